@@ -1,6 +1,6 @@
 // Package client calls the API for programs of a Stagedoor server. GET /api/openapi.json of the
-// server describes every call; this package has the ones that applications need most, and Do for
-// the rest.
+// server describes every call. This package has methods for the calls that applications need most,
+// and Do for the others.
 package client
 
 import (
@@ -20,10 +20,10 @@ import (
 type Client struct {
 	URL  string       // the public URL of the server
 	Key  string       // sdo_…
-	HTTP *http.Client // nil: http.DefaultClient
+	HTTP *http.Client // nil for http.DefaultClient
 }
 
-// An Error is a problem that the server answered (RFC 9457).
+// An Error is a problem that the server returned (RFC 9457).
 type Error struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"` // stable, for programs
@@ -34,8 +34,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("stagedoor: %s (%d %s)", e.Detail, e.Status, e.Code)
 }
 
-// Do sends a request below /api/v1, such as "/users". in is the body and out receives the answer;
-// either may be nil.
+// Do sends a request to a path below /api/v1, such as "/users". in is the body of the request, and
+// out receives that of the response; either may be nil.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -75,8 +75,8 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	return json.NewDecoder(answer.Body).Decode(out)
 }
 
-// A LinkStage is a stage that a dock link gives access to. No capabilities mean publish and
-// subscribe.
+// A LinkStage is a stage to which a dock link gives access. Without capabilities it gives publish
+// and subscribe.
 type LinkStage struct {
 	ARN          string   `json:"arn"`
 	Capabilities []string `json:"capabilities,omitempty"`
@@ -93,8 +93,8 @@ type DockLink struct {
 	} `json:"user"`
 }
 
-// CreateDockLink creates or updates the user behind an external ID, and returns a link for their
-// dock. No stages leave the user's access as it is.
+// CreateDockLink creates or updates the user with an external ID, and returns a link for their
+// dock. Without stages, the user's access does not change.
 func (c *Client) CreateDockLink(
 	ctx context.Context, externalID, name string, stages ...LinkStage,
 ) (DockLink, error) {
@@ -153,7 +153,7 @@ func (c *Client) Suspend(ctx context.Context, user, reason string) error {
 	return c.Do(ctx, http.MethodPost, "/users/"+url.PathEscape(user)+"/suspend", in, nil)
 }
 
-// Restore lets a suspended user in again.
+// Restore restores a suspended user.
 func (c *Client) Restore(ctx context.Context, user string) error {
 	return c.Do(ctx, http.MethodPost, "/users/"+url.PathEscape(user)+"/restore", nil, nil)
 }
@@ -169,7 +169,7 @@ func (c *Client) Kick(ctx context.Context, stage, participant, reason string, ba
 	return c.Do(ctx, http.MethodDelete, path, in, nil)
 }
 
-// Unbar lets a user who was barred enter the stage again.
+// Unbar lets a barred user get tokens for the stage again.
 func (c *Client) Unbar(ctx context.Context, user, stage string) error {
 	path := "/users/" + url.PathEscape(user) + "/grants/" + url.PathEscape(stage) + "/bar"
 	return c.Do(ctx, http.MethodDelete, path, nil, nil)
@@ -196,7 +196,7 @@ func (c *Client) Refusals(ctx context.Context, stage string) ([]Refusal, error) 
 	return page.Refusals, err
 }
 
-// A Participant is on a stage.
+// A Participant is a participant on a stage.
 type Participant struct {
 	ID         string    `json:"participantId"`
 	UserID     string    `json:"userId"`
@@ -206,15 +206,15 @@ type Participant struct {
 	Viewers    int       `json:"viewers"`
 }
 
-// A StagePresence is who is on a stage.
+// A StagePresence lists the participants on a stage.
 type StagePresence struct {
 	Stage        string        `json:"stage"`
 	Name         string        `json:"name"`
 	Participants []Participant `json:"participants"`
-	Trouble      string        `json:"trouble"` // why it is not known who is there
+	Trouble      string        `json:"trouble"` // why they are not known
 }
 
-// Participants lists who is on a stage, or with "" on every stage where anybody is.
+// Participants lists the participants on a stage, or with "" on every stage that is not empty.
 func (c *Client) Participants(ctx context.Context, stage string) ([]StagePresence, error) {
 	var list struct {
 		Stages []StagePresence `json:"stages"`
@@ -224,20 +224,20 @@ func (c *Client) Participants(ctx context.Context, stage string) ([]StagePresenc
 	return list.Stages, err
 }
 
-// A Rule gives people access by a claim, or with no claim to every user: to a stage, or to a stage
-// of one's own.
+// A Rule gives users access by a claim, or without a claim to every user: to a stage, or to a stage
+// of their own.
 type Rule struct {
 	ID           string   `json:"id,omitempty"`
 	Claim        string   `json:"claim,omitempty"`
 	Value        string   `json:"value,omitempty"`
 	Stage        string   `json:"stage,omitempty"`
-	OwnStage     string   `json:"ownStage,omitempty"` // its name, with {name}
+	OwnStage     string   `json:"ownStage,omitempty"` // name of each user's own stage, with {name}
 	Region       string   `json:"region,omitempty"`   // AWS region of the stages that the rule creates
 	Capabilities []string `json:"capabilities"`
 	MaxTTL       int64    `json:"maxTTL,omitempty"` // seconds
 }
 
-// A RuleEffect is how many people a rule would touch.
+// A RuleEffect counts the users whom a rule would affect.
 type RuleEffect struct {
 	Gain   int      `json:"gain"`
 	Lose   int      `json:"lose"`
@@ -254,14 +254,14 @@ func (c *Client) Rules(ctx context.Context) ([]Rule, error) {
 	return list.Rules, err
 }
 
-// EffectOf works out what PutRule would do, and changes nothing.
+// EffectOf returns what PutRule would change, and changes nothing.
 func (c *Client) EffectOf(ctx context.Context, r Rule) (RuleEffect, error) {
 	var effect RuleEffect
 	err := c.Do(ctx, http.MethodPost, "/rules/effect", r, &effect)
 	return effect, err
 }
 
-// PutRule adds a rule, or changes the one with its ID, and applies it to everybody.
+// PutRule adds a rule, or changes the one with its ID, and applies it to all users.
 func (c *Client) PutRule(ctx context.Context, r Rule) (Rule, error) {
 	method, path := http.MethodPost, "/rules"
 	if r.ID != "" {
@@ -272,7 +272,7 @@ func (c *Client) PutRule(ctx context.Context, r Rule) (Rule, error) {
 	return stored, err
 }
 
-// RemoveRule removes a rule and the access that it alone gave.
+// RemoveRule removes a rule and the access that only this rule gave.
 func (c *Client) RemoveRule(ctx context.Context, id string) error {
 	return c.Do(ctx, http.MethodDelete, "/rules/"+url.PathEscape(id), nil, nil)
 }

@@ -1,4 +1,4 @@
-// Package static is the front end: pages, ES modules and styles, embedded as they are written.
+// Package static embeds the front end: pages, ES modules and styles, as they were written.
 package static
 
 import (
@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// FS holds the files under the paths that the server serves below /static/.
+// FS contains the files by the paths that the server serves below /static/.
 //
 //go:embed *.css *.html *.ico *.js *.svg
 //go:embed account device dock guest invite lib lost operator pictures setup source stage strings vendor watch
 var FS embed.FS
 
-// Page returns a page as browsers receive it: with head.html where the file names it, and with the
-// links of an address that is so many folders below the first page. The links are relative, since a
-// proxy may serve Stagedoor below a path of its own.
+// Page returns a page as browsers receive it: with head.html inserted, and with links for an
+// address that lies that many folders below the first page. The links are relative, since a proxy
+// may serve Stagedoor below a path of its own.
 func Page(name string, below int) ([]byte, error) {
 	page, err := FS.ReadFile(name)
 	if err != nil {

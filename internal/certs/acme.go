@@ -14,13 +14,13 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// An ACMEConfig says for which names certificates are obtained, and how.
+// An ACMEConfig configures for which names certificates are obtained, and how.
 type ACMEConfig struct {
 	Domains   []string
-	Email     string // for the authority; may be empty
-	Directory string // URL of the authority's directory; empty: Let's Encrypt
-	Roots     string // PEM file with the authority's own roots; empty: those of the system
-	Folder    string // for account, keys and certificates; replicas may share it
+	Email     string // sent to the authority; may be empty
+	Directory string // URL of the authority's directory; empty for Let's Encrypt
+	Roots     string // PEM file with the authority's own roots; empty for those of the system
+	Folder    string // stores account, keys and certificates; replicas may share it
 	Log       *slog.Logger
 }
 
@@ -33,8 +33,8 @@ type ACME struct {
 	cache  *certmagic.Cache
 }
 
-// NewACME prepares for the addresses of the two listeners, which are open already. plain may be
-// nil: then TLS-ALPN-01 is the only challenge. Close ends what it starts.
+// NewACME prepares certificates for two open listeners. plain may be nil: then TLS-ALPN-01 is the
+// only challenge. Call Close at the end.
 func NewACME(cfg ACMEConfig, secure, plain net.Addr) (*ACME, error) {
 	a := &ACME{cfg: cfg}
 	log := newZap(cfg.Log)
@@ -67,7 +67,7 @@ func NewACME(cfg ACMEConfig, secure, plain net.Addr) (*ACME, error) {
 	})
 	a.magic = certmagic.New(a.cache, certmagic.Config{
 		Storage: &certmagic.FileStorage{Path: cfg.Folder}, Logger: log,
-		DefaultServerName: cfg.Domains[0], // for clients that name none
+		DefaultServerName: cfg.Domains[0], // for clients that send no server name
 	})
 	a.issuer = certmagic.NewACMEIssuer(a.magic, template)
 	a.magic.Issuers = []certmagic.Issuer{a.issuer}
@@ -97,19 +97,20 @@ func hostOf(a net.Addr) string {
 	return host
 }
 
-// TLS is the configuration for the TLS listener.
+// TLS returns the configuration of the TLS listener.
 func (a *ACME) TLS() *tls.Config {
 	c := a.magic.TLSConfig()
 	c.MinVersion = tls.VersionTLS12
-	c.NextProtos = append([]string{"h2", "http/1.1"}, c.NextProtos...) // the challenge's is there
+	// the challenge's protocol is in the list already
+	c.NextProtos = append([]string{"h2", "http/1.1"}, c.NextProtos...)
 	return c
 }
 
-// Plain answers challenges on the plain listener and leaves the rest to next.
+// Plain answers challenges on the plain listener and passes other requests to next.
 func (a *ACME) Plain(next http.Handler) http.Handler { return a.issuer.HTTPChallengeHandler(next) }
 
-// Run obtains and renews certificates until ctx ends. What fails is logged and tried again: an
-// authority that is away for an hour must not keep the server from starting.
+// Run obtains and renews certificates until ctx ends. It logs failures and retries: an unavailable
+// authority must not prevent the start of the server.
 func (a *ACME) Run(ctx context.Context) error {
 	if err := a.magic.ManageAsync(ctx, a.cfg.Domains); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("certificates for %v: %w", a.cfg.Domains, err)

@@ -1,5 +1,5 @@
-// Package certs holds the certificates that the server presents: from files that others renew, or
-// from a certificate authority by ACME (RFC 8555).
+// Package certs provides the server's certificates: from files that others renew, or from a
+// certificate authority by ACME (RFC 8555).
 package certs
 
 import (
@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// reloadEvery is how soon a renewed file is noticed.
+// reloadEvery is how often the files are checked.
 const reloadEvery = 5 * time.Second
 
-// Files presents the certificate of two PEM files, and loads them again when they change.
+// Files provides the certificate of two PEM files, and loads them again when they change.
 type Files struct {
 	cert, key string
 	log       *slog.Logger
@@ -43,7 +43,8 @@ func LoadFiles(cert, key string, log *slog.Logger) (*Files, error) {
 }
 
 func (f *Files) load() error {
-	state, err := f.stat() // before the files are read: a change in between is noticed later
+	// before the files are read, so that a change in between is noticed later
+	state, err := f.stat()
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (f *Files) stat() (fileState, error) {
 	return fileState{cert.ModTime(), key.ModTime(), cert.Size(), key.Size()}, nil
 }
 
-// TLS is the configuration for a listener.
+// TLS returns the configuration of a listener.
 func (f *Files) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -77,8 +78,8 @@ func (f *Files) TLS() *tls.Config {
 	}
 }
 
-// Run loads the files again when they have changed, until ctx ends. A half-written pair is tried
-// again; until it fits, the earlier certificate stays.
+// Run loads the files again when they have changed, until ctx ends. It retries a half-written pair;
+// meanwhile the earlier certificate stays.
 func (f *Files) Run(ctx context.Context) error {
 	tick := time.NewTicker(reloadEvery)
 	defer tick.Stop()
@@ -93,7 +94,7 @@ func (f *Files) Run(ctx context.Context) error {
 	}
 }
 
-// reload returns the state of the files about which it has complained.
+// reload loads changed files. It returns the state of the files about which it has logged an error.
 func (f *Files) reload(complained fileState) fileState {
 	state, err := f.stat()
 	if err == nil && state == f.current.Load().state {

@@ -8,10 +8,10 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// newZap makes the logger that certmagic takes write to ours.
+// newZap returns the logger for certmagic, which writes to log.
 func newZap(log *slog.Logger) *zap.Logger { return zap.New(core{log}) }
 
-// A core hands records over.
+// A core passes records to slog.
 type core struct{ log *slog.Logger }
 
 var _ zapcore.Core = core{}

@@ -12,9 +12,9 @@ import (
 type Proxies []netip.Prefix
 
 // Client returns the address of the client: the peer's, or behind trusted proxies the last address
-// in X-Forwarded-For that is not one of theirs. Without X-Forwarded-For it reads Forwarded (RFC
-// 7239); it never mixes the two, since a proxy that appends to one passes a forged other one on.
-// The result is invalid when the peer's address is unknown.
+// in X-Forwarded-For that is not a trusted proxy. Without X-Forwarded-For it reads Forwarded (RFC
+// 7239). It never mixes both: a proxy that appends to one of them forwards a forged other one. The
+// result is invalid if the peer's address is unknown.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	client := parseHost(r.RemoteAddr)
 	hops := forwardedFor(r.Header)
@@ -38,8 +38,8 @@ func (p Proxies) Contain(a netip.Addr) bool {
 	return false
 }
 
-// Network returns the address as a prefix, and for IPv6 the /64 that one customer has (RFC 6177):
-// the key for limits per client.
+// Network returns the address as a prefix, and for IPv6 the /64 network of one customer (RFC 6177).
+// It is the key of limits per client.
 func Network(a netip.Addr) netip.Prefix {
 	if a.Is6() {
 		prefix, _ := a.Prefix(64)
@@ -48,7 +48,7 @@ func Network(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(a, a.BitLen())
 }
 
-// forwardedFor lists the addresses that proxies have noted, the nearest one last.
+// forwardedFor lists the addresses that proxies have added, the nearest one last.
 func forwardedFor(h http.Header) []string {
 	if lines := h.Values("X-Forwarded-For"); len(lines) > 0 {
 		return strings.Split(strings.Join(lines, ","), ",")
@@ -58,7 +58,7 @@ func forwardedFor(h http.Header) []string {
 		if strings.TrimSpace(element) == "" {
 			continue // RFC 9110, 5.6.1
 		}
-		hop := "" // an element without "for" hides its client
+		hop := "" // an element without "for" hides the client
 		for _, pair := range splitQuoted(element, ';') {
 			name, value, _ := strings.Cut(pair, "=")
 			if strings.EqualFold(strings.TrimSpace(name), "for") {
@@ -70,9 +70,9 @@ func forwardedFor(h http.Header) []string {
 	return hops
 }
 
-// splitQuoted splits at separators outside of quoted strings (RFC 7239, 4). It reads from the
-// end, which the nearest proxy has written: a client that leaves a quote open in its own part must
-// not swallow what proxies add to it.
+// splitQuoted splits at separators outside of quoted strings (RFC 7239, 4). It reads from the end,
+// which the nearest proxy has written: if a client leaves a quote open in its own part, the parts
+// of the proxies stay readable.
 func splitQuoted(text string, separator byte) []string {
 	var parts []string
 	quoted, end := false, len(text)
@@ -88,8 +88,9 @@ func splitQuoted(text string, separator byte) []string {
 	return append([]string{text[:end]}, parts...)
 }
 
-// parseHost reads an IP address with or without port: "192.0.2.1", "192.0.2.1:80", "2001:db8::1",
-// "[2001:db8::1]" and "[2001:db8::1]:80". Zones are dropped, since no prefix contains them.
+// parseHost parses an IP address with or without a port: "192.0.2.1", "192.0.2.1:80",
+// "2001:db8::1", "[2001:db8::1]" and "[2001:db8::1]:80". It drops zones, since no prefix contains
+// them.
 func parseHost(text string) netip.Addr {
 	text = strings.TrimSpace(text)
 	if a, err := netip.ParseAddrPort(text); err == nil {

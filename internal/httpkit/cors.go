@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// preflightAge is for how many seconds a browser may keep a preflight; Chromium's maximum.
+// preflightAge is how many seconds a browser may cache a preflight; Chromium's maximum.
 const preflightAge = "7200"
 
 // CORS lets pages of other origins call from a browser (Fetch Standard, 3.3). It never allows
-// credentials: such a page sends a bearer, and a login cookie is good for our own pages only.
+// credentials: such a page sends a bearer, and a login cookie is valid for the server's own pages
+// only.
 type CORS struct {
-	Origins []string // such as "https://app.example.com"; "*" is every origin
+	Origins []string // for example "https://app.example.com"; "*" means every origin
 	Headers string   // request headers that a page may send
 	Expose  string   // response headers that a page may read
 }
@@ -22,8 +23,8 @@ func (c CORS) Allows(origin string) bool {
 	return origin != "" && (slices.Contains(c.Origins, origin) || slices.Contains(c.Origins, "*"))
 }
 
-// Allow lets the page that sent the request read the response, errors included, and reports whether
-// it may. Call it before the status is written.
+// Allow lets the page that sent the request read the response, including errors, and reports
+// whether it may. Call it before the status is written.
 func (c CORS) Allow(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
 	h.Add("Vary", "Origin")

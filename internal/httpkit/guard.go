@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	freeFailures  = 30 // wrong credentials at once: a lecture room of OBSes with yesterday's tokens
+	freeFailures  = 30 // failures at once: for example a lecture room of OBSes with expired tokens
 	failureEvery  = time.Second
 	maxNetworks   = 10_000
 	forgetNetwork = 10 * time.Minute
 	warnEvery     = time.Minute
 )
 
-// A Guard limits what wrong credentials cost, by the network of the client. It never refuses a
-// right one: each credential is verified, whatever others behind the same address send.
+// A Guard limits the cost of wrong credentials by the network of the client. It never refuses a
+// right one: each credential is verified, whatever other clients of the same network send.
 //
-// A network has 30 failures at once and then one per second. Beyond them its credentials are
-// verified one at a time, and on one half of the processors together with those of all other such
-// networks; and the refusal becomes ErrTooMany with RetryAfter. To guess a signature is hopeless
-// at any rate.
+// A network has 30 failures at once and then one per second. Beyond them, its credentials are
+// verified one at a time, and together with those of all other such networks on one half of the
+// processors; and a refusal becomes ErrTooMany with RetryAfter. Guessing a signature is hopeless at
+// any rate.
 //
 // A Guard is safe for concurrent use.
 type Guard struct {
@@ -40,14 +40,14 @@ type Guard struct {
 // A network is what the Guard knows of the clients behind one address. The lock of Guard.networks
 // guards all but turn.
 type network struct {
-	free    float64 // failures, less those that are being verified
+	free    float64 // remaining free failures, without those being verified
 	at      time.Time
 	refused int // since the last warning
 	warned  time.Time
 	turn    chan struct{} // holds one while a credential is verified beyond the free failures
 }
 
-// NewGuard returns a Guard that warns of networks with many wrong credentials.
+// NewGuard returns a Guard. It logs a warning for networks with many wrong credentials.
 func NewGuard(now func() time.Time, log *slog.Logger) *Guard {
 	return &Guard{
 		now: now, log: log,
@@ -78,8 +78,8 @@ func (g *Guard) Verify(ctx context.Context, from netip.Addr, verify func() error
 	return tooMany(err, g.refused(prefix))
 }
 
-// begin takes one of the free failures of a network, before anything is verified: so a thousand
-// requests at the same moment have no more of them than a thousand in a row.
+// begin takes a free failure of a network before anything is verified, so that concurrent requests
+// get no more of them than sequential ones.
 func (g *Guard) begin(prefix netip.Prefix) (turn chan struct{}, free bool) {
 	g.change(prefix, func(n *network) {
 		if free = n.free >= 1; free {
@@ -94,7 +94,7 @@ func (g *Guard) giveBack(prefix netip.Prefix) {
 	g.change(prefix, func(n *network) { n.free = min(freeFailures, n.free+1) })
 }
 
-// refused returns how long it takes until the network has a free failure again.
+// refused returns the time until the network has a free failure again.
 func (g *Guard) refused(prefix netip.Prefix) (wait time.Duration) {
 	g.change(prefix, func(n *network) {
 		wait = time.Duration((1 - n.free) * float64(failureEvery))
@@ -141,7 +141,7 @@ func (g *Guard) enter(ctx context.Context, turn chan struct{}) (leave func(), er
 	return func() { <-g.slots; <-turn }, nil
 }
 
-// tooMany keeps the reason: a client with an expired token behind a busy address learns that it
+// tooMany keeps the reason: behind a busy address, a client with an expired token learns that it
 // needs a new one. It does not wrap err, which would still be ErrUnauthorized.
 func tooMany(err error, wait time.Duration) error {
 	detail := ""

@@ -1,4 +1,4 @@
-// Package httpkit holds what several HTTP packages need: bearers, CORS, client addresses, paths
+// Package httpkit contains what several HTTP packages need: bearers, CORS, client addresses, paths
 // with or without extra slashes, and a bounded map.
 package httpkit
 
@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Bearer returns the credential of the Authorization header, or an empty secret when there is none
-// or its scheme is not Bearer (RFC 6750, 2.1). Schemes are case-insensitive (RFC 9110, 11.1).
+// Bearer returns the credential of the Authorization header. It returns an empty secret if there is
+// none or its scheme is not Bearer (RFC 6750, 2.1). Schemes are case-insensitive (RFC 9110, 11.1).
 func Bearer(r *http.Request) stage.Secret {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -20,7 +20,7 @@ func Bearer(r *http.Request) stage.Secret {
 }
 
 // Segments splits a path at its slashes and drops empty parts, so that "//whip/" and "/whip" are
-// the same address. ServeMux would answer the first with a redirect, by which OBS loses its offer.
+// the same. ServeMux would redirect the first, which makes OBS lose its offer.
 func Segments(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

@@ -14,22 +14,23 @@ import (
 type ConnectionLimits struct {
 	PerNetwork int     // of one client network, see Network
 	Total      int     // of all of them, below the limit of the process for open files
-	Exempt     Proxies // count in the total alone
+	Exempt     Proxies // networks that count in the total only
 }
 
-// A Listener limits connections by client network, so that one client cannot use up what the
-// process may have open. At a limit, the connection that has been idle for longest makes room: of
-// the same network, or of the one that has most. Where none is idle, the new connection is
-// refused.
+// A Listener limits connections by client network, so that one client cannot use up the connections
+// of the process. At a limit, it closes the connection that has been idle for longest: of the same
+// network, or of the network with the most connections. If none is idle, it refuses the new
+// connection.
 //
-// Set its ConnState as that of the http.Server, which tells it what is idle.
+// The ConnState of the http.Server must be the Listener's, which learns by it which connections are
+// idle.
 type Listener struct {
 	net.Listener
 	*counts
 	exempt bool
 }
 
-// counts are what the listeners of a process share.
+// counts are the state that the listeners of a process share.
 type counts struct {
 	limits ConnectionLimits
 	log    *slog.Logger
@@ -39,13 +40,13 @@ type counts struct {
 	networks map[netip.Prefix]*connections // guarded by mu
 }
 
-// connections are those of one network.
+// connections are the connections of one network.
 type connections struct {
 	open int
 	idle list.List // of *conn: the longest idle first
 }
 
-// A conn embeds the TCP connection, so that net.Buffers and io.Copy find their fast paths.
+// A conn embeds the TCP connection, so that net.Buffers and io.Copy find its fast paths.
 type conn struct {
 	*net.TCPConn
 	counts  *counts
@@ -61,8 +62,8 @@ func NewListener(l net.Listener, limits ConnectionLimits, log *slog.Logger) *Lis
 	}}
 }
 
-// Beside limits the connections of a further listener of the process together with those of l.
-// Those of an exempt one count in the total alone.
+// Beside returns a Listener for another listener of the process, which shares the limits of l.
+// Connections of an exempt one count in the total only.
 func (l *Listener) Beside(other net.Listener, exempt bool) *Listener {
 	return &Listener{Listener: other, counts: l.counts, exempt: exempt}
 }
@@ -81,7 +82,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		address := parseHost(tcp.RemoteAddr().String())
 		c := &conn{TCPConn: tcp, counts: l.counts, network: Network(address)}
 		if l.exempt {
-			c.network = netip.Prefix{} // a group of their own
+			c.network = netip.Prefix{} // connections that count in the total only
 		}
 		victim, ok := l.admit(c, l.exempt || l.limits.Exempt.Contain(address))
 		if victim != nil {
@@ -95,8 +96,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed logs an error of accept, and makes room if the process has too many files open: net/http
-// tries again.
+// failed logs an error of accept. If the process has too many open files, it closes an idle
+// connection, and net/http tries again.
 func (l *Listener) failed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
 		return err
@@ -111,8 +112,8 @@ func (l *Listener) failed(err error) error {
 	return err
 }
 
-// admit counts a connection. It returns an idle one to close first, if the connection needs its
-// place, and whether there is a place.
+// admit counts a connection. It reports whether there is room, and returns an idle connection to
+// close first if needed.
 func (l *counts) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,7 +135,7 @@ func (l *counts) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	}
 	of.open++
 	l.total++
-	// A connection without a request so far is idle: it holds its place and does nothing.
+	// A connection without a request so far counts as idle: it occupies a place and does nothing.
 	c.place = of.idle.PushBack(c)
 	return victim, true
 }
@@ -155,7 +156,8 @@ func (l *counts) largest() (most *connections) {
 	return most
 }
 
-// longestIdle takes a connection out of the idle ones; the caller closes it without the lock.
+// longestIdle removes a connection from the idle ones. The caller closes it without holding the
+// lock.
 func (l *counts) longestIdle(of *connections) *conn {
 	if of == nil || of.idle.Len() == 0 {
 		return nil
@@ -165,7 +167,7 @@ func (l *counts) longestIdle(of *connections) *conn {
 	return c
 }
 
-// ConnState notes which connections are idle.
+// ConnState records which connections are idle.
 func (l *counts) ConnState(of net.Conn, state http.ConnState) {
 	if secure, ok := of.(interface{ NetConn() net.Conn }); ok {
 		of = secure.NetConn()
@@ -188,7 +190,7 @@ func (l *counts) ConnState(of net.Conn, state http.ConnState) {
 	}
 }
 
-// Close gives the place back.
+// Close frees the place of the connection.
 func (c *conn) Close() error {
 	c.counts.leave(c)
 	return c.TCPConn.Close()

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A Map is a bounded map for what unknown clients can make grow: limiters, recent refusals, caches.
-// An entry ends its Life after its last change; when the map is full, the entry that was changed
-// longest ago makes room. All operations take constant time. A Map is safe for concurrent use;
-// set its fields before the first one.
+// A Map is a bounded map for data that unknown clients can make grow: limiters, recent refusals,
+// caches. An entry expires Life after its last change. If the map is full, it drops the entry that
+// was changed longest ago. All operations take constant time. A Map is safe for concurrent use; set
+// its fields before the first one.
 type Map[K comparable, V any] struct {
 	Max  int           // entries; at least 1
-	Life time.Duration // 0: entries end only to make room
+	Life time.Duration // 0 means that entries are only dropped when the map is full
 
 	mu      sync.Mutex
 	entries map[K]*list.Element // guarded by mu
@@ -37,8 +37,8 @@ func (m *Map[K, V]) Put(key K, value V, now time.Time) {
 	m.Update(key, now, func(V, bool) V { return value })
 }
 
-// Update replaces the value of a key by what change returns for the present one; found is false
-// when there is none. It is atomic, so change must not use the map.
+// Update replaces the value of a key with the result of change for the current one; found is false
+// if there is none. It is atomic, so change must not use the map.
 func (m *Map[K, V]) Update(key K, now time.Time, change func(old V, found bool) V) V {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,8 +47,8 @@ func (m *Map[K, V]) Update(key K, now time.Time, change func(old V, found bool) 
 	return value
 }
 
-// Add sets the value of a key that has none, and reports whether it did. An entry that exists stays
-// as it is and does not live longer.
+// Add sets the value of a key that has none, and reports whether it did. It neither changes nor
+// extends an existing entry.
 func (m *Map[K, V]) Add(key K, value V, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,7 +76,7 @@ func (m *Map[K, V]) Clear() {
 	m.order.Init()
 }
 
-// Len returns the number of entries that have not ended.
+// Len returns the number of entries that have not expired.
 func (m *Map[K, V]) Len(now time.Time) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,7 +116,7 @@ func (m *Map[K, V]) put(key K, value V, now time.Time) {
 	m.entries[key] = m.order.PushBack(&entry[K, V]{key, value, now})
 }
 
-// expire removes what has ended. Each entry is removed once, so that a change costs constant time
+// expire removes expired entries. Each entry is removed once, so that a change costs constant time
 // on average.
 func (m *Map[K, V]) expire(now time.Time) {
 	for e := m.order.Front(); e != nil && m.ended(e.Value.(*entry[K, V]),
@@ -125,7 +125,8 @@ func (m *Map[K, V]) expire(now time.Time) {
 	}
 }
 
-// ended treats a change in the future as long ago: the clock was set back.
+// ended reports whether an entry has expired. It treats a change in the future as one long ago,
+// since the clock was set back.
 func (m *Map[K, V]) ended(e *entry[K, V], now time.Time) bool {
 	age := now.Sub(e.changed)
 	return m.Life > 0 && (age >= m.Life || age < 0)

@@ -7,15 +7,15 @@ import (
 	"regexp"
 )
 
-// RequestIDHeader names a request in its response, its problem and the log.
+// RequestIDHeader carries the ID of a request, which its response, its problem and the log contain.
 const RequestIDHeader = "X-Request-Id"
 
-// saneID is what is taken over from a trusted source.
+// saneID matches an ID that is accepted from a trusted source.
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
 type requestID struct{}
 
-// RequestIDs gives each request an ID: that of a trusted proxy, if it looks like one, or a new one.
+// RequestIDs gives each request an ID: that of a trusted proxy if it is valid, else a new one.
 func RequestIDs(next http.Handler, trusted Proxies) http.Handler {
 	return NameRequests(next, func(r *http.Request) string {
 		if trusted.Contain(parseHost(r.RemoteAddr)) {
@@ -25,7 +25,7 @@ func RequestIDs(next http.Handler, trusted Proxies) http.Handler {
 	})
 }
 
-// NameRequests gives each request the ID that given returns, if it looks like one, or a new one.
+// NameRequests gives each request the ID that given returns if it is valid, else a new one.
 func NameRequests(next http.Handler, given func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := given(r)
@@ -37,7 +37,7 @@ func NameRequests(next http.Handler, given func(*http.Request) string) http.Hand
 	})
 }
 
-// RequestID returns the ID of the request that a context belongs to, or "".
+// RequestID returns the ID of the request of a context, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestID{}).(string)
 	return id

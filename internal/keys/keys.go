@@ -1,6 +1,6 @@
-// Package keys keeps own keys for AWS stages: it makes or takes them, gives AWS the public half,
-// rotates them without breaking a token, and chooses for each stage who issues its tokens, an own
-// key or the API.
+// Package keys manages own keys for AWS stages: it creates or imports them, gives AWS the public
+// half, rotates them without breaking a token, and chooses the issuer of each stage's tokens, an
+// own key or the API.
 //
 // The private half is in a file of mode 0600 or in AWS KMS, and nowhere else.
 package keys
@@ -27,19 +27,19 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// maxKeys is what AWS allows in an account and region; it cannot be raised ("Service Quotas:
+// maxKeys is the quota of AWS per account and region, which cannot be raised ("Service Quotas:
 // Real-Time Streaming").
 const maxKeys = 3
 
-// AWS is what keys need of Amazon IVS and AWS KMS. Errors are of package stage; stage.ErrNotFound
-// for a key that is gone.
+// AWS contains the calls to Amazon IVS and AWS KMS that keys needs. Errors are those of package
+// stage; a deleted key is stage.ErrNotFound.
 type AWS interface {
 	ImportPublicKey(ctx context.Context, region, name, material string) (arn string, err error)
 	PublicKeys(ctx context.Context, region string) (names map[string]string, err error) // by ARN
 	PublicKey(ctx context.Context, arn string) (material string, err error)
 	DeletePublicKey(ctx context.Context, arn string) error
-	// KMSKey finds a key by its ID, alias or ARN, and answers the ARN, too: an alias may be pointed
-	// at another key any day.
+	// KMSKey finds a key by its ID, alias or ARN. It also returns the ARN, since an alias may be
+	// moved to another key.
 	KMSKey(ctx context.Context, region, id string) (key crypto.Signer, arn string, err error)
 }
 
@@ -56,12 +56,12 @@ type Manager struct {
 	cfg Config
 
 	mu      sync.Mutex
-	known   state                    // guarded by mu: what the file said
-	info    fs.FileInfo              // guarded by mu: of the file that was read
+	known   state                    // guarded by mu: last content of the file
+	info    fs.FileInfo              // guarded by mu: of the file with that content
 	signers map[string]crypto.Signer // guarded by mu: by name
 }
 
-// New returns a manager; it reads no file yet.
+// New returns a Manager. It reads no file yet.
 func New(cfg Config) *Manager {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -72,14 +72,14 @@ func New(cfg Config) *Manager {
 	return &Manager{cfg: cfg, signers: map[string]crypto.Signer{}}
 }
 
-// A Source is where the private half comes from. Its zero value makes a new one.
+// A Source is where the private half comes from. Its zero value creates a new one.
 type Source struct {
-	Private *ecdsa.PrivateKey // of ParsePEM
+	Private *ecdsa.PrivateKey // from ParsePEM
 	KMS     string            // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
 }
 
-// ParsePEM reads a private key on P-384, as SEC 1 or PKCS #8. What has none is an error: a new key
-// in its place would look like the one that was asked for.
+// ParsePEM parses a private key on P-384, as SEC 1 or PKCS #8. A text without a key is an error: a
+// new key in its place would look like the requested one.
 func ParsePEM(text stage.Secret) (*ecdsa.PrivateKey, error) {
 	private, err := token.ParseKey([]byte(text.Reveal()))
 	if err != nil {
@@ -94,11 +94,11 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 	return s.Keys, err
 }
 
-// Add creates or imports the first own key of a region, which signs tokens from now on.
+// Add creates or imports the first own key of a region. From then on it signs the tokens.
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
-			return k, nil // this is what was asked for, and interrupted
+			return k, nil // this key was requested before, and the import was interrupted
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrConflict,
@@ -108,9 +108,9 @@ func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, err
 	})
 }
 
-// Rotate replaces the key of a region: the new one is imported, then signs; the old one is kept
-// until its last token has expired. It returns when the new one signs; Tidy deletes the old one in
-// its time.
+// Rotate replaces the key of a region: the new key is imported and then signs; the old one is kept
+// until its last token has expired. Rotate returns when the new key signs. Tidy deletes the old one
+// later.
 func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
@@ -124,8 +124,8 @@ func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, 
 	})
 }
 
-// Retire ends self-signing in a region: the API issues from now on, and the key is deleted when its
-// last token has expired. A key that was begun and never signed is given up.
+// Retire ends the use of own keys in a region: the API issues tokens from now on, and the key is
+// deleted when its last token has expired. A key that never signed is abandoned.
 func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -139,7 +139,7 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	k, err := m.current(ctx, region)
 	switch {
 	case k.Name == "" && dropped.Name != "":
-		return dropped, nil // whatever AWS answers: there was nothing else
+		return dropped, nil // whatever AWS returns: there was no other key
 	case err != nil || k.Name == "":
 		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
 			"%s has no own key to retire", region))
@@ -154,7 +154,7 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	return k, err
 }
 
-// giveUp takes back the keys of a region that were begun and not finished, and answers one of them.
+// giveUp reverts the unfinished keys of a region, and returns one of them.
 func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err error) {
 	s, err := m.read()
 	if err != nil {
@@ -178,7 +178,7 @@ func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err e
 	return dropped, nil
 }
 
-// forgetImport deletes at AWS what an import whose answer was lost has left there.
+// forgetImport deletes a key at AWS whose import succeeded although the response was lost.
 func (m *Manager) forgetImport(ctx context.Context, k Key) error {
 	listed, err := m.cfg.AWS.PublicKeys(ctx, k.Region)
 	if err != nil {
@@ -192,7 +192,7 @@ func (m *Manager) forgetImport(ctx context.Context, k Key) error {
 	return nil
 }
 
-// cmpErr is the error if there is one, else the refusal.
+// cmpErr returns err, or refusal if err is nil.
 func cmpErr(err error, refusal *stage.Error) error {
 	if err != nil {
 		return err
@@ -200,8 +200,8 @@ func cmpErr(err error, refusal *stage.Error) error {
 	return refusal
 }
 
-// exclusively runs one change of the keys of a region at a time, after finishing an interrupted
-// one.
+// exclusively runs one change of the keys of a region at a time. Before that, it finishes an
+// interrupted one.
 func (m *Manager) exclusively(
 	ctx context.Context, region string, do func(finished []Key) (Key, error),
 ) (Key, error) {
@@ -224,8 +224,9 @@ func last(list []Key) (Key, bool) {
 	return list[len(list)-1], true
 }
 
-// current is the active key of the region in the account of our credentials, or a Key without a
-// name. Keys of other accounts, from before the credentials changed, are not in AWS's list.
+// current returns the active key of the region in the account of the credentials, or a Key without
+// a name. AWS does not list keys of other accounts, which may exist if the credentials were
+// changed.
 func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	s, err := m.read()
 	if err != nil {
@@ -243,9 +244,10 @@ func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	return Key{}, nil
 }
 
-// begin stores the intention and then carries it out: after an interruption, resume goes on.
+// begin stores the intention and then carries it out: after an interruption, resume continues.
 func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
-	// The name has the time and is unique: by it an import is found whose answer was lost.
+	// The name contains the time and is unique. By it, a key is found whose import succeeded
+	// although the response was lost.
 	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"),
 		strings.ToLower(stage.NewID()[:4]))
 	k := Key{
@@ -289,8 +291,8 @@ func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// resume finishes the interrupted changes of the keys that are wanted. A failure with one does not
-// stop it.
+// resume finishes the interrupted changes of the wanted keys. A failure with one key does not stop
+// it.
 func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()
 	if err != nil {
@@ -303,7 +305,7 @@ func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished [
 		}
 		done, err := m.finish(ctx, k)
 		switch {
-		case hopeless(err): // the key is taken back: it must not stand in the way of the others
+		case hopeless(err): // the key is abandoned, so that it does not block the others
 			m.cfg.Log.Warn("an interrupted change of keys is given up", "key", k.Name, "err", err)
 		case err != nil:
 			failed = append(failed, fmt.Errorf("go on with the key %s: %w", k.Name, err))
@@ -315,7 +317,7 @@ func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished [
 	return finished, errors.Join(failed...)
 }
 
-// finish takes a new key through its steps, or takes it back if going on will never help.
+// finish takes a new key through its steps. It abandons the key if a retry will never help.
 func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
 	done, err := m.step(ctx, k)
 	if hopeless(err) {
@@ -324,12 +326,12 @@ func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
 	return done, err
 }
 
-// hopeless reports whether trying again changes nothing: AWS has no room, or has another key.
+// hopeless reports whether a retry changes nothing: AWS has no room, or has another key.
 func hopeless(err error) bool {
 	return errors.Is(err, stage.ErrConflict) || errors.Is(err, stage.ErrInvalid)
 }
 
-// step does each step of a new key once, however often it is tried.
+// step runs each step of a new key once, even if it is called again.
 func (m *Manager) step(ctx context.Context, k Key) (Key, error) {
 	signer, err := m.private(ctx, k)
 	if err != nil {
@@ -352,8 +354,8 @@ func (m *Manager) step(ctx context.Context, k Key) (Key, error) {
 	return k, m.activate(ctx, &k)
 }
 
-// confirm asks AWS for the key that it shall verify with: nothing is signed before AWS knows the
-// right one.
+// confirm reads the public key back from AWS, so that nothing is signed before AWS has the right
+// one.
 func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) error {
 	material, err := m.cfg.AWS.PublicKey(ctx, k.ARN)
 	if err != nil {
@@ -372,7 +374,7 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 	return nil
 }
 
-// private loads the private half, or makes it if it shall be a file and there is none yet.
+// private loads the private half. It creates one if that must be a file and does not exist yet.
 func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	if k.KMS != "" {
 		key, _, err := m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)
@@ -385,7 +387,7 @@ func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	return private, err
 }
 
-// imported makes sure that AWS has the public half, and answers its ARN.
+// imported ensures that AWS has the public half, and returns its ARN.
 func (m *Manager) imported(ctx context.Context, k Key, material string) (string, error) {
 	listed, err := m.cfg.AWS.PublicKeys(ctx, k.Region)
 	if err != nil {
@@ -393,7 +395,7 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 	}
 	for arn, name := range listed {
 		if name == k.Name {
-			return arn, nil // the answer to the import was lost
+			return arn, nil // the key was imported, and the response was lost
 		}
 	}
 	if arn, err := m.adopted(ctx, k, listed, material); arn != "" || err != nil {
@@ -409,8 +411,8 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 }
 
 // adopted finds the public half under another name: it was imported in the AWS console or by
-// another program, and AWS takes a key once. A key made here is at AWS under its own name, if at
-// all.
+// another program, and AWS accepts a key only once. It ignores keys that were created here, which
+// have their own names at AWS.
 func (m *Manager) adopted(
 	ctx context.Context, k Key, listed map[string]string, material string,
 ) (string, error) {
@@ -464,7 +466,7 @@ func names(listed map[string]string) []string {
 	return list
 }
 
-// activate switches in one write: the new key signs and the one before it retires.
+// activate switches keys in one write: the new key signs, and the previous one retires.
 func (m *Manager) activate(ctx context.Context, k *Key) error {
 	return m.update(ctx, func(s *state) error {
 		entry := s.find(k.Name)
@@ -483,7 +485,7 @@ func (m *Manager) activate(ctx context.Context, k *Key) error {
 	})
 }
 
-// abandon takes back a key that AWS will not have. It never signed.
+// abandon removes a key that AWS does not accept. It never signed.
 func (m *Manager) abandon(ctx context.Context, k Key) error {
 	return errors.Join(m.removeFile(k), m.drop(ctx, k))
 }
@@ -502,8 +504,8 @@ func (m *Manager) drop(ctx context.Context, k Key) error {
 	})
 }
 
-// Tidy deletes the retiring keys whose last token has expired, at AWS and here, and returns them. A
-// failure with one key, such as that of an account whose credentials are gone, does not stop it.
+// Tidy deletes retiring keys whose last token has expired, at AWS and here, and returns them. A
+// failure with one key, for example of an account without credentials, does not stop it.
 func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -526,7 +528,7 @@ func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 	return gone, errors.Join(failed...)
 }
 
-// tidy deletes in an order in which every step can be done again: at AWS, the file, the entry.
+// tidy deletes in an order in which every step can be repeated: at AWS, the file, the entry.
 func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
 	if !m.cfg.Now().After(k.LastExpiry) {
 		return false, nil
@@ -542,7 +544,7 @@ func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
 	return true, m.drop(ctx, k)
 }
 
-// Run finishes what was interrupted and deletes keys whose time has come, until ctx ends.
+// Run finishes interrupted changes and deletes keys that are due, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
@@ -560,7 +562,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-// pending reports whether there is anything to do: else AWS is not called.
+// pending reports whether there is anything to do; otherwise AWS is not called.
 func (m *Manager) pending() bool {
 	s, err := m.read()
 	return err == nil && slices.ContainsFunc(s.Keys,

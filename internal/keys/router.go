@@ -14,7 +14,7 @@ import (
 )
 
 // A Router issues the tokens of AWS stages: with the own key of the stage's account and region if
-// there is one, else by the API. It checks the list of keys for every token, so that a command that
+// there is one, else by the API. It reads the list of keys for every token, so that a command that
 // creates or rotates a key takes effect at once.
 type Router struct {
 	Keys         *Manager
@@ -26,7 +26,7 @@ type Router struct {
 
 var _ stage.Issuer = (*Router)(nil)
 
-// IssueToken chooses and issues.
+// IssueToken chooses the issuer, and issues the token.
 func (r *Router) IssueToken(
 	ctx context.Context, req stage.TokenRequest,
 ) (stage.ParticipantToken, error) {
@@ -51,7 +51,7 @@ func (r *Router) IssueToken(
 	return made, err
 }
 
-// Why explains to the operator which issuer a stage has.
+// Why describes the issuer of a stage's tokens to the operator.
 func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	where := arn.Region() + " of the account " + arn.Account()
 	k, found, err := r.Keys.active(arn)
@@ -71,13 +71,12 @@ func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	return "Signed here with the own key " + k.Name + ", which is that of " + where + "."
 }
 
-// signer returns the active key of the stage's account and region for a token that expires then, or
-// nil if there is none. The list of keys has the expiry before the token exists, so that the key is
-// not deleted too soon.
+// signer returns the active key of the stage's account and region for a token with that expiry, or
+// nil. It stores the expiry before the token exists, so that the key is not deleted too soon.
 func (m *Manager) signer(
 	ctx context.Context, arn stage.ARN, expires time.Time, ttl time.Duration,
 ) (Key, crypto.Signer, error) {
-	for range 3 { // a rotation may come between
+	for range 3 { // a rotation may happen in between
 		k, found, err := m.active(arn)
 		if err != nil || !found {
 			return k, nil, err
@@ -89,8 +88,8 @@ func (m *Manager) signer(
 		if !expires.After(k.LastExpiry) {
 			return k, private, nil
 		}
-		// A tenth of the life in advance: ten writes in the life of a token, however many tokens
-		// there are.
+		// Extend by a tenth of the life in advance: that is ten writes within the life of a token,
+		// however many tokens there are.
 		if err := m.extend(ctx, k.Name, expires.Add(ttl/10+time.Second)); err == nil {
 			return k, private, nil
 		} else if !errors.Is(err, errRetired) {
@@ -115,7 +114,7 @@ func (m *Manager) extend(ctx context.Context, name string, until time.Time) erro
 	})
 }
 
-// active is the active key of the stage's account and region.
+// active returns the active key of the stage's account and region.
 func (m *Manager) active(arn stage.ARN) (Key, bool, error) {
 	s, err := m.view()
 	if err != nil {
@@ -129,7 +128,7 @@ func (m *Manager) active(arn stage.ARN) (Key, bool, error) {
 	return Key{}, false, nil
 }
 
-// view reads the list again when its file is another one: every write makes a new file.
+// view reads the list again if its file has changed: every write creates a new file.
 func (m *Manager) view() (state, error) {
 	info, err := os.Stat(m.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -152,7 +151,7 @@ func (m *Manager) view() (state, error) {
 	return s, nil
 }
 
-// load keeps the private half of a key in memory after its first use.
+// load returns the private half of a key, and keeps it in memory.
 func (m *Manager) load(ctx context.Context, k Key) (crypto.Signer, error) {
 	m.mu.Lock()
 	private := m.signers[k.Name]

@@ -17,33 +17,33 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The steps of a key's life, in their order.
+// The states of a key, in their order.
 const (
-	// chosen, perhaps not yet imported: work goes on from here after an interruption
+	// chosen, perhaps not imported yet; resumed after an interruption
 	StateNew     = "new"
 	StateActive  = "active"   // signs
-	StateGivenUp = "given up" // never signed; an answer only, never stored
-	// signs no more; deleted when the last token that it signed has expired
+	StateGivenUp = "given up" // never signed; only returned, never stored
+	// no longer signs; deleted when its last token has expired
 	StateRetiring = "retiring"
 )
 
-// A Key is an own key and where it stands. Nothing of it is secret.
+// A Key is an own key and its state. None of its fields is secret.
 type Key struct {
-	Name       string    `json:"name"` // here, at AWS, and of the file
+	Name       string    `json:"name"` // name in the list, at AWS, and of the file
 	Region     string    `json:"region"`
 	ARN        string    `json:"arn,omitempty"` // of the public half, once imported: the "kid" of tokens
-	KMS        string    `json:"kms,omitempty"` // the key in AWS KMS; "": a file
+	KMS        string    `json:"kms,omitempty"` // the key in AWS KMS; "" if it is in a file
 	State      string    `json:"state"`
-	Imported   bool      `json:"imported,omitempty"` // not made here: AWS may have it already
+	Imported   bool      `json:"imported,omitempty"` // not created here, so AWS may have it already
 	CreatedAt  time.Time `json:"createdAt"`
-	LastExpiry time.Time `json:"lastExpiry,omitzero"` // no token of the key lives longer
+	LastExpiry time.Time `json:"lastExpiry,omitzero"` // no token of the key expires later
 }
 
-// Account is the AWS account of the key, "" before it is imported.
+// Account returns the AWS account of the key, or "" before the import.
 func (k Key) Account() string { return stage.ARN(k.ARN).Account() }
 
-// state is the file aws.json beside the keys. Several processes use it: the server, and the
-// commands of an operator.
+// state is the content of aws.json in the folder of the keys. Several processes use it: the server,
+// and the commands of an operator.
 type state struct {
 	Keys []Key `json:"keys"`
 }
@@ -76,7 +76,7 @@ func (m *Manager) read() (state, error) {
 	return s, nil
 }
 
-// update changes the state under a lock that is never held during a call to AWS: tokens wait for
+// update changes the state under a lock, which is never held during a call to AWS: tokens wait for
 // it.
 func (m *Manager) update(ctx context.Context, change func(*state) error) error {
 	unlock, err := m.lock(ctx, "aws.json.lock")
@@ -94,7 +94,7 @@ func (m *Manager) update(ctx context.Context, change func(*state) error) error {
 	return m.write(s)
 }
 
-// write replaces the file as a whole: a crash leaves the old or the new one.
+// write replaces the file atomically: after a crash it is the old or the new one.
 func (m *Manager) write(s state) error {
 	content, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -112,7 +112,7 @@ func (m *Manager) write(s state) error {
 	return os.Rename(tmp.Name(), m.path())
 }
 
-// lock waits for other processes, a minute at most.
+// lock waits for other processes, at most a minute.
 func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder of keys: %w", err)

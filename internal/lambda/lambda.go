@@ -1,5 +1,5 @@
-// Package lambda serves a program as an AWS Lambda function: requests that arrive at its Function
-// URL, events of Amazon EventBridge, and operations that a schedule or an administrator invokes.
+// Package lambda runs a program as an AWS Lambda function: it handles requests to its Function URL,
+// events of Amazon EventBridge, and operations that a schedule or an administrator invokes.
 package lambda
 
 import (
@@ -18,33 +18,34 @@ import (
 	"github.com/aws/aws-lambda-go/lambdaurl"
 )
 
-// An Operation is invoked by the name in {"stagedoor": "name"}, and returns what is sent back as
-// JSON. Function URLs cannot invoke one: Lambda wraps their bodies.
+// An Operation is invoked by its name in {"stagedoor": "name"}. Its result is returned as JSON.
+// Function URLs cannot invoke one: Lambda wraps their bodies.
 type Operation func(context.Context) (any, error)
 
-// A Function is what the invocations of a Lambda function are passed to.
+// A Function handles the invocations of a Lambda function.
 type Function struct {
-	// HTTP returns the handler of the requests that arrive at a host.
+	// HTTP returns the handler for requests to a host.
 	HTTP       func(host string) (http.Handler, error)
-	Event      func(ctx context.Context, event json.RawMessage) error // of EventBridge
+	Event      func(ctx context.Context, event json.RawMessage) error // for EventBridge
 	Operations map[string]Operation
-	// Settle stores what an invocation left in memory. Lambda stops the process after the response.
+	// Settle stores what an invocation left in memory: Lambda freezes the process after the
+	// response.
 	Settle func(context.Context) error
 	Log    *slog.Logger
 }
 
-// Run serves invocations through the Lambda runtime API, and does not return.
+// Run serves invocations through the Lambda runtime API. It does not return.
 func (f *Function) Run(ctx context.Context) {
 	lambda.StartWithOptions(f.Invoke, lambda.WithContext(ctx))
 }
 
-// An invocation is the part of a payload that says what it is.
+// An invocation contains the fields of a payload that tell its kind.
 type invocation struct {
 	RequestContext struct {
 		HTTP json.RawMessage `json:"http"`
-	} `json:"requestContext"` // of a Function URL
-	Source     string `json:"source"`      // of EventBridge
-	DetailType string `json:"detail-type"` // of EventBridge
+	} `json:"requestContext"` // from a Function URL
+	Source     string `json:"source"`      // from EventBridge
+	DetailType string `json:"detail-type"` // from EventBridge
 	Operation  string `json:"stagedoor"`
 }
 
@@ -61,7 +62,7 @@ func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, er
 	return answer, errors.Join(err, f.Settle(ctx))
 }
 
-// direct handles what invoked the function without its URL.
+// direct handles an invocation without the Function URL.
 func (f *Function) direct(
 	ctx context.Context, i invocation, payload json.RawMessage,
 ) (any, error) {
@@ -76,7 +77,7 @@ func (f *Function) direct(
 	return operation(ctx)
 }
 
-// request serves a request of a Function URL with the invoke mode RESPONSE_STREAM.
+// request serves a request to a Function URL with the invoke mode RESPONSE_STREAM.
 func (f *Function) request(ctx context.Context, payload json.RawMessage) (any, error) {
 	var r events.LambdaFunctionURLRequest
 	if err := json.Unmarshal(payload, &r); err != nil {
@@ -90,7 +91,7 @@ func (f *Function) request(ctx context.Context, payload json.RawMessage) (any, e
 	return lambdaurl.Wrap(f.around(handler))(ctx, &r)
 }
 
-// RequestID is the ID that Lambda gave an invocation, by which CloudWatch Logs find it, or empty.
+// RequestID returns the ID that Lambda gave an invocation, which CloudWatch Logs contains, or "".
 func RequestID(r *http.Request) string {
 	about, ok := lambdacontext.FromContext(r.Context())
 	if !ok {
@@ -99,8 +100,8 @@ func RequestID(r *http.Request) string {
 	return about.AwsRequestID
 }
 
-// addCookies copies the cookies into the header where it lacks them. Payload format 2.0 has them in
-// a field of their own ("Invoking Lambda function URLs", Request payload format).
+// addCookies copies the cookies into the header if it lacks them: payload format 2.0 has them in a
+// field of their own ("Invoking Lambda function URLs", Request payload format).
 func addCookies(r *events.LambdaFunctionURLRequest) {
 	if r.Headers == nil {
 		r.Headers = map[string]string{}
@@ -110,8 +111,8 @@ func addCookies(r *events.LambdaFunctionURLRequest) {
 	}
 }
 
-// around does what net/http does around a handler and lambdaurl does not: it survives a panic,
-// which would end the process. The response ends after Settle.
+// around adds what net/http does for a handler and lambdaurl does not: it recovers a panic, which
+// would end the process. The response ends after Settle.
 func (f *Function) around(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &streamed{ResponseWriter: w}
@@ -148,5 +149,5 @@ func (s *streamed) Write(p []byte) (int, error) {
 	return s.ResponseWriter.Write(p)
 }
 
-// FlushError implements what http.ResponseController calls.
+// FlushError implements the interface of http.ResponseController.
 func (s *streamed) FlushError() error { return nil }

@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// Life is how long a lease is held after it was last renewed. The work of a replica that
-	// vanished waits up to renewEvery longer, until another asks.
+	// Life is how long a lease is held after its last renewal. If a replica vanishes, its work
+	// waits up to renewEvery longer, until another replica asks.
 	Life = 6 * time.Second
-	// renewEvery leaves two further tries before a lease expires.
+	// renewEvery leaves time for two more attempts before a lease expires.
 	renewEvery  = 2 * time.Second
-	answerLimit = 2 * time.Second // of the database
+	answerLimit = 2 * time.Second // limit of a statement
 )
 
-// A Lead is one replica's part in the election of the one that does a certain thing. It is safe for
-// concurrent use.
+// A Lead is one replica's part in the election of the replica that does certain work. It is safe
+// for concurrent use.
 type Lead struct {
 	store Store
 	name  string
@@ -27,13 +27,13 @@ type Lead struct {
 
 	mu      sync.Mutex
 	lease   Lease
-	until   time.Time     // it leads until then, or until it has renewed
-	changed chan struct{} // closed when it began to lead or lost it
-	leading bool          // as of changed
-	expiry  *time.Timer   // notices that the lease has expired
+	until   time.Time     // this replica leads until then, or until it has renewed the lease
+	changed chan struct{} // closed when this replica begins or ceases to lead
+	leading bool          // state at the last close of changed
+	expiry  *time.Timer   // fires when the lease expires
 }
 
-// NewLead returns a Lead that has to Run. Without a store it always leads: there is one process.
+// NewLead returns a Lead. Call its Run. Without a store it always leads: then there is one process.
 func NewLead(store Store, name string, by Holder, now func() time.Time, log *slog.Logger) *Lead {
 	return &Lead{
 		store: store, name: name, by: by, now: now, log: log,
@@ -41,11 +41,11 @@ func NewLead(store Store, name string, by Holder, now func() time.Time, log *slo
 	}
 }
 
-// Elected reports whether there may be others: one alone always leads.
+// Elected reports whether there is an election: without a store this replica always leads.
 func (l *Lead) Elected() bool { return l.store != nil }
 
-// Leads reports whether this replica is the one. It is certain: a lease that could not be renewed
-// is given up before another replica can have it.
+// Leads reports whether this replica leads. At most one does: a lease that could not be renewed is
+// given up before another replica can get it.
 func (l *Lead) Leads() bool {
 	if l.store == nil {
 		return true
@@ -55,7 +55,7 @@ func (l *Lead) Leads() bool {
 	return l.now().Before(l.until)
 }
 
-// Run takes part until ctx ends, and then lets another lead at once.
+// Run takes part in the election until ctx ends, and then gives up its lease at once.
 func (l *Lead) Run(ctx context.Context) error {
 	if l.store == nil {
 		<-ctx.Done()
@@ -73,7 +73,7 @@ func (l *Lead) Run(ctx context.Context) error {
 	}
 }
 
-// ask acquires or renews, and counts from before it asked.
+// ask acquires or renews the lease. Its time counts from before the request.
 func (l *Lead) ask(ctx context.Context) {
 	asked := l.now()
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
@@ -93,7 +93,7 @@ func (l *Lead) ask(ctx context.Context) {
 	l.notice(l.now().Before(l.until))
 }
 
-// watchExpiry makes While end what it runs in time; mu is held.
+// watchExpiry sets the timer that ends the work of While when the lease expires; mu is held.
 func (l *Lead) watchExpiry() {
 	left := l.until.Sub(l.now())
 	if l.expiry != nil {
@@ -107,7 +107,7 @@ func (l *Lead) watchExpiry() {
 	})
 }
 
-// notice wakes those who wait for a change; mu is held.
+// notice wakes callers that wait for a change; mu is held.
 func (l *Lead) notice(leads bool) {
 	if leads != l.leading {
 		l.leading = leads
@@ -137,8 +137,8 @@ func (l *Lead) leave(ctx context.Context) error {
 	return nil
 }
 
-// While runs do whenever this replica leads, until ctx ends or do returns by itself: the context of
-// do ends when this replica leads no longer.
+// While runs do whenever this replica leads, until ctx ends or do returns by itself. The context of
+// do ends when this replica no longer leads.
 func (l *Lead) While(ctx context.Context, do func(context.Context) error) error {
 	for ctx.Err() == nil {
 		l.mu.Lock()
@@ -152,7 +152,7 @@ func (l *Lead) While(ctx context.Context, do func(context.Context) error) error 
 			case <-changed:
 				continue
 			default:
-				return nil // it is done
+				return nil // do has finished
 			}
 		}
 		select {
@@ -163,7 +163,7 @@ func (l *Lead) While(ctx context.Context, do func(context.Context) error) error 
 	return nil
 }
 
-// during runs do until it returns, or changed is closed.
+// during runs do until it returns, or until changed is closed.
 func (l *Lead) during(
 	ctx context.Context, changed <-chan struct{}, do func(context.Context) error,
 ) error {

@@ -1,5 +1,5 @@
-// Package metrics counts what the server does, for Prometheus. Labels come from fixed sets: no
-// metric grows with users, stages or what unknown clients send, and none holds a secret.
+// Package metrics exports metrics for Prometheus. Labels come from fixed sets: no metric grows with
+// users, stages or the requests of unknown clients, and none contains a secret.
 package metrics
 
 import (
@@ -31,7 +31,7 @@ type Metrics struct {
 	awsWait      *prometheus.HistogramVec
 }
 
-// New makes the metrics of a build.
+// New returns the metrics of a build.
 func New(version, goVersion string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -96,14 +96,14 @@ func (m *Metrics) Gauge(name, help string, read func() float64) {
 		read))
 }
 
-// Participants are those of the local stages of one server.
+// Participants describes the participants on the local stages of one server.
 type Participants struct {
 	Publishing int
 	Viewers    int
 	Bitrate    int     // bit/s received
-	Loss       float64 // the worst share of packets that a publisher loses
-	BytesIn    uint64  // of media, since the start
-	BytesOut   uint64  // of media that the network took, since the start
+	Loss       float64 // the highest share of packets that a publisher loses
+	BytesIn    uint64  // of media received, since the start
+	BytesOut   uint64  // of media sent, since the start
 }
 
 // WatchParticipants reads the local stages at each scrape.
@@ -148,12 +148,12 @@ func (p participants) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(lossDesc, prometheus.GaugeValue, now.Loss)
 }
 
-// An Outbox is what waits to be sent to webhooks, of all servers on the database. A count that
-// would take long ends early.
+// An Outbox describes the deliveries that are queued for webhooks, of all servers on the database.
+// Counts are limited, so that they take little time.
 type Outbox struct {
 	Waiting int
-	Oldest  time.Time // when the oldest of them was queued; zero: none waits
-	Dead    int       // that are not tried again until an operator replays them
+	Oldest  time.Time // when the oldest one was queued; zero if none waits
+	Dead    int       // deliveries that are not retried until an operator replays them
 }
 
 // WatchOutbox reads the outbox of webhooks at each scrape.
@@ -181,7 +181,7 @@ func (outbox) Describe(out chan<- *prometheus.Desc) {
 	out <- deadDesc
 }
 
-// Collect leaves the metrics out while the database does not answer: stagedoor_database_up says so.
+// Collect exports nothing while the database does not answer; stagedoor_database_up shows that.
 func (o outbox) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
 	defer cancel()
@@ -201,10 +201,10 @@ func (o outbox) Collect(out chan<- prometheus.Metric) {
 	gauge(deadDesc, float64(there.Dead))
 }
 
-// databasePatience is how long a scrape waits for the database.
+// databasePatience limits how long a scrape waits for the database.
 const databasePatience = 2 * time.Second
 
-// WatchDatabase pings the database at each scrape: stagedoor_database_up is 1 where it answers.
+// WatchDatabase pings the database at each scrape: stagedoor_database_up is 1 if it answers.
 func (m *Metrics) WatchDatabase(ping func(context.Context) error) {
 	m.Gauge("stagedoor_database_up", "Whether the database answers.", func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
@@ -223,12 +223,12 @@ func (m *Metrics) Token(way string, err error) {
 	m.tokens.WithLabelValues(way, result(err)).Inc()
 }
 
-// Issuer observes how long an issuer took. A token may take several attempts.
+// Issuer records how long an issuer took. A token may need several attempts.
 func (m *Metrics) Issuer(way string, took time.Duration) {
 	m.tokenSeconds.WithLabelValues(way).Observe(took.Seconds())
 }
 
-// AWSWait observes how long a call to Amazon IVS waited for its turn.
+// AWSWait records how long a call to Amazon IVS waited for its turn.
 func (m *Metrics) AWSWait(operation string, d time.Duration) {
 	m.awsWait.WithLabelValues(operation).Observe(d.Seconds())
 }
@@ -238,7 +238,7 @@ func (m *Metrics) SignIn(way string, err error) {
 	m.signIns.WithLabelValues(way, result(err)).Inc()
 }
 
-// result is the kind of an error: refused by a rule, or failed.
+// result returns the result of a request: ok, refused by a rule, or failed.
 func result(err error) string {
 	switch {
 	case err == nil:
@@ -255,8 +255,8 @@ func result(err error) string {
 	return "failed"
 }
 
-// StageEvent counts what happened to a participant. Codes of an event are a fixed set on local
-// stages; what Amazon IVS sends is counted without it.
+// StageEvent counts an event of a participant. Codes are a fixed set on local stages; events of
+// Amazon IVS are counted without theirs.
 func (m *Metrics) StageEvent(e stage.Event) {
 	reason := ""
 	if e.Stage.Local() {
@@ -282,7 +282,7 @@ func (m *Metrics) HTTP(next http.Handler) http.Handler {
 		defer func() {
 			route := r.Pattern
 			if route == "" {
-				route = "none" // endpoints of stages, and addresses that nothing serves
+				route = "none" // endpoints of stages, and addresses without a route
 			}
 			m.requests.WithLabelValues(route, strconv.Itoa(counted.status())).Inc()
 			if w.Header().Get("Content-Type") != "text/event-stream" {
@@ -293,7 +293,7 @@ func (m *Metrics) HTTP(next http.Handler) http.Handler {
 	})
 }
 
-// A statusWriter remembers the status that was written.
+// A statusWriter stores the status that is written.
 type statusWriter struct {
 	http.ResponseWriter
 	written int

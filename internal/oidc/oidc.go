@@ -1,6 +1,6 @@
-// Package oidc signs people in with an OpenID Connect provider: the authorization code flow with
-// PKCE (RFC 7636), state and nonce. It decides nothing about accounts: it returns an identity that
-// the provider vouches for.
+// Package oidc signs people in with an OpenID Connect provider: by the authorization code flow with
+// PKCE (RFC 7636), state and nonce. It decides nothing about accounts: it returns an identity for
+// which the provider vouches.
 package oidc
 
 import (
@@ -26,44 +26,45 @@ import (
 )
 
 const (
-	// PendingLife is how long a person may take at the provider.
+	// PendingLife limits the time that a person may take at the provider.
 	PendingLife = 10 * time.Minute
 
 	requestTimeout = 10 * time.Second
-	leeway         = time.Minute     // that the clocks of provider and server may differ
-	retryPause     = 5 * time.Second // after a discovery that failed
+	leeway         = time.Minute     // by which the clocks of provider and server may differ
+	retryPause     = 5 * time.Second // pause after a failed discovery
 	maxRetryPause  = time.Minute
 	maxAnswer      = 1 << 20
 )
 
-// Config describes a provider and the client that is registered there.
+// Config describes a provider and the registered client.
 type Config struct {
 	Issuer       string
 	ClientID     string
 	ClientSecret stage.Secret // empty for a public client
 	RedirectURL  string       // …/api/oidc/callback
-	Scopes       []string     // beside openid, profile and email
-	HTTP         *http.Client // nil: a client with a time limit
+	Scopes       []string     // besides openid, profile and email
+	HTTP         *http.Client // nil for a client with a time limit
 	Now          func() time.Time
 	Log          *slog.Logger
 }
 
 // An Identity is a person as the provider describes them. Issuer and Subject identify the person
-// for ever; everything else may change.
+// permanently; all other fields may change.
 type Identity struct {
 	Issuer  string
 	Subject string
 	Name    string
 	Email   string
-	// EmailVerified is what the provider says. An address alone never identifies a person.
+	// EmailVerified is the provider's claim. An e-mail address alone never identifies a person.
 	EmailVerified bool
 	Claims        map[string]any
-	// Partial: the user info could not be read; Claims are those of the ID token alone.
+	// Partial says that the user info could not be read, so that Claims are only those of the ID
+	// token.
 	Partial bool
 }
 
 // Values returns a claim as a list: of a string, of a list of strings, or of the words of a
-// space-separated string for the claim "scope". Other shapes return nothing.
+// space-separated string for the claim "scope". For other types it returns nothing.
 func (i Identity) Values(claim string) []string {
 	switch v := i.Claims[claim].(type) {
 	case string:
@@ -82,16 +83,17 @@ func (i Identity) Values(claim string) []string {
 	return nil
 }
 
-// A Pending sign-in is what the browser keeps between the redirect to the provider and the return.
+// A Pending sign-in is the data that the browser keeps between the redirect to the provider and the
+// return.
 type Pending struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
 	Verifier string    `json:"verifier"`
 	Until    time.Time `json:"until"`
-	Next     string    `json:"next,omitempty"` // the path to open afterwards
+	Next     string    `json:"next,omitempty"` // the path to open after the sign-in
 }
 
-// Encode makes the value of a cookie.
+// Encode returns the value of a cookie.
 func (p Pending) Encode() string {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -100,7 +102,8 @@ func (p Pending) Encode() string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// DecodePending reads what Encode wrote. Anything else is an empty Pending, which matches no state.
+// DecodePending parses the result of Encode. For any other text it returns an empty Pending, which
+// matches no state.
 func DecodePending(value string) (p Pending) {
 	text, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil || json.Unmarshal(text, &p) != nil {
@@ -110,14 +113,14 @@ func DecodePending(value string) (p Pending) {
 }
 
 // A Provider is one OpenID Connect provider. Its configuration is discovered at the first use, and
-// again after a failure, so that the server starts while the provider is away.
+// again after a failure, so that the server starts even if the provider is unavailable.
 type Provider struct {
 	Config
 
-	found atomic.Pointer[discovered] // nil: not discovered yet
+	found atomic.Pointer[discovered] // nil if it is not discovered yet
 
-	mu       sync.Mutex // of one discovery at a time
-	failed   error      // guarded by mu; of the last discovery
+	mu       sync.Mutex // allows one discovery at a time
+	failed   error      // guarded by mu: result of the last discovery
 	failedAt time.Time  // guarded by mu
 }
 
@@ -128,7 +131,7 @@ type discovered struct {
 	}
 }
 
-// New returns a provider. It makes no request.
+// New returns a Provider. It sends no request.
 func New(c Config) *Provider {
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{Timeout: requestTimeout, Transport: bounded{http.DefaultTransport}}
@@ -136,7 +139,7 @@ func New(c Config) *Provider {
 	return &Provider{Config: c}
 }
 
-// bounded reads no more than maxAnswer of an answer: nothing that a provider sends is that long.
+// bounded reads at most maxAnswer of a response: no valid response of a provider is longer.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -147,14 +150,14 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// Check discovers the provider's configuration, and returns why that fails.
+// Check discovers the provider's configuration, and returns the error if that fails.
 func (p *Provider) Check(ctx context.Context) error {
 	_, err := p.discover(ctx)
 	return err
 }
 
-// Run discovers the provider's configuration before the first sign-in needs it. Until the provider
-// answers, it logs why not, and asks again in growing pauses.
+// Run discovers the provider's configuration before the first sign-in needs it. Until it succeeds,
+// it logs the errors and retries with growing pauses.
 func (p *Provider) Run(ctx context.Context) error {
 	for pause := retryPause; ; pause = min(2*pause, maxRetryPause) {
 		if p.Check(ctx) == nil {
@@ -168,7 +171,7 @@ func (p *Provider) Run(ctx context.Context) error {
 	}
 }
 
-// discover asks the provider once, however many sign-ins wait.
+// discover runs one discovery for all waiting sign-ins.
 func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,7 +187,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 		err = provider.Claims(&d.endpoints)
 	}
 	if ctx.Err() != nil {
-		return nil, unavailable(err) // the server stops; it says nothing about the provider
+		return nil, unavailable(err) // the server is stopping; that says nothing about the provider
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
@@ -215,9 +218,11 @@ func (p *Provider) oauth(d *discovered) *oauth2.Config {
 	}
 }
 
-// Begin starts a sign-in: the URL to send the browser to, and what it keeps meanwhile.
+// Begin starts a sign-in. It returns the URL of the redirect, and the data that the browser keeps
+// meanwhile.
 func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, error) {
-	// A browser that goes away is no failure of the provider, which others would get for a while.
+	// A browser that disconnects must not count as a failure of the provider, which other sign-ins
+	// would get for a while.
 	d, err := p.discover(context.WithoutCancel(ctx))
 	if err != nil {
 		return "", Pending{}, err
@@ -231,7 +236,7 @@ func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, err
 	return address, pending, nil
 }
 
-// Finish ends a sign-in with the query that the provider sent the browser back with.
+// Finish ends a sign-in with the query of the provider's redirect back.
 func (p *Provider) Finish(
 	ctx context.Context, pending Pending, query url.Values,
 ) (Identity, error) {
@@ -281,7 +286,7 @@ func exchangeFailed(err error) error {
 	if !errors.As(err, &answered) {
 		return unavailable(err)
 	}
-	// The provider's description may repeat the code; its error code (RFC 6749 5.2) says enough.
+	// The provider's description may repeat the code; its error code (RFC 6749 5.2) is enough.
 	err = fmt.Errorf("the token endpoint answered %q", answered.ErrorCode)
 	switch {
 	case answered.ErrorCode == "invalid_grant":
@@ -295,7 +300,7 @@ func exchangeFailed(err error) error {
 	return refused("The sign-in service refuses the sign-in. Tell the operator.", err)
 }
 
-// identify verifies the ID token and reads who it is about.
+// identify verifies the ID token and returns its identity.
 func (p *Provider) identify(
 	ctx context.Context, d *discovered, pending Pending, tokens *oauth2.Token,
 ) (Identity, error) {
@@ -303,8 +308,8 @@ func (p *Provider) identify(
 	if raw == "" {
 		return Identity{}, refused("The sign-in service sent no ID token. Tell the operator.", nil)
 	}
-	// The verifier compares the expiry with the earlier of two clocks; both directions get the
-	// leeway.
+	// The verifier compares the expiry with the earlier of two clocks, so that the leeway applies
+	// in both directions.
 	verifier := d.provider.Verifier(&gooidc.Config{
 		ClientID: p.ClientID, Now: func() time.Time { return p.Now().Add(-leeway) },
 	})
@@ -337,8 +342,9 @@ func verifyFailed(err error) error {
 	return refused("The ID token does not verify. Tell the operator.", err)
 }
 
-// addUserInfo completes the claims: some providers put groups into the user info alone. What the ID
-// token says stays. It reports whether the user info is in the claims, or there is none.
+// addUserInfo adds claims from the user info: some providers put groups only there. Claims of the
+// ID token take precedence. It reports whether the claims are complete, that is, whether the user
+// info was read or there is none.
 func (p *Provider) addUserInfo(
 	ctx context.Context, d *discovered, tokens *oauth2.Token, subject string, claims map[string]any,
 ) bool {
@@ -374,7 +380,7 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	for _, name := range []string{"name", "preferred_username", "nickname", "cognito:username",
 		"email"} {
 		i.Name = text(name)
-		// Where people sign in to Amazon Cognito by e-mail, its user name is the subject.
+		// If people sign in to Amazon Cognito by e-mail, its user name is the subject.
 		if i.Name != "" && (name != "cognito:username" || i.Name != i.Subject) {
 			break
 		}
@@ -382,15 +388,15 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	return i
 }
 
-// OffersLogout reports whether a browser can sign out at the provider, without a request to it.
-// Before the discovery it reports true.
+// OffersLogout reports, without a request, whether a browser can sign out at the provider. Before
+// the discovery it returns true.
 func (p *Provider) OffersLogout() bool {
 	found := p.found.Load()
 	return found == nil || found.endpoints.EndSession != ""
 }
 
 // LogoutURL returns the page on which a browser signs out at the provider and is sent back, or ""
-// where the provider has none (OpenID Connect RP-Initiated Logout 1.0).
+// if the provider has none (OpenID Connect RP-Initiated Logout 1.0).
 func (p *Provider) LogoutURL(ctx context.Context, back string) (string, error) {
 	d, err := p.discover(context.WithoutCancel(ctx))
 	if err != nil {
@@ -402,7 +408,7 @@ func (p *Provider) LogoutURL(ctx context.Context, back string) (string, error) {
 	}
 	q := u.Query()
 	q.Set("client_id", p.ClientID)
-	// The page of Amazon Cognito takes a parameter of its own in place of the standard's.
+	// The logout page of Amazon Cognito has its own parameter instead of the standard's.
 	if issuer, err := url.Parse(p.Issuer); err == nil && isCognito(issuer.Hostname()) {
 		q.Set("logout_uri", back)
 	} else {

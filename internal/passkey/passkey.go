@@ -1,6 +1,6 @@
 // Package passkey registers and verifies passkeys (Web Authentication Level 3). It stores nothing
-// and decides nothing about accounts: a challenge is signed instead of stored, and a registered key
-// is a text that the caller keeps.
+// and decides nothing about accounts: it signs challenges instead of storing them, and returns a
+// registered key as a text for the caller to store.
 package passkey
 
 import (
@@ -24,10 +24,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Life is how long a challenge is good: people look for their phone or security key.
+// Life is the life of a challenge: people need time to find their phone or security key.
 const Life = 5 * time.Minute
 
-// A Relying party is this server, as browsers bind passkeys to it.
+// A Relying party is this server in the terms of Web Authentication: browsers bind passkeys to it.
 type Relying struct {
 	id  string
 	web *webauthn.WebAuthn
@@ -37,12 +37,12 @@ type Relying struct {
 
 var _ access.PasskeyVerifier = (*Relying)(nil)
 
-// ErrNoDomain reports a public URL to which browsers bind no passkeys.
+// ErrNoDomain is the error for a public URL to which browsers bind no passkeys.
 var ErrNoDomain = errors.New(
 	"passkeys need a public URL with a host name, such as https://stage.example.com")
 
-// New makes the relying party of a public URL. A loopback address stands for localhost, since
-// browsers bind passkeys to names alone. The secret signs challenges; replicas share it.
+// New returns the relying party of a public URL. A loopback address is replaced with localhost,
+// since browsers bind passkeys to names only. The secret signs challenges; replicas share it.
 func New(public *url.URL, secret []byte, now func() time.Time) (*Relying, error) {
 	origin := *public
 	if ip, err := netip.ParseAddr(public.Hostname()); err == nil {
@@ -61,13 +61,13 @@ func New(public *url.URL, secret []byte, now func() time.Time) (*Relying, error)
 	web, err := webauthn.New(&webauthn.Config{
 		RPID: origin.Hostname(), RPDisplayName: "Stagedoor", RPOrigins: []string{origin.String()},
 		AttestationPreference: protocol.PreferNoAttestation,
-		// The person proves to be there by a PIN, a finger or a face: a passkey replaces the
+		// The person must verify themselves by a PIN, a finger or a face: a passkey replaces the
 		// password.
 		AuthenticatorSelection: protocol.AuthenticatorSelection{
 			ResidentKey:      protocol.ResidentKeyRequirementRequired,
 			UserVerification: protocol.VerificationRequired,
 		},
-		// Some browsers return outputs that were not requested; none of them is read here.
+		// Some browsers return outputs that were not requested; they are not read here.
 		ExtensionsUnsolicitedOutputPolicy: protocol.UnsolicitedOutputPolicyIgnore,
 	})
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *Relying) create(
 	return creation, session, nil
 }
 
-// Created checks what a browser answered to Create.
+// Created verifies the browser's answer to Create.
 func (r *Relying) Created(u access.PasskeyUser, answer []byte) (access.CheckedPasskey, error) {
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(answer)
 	if err != nil {
@@ -131,7 +131,7 @@ func (r *Relying) Created(u access.PasskeyUser, answer []byte) (access.CheckedPa
 		Challenge: encode(challenge)}, err
 }
 
-// Ask returns the options with which a browser signs in with any passkey that it has.
+// Ask returns the options with which a browser signs in with any of its passkeys.
 func (r *Relying) Ask() (json.RawMessage, error) {
 	assertion, _, err := r.ask(r.challenge(""))
 	if err != nil {
@@ -147,8 +147,8 @@ func (r *Relying) ask(
 		webauthn.WithUserVerification(protocol.VerificationRequired))
 }
 
-// Answered checks what a browser answered to Ask. find returns the user with the passkey of that
-// ID. The result has the new record of the passkey.
+// Answered verifies the browser's answer to Ask. find returns the user with the passkey of an ID.
+// The result contains the new record of the passkey.
 func (r *Relying) Answered(answer []byte, find func(keyID string) (access.PasskeyUser, error)) (
 	access.CheckedPasskey, error,
 ) {
@@ -194,7 +194,7 @@ func refused(cause error) error {
 
 func encode(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
-// user is a User as the library needs it.
+// user is a User in the form that the library needs.
 type user struct {
 	access.PasskeyUser
 	credentials []webauthn.Credential
@@ -217,8 +217,8 @@ func (u user) WebAuthnName() string                       { return u.Name }
 func (u user) WebAuthnDisplayName() string                { return u.Name }
 func (u user) WebAuthnCredentials() []webauthn.Credential { return u.credentials }
 
-// A challenge has 16 random bytes, the time until which it is good, and a signature over both and
-// the user that it is for. So requests without a login store nothing.
+// A challenge consists of 16 random bytes, its expiry, and a signature over both and its user. So
+// requests without a login store nothing.
 const (
 	randomBytes = 16
 	timeBytes   = 8
@@ -239,8 +239,8 @@ func (r *Relying) sign(c []byte, user string) []byte {
 	return mac.Sum(nil)
 }
 
-// checkChallenge returns the bytes of a challenge that this server made for a user, while it is
-// good.
+// checkChallenge returns the bytes of a challenge if this server made it for the user and it has
+// not expired.
 func (r *Relying) checkChallenge(text, user string) ([]byte, error) {
 	c, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(c) != signedBytes+sha256.Size ||

@@ -6,7 +6,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The types of messages. Those without a prefix are of older clients.
+// The types of messages. Older clients use the types without a prefix.
 const (
 	typePing          = "PING"
 	typePong          = "PONG"
@@ -22,11 +22,11 @@ const (
 	typeSubscribers   = "aws:ivs:SUBSCRIBER_COUNT"
 )
 
-// incoming is a message of a client.
+// incoming is a message from a client.
 type incoming struct {
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload"`
-	muting                  // V1 sends it beside the type
+	muting                  // V1 sends it next to the type
 }
 
 // muting is the state of a client's own media.
@@ -35,7 +35,7 @@ type muting struct {
 	VideoStopped bool `json:"videoStopped"`
 }
 
-// setState is that of V2, which waits for the requestId.
+// setState is the message of V2, which waits for the requestId in the response.
 type setState struct {
 	muting
 	RequestID string `json:"requestId"`
@@ -68,7 +68,7 @@ type exchangeToken struct {
 	TraceID   string `json:"traceId"`
 }
 
-// exchanged has an error, or not even the member.
+// exchanged is the response to an exchange; without an error it has no member for one.
 type exchanged struct {
 	RequestID string        `json:"requestId"`
 	TraceID   string        `json:"traceId"`
@@ -79,7 +79,8 @@ type errorMessage struct {
 	Message string `json:"message"`
 }
 
-// participant always has all members that the SDK reads: a missing one is undefined in its events.
+// participant always has all members that the SDK reads: a missing one would be undefined in its
+// events.
 type participant struct {
 	ID           stage.ParticipantID `json:"id"`
 	UserID       string              `json:"userId"`
@@ -87,17 +88,17 @@ type participant struct {
 	IsPublishing bool                `json:"isPublishing"`
 	AudioMuted   bool                `json:"audioMuted"`
 	VideoStopped bool                `json:"videoStopped"`
-	// Of Stagedoor alone, for its pages; IVS has no such member.
+	// An extension for Stagedoor's pages; IVS has no such member.
 	Stalled bool `json:"stalled,omitempty"`
 }
 
-// stateOf lists the participants that joined and those that publish, by whichever way. It is a
+// stateOf lists the participants who joined and those who publish, by any protocol. The result is a
 // text, so that two states can be compared.
 func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) string {
 	list := []participant{}
 	for _, p := range present {
 		if !p.Publishing && !joined(p.Participant.ID) {
-			continue // watches by plain WHEP
+			continue // views by plain WHEP
 		}
 		attributes := p.Participant.Attributes
 		if attributes == nil {
@@ -112,7 +113,7 @@ func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) st
 	return string(encode(list))
 }
 
-// inView picks the participants that the token of a viewing key may see: the publishers in its
+// inView returns the participants that the token of a viewing key may see: the publishers in its
 // view, and itself.
 func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
 	var seen []stage.Presence
@@ -124,7 +125,7 @@ func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
 	return seen
 }
 
-// watching counts the participants that do not publish. IVS does not document what it counts.
+// watching counts the participants who do not publish. IVS does not document what it counts.
 func watching(present []stage.Presence) (n int) {
 	for _, p := range present {
 		if !p.Publishing {
@@ -135,7 +136,7 @@ func watching(present []stage.Presence) (n int) {
 }
 
 // stageState returns the messages of a state. Some clients know its type with the prefix, and some
-// without; the web SDK knows both, and takes the second one for the same state.
+// without. The web SDK knows both, and treats the second message as a repetition.
 func stageState(sequence int, participants string) (messages [][]byte) {
 	for _, kind := range []string{typeStageState, typeBareState} {
 		messages = append(messages, message(kind, struct {

@@ -9,28 +9,28 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A room is a stage with joined participants. Server.mu guards it with everything in it.
+// A room contains the joined participants of one stage. Server.mu guards it and all its fields.
 type room struct {
 	members  map[stage.ParticipantID]*member
-	sequence int    // of the last state
+	sequence int    // sequence number of the last state
 	state    string // the participants of the last state
-	counts   int    // sequence of the last subscriber count
+	counts   int    // sequence number of the last subscriber count
 	viewers  int    // the last subscriber count
 }
 
-// A member is a participant that joined over the socket. It outlives its socket for a while.
+// A member is a participant who joined over a socket. It outlives its socket for a while.
 type member struct {
 	participant stage.Participant
 	bearer      stage.Secret
 	since       time.Time
-	socket      *socket     // nil while it is lost
+	socket      *socket     // nil while the socket is lost
 	leave       *time.Timer // runs while the socket is lost
 
-	muteKnown                bool // the client has sent which media are muted
+	muteKnown                bool // the client has reported which media are muted
 	audioMuted, videoStopped bool
 }
 
-// stop ends the grace of a lost socket.
+// stop stops the timer of a lost socket.
 func (m *member) stop() {
 	if m.leave != nil {
 		m.leave.Stop()
@@ -38,8 +38,8 @@ func (m *member) stop() {
 	}
 }
 
-// join adds a participant. Of two sockets with one token the last one counts, and the first is
-// closed with a reason.
+// join adds a participant. Of two sockets with one token the last one counts; the first is closed
+// with a reason.
 func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,14 +67,14 @@ func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error
 	return nil
 }
 
-// lost handles the end of a socket. A client that closed it on purpose has left; others may come
-// back.
+// lost handles the end of a socket. A client that closed it on purpose has left; other clients may
+// come back.
 func (s *Server) lost(k *socket, arn stage.ARN, id stage.ParticipantID, onPurpose bool) {
 	defer s.sockets.Done()
 	s.mu.Lock()
 	m := s.memberOf(k, arn, id)
 	switch {
-	case m == nil: // replaced or disconnected
+	case m == nil: // the member was replaced or disconnected
 	case onPurpose || !s.running:
 		s.forget(arn, id)
 	default:
@@ -94,7 +94,8 @@ func (s *Server) expire(arn stage.ARN, id stage.ParticipantID, m *member) {
 	s.changed(arn)
 }
 
-// memberOf returns the member of a socket, or nil if the socket was replaced. The caller holds mu.
+// memberOf returns the member of a socket, or nil if another socket has replaced it. The caller
+// holds mu.
 func (s *Server) memberOf(k *socket, arn stage.ARN, id stage.ParticipantID) *member {
 	if r := s.rooms[arn]; r != nil {
 		if m := r.members[id]; m != nil && m.socket == k {
@@ -121,7 +122,7 @@ func (s *Server) forget(arn stage.ARN, id stage.ParticipantID) {
 
 func (r *room) joined(id stage.ParticipantID) bool { return r.members[id] != nil }
 
-// Participants lists the participants that joined, and those that have a session without having
+// Participants lists the participants who joined, and those who have a session without having
 // joined.
 func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	present, err := s.cfg.Media.Participants(ctx, arn)
@@ -137,9 +138,9 @@ func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Prese
 	return r.merge(present), nil
 }
 
-// merge adds the members to the participants with sessions. What a member has sent is newer than
-// what its sessions show: a muted microphone still sends silence, and a token may have been
-// exchanged since.
+// merge adds the members to the participants with sessions. The state that a member has sent is
+// newer than that of its sessions: a muted microphone still sends silence, and the token may have
+// been exchanged.
 func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	all := slices.Clone(sessions)
 	seen := map[stage.ParticipantID]bool{}
@@ -161,7 +162,7 @@ func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	return all
 }
 
-// overlay replaces what the member knows better than its sessions.
+// overlay replaces the fields of a session for which the member has newer values.
 func (m *member) overlay(p *stage.Presence) {
 	p.Participant = m.participant
 	if m.since.Before(p.Since) {
@@ -180,7 +181,7 @@ func (s *Server) Disconnect(
 ) error {
 	joined := s.remove(arn, id, disconnect("PARTICIPANT_DISCONNECTED", reason))
 	err := s.cfg.Media.Disconnect(ctx, arn, id, reason)
-	// Including sessions that negotiate, which Media does not have yet.
+	// Including sessions being negotiated, which Media does not have yet.
 	s.cfg.Sessions.Close(id, "kicked", cmp.Or(reason, "An operator ended the session."))
 	s.changed(arn)
 	if joined {
@@ -200,7 +201,7 @@ func (s *Server) CloseStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// remove removes a member after a last message. It reports whether there was one.
+// remove removes a member after a last message. It reports whether the member existed.
 func (s *Server) remove(arn stage.ARN, id stage.ParticipantID, last []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,8 +217,8 @@ func (s *Server) remove(arn stage.ARN, id stage.ParticipantID, last []byte) bool
 	return true
 }
 
-// sendState sends the state of a stage to the sockets that do not have it. It reports whether it
-// is new.
+// sendState sends the state of a stage to the sockets that do not have it. It reports whether the
+// state is new.
 func (s *Server) sendState(ctx context.Context, arn stage.ARN) bool {
 	present, err := s.cfg.Media.Participants(ctx, arn)
 	if err != nil {

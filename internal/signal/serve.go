@@ -19,25 +19,26 @@ import (
 )
 
 const (
-	perSecond = 20 // messages that a client may go on sending
+	perSecond = 20 // messages per second that a client may send continuously
 	burst     = 100
 	maxID     = 128 // bytes of a requestId or traceId, which are sent back; the SDK's are UUIDs
-	maxOffers = 32  // that negotiate at a time on one socket; a stage has fewer publishers
+	maxOffers = 32  // concurrent negotiations on one socket; a stage has fewer publishers
 )
 
-// ServeHTTP is GET {events_url}?topic={stage}/publishers with the token as the only WebSocket
+// ServeHTTP serves GET {events_url}?topic={stage}/publishers, with the token as the only WebSocket
 // subprotocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bearer := Bearer(r)
 	wire := &wire{ResponseWriter: w}
 	conn, err := websocket.Accept(wire, r, &websocket.AcceptOptions{
-		// Browsers fail the handshake unless they get back exactly what they offered.
+		// Browsers fail the handshake unless the response contains exactly the subprotocol that
+		// they offered.
 		Subprotocols: []string{bearer.Reveal()},
-		// Any page may join that has a token; there is no cookie that could be abused.
+		// Any page with a token may join; there is no cookie that could be abused.
 		InsecureSkipVerify: true,
 	})
 	if err != nil {
-		s.cfg.Log.Debug("no websocket", "err", err) // Accept has answered
+		s.cfg.Log.Debug("no websocket", "err", err) // Accept has responded
 		return
 	}
 	defer conn.CloseNow()
@@ -52,7 +53,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.lost(k, p.Stage, p.ID, onPurpose)
 }
 
-// wire keeps the connection below a WebSocket, whose own ways to close wait for the client to read.
+// wire keeps the connection below a WebSocket, since closing a WebSocket waits for the client to
+// read.
 type wire struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -73,7 +75,8 @@ func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.P
 	if err := s.join(k, p, bearer); err != nil {
 		return p, err
 	}
-	// Again, now that Disconnect would find the member: it may have been disconnected in between.
+	// Verify again, since Disconnect can find the member from now on: it may have been disconnected
+	// in between.
 	if _, err := s.admit(r, bearer); err != nil {
 		s.lost(k, p.Stage, p.ID, true)
 		return p, err
@@ -101,8 +104,8 @@ func (s *Server) admit(r *http.Request, bearer stage.Secret) (stage.Participant,
 	return p, nil
 }
 
-// refuse sends the reason over the socket. To an SDK, a failed handshake is a network that may come
-// back: it would try for a minute, and not know why.
+// refuse sends the reason over the socket. An SDK would treat a failed handshake as a network
+// failure, retry for a minute, and not know the reason.
 func (s *Server) refuse(r *http.Request, k *socket, p stage.Participant, err error) {
 	s.cfg.Sessions.Refuse(r, p, err)
 	_, detail := whip.Reason(err)
@@ -113,8 +116,7 @@ func (s *Server) refuse(r *http.Request, k *socket, p stage.Participant, err err
 	k.write(k.conn.CloseRead(ctx)) // fails if the client does not wait
 }
 
-// joinErrorCode returns a code that the SDK knows. With INTERNAL it tries again, with growing
-// pauses.
+// joinErrorCode returns a code that the SDK knows. After INTERNAL it retries, with growing pauses.
 func joinErrorCode(err error) string {
 	code, _ := whip.Reason(err)
 	switch code {
@@ -130,7 +132,7 @@ func joinErrorCode(err error) string {
 	switch status := whip.StatusOf(err).HTTP; {
 	case status == http.StatusUnauthorized:
 		return "TOKEN_INVALID"
-	case status == http.StatusForbidden: // a token that was valid
+	case status == http.StatusForbidden: // the token was valid before
 		return "PARTICIPANT_DISCONNECTED"
 	case status == http.StatusBadRequest:
 		return "BAD_REQUEST"
@@ -144,7 +146,7 @@ func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPu
 	ctx, cancel := context.WithCancel(r.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		defer cancel() // ends the reading
+		defer cancel() // makes the reader end
 		if err := k.write(ctx); err != nil {
 			s.cfg.Log.Debug("events socket", "participant", p.ID, "err", err)
 		}
@@ -164,7 +166,7 @@ func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPu
 	return false
 }
 
-// client is one connected client.
+// A client is one connected client.
 type client struct {
 	server       *Server
 	socket       *socket
@@ -186,7 +188,8 @@ func (c *client) read(ctx context.Context) error {
 			return err
 		}
 		var m incoming
-		if json.Unmarshal(text, &m) == nil { // else ignored, as the SDK ignores unknown messages
+		// other messages are ignored, as the SDK ignores unknown messages
+		if json.Unmarshal(text, &m) == nil {
 			c.handle(ctx, m)
 		}
 	}
@@ -215,10 +218,10 @@ func (c *client) handle(ctx context.Context, m incoming) {
 	}
 }
 
-// identified reports whether the IDs that are sent back have a sane length.
+// identified reports whether the IDs that are sent back are short enough.
 func identified(payload json.RawMessage) bool {
 	var ids struct{ RequestID, TraceID string }
-	json.Unmarshal(payload, &ids) // decode checks the rest
+	json.Unmarshal(payload, &ids) // decode checks the other members
 	return len(ids.RequestID) <= maxID && len(ids.TraceID) <= maxID
 }
 
@@ -229,7 +232,7 @@ func decode[T any](payload json.RawMessage, handle func(T)) {
 	}
 }
 
-// member calls do with the member of this client, and reports whether there still is one.
+// member calls do with the member of this client, and reports whether the member still exists.
 func (c *client) member(do func(*member)) bool {
 	s := c.server
 	s.mu.Lock()
@@ -250,7 +253,7 @@ func (c *client) mute(v muting) {
 	}
 }
 
-// negotiate answers an offer; the next message does not wait for it.
+// negotiate answers an offer in a goroutine of its own, so that the next message does not wait.
 func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 	select {
 	case c.offers <- struct{}{}:
@@ -265,7 +268,7 @@ func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 	}
 }
 
-// answer opens a session exactly as over HTTP.
+// answer opens a session in the same way as over HTTP.
 func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	var k whip.OpenRequest
 	c.member(func(m *member) { k.Participant, k.Bearer = m.participant, m.bearer })
@@ -288,7 +291,7 @@ func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	}
 }
 
-// target reads the address to which the SDK would post: …/publish/{own ID} or
+// target parses the address to which the SDK would post: …/publish/{own ID} or
 // …/subscribe/{publisher}.
 func (c *client) target(address string) (publisher stage.ParticipantID, err error) {
 	u, err := url.Parse(address)
@@ -331,7 +334,7 @@ func (c *client) url(path string) string {
 	return c.server.cfg.Origin + path
 }
 
-// exchange replaces the token by a new one of the same participant on the same stage.
+// exchange replaces the token with a new one of the same participant on the same stage.
 func (c *client) exchange(v exchangeToken) {
 	reply := exchanged{RequestID: v.RequestID, TraceID: v.TraceID}
 	if err := c.take(v); err != nil {

@@ -1,6 +1,6 @@
-// Package signal is the events socket of a stage, over which the stock IVS web SDK joins, receives
-// the participants, and is disconnected. It has all participants of a stage, including those of
-// plain WHIP and WHEP, and is the stage.Moderator of local stages.
+// Package signal serves the events socket of a stage, over which the stock IVS web SDK joins,
+// receives the list of participants, and is disconnected. It knows all participants of a stage,
+// including those of plain WHIP and WHEP, and implements stage.Moderator for local stages.
 //
 // AWS documents none of this. It was measured on amazon-ivs-web-broadcast 1.41.0, in its default
 // signalling implementation (V1) and in its newer one (V2); docs/decisions/0022-events-socket.md.
@@ -40,8 +40,8 @@ type Config struct {
 	// Media lists the participants with sessions. Server.MediaChanged must be called when they
 	// change.
 	Media stage.Moderator
-	// Origin of session URLs, such as https://stage.example: on a socket, clients have no address
-	// to resolve a path against.
+	// Origin is the origin of session URLs, such as https://stage.example: clients of a socket have
+	// no address against which to resolve a path.
 	Origin string
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -59,15 +59,15 @@ type Server struct {
 
 	mu      sync.Mutex
 	running bool                   // guarded by mu
-	rooms   map[stage.ARN]*room    // guarded by mu: stages with a joined participant
-	dirty   map[stage.ARN]struct{} // guarded by mu: stages whose state is to be sent
+	rooms   map[stage.ARN]*room    // guarded by mu: stages with joined participants
+	dirty   map[stage.ARN]struct{} // guarded by mu: stages whose state must be sent
 }
 
 // timing is the same for every server; tests shorten it.
 type timing struct {
-	grace   time.Duration // for a lost socket to come back before its participant has left
+	grace   time.Duration // how long a lost socket may be away before its participant has left
 	ping    time.Duration // between pings of a silent socket
-	refresh time.Duration // between looks at Media, even if it does not call
+	refresh time.Duration // between reads of Media, even if it reports no change
 }
 
 var _ stage.Moderator = (*Server)(nil)
@@ -87,8 +87,8 @@ func New(cfg Config) *Server {
 // Run sends changes to all sockets until ctx ends. Then it closes the sockets and waits for them,
 // but not for clients that do not read.
 //
-// It alone creates and queues states, so that each socket gets them in order: a V2 SDK applies an
-// old state that comes late.
+// Only Run creates and queues states, so that each socket gets them in order: a V2 SDK would apply
+// an old state that arrives late.
 func (s *Server) Run(ctx context.Context) error {
 	s.setRunning(true)
 	tick := time.NewTicker(s.timing.refresh)
@@ -114,7 +114,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// MediaChanged notes that the sessions of a stage have changed. It does not block.
+// MediaChanged records that the sessions of a stage have changed. It does not block.
 func (s *Server) MediaChanged(arn stage.ARN) { s.changed(arn) }
 
 func (s *Server) changed(arn stage.ARN) {
@@ -123,7 +123,7 @@ func (s *Server) changed(arn stage.ARN) {
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
-	default: // Run is going to look anyway
+	default: // Run is about to read anyway
 	}
 }
 
@@ -152,14 +152,14 @@ func (s *Server) setRunning(running bool) {
 	s.running = running
 }
 
-// closeAll closes all sockets without a message, after which the SDK connects to the next server.
+// closeAll closes all sockets without a message, so that the SDK connects to another server.
 func (s *Server) closeAll() {
 	s.setRunning(false)
 	s.CloseSockets(s.joined()...)
 }
 
-// CloseSockets closes the sockets of stages without a message, and forgets their participants:
-// another server has these stages now. Without a stage it is about all of them.
+// CloseSockets closes the sockets of stages without a message, and removes their participants:
+// another server has these stages now. Without stages it does so for all of them.
 func (s *Server) CloseSockets(stages ...stage.ARN) {
 	if len(stages) == 0 {
 		stages = s.joined()
@@ -186,7 +186,7 @@ func (s *Server) closeRoom(arn stage.ARN) {
 	delete(s.rooms, arn)
 }
 
-// drain waits for the sockets. Those of clients that do not read are cut by then.
+// drain waits for the sockets. By then, the sockets of clients that do not read are cut.
 func (s *Server) drain() {
 	done := make(chan struct{})
 	go func() { s.sockets.Wait(); close(done) }()

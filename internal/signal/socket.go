@@ -10,31 +10,32 @@ import (
 )
 
 const (
-	maxMessage  = 64 << 10 // an offer of a browser has up to 6 KB, two tokens have 16
-	maxQueue    = 256      // messages that a client may be behind
-	maxBehind   = 1 << 20  // bytes that a client may be behind
+	maxMessage  = 64 << 10 // the offer of a browser has up to 6 KB, two tokens have 16
+	maxQueue    = 256      // messages that may wait for a slow client
+	maxBehind   = 1 << 20  // bytes that may wait for a slow client
 	writingTime = 10 * time.Second
-	drainTime   = 3 * time.Second // for queued messages when a socket is to close
+	drainTime   = 3 * time.Second // limit for queued messages when a socket closes
 )
 
 var errBehind = errors.New("the client does not read")
 
-// A socket is one connection of a client. Messages are queued and written by one goroutine, in
-// order and without waiting for slow clients. A client that is too far behind is cut off.
+// A socket is one connection of a client. One goroutine writes the queued messages in order, so
+// that no caller waits for a slow client. A client with too many waiting messages is cut off.
 type socket struct {
 	conn *websocket.Conn
-	cut  func() // makes all reading and writing fail at once; does not block
+	cut  func() // makes reads and writes fail at once; does not block
 	ping time.Duration
 	wake chan struct{}
 
-	sequence, counts int // of the newest that were queued; Server.mu guards them
+	sequence, counts int // of the newest queued ones; Server.mu guards them
 
-	mu      sync.Mutex
-	queue   [][]byte // guarded by mu
-	waiting int      // guarded by mu: messages that are not written yet, including those of take
-	bytes   int      // guarded by mu: of those messages
-	closing bool     // guarded by mu: close when the queue is written
-	behind  bool     // guarded by mu: the queue was full
+	mu    sync.Mutex
+	queue [][]byte // guarded by mu
+	// guarded by mu: messages that are not written yet, including those returned by take
+	waiting int
+	bytes   int  // guarded by mu: size of those messages
+	closing bool // guarded by mu: close after the queue is written
+	behind  bool // guarded by mu: the queue was full
 }
 
 func newSocket(conn *websocket.Conn, cut func(), ping time.Duration) *socket {
@@ -94,7 +95,7 @@ func (k *socket) written(text []byte) {
 	k.bytes -= len(text)
 }
 
-// show queues the messages of a state, unless they have been queued. The caller holds Server.mu.
+// show queues the messages of a state, unless they were queued before. The caller holds Server.mu.
 func (k *socket) show(sequence int, state func() [][]byte) {
 	if k.sequence != sequence {
 		k.sequence = sequence
@@ -112,8 +113,7 @@ func (k *socket) count(sequence int, count func() []byte) {
 	}
 }
 
-// write writes until the socket is closed or ctx ends. By pings it notices a client that has
-// vanished.
+// write writes until the socket is closed or ctx ends. Its pings detect a client that has vanished.
 func (k *socket) write(ctx context.Context) error {
 	ping := time.NewTicker(k.ping)
 	defer ping.Stop()

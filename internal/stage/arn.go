@@ -11,13 +11,13 @@ const LocalRegion = "local"
 
 const localPrefix = "arn:aws:ivs:" + LocalRegion + ":000000000000:stage/"
 
-// The pattern is that of StageArn in the model of the IVS real-time API.
+// The pattern of StageArn in the model of the IVS real-time API.
 var arnPattern = regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:stage/[a-zA-Z0-9-]+$`)
 
 // An ARN names a stage. Its region decides who serves the stage.
 type ARN string
 
-// ParseARN checks the shape of an ARN from outside.
+// ParseARN validates an ARN from outside.
 func ParseARN(s string) (ARN, error) {
 	if len(s) > 128 || !arnPattern.MatchString(s) {
 		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as %sabcdABCDefgh "+
@@ -26,18 +26,18 @@ func ParseARN(s string) (ARN, error) {
 	return ARN(s), nil
 }
 
-// LocalARN returns the ARN of the local stage with that ID.
+// LocalARN returns the ARN of the local stage with an ID.
 func LocalARN(id string) ARN { return ARN(localPrefix + id) }
 
-// rehearsalPrefix begins the IDs of private stages. NewID makes no "-": no other stage has such an
-// ID.
+// rehearsalPrefix is the prefix of the IDs of private stages. NewID returns no "-", so no other
+// stage has such an ID.
 const rehearsalPrefix = localPrefix + "rehearsal-"
 
-// RehearsalARN returns the private local stage of a user, on which only they rehearse. There is no
-// record of it: it is in no list, and nobody has a grant for it.
+// RehearsalARN returns the private local stage of a user, on which only that user rehearses. It has
+// no record: no list contains it, and nobody has a grant for it.
 func RehearsalARN(userID string) ARN { return ARN(rehearsalPrefix + userID) }
 
-// RehearsalUser returns the ID of the user whose private stage it is, or "".
+// RehearsalUser returns the ID of the user of a private stage, or "".
 func (a ARN) RehearsalUser() string {
 	if id, ok := strings.CutPrefix(string(a), rehearsalPrefix); ok {
 		return id
@@ -78,15 +78,17 @@ func AWSRegions() []string {
 
 const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// NewID returns a random ID of 12 letters and digits (71 bits), the shape of IVS's own stage and
-// participant IDs. IVS documents "_" and "-" too, but GetParticipant's pattern refuses the first.
+// NewID returns a random ID of 12 letters and digits (71 bits), in the format of IVS's own stage
+// and participant IDs. IVS also documents "_" and "-", but the pattern of GetParticipant refuses
+// "_".
 func NewID() string {
 	var raw [32]byte
 	id := make([]byte, 0, 12)
 	for {
 		rand.Read(raw[:])
 		for _, b := range raw {
-			// 248 is the largest multiple of 62 in a byte: higher values would favour some letters.
+			// 248 is the largest multiple of 62 in a byte: higher values would favour some
+			// characters.
 			if b >= 248 {
 				continue
 			}

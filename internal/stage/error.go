@@ -23,8 +23,8 @@ var (
 // An Error has a kind, a stable code for programs, a sentence for people, and a cause for the log.
 type Error struct {
 	Kind       error
-	Code       string        // stable, snake_case; empty where the kind is specific enough
-	Detail     string        // may be shown
+	Code       string        // stable, snake_case; empty if the kind is specific enough
+	Detail     string        // may be shown to people
 	RetryAfter time.Duration // for ErrTooMany and ErrUnavailable
 	Cause      error         // for the log only
 }

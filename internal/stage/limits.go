@@ -8,14 +8,14 @@ type Limits struct {
 	MaxKeyframeInterval float64 `json:"maxKeyframeInterval"` // seconds
 }
 
-// DefaultLimits returns those of IVS ("Service Quotas", "Publishing with OBS").
+// DefaultLimits returns the limits of IVS ("Service Quotas", "Publishing with OBS").
 func DefaultLimits() Limits {
 	return Limits{
 		MaxHeight: 720, AdvisedBitrate: 2_500_000, MaxBitrate: 8_500_000, MaxKeyframeInterval: 2,
 	}
 }
 
-// Check returns an error for limits that make no sense. Those of IVS are far inside.
+// Check returns an error for senseless limits. The limits of IVS are far inside the allowed range.
 func (l Limits) Check() error {
 	switch {
 	case l.MaxHeight < 16 || l.MaxHeight > 8640:

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// A Secret is a text that never prints: not with any verb of fmt, not in a log, not as JSON.
-// The pointer hides it from reflection-based printers as well.
+// A Secret is a text that is never printed: by no verb of fmt, in no log, in no JSON. The pointer
+// hides it from printers that use reflection, too.
 type Secret struct{ text *string }
 
 const hidden = "[secret]"

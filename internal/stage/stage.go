@@ -11,7 +11,7 @@ import (
 )
 
 // The limits that IVS documents for participant tokens (CreateParticipantToken, "Distribute
-// Tokens"). All issuers keep them.
+// Tokens"). All issuers enforce them.
 const (
 	MinTTL          = time.Minute
 	MaxTTL          = 14 * 24 * time.Hour
@@ -62,7 +62,7 @@ func (c Capabilities) Words() []string {
 // String joins the words with commas.
 func (c Capabilities) String() string { return strings.Join(c.Words(), ",") }
 
-// ParseCapabilities reads the words of the API in any case; IVS writes them in capitals.
+// ParseCapabilities parses the words of the API, in any case; IVS writes them in capitals.
 func ParseCapabilities(words []string) (Capabilities, error) {
 	var c Capabilities
 	for _, word := range words {
@@ -78,14 +78,14 @@ func ParseCapabilities(words []string) (Capabilities, error) {
 	return c, nil
 }
 
-// A ParticipantID identifies a participant and is the claim "jti" of its token: each token is one
+// A ParticipantID identifies a participant. It is the claim "jti" of the token: each token is one
 // participant.
 type ParticipantID string
 
 // Valid reports whether the ID is one that IVS allows.
 func (id ParticipantID) Valid() bool { return ValidID(id) }
 
-// ValidID reports whether a text can be the ID of a participant or of any other thing: 1 to 64
+// ValidID reports whether a text can be the ID of a participant or of another resource: 1 to 64
 // letters, digits, "_" and "-", as IVS allows in the claim "jti" (Distribute Tokens).
 func ValidID[ID ~string](id ID) bool {
 	if id == "" || len(id) > 64 {
@@ -108,7 +108,7 @@ type Participant struct {
 	Attributes   map[string]string
 	Capabilities Capabilities
 	ExpiresAt    time.Time
-	View         View // what the token of a viewing key may receive
+	View         View // what a viewing key's token may receive
 }
 
 // Name returns the name to show: the attribute "name", else the user ID, else the participant ID.
@@ -122,7 +122,7 @@ func (p Participant) Name() string {
 	return string(p.ID)
 }
 
-// A TokenRequest is what an Issuer needs. It comes from the grant, never from a client.
+// A TokenRequest is the input of an Issuer. It comes from the grant, never from a client.
 type TokenRequest struct {
 	Stage        ARN
 	UserID       string
@@ -139,7 +139,7 @@ func checkTTL(ttl time.Duration) error {
 	return nil
 }
 
-// Validate checks the limits that IVS documents, for all issuers alike.
+// Validate checks the limits that IVS documents. All issuers use it.
 func (r TokenRequest) Validate() error {
 	if _, err := ParseARN(string(r.Stage)); err != nil {
 		return err
@@ -202,10 +202,10 @@ type Presence struct {
 	Publishing  bool
 	AudioMuted  bool
 	VideoMuted  bool
-	// nothing arrives at all, and nothing was switched off: neither muted nor a camera off
+	// neither picture nor sound arrives, although neither was switched off
 	Stalled   bool
 	Viewers   int        // sessions that receive this participant
-	Reception *Reception // nil where it cannot be measured
+	Reception *Reception // nil if it cannot be measured
 }
 
 // Reception is what the stage receives from a publisher, measured on the media over the last
@@ -260,11 +260,12 @@ type Event struct {
 	Detail      string // a sentence for people
 }
 
-// Claimed reports that the event is about a token with a wrong signature: the participant is what
-// the token claims, which anybody could have written. Such an event may be shown and nothing more.
+// Claimed reports whether the event is about a token with a wrong signature. Its participant is
+// what the token claims, which anybody can have written. Such an event may be shown, and must have
+// no other effect.
 func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
 
-// CodeSignature is the code of a token whose signature is wrong.
+// CodeSignature is the code for a token with a wrong signature.
 const CodeSignature = "token_signature"
 
 // SortPresences sorts by the time of joining, so that lists keep their order.

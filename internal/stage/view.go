@@ -6,12 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// A View is what a viewing key shows, and all that the tokens of the key may receive: a layout of
-// all publishers, or one participant. The empty view has no limits: the token is not of such a key.
+// A View is what a viewing key shows, and the limit of what its tokens may receive: a layout of all
+// publishers, or one participant. The empty view has no limits; the token does not belong to a
+// viewing key.
 //
-// The view of one participant is its user ID. IVS lets a token have any user ID, or none: one that
-// reads like another view is written with "user:" before it, and a participant without a user ID is
-// "participant:" and the participant ID.
+// The view of one participant is its user ID. IVS allows any user ID in a token, or none. A user ID
+// that reads like another view has the prefix "user:", and a participant without a user ID is
+// "participant:" followed by the participant ID.
 type View string
 
 // The layouts.
@@ -43,7 +44,7 @@ func ParseView(text string) (View, error) {
 	return View(text), nil
 }
 
-// validUser reports whether the text can be a user ID. PostgreSQL stores no NUL in a text.
+// validUser reports whether a text can be a user ID. PostgreSQL stores no NUL in a text.
 func validUser(id string) bool {
 	return id != "" && utf8.ValidString(id) && utf8.RuneCountInString(id) <= MaxUserID &&
 		!strings.ContainsRune(id, 0)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// encoding is base64url without padding (RFC 7515, 2). Strict refuses stray bits at the end, by
+// encoding is base64url without padding (RFC 7515, 2). Strict refuses stray bits at the end, with
 // which one token could be written in several ways.
 var encoding = base64.RawURLEncoding.Strict()
 
@@ -20,7 +20,7 @@ type header struct {
 	Critical json.RawMessage `json:"crit,omitempty"`
 }
 
-// A compact is a JWS in compact serialization (RFC 7515, 7.1), of which nothing is proven.
+// A compact is a JWS in compact serialization (RFC 7515, 7.1). Nothing in it is verified.
 type compact struct {
 	header    header
 	payload   []byte
@@ -28,7 +28,7 @@ type compact struct {
 	signed    string // what the signature covers
 }
 
-// split decodes header and payload of a token.
+// split decodes the header and the payload of a token.
 func split(text string) (c compact, err error) {
 	head, rest, _ := strings.Cut(text, ".")
 	payload, signature, found := strings.Cut(rest, ".")
@@ -42,7 +42,8 @@ func split(text string) (c compact, err error) {
 	if err := json.Unmarshal(raw, &c.header); err != nil {
 		return compact{}, err
 	}
-	if c.header.Critical != nil { // RFC 7515, 4.1.11: refuse extensions that are not implemented
+	// RFC 7515, 4.1.11: extensions that are not implemented must be refused
+	if c.header.Critical != nil {
 		return compact{}, errors.New("critical header parameters")
 	}
 	if c.payload, err = decode(payload); err != nil {
@@ -52,7 +53,7 @@ func split(text string) (c compact, err error) {
 	return c, nil
 }
 
-// decode refuses the line breaks that package base64 ignores.
+// decode refuses line breaks, which package base64 ignores.
 func decode(text string) ([]byte, error) {
 	if strings.ContainsAny(text, "\r\n") {
 		return nil, errors.New("a line break")

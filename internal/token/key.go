@@ -21,8 +21,8 @@ import (
 
 const localKeyPrefix = "arn:aws:ivs:" + stage.LocalRegion + ":000000000000:public-key/"
 
-// CreateKey makes a key and keeps it in a new file of mode 0600. A file that is there already is
-// never touched: the error is ErrConflict then.
+// CreateKey creates a key in a new file of mode 0600. It never changes an existing file: then it
+// returns ErrConflict.
 func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -39,8 +39,8 @@ func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// writeNew brings the file into being as a whole or not at all: a link fails where a rename would
-// overwrite.
+// writeNew creates the file completely or not at all. It uses a link, which fails if the file
+// exists; a rename would replace it.
 func writeNew(path string, content []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".key-*") // mode 0600
@@ -58,10 +58,10 @@ func writeNew(path string, content []byte) error {
 	return syncDir(dir)
 }
 
-// syncDir makes the name last as well as the bytes.
+// syncDir makes the name of a file durable, after its content.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
-		return nil // has no such call for folders
+		return nil // Windows has no such call for folders
 	}
 	d, err := os.Open(dir)
 	if err != nil {
@@ -71,8 +71,8 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// LoadKey reads a key in PEM, as PKCS#8 or as the SEC1 that openssl ecparam writes. The file must
-// be no one else's to read.
+// LoadKey reads a key in PEM, as PKCS#8 or as the SEC1 that openssl ecparam writes. Other users
+// must not be able to read the file.
 func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -104,8 +104,8 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// exposed reports whether other users can read the key, or its group can write it. A group may read
-// it: that is how secrets are mounted for a container.
+// exposed reports whether other users can read the key, or its group can write it. The group may
+// read it: containers mount secrets in that way.
 func exposed(info fs.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0
 }
@@ -118,7 +118,7 @@ func ParseKey(content []byte) (*ecdsa.PrivateKey, error) {
 			return nil, stage.Errorf(stage.ErrInvalid, "there is no private key in PEM in it")
 		}
 		switch block.Type {
-		case "EC PARAMETERS": // stands before the key when openssl ecparam ran without -noout
+		case "EC PARAMETERS": // present before the key if openssl ecparam ran without -noout
 			continue
 		case "ENCRYPTED PRIVATE KEY":
 			return nil, errEncrypted()
@@ -173,7 +173,7 @@ func keyError(path string, err error) error {
 	return stage.Errorf(stage.ErrUnavailable, "the key %s cannot be used", path).WithCause(err)
 }
 
-// PublicPEM is the public half, as ImportPublicKey wants it.
+// PublicPEM returns the public half in the format of ImportPublicKey.
 func PublicPEM(key *ecdsa.PublicKey) ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
@@ -182,8 +182,8 @@ func PublicPEM(key *ecdsa.PublicKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
 
-// LocalKeyID names a key that AWS has not named. It follows from the key itself, so that it needs
-// no place to be kept.
+// LocalKeyID returns an ID for a key without a name from AWS. It is derived from the key, so that
+// it need not be stored.
 func LocalKeyID(key *ecdsa.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {

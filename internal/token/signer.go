@@ -12,15 +12,16 @@ import (
 
 // A Signer issues participant tokens with an own key. It is safe for concurrent use.
 type Signer struct {
-	Key       crypto.Signer // on P-384
+	Key       crypto.Signer // a key on P-384
 	KeyID     string        // the ARN of the public key, as GetPublicKey returns it
-	Form      Form          // APIMade: as CreateParticipantToken makes them
+	Form      Form          // APIMade for tokens like those of CreateParticipantToken
 	Endpoints func(context.Context, stage.ARN) (stage.Endpoints, error)
 	Now       func() time.Time
 
-	WHIPEndpoint func(stage.Endpoints) string // the URL for WHIP clients; nil: Endpoints.WHIP
-	NewID        func() string                // nil: stage.NewID
-	Name         string                       // ParticipantToken.IssuedBy; "": own key and its ID
+	WHIPEndpoint func(stage.Endpoints) string // the URL for WHIP clients; nil for Endpoints.WHIP
+	NewID        func() string                // nil for stage.NewID
+	// ParticipantToken.IssuedBy; "" for "own key" and its ID
+	Name string
 }
 
 var _ stage.Issuer = (*Signer)(nil)
@@ -36,7 +37,8 @@ func (s *Signer) IssueToken(
 	if err != nil {
 		return stage.ParticipantToken{}, fmt.Errorf("endpoints of %s: %w", req.Stage, err)
 	}
-	// Both times are whole seconds, so that the token lives exactly its TTL: IVS allows 14 days.
+	// Both times are whole seconds, so that the token lives exactly its TTL, of which IVS allows 14
+	// days.
 	now := s.Now().Truncate(time.Second)
 	p := stage.Participant{
 		ID:           stage.ParticipantID(s.newID()),

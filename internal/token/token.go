@@ -1,6 +1,6 @@
-// Package token creates and verifies the participant tokens of stages, exactly as Amazon IVS has
-// them: JSON Web Tokens (RFC 7519) signed with ES384 by an own key ("Distribute Tokens", Amazon IVS
-// Real-Time User Guide). So the same code signs for AWS stages and for local ones. The one other
+// Package token creates and verifies the participant tokens of stages, in the format of Amazon IVS:
+// JSON Web Tokens (RFC 7519) signed with ES384 by an own key ("Distribute Tokens", Amazon IVS
+// Real-Time User Guide). So the same code signs for AWS stages and for local ones. The only other
 // form is that of CreateParticipantToken, which the emulator creates.
 package token
 
@@ -13,13 +13,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// version is the only one that IVS accepts in a self-signed token. It is "X.F", where F is a set of
-// flags. The flag 2 would make a web SDK send silence while it only subscribes.
+// version is the only version that IVS accepts in a self-signed token. It is "X.F", where F is a
+// set of flags. The flag 2 would make a web SDK send silence while it only subscribes.
 const version = "1.0"
 
 // claims are the payload of a participant token. User ID and attributes are optional.
 type claims struct {
-	ExpiresAt    *float64          `json:"exp,omitempty"` // seconds since 1970, with a fraction or not
+	// seconds since 1970, possibly with a fraction
+	ExpiresAt    *float64          `json:"exp,omitempty"`
 	IssuedAt     *float64          `json:"iat,omitempty"`
 	ID           string            `json:"jti,omitempty"`
 	UserID       string            `json:"user_id,omitempty"`
@@ -32,7 +33,7 @@ type claims struct {
 	Version      string            `json:"version"`
 }
 
-// capabilities has the permitted members alone: "For subscribe-only tokens, set only
+// capabilities contains only the permitted members: "For subscribe-only tokens, set only
 // allow_subscribe to true".
 type capabilities struct {
 	Publish   bool `json:"allow_publish,omitempty"`
@@ -73,10 +74,10 @@ func seconds(t time.Time) *float64 {
 	return &s
 }
 
-// maxSeconds is in the year 9999. Later times overflow a time.Duration in calculations.
+// maxSeconds is in the year 9999. Calculations with later times overflow a time.Duration.
 const maxSeconds = 253402300799
 
-// timeOf reads a NumericDate (RFC 7519, 2). It reports whether there is one within the calendar.
+// timeOf converts a NumericDate (RFC 7519, 2). It reports whether there is one within the calendar.
 func timeOf(s *float64) (time.Time, bool) {
 	if s == nil || *s < 0 || *s > maxSeconds {
 		return time.Time{}, false
@@ -85,8 +86,8 @@ func timeOf(s *float64) (time.Time, bool) {
 	return time.Unix(whole, int64((*s-float64(whole))*1e9)), true
 }
 
-// decodeClaims reads the payload. When a claim has a wrong type, it returns the others and an error
-// that names the claim.
+// decodeClaims decodes the payload. If a claim has a wrong type, it returns the other claims and an
+// error that names the claim.
 func decodeClaims(payload []byte) (c claims, wrong *stage.Error, err error) {
 	err = json.Unmarshal(payload, &c)
 	var mismatch *json.UnmarshalTypeError
@@ -100,12 +101,12 @@ func decodeClaims(payload []byte) (c claims, wrong *stage.Error, err error) {
 }
 
 func wrongType(err *json.UnmarshalTypeError) *stage.Error {
-	kind, _, _ := strings.Cut(err.Value, " ") // "number 1e999" repeats the token's text
+	kind, _, _ := strings.Cut(err.Value, " ") // "number 1e999" would repeat text of the token
 	return refuse("token_malformed", "The token's claim %q must be %s, not %s.",
 		err.Field, wantedType(err.Field), jsonTypes[kind])
 }
 
-// jsonTypes translates the words of json.UnmarshalTypeError.
+// jsonTypes translates the types in json.UnmarshalTypeError.
 var jsonTypes = map[string]string{
 	"string": "a text", "number": "a number", "bool": "true or false", "array": "a list",
 	"object": "an object",

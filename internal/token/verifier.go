@@ -9,10 +9,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxBearer is checked before anything is parsed. A token with all that IVS allows has some 3 KB.
+// maxBearer is checked before anything is parsed. A token with everything that IVS allows has some
+// 3 KB.
 const maxBearer = 8 << 10
 
-// A Keyring returns the public keys whose tokens are accepted, and ErrNotFound for all others.
+// A Keyring returns the public keys whose tokens are accepted, and ErrNotFound for other IDs.
 type Keyring interface {
 	PublicKey(ctx context.Context, kid string) (*ecdsa.PublicKey, error)
 }
@@ -33,29 +34,29 @@ func (k Keys) PublicKey(_ context.Context, kid string) (*ecdsa.PublicKey, error)
 // A Verifier checks participant tokens. It is safe for concurrent use.
 type Verifier struct {
 	Keys Keyring
-	// Endpoints returns ErrNotFound for a stage that is not served here.
+	// Endpoints returns ErrNotFound for a stage that is not served.
 	Endpoints func(context.Context, stage.ARN) (stage.Endpoints, error)
 	Now       func() time.Time
 	Leeway    time.Duration // by how much the issuer's clock may be ahead
 
-	// Admit checks what the token cannot say, such as whether it is revoked, and completes the
-	// participant. It is called for valid tokens only and may be nil.
+	// Admit checks what the token does not contain, such as a revocation, and completes the
+	// participant. It is called only for valid tokens. It may be nil.
 	Admit func(context.Context, stage.Participant) (stage.Participant, error)
-	// APIKey verifies tokens of the form APIMade. They are refused when it is nil.
+	// APIKey verifies tokens of the form APIMade. If it is nil, they are refused.
 	APIKey *ecdsa.PublicKey
 }
 
 // Verify returns the participant of a token.
 //
-// With an error, the participant is only what the token claims: its ID and Stage, or nothing. It
-// may be used to show a refusal to the owner of that ID, and for nothing else.
+// If it returns an error, the participant is only what the token claims: its ID and Stage, or
+// nothing. It may only be used to show a refusal to the owner of that ID.
 func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	t, err := parse(bearer.Reveal())
 	claimed := t.claimed()
 	if err != nil {
 		return claimed, err
 	}
-	// The signature comes first: without it, anybody could have written the claims.
+	// The signature is verified first: without it, anybody can have written the claims.
 	if err := v.checkSignature(ctx, t); err != nil {
 		return claimed, err
 	}
@@ -71,7 +72,7 @@ func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Parti
 	return p, nil
 }
 
-// parsed is a token of which nothing is proven.
+// parsed is a token. Nothing in it is verified.
 type parsed struct {
 	form      Form
 	kid       string
@@ -81,8 +82,8 @@ type parsed struct {
 	wrong     *stage.Error // a claim of a wrong type
 }
 
-// parse reads a token. The form follows from "alg", and nothing else does: it decides neither
-// whether there is a signature nor with which key it is verified (RFC 8725, 3.1).
+// parse parses a token. Only the form depends on "alg": that decides neither whether there is a
+// signature nor with which key it is verified (RFC 8725, 3.1).
 func parse(text string) (t parsed, err error) {
 	if text == "" {
 		return t, refuse("token_missing",
@@ -109,7 +110,8 @@ func parse(text string) (t parsed, err error) {
 	return t, nil
 }
 
-// claimed returns the claimed participant if it has the right shape: it gets into logs and events.
+// claimed returns the claimed participant if its format is valid, since it appears in logs and
+// events.
 func (t parsed) claimed() (p stage.Participant) {
 	id := stage.ParticipantID(t.claims.ID)
 	if arn, err := stage.ParseARN(t.claims.Resource); err == nil && id.Valid() {
@@ -194,7 +196,7 @@ func (v *Verifier) checkTimes(c claims) error {
 		UserID:       c.UserID,
 		Attributes:   c.Attributes,
 		Capabilities: c.Capabilities.set(),
-		// Self-signed tokens may live shorter than those of the API.
+		// Self-signed tokens may have a shorter life than those of the API.
 		TTL: max(expires.Sub(issued), stage.MinTTL),
 	}
 	if err := request.Validate(); err != nil {
@@ -234,8 +236,8 @@ func refuse(code, format string, args ...any) *stage.Error {
 	return stage.Errorf(stage.ErrUnauthorized, format, args...).WithCode(code)
 }
 
-// ClaimedStage returns the stage that a token claims, or "". Nothing of it is proven: it may decide
-// where a token is verified, and nothing else.
+// ClaimedStage returns the stage that a token claims, or "". Nothing is verified: it may only
+// decide where the token is verified.
 func ClaimedStage(bearer stage.Secret) stage.ARN {
 	t, _ := parse(bearer.Reveal())
 	return t.claimed().Stage

@@ -14,13 +14,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// NewClient returns a client that follows no redirects and connects to public addresses, and to
-// private ones only within the networks that are allowed: an operator's typing mistake, or a name
-// that resolves to this machine, must not reach services behind the firewall (OWASP, SSRF).
+// NewClient returns a client that follows no redirects. It connects to public addresses, and to
+// private ones only in the allowed networks: a typing mistake of an operator, or a name that
+// resolves to this machine, must not reach services behind the firewall (OWASP, SSRF).
 func NewClient(allowed []netip.Prefix) *http.Client {
 	dialer := &net.Dialer{
 		Timeout: 5 * time.Second,
-		// After the name is resolved, so that no second look-up can answer differently.
+		// Checked after the name is resolved, so that no second look-up can return another address.
 		Control: func(_, address string, _ syscall.RawConn) error {
 			return permit(address, allowed)
 		},
@@ -28,8 +28,9 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 	return &http.Client{
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
-			DialContext:            dialer.DialContext,
-			Proxy:                  nil, // a proxy would connect in our place, unchecked
+			DialContext: dialer.DialContext,
+			// a proxy would connect in place of this client, without the check
+			Proxy:                  nil,
 			TLSHandshakeTimeout:    5 * time.Second,
 			ResponseHeaderTimeout:  10 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -46,7 +47,7 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 var errPrivate = errors.New("the address is private; allow its network with --webhook-networks")
 
 // Unreachable returns a function that refuses hosts to which NewClient never connects: a private IP
-// address, or the name of this machine. What another name resolves to is known when it is dialed.
+// address, or the name of this machine. Other names are checked when they are dialed.
 func Unreachable(allowed []netip.Prefix) func(host string) error {
 	return func(host string) error {
 		addresses := written(host)
@@ -61,7 +62,7 @@ func Unreachable(allowed []netip.Prefix) func(host string) error {
 	}
 }
 
-// written are the addresses that a host itself says, without a look-up.
+// written returns the addresses in a host itself, without a look-up.
 func written(host string) []netip.Addr {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip}
@@ -94,15 +95,15 @@ func permitIP(ip netip.Addr, allowed []netip.Prefix) error {
 	return nil
 }
 
-// special are the networks that are not part of the public internet and that netip has no method
-// for (RFC 6890 and the IANA special-purpose registries).
+// special are the networks that are not part of the public Internet and for which netip has no
+// method (RFC 6890 and the IANA special-purpose registries).
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"),
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), // an IPv4 address behind it may be private
+	netip.MustParsePrefix("64:ff9b::/96"), // an IPv4 address in it may be private
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("2002::/16"),
 }

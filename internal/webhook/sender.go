@@ -1,6 +1,6 @@
-// Package webhook sends what happened to the HTTP endpoints that an operator registered, signed as
-// Standard Webhooks (https://www.standardwebhooks.com) has it. Deliveries come from an outbox in
-// the database: each is sent at least once, and a slow or dead receiver delays no other.
+// Package webhook sends messages to the HTTP endpoints that an operator registered, signed by
+// Standard Webhooks (https://www.standardwebhooks.com). Deliveries come from an outbox in the
+// database: each is sent at least once, and a slow or dead receiver delays no other.
 package webhook
 
 import (
@@ -23,16 +23,17 @@ import (
 )
 
 const (
-	pollEvery   = 2 * time.Second  // finds what another replica queued, and what is due again
-	sendTimeout = 15 * time.Second // of one request, its answer included
-	// A claimed delivery is hidden from other senders for so long. It outlasts a claim of a whole
-	// batch to a receiver that hangs.
+	// interval for deliveries that another replica queued, and for retries
+	pollEvery   = 2 * time.Second
+	sendTimeout = 15 * time.Second // limit of one request, including its response
+	// A claimed delivery is hidden from other senders for this time. It outlasts a whole batch to a
+	// receiver that hangs.
 	claimFor  = 5 * time.Minute
 	batch     = 16
-	maxAnswer = 4 << 10 // of a receiver's answer; the rest is not read
+	maxAnswer = 4 << 10 // bytes of a receiver's response that are read
 )
 
-// pauses are the times between attempts. After the last one a delivery is dead until it is
+// pauses are the times between attempts. After the last attempt, a delivery is dead until it is
 // replayed.
 var pauses = []time.Duration{
 	5 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
@@ -42,16 +43,16 @@ var pauses = []time.Duration{
 // An Outbox stores deliveries until they are sent. It is safe for several replicas.
 type Outbox interface {
 	Webhooks(ctx context.Context) ([]access.Webhook, error)
-	// ClaimDeliveries returns deliveries of a webhook that are due, oldest first, and hides them
-	// from other senders until the given time.
+	// ClaimDeliveries returns due deliveries of a webhook, oldest first, and hides them from other
+	// senders until a time.
 	ClaimDeliveries(ctx context.Context, id access.WebhookID, now, until time.Time, limit int) (
 		[]access.Delivery, error)
 	// FinishDelivery removes a delivery that its receiver accepted.
 	FinishDelivery(ctx context.Context, id string) error
 	// PutDelivery stores the state of a delivery after an attempt.
 	PutDelivery(ctx context.Context, d access.Delivery) error
-	// NoteAttempt stores when and why the last attempt to reach a webhook failed; the zero time and
-	// "" that it was accepted.
+	// NoteAttempt stores when and why the last attempt to reach a webhook failed. The zero time and
+	// "" mean that it succeeded.
 	NoteAttempt(ctx context.Context, id access.WebhookID, failedAt time.Time, failure string) error
 }
 
@@ -65,16 +66,16 @@ type Config struct {
 	Observe func(ok bool)
 }
 
-// A Sender sends what is in an outbox.
+// A Sender sends the deliveries in an outbox.
 type Sender struct {
 	cfg  Config
 	bell chan struct{}
 }
 
-// New returns a Sender. Run makes it work.
+// New returns a Sender. Run starts it.
 func New(cfg Config) *Sender { return &Sender{cfg: cfg, bell: make(chan struct{}, 1)} }
 
-// Wake makes the sender look into the outbox at once. It does not block.
+// Wake makes the sender read the outbox at once. It does not block.
 func (s *Sender) Wake() {
 	select {
 	case s.bell <- struct{}{}:
@@ -82,8 +83,8 @@ func (s *Sender) Wake() {
 	}
 }
 
-// Run sends until ctx ends. What is under way then is sent again later: a receiver sees it twice at
-// most, under the same ID.
+// Run sends until ctx ends. A delivery that is interrupted is sent again later: a receiver may get
+// it twice, under the same ID.
 func (s *Sender) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -101,7 +102,8 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// SendDue sends what is due now, and returns. It is for a program that does not run all the time.
+// SendDue sends the deliveries that are due, and returns. It is for a program that does not run all
+// the time.
 func (s *Sender) SendDue(ctx context.Context) {
 	var workers sync.WaitGroup
 	s.round(ctx, &workers, newSet())
@@ -128,8 +130,8 @@ func (s *Sender) round(ctx context.Context, workers *sync.WaitGroup, busy *set) 
 	}
 }
 
-// work sends what is due to one webhook, in order, until nothing is left or an attempt fails. A
-// receiver that fails gets one attempt in a round.
+// work sends the due deliveries of one webhook, in order, until none is left or an attempt fails. A
+// receiver that fails gets one attempt per round.
 func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 	for ctx.Err() == nil {
 		now := s.cfg.Now()
@@ -202,7 +204,8 @@ func (s *Sender) note(ctx context.Context, hook access.Webhook, cause error) {
 	}
 }
 
-// failed is a delivery after a failed attempt. 410 Gone means that the receiver wants no more.
+// failed returns a delivery after a failed attempt. 410 Gone means that the receiver wants no more
+// messages.
 func (s *Sender) failed(d access.Delivery, status int, cause error) access.Delivery {
 	now := s.cfg.Now()
 	d.Attempts++
@@ -212,12 +215,13 @@ func (s *Sender) failed(d access.Delivery, status int, cause error) access.Deliv
 		return d
 	}
 	pause := pauses[d.Attempts-1]
-	d.NextAt = now.Add(pause + rand.N(pause/5+1)) // so that many do not come back at one moment
+	// spread, so that many retries are not due at one moment
+	d.NextAt = now.Add(pause + rand.N(pause/5+1))
 	return d
 }
 
-// send makes the request. The error is fit for the operator's page: it repeats neither the secret
-// nor the receiver's answer.
+// send sends the request. Its error can be shown to operators: it repeats neither the secret nor
+// the receiver's response.
 func (s *Sender) send(
 	ctx context.Context, hook access.Webhook, d access.Delivery,
 ) (status int, err error) {
@@ -235,7 +239,7 @@ func (s *Sender) send(
 		return 0, fmt.Errorf("no answer: %s", reason(err))
 	}
 	defer answer.Body.Close()
-	// so that the connection can be used again
+	// so that the connection can be reused
 	io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return answer.StatusCode, fmt.Errorf("the receiver answered %d", answer.StatusCode)
@@ -260,7 +264,7 @@ func sign(q *http.Request, secret stage.Secret, d access.Delivery, now time.Time
 	return nil
 }
 
-// reason leaves out the URL, which may hold a secret of the receiver's.
+// reason returns an error without the URL, which may contain a secret of the receiver.
 func reason(err error) string {
 	text := err.Error()
 	if _, cause, ok := strings.Cut(text, `": `); ok {
@@ -269,7 +273,7 @@ func reason(err error) string {
 	return text
 }
 
-// A set holds the webhooks that a worker sends to.
+// A set contains the webhooks that have a worker.
 type set struct {
 	mu sync.Mutex
 	m  map[access.WebhookID]bool // guarded by mu

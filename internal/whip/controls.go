@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// session serves the URL of a session: DELETE and a beacon end it, PATCH trickles.
+// session serves the URL of a session: DELETE and a beacon end it, PATCH trickles candidates.
 func (h *Handler) session(secret string) http.HandlerFunc {
 	patch := h.control(secret, h.patch)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -19,12 +19,12 @@ func (h *Handler) session(secret string) http.HandlerFunc {
 			h.fail(w, r, stage.Participant{}, err)
 			return
 		}
-		w.WriteHeader(http.StatusOK) // the only status that OBS takes for success; RFC 9725, 4.2
+		w.WriteHeader(http.StatusOK) // the only status that OBS accepts as success; RFC 9725, 4.2
 	}
 }
 
-// end ends a session. A session that has just ended by itself is ended again with success: OBS
-// closes its peer connection before it sends DELETE, and reports a failure otherwise.
+// end ends a session. For a session that has just ended by itself it also responds with success:
+// OBS closes its peer connection before it sends DELETE, and reports a failure otherwise.
 //
 // It needs the bearer that opened the session, even if that has expired since.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) error {
@@ -52,9 +52,10 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) err
 	return nil
 }
 
-// layers lists the layers of a subscription, or selects one: {"mediaId":"1","encodingId":"low"}, {}
-// for automatic, and of our own {"height":180} for automatic up to the size of the displayed video.
-// The URL is the secret here: the token of the SDK may have been exchanged since.
+// layers lists the layers of a subscription, or selects one: {"mediaId":"1","encodingId":"low"}, or
+// {} for automatic. An extension of Stagedoor, {"height":180}, selects automatically up to the size
+// of the displayed video. The URL is the secret here: the SDK may have exchanged its token
+// meanwhile.
 func (h *Handler) layers(secret string) http.HandlerFunc {
 	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
 		layered, ok := s.media.(Layered)

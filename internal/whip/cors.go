@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// allowHeaders are those that the IVS web SDK 1.41.0 sends, and If-Match of WHIP.
+// allowHeaders are the headers that the IVS web SDK 1.41.0 sends, and If-Match of WHIP.
 const allowHeaders = "Authorization, Content-Type, If-Match, X-Stages-Initial-Layer-Pref, " +
 	"X-Stages-Options, X-Stages-Platform, X-Stages-Request-ID, X-Stages-SDK, " +
 	"X-Stages-Session-ID, X-Stages-Trace-ID, X-Stages-WHIP-Version"
@@ -16,10 +16,12 @@ const exposeHeaders = "Location, Link, ETag, Accept-Post, Accept-Patch, Allow, R
 
 func allow(methods []string) string { return strings.Join(append(methods, "OPTIONS"), ", ") }
 
-// options lists what may be posted (RFC 9725, 4.2), and answers the preflight of a foreign page.
+// options lists what may be posted (RFC 9725, 4.2), and answers the preflight of a page of another
+// origin.
 //
-// A preflight lists all methods of all addresses: pages ask with OPTIONS themselves, and one that
-// sends PATCH takes its refusal better than that of its browser.
+// The answer to a preflight lists all methods for every address: scripts also send OPTIONS
+// themselves, and a script that sends PATCH handles a refusal by the server better than one by its
+// browser.
 func (h *Handler) options(w http.ResponseWriter, methods []string, foreign bool) {
 	header := w.Header()
 	header.Set("Allow", allow(methods))

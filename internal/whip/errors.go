@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The error numbers of IVS. The web SDK acts on some of them, and only with the statuses used here.
+// The error numbers of IVS. The web SDK reacts to some of them, and only with the statuses used
+// here.
 const (
 	ivsUnspecified    = 2001
 	ivsTokenExpired   = 2002
@@ -23,10 +24,11 @@ const (
 	ivsNoCodec        = 2014
 )
 
-// A Status is how an error is sent: the status of HTTP and the number of IVS in the body.
+// A Status is the response to an error: the HTTP status and the IVS number in the body.
 type Status struct{ HTTP, IVS int }
 
-// StatusOf is the one table of errors: by code where the code is more specific, else by kind.
+// StatusOf maps errors to statuses; no other place does. It uses the code if that is more specific
+// than the kind.
 func StatusOf(err error) Status {
 	var e *stage.Error
 	if errors.As(err, &e) {
@@ -35,7 +37,7 @@ func StatusOf(err error) Status {
 			return Status{http.StatusUnauthorized, ivsTokenExpired}
 		case "no_h264", "no_opus":
 			return Status{http.StatusBadRequest, ivsNoCodec}
-		case "stage_full": // 403, because the web SDK reads 2005 under 400 and 403 only
+		case "stage_full": // 403, because the web SDK reads 2005 only under 400 and 403
 			return Status{http.StatusForbidden, ivsStageFull}
 		case "method_not_allowed":
 			return Status{http.StatusMethodNotAllowed, ivsUnspecified}
@@ -43,7 +45,7 @@ func StatusOf(err error) Status {
 			return Status{http.StatusNotAcceptable, ivsUnspecified}
 		case "wrong_etag":
 			return Status{http.StatusPreconditionFailed, ivsUnspecified}
-		case "ice_restart": // RFC 9725, 4.3: of a server that has trickle ICE alone
+		case "ice_restart": // RFC 9725, 4.3, for a server that supports only trickle ICE
 			return Status{http.StatusUnprocessableEntity, ivsUnspecified}
 		case "unsupported_media_type", "unsupported_encoding":
 			return Status{http.StatusUnsupportedMediaType, ivsUnspecified}
@@ -69,7 +71,7 @@ func StatusOf(err error) Status {
 	return Status{http.StatusInternalServerError, ivsInternal}
 }
 
-// Refuse reports a refusal: to the log, and as an event to the dock of the participant, if there is
+// Refuse reports a refusal to the log, and as an event to the dock of the participant, if there is
 // one. The receiver of events drops repetitions.
 func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	code, detail := Reason(err)
@@ -90,8 +92,8 @@ func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	}
 }
 
-// theirs reports whether a refusal counts on the pace of the participant. Wrong tokens count on
-// their address; a full server, or a publisher that is not there yet, is no fault of the client.
+// theirs reports whether a refusal counts on the rate limit of the participant. Wrong tokens count
+// on their address. A full server, or a publisher that is not there yet, is not the client's fault.
 func theirs(err error) bool {
 	for _, kind := range []error{
 		stage.ErrUnauthorized, stage.ErrUnavailable, stage.ErrTooMany, stage.ErrNotFound,
@@ -103,7 +105,7 @@ func theirs(err error) bool {
 	return true
 }
 
-// Fail responds to a request that does not reach ServeHTTP.
+// Fail responds to a request that did not reach ServeHTTP.
 func (h *Handler) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.cors.Allow(w, r)
 	h.fail(w, r, stage.Participant{}, err)
@@ -147,8 +149,8 @@ func Reason(err error) (code, detail string) {
 	return code, e.Detail
 }
 
-// challenge is the WWW-Authenticate of RFC 6750, 3: without a token the scheme alone, else the
-// error.
+// challenge returns the WWW-Authenticate header of RFC 6750, 3: without a token only the scheme,
+// else with the error.
 func challenge(err error, status int) string {
 	code, detail := Reason(err)
 	if code == "token_missing" {

@@ -1,5 +1,5 @@
-// Package whip serves WHIP (RFC 9725) to publishers and WHEP to viewers, and both as the IVS web
-// SDK calls them. It handles tokens and sessions; the media of the sessions is behind Media.
+// Package whip serves WHIP (RFC 9725) to publishers and WHEP to viewers, also in the dialect of the
+// IVS web SDK. It handles tokens and sessions; Media carries the media of the sessions.
 package whip
 
 import (
@@ -18,33 +18,34 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// negotiation is the time of the most impatient client: OBS gives up after 8 seconds, redirects
-// included.
+// negotiation is the time limit of the most impatient client: OBS gives up after 8 seconds,
+// including redirects.
 const negotiation = 8 * time.Second
 
-// Tokens verifies bearers. With an error, the participant is what the token claims, or empty.
+// Tokens verifies bearers. If it returns an error, the participant is what the token claims, or
+// empty.
 type Tokens interface {
 	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }
 
-// Config is what a Handler needs. The fields of the second group may be empty.
+// Config is what a Handler needs. The fields of the second group are optional.
 type Config struct {
 	Media  Media
 	Tokens Tokens
 	Log    *slog.Logger
 	Now    func() time.Time
 
-	// Guard limits wrong tokens; other handlers share it.
+	// Guard limits wrong tokens. Other handlers share it.
 	Guard *httpkit.Guard
-	// Events receives refusals. Media reports what happens to its sessions itself.
+	// Events receives refusals. Media reports the events of its sessions itself.
 	Events func(stage.Event)
-	// AllowOrigins are the origins of foreign pages that may call; "*" is all.
+	// AllowOrigins are the other origins whose pages may call; "*" means all.
 	AllowOrigins []string
-	// Address returns the address of the client; by default that of the connection.
+	// Address returns the address of the client; the default is that of the connection.
 	Address func(*http.Request) netip.Addr
-	// ICEServers are for clients in closed networks.
+	// ICEServers returns STUN and TURN servers, for clients in closed networks.
 	ICEServers func(stage.Participant) []ICEServer
-	// SessionPrefix returns what the secrets of sessions begin with: by it, servers find the
+	// SessionPrefix returns the prefix of the secrets of sessions, by which replicas find the
 	// session of a URL.
 	SessionPrefix func() string
 }
@@ -75,14 +76,15 @@ func New(c Config) *Handler {
 	}
 }
 
-// ServeHTTP ignores empty parts of a path: with one slash too many it is the same address. A
-// redirect would be fatal for the preflights of browsers, and OBS would lose its offer.
+// ServeHTTP ignores empty parts of a path, so that a URL with one slash too many works. A redirect
+// would break the preflights of browsers, and OBS would lose its offer.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	foreign := h.cors.Allow(w, r)
 	serve, methods := h.route(httpkit.Segments(r.URL.Path))
 	if serve == nil {
-		// The path is not repeated: it may hold a secret that was put into the wrong place.
+		// The response does not repeat the path, which may contain a secret that was put into the
+		// wrong place.
 		h.fail(w, r, stage.Participant{}, stage.Errorf(stage.ErrNotFound,
 			"There is nothing here. The WHIP endpoint is /whip."))
 		return
@@ -127,8 +129,8 @@ func (h *Handler) routeSession(secret string, rest []string) (http.HandlerFunc, 
 	return nil, nil
 }
 
-// publish opens a publication. An ID in the path must be that of the token, as the IVS web SDK
-// sends it.
+// publish opens a publication. If the path contains an ID, as that of the IVS web SDK does, it must
+// be the token's.
 func (h *Handler) publish(id stage.ParticipantID) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		bearer, p, err := h.authenticate(r)
@@ -173,7 +175,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, o OpenRequest) {
 		return
 	}
 	header := w.Header()
-	// An absolute path without query: OBS replaces the path of its URL and would lose a query.
+	// An absolute path without a query: OBS replaces the path of its URL and would lose a query.
 	header.Set("Location", answer.Session)
 	header.Set("ETag", answer.ETag)
 	header.Set("Content-Type", sdpType)
@@ -199,21 +201,21 @@ func (h *Handler) authenticate(r *http.Request) (stage.Secret, stage.Participant
 	return bearer, p, err
 }
 
-// Check verifies a token that came with a request, in whichever part of it. Wrong tokens are
-// limited by address, and what a participant may have refused is limited by participant.
+// Check verifies the token of a request, in whichever part of the request it came. It limits wrong
+// tokens by address, and the refusals of valid tokens by participant.
 func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participant, err error) {
 	verify := func() error {
 		p, err = h.Tokens.Verify(r.Context(), bearer)
 		return err
 	}
 	if bearer.Empty() {
-		return p, verify() // costs nothing, and says nothing about its address
+		return p, verify() // costs nothing, and proves nothing about its address
 	}
 	switch err := h.Guard.Verify(r.Context(), h.Address(r), verify); {
 	case errors.Is(err, stage.ErrTooMany), errors.Is(err, stage.ErrUnavailable):
-		return stage.Participant{}, err // of the Guard: its refusals go to no dock
+		return stage.Participant{}, err // from the Guard: no dock receives its refusals
 	case errors.Is(err, stage.ErrUnauthorized):
-		return p, err // what such a token claims counts on no pace
+		return p, err // the claims of such a token count on no rate limit
 	}
 	if slow := h.paces.check(p); slow != nil {
 		return p, slow
@@ -221,7 +223,7 @@ func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participa
 	return p, err
 }
 
-// authorization returns the bearer of a request, empty if there is none.
+// authorization returns the bearer of a request, or "".
 func authorization(r *http.Request) (stage.Secret, error) {
 	bearer := httpkit.Bearer(r)
 	if bearer.Empty() && strings.TrimSpace(r.Header.Get("Authorization")) != "" {

@@ -10,12 +10,12 @@ import (
 
 // An ICEServer is a STUN or TURN server that clients may use (RFC 9725, 4.6).
 type ICEServer struct {
-	URL        string // such as turn:turn.example.com?transport=udp
-	Username   string // of TURN
+	URL        string // for example turn:turn.example.com?transport=udp
+	Username   string // for TURN
 	Credential stage.Secret
 }
 
-// link is the server as a Link header, in the form that OBS and browser clients read.
+// link returns the server as a Link header, in the form that OBS and browser clients read.
 func (s ICEServer) link() string {
 	text := "<" + s.URL + `>; rel="ice-server"`
 	if s.Username != "" {
@@ -25,15 +25,15 @@ func (s ICEServer) link() string {
 	return text
 }
 
-// quoted writes a quoted-string (RFC 9110, 5.6.4).
+// quoted returns a quoted-string (RFC 9110, 5.6.4).
 func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// patch takes the candidates of a trickling client (RFC 9725, 4.3.1) and ignores them: the answer
-// has all candidates of the stage, at which the client's own checks arrive. So the client
+// patch accepts the candidates of a trickling client (RFC 9725, 4.3.1) and ignores them: the answer
+// contains all candidates of the stage, and the client's own checks arrive there. So the client
 // continues as if the server trickled. An ICE restart is refused with the status of 4.3.2 for a
-// server that has trickle ICE alone.
+// server that supports only trickle ICE.
 //
 // The URL is the secret here: clients such as MediaMTX's send no token, and If-Match: *.
 func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) error {

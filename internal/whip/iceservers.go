@@ -15,25 +15,25 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// ICEServers make the STUN and TURN servers that clients are given with their answer. Browsers and
-// OBS (30.2 and later) use them.
+// ICEServers are the STUN and TURN servers that clients receive with their answer. Browsers and OBS
+// (30.2 and later) use them.
 type ICEServers struct {
-	URLs []string // as ParseICEServer accepts them
+	URLs []string // in the form that ParseICEServer accepts
 
-	// One of both, for the TURN servers among them:
+	// For the TURN servers among them, one of these two:
 
-	// Secret is shared with the TURN servers. Each session gets a name and a password of its own
-	// that expire ("TURN REST API", coturn's use-auth-secret).
+	// Secret is shared with the TURN servers. Each session gets a name and a password that expire
+	// ("TURN REST API", coturn's use-auth-secret).
 	Secret stage.Secret
 
-	// User and Password are the same for everybody (RFC 8489, 9.2).
+	// User and Password are the same for all sessions (RFC 8489, 9.2).
 	User     string
 	Password stage.Secret
 
-	Life time.Duration // of names made with Secret; stage.MaxSession
+	Life time.Duration // life of the names made with Secret; stage.MaxSession
 }
 
-// ParseICEServer checks the URI of a STUN or TURN server (RFC 7064, RFC 7065), such as
+// ParseICEServer validates the URI of a STUN or TURN server (RFC 7064, RFC 7065), such as
 // turn:turn.example.net:3478?transport=udp.
 func ParseICEServer(text string) error {
 	scheme, rest, _ := strings.Cut(text, ":")
@@ -70,8 +70,8 @@ func (s *ICEServers) For(p stage.Participant, now time.Time) (servers []ICEServe
 	return servers
 }
 
-// credentials are those of the TURN servers. A name that expires is its expiry and the participant,
-// which the TURN server logs.
+// credentials returns a name and a password for the TURN servers. A name that expires consists of
+// its expiry and the participant, which the TURN server logs.
 func (s *ICEServers) credentials(
 	p stage.Participant, now time.Time,
 ) (user string, password stage.Secret) {
@@ -80,7 +80,7 @@ func (s *ICEServers) credentials(
 	}
 	expires := now.Add(cmp.Or(s.Life, stage.MaxSession)).Unix()
 	user = fmt.Sprintf("%d:%s", expires, url.QueryEscape(string(p.ID)))
-	mac := hmac.New(sha1.New, []byte(s.Secret.Reveal())) // SHA-1 is what TURN servers expect
+	mac := hmac.New(sha1.New, []byte(s.Secret.Reveal())) // TURN servers require SHA-1
 	mac.Write([]byte(user))
 	return user, stage.NewSecret(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }

@@ -16,7 +16,7 @@ const (
 )
 
 // paces limit what one valid token can cause: refusals, which are stored for the dock of its owner,
-// and takeovers, each of which ends a session. They are counted by participant, so that none is
+// and takeovers, each of which ends a session. They count by participant, so that no participant is
 // limited by others.
 type paces struct {
 	now       func() time.Time
@@ -24,7 +24,7 @@ type paces struct {
 	takeovers *pace
 }
 
-// A pace is one limit per participant.
+// A pace is one rate limit per participant.
 type pace = httpkit.Map[member, *rate.Limiter]
 
 // A member identifies a participant among all stages.

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	keepEnded = 5 * time.Minute // sessions whose DELETE may still come
+	keepEnded = 5 * time.Minute // sessions whose DELETE may still arrive
 	maxEnded  = 10_000
 )
 
-// A slot is what a participant has once: its publication, or its subscription to one publisher. A
-// new session in a slot replaces the old one: an OBS that lost its network, a page that was
-// reloaded.
+// A slot is a session that a participant can have once: its publication, or its subscription to one
+// publisher. A new session in a slot replaces the old one, for example after OBS lost its network
+// or a page was reloaded.
 type slot struct {
 	stage                  stage.ARN
 	participant, publisher stage.ParticipantID
@@ -23,15 +23,15 @@ type slot struct {
 
 func (s *session) slot() slot { return slot{s.participant.Stage, s.participant.ID, s.publisher} }
 
-// registry holds the sessions.
+// A registry contains the sessions.
 type registry struct {
 	now   func() time.Time
 	ended httpkit.Map[string, owner] // by secret
 
 	mu          sync.Mutex
 	closed      bool                // guarded by mu
-	bySecret    map[string]*session // guarded by mu: all of them
-	negotiating map[slot]*session   // guarded by mu: the newest that negotiates
+	bySecret    map[string]*session // guarded by mu: all sessions
+	negotiating map[slot]*session   // guarded by mu: the newest negotiating session of each slot
 	live        map[slot]*session   // guarded by mu
 }
 
@@ -55,7 +55,7 @@ func (r *registry) enter(s *session) error {
 	return nil
 }
 
-// negotiates puts a session into its slot and returns the one that negotiates there already.
+// negotiates puts a session into its slot and returns the session that already negotiates there.
 func (r *registry) negotiates(s *session) (rival *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +64,7 @@ func (r *registry) negotiates(s *session) (rival *session) {
 	return rival
 }
 
-// started gives the slot to the session and returns the one that had it.
+// started gives the slot to the session and returns the session that had it.
 func (r *registry) started(s *session) (earlier *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,14 +74,14 @@ func (r *registry) started(s *session) (earlier *session) {
 	return earlier
 }
 
-// clearSlot clears the slot, unless another session has it by now.
+// clearSlot clears the slot, unless another session has it now.
 func clearSlot(slots map[slot]*session, s *session) {
 	if slots[s.slot()] == s {
 		delete(slots, s.slot())
 	}
 }
 
-// leave removes a session, and keeps the owner of one that was open.
+// leave removes a session. For a session that was open, it keeps the owner.
 func (r *registry) leave(s *session) {
 	if s.media != nil {
 		r.ended.Put(s.secret, s.ownedBy(), r.now())
@@ -102,7 +102,7 @@ func (r *registry) find(secret string) (*session, bool) {
 	return s, ok && s.live()
 }
 
-// owner returns the owner of the session of a URL, which is open or has ended recently.
+// owner returns the owner of the session of a URL, which is open or ended recently.
 func (r *registry) owner(secret string) (owner, bool) {
 	r.mu.Lock()
 	s, ok := r.bySecret[secret]

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxOffer = 64 << 10 // an offer with all codecs and simulcast of a browser has some 6 KB
+	maxOffer = 64 << 10 // the offer of a browser with all codecs and simulcast has some 6 KB
 	maxSmall = 16 << 10 // all other bodies: a token, a layer, candidates
 
 	sdpType      = "application/sdp"
@@ -21,7 +21,7 @@ const (
 )
 
 // beacon reads the token that the IVS web SDK sends when its tab is closed: navigator.sendBeacon
-// can neither set a header nor use another method than POST.
+// sets no header, and only sends POST.
 func beacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
 	var body struct {
 		Authorization string `json:"authorization"`
@@ -32,7 +32,7 @@ func beacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
 	return stage.NewSecret(body.Authorization), nil
 }
 
-// acceptable checks a POST by RFC 9725, 4.2: its body is an SDP, and it accepts one.
+// acceptable checks a POST by RFC 9725, 4.2: its body must be an SDP, and it must accept one.
 func acceptable(r *http.Request) error {
 	if err := hasType(r, sdpType); err != nil {
 		return err
@@ -63,8 +63,8 @@ func hasType(r *http.Request, want string) error {
 	return nil
 }
 
-// readSDP reads an offer. curl -d strips all line ends, of which an SDP without any is the trace;
-// the last line alone may go without its end.
+// readSDP reads an offer. It detects that curl -d has removed all line ends; only the last line may
+// lack its end.
 func readSDP(w http.ResponseWriter, r *http.Request) (string, error) {
 	sdp, err := readBody(w, r, maxOffer)
 	switch {

@@ -13,18 +13,18 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The relations of links that the IVS web SDK follows.
+// The relations of links that the IVS web SDK uses.
 const (
 	RelDelete   = "urn:ietf:params:whip:ivs-stages:session-delete"
 	RelPlayback = "urn:ietf:params:whep:core:playback-controls"
 	RelLayers   = "urn:ietf:params:whep:ext:core:layer"
 )
 
-// An OpenRequest asks for a session, over HTTP or over the events socket of a stage.
+// An OpenRequest requests a session, over HTTP or over the events socket of a stage.
 type OpenRequest struct {
 	Participant stage.Participant   // verified
-	Bearer      stage.Secret        // ends the session later
-	Publisher   stage.ParticipantID // to receive; "" to publish
+	Bearer      stage.Secret        // required to end the session later
+	Publisher   stage.ParticipantID // the publisher to receive; "" to publish
 	Offer       string
 	Highest     bool // start with the highest layer; the IVS web SDK's InitialLayerPreference
 }
@@ -40,7 +40,7 @@ type Answer struct {
 // A Link is a header of RFC 8288.
 type Link struct{ URL, Rel string }
 
-// Link returns the URL of that relation, or "".
+// Link returns the URL of a relation, or "".
 func (a Answer) Link(rel string) string {
 	for _, link := range a.Links {
 		if link.Rel == rel {
@@ -61,21 +61,21 @@ func (o owner) is(bearer stage.Secret) bool {
 	return subtle.ConstantTimeCompare(o[:], other[:]) == 1
 }
 
-// A session is open, or negotiates.
+// A session is open, or being negotiated.
 type session struct {
 	participant   stage.Participant
 	publisher     stage.ParticipantID
-	secret        string // in the URL and nowhere else
+	secret        string // appears only in the URL
 	etag          string
-	userFragments []string           // of ICE, as the client offered them
-	cancel        context.CancelFunc // of the negotiation
+	userFragments []string           // for ICE, as the client offered them
+	cancel        context.CancelFunc // ends the negotiation
 	settled       chan struct{}      // closed when the negotiation has ended
-	over          chan struct{}      // closed when nothing is left of the session
+	over          chan struct{}      // closed when the session is gone completely
 
 	mu    sync.Mutex
 	owner owner        // guarded by mu: an exchange of tokens changes it
-	media Session      // guarded by mu: nil while it negotiates
-	ended *stage.Error // guarded by mu: the reason of the end; nil before it
+	media Session      // guarded by mu: nil during the negotiation
+	ended *stage.Error // guarded by mu: why the session ended; nil before
 }
 
 func newSession(o OpenRequest, prefix string, cancel context.CancelFunc) *session {
@@ -86,8 +86,8 @@ func newSession(o OpenRequest, prefix string, cancel context.CancelFunc) *sessio
 	}
 }
 
-// Open opens a session for a verified participant. It replaces the session that the participant has
-// in the same slot.
+// Open opens a session for a verified participant. It replaces the participant's session in the
+// same slot.
 func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
 	if err := permit(o); err != nil {
 		return Answer{}, err
@@ -118,12 +118,12 @@ func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
 }
 
 func (h *Handler) establish(ctx context.Context, o OpenRequest, s *session) (string, error) {
-	// Verify again, now that Close would find the session: the token may have been revoked since
-	// the first check, and the sender of a slow body decides how long that is.
+	// Verify again, since Close can find the session from now on: the token may have been revoked
+	// since the first check, and the sender of a slow body decides how long that takes.
 	if _, err := h.Tokens.Verify(ctx, o.Bearer); err != nil {
 		return "", err
 	}
-	// The later one of two starts counts: OBS forgets its first when it is started twice.
+	// Of two concurrent starts, the later one wins: OBS forgets its first when it is started twice.
 	if rival := h.sessions.negotiates(s); rival != nil {
 		rival.end(replaced())
 		<-rival.settled
@@ -163,8 +163,8 @@ func permit(o OpenRequest) error {
 	return nil
 }
 
-// inView keeps the token of a viewing key to its view. A participant ID belongs to one user for
-// ever, so nothing changes between here and the subscription.
+// inView limits the token of a viewing key to its view. A participant ID belongs to one user
+// permanently, so nothing changes between this check and the subscription.
 func (h *Handler) inView(ctx context.Context, o OpenRequest) error {
 	if o.Publisher == "" || o.Participant.View == "" {
 		return nil
@@ -187,8 +187,8 @@ func (h *Handler) inView(ctx context.Context, o OpenRequest) error {
 		WithCode("not_publishing")
 }
 
-// Drain refuses publications from now on, but on a stage that has a publisher: a stage is on
-// one machine, and its show goes on.
+// Drain refuses new publications from now on, except on a stage that has a publisher: a stage is on
+// one machine, and its broadcast continues.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 func (h *Handler) ending(ctx context.Context, o OpenRequest) error {
@@ -215,22 +215,22 @@ func (h *Handler) negotiate(ctx context.Context, o OpenRequest) (Session, string
 	return h.Media.Subscribe(ctx, o.Participant, o.Publisher, o.Offer)
 }
 
-// Close ends all sessions of a participant, including those that negotiate.
+// Close ends all sessions of a participant, including those being negotiated.
 func (h *Handler) Close(id stage.ParticipantID, code, detail string) {
 	for _, s := range h.sessions.of(id) {
 		s.end(code, detail)
 	}
 }
 
-// CloseAll ends all sessions, including those that negotiate. New ones may follow.
+// CloseAll ends all sessions, including those being negotiated. New ones may follow.
 func (h *Handler) CloseAll(code, detail string) {
 	for _, s := range h.sessions.all() {
 		s.end(code, detail)
 	}
 }
 
-// Exchange gives the sessions of a participant a new token, after the web SDK has exchanged its
-// own, and ends those that the new token does not allow.
+// Exchange sets a new token for the sessions of a participant, after the web SDK has exchanged its
+// own. It ends the sessions that the new token does not allow.
 func (h *Handler) Exchange(p stage.Participant, bearer stage.Secret) {
 	for _, s := range h.sessions.of(p.ID) {
 		if s.participant.Stage != p.Stage {
@@ -273,7 +273,7 @@ func (s *session) end(code, detail string) {
 	}
 }
 
-// start keeps the media, unless the session was ended during the negotiation.
+// start stores the media, unless the session ended during the negotiation.
 func (s *session) start(media Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -286,7 +286,8 @@ func (s *session) start(media Session) error {
 	return nil
 }
 
-// failed returns why a session was not opened. Its end explains more than the end of its context.
+// failed returns why a session was not opened. The reason of its end says more than the error of
+// its context.
 func (s *session) failed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/pion/sdp/v3"
 )
 
-// session is the session URL of an answer.
+// session returns the session URL in an answer.
 func (x exchange) session() (*url.URL, error) {
 	location := x.header.Get("Location")
 	if location == "" {
@@ -21,8 +21,8 @@ func (x exchange) session() (*url.URL, error) {
 	return x.at.Parse(location)
 }
 
-// judgeAnswer checks what came back for a good offer, before any media flows. It reports whether a
-// publication can go on.
+// judgeAnswer checks the answer to a good offer, before any media flows. It reports whether the
+// publication can continue.
 func (r *run) judgeAnswer(offer string, x exchange) bool {
 	r.judgeRedirects(x)
 	r.is("in-time", x.duration <= r.AnswerLimit, "The answer took %s.", seconds(x.duration))
@@ -48,7 +48,7 @@ func (r *run) judgeRedirects(x exchange) {
 	r.pass("redirects", "%d redirects.", len(x.hops))
 }
 
-// bareLocation finds a Location header that OBS overlooks: it cuts the line at the first space.
+// bareLocation matches a Location header that OBS misses: OBS cuts the line at the first space.
 var bareLocation = regexp.MustCompile(`(?im)^location:\S`)
 
 func (r *run) judgeLocation(x exchange) {
@@ -86,7 +86,7 @@ func (r *run) judgeType(x exchange) {
 	r.is("answer-type", ok, "The Content-Type is %q.", r.clean(kind, 60))
 }
 
-// iceServer is a Link header as OBS reads it: the URL in angle brackets, then parameters.
+// iceServer matches a Link header as OBS reads it: the URL in angle brackets, then parameters.
 var iceServer = regexp.MustCompile(`^<(stun|turn):[^>,;]+>\s*;`)
 
 func (r *run) judgeLinks(x exchange) {
@@ -133,7 +133,7 @@ func (r *run) judgeSDP(offer, answer string) bool {
 	return accepted
 }
 
-// complete reports what an answer lacks.
+// complete returns what an answer lacks.
 func complete(offered, answered *sdp.SessionDescription) error {
 	if got, want := len(answered.MediaDescriptions), len(offered.MediaDescriptions); got != want {
 		return fmt.Errorf("the offer has %d m-sections, the answer %d", want, got)
@@ -145,7 +145,7 @@ func complete(offered, answered *sdp.SessionDescription) error {
 				i+1, got, want)
 		}
 		if m.MediaName.Port.Value == 0 {
-			continue // refused: judgeCodecs says so
+			continue // judgeCodecs reports the rejection
 		}
 		for _, name := range []string{"ice-ufrag", "ice-pwd", "fingerprint"} {
 			if attribute(answered, m, name) == "" {
@@ -156,7 +156,7 @@ func complete(offered, answered *sdp.SessionDescription) error {
 	return nil
 }
 
-// attribute is that of a section, or else of the session.
+// attribute returns an attribute of a section, or else of the session.
 func attribute(s *sdp.SessionDescription, m *sdp.MediaDescription, name string) string {
 	if value, ok := m.Attribute(name); ok {
 		return value
@@ -177,7 +177,7 @@ func (r *run) judgeSetup(answered *sdp.SessionDescription) {
 	r.pass("setup-role", "a=setup:%s.", attribute(answered, answered.MediaDescriptions[0], "setup"))
 }
 
-// judgeCodecs looks for both codecs, under the numbers that the offer gave them.
+// judgeCodecs checks for both codecs, under the payload types of the offer.
 func (r *run) judgeCodecs(offered, answered *sdp.SessionDescription) bool {
 	wanted := map[string]string{"audio": "opus", "video": "h264"}
 	for i, m := range answered.MediaDescriptions {
@@ -200,7 +200,7 @@ func (r *run) judgeCodecs(offered, answered *sdp.SessionDescription) bool {
 	return true
 }
 
-// numberOf is the first payload type of a codec, in the order of the m-line.
+// numberOf returns the first payload type of a codec, in the order of the m-line.
 func numberOf(m *sdp.MediaDescription, codec string) (string, bool) {
 	for _, number := range m.MediaName.Formats {
 		for _, a := range m.Attributes {

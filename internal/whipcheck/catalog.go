@@ -1,6 +1,6 @@
 package whipcheck
 
-// An entry of the catalog describes a check before it is made.
+// An entry of the catalog describes a check.
 type entry struct {
 	id       string
 	required bool
@@ -9,7 +9,7 @@ type entry struct {
 	source   string
 }
 
-// catalog lists every check in the order of the report. docs/whip-check.md is held to it by a test.
+// catalog lists every check in the order of the report. A test compares docs/whip-check.md with it.
 var catalog = []entry{
 	{"reachable", true, "The endpoint answers HTTP",
 		"Check the address, the firewall and the certificate. OBS accepts no self-signed " +

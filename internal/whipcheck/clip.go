@@ -11,8 +11,8 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media/oggreader"
 )
 
-// The clips are 2 s of a test picture (320×180, 20 frames a second, a keyframe each second), once
-// without and once with B-frames, and 1 s of a tone in stereo Opus.
+// The clips are 2 s of a test picture (320×180, 20 frames a second, a keyframe each second),
+// without B-frames and with them, and 1 s of a tone in stereo Opus.
 //
 //go:embed clip
 var clips embed.FS
@@ -26,7 +26,7 @@ const (
 // A picture is one encoded frame, in the order of decoding.
 type picture struct {
 	data    []byte // Annex B
-	display int    // its place in the order of display
+	display int    // its position in display order
 }
 
 func readPictures(name string, bFrames bool) ([]picture, error) {
@@ -60,8 +60,8 @@ func readPictures(name string, bFrames bool) ([]picture, error) {
 	}
 }
 
-// displayed is the display order of the clip with B-frames: each frame but the last of a group
-// swaps places with its neighbour.
+// displayed returns the display position of a frame in the clip with B-frames: each frame except
+// the last of a group swaps places with its neighbour.
 func displayed(i int) int {
 	switch k := i % gop; {
 	case k == 0 || k == gop-1:

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// An origin that no endpoint has allowed: a preflight is answered all the same.
+// An origin that no endpoint has allowed: even then, a preflight must be answered.
 const someOrigin = "https://studio.example"
 
-// reachable sends OPTIONS, which every HTTP server answers somehow.
+// reachable sends OPTIONS, which every HTTP server answers in some way.
 func (r *run) reachable(ctx context.Context) bool {
 	x, err := r.do(ctx, request{method: http.MethodOptions, url: r.endpoint,
 		header: map[string]string{
@@ -93,7 +93,7 @@ func (r *run) refused(ctx context.Context, id, bearer string) exchange {
 	return x
 }
 
-// damaged changes the end of a token, so that no signature verifies and no key is found.
+// damaged changes the end of a token, so that its signature does not verify and no key is found.
 func damaged(token string) string {
 	if len(token) < 8 {
 		return token + "-wrong"

@@ -24,7 +24,7 @@ const (
 	userAgent = "Mozilla/5.0 (OBS-Studio/32.2.2; Linux x86_64; en-US) stagedoor-whip-check"
 )
 
-// An exchange is one request and its answer. raw is the head of the answer as it was on the wire:
+// An exchange is one request and its response. raw is the head of the response as it was sent:
 // net/http hides whether a space follows the colon, on which OBS depends.
 type exchange struct {
 	status   int
@@ -36,7 +36,7 @@ type exchange struct {
 	duration time.Duration
 }
 
-// A request is what the check sends; empty members are left out.
+// A request is what the check sends; empty fields are omitted.
 type request struct {
 	method      string
 	url         *url.URL
@@ -46,8 +46,8 @@ type request struct {
 	header      map[string]string
 }
 
-// do sends a request and follows redirects as OBS does: with the bearer, and keeping the method on
-// 307 and 308 alone.
+// do sends a request and follows redirects as OBS does: with the bearer, and with the same method
+// only on 307 and 308.
 func (r *run) do(ctx context.Context, q request) (exchange, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.AnswerLimit+2*time.Second)
 	defer cancel()
@@ -110,7 +110,8 @@ func (r *run) once(ctx context.Context, q request) (exchange, error) {
 	}, err
 }
 
-// recording is a transport whose connections copy what arrives into head. Each serves one request.
+// recording returns a transport whose connections copy what arrives into head. Each connection
+// serves one request.
 func (r *run) recording(head *recorder) http.RoundTripper {
 	t := &http.Transport{}
 	if r.Transport != nil {
@@ -136,7 +137,7 @@ func (r *run) recording(head *recorder) http.RoundTripper {
 	return t
 }
 
-// A recorder keeps the first bytes that arrived.
+// A recorder stores the first bytes that arrive.
 type recorder struct {
 	mu  sync.Mutex
 	got bytes.Buffer // guarded by mu
@@ -177,7 +178,7 @@ func (r *run) withOurs(
 	return r.once(ctx, q)
 }
 
-// said describes an answer in a few words. It never repeats the bearer.
+// said describes a response in a few words. It never repeats the bearer.
 func (r *run) said(x exchange) string {
 	text := fmt.Sprintf("%d %s", x.status, http.StatusText(x.status))
 	if body := strings.Join(strings.Fields(string(x.body)), " "); body != "" && x.status >= 400 {
@@ -186,7 +187,8 @@ func (r *run) said(x exchange) string {
 	return text
 }
 
-// clean makes text of the endpoint fit for a terminal: no control characters, no bearer.
+// clean makes a text of the endpoint safe for a terminal: without control characters, without the
+// bearer.
 func (r *run) clean(text string, most int) string {
 	if secret := r.Token.Reveal(); secret != "" {
 		text = strings.ReplaceAll(text, secret, "•••")

@@ -24,8 +24,8 @@ const (
 	opusType = 111
 )
 
-// A peer is the publishing end: as in OBS, an offer without candidates, and the SRTP profile of
-// OBS's builds.
+// A peer is the publishing side. Like OBS, it offers no candidates, and the SRTP profile of OBS's
+// builds.
 type peer struct {
 	pc        *webrtc.PeerConnection
 	audio     *webrtc.TrackLocalStaticRTP
@@ -35,11 +35,11 @@ type peer struct {
 	endOnce   sync.Once
 
 	reports, keyframes atomic.Int64
-	lost               atomic.Int64 // packets, by the last report of each track
+	lost               atomic.Int64 // packets, as of the last report of each track
 	readers            sync.WaitGroup
 }
 
-// newPeer makes a peer with one layer for each rid, or one layer without a rid.
+// newPeer returns a peer with one layer for each rid, or one layer without a rid.
 func newPeer(rids ...string) (*peer, error) {
 	engine := &webrtc.MediaEngine{}
 	registry := &interceptor.Registry{}
@@ -171,7 +171,7 @@ func (p *peer) count(packet rtcp.Packet) {
 	}
 }
 
-// offer makes the offer, as OBS sends it: without candidates.
+// offer returns the offer, without candidates like OBS's.
 func (p *peer) offer() (string, error) {
 	offer, err := p.pc.CreateOffer(nil)
 	if err != nil {
@@ -180,7 +180,7 @@ func (p *peer) offer() (string, error) {
 	return offer.SDP, p.pc.SetLocalDescription(offer)
 }
 
-// plainOffer is an offer that no connection stands behind, for requests that must be refused.
+// plainOffer returns an offer without a connection, for requests that must be refused.
 func plainOffer() (string, error) {
 	p, err := newPeer()
 	if err != nil {
@@ -191,12 +191,12 @@ func plainOffer() (string, error) {
 	return offer.SDP, err
 }
 
-// passive lets the endpoint be the DTLS client, as FFmpeg's muxer does.
+// passive changes an offer so that the endpoint is the DTLS client, as FFmpeg's muxer does.
 func passive(offer string) string {
 	return strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:passive")
 }
 
-// connect takes the answer and waits until media can flow.
+// connect applies the answer and waits until media can flow.
 func (p *peer) connect(ctx context.Context, answer string, limit time.Duration) error {
 	err := p.pc.SetRemoteDescription(webrtc.SessionDescription{
 		Type: webrtc.SDPTypeAnswer, SDP: answer,
@@ -271,7 +271,7 @@ func (p *peer) sendTone(ctx context.Context, tone [][]byte) {
 	}
 }
 
-// wait waits for a moment, and reports whether the publication goes on.
+// wait waits until a time, and reports whether the publication continues.
 func (p *peer) wait(ctx context.Context, at time.Time) bool {
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()

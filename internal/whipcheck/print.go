@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// marks are what a terminal shows in front of a check.
+// marks are the words that a terminal shows before a check.
 var marks = map[Result]string{Passed: "ok  ", Warned: "warn", Failed: "FAIL", Skipped: "–   "}
 
-// Line is a check on one line, and its cure on a second one where there is any.
+// Line returns a check on one line, and its cure, if there is one, on a second line.
 func (c Check) Line() string {
 	text := fmt.Sprintf("%s  %s: %s", marks[c.Result], c.Title, c.Detail)
 	if c.Cure != "" {
@@ -18,7 +18,7 @@ func (c Check) Line() string {
 	return text
 }
 
-// Summary writes how many checks had which result, and the verdict.
+// Summary writes how many checks had each result, and the verdict.
 func (r Report) Summary(w io.Writer) error {
 	counts := map[Result]int{}
 	var failed []string

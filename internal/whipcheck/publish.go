@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	shortPublish = 2 * time.Second // of the publications after the main one
-	deleteLimit  = 5 * time.Second // for the peer connection to end after a DELETE
+	shortPublish = 2 * time.Second // length of the publications after the main one
+	deleteLimit  = 5 * time.Second // limit for the end of the peer connection after a DELETE
 )
 
 // A session is a publication that the endpoint accepted.
@@ -39,7 +39,7 @@ func (r *run) mainPublication(ctx context.Context) bool {
 	r.pass("connected", "ICE and DTLS are up.")
 	u, err := x.session()
 	if err != nil {
-		return false // judged as location
+		return false // reported by the check "location"
 	}
 	s := &session{p, u}
 	r.judgePublication(ctx, s)
@@ -89,7 +89,7 @@ func (r *run) judgePublication(ctx context.Context, s *session) {
 		s.lost.Load())
 }
 
-// judgePatch sends the end of the candidates as a trickling client does.
+// judgePatch sends the end of candidates, as a trickling client does.
 func (r *run) judgePatch(ctx context.Context, s *session, answer string) {
 	local := s.pc.LocalDescription().SDP
 	fragment := strings.Join([]string{
@@ -105,14 +105,15 @@ func (r *run) judgePatch(ctx context.Context, s *session, answer string) {
 		r.fail("patch", "No answer: %s.", r.clean(err.Error(), 160))
 		return
 	}
-	// 405: no trickle ICE. 428 and 412: the endpoint wants the ETag of the ICE session.
+	// 405 means no trickle ICE. 428 and 412 mean that the endpoint requires the ETag of the ICE
+	// session.
 	clear := []int{http.StatusNoContent, http.StatusMethodNotAllowed,
 		http.StatusPreconditionRequired,
 		http.StatusPreconditionFailed}
 	r.is("patch", slices.Contains(clear, x.status), "PATCH answered %s.", r.said(x))
 }
 
-// lineOf is the rest of the first line with a prefix.
+// lineOf returns the rest of the first line with a prefix.
 func lineOf(text, prefix string) string {
 	_, rest, _ := strings.Cut(text, prefix)
 	line, _, _ := strings.Cut(rest, "\r\n")
@@ -132,8 +133,8 @@ func (r *run) judgeDelete(ctx context.Context, s *session) {
 	}
 }
 
-// closeThenDelete publishes again with the same bearer, as FFmpeg offers, and ends as OBS does:
-// first the connection, then the session.
+// closeThenDelete publishes again with the same bearer and an offer like FFmpeg's, and ends as OBS
+// does: first the connection, then the session.
 func (r *run) closeThenDelete(ctx context.Context) {
 	s, x := r.shortSession(ctx, "setup-passive", passive)
 	if s == nil {
@@ -157,8 +158,8 @@ func (r *run) closeThenDelete(ctx context.Context) {
 
 func same(offer string) string { return offer }
 
-// shortSession opens a further session and publishes for a moment. It returns nil where the
-// endpoint refuses, or does not connect.
+// shortSession opens another session and publishes for a moment. It returns nil if the endpoint
+// refuses or does not connect.
 func (r *run) shortSession(
 	ctx context.Context, id string, change func(string) string,
 ) (*session, exchange) {
@@ -197,7 +198,8 @@ func (r *run) offerAgain(
 	return nil, exchange{}
 }
 
-// bFrames publishes a clip with B-frames. An endpoint may keep it or end it: the check says which.
+// bFrames publishes a clip with B-frames. An endpoint may accept it or end it; the check reports
+// which.
 func (r *run) bFrames(ctx context.Context) {
 	s, x := r.shortSession(ctx, "b-frames", same)
 	if s == nil {
@@ -220,7 +222,7 @@ func (r *run) bFrames(ctx context.Context) {
 	}
 }
 
-// simulcast offers three layers and looks at the answer alone.
+// simulcast offers three layers and only checks the answer.
 func (r *run) simulcast(ctx context.Context) {
 	p, x := r.offerAgain(ctx, "simulcast", same, "0", "1", "2")
 	if p == nil {

@@ -8,7 +8,7 @@ import (
 	"cmp"
 )
 
-// A run is one check of an endpoint under way.
+// A run is a running check of an endpoint.
 type run struct {
 	Options
 	endpoint    *url.URL
@@ -42,7 +42,7 @@ func (r *run) set(id string, result Result, format string, args ...any) {
 	}
 }
 
-// pass, warn, fail and skip record a result. fail of a recommendation is a warning.
+// pass, warn, fail and skip record a result. For a recommendation, fail records a warning.
 func (r *run) pass(id, format string, args ...any) { r.set(id, Passed, format, args...) }
 func (r *run) skip(id, format string, args ...any) { r.set(id, Skipped, format, args...) }
 func (r *run) warn(id, format string, args ...any) { r.set(id, Warned, format, args...) }
@@ -55,7 +55,7 @@ func (r *run) fail(id, format string, args ...any) {
 	r.set(id, result, format, args...)
 }
 
-// is records whether a demand is met.
+// is records whether a requirement is met.
 func (r *run) is(id string, ok bool, format string, args ...any) bool {
 	if ok {
 		r.pass(id, format, args...)
@@ -65,7 +65,7 @@ func (r *run) is(id string, ok bool, format string, args ...any) bool {
 	return ok
 }
 
-// rest marks the checks that were not reached. A required one that was not made has not passed.
+// rest records the checks that were not reached. A required check that was not made has not passed.
 func (r *run) rest() {
 	for _, e := range catalog {
 		r.skip(e.id, "Not reached: an earlier check failed.")
@@ -84,7 +84,7 @@ func (r *run) report() Report {
 	return report
 }
 
-// entryOf panics on an ID that the catalog lacks: that is a mistake in this package.
+// entryOf panics for an ID that the catalog lacks, which is a fault of this package.
 func entryOf(id string) entry {
 	for _, e := range catalog {
 		if e.id == id {

@@ -1,5 +1,5 @@
-// Package whipcheck checks any WHIP endpoint for OBS: RFC 9725, and what OBS itself demands of an
-// endpoint. It publishes a few seconds of real H.264 and Opus, and reports what came of it.
+// Package whipcheck checks whether a WHIP endpoint works with OBS: by RFC 9725, and by OBS's own
+// requirements. It publishes a few seconds of real H.264 and Opus, and reports the results.
 package whipcheck
 
 import (
@@ -23,11 +23,11 @@ type Options struct {
 	ConnectLimit time.Duration
 	// Transport sends the requests; nil means the default one, which verifies TLS as OBS does.
 	Transport *http.Transport
-	// Progress receives each check as soon as it is made; it may be nil.
+	// Progress receives each check when it is made; it may be nil.
 	Progress func(Check)
 }
 
-// The limits that OBS has itself.
+// OBS's own time limits.
 const (
 	defaultPublish      = 5 * time.Second
 	defaultAnswerLimit  = 8 * time.Second
@@ -37,7 +37,8 @@ const (
 // A Result is the outcome of one check.
 type Result string
 
-// The results. A warning is a failed recommendation, or a demand that could not be checked fully.
+// The results. A warning is a failed recommendation, or a requirement that could not be checked
+// fully.
 const (
 	Passed  Result = "passed"
 	Warned  Result = "warning"
@@ -45,15 +46,15 @@ const (
 	Skipped Result = "skipped"
 )
 
-// A Check is one demand on an endpoint and what was found.
+// A Check is one requirement and its result.
 type Check struct {
 	ID       string `json:"id"`
 	Title    string `json:"title"`
 	Required bool   `json:"required"`
 	Result   Result `json:"result"`
 	Detail   string `json:"detail"`         // what the endpoint did
-	Cure     string `json:"cure,omitempty"` // what to do, where the check did not pass
-	Source   string `json:"source"`         // who demands it
+	Cure     string `json:"cure,omitempty"` // what to do if the check did not pass
+	Source   string `json:"source"`         // where the requirement comes from
 }
 
 // A Report lists all checks of one endpoint.
@@ -63,8 +64,8 @@ type Report struct {
 	Checks []Check `json:"checks"`
 }
 
-// Run checks the endpoint. The error means that the options are wrong; everything that the endpoint
-// does wrong is in the report.
+// Run checks the endpoint. An error means that the options are invalid; faults of the endpoint are
+// in the report.
 func Run(ctx context.Context, o Options) (Report, error) {
 	endpoint, err := parseEndpoint(o.URL)
 	if err != nil {
@@ -100,14 +101,14 @@ func (r *run) checkEndpoint(ctx context.Context) {
 	r.bodies(ctx)
 }
 
-// publish makes the checks that need one. Each publication ends before the next one begins, as
-// those of one OBS do.
+// publish makes the checks that need a publication. Each publication ends before the next one
+// begins, as with a single OBS.
 func (r *run) publish(ctx context.Context) {
 	if r.unreachable {
 		return
 	}
 	if !r.mainPublication(ctx) {
-		return // the others would fail for the same reason
+		return // the other checks would fail for the same reason
 	}
 	r.closeThenDelete(ctx)
 	r.bFrames(ctx)

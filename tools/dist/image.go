@@ -24,19 +24,20 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// user is who the program runs as in a container, by number, as orchestrators check it.
+// user is the user ID of the program in a container. It is a number, because orchestrators check
+// numbers.
 const user = 65532
 
 // An entry is a file or a folder of a layer.
 type entry struct {
-	name string // a folder's ends with /
+	name string // the name of a folder ends with /
 	mode fs.FileMode
 	text []byte
-	mine bool // whether it belongs to user
+	mine bool // whether user owns it
 }
 
-// image builds a container image in the format of OCI, as a tar that `docker load`, `podman load`
-// and skopeo read: the program, CA certificates, time zones, and nothing else.
+// image builds a container image in the OCI format, as a tar that `docker load`, `podman load` and
+// skopeo read. It contains the program, CA certificates and time zones, and nothing else.
 func (r *release) image(p platform, binary string, texts map[string][]byte) error {
 	program, err := os.ReadFile(binary)
 	if err != nil {
@@ -48,7 +49,8 @@ func (r *release) image(p platform, binary string, texts map[string][]byte) erro
 	}
 	system, err := r.layer([]entry{
 		{name: "data/", mode: 0o700, mine: true},
-		{name: "data/keys/", mode: 0o700, mine: true}, // a volume there belongs to the same user
+		// a volume mounted there belongs to the same user
+		{name: "data/keys/", mode: 0o700, mine: true},
 		{name: "etc/group", mode: 0o644, text: []byte("root:x:0:\nstagedoor:x:65532:\n")},
 		{name: "etc/passwd", mode: 0o644, text: []byte("root:x:0:0:root:/:/sbin/nologin\n" +
 			"stagedoor:x:65532:65532::/data:/sbin/nologin\n")},
@@ -79,7 +81,7 @@ func (r *release) image(p platform, binary string, texts map[string][]byte) erro
 }
 
 func (r *release) imageConfig(p platform, image v1.Image) *v1.ConfigFile {
-	layers, err := image.ConfigFile() // of memory: cannot fail
+	layers, err := image.ConfigFile() // an image in memory: cannot fail
 	if err != nil {
 		panic(err)
 	}
@@ -118,7 +120,7 @@ func (r *release) imageConfig(p platform, image v1.Image) *v1.ConfigFile {
 	return c
 }
 
-// layer packs entries, with the folders above them.
+// layer packs entries, with their parent folders.
 func (r *release) layer(entries []entry) (v1.Layer, error) {
 	var packed bytes.Buffer
 	w := tar.NewWriter(&packed)
@@ -171,8 +173,8 @@ func foldersAbove(name string) (folders []string) {
 	return folders
 }
 
-// roots are the certificates of Mozilla's store, as golang.org/x/crypto has them; those that are
-// trusted under conditions are left out, since a file cannot say the conditions.
+// roots returns the certificates of Mozilla's store, as golang.org/x/crypto has them. It omits
+// those that are trusted under conditions, which a file cannot express.
 func roots() []byte {
 	var text bytes.Buffer
 	for root := range bundle.Roots() {
@@ -183,7 +185,7 @@ func roots() []byte {
 	return text.Bytes()
 }
 
-// timeZones are those of the Go toolchain.
+// timeZones returns the time zones of the Go toolchain.
 func (r *release) timeZones() ([]byte, error) {
 	root, err := r.command(context.Background(), nil, "go", "env", "GOROOT")
 	if err != nil {
@@ -192,8 +194,7 @@ func (r *release) timeZones() ([]byte, error) {
 	return os.ReadFile(filepath.Join(root, "lib/time/zoneinfo.zip"))
 }
 
-// writeImage writes an OCI layout, and beside it the manifest.json that older versions of Docker
-// look for.
+// writeImage writes an OCI layout, and the manifest.json that older versions of Docker need.
 func (r *release) writeImage(path string, image v1.Image) error {
 	folder, err := os.MkdirTemp("", "stagedoor-image-")
 	if err != nil {

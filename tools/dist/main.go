@@ -1,6 +1,6 @@
-// Dist builds what a release consists of: static binaries, Debian and RPM packages, container
-// images, bills of materials and checksums. The same commit gives the same bytes, whatever folder,
-// machine or day it is built in.
+// Dist builds a release: static binaries, Debian and RPM packages, container images, bills of
+// materials and checksums. The same commit gives the same bytes, in any folder, on any machine and
+// day.
 package main
 
 import (
@@ -29,17 +29,18 @@ func main() {
 	}
 }
 
-// A release is what is built, and from what.
+// A release contains the inputs and outputs of a build.
 type release struct {
-	root    string // of the repository
+	root    string // root of the repository
 	out     string
 	version string
 	commit  string
-	date    time.Time // of the commit: every file in every archive has it
-	host    string    // a binary for the machine that builds, for the man page and the completions
+	date    time.Time // time of the commit, for every file in every archive
+	// a binary for the building machine, which prints the man page and the completions
+	host string
 }
 
-// A platform is one that binaries are built for.
+// A platform is an operating system and an architecture to build for.
 type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "/" + p.arch }
@@ -83,8 +84,8 @@ func parsePlatforms(list string) (platforms []platform, err error) {
 	return platforms, nil
 }
 
-// describe reads from git what is not given. A folder without git, such as an unpacked archive,
-// needs VERSION and SOURCE_DATE_EPOCH.
+// describe reads missing values from git. A folder without git, such as an unpacked archive, needs
+// VERSION and SOURCE_DATE_EPOCH.
 func (r *release) describe(ctx context.Context, getenv func(string) string) (err error) {
 	if r.root, err = filepath.Abs(r.root); err != nil {
 		return err
@@ -119,7 +120,7 @@ func (r *release) git(ctx context.Context, args ...string) (string, error) {
 	return r.command(ctx, nil, "git", args...)
 }
 
-// command runs a program in the repository and returns what it prints.
+// command runs a program in the repository and returns its output.
 func (r *release) command(
 	ctx context.Context, env []string, name string, args ...string,
 ) (string, error) {
@@ -161,7 +162,7 @@ func (r *release) build(ctx context.Context, platforms []platform) error {
 	return r.write("THIRD-PARTY-LICENSES.txt", texts["licenses"])
 }
 
-// buildFor builds what a platform gets.
+// buildFor builds the files of a platform.
 func (r *release) buildFor(ctx context.Context, p platform, texts map[string][]byte) error {
 	log.Print(p)
 	binary := r.path(p, "")
@@ -183,7 +184,7 @@ func (r *release) buildFor(ctx context.Context, p platform, texts map[string][]b
 	return r.image(p, binary, texts)
 }
 
-// compile builds a static binary. Nothing of the machine or the folder gets into it.
+// compile builds a static binary that contains nothing of the machine or the folder.
 func (r *release) compile(ctx context.Context, p platform, to string) error {
 	const vars = "github.com/stagedoor/stagedoor/internal/app."
 	env := []string{"CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0"}
@@ -197,7 +198,7 @@ func (r *release) compile(ctx context.Context, p platform, to string) error {
 	return err
 }
 
-// path names a file of the release.
+// path returns the path of a file of the release.
 func (r *release) path(p platform, extension string) string {
 	return filepath.Join(r.out,
 		fmt.Sprintf("stagedoor-%s-%s-%s%s", r.version, p.os, p.arch, extension))

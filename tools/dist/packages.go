@@ -71,12 +71,12 @@ func (r *release) packageInfo(p platform, format string) *nfpm.Info {
 	info.RPM.Summary = "Real-time stages for broadcasters with OBS"
 	info.RPM.BuildHost = "stagedoor"
 	info.RPM.Packager = info.Maintainer
-	info.Deb.Compression = "gzip" // read by every dpkg, and quick to write
+	info.Deb.Compression = "gzip" // every dpkg reads it, and it is fast to write
 	info.Recommends = []string{"ca-certificates"}
 	return info
 }
 
-// packageVersion makes a version of what git describes where there is no tag yet.
+// packageVersion converts git's description to a version, if there is no tag yet.
 func packageVersion(version string) string {
 	if version[0] >= '0' && version[0] <= '9' || version[0] == 'v' {
 		if _, err := fmt.Sscanf(version, "v%d.", new(int)); err == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// billOfMaterials lists the modules that are linked into a binary, as CycloneDX does.
+// billOfMaterials lists the modules in a binary, in the CycloneDX format.
 func (r *release) billOfMaterials(p platform, binary string) error {
 	generator, err := bin.NewGenerator(binary, bin.WithIncludeStdlib(true),
 		bin.WithVersionOverride(r.version), bin.WithLogger(zerolog.Nop()))
@@ -36,7 +36,7 @@ func (r *release) billOfMaterials(p platform, binary string) error {
 	return os.WriteFile(r.path(p, ".cdx.json"), text.Bytes(), 0o644)
 }
 
-// withoutPath drops where the binary was built.
+// withoutPath removes the path of the build.
 func withoutPath(properties *[]cyclonedx.Property) *[]cyclonedx.Property {
 	var kept []cyclonedx.Property
 	for _, property := range *properties {
@@ -47,10 +47,10 @@ func withoutPath(properties *[]cyclonedx.Property) *[]cyclonedx.Property {
 	return &kept
 }
 
-// A signer signs the sums; nil where no key is set.
+// A signer signs the checksums; nil if no key is set.
 type signer func(text []byte) []byte
 
-// loadSigner reads the secret key of minisign that SIGN_KEY names, with the password in
+// loadSigner reads the secret key of minisign from the file in SIGN_KEY, with the password in
 // SIGN_PASSWORD.
 func loadSigner(getenv func(string) string) (signer, error) {
 	path := getenv("SIGN_KEY")
@@ -67,7 +67,7 @@ func loadSigner(getenv func(string) string) (signer, error) {
 	}, nil
 }
 
-// sum writes SHA256SUMS, and its signature where there is a key.
+// sum writes SHA256SUMS, and its signature if there is a key.
 func (r *release) sum(sign signer) error {
 	entries, err := os.ReadDir(r.out) // sorted
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// texts are the parts of packages that the program prints itself, and the licences of what is
-// linked into it.
+// texts returns the parts of packages that the program prints itself, and the licences of its
+// modules.
 func (r *release) texts(ctx context.Context) (map[string][]byte, error) {
 	texts := map[string][]byte{}
-	// The default data folder in the manual is that of the reader.
+	// The manual shows the default data folder of its reader, not of the build.
 	neutral := []string{"HOME=~", "XDG_DATA_HOME=", "STAGEDOOR_CONFIG=", "COLUMNS=80"}
 	for name, args := range map[string][]string{
 		"manual": {"manual"}, "bash": {"completion", "bash"}, "zsh": {"completion", "zsh"},
@@ -38,7 +38,7 @@ func (r *release) texts(ctx context.Context) (map[string][]byte, error) {
 
 var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice)([.-].*)?$`)
 
-// licenses collects the licence texts of the modules in the binary, which most of them demand.
+// licenses collects the licence texts of the modules in the binary: most licences demand it.
 func (r *release) licenses(ctx context.Context) ([]byte, error) {
 	list, err := r.command(ctx, []string{"CGO_ENABLED=0", "GOFLAGS=", "GOOS=linux", "GOARCH=amd64"},
 		"go", "list", "-deps", "-f",
@@ -90,7 +90,7 @@ func licensesIn(dir string) (texts [][]byte, err error) {
 	return texts, nil
 }
 
-// zipped compresses without a name or a time.
+// zipped compresses a text without a name or a time.
 func zipped(text []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)

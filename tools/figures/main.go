@@ -28,8 +28,8 @@ func main() {
 	f.print()
 }
 
-// figures are of the Go files that are not tests, but for tests. Files of the test kit count as
-// tests.
+// figures describe the Go files that are not tests, except for the field tests. Files of the test
+// kit count as tests.
 type figures struct {
 	functions, branches, files, widths []int
 	code, comments, tests              int
@@ -109,7 +109,7 @@ func (f *figures) declared(decl ast.Decl) {
 	}
 }
 
-// branches is the cyclomatic complexity of a function, with the functions inside it.
+// branches returns the cyclomatic complexity of a function, including the functions inside it.
 func branches(fn *ast.FuncDecl) int {
 	n := 1
 	ast.Inspect(fn, func(node ast.Node) bool {

@@ -18,13 +18,13 @@ import (
 	"slices"
 )
 
-// A part is a screenshot, or those of its rows that the document is about.
+// A part is a screenshot, or the rows of it that the document needs.
 type part struct {
 	screenshot string
-	top, end   int // rows: 0 is all; a negative top counts from the end
+	top, end   int // rows; 0 means all, and a negative top counts from the end
 }
 
-// pictures are those that the documents show, and the screenshots of each, side by side.
+// pictures are the pictures in the documents, each with its screenshots, side by side.
 var pictures = map[string][]part{
 	"dock": {
 		{screenshot: "not-set-up-320-dock"}, {screenshot: "ready-try-320-browser"},
@@ -93,7 +93,7 @@ func write(from, to string) error {
 	return nil
 }
 
-// join puts screenshots beside each other.
+// join places screenshots side by side.
 func join(from string, parts []part) (image.Image, error) {
 	var images []*image.RGBA
 	size := image.Point{X: -gap}

@@ -1,6 +1,6 @@
-// Package encoders is the table of OBS's H.264 encoders and of what makes each fit for WHIP. The
-// table itself is static/lib/encoders.js: the dock, the terminal and the script in OBS use the
-// same.
+// Package encoders contains the table of OBS's H.264 encoders, with the settings that make each fit
+// for WHIP. The table itself is static/lib/encoders.js: the dock, the terminal and the script in
+// OBS use the same one.
 package encoders
 
 import (
@@ -15,17 +15,19 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// An Encoder is one of OBS's.
+// An Encoder is one of OBS's encoders.
 type Encoder struct {
-	ID       string         `json:"id"`
-	Name     string         `json:"name"` // for people
-	Hardware bool           `json:"hardware"`
-	Since    string         `json:"since"`    // the first version of OBS that has it; empty: any
-	Until    string         `json:"until"`    // the last one
-	Settings map[string]any `json:"settings"` // of streamEncoder.json; "{kbits}" and "{seconds}" are placeholders
+	ID       string `json:"id"`
+	Name     string `json:"name"` // name for people
+	Hardware bool   `json:"hardware"`
+	// the first version of OBS that has it; empty if all do
+	Since string `json:"since"`
+	Until string `json:"until"` // the last version that has it
+	// for streamEncoder.json; "{kbits}" and "{seconds}" are placeholders
+	Settings map[string]any `json:"settings"`
 }
 
-// A Request is what the script is asked to write.
+// A Request contains the settings that the script must write.
 type Request struct {
 	Encoder  string `json:"encoder"`
 	Bitrate  int    `json:"bitrate"` // kb/s
@@ -37,8 +39,8 @@ const (
 	secondsOf = "{seconds}"
 )
 
-// Table returns all encoders, in order of choice. The file is part of the program, so that an error
-// in it is one of ours.
+// Table returns all encoders, in order of preference. The file is embedded, so that an error in it
+// is a fault of the program.
 func Table() ([]Encoder, error) {
 	text, err := static.FS.ReadFile("lib/encoders.js")
 	if err != nil {
@@ -85,8 +87,8 @@ func (e Encoder) Fit(kbits, seconds int) map[string]any {
 	return settings
 }
 
-// Unfit returns the names of the settings that do not fit a stage. How much work the encoder puts
-// into a picture is the person's to choose.
+// Unfit returns the names of the settings that do not fit a stage. The quality preset is not one of
+// them: it is the person's choice.
 func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []string) {
 	within := func(name string, most float64) bool {
 		n, ok := settings[name].(float64)
@@ -107,7 +109,8 @@ func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []st
 	return names
 }
 
-// Request is what makes settings fit. A lower bitrate stays: the uplink is probably slow.
+// Request returns the settings that must be written. It keeps a lower bitrate: the uplink is
+// probably slow.
 func (e Encoder) Request(settings map[string]any, limits stage.Limits) Request {
 	advised := min(50_000, limits.AdvisedBitrate/1000)
 	if n, ok := settings["bitrate"].(float64); ok && n == math.Trunc(n) && n >= 300 &&

@@ -1,5 +1,5 @@
-// Package folder reads and changes OBS's configuration folder while OBS is closed: where it is, the
-// WebSocket server's settings, and the pairing that the script in OBS would make.
+// Package folder reads and changes OBS's configuration folder while OBS is closed: it finds the
+// folder, reads the settings of the WebSocket server, and pairs as the script in OBS does.
 package folder
 
 import (
@@ -16,8 +16,8 @@ import (
 // A Folder is OBS's configuration: basic/, plugin_config/ and user.ini or global.ini.
 type Folder struct{ Dir string }
 
-// Find returns OBS's folder. A directory that is given may be the folder itself or a portable OBS,
-// whose folder is config/obs-studio; without one it is where the system has it.
+// Find returns OBS's folder. given may be the folder itself or a portable OBS, whose folder is
+// config/obs-studio. Without it, Find uses the folder of the system.
 func Find(given, goos string, env func(string) string) (Folder, error) {
 	places := systemPlaces(goos, env)
 	if given != "" {
@@ -27,7 +27,7 @@ func Find(given, goos string, env func(string) string) (Folder, error) {
 	var found []string
 	for _, place := range places {
 		if given == "" && !filepath.IsAbs(place) {
-			continue // the system does not say where the home is
+			continue // the system does not reveal the home directory
 		}
 		if isFolder(place) {
 			found = append(found, place)
@@ -81,7 +81,7 @@ func isFolder(dir string) bool {
 	return false
 }
 
-// A WebSocket is the settings of OBS's WebSocket server.
+// A WebSocket contains the settings of OBS's WebSocket server.
 type WebSocket struct {
 	Enabled  bool
 	Port     int
@@ -91,7 +91,8 @@ type WebSocket struct {
 
 const defaultPort = 4455
 
-// websocketFile has the server's settings since OBS 30.2; before, they are in global.ini.
+// websocketFile contains the settings of the server since OBS 30.2; before, they were in
+// global.ini.
 const websocketFile = "plugin_config/obs-websocket/config.json"
 
 // WebSocket reads the settings of OBS's WebSocket server.
@@ -121,7 +122,7 @@ func (f Folder) WebSocket() (WebSocket, error) {
 	}, err
 }
 
-// read returns a file's text; "" where there is none.
+// read returns the text of a file, or "" if it does not exist.
 func (f Folder) read(name string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(f.Dir, filepath.FromSlash(name)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,7 +136,7 @@ func (f Folder) exists(name string) bool {
 	return err == nil
 }
 
-// write replaces a file as a whole, so that a crash leaves the old or the new one.
+// write replaces a file atomically: after a crash it is the old or the new one.
 func (f Folder) write(name, text string) error {
 	path := filepath.Join(f.Dir, filepath.FromSlash(name))
 	mode := fs.FileMode(0o600)
@@ -160,15 +161,15 @@ func (f Folder) remove(name string) error {
 	return err
 }
 
-// Secret returns what the script in OBS and its dock share, for the pairing with that server; empty
-// where there is none. Without a server it is that of the only pairing.
+// Secret returns the secret that the script in OBS and its dock share, for the pairing with a
+// server; empty if there is none. Without a server it uses the only pairing.
 func (f Folder) Secret(server string) stage.Secret {
 	ids, _ := filepath.Glob(filepath.Join(f.Dir, "plugin_config", "stagedoor", "*.json"))
 	var secrets []string
 	for _, path := range ids {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
 		if strings.Trim(name, "0123456789abcdef") != "" {
-			continue // the script's other notes
+			continue // other files of the script
 		}
 		var notes struct{ Secret, Server string }
 		text, err := os.ReadFile(path)

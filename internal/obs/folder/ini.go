@@ -2,16 +2,14 @@ package folder
 
 import "strings"
 
-// An ini is a file of OBS's config-file, by lines: what is not changed stays as it is, byte for
-// byte.
+// An ini is a file of OBS's config-file as lines: unchanged lines stay the same byte for byte.
 type ini []string
 
 func parseINI(text string) ini { return strings.SplitAfter(text, "\n") }
 
 func (f ini) String() string { return strings.Join(f, "") }
 
-// find returns the line of a key, and the line after the section's last one; -1 where there is
-// none.
+// find returns the line of a key, and the line after the end of the section; -1 if there is none.
 func (f ini) find(section, key string) (line, end int) {
 	line, end = -1, -1
 	inside := false
@@ -47,7 +45,7 @@ func (f ini) get(section, key string) (string, bool) {
 	return unescape.Replace(strings.TrimSpace(value)), true
 }
 
-// set returns the file with that value.
+// set returns the file with a new value.
 func (f ini) set(section, key, value string) ini {
 	line, end := f.find(section, key)
 	ending := "\n"
@@ -69,7 +67,7 @@ func (f ini) set(section, key, value string) ini {
 	return append(f[:len(f):len(f)], text)
 }
 
-// drop returns the file without that key.
+// drop returns the file without a key.
 func (f ini) drop(section, key string) ini {
 	line, _ := f.find(section, key)
 	if line < 0 {

@@ -23,7 +23,7 @@ func websocketOfJSON(text string) (WebSocket, error) {
 		stage.NewSecret(settings.Password)}, err
 }
 
-// An object is a JSON object whose members keep their text.
+// An object is a JSON object whose values keep their text.
 type object map[string]json.RawMessage
 
 func parseObject(text string) (object, error) {
@@ -35,8 +35,8 @@ func parseObject(text string) (object, error) {
 	return o, err
 }
 
-// like is written as another text is: sorted, with its indentation, which differs between versions
-// of OBS.
+// like returns the object in the style of another text: sorted, with its indentation, which differs
+// between versions of OBS.
 func (o object) like(text string) string {
 	_, second, lines := strings.Cut(text, "\n")
 	if text != "" && !lines {
@@ -51,11 +51,12 @@ func (o object) like(text string) string {
 	return string(wide) + text[len(strings.TrimRight(text, "\r\n")):]
 }
 
-// An element is where one of a JSON array stands in a text.
+// An element is the position of an element of a JSON array in a text.
 type element struct{ from, to int64 }
 
-// elements finds the array below these names. at is where a first element would be put in; -1 where
-// there is no such array. The rest of the text is not looked at, so that it stays byte for byte.
+// elements returns the elements of the array below these names. at is where a first element would
+// be inserted, or -1 without the array. The rest of the text is not parsed, so that it stays the
+// same byte for byte.
 func elements(text string, names ...string) (list []element, at int64, err error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	for _, name := range names {
@@ -95,7 +96,7 @@ func enter(dec *json.Decoder, name string) (bool, error) {
 	return false, nil
 }
 
-// cut returns the text without the elements that match, and their commas.
+// cut returns the text without the matching elements and their commas.
 func cut(text string, match func(element string) bool, names ...string) (string, error) {
 	for {
 		list, _, err := elements(text, names...)
@@ -115,7 +116,7 @@ func cut(text string, match func(element string) bool, names ...string) (string,
 	}
 }
 
-// insert returns the text with a first element, and with the array where there is none.
+// insert returns the text with a new first element. It adds the array if there is none.
 func insert(text, element string, names ...string) (string, error) {
 	list, at, err := elements(text, names...)
 	if err != nil {
@@ -155,7 +156,7 @@ func opened(dec *json.Decoder, names []string) bool {
 	return err == nil && t == json.Delim('{')
 }
 
-// quote is a text in JSON, without the escapes that are for HTML.
+// quote returns a text as JSON, without the escapes for HTML.
 func quote(text string) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)

@@ -19,21 +19,22 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Paired is what Pair has done.
+// A Paired is the result of Pair.
 type Paired struct {
-	Folder       string    `json:"folder"`
-	Server       string    `json:"server"`
-	Port         int       `json:"port"`         // of OBS's WebSocket server
-	MadePassword bool      `json:"madePassword"` // it had none
-	Collections  []string  `json:"collections"`  // the scene collections that have the script now
-	SignInUntil  time.Time `json:"signInUntil"`  // the dock signs itself in once, until then
-	Warnings     []string  `json:"warnings"`
+	Folder       string `json:"folder"`
+	Server       string `json:"server"`
+	Port         int    `json:"port"`         // port of OBS's WebSocket server
+	MadePassword bool   `json:"madePassword"` // the server had no password
+	// the scene collections that contain the script now
+	Collections []string  `json:"collections"`
+	SignInUntil time.Time `json:"signInUntil"` // until then, the dock can sign itself in once
+	Warnings    []string  `json:"warnings"`
 }
 
-// ours is the folder of the script's notes, and of the script where Pair has added it.
+// ours is the folder of the script's notes, and of the script if Pair has added it.
 const ours = "plugin_config/stagedoor/"
 
-// A made is what the server has written into the script.
+// A made contains what the server has written into the script.
 type made struct {
 	server, id, code string
 	expires          time.Time
@@ -57,19 +58,20 @@ func parseLua(lua string) (made, error) {
 	return made{server[1], id[1], code[1], time.Unix(seconds, 0), lua}, err
 }
 
-// A backup is what Undo needs: every file as it was, and as Pair left it.
+// A backup contains what Undo needs: every file as it was, and as Pair left it.
 type backup struct {
-	Server    string             `json:"server"`
-	ID        string             `json:"id"`
-	Script    string             `json:"script"` // its path
-	Files     map[string]saved   `json:"files"`
-	WebSocket map[string]*string `json:"websocket"` // settings before, as JSON; nil: not there
-	NoDocks   bool               `json:"noDocks"`   // there was no list of docks
-	Set       map[string]string  `json:"set"`       // the same as Pair set them
+	Server string           `json:"server"`
+	ID     string           `json:"id"`
+	Script string           `json:"script"` // path of the script
+	Files  map[string]saved `json:"files"`
+	// earlier settings as JSON; nil for a setting that did not exist
+	WebSocket map[string]*string `json:"websocket"`
+	NoDocks   bool               `json:"noDocks"` // there was no list of docks
+	Set       map[string]string  `json:"set"`     // the same settings as Pair set them
 }
 
 type saved struct {
-	Before *string `json:"before"` // nil: there was no file
+	Before *string `json:"before"` // nil if there was no file
 	After  string  `json:"after"`  // SHA-256
 }
 
@@ -78,9 +80,8 @@ func sum(text string) string {
 	return hex.EncodeToString(hash[:])
 }
 
-// Pair does what the script does, for a closed OBS: it adds the script to every scene collection,
-// the dock beside the others, and switches the WebSocket server on. A second time it brings all of
-// it up to date.
+// Pair does the work of the script for a closed OBS: it adds the script to every scene collection,
+// adds the dock, and switches the WebSocket server on. A second call updates all of it.
 func (f Folder) Pair(lua string) (Paired, error) {
 	m, err := parseLua(lua)
 	if err != nil {
@@ -103,7 +104,7 @@ func (f Folder) Pair(lua string) (Paired, error) {
 	return p.did, p.save()
 }
 
-// A pairing is one run: the texts of the files that it changes, until they are all known.
+// A pairing is one run. It collects the new texts of all files before it writes any.
 type pairing struct {
 	f      Folder
 	m      made
@@ -129,7 +130,7 @@ func (p *pairing) run() error {
 	return err
 }
 
-// text is a file as this run has it so far.
+// text returns the current text of a file in this run.
 func (p *pairing) text(name string) (string, error) {
 	if text, changed := p.files[name]; changed {
 		return text, nil
@@ -137,8 +138,8 @@ func (p *pairing) text(name string) (string, error) {
 	return p.f.read(name)
 }
 
-// switchOn switches the WebSocket server on; port and password stay, and where there is none, one
-// is made.
+// switchOn switches the WebSocket server on. It keeps the port and the password, and sets them if
+// there are none.
 func (p *pairing) switchOn() error {
 	now, err := p.f.WebSocket()
 	if err != nil {
@@ -219,7 +220,7 @@ func (p *pairing) remember(name string, before *string, set string) {
 	p.backup.Set[name] = set
 }
 
-// dockFile has the docks: user.ini since OBS 31.
+// dockFile returns the file with the list of docks, which is user.ini since OBS 31.
 func (f Folder) dockFile() string {
 	if f.exists("user.ini") {
 		return "user.ini"
@@ -227,8 +228,8 @@ func (f Folder) dockFile() string {
 	return "global.ini"
 }
 
-// addDock adds the dock beside the others. One that was added by hand for this server stays as it
-// is: the script gives it the password when OBS starts.
+// addDock adds the dock to the list. A dock that was added by hand for this server stays unchanged:
+// the script gives it the password when OBS starts.
 func (p *pairing) addDock() error {
 	name := p.f.dockFile()
 	text, err := p.text(name)
@@ -267,8 +268,8 @@ func appended(array string, list []element, element string) (string, error) {
 	return array[:at] + ", " + element + array[at:], nil
 }
 
-// address hands the password over as the script does: behind the #, which browsers send to no
-// server. The script takes it out of the file again when OBS ends.
+// address passes the password on as the script does: after the #, which browsers send to no server.
+// The script removes it from the file when OBS ends.
 func (p *pairing) address() string {
 	password := ""
 	if set, changed := p.backup.Set["server_password"]; changed && p.did.MadePassword {
@@ -287,13 +288,13 @@ func escaped(text string) string { return strings.ReplaceAll(url.QueryEscape(tex
 
 type dock struct{ URL, UUID string }
 
-// isOwnDock reports an entry that Pair or the script has made.
+// isOwnDock reports whether Pair or the script has created an entry.
 func (b backup) isOwnDock(text string) bool {
 	var d dock
 	return unmarshal(text, &d) == nil && d.UUID == "stagedoor"+b.ID
 }
 
-// isDock reports any entry for this server.
+// isDock reports whether an entry is a dock of this server.
 func (b backup) isDock(text string) bool {
 	var d dock
 	address, _, _ := strings.Cut(d.URL, "#")
@@ -303,7 +304,7 @@ func (b backup) isDock(text string) bool {
 	return b.isOwnDock(text) || strings.TrimSuffix(address, "/") == b.Server+"/dock"
 }
 
-// collections are the scene collections, each with its scripts.
+// collections returns the scene collections, each with its scripts.
 func (f Folder) collections() (names []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(f.Dir, "basic", "scenes"))
 	if os.IsNotExist(err) {
@@ -343,7 +344,7 @@ func (p *pairing) addScript(name string) error {
 	return err
 }
 
-// version is OBS's, as it last started here: 30.2 is 30<<24 | 2<<16.
+// version returns the version of OBS at its last start here: 30.2 is 30<<24 | 2<<16.
 func (f Folder) version() int {
 	for _, name := range []string{"global.ini", "user.ini"} {
 		text, _ := f.read(name)
@@ -366,7 +367,7 @@ func (f Folder) warnings() (all []string) {
 	return all
 }
 
-// save writes the backup first: whatever happens then, Undo finds what was.
+// save writes the backup first, so that Undo finds the original files in any case.
 func (p *pairing) save() error {
 	for name, text := range p.files {
 		was, known := p.backup.Files[name]
@@ -374,7 +375,7 @@ func (p *pairing) save() error {
 		if err != nil {
 			return err
 		}
-		if !known || was.After != sum(now) { // OBS has written it since
+		if !known || was.After != sum(now) { // OBS has changed it since
 			was.Before = nil
 			if p.f.exists(name) {
 				clean, err := p.backup.without(name, now)
@@ -403,7 +404,7 @@ func (p *pairing) save() error {
 
 func backupFile(id string) string { return ours + "pair-" + id + ".json" }
 
-// backup reads that of an earlier pairing, else it is an empty one.
+// backup returns the backup of an earlier pairing, or an empty one.
 func (f Folder) backup(id string) (backup, error) {
 	b := backup{Files: map[string]saved{}, WebSocket: map[string]*string{},
 		Set: map[string]string{}}

@@ -10,9 +10,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Undo takes a pairing back: files that OBS has not written since become what they were, byte for
-// byte; from the others our entries are taken out. Without a server it is the only pairing. It
-// returns the server's address.
+// Undo reverts a pairing. Files that OBS has not changed since are restored byte for byte; from the
+// other files it removes its own entries. Without a server it reverts the only pairing. It returns
+// the address of the server.
 func (f Folder) Undo(server string) (string, error) {
 	if err := f.mustBeClosed(); err != nil {
 		return "", err
@@ -26,7 +26,7 @@ func (f Folder) Undo(server string) (string, error) {
 			return "", err
 		}
 	}
-	scenes, err := f.collections() // those that were made since, too
+	scenes, err := f.collections() // including collections that were created since
 	for _, name := range scenes {
 		if _, known := b.Files[name]; !known {
 			err = f.restore(b, name, saved{})
@@ -85,7 +85,7 @@ func (f Folder) restore(b backup, name string, was saved) error {
 	return f.write(name, clean)
 }
 
-// without takes our entries out of a file.
+// without removes Stagedoor's entries from a file.
 func (b backup) without(name, text string) (string, error) {
 	switch {
 	case strings.HasPrefix(name, "basic/scenes/"):
@@ -98,7 +98,7 @@ func (b backup) without(name, text string) (string, error) {
 	return text, nil
 }
 
-// withoutJSON puts the settings back that are still as Pair set them.
+// withoutJSON restores the settings that still have the values set by Pair.
 func (b backup) withoutJSON(text string) (string, error) {
 	o, err := parseObject(text)
 	if err != nil {
@@ -149,8 +149,8 @@ func (b backup) withoutINI(text string) (string, error) {
 	return file.String(), nil
 }
 
-// forget removes the notes of this pairing. The encoder's file is put back when it was the last
-// one, as the script's own Undo does it.
+// forget removes the notes of this pairing. After the last pairing it also restores the encoder's
+// file, as the Undo of the script does.
 func (f Folder) forget(b backup) error {
 	for _, name := range []string{b.ID + ".json", "pair-" + b.ID + ".json"} {
 		if err := f.remove(ours + name); err != nil {
@@ -173,7 +173,7 @@ func (f Folder) forget(b backup) error {
 		return err
 	}
 	_ = f.remove(ours + "websocket.json")
-	_ = os.Remove(dir) // it stays where a person has put something there
+	_ = os.Remove(dir) // the folder stays if a person has put a file there
 	return nil
 }
 
@@ -187,7 +187,8 @@ func (f Folder) restoreEncoder() error {
 		return err
 	}
 	name, err := filepath.Rel(f.Dir, filepath.FromSlash(notes.File))
-	if err != nil || !filepath.IsLocal(name) { // profiles in another place: the file stays as it is
+	// the profiles are elsewhere: the file stays unchanged
+	if err != nil || !filepath.IsLocal(name) {
 		return f.remove(ours + "encoder.json")
 	}
 	if notes.Before == "none" {

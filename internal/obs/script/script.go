@@ -1,5 +1,5 @@
-// Package script makes stagedoor.lua, the script that pairs an OBS with a Stagedoor: OBS runs it
-// under Tools → Scripts.
+// Package script generates stagedoor.lua, the script that pairs an OBS with a Stagedoor server. OBS
+// runs it under Tools → Scripts.
 package script
 
 import (
@@ -22,18 +22,19 @@ var template string
 // Name is the file name of the script.
 const Name = "stagedoor.lua"
 
-// A Script is what makes a script one person's.
+// A Script contains the parts of a script that differ between persons.
 type Script struct {
-	Server   *url.URL     // where the dock is
-	ID       string       // of the Stagedoor, in hexadecimal: it stays when the address changes
+	Server *url.URL // address of the dock
+	// ID of the Stagedoor server, in hexadecimal; it stays when the address changes
+	ID       string
 	User     string       // the name of the person
-	Code     stage.Secret // the enrolment code; empty: the dock is signed in by hand
-	Expires  time.Time    // of the code
+	Code     stage.Secret // the enrolment code; empty if the dock is signed in by hand
+	Expires  time.Time    // expiry of the code
 	Language string       // of the sentences: "en", "de" or "es"
 }
 
-// Lua returns the text of the script. It is an error when the server's pages would be sent in
-// clear over a network: the dock receives the password of OBS.
+// Lua returns the text of the script. It returns an error if the server's pages would be sent
+// unencrypted over a network: the dock receives the password of OBS.
 func (s Script) Lua() (string, error) {
 	if s.Server.Scheme != "https" && !loopback(s.Server.Hostname()) {
 		return "", stage.Errorf(stage.ErrConflict,
@@ -65,7 +66,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// plain takes out what would end a comment or a string of Lua.
+// plain removes characters that would end a comment or a string of Lua.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '"' || r == '\\' || r == '\u2028' || r == '\u2029' {
@@ -75,7 +76,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// sentencesIn is the sentences of a language as a table of Lua.
+// sentencesIn returns the sentences of a language as a table of Lua.
 func sentencesIn(language string) string {
 	column := max(0, slices.Index(languages, language))
 	lines := []string{"{"}
