@@ -121,6 +121,13 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 // handed is what OBS's memory gives the dock at the start.
 func (r *real) handed() url.Values {
 	r.t.Helper()
+	_, values := r.opened()
+	return values
+}
+
+// opened is the address of the dock when OBS starts, and what stands behind its "#".
+func (r *real) opened() (string, url.Values) {
+	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.home, "docks.txt"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -130,12 +137,12 @@ func (r *real) handed() url.Values {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &docks); err != nil || len(docks) != 1 {
 		r.t.Fatalf("%v: %s", err, lines[len(lines)-1])
 	}
-	_, fragment, _ := strings.Cut(docks[0].URL, "#")
+	address, fragment, _ := strings.Cut(docks[0].URL, "#")
 	values, err := url.ParseQuery(fragment)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return values
+	return address, values
 }
 
 // encode does what Set up OBS does for an encoder: profile, Advanced mode, the request, and a
@@ -158,21 +165,10 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	} {
 		set(name, value)
 	}
-	body := fmt.Sprintf(`{"at":%d,"do":"write","encoder":"obs_x264","bitrate":600,"keyint_sec":1}`, time.Now().UnixMilli())
-	set("Stagedoor/Ask", sign(handed.Get("obs-secret"), "ask ", body))
 	began := time.Now()
-	var answer struct {
-		Value *string `json:"parameterValue"`
-	}
-	for answer.Value == nil {
-		call("GetProfileParameter",
-			map[string]any{"parameterCategory": "Stagedoor", "parameterName": "Answer"}, &answer)
-	}
+	r.ask(call, handed.Get("obs-secret"),
+		`"do":"write","encoder":"obs_x264","bitrate":600,"keyint_sec":1`)
 	t.Logf("the script answered after %v", time.Since(began).Round(time.Millisecond))
-	_, text, _ := strings.Cut(*answer.Value, " ")
-	if *answer.Value != sign(handed.Get("obs-secret"), "answer ", text) || !strings.Contains(text, `"result":"done"`) {
-		t.Fatalf("the answer is %s", *answer.Value)
-	}
 	var settings map[string]any
 	if err := json.Unmarshal([]byte(r.read("basic/profiles/Stagedoor/streamEncoder.json")),
 		&settings); err != nil {
@@ -205,6 +201,29 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	}
 	call("SetCurrentProfile", map[string]any{"profileName": "Untitled"}, nil)
 	r.measure(recorded.Path)
+}
+
+// ask sends the script a request as the dock does, and waits until it is done.
+func (r *real) ask(
+	call func(request string, data map[string]any, into any), secret, request string,
+) {
+	r.t.Helper()
+	parameter := map[string]any{"parameterCategory": "Stagedoor", "parameterName": "Ask",
+		"parameterValue": sign(secret, "ask ",
+			fmt.Sprintf(`{"at":%d,%s}`, time.Now().UnixMilli(), request))}
+	call("SetProfileParameter", parameter, nil)
+	parameter["parameterName"] = "Answer"
+	var answer struct {
+		Value *string `json:"parameterValue"`
+	}
+	for answer.Value == nil {
+		call("GetProfileParameter", parameter, &answer)
+	}
+	_, text, _ := strings.Cut(*answer.Value, " ")
+	if *answer.Value != sign(secret, "answer ", text) ||
+		!strings.Contains(text, `"result":"done"`) {
+		r.t.Fatalf("the answer is %s", *answer.Value)
+	}
 }
 
 // connect returns what calls OBS, for a minute, and fails the test where OBS refuses.
@@ -270,6 +289,43 @@ func (r *real) measure(path string) {
 		}
 	}
 	t.Logf("%s, %d frames, keyframes at %v s", got.Streams[0].Profile, len(got.Frames), keyframes)
+}
+
+// The dock asks for the new address of the server. OBS writes down the old one when it ends, and
+// the script the new one after that; the next start opens the dock there.
+func TestTheDockMovesInARealOBS(t *testing.T) {
+	t.Parallel()
+	r := newReal(t, "newer.lua")
+	r.WriteIni(t, "[OBSWebSocket]\nServerEnabled=true\nServerPort="+r.Port+"\n")
+	r.install("newer.lua")
+	r.Launch(t).Quit(t)
+	o := r.Launch(t)
+	o.Await(t)
+	address, handed := r.opened()
+	if want := "http://127.0.0.1:1"; address != want+"/dock" || handed.Get("obs-server") != want {
+		t.Fatalf("the dock is opened at %s and given %v, want %s", address, handed, want)
+	}
+	call := r.connect(o, handed.Get("obs-password"))
+	r.ask(call, handed.Get("obs-secret"), `"do":"move","server":"`+moved+`"`)
+	o.Quit(t)
+	if docks := r.ini("ExtraBrowserDocks"); !strings.Contains(docks, `"url": "`+moved+`/dock"`) ||
+		strings.Count(docks, "/dock") != 1 {
+		t.Errorf("after the end of OBS the docks are %q, want ours at %s", docks, moved)
+	}
+	o = r.Launch(t)
+	o.Await(t)
+	address, again := r.opened()
+	if address != moved+"/dock" || again.Get("obs-server") != moved ||
+		again.Get("obs-secret") != handed.Get("obs-secret") {
+		t.Errorf("the dock is opened at %s and given %v, want %s and the same secret", address, again,
+			moved)
+	}
+	o.Quit(t)
+	r.Write(t, "../press", "undo\n")
+	r.Launch(t).Quit(t)
+	if docks := r.ini("ExtraBrowserDocks"); docks != "" {
+		t.Errorf("after Undo the docks are %q, want none", docks)
+	}
 }
 
 // A script that saves while OBS ends made OBS 29 crash when it did so in script_unload.
