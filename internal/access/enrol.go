@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -85,21 +86,24 @@ func trimEnrolments(ctx context.Context, s Store, user UserID) error {
 	return nil
 }
 
-// Enrol signs in the dock that presents an enrolment code.
+// Enrol signs in the dock that presents an enrolment code. Wrong codes of a network are throttled;
+// a right one signs in all the same, since nobody guesses one and neighbours share a network.
 func (c *Control) Enrol(
 	ctx context.Context, code stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
 	var login Principal
+	var refusal error
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		cred, account, err := tx.Credential(ctx, kindEnrolment, hashOf(code))
+		cred, account, err := c.takeEnrolment(ctx, tx, code)
+		if errors.Is(err, stage.ErrNotFound) {
+			refusal, err = c.wrongEnrolment(ctx, tx, from)
+			return err
+		}
 		if err != nil {
-			return notFoundIs(err, badEnrolment())
+			return err
 		}
-		used, err := tx.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID})
-		if err != nil || used == 0 || !c.cfg.Now().Before(cred.ExpiresAt) {
-			return cmpErr(err, badEnrolment())
-		}
+		refusal = nil
 		if err := account.active(); err != nil {
 			return err
 		}
@@ -109,10 +113,41 @@ func (c *Control) Enrol(
 		}
 		return c.note(ctx, tx, login, loginEntry(account, "sign-in link"))
 	})
-	if err != nil {
+	if err = cmpErr(err, refusal); err != nil {
+		c.warnThrottled(Account{}, from, err)
 		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
 	}
 	return login, secret, nil
+}
+
+// takeEnrolment uses a code up. ErrNotFound: it is used already, too old, or not an enrolment code.
+func (c *Control) takeEnrolment(
+	ctx context.Context, tx Store, code stage.Secret,
+) (Credential, Account, error) {
+	cred, account, err := tx.Credential(ctx, kindEnrolment, hashOf(code))
+	if err != nil {
+		return Credential{}, Account{}, err
+	}
+	used, err := tx.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID})
+	if err == nil && (used == 0 || !c.cfg.Now().Before(cred.ExpiresAt)) {
+		err = stage.ErrNotFound
+	}
+	return cred, account, err
+}
+
+// wrongEnrolment returns the refusal of a wrong code, and counts it for the network.
+func (c *Control) wrongEnrolment(
+	ctx context.Context, tx Store, from Client,
+) (refusal, err error) {
+	rows, err := readAttempts(ctx, tx, []string{codeBucket(from.Address)})
+	if err != nil {
+		return nil, err
+	}
+	now := c.cfg.Now()
+	if wait := longestWait(rows, now); wait > 0 {
+		return tooMany(wait), backToNow(ctx, tx, rows, now)
+	}
+	return badEnrolment(), countFailure(ctx, tx, rows, now)
 }
 
 // dockCodes are the kinds of code that sign in a dock of a user: an enrolment code, and a device

@@ -252,6 +252,11 @@ func addressBucket(address string) string {
 	return fmt.Sprint(addressPrefix, slot(network(address), addressBuckets))
 }
 
+// codeBucket counts the wrong enrolment codes of a network, apart from its wrong passwords.
+func codeBucket(address string) string {
+	return fmt.Sprint(addressPrefix, "code ", slot(network(address), addressBuckets))
+}
+
 func slot(text string, of uint64) uint64 {
 	sum := sha256.Sum256([]byte(text))
 	return binary.BigEndian.Uint64(sum[:8]) % of

@@ -459,6 +459,53 @@ func (on rules) TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
 	})
 }
 
+// Guessing gets nowhere, and disturbs neither the neighbours' docks nor their passwords.
+func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, _ := h.Scene()
+		far, near := access.Client{Address: "198.51.100.7"}, access.Client{Address: "198.51.100.8"}
+		enrol := func(code stage.Secret, from access.Client) error {
+			_, _, err := h.Enrol(t.Context(), code, from)
+			return err
+		}
+		expired, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		ok(t, err)
+		h.Clock.Pass(2 * time.Minute)
+		_, invite, _, err := h.AddUser(t.Context(), op, "Bea", access.Broadcaster)
+		ok(t, err)
+		dock, device, err := h.BeginDevice(t.Context(), far)
+		ok(t, err)
+		wrong := []stage.Secret{expired, invite, device, stage.NewSecret(dock.UserCode),
+			stage.NewSecret("guessed"), {}}
+		counts := map[string]int{}
+		for i := range 40 {
+			err := enrol(wrong[i%len(wrong)], far)
+			var refusal *stage.Error
+			if !errors.As(err, &refusal) {
+				t.Fatalf("a wrong code: got %v", err)
+			}
+			counts[refusal.Code]++
+			if refusal.Code == "too_many_attempts" && refusal.RetryAfter <= 0 {
+				t.Error("a throttled code does not say when to try again")
+			}
+		}
+		if counts["bad_code"] < 20 || counts["bad_code"] > 25 || len(counts) != 2 {
+			t.Errorf("40 wrong codes: got %v, want 20 or a few more refused, the rest throttled",
+				counts)
+		}
+		refused(t, enrol(stage.NewSecret("guessed"), near), stage.ErrUnauthorized, "bad_code")
+
+		good, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		ok(t, err)
+		ok(t, enrol(good, far))
+		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), far)
+		ok(t, err)
+
+		h.Clock.Pass(20 * time.Minute)
+		refused(t, enrol(stage.NewSecret("guessed"), far), stage.ErrUnauthorized, "bad_code")
+	})
+}
+
 func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, _ := h.Scene()
