@@ -1,5 +1,5 @@
-// Package stagedoor_test checks the tree as a whole: which package may import which, and what its
-// files may hold.
+// Package stagedoor_test checks the whole tree: which package may import which, and what its files
+// may contain.
 package stagedoor_test
 
 import (
@@ -15,20 +15,20 @@ import (
 
 const module = "github.com/stagedoor/stagedoor/"
 
-// floors says for each package what of ours it may import, from the ground up. Nothing imports
-// sideways or upwards: a rule that needs something of another package declares an interface for it,
-// and app wires the two.
+// floors lists for each package which other packages of the project it may import, from the bottom
+// up. No package imports sideways or upwards: a rule that needs something of another package
+// declares an interface for it, and app connects the two.
 var floors = map[string][]string{
-	// F0: the vocabulary. The standard library alone.
+	// F0: the vocabulary. It imports the standard library only.
 	"internal/stage": {},
-	// What several HTTP packages need: bearers, CORS, client addresses, bounded maps.
+	// Shared by several HTTP packages: bearers, CORS, client addresses, bounded maps.
 	"internal/httpkit": {"internal/stage"},
 
-	// F0 too: the pages, which are files and no code of ours.
+	// Also F0: the pages, which are files without Go code.
 	"static": {},
 
-	// F1: the rules, and the clients of other people's protocols. They know the vocabulary and not
-	// each other.
+	// F1: the rules, and the clients of foreign protocols. They import the vocabulary and not each
+	// other.
 	"internal/access":     {"internal/stage"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/httpkit"},
@@ -36,29 +36,28 @@ var floors = map[string][]string{
 	"internal/obs":        {"internal/stage", "static", "internal/obs/encoders"},
 	"internal/obs/script": {"internal/stage", "internal/obs/encoders"},
 
-	// OBS's own files, while it is closed.
+	// Reads and changes OBS's own files, while OBS is closed.
 	"internal/obs/folder": {"internal/stage"},
 
-	// The table of encoders, which dock, terminal and script share.
+	// The table of encoders, shared by the dock, the terminal and the script.
 	"internal/obs/encoders": {"internal/stage", "static"},
 
-	// Which replica does what only one may do at a time.
+	// Elects the one replica that does certain work.
 	"internal/lease": {},
 
-	// Gives each local stage one replica among several, and passes requests on to it.
+	// Gives each local stage one replica among several, and forwards requests to it.
 	"internal/homes": {"internal/stage", "internal/httpkit"},
 
 	// Signs people in with an OpenID Connect provider.
 	"internal/oidc": {"internal/stage"},
 
-	// Counts what the server does, for Prometheus.
+	// Exports metrics for Prometheus.
 	"internal/metrics": {"internal/stage"},
 
-	// Checks other people's WHIP endpoints: a client of its own, which shares nothing with our
-	// door.
+	// Checks foreign WHIP endpoints. It is a separate client, which shares no code with the server.
 	"internal/whipcheck": {"internal/stage"},
 
-	// F2: the adapters. Each implements what a rule asks for, or shows a rule to the world.
+	// F2: the adapters. Each implements an interface of the rules, or exposes the rules to clients.
 	"internal/keys":   {"internal/stage", "internal/token"},
 	"internal/sfu":    {"internal/stage", "internal/whip"},
 	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
@@ -66,7 +65,7 @@ var floors = map[string][]string{
 		"internal/homes"},
 	"internal/webhook": {"internal/stage", "internal/access"},
 	"internal/passkey": {"internal/stage", "internal/access"},
-	// never ivs: an emulator that shared its client's mistakes would prove nothing
+	// never ivs: an emulator with the same mistakes as its client would prove nothing
 	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"},
 	"internal/feed":   {"internal/stage", "internal/httpkit", "internal/access"},
 	"internal/web": {"internal/stage", "internal/httpkit", "internal/access", "internal/feed",
@@ -78,11 +77,11 @@ var floors = map[string][]string{
 	// Certificates: from files, or by ACME.
 	"internal/certs": {},
 
-	// F3: wires everything, decides nothing.
+	// F3: connects everything, and decides nothing.
 	"internal/app":  {"internal/..."},
 	"cmd/stagedoor": {"internal/app"},
 
-	// For other people's programs: it knows the API and nothing of ours.
+	// For other programs: it uses the API and no package of the project.
 	"client": {},
 
 	// The test kit; imported by tests only.
@@ -113,15 +112,15 @@ var floors = map[string][]string{
 	"internal/sfu/bench":     {"internal/stage", "internal/sfu"},
 }
 
-// kit is the packages that only tests import.
+// kit lists the packages that only tests import.
 var kit = []string{"internal/apptest/...", "internal/access/accesstest"}
 
-// A pen keeps foreign code in one place, so that it can be replaced, and so that its types do not
+// A pen limits foreign code to one place, so that it can be replaced, and so that its types do not
 // spread.
 type pen struct {
 	code  []string // prefixes of import paths
-	in    []string // our packages that may import it
-	tests bool     // whether every package's tests may, too
+	in    []string // packages of the project that may import it
+	tests bool     // whether the tests of every package may, too
 }
 
 var pens = []pen{
@@ -154,13 +153,13 @@ var pens = []pen{
 	{code: []string{"testing", "net/http/httptest"}, in: kit, tests: true},
 }
 
-// A listed package is what go list says of it.
+// A listed package is an entry in the output of go list.
 type listed struct {
 	ImportPath                         string
 	Imports, TestImports, XTestImports []string
 }
 
-// name is the folder; that of the root is empty.
+// name returns the folder; that of the root is empty.
 func (p listed) name() string {
 	return strings.TrimSuffix(strings.TrimPrefix(p.ImportPath+"/", module), "/")
 }
@@ -247,7 +246,7 @@ func TestForeignCodeStaysInItsPen(t *testing.T) {
 	}
 }
 
-// The tables themselves: a row for what is gone would be documentation of nothing.
+// The tables must contain no row for a package that no longer exists.
 func TestEveryFloorIsLivedOn(t *testing.T) {
 	t.Parallel()
 	var names []string
@@ -261,7 +260,7 @@ func TestEveryFloorIsLivedOn(t *testing.T) {
 	}
 }
 
-// within reports whether the package is one of these, or below one that ends in "/...".
+// within reports whether a package is in the list, or below an entry that ends in "/...".
 func within(name string, list []string) bool {
 	return slices.ContainsFunc(list, func(allowed string) bool {
 		if above, all := strings.CutSuffix(allowed, "/..."); all {
@@ -271,13 +270,15 @@ func within(name string, list []string) bool {
 	})
 }
 
-// standard reports whether the import is of the standard library: those paths begin without a dot.
+// standard reports whether an import is of the standard library: the first part of its path has no
+// dot.
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")
 }
 
-// TestOnlyTheCommandLineActsAsIt: a request has a principal of its own, whatever it does.
+// TestOnlyTheCommandLineActsAsIt checks that no request uses the principal of the command line:
+// each has its own.
 func TestOnlyTheCommandLineActsAsIt(t *testing.T) {
 	t.Parallel()
 	commands := []string{"internal/app/apikeys.go", "internal/app/directory.go",

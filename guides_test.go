@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestTheTroubleshootingGuideQuotesThePages: who looks for a sentence of the dock finds it as the
-// dock says it.
+// TestTheTroubleshootingGuideQuotesThePages checks that the guide quotes the sentences of the dock
+// exactly, so that a search for one finds it.
 func TestTheTroubleshootingGuideQuotesThePages(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("static/strings/en.json")

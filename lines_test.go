@@ -13,13 +13,13 @@ import (
 const (
 	maxColumns = 100
 	tab        = "    "
-	// unbreakable is how long a word is that needs not be broken: an address, a path, a hash.
+	// unbreakable is the length from which a word need not be broken: an address, a path, a hash.
 	unbreakable = 50
 )
 
-// TestLinesFit holds Go, JavaScript and CSS to 100 columns. Exempt is what cannot be broken: raw
-// strings of Go (tags, scripts for browsers), directives, and lines with a word or, in JavaScript,
-// a literal that is too long for most.
+// TestLinesFit limits Go, JavaScript and CSS to 100 columns. Lines that cannot be broken are
+// exempt: raw strings of Go (tags, scripts for browsers), directives, and lines with a very long
+// word or, in JavaScript, a very long literal.
 func TestLinesFit(t *testing.T) {
 	t.Parallel()
 	tree(t, func(path string, text []byte) {
@@ -46,11 +46,11 @@ func TestLinesFit(t *testing.T) {
 
 var (
 	comment = regexp.MustCompile(`^\s*(//|/\*|\*)`)
-	// literal is a string, a template or a regular expression of JavaScript.
+	// literal matches a string, a template or a regular expression of JavaScript.
 	literal = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`|/[^/]+/")
 )
 
-// rawLines are the lines that a raw string touches.
+// rawLines returns the lines that a raw string covers.
 func rawLines(text []byte) map[int]bool {
 	files := token.NewFileSet()
 	file := files.AddFile("", files.Base(), len(text))
@@ -71,7 +71,7 @@ func rawLines(text []byte) map[int]bool {
 	}
 }
 
-// longestWord counts a literal as one word.
+// longestWord returns the length of the longest word, and counts a literal as one word.
 func longestWord(line string) int {
 	if !comment.MatchString(line) {
 		line = literal.ReplaceAllStringFunc(line, func(literal string) string {

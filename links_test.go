@@ -16,8 +16,8 @@ var (
 	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestEveryLinkOfTheDocumentsLeadsSomewhere: files, and headings within them. Addresses on the web
-// are left alone.
+// TestEveryLinkOfTheDocumentsLeadsSomewhere checks links to files and to headings. It does not
+// check addresses on the web.
 func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "git", "ls-files", "*.md").Output()
@@ -71,7 +71,7 @@ func checkLink(t *testing.T, from, link string) {
 	t.Errorf("%s links to %s, and no heading there is called so", from, link)
 }
 
-// anchorOf is the anchor that GitHub gives a heading.
+// anchorOf returns the anchor that GitHub gives a heading.
 func anchorOf(heading string) string {
 	heading = strings.ToLower(strings.TrimSpace(heading))
 	return strings.ReplaceAll(notInAnchors.ReplaceAllString(heading, ""), " ", "-")

@@ -12,7 +12,7 @@ import (
 	"unicode"
 )
 
-// tree reads every file that belongs to the project.
+// tree calls each with every file of the project.
 func tree(t *testing.T, each func(path string, text []byte)) {
 	t.Helper()
 	notOurs := []string{".git", ".cache", "node_modules", "bin", "dist", "screenshots", "site"}
@@ -56,7 +56,7 @@ func TestTheTreeNamesNoMachine(t *testing.T) {
 
 func TestNoRegistryIsPinned(t *testing.T) {
 	t.Parallel()
-	// Whoever installs decides where from; the lock file keeps versions and hashes.
+	// The person who installs chooses the registry; the lock file only has versions and hashes.
 	lock, err := os.ReadFile("package-lock.json")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestNoRegistryIsPinned(t *testing.T) {
 	}
 }
 
-// documents are what people read.
+// documents returns the texts of all documents.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	docs := map[string]string{}
@@ -93,7 +93,7 @@ func TestEveryLinkOfTheDocsLeadsSomewhere(t *testing.T) {
 	for from, text := range docs {
 		for _, match := range link.FindAllStringSubmatch(withoutCode(text), -1) {
 			if strings.Contains(match[1], ":") {
-				continue // elsewhere
+				continue // another site
 			}
 			path, heading, _ := strings.Cut(match[1], "#")
 			to := from
@@ -115,7 +115,7 @@ var fence = regexp.MustCompile("(?s)```.*?```")
 
 func withoutCode(text string) string { return fence.ReplaceAllString(text, "") }
 
-// anchors are those that GitHub makes of headings.
+// anchors returns the anchors that GitHub makes of headings.
 func anchors(text string) []string {
 	var list []string
 	for _, line := range regexp.MustCompile(`(?m)^#+ +(.*)$`).FindAllStringSubmatch(withoutCode(text), -1) {

@@ -1,5 +1,5 @@
-// Package apptest is the test kit: it starts the real server in the process, on ports of its own,
-// and speaks to it over HTTP.
+// Package apptest is the test kit: it starts the real server in the test process, on free ports,
+// and calls it over HTTP.
 package apptest
 
 import (
@@ -30,27 +30,27 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// Password is the password of everybody whom the kit makes.
+// Password is the password of all users that the kit creates.
 const Password = "correct horse battery"
 
 // An App is a running server.
 type App struct {
-	URL      string // of the server
-	SetupURL string // the one-time link
-	Data     string // its data folder
+	URL      string // URL of the server
+	SetupURL string // the one-time link for the first operator
+	Data     string // the data folder of the server
 
 	t     testing.TB
 	out   *output
 	stop  context.CancelFunc
 	done  chan error
 	again func(flags ...string) *App
-	fleet bool // of several servers, any of which may go
+	fleet bool // one of several servers, which may be killed at any time
 
 	contract contract
 }
 
-// At is a server that another kit runs at that address. The kit stops it, and starts it again with
-// other flags.
+// At returns an App for a server that another kit runs at an address. The kit stops it, and
+// restarts it with other flags.
 func At(t testing.TB, url, setup string, stop func(), again func(flags ...string) *App) *App {
 	done := make(chan error)
 	close(done)
@@ -59,7 +59,7 @@ func At(t testing.TB, url, setup string, stop func(), again func(flags ...string
 		fleet: true}
 }
 
-// Again starts a server that was stopped, with these flags, at its address and on its data.
+// Again restarts a stopped server with other flags, at the same address and with the same data.
 func (a *App) Again(flags ...string) *App {
 	a.t.Helper()
 	return a.again(flags...)
@@ -96,13 +96,13 @@ func Start(t testing.TB, flags ...string) *App {
 	return StartIn(t, data, flags...)
 }
 
-// StartIn is Start on a data folder that is there already.
+// StartIn is Start with an existing data folder.
 func StartIn(t testing.TB, data string, flags ...string) *App {
 	t.Helper()
 	return startIn(t, data, []app.Option{app.HashPasswordsAt(accesstest.CheapPasswords())}, flags)
 }
 
-// StartAsShipped is Start without what makes tests cheaper.
+// StartAsShipped is Start without the settings that make tests cheaper.
 func StartAsShipped(t testing.TB, flags ...string) *App {
 	t.Helper()
 	return startIn(t, t.TempDir(), nil, flags)
@@ -156,7 +156,7 @@ var (
 	setupLine    = regexp.MustCompile(`(http\S+/setup#code=\S+)`)
 )
 
-// readyLine is what the server prints last.
+// readyLine is the last line that the server prints when it starts.
 const readyLine = "Stop with Ctrl+C."
 
 // Stop ends the server and checks that it ended well. It may be called twice.
@@ -175,10 +175,10 @@ func (a *App) Stop() {
 	}
 }
 
-// Output is what the server has written so far.
+// Output returns what the server has written so far.
 func (a *App) Output() string { return a.out.String() }
 
-// Browser is a client with a cookie jar of its own.
+// Browser returns a client with a cookie jar of its own.
 func (a *App) Browser() *Client {
 	c := NewClient(a.t, a.URL, nil)
 	c.returns, c.contract = a.fleet, &a.contract
@@ -197,7 +197,7 @@ func NewClient(t testing.TB, base string, roots *x509.CertPool) *Client {
 	return &Client{t: t, base: base, HTTP: h, contract: new(contract)}
 }
 
-// Operator makes the operator "olga" by the setup link.
+// Operator creates the operator "olga" with the setup link.
 func (a *App) Operator() *Client {
 	a.t.Helper()
 	c := a.Browser()
@@ -206,7 +206,7 @@ func (a *App) Operator() *Client {
 	return c
 }
 
-// Broadcaster invites a user, grants the main stage and accepts the invitation.
+// Broadcaster invites a user, grants access to the main stage and accepts the invite.
 func (a *App) Broadcaster(operator *Client, name string, can ...string) *Client {
 	a.t.Helper()
 	var invited web.Invited
@@ -220,33 +220,34 @@ func (a *App) Broadcaster(operator *Client, name string, can ...string) *Client 
 	return c
 }
 
-// Code is the code in a setup link or an invitation.
+// Code returns the code in a setup or invite link.
 func Code(link string) string {
 	_, fragment, _ := strings.Cut(link, "#")
 	values, _ := url.ParseQuery(fragment)
 	return values.Get("code")
 }
 
-// A Client speaks to the server as a browser or a program does.
+// A Client sends requests as a browser or a program does.
 type Client struct {
 	HTTP *http.Client
 	Key  string // an access key, sent as bearer
 
 	t       testing.TB
 	base    string
-	returns bool // its event streams come back when they end, as a page's do
+	returns bool // its event streams reconnect when they end, as a page's do
 
 	contract *contract
 }
 
-// At is the same client at another server of the same database. Cookies are those of any port.
+// At returns the same client for another server on the same database. Its cookies are valid there,
+// too: they ignore ports.
 func (c *Client) At(a *App) *Client {
 	other := *c
 	other.t, other.base = a.t, a.URL
 	return &other
 }
 
-// Do sends a JSON body (nil: none) and returns the status, the headers and the body.
+// Do sends a JSON body (nil for none) and returns the status, the headers and the body.
 func (c *Client) Do(method, path string, body any) (int, http.Header, []byte) {
 	c.t.Helper()
 	var payload io.Reader
@@ -260,7 +261,7 @@ func (c *Client) Do(method, path string, body any) (int, http.Header, []byte) {
 	return c.Send(method, path, "application/json", payload)
 }
 
-// Send sends any body.
+// Send is Do for a body of any type.
 func (c *Client) Send(method, path, contentType string, body io.Reader) (int, http.Header, []byte) {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, body)
@@ -286,7 +287,7 @@ func (c *Client) Send(method, path, contentType string, body io.Reader) (int, ht
 	return answer.StatusCode, answer.Header, text
 }
 
-// Status sends a body and returns the status alone: an event stream has no end to read to.
+// Status sends a body and returns only the status: it is for event streams, which do not end.
 func (c *Client) Status(method, path, contentType, body string) (int, error) {
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path,
 		strings.NewReader(body))
@@ -304,8 +305,8 @@ func (c *Client) Status(method, path, contentType, body string) (int, error) {
 	return answer.StatusCode, answer.Body.Close()
 }
 
-// Must sends a request that has to be answered with that status, and reads the answer into out
-// (nil: not at all).
+// Must sends a request that must be answered with a certain status, and decodes the response into
+// out, unless that is nil.
 func (c *Client) Must(status int, method, path string, body, out any) {
 	c.t.Helper()
 	got, _, text := c.Do(method, path, body)
@@ -319,7 +320,7 @@ func (c *Client) Must(status int, method, path string, body, out any) {
 	}
 }
 
-// Refused sends a request that has to be refused with that status and code.
+// Refused sends a request that must be refused with a certain status and code.
 func (c *Client) Refused(status int, code, method, path string, body any) web.Problem {
 	c.t.Helper()
 	got, h, text := c.Do(method, path, body)
@@ -334,7 +335,7 @@ func (c *Client) Refused(status int, code, method, path string, body any) web.Pr
 	return p
 }
 
-// Me is who is signed in.
+// Me returns the signed-in user.
 func (c *Client) Me() web.Me {
 	c.t.Helper()
 	var me web.Me
@@ -342,7 +343,7 @@ func (c *Client) Me() web.Me {
 	return me
 }
 
-// MainStage is the ARN of the stage that a new server has.
+// MainStage returns the ARN of the stage that a new server has.
 func (c *Client) MainStage() (arn string) {
 	c.t.Helper()
 	for _, s := range c.Me().Stages {
@@ -367,11 +368,11 @@ func (c *Client) Token(use string) web.Token {
 type EventStream struct {
 	t      testing.TB
 	frames chan Frame
-	last   string // the ID of the last frame that had one; of the reading goroutine
+	last   string // ID of the last frame that had one; owned by the reading goroutine
 	bytes  atomic.Int64
 }
 
-// Bytes returns how much was received.
+// Bytes returns how many bytes were received.
 func (e *EventStream) Bytes() int64 { return e.bytes.Load() }
 
 // A Frame is one server-sent event.
@@ -383,7 +384,7 @@ func (c *Client) Events() *EventStream {
 	return c.EventsAfter("")
 }
 
-// EventsAfter opens the event stream as a page does that has seen the events up to that ID.
+// EventsAfter opens the event stream like a page that has received the events up to an ID.
 func (c *Client) EventsAfter(id string) *EventStream {
 	c.t.Helper()
 	body, err := c.openEvents(id)
@@ -443,7 +444,7 @@ func (e *EventStream) read(body io.ReadCloser) {
 			if f.Event != "" {
 				e.frames <- f
 			}
-			if f.Event == "presences" { // also one by one, as static/lib/events.js takes them apart
+			if f.Event == "presences" { // also one by one, as static/lib/events.js splits them
 				e.apart(f.Data)
 			}
 			f = Frame{}
@@ -461,7 +462,7 @@ func (e *EventStream) apart(data string) {
 	}
 }
 
-// Await reads until an event of that name matches, and decodes its data.
+// Await reads until an event with that name matches, and returns its data.
 func Await[T any](e *EventStream, name string, match func(T) bool) T {
 	e.t.Helper()
 	limit := time.After(30 * time.Second)
@@ -484,7 +485,7 @@ func Await[T any](e *EventStream, name string, match func(T) bool) T {
 	}
 }
 
-// output collects what the server writes and lets a test wait for it.
+// output collects the server's output and lets a test wait for a text in it.
 type output struct {
 	mu     sync.Mutex
 	more   *sync.Cond
@@ -521,7 +522,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// await waits until the text is as wanted; false means that no more will come.
+// await waits until the text is enough. It returns false if the output ends before.
 func (o *output) await(enough func(string) bool) (string, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

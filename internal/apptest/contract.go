@@ -14,8 +14,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 )
 
-// A contract is the OpenAPI document of a server. Every answer of its API for programs that a test
-// reads is held to it.
+// A contract is the OpenAPI document of a server. Every response of the API for programs that a
+// test reads is checked against it.
 type contract struct {
 	once   sync.Once
 	router routers.Router
@@ -43,7 +43,7 @@ func (k *contract) read(c *Client) error {
 	return k.err
 }
 
-// holds checks an answer. A benchmark does not wait for that.
+// holds checks a response. Benchmarks skip this.
 func (k *contract) holds(c *Client, method, path string, status int, h http.Header, text []byte) {
 	c.t.Helper()
 	if _, measures := c.t.(*testing.B); measures || !strings.HasPrefix(path, "/api/v1/") ||
@@ -54,7 +54,7 @@ func (k *contract) holds(c *Client, method, path string, status int, h http.Head
 		c.t.Errorf("the OpenAPI document: %v", err)
 		return
 	}
-	// The router reads the decoded path.
+	// The router matches the decoded path.
 	r := httptest.NewRequest(method, strings.ReplaceAll(path, "%2F", "-"), nil)
 	route, parameters, err := k.router.FindRoute(r)
 	if err != nil {

@@ -13,27 +13,26 @@ import (
 	"github.com/stagedoor/stagedoor/internal/app"
 )
 
-// The variables that make a test binary behave as the program, so that a test or benchmark has a
+// The variables that make a test binary run the program, for tests and benchmarks that need it in a
 // process of its own.
 const (
 	AsProgram    = "TEST_AS_STAGEDOOR"
 	CPUProfileTo = "TEST_CPU_PROFILE"
 )
 
-// Main runs the tests of a package, or the program where a test started its own binary by Program.
-// TestMain passes its result to os.Exit.
+// Main runs the tests of a package, or the program if Program started this binary. TestMain passes
+// its result to os.Exit.
 func Main(m *testing.M) int {
 	if os.Getenv(AsProgram) != "" {
 		return program()
 	}
-	// AWS's default chain of credentials looks at the environment first; the emulator has this
-	// pair.
+	// AWS's default chain reads the environment first. These credentials are the emulator's.
 	os.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
 	os.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
 	return m.Run()
 }
 
-// Program is the test binary as the program. It ends with the test binary.
+// Program returns a command that runs the test binary as the program. It ends with the test binary.
 func Program(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), AsProgram+"=1")

@@ -54,8 +54,8 @@ func (on rules) TestEventsAreTheirOwners(t *testing.T) {
 	})
 }
 
-// No event appears later with a smaller ID, on any replica: a reader that resumes after an ID
-// misses none.
+// No event appears later with a smaller ID, on any replica, so that a reader that resumes after an
+// ID misses none.
 func (on rules) TestEventsAppearInOrder(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()

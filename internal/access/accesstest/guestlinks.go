@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// invited is the principal of a guest link that was just made.
+// invited returns the principal of a new guest link.
 func (h *House) invited(
 	t *testing.T, by access.Principal, req access.GuestLinkRequest,
 ) (access.GuestLink, access.Principal) {
@@ -166,7 +166,7 @@ func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 	})
 }
 
-// The same token publishes or not, as its record says.
+// The same token may or may not publish, as its record says.
 func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
@@ -211,7 +211,7 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 	})
 }
 
-// Two guests at the same moment, and one use left.
+// Two guests use the last use of a link concurrently.
 func (on rules) TestTheLastUseIsOneGuests(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()

@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// TestTheBearerOfATokenOfAWSIsKnown: tokens for an AWS stage are recognized, though only AWS can
-// verify them.
+// TestTheBearerOfATokenOfAWSIsKnown checks that tokens for an AWS stage are recognized, although
+// only AWS can verify them.
 func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, local := h.Scene()

@@ -1,5 +1,5 @@
-// Package accesstest holds the tests of the rules of package access. The store runs them over its
-// engines.
+// Package accesstest contains the tests of the rules in package access. The store runs them over
+// its engines.
 package accesstest
 
 import (
@@ -20,7 +20,8 @@ import (
 // An Engine is a kind of database under the rules.
 type Engine struct {
 	Name string
-	// New makes an empty database, and returns what opens it: each call is another process on it.
+	// New creates an empty database, and returns a function that opens it: each call is another
+	// process on it.
 	New func(t testing.TB) (open func(t testing.TB) access.Store)
 }
 
@@ -51,7 +52,7 @@ func (on rules) each(t *testing.T, story func(t *testing.T, h *House)) {
 	}
 }
 
-// A House is a Control on a database, with a fake stage and a clock that only Pass moves.
+// A House is a Control on a database, with a fake stage and a clock that moves only by Pass.
 type House struct {
 	*access.Control
 	Config access.Config // of the Control; see Configure
@@ -81,20 +82,20 @@ func (h *House) enter() {
 	h.Control = access.New(h.Config)
 }
 
-// CheapPasswords are costs of hashing that no attacker has to pay: for tests alone.
+// CheapPasswords returns costs of hashing that are far too low except for tests.
 func CheapPasswords() *access.PasswordParams {
 	return &access.PasswordParams{
 		Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
 	}
 }
 
-// Configure starts the Control anew on the same database, with another configuration.
+// Configure creates a new Control on the same database, with a changed configuration.
 func (h *House) Configure(change func(*access.Config)) {
 	change(&h.Config)
 	h.Control = access.New(h.Config)
 }
 
-// Replica returns another Control on the same database, as another process has it.
+// Replica returns another Control on the same database, like that of another process.
 func (h *House) Replica() *House {
 	h.t.Helper()
 	r := &House{t: h.t, open: h.open, Clock: h.Clock, Paper: h.Paper}
@@ -102,7 +103,7 @@ func (h *House) Replica() *House {
 	return r
 }
 
-// A Clock moves by Pass alone.
+// A Clock moves only by Pass.
 type Clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -135,7 +136,7 @@ type PaperStage struct {
 	away    []stage.ParticipantID
 	reasons []string
 	fail    error
-	during  func() // runs while a token is being issued
+	during  func() // called while a token is being issued
 }
 
 func (p *PaperStage) IssueToken(
@@ -169,7 +170,7 @@ func (p *PaperStage) IssueToken(
 		ExpiresAt: made.ExpiresAt}, fail
 }
 
-// Verify implements access.Verifier. As the real one, it verifies tokens for local stages alone.
+// Verify implements access.Verifier. Like the real one, it verifies only tokens for local stages.
 func (p *PaperStage) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

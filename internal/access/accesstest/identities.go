@@ -20,7 +20,7 @@ func external(subject, name string, groups ...string) access.External {
 	}
 }
 
-// member is a user who signs in with a provider.
+// member signs in a user with a provider.
 func (h *House) member(subject, name string, groups ...string) access.Principal {
 	h.t.Helper()
 	login, _, err := h.LogInExternal(h.t.Context(), external(subject, name, groups...), home)
@@ -228,7 +228,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 			refused(t, err, stage.ErrDenied, "no_grant")
 		}
 		h.Issued(key, hall)
-		refuse(external("1", "Ben")) // again: nothing is left to end
+		refuse(external("1", "Ben")) // once more: nothing is left to end
 		if count(access.ActionLoginEnded) != 1 || count(access.ActionAccessRemoved) != 2 {
 			t.Errorf("the trail has %d ended logins and %d removed accesses, want 1 and 2",
 				count(access.ActionLoginEnded), count(access.ActionAccessRemoved))

@@ -11,8 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// paperAWS creates stages of paper, and fails when it is asked to: before the stage is there, or
-// after.
+// paperAWS creates fake stages. On request it fails, before or after it has created the stage.
 type paperAWS struct {
 	made          map[string]stage.Stage // by the tag of the user
 	calls         int

@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// paperKeys verifies passkeys of paper: an answer is "KEY CHALLENGE", and needs no signature.
+// paperKeys verifies fake passkeys: an answer is "KEY CHALLENGE", without a signature.
 type paperKeys struct{}
 
 type paperAnswer struct {

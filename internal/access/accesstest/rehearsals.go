@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// rehearsed are the tokens of a rehearsal that begins.
+// rehearsed returns the tokens of a new rehearsal.
 func (h *House) rehearsed(t *testing.T, who access.Principal) access.Rehearsal {
 	t.Helper()
 	return must(h.Rehearse(t.Context(), who, "192.0.2.7"))(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// crews are a rule that gives each streamer a stage, and one that gives moderators all of them.
+// crews creates a rule that gives each streamer a stage, and one that gives moderators all of them.
 func (h *House) crews(op access.Principal) (makes, moderates access.Rule) {
 	h.t.Helper()
 	h.Configure(func(c *access.Config) {
@@ -28,7 +28,7 @@ func (h *House) crews(op access.Principal) (makes, moderates access.Rule) {
 	return makes, moderates
 }
 
-// names are those of the stages that a user reaches, with the capabilities.
+// names returns the names of the stages that a user can reach, with the capabilities.
 func (h *House) names(who access.Principal) []string {
 	h.t.Helper()
 	names := []string{}

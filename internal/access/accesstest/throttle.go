@@ -22,7 +22,7 @@ func (h *House) guess(name string, client access.Client) error {
 func (on rules) TestGuessingGetsSlower(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Broadcaster(h.Operator(), "Ana")
-		// the throttle must not tell which names exist
+		// the throttle must not reveal which names exist
 		for _, name := range []string{"Ana", "nobody"} {
 			for range 5 {
 				refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized,
@@ -80,7 +80,7 @@ func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Operator()
 		for i := range 20 {
-			// A customer of IPv6 has a /64.
+			// A customer of IPv6 has a /64 network.
 			client := from(fmt.Sprintf("[2001:db8:1:2::%x]:%d", i+1, 4000+i))
 			refused(t, h.guess(fmt.Sprint("name ", i), client), stage.ErrUnauthorized,
 				"wrong_password")
@@ -168,7 +168,7 @@ func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
 	})
 }
 
-// A neighbour has the same address as Ana: the same office or NAT.
+// A neighbour has the same address as Ana, for example in the same office or behind the same NAT.
 func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Broadcaster(h.Operator(), "Ana") // at home, without a browser that is recognized
@@ -290,7 +290,7 @@ func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 	})
 }
 
-// A stranger fills neither the trail nor, with it, the database.
+// An attacker cannot fill the trail, and with it the database.
 func (on rules) TestFailedSignInsInTheTrailAreBounded(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })

@@ -135,7 +135,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 	})
 }
 
-// A token is not issued when its access ends meanwhile, on any replica.
+// A token is not issued if its access ends meanwhile, on any replica.
 func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 	for what, end := range map[string]func(h *House, op, ana access.Principal, arn stage.ARN) error{
 		"grant taken back": func(h *House, op, ana access.Principal, arn stage.ARN) error {
@@ -617,7 +617,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 	})
 }
 
-// TestAViewTokenEndsWithItsLogin, however the login ends. Its broadcasts go on.
+// TestAViewTokenEndsWithItsLogin checks every way in which a login ends. Broadcasts go on.
 func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	ends := map[string]func(t *testing.T, h *House, op, ana access.Principal){
 		"signed out": func(t *testing.T, h *House, _,
@@ -667,7 +667,8 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	})
 }
 
-// TestAViewTokenExpiresWithItsLogin, since AWS knows only the expiry. A token to publish lives on.
+// TestAViewTokenExpiresWithItsLogin checks the expiry, since AWS knows nothing else. A token to
+// publish lives on.
 func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
@@ -688,7 +689,7 @@ func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 	})
 }
 
-// TestTheOldestLoginsEnd when there are too many, and what they watch ends with them.
+// TestTheOldestLoginsEnd checks that the oldest of too many logins end, with their view tokens.
 func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
@@ -707,7 +708,8 @@ func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 	})
 }
 
-// TestNoViewTokenForALoginThatEnds, whether before or while the token is issued, on any replica.
+// TestNoViewTokenForALoginThatEnds checks logins that end before or during the issue, on any
+// replica.
 func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()
@@ -722,7 +724,7 @@ func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 	})
 }
 
-// TestAViewTokenEndsWhenItsLoginExpires on a local stage, where the server checks again.
+// TestAViewTokenEndsWhenItsLoginExpires is about a local stage, where the server checks again.
 func (on rules) TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		_, ana, arn := h.Scene()

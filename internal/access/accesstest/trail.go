@@ -19,7 +19,7 @@ func (h *House) out(what string, cookie stage.Secret) {
 	}
 }
 
-// shownCode is a device code that a dock shows, and that a person approved.
+// shownCode returns a device code that a dock shows and a person has approved.
 func (h *House) shownCode(by access.Principal) (dock stage.Secret) {
 	h.t.Helper()
 	request, dock, err := h.BeginDevice(h.t.Context(), home)
@@ -28,7 +28,7 @@ func (h *House) shownCode(by access.Principal) (dock stage.Secret) {
 	return dock
 }
 
-// codeDock is a dock that a code signed in.
+// codeDock signs in a dock with a device code.
 func (h *House) codeDock(by access.Principal) (access.Principal, stage.Secret) {
 	h.t.Helper()
 	login, cookie, err := h.FinishDevice(h.t.Context(), h.shownCode(by), home)
@@ -36,7 +36,7 @@ func (h *House) codeDock(by access.Principal) (access.Principal, stage.Secret) {
 	return login, cookie
 }
 
-// scriptDock is a dock that an enrolment code signed in.
+// scriptDock signs in a dock with an enrolment code.
 func (h *House) scriptDock(by access.Principal) (access.Principal, stage.Secret) {
 	h.t.Helper()
 	code, _, err := h.NewEnrolment(h.t.Context(), by, by.User.ID, time.Minute)
@@ -163,7 +163,7 @@ func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
 	})
 }
 
-// trail are the entries of an action, the newest first.
+// trail returns the entries of an action, newest first.
 func (h *House) trail(by access.Principal, action access.Action) []access.Entry {
 	h.t.Helper()
 	return must(h.Audit(h.t.Context(), by, access.AuditFilter{Action: action},
@@ -423,13 +423,13 @@ func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 	})
 }
 
-// A ruledGrant is a grant by rule of somebody who is no operator.
+// A ruledGrant is a grant by a rule to a user who is not an operator.
 type ruledGrant struct {
 	user  string
 	stage stage.ARN
 }
 
-// ruled are all grants by rule.
+// ruled returns all grants by rules.
 func (h *House) ruled(op access.Principal) map[ruledGrant]access.Grant {
 	h.t.Helper()
 	grants := map[ruledGrant]access.Grant{}
@@ -443,7 +443,7 @@ func (h *House) ruled(op access.Principal) map[ruledGrant]access.Grant {
 	return grants
 }
 
-// compared counts the people whose grants differ.
+// compared counts the users whose grants differ.
 func compared(before, after map[ruledGrant]access.Grant) access.RuleEffect {
 	gain, lose, change := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for at, g := range after {

@@ -25,10 +25,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// An Authority issues certificates to servers that answer its challenges. Every name is this
-// machine to it.
+// An Authority issues certificates to servers that answer its challenges. It resolves every name to
+// this machine.
 type Authority struct {
-	Directory string // URL
+	Directory string // URL of the ACME directory
 	Roots     string // PEM file with the certificate of the directory
 
 	listener net.Listener
@@ -38,8 +38,8 @@ type Authority struct {
 	names    string // address of the name server
 }
 
-// New reserves the address of the authority. It answers once Serve has been called: then it is
-// known on which ports it has to look for the answers to its challenges.
+// New reserves the address of the authority. It serves after Serve is called with the ports on
+// which servers answer its challenges.
 func New(t testing.TB) *Authority {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,11 +62,11 @@ func New(t testing.TB) *Authority {
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// Serve starts the authority, with the ports on which it looks for answers; 0 for a challenge that
-// must not be used.
+// Serve starts the authority with the ports of the challenges; 0 disables a challenge.
 func (a *Authority) Serve(t testing.TB, httpPort, tlsPort int) {
 	t.Helper()
-	// Pebble sleeps and refuses at random, to make clients robust. Here it would only cost time.
+	// By default Pebble sleeps and refuses at random, to make clients robust. Here that would only
+	// cost time.
 	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	os.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	validator := va.New(quiet(), httpPort, tlsPort, false, a.names, a.store)
@@ -79,14 +79,14 @@ func (a *Authority) Serve(t testing.TB, httpPort, tlsPort int) {
 	t.Cleanup(func() { server.Close() })
 }
 
-// Pool trusts what the authority issues.
+// Pool returns the roots of the certificates that the authority issues.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.ca.GetRootCert(0).Cert)
 	return pool
 }
 
-// nameServer answers every question for an address with this machine's.
+// nameServer resolves every name to this machine's address.
 func nameServer(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,7 +110,7 @@ func answer(w dns.ResponseWriter, question *dns.Msg) {
 	w.WriteMsg(m)
 }
 
-// selfSigned makes the certificate of the directory, and writes it where clients find it.
+// selfSigned creates the certificate of the directory, and writes it to a file for clients.
 func selfSigned(t testing.TB, path string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

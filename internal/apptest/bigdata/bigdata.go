@@ -25,7 +25,7 @@ var (
 	}
 )
 
-// FillAt is Fill of the database at a path or URL, while its server runs.
+// FillAt is Fill for a database at a path or URL, while its server runs.
 func FillAt(ctx context.Context, driver, where string, s Size, now time.Time) error {
 	db, err := sql.Open(driver, where)
 	if err != nil {
@@ -41,8 +41,8 @@ func FillAt(ctx context.Context, driver, where string, s Size, now time.Time) er
 	return Fill(ctx, db, s, now)
 }
 
-// Fill adds the rows. They are spread over the retention: the last issuance and the last event are
-// of now.
+// Fill adds the rows. They are spread over the retention: the last issuance and the last event
+// happen now.
 func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 	ms := now.UnixMilli()
 	const (

@@ -13,8 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// axe is axe-core, which finds what people with a screen reader, a keyboard or weak eyes cannot
-// use. It is evaluated by the debugger: no Content-Security-Policy has to let it in.
+// axe is axe-core, which finds faults for people who use a screen reader or a keyboard, or who see
+// badly. The debugger evaluates it, so that no Content-Security-Policy has to permit it.
 var axe = sync.OnceValues(func() (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -27,15 +27,15 @@ var axe = sync.OnceValues(func() (string, error) {
 	return string(text), nil
 })
 
-// examined holds what was examined already, by its skeleton: most tests show the same few pages.
+// examined contains the skeletons of examined pages: most tests show the same few pages.
 var examined sync.Map
 
-// ours reports a page of Stagedoor; the pages of stock clients and of sign-in services are not ours
-// to mend.
+// ours detects a page of Stagedoor. Pages of stock clients and of sign-in services are not
+// examined.
 const ours = `document.readyState === 'complete' &&
 	[...document.scripts].some(s => new URL(s.src || 'x:').pathname.includes('/static/'))`
 
-// skeleton is what the findings depend on: elements with their names, and how they look.
+// skeleton is what the findings depend on: the elements with their names and their look.
 const skeleton = `(() => {
 	const names = ['class', 'role', 'lang', 'dir', 'type', 'hidden', 'disabled', 'tabindex', 'open'];
 	const of = e => [e.tagName, ...names.map(n => e.getAttribute(n)), ...[...e.attributes].filter(a => a.name.startsWith('aria-')).map(a =>
@@ -44,8 +44,8 @@ const skeleton = `(() => {
 		...[...document.querySelectorAll('*')].map(of)].join('\n');
 })()`
 
-// findings runs axe-core, and adds what it does not know: a name from right to left reads wrongly,
-// and loses its beginning where it is cut off, unless its element has its direction.
+// findings runs axe-core, and adds a check that it lacks: a name from right to left is read
+// wrongly, and loses its beginning if it is cut off, unless its element has a direction of its own.
 const findings = `(async () => {
 	const enabled = { enabled: true };
 	const rules = { 'label-content-name-mismatch': enabled };
@@ -60,8 +60,8 @@ const findings = `(async () => {
 	return [...list, ...backward.map(e => 'dir="auto" is missing: ' + e.outerHTML.slice(0, 200))];
 })()`
 
-// Accessible fails the test for what axe-core finds on the page as it is now. Every page of
-// Stagedoor is examined at the end of its test in any case.
+// Accessible fails the test for everything that axe-core finds on the current page. Every page of
+// Stagedoor is also examined at the end of its test.
 func (p *Page) Accessible() {
 	p.t.Helper()
 	list, err := p.examine()
@@ -73,7 +73,7 @@ func (p *Page) Accessible() {
 	}
 }
 
-// examine returns what axe-core finds on a page of ours that was not examined before.
+// examine returns the findings of axe-core on a page of Stagedoor that was not examined before.
 func (p *Page) examine() ([]string, error) {
 	script, err := axe()
 	if err != nil {

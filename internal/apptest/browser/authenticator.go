@@ -5,8 +5,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Authenticator gives the page what makes passkeys: a device whose screen lock the person always
-// opens. Pages of the loopback interface are secure contexts under the name localhost alone.
+// Authenticator gives the page a device that creates passkeys, whose screen lock always opens.
+// Pages of the loopback interface are secure contexts only under the name localhost.
 func (p *Page) Authenticator() {
 	p.t.Helper()
 	if _, err := chromedp.Call(p.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {

@@ -1,5 +1,5 @@
-// Package browser drives real browsers in tests: the Chromium of today, and the two that the docks
-// of OBS are made of.
+// Package browser drives real browsers in tests: the current Chromium, and the two in which the
+// docks of OBS run.
 //
 //	page := browser.Open(t, browser.OBS30, browser.Options{Width: 320, Height: 640})
 //	page.Goto(app.URL + "/dock")
@@ -33,18 +33,18 @@ type Engine string
 
 // The engines that Stagedoor is written for.
 const (
-	Current Engine = "Chromium"     // the one of the system: what people browse with
+	Current Engine = "Chromium"     // the Chromium of the system
 	OBS30   Engine = "Chromium 103" // the docks of OBS 28 to 30
 	OBS31   Engine = "Chromium 127" // the docks of OBS 31 and 32
 )
 
-// Engines lists them all, for tests that hold in each.
+// Engines lists all engines, for tests that run in each.
 func Engines() []Engine { return []Engine{Current, OBS30, OBS31} }
 
-// inDock reports whether pages run in a dock of OBS there.
+// inDock reports whether the engine is that of OBS's docks.
 func (e Engine) inDock() bool { return e != Current }
 
-// agent is what OBS adds to the user agent of its docks.
+// agent returns the text that OBS adds to the user agent of its docks.
 func (e Engine) agent() string {
 	switch e {
 	case OBS30:
@@ -75,7 +75,7 @@ func (e Engine) path() (string, error) {
 	return "", exec.ErrNotFound
 }
 
-// moduleRoot is the folder of go.mod; tests run in the folder of their package.
+// moduleRoot returns the folder of go.mod; tests run in the folder of their package.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -92,15 +92,15 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// Options say what the person's browser is like. The zero value is a dock of 320 × 640 in the
-// engines of OBS, and a window of 1280 × 800 in the current one.
+// Options describe the browser. The zero value is a dock of 320 × 640 in the engines of OBS, and a
+// window of 1280 × 800 in the current one.
 type Options struct {
 	Width, Height int
-	// a camera and a microphone that make a test picture and beeps, granted without asking
+	// a camera and a microphone with a test picture and beeps, permitted without a question
 	FakeMedia   bool
 	ColorScheme string // "light" or "dark"
-	Lang        string // what the person reads: "de-AT"
-	// added to the browser's own; "OBS/30.2.3" and the like by default in the engines of OBS
+	Lang        string // preferred language, such as "de-AT"
+	// added to the user agent; "OBS/30.2.3" or similar by default in the engines of OBS
 	UserAgent string
 }
 
@@ -128,7 +128,7 @@ func (o Options) withDefaults(e Engine) Options {
 // ten.
 var machine = newTurns(2)
 
-// startLimit is the time that a browser may need to start on a busy machine.
+// startLimit is how long a browser may take to start on a busy machine.
 const startLimit = time.Minute
 
 // Open starts a browser with a fresh profile and one blank page. It ends with the test. A test may
@@ -153,8 +153,8 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 }
 
 // For opens a page for another test in the same browser, with a profile of its own: on a busy
-// machine the start of a browser costs more than most stories. The other test is a subtest that is
-// not parallel: Open's turn is taken while it runs.
+// machine, starting a browser costs more than most tests. The other test must be a subtest that is
+// not parallel, since the turn of Open is taken while it runs.
 func (p *Page) For(t testing.TB, options Options) *Page {
 	t.Helper()
 	page := &Page{t: t, engine: p.engine, options: options.withDefaults(p.engine)}
@@ -162,8 +162,8 @@ func (p *Page) For(t testing.TB, options Options) *Page {
 	return page
 }
 
-// LAN is a name under which pages of this machine look like those of another one; without https
-// they are no secure context.
+// LAN is a name under which pages of this machine look like those of another one. Without https
+// they are not secure contexts.
 const LAN = "stagedoor.lan"
 
 // flags keep the browser on this machine and awake. See also
@@ -176,9 +176,9 @@ func flags(e Engine, path string, o Options) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
-		// No name resolves but this machine's: a page that loads from elsewhere fails here as it
-		// does without network. But LAN, which stands for a name of the network around: browsers
-		// trust it less than this machine.
+		// Only this machine's names resolve: a page that loads from elsewhere fails here as it does
+		// without a network. LAN resolves, too; it stands for another machine, which browsers trust
+		// less than this one.
 		chromedp.Flag("host-resolver-rules", "MAP "+LAN+
 			" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE "+
 			"*.localhost"),
@@ -199,14 +199,14 @@ func flags(e Engine, path string, o Options) []chromedp.ExecAllocatorOption {
 	return list
 }
 
-// open makes the page and what surrounds it; called once per page.
+// open creates the page and its context. It is called once per page.
 func (p *Page) open(parent context.Context, options ...chromedp.ContextOption) {
 	p.t.Helper()
 	ctx, cancel := chromedp.NewContext(parent, append(options, chromedp.WithListener(p.listen))...)
 	p.ctx = ctx
 	p.t.Cleanup(func() { p.close(cancel) })
-	// The target lives as long as the context of the first action, so that one has no deadline; the
-	// timer stands in.
+	// The target lives as long as the context of the first action, so that context has no deadline.
+	// The timer replaces it.
 	late := time.AfterFunc(startLimit, cancel)
 	err := chromedp.Do(ctx)
 	late.Stop()
@@ -218,7 +218,7 @@ func (p *Page) open(parent context.Context, options ...chromedp.ContextOption) {
 	}
 }
 
-// become makes the page what the options say.
+// become applies the options to the page.
 func (p *Page) become(ctx context.Context) error {
 	version, err := chromedp.CallBrowser(ctx, browser.GetVersion, cdp.Empty{})
 	if err != nil {
@@ -239,8 +239,7 @@ func (p *Page) become(ctx context.Context) error {
 			DeviceScaleFactor: 1}); err != nil {
 		return err
 	}
-	// A page in the background must behave like the one a person looks at: several are open at
-	// once.
+	// A page in the background must behave like a visible one: several pages are open at once.
 	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled,
 		emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		return err

@@ -19,8 +19,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 )
 
-// serve is a small site with all that Stagedoor's pages use: modules, fetch, server-sent events, a
-// WebSocket, a policy.
+// serve is a small site with everything that Stagedoor's pages use: modules, fetch, server-sent
+// events, a WebSocket, a policy.
 func serve(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -110,8 +110,8 @@ func TestWhatThePagesOfStagedoorNeedRunsInEveryEngine(t *testing.T) {
 	})
 }
 
-// TestAClickOnWhatMovesIsTriedAgain: a button that goes to another place while the mouse presses it
-// gets no click of it, as for a person. The test that clicks it means the click.
+// TestAClickOnWhatMovesIsTriedAgain checks that a click is repeated if the button moves while the
+// mouse presses it: the browser then counts no click.
 func TestAClickOnWhatMovesIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	url := serve(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// CPU is how long the page's main thread has computed since CPU was first called: the time of its
-// thread, so that a busy machine does not count.
+// CPU returns the CPU time of the page's main thread since the first call of CPU. It does not count
+// the time of other programs on a busy machine.
 func (p *Page) CPU() time.Duration {
 	p.t.Helper()
 	_, err := chromedp.Call(p.ctx, performance.Enable,

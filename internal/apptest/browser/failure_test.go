@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A recorder is a test whose failure is wanted.
+// A recorder is a test that is expected to fail.
 type recorder struct {
 	testing.TB
 	failed   bool
@@ -24,7 +24,7 @@ func (r *recorder) Errorf(f string, a ...any) { r.failed = true; r.Log(fmt.Sprin
 func (r *recorder) Fatalf(f string, a ...any) { r.Errorf(f, a...); runtime.Goexit() }
 func (r *recorder) Cleanup(f func())          { r.cleanups = append(r.cleanups, f) }
 
-// run tells what a test of this body says.
+// run returns the messages of a test with this body.
 func run(t *testing.T, body func(testing.TB)) string {
 	r := &recorder{TB: t}
 	ended := make(chan struct{})

@@ -21,14 +21,14 @@ import (
 )
 
 // Every wait polls the page until its condition holds, or until the limit has passed. The limit is
-// no measurement: the machine may be busy with three times as much as it can do.
+// not a measurement: the machine may have three times as much work as it can do.
 const (
 	waitLimit = time.Minute
 	pollPause = 50 * time.Millisecond
 )
 
-// A Page is one tab. Its methods fail the test when they cannot do what they say, with the text
-// that the page shows and a screenshot. They are for the goroutine of the test.
+// A Page is one tab. When a method cannot do its work, it fails the test, with the text of the page
+// and a screenshot. Only the goroutine of the test may call them.
 type Page struct {
 	t       testing.TB
 	engine  Engine
@@ -38,11 +38,11 @@ type Page struct {
 	mu       sync.Mutex
 	closing  bool
 	allowed  []string
-	problems []string // what the page did wrong
-	notes    []string // what chromedp says of itself; shown when the test fails
+	problems []string // faults of the page
+	notes    []string // log records of chromedp; shown when the test fails
 }
 
-// Tab opens another page of the same browser: same profile, same cookies.
+// Tab opens another page of the same browser, with the same profile and cookies.
 func (p *Page) Tab() *Page {
 	p.t.Helper()
 	tab := &Page{t: p.t, engine: p.engine, options: p.options, allowed: p.allowed}
@@ -58,7 +58,7 @@ func (p *Page) Goto(url string) {
 	}
 }
 
-// Reload is the person's reload.
+// Reload reloads the page.
 func (p *Page) Reload() {
 	p.t.Helper()
 	if err := p.do(chromedp.Reload()); err != nil {
@@ -66,7 +66,7 @@ func (p *Page) Reload() {
 	}
 }
 
-// Click clicks the first visible element of the CSS selector with the mouse, when it is there,
+// Click clicks the first visible element of a CSS selector with the mouse, after it is there,
 // enabled and uncovered.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
@@ -97,11 +97,11 @@ func (p *Page) click(how, what string) {
 		if missed && err == nil {
 			return "it moved away from under the mouse", nil
 		}
-		return "", nil // a click may well have led away from the page
+		return "", nil // the click may have opened another page
 	})
 }
 
-// Type replaces what the field of the CSS selector holds.
+// Type replaces the value of the field of a CSS selector.
 func (p *Page) Type(selector, text string) {
 	p.t.Helper()
 	p.Click(selector)
@@ -113,7 +113,7 @@ var keys = map[string]string{
 	"ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight, "Home": kb.Home, "End": kb.End,
 }
 
-// Press presses a key of the keyboard on what has the focus: one of keys, or a letter.
+// Press presses a key in the focused element: one of keys, or a letter.
 func (p *Page) Press(key string) {
 	p.t.Helper()
 	if named, ok := keys[key]; ok {
@@ -124,7 +124,7 @@ func (p *Page) Press(key string) {
 	}
 }
 
-// Write types text into the field that has the focus, in place of what it holds.
+// Write types text into the focused field, in place of its value.
 func (p *Page) Write(text string) {
 	p.t.Helper()
 	p.Eval(`document.activeElement.select?.()`, nil)
@@ -134,8 +134,8 @@ func (p *Page) Write(text string) {
 	}
 }
 
-// inFocus answers what has the focus if it is not the element wanted, and whether its focus can be
-// seen. An element is wanted by its CSS selector, or by its label word for word.
+// inFocus returns the focused element if it is not the wanted one, and whether the focus is
+// visible. An element is given by its CSS selector or its exact label.
 const inFocus = `wanted => {
 	const at = document.activeElement;
 	if (!at || at === document.body) return { name: 'nothing', seen: true }; // it is still loading
@@ -149,8 +149,8 @@ const inFocus = `wanted => {
 	return { fits, seen: seen && within, name: at.tagName.toLowerCase() + ' ' + (label || at.id || at.name || '') };
 }`
 
-// TabTo presses Tab until the element has the focus, and fails if the keyboard does not lead there
-// or if the focus cannot be seen on the way.
+// TabTo presses Tab until the element has the focus. It fails if the keyboard does not reach the
+// element, or if the focus is invisible on the way.
 func (p *Page) TabTo(wanted string) {
 	p.t.Helper()
 	var way []string
@@ -181,7 +181,7 @@ func (p *Page) WaitText(text string) {
 	p.wait(fmt.Sprintf("the text %q", text), call(`text => document.body?.innerText.includes(text)`, text))
 }
 
-// WaitNoText waits until the page shows the text no longer.
+// WaitNoText waits until the page no longer shows the text.
 func (p *Page) WaitNoText(text string) {
 	p.t.Helper()
 	p.wait(fmt.Sprintf("the text %q to go", text), call(`text => !document.body?.innerText.includes(text)`, text))
@@ -200,8 +200,8 @@ func (p *Page) WaitGone(selector string) {
 	p.wait(fmt.Sprintf("%q to go", selector), call(findVisible, "css", selector)+" === undefined")
 }
 
-// WaitFor waits until the JavaScript expression is truthy. A promise is awaited, what it throws
-// counts as not yet.
+// WaitFor waits until a JavaScript expression is truthy. It awaits a promise; an exception counts
+// as "not yet".
 func (p *Page) WaitFor(expression string) {
 	p.t.Helper()
 	p.wait(expression, expression)
@@ -219,7 +219,7 @@ func (p *Page) wait(what, expression string) {
 	})
 }
 
-// poll asks until there is no reason to wait for more.
+// poll repeats ask until it returns no reason to wait.
 func (p *Page) poll(what string, ask func(context.Context) (why string, err error)) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
@@ -233,7 +233,7 @@ func (p *Page) poll(what string, ask func(context.Context) (why string, err erro
 		case ctx.Err() != nil:
 			p.fail("%s: %s after %v", what, last, waitLimit)
 		case err != nil:
-			last = err.Error() // the document may just be changing
+			last = err.Error() // the document may be loading
 		default:
 			last = why
 		}
@@ -244,13 +244,13 @@ func (p *Page) poll(what string, ask func(context.Context) (why string, err erro
 	}
 }
 
-// Eval evaluates the JavaScript expression, awaits it when it is a promise, and decodes its value
-// into out unless that is nil. Several statements go into a function: (() => { … })().
+// Eval evaluates a JavaScript expression, awaits a promise, and decodes its value into out, unless
+// that is nil. Several statements must be in a function: (() => { … })().
 func (p *Page) Eval(expression string, out any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
 	defer cancel()
-	// As text through JSON, so that undefined and null are not errors.
+	// Passed as JSON text, so that undefined and null are not errors.
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](
 		fmt.Sprintf("(async () => JSON.stringify(await (%s)) ?? 'null')()",
 			strings.TrimRight(expression, "; \n")), chromedp.EvalAwaitPromise))
@@ -265,7 +265,7 @@ func (p *Page) Eval(expression string, out any) {
 	}
 }
 
-// Text is what the page shows.
+// Text returns the visible text of the page.
 func (p *Page) Text() string {
 	p.t.Helper()
 	var text string
@@ -273,7 +273,7 @@ func (p *Page) Text() string {
 	return text
 }
 
-// Screenshot writes what the person sees as a PNG, and makes its folder.
+// Screenshot writes the visible part of the page as a PNG, and creates its folder.
 func (p *Page) Screenshot(path string) {
 	p.t.Helper()
 	if err := p.shoot(path, chromedp.CaptureScreenshot()); err != nil {
@@ -281,7 +281,7 @@ func (p *Page) Screenshot(path string) {
 	}
 }
 
-// FullScreenshot writes the whole page as a PNG, what is below the fold included.
+// FullScreenshot writes the whole page as a PNG, including the parts that need scrolling.
 func (p *Page) FullScreenshot(path string) {
 	p.t.Helper()
 	if err := p.shoot(path, chromedp.FullScreenshot(100)); err != nil {
@@ -302,7 +302,8 @@ func (p *Page) shoot(path string, action chromedp.Action[[]byte]) error {
 	return os.WriteFile(path, png, 0o644)
 }
 
-// Cookies are those that the browser would send to the page's address, HttpOnly ones included.
+// Cookies returns the cookies that the browser would send to the page's address, including HttpOnly
+// ones.
 func (p *Page) Cookies() []*http.Cookie {
 	p.t.Helper()
 	got, err := chromedp.Call(p.ctx, network.GetCookies, network.GetCookiesParams{})
@@ -331,7 +332,7 @@ func cookie(c *network.Cookie) *http.Cookie {
 	return out
 }
 
-// Clipboard is the text that the person would paste.
+// Clipboard returns the text in the clipboard.
 func (p *Page) Clipboard() string {
 	p.t.Helper()
 	if err := p.permit(p.ctx, "clipboard-read", browser.PermissionSettingGranted); err != nil {
@@ -351,7 +352,7 @@ func (p *Page) Resize(width, height int) {
 	}
 }
 
-// UserAgent is what the browser calls itself.
+// UserAgent returns the browser's user agent.
 func (p *Page) UserAgent() string {
 	p.t.Helper()
 	var agent string
@@ -374,7 +375,7 @@ func (p *Page) do(action chromedp.Action[chromedp.Void]) error {
 	return chromedp.Do(ctx, action)
 }
 
-// call writes a call of the JavaScript function with these arguments.
+// call returns a call of a JavaScript function with these arguments.
 func call(function string, args ...any) string {
 	list, err := json.Marshal(args)
 	if err != nil {
@@ -383,8 +384,7 @@ func call(function string, args ...any) string {
 	return fmt.Sprintf("(%s)(...%s)", function, list)
 }
 
-// findVisible answers the first visible element by CSS selector or by the text that people click
-// on.
+// findVisible returns the first visible element by a CSS selector or by its text.
 const findVisible = `(how, what) => {
 	const visible = e => {
 		const box = e.getBoundingClientRect();
@@ -396,7 +396,7 @@ const findVisible = `(how, what) => {
 	return [...all].find(visible);
 }`
 
-// spotToClick answers where to click, or why not yet.
+// spotToClick returns where to click, or why that is not possible yet.
 const spotToClick = `async (how, what) => {
 	const e = (` + findVisible + `)(how, what);
 	if (!e) return {why: 'it is not there, or not visible'};

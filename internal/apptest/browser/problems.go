@@ -14,18 +14,18 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// closeLimit is the time that a browser has to end by itself.
+// closeLimit is how long a browser may take to end.
 const closeLimit = 10 * time.Second
 
-// Allow lets the page do wrong what contains one of the texts.
+// Allow permits faults of the page whose message contains one of the texts.
 func (p *Page) Allow(texts ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.allowed = append(p.allowed, texts...)
 }
 
-// Problems are the errors logged, exceptions not caught and policies violated so far, allowed ones
-// included.
+// Problems returns the logged errors, uncaught exceptions and violated policies so far, including
+// permitted ones.
 func (p *Page) Problems() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,8 +43,8 @@ func (p *Page) listen(event any) {
 	case *runtime.EventExceptionThrown:
 		p.problem("uncaught: " + exception(event.ExceptionDetails))
 	case *cdplog.EventEntryAdded:
-		// What the network refused is no fault of the page, which cannot keep the browser from
-		// writing it down: an OBS that is not there yet, a 401 before signing in.
+		// A refusal by the network is not a fault of the page, which cannot keep the browser from
+		// logging it: an OBS that does not run yet, or a 401 before signing in.
 		if event.Entry.Level == cdplog.EntryLevelError &&
 			event.Entry.Source != cdplog.EntrySourceNetwork {
 			p.problem(string(event.Entry.Source) + ": " + event.Entry.Text)
@@ -84,8 +84,8 @@ func (p *Page) problem(text string) {
 	}
 }
 
-// note keeps what chromedp logs. Chromium 103 sends events of a shape that the protocol no longer
-// has: that is no news.
+// note keeps the log records of chromedp. It ignores events of Chromium 103 whose format the
+// protocol no longer has.
 func (p *Page) note(format string, args ...any) {
 	if strings.HasPrefix(format, "could not unmarshal event") {
 		return
@@ -95,7 +95,7 @@ func (p *Page) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
-// retire stops the collecting: what breaks while a browser closes does not count.
+// retire stops the collection: faults while a browser closes do not count.
 func (p *Page) retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,17 +120,17 @@ func (p *Page) close(cancel context.CancelFunc) {
 	}
 	ctx, stop := context.WithTimeout(p.ctx, closeLimit)
 	defer stop()
-	_ = chromedp.Cancel(ctx) // one that is gone already is closed, too
+	_ = chromedp.Cancel(ctx) // a page that has ended counts as closed
 	cancel()
 }
 
-// fail ends the test; close shows the evidence.
+// fail ends the test; close prints the evidence.
 func (p *Page) fail(format string, args ...any) {
 	p.t.Helper()
 	p.t.Fatalf(string(p.engine)+": "+format, args...)
 }
 
-// evidence is what a person would want to see of a page whose test failed.
+// evidence returns what helps to understand a failed test: text, problems and a screenshot.
 func (p *Page) evidence() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s at the end of the test:\n", p.engine)

@@ -6,8 +6,8 @@ import (
 )
 
 // turns limits how many tests have browsers open at once. A test that has a turn, or whose parent
-// has one, opens further browsers freely: two tests that each held one browser and waited for a
-// second would wait for ever.
+// has one, opens further browsers without waiting: otherwise two tests that each hold one browser
+// and wait for a second would wait for ever.
 type turns struct {
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -21,7 +21,7 @@ func newTurns(n int) *turns {
 	return t
 }
 
-// take waits for a turn of the named test; call what it returns when the browser is gone.
+// take waits for a turn of a test. Call its result after the browser has ended.
 func (t *turns) take(test string) (done func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,7 +37,7 @@ func (t *turns) take(test string) (done func()) {
 	return func() { t.release(name) }
 }
 
-// holder is the test itself or an ancestor that has a turn.
+// holder returns the test itself or its ancestor that has a turn.
 func (t *turns) holder(test string) string {
 	for name := range t.holders {
 		if test == name || strings.HasPrefix(test, name+"/") {

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// ARN is that of the one key.
+// ARN is the ARN of the only key.
 const ARN = "arn:aws:kms:us-west-2:123456789012:key/k"
 
 // Serve serves AWS KMS with one key, under its ARN and the alias alias/stagedoor, and returns its

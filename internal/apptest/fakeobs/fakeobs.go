@@ -1,7 +1,8 @@
-// Package fakeobs is OBS Studio as seen through obs-websocket 5: a server in the test's process
-// that behaves as the real one was measured and read to behave, version by version. The section
-// numbers in its comments are those of the notes on OBS that the fake was written from;
-// docs/decisions/0051 says how it is held to a real OBS, by the contract in apptest/realobs.
+// Package fakeobs is OBS Studio as clients of obs-websocket 5 see it: a server in the test's
+// process that behaves like the real one, as measured and as read in its source, version by
+// version. The section numbers in its comments refer to the notes on OBS from which the fake was
+// written. docs/decisions/0051 describes the contract in apptest/realobs, which compares it with a
+// real OBS.
 package fakeobs
 
 import (
@@ -27,32 +28,34 @@ type Options struct {
 	Platform string // GetVersion's platform; "linux" if empty
 	Encoder  string // SimpleOutput/StreamEncoder of a clean profile; "x264" if empty
 
-	Screen   [2]int            // what a clean profile makes its canvas of; 1920x1080 if zero
-	Profile  string            // the current profile at the start; "Untitled" if empty
-	Params   map[string]string // "SimpleOutput/VBitrate": what the person has set in that profile
-	Service  Service           // the service in that profile; rtmp_common with no settings if zero
-	Account  string            // [Auth] Type of that profile, such as "Twitch" or "YouTube - RTMP"
-	FPS      float64           // frames per second in that profile; 30 if zero
-	NotReady bool              // starts while loading: requests give 207 until SetReady(true)
-	// an obs-websocket that speaks no version 1: Identify ends with 4010 (2.4)
+	// screen from which a clean profile gets its canvas; 1920x1080 if zero
+	Screen  [2]int
+	Profile string // the current profile at the start; "Untitled" if empty
+	// parameters that the person has set in that profile, such as "SimpleOutput/VBitrate"
+	Params   map[string]string
+	Service  Service // the service in that profile; rtmp_common with no settings if zero
+	Account  string  // [Auth] Type of that profile, such as "Twitch" or "YouTube - RTMP"
+	FPS      float64 // frames per second in that profile; 30 if zero
+	NotReady bool    // starts while loading: requests give 207 until SetReady(true)
+	// an obs-websocket that does not support version 1: Identify ends with 4010 (2.4)
 	OtherRPC bool
-	// share of the frames that the encoder and the renderer leave out, as GetStats counts them
+	// share of frames that the encoder and the renderer leave out, as in GetStats
 	Lag float64
 
 	NoReplayBuffer bool // GetReplayBufferStatus gives 604
 	NoVirtualCam   bool // GetVirtualCamStatus gives 604
 	NoBrowser      bool // a build without obs-browser: browser_source gives 605
 
-	Script Script // stagedoor.lua; without a secret there is none
+	Script Script // stagedoor.lua; there is none without a secret
 
-	// how long after a switch of profiles OBS crashes when it is asked about the stream; 0.9 s if
+	// how long after a switch of profiles OBS crashes if it is asked about the stream; 0.9 s if
 	// zero
 	Settle   time.Duration
-	MayCrash bool // the test wants OBS to crash: it does not fail for it
+	MayCrash bool // the test expects a crash of OBS, and does not fail
 
-	// where StartStream goes; without one every start is refused by the network
+	// the network for StartStream; without one every start is refused
 	Output WHIPOutput
-	Second time.Duration // what OBS takes for a second between reconnects; 10 ms if zero
+	Second time.Duration // length of a second between reconnects; 10 ms if zero
 }
 
 // A Service is what OBS streams to.
@@ -68,7 +71,7 @@ type OBS struct {
 	wg   sync.WaitGroup
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed and replaced at every change of what follows
+	changed  chan struct{} // closed and replaced at every change of the fields below
 	server   *http.Server  // nil while OBS is not running
 	life     context.Context
 	end      context.CancelFunc // ends life, when OBS ends
@@ -78,7 +81,7 @@ type OBS struct {
 	requests []Request
 	holds    map[string]chan struct{}
 	pretends map[string]int
-	state    // all that the requests read and write
+	state    // state that requests read and write
 }
 
 // Start runs an OBS on a free loopback port until the test ends.
@@ -97,7 +100,7 @@ func Start(t testing.TB, opts Options) *OBS {
 	return o
 }
 
-// New makes an OBS that is not running yet; Restart runs it.
+// New returns an OBS that is not running yet; Restart starts it.
 func New(opts Options) *OBS {
 	opts = opts.withDefaults()
 	o := &OBS{
@@ -150,7 +153,7 @@ func (o *OBS) listen(addr string) error {
 	}
 	salt := make([]byte, 32)
 	rand.Read(salt)
-	// obs-websocket takes any URL path and checks no origin (2.1).
+	// obs-websocket accepts any path and checks no origin (2.1).
 	srv := &http.Server{Handler: http.HandlerFunc(o.serve), ReadHeaderTimeout: 10 * time.Second}
 	o.mu.Lock()
 	o.addr, o.server, o.salt = l.Addr().String(), srv, base64.StdEncoding.EncodeToString(salt)
@@ -161,15 +164,15 @@ func (o *OBS) listen(addr string) error {
 	return nil
 }
 
-// Connections is how many programs are connected.
+// Connections returns the number of connected programs.
 func (o *OBS) Connections() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.sessions)
 }
 
-// Kick closes every session as the button in OBS's "Connect Info" does: 4011, do not come back by
-// yourself (2.4).
+// Kick closes every session like the button in OBS's "Connect Info": with 4011, after which clients
+// must not reconnect by themselves (2.4).
 func (o *OBS) Kick() { o.drop(4011, "Your session has been invalidated.") }
 
 // Quit ends OBS: ExitStarted, the stream is cut, the sessions close with 1001 (2.4, 5). Restart
@@ -181,7 +184,7 @@ func (o *OBS) Quit() {
 	o.shutDown(1001, "Server stopping.")
 }
 
-// Crash ends OBS without a word.
+// Crash ends OBS without any message.
 func (o *OBS) Crash() { o.shutDown(0, "") }
 
 func (o *OBS) shutDown(code int, reason string) {
@@ -199,8 +202,8 @@ func (o *OBS) shutDown(code int, reason string) {
 	o.wg.Wait()
 }
 
-// Restart runs OBS (again), on the same port once it had one. Profiles and settings are what they
-// were; the current profile is loaded anew, and with it the encoders.
+// Restart starts OBS, on its earlier port if it had one. Profiles and settings stay. The current
+// profile is loaded again, and its encoders are built anew.
 func (o *OBS) Restart() error {
 	o.Quit()
 	o.mu.Lock()
@@ -214,15 +217,15 @@ func (o *OBS) Restart() error {
 	return o.listen(addr)
 }
 
-// Replace installs another build of the same version, for the time after the next Restart.
+// Replace installs another build of the same version, which runs after the next Restart.
 func (o *OBS) Replace(withWHIP bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.opts.NoWHIP = !withWHIP
 }
 
-// SetReady is OBS finishing to load, or changing its scene collection: 207 and no events while not
-// ready (2.1).
+// SetReady sets whether OBS has loaded. While it loads, or changes its scene collection, requests
+// give 207 and no events are sent (2.1).
 func (o *OBS) SetReady(ready bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -230,8 +233,8 @@ func (o *OBS) SetReady(ready bool) {
 	o.touch()
 }
 
-// Hold keeps back the answers to requests of that type until the returned function is called: for
-// time limits and for answers out of order (2.1).
+// Hold delays the responses to a type of request until the returned function is called, to test
+// time limits and reordered responses (2.1).
 func (o *OBS) Hold(requestType string) (release func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -247,46 +250,46 @@ func (o *OBS) Hold(requestType string) (release func()) {
 	})
 }
 
-// Pretend makes OBS answer requests of that type with that status from now on, and do nothing: 702
-// is a failure of its own, 100 a success that is none. 0 ends it.
+// Pretend makes OBS answer a type of request with a status from now on, and do nothing else. 702 is
+// a failure; 100 is a success without effect. 0 ends it.
 func (o *OBS) Pretend(requestType string, code int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.pretends[requestType] = code
 }
 
-// A Request is one that OBS was asked and has answered.
+// A Request is a request that OBS has answered.
 type Request struct {
 	Type string
 	Data map[string]any
 	Code int
 }
 
-// Requests lists what OBS was asked, in the order of its answers.
+// Requests lists the requests in the order of their responses.
 func (o *OBS) Requests() []Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]Request(nil), o.requests...)
 }
 
-// State is what a person in front of OBS would see, and a little more.
+// State is what a person in front of OBS would see, with a few details.
 type State struct {
 	Running  bool
 	Crashed  bool
-	Cause    string // of the last crash
-	Sessions int    // identified
+	Cause    string // cause of the last crash
+	Sessions int    // identified sessions
 	Profile  string
 	Profiles []string
 	Service  Service
 	Encoders Encoders
-	// "", or the last of StreamStateChanged's words: STARTING, STARTED, STOPPING, STOPPED,
+	// the last state of StreamStateChanged, or "": STARTING, STARTED, STOPPING, STOPPED,
 	// RECONNECTING, RECONNECTED
 	Stream   string
-	Active   bool // GetStreamStatus's outputActive
+	Active   bool // outputActive of GetStreamStatus
 	Attempts int  // calls to Output so far
 }
 
-// State is a copy of what is.
+// State returns a copy of the state.
 func (o *OBS) State() State {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -303,20 +306,19 @@ func (o *OBS) snapshot() State {
 	}
 }
 
-// AudioCodecInUse is the codec of the encoder that stands behind the stream: "aac" or "opus". It
+// AudioCodecInUse returns the codec of the encoder that the stream uses: "aac" or "opus". It
 // changes when a profile is activated, not when a parameter is set (1).
 func (o *OBS) AudioCodecInUse() string { return o.State().Encoders.Audio }
 
-// Param reads a parameter of the current profile as a person would find it in basic.ini: "" if it
-// was never set.
+// Param returns a parameter of the current profile as basic.ini contains it: "" if it was never
+// set.
 func (o *OBS) Param(category, name string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.current.params[category+"/"+name]
 }
 
-// Edit lets a test be the person in front of OBS: whatever f does to the current profile's
-// parameters is set.
+// Edit changes the parameters of the current profile, as a person in front of OBS does.
 func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -324,7 +326,7 @@ func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 	o.touch()
 }
 
-// Wait returns when ok says so, and fails the test when that takes more than 15 seconds.
+// Wait returns when ok returns true. It fails the test after 15 seconds.
 func (o *OBS) Wait(t testing.TB, what string, ok func(State) bool) State {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
@@ -336,8 +338,7 @@ func (o *OBS) Wait(t testing.TB, what string, ok func(State) bool) State {
 	return s
 }
 
-// WaitRequest returns when a request of that type has been answered for the nth time (the first is
-// 1).
+// WaitRequest returns when a type of request has been answered for the nth time, counted from 1.
 func (o *OBS) WaitRequest(t testing.TB, requestType string, nth int) Request {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
@@ -361,7 +362,7 @@ func (o *OBS) WaitRequest(t testing.TB, requestType string, nth int) Request {
 	return found
 }
 
-// WaitStream returns when the stream is in that state: STARTED, STOPPED, RECONNECTING …
+// WaitStream returns when the stream is in a state: STARTED, STOPPED, RECONNECTING …
 func (o *OBS) WaitStream(t testing.TB, state string) State {
 	t.Helper()
 	return o.Wait(t, state, func(s State) bool { return s.Stream == state })
@@ -386,7 +387,7 @@ func (o *OBS) wait(ctx context.Context, ok func() bool) (State, error) {
 	}
 }
 
-// touch wakes those who wait; the lock is held.
+// touch wakes waiting callers; the lock is held.
 func (o *OBS) touch() {
 	close(o.changed)
 	o.changed = make(chan struct{})

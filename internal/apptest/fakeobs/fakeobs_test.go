@@ -217,8 +217,8 @@ func TestLinkedAccounts(t *testing.T) {
 	}
 }
 
-// Section 3 and 0.1: while connecting StopStream gives 501, settings are accepted, and a second
-// StartStream calls again.
+// Section 3 and 0.1: while OBS connects, StopStream gives 501, settings are accepted, and a second
+// StartStream calls the endpoint again.
 func TestWhileConnecting(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -242,8 +242,8 @@ func TestWhileConnecting(t *testing.T) {
 	o.WaitStream(t, "STOPPED")
 }
 
-// Section 4.6: a failure of ICE is not reconnected; Output/Reconnect=false reconnects nothing; the
-// loop has an end.
+// Section 4.6: OBS does not reconnect after a failure of ICE, nor with Output/Reconnect=false; the
+// reconnect loop has an end.
 func TestWhatIsNotReconnected(t *testing.T) {
 	t.Parallel()
 	live := func(params map[string]string) (*fakeobs.OBS, *fakeobs.Far) {
@@ -271,7 +271,7 @@ func TestWhatIsNotReconnected(t *testing.T) {
 	}
 }
 
-// Section 4.7: Opus above 256 kb/s does not start, and OBS tells STARTING and no more.
+// Section 4.7: Opus above 256 kb/s does not start: OBS reports STARTING and nothing more.
 func TestOpusTooHigh(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{
@@ -299,7 +299,7 @@ func TestRemovingTheCurrentProfile(t *testing.T) {
 	o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
 }
 
-// Section 0.2: OBS crashes when it is asked about the stream during a switch of profiles, or soon
+// Section 0.2: OBS crashes if it is asked about the stream during a switch of profiles, or soon
 // after.
 func TestAskedDuringASwitch(t *testing.T) {
 	t.Parallel()
@@ -330,8 +330,8 @@ func TestAskedDuringASwitch(t *testing.T) {
 	}
 }
 
-// Sections 2.2 and 2.6: events come to those who asked for them, Reidentify changes that, a batch
-// answers in one piece.
+// Sections 2.2 and 2.6: sessions receive the events to which they subscribed, Reidentify changes
+// that, and a batch has one response.
 func TestSubscriptionsAndBatches(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -352,7 +352,7 @@ func TestSubscriptionsAndBatches(t *testing.T) {
 	}
 }
 
-// The browser source of a participant: made, found again, updated, reloaded (5).
+// The browser source of a participant: created, found again, updated, reloaded (5).
 func TestBrowserSources(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -384,7 +384,7 @@ func TestBrowserSources(t *testing.T) {
 	}
 }
 
-// Section 2.3's computed vector.
+// The computed test vector of section 2.3.
 func TestAuthenticationVector(t *testing.T) {
 	t.Parallel()
 	got := fakeobs.Authentication("supersecretpassword",
@@ -395,7 +395,7 @@ func TestAuthenticationVector(t *testing.T) {
 	}
 }
 
-// A wire is a connection without a client's help.
+// A wire is a connection without a client library.
 type wire struct {
 	t    *testing.T
 	conn *websocket.Conn

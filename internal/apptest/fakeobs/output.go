@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// Accept answers every POST with 201, and the session lasts until OBS hangs up.
+// Accept answers every POST with 201. The session lasts until OBS ends it.
 func Accept() WHIPOutput {
 	return func(context.Context, string, string, bool) (Session, error) { return newLine(), nil }
 }
 
-// Refuse answers every POST with that status, which OBS does not report (4.5).
+// Refuse answers every POST with a status, which OBS does not report (4.5).
 func Refuse(status int) WHIPOutput {
 	return func(context.Context, string, string, bool) (Session, error) {
 		return nil, fmt.Errorf("HTTP endpoint returned response code %d", status)
@@ -26,7 +26,7 @@ func Hang() WHIPOutput {
 	}
 }
 
-// A Far is a far end in the hands of the test.
+// A Far is a far end that the test controls.
 type Far struct {
 	mu     sync.Mutex
 	line   *line
@@ -43,7 +43,7 @@ type Call struct {
 // NewFar accepts until Answer changes that.
 func NewFar() *Far { return &Far{answer: Accept()} }
 
-// Output is for Options.
+// Output is the WHIPOutput for Options.
 func (f *Far) Output(ctx context.Context, endpoint, bearer string, opus bool) (Session, error) {
 	f.mu.Lock()
 	f.calls = append(f.calls, Call{endpoint, bearer, opus})
@@ -58,7 +58,7 @@ func (f *Far) Output(ctx context.Context, endpoint, bearer string, opus bool) (S
 	return s, err
 }
 
-// Answer says how the next calls are answered.
+// Answer sets how further calls are answered.
 func (f *Far) Answer(a WHIPOutput) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,7 +75,7 @@ func (f *Far) Calls() []Call {
 // Drop closes the peer connection cleanly, after which OBS reconnects.
 func (f *Far) Drop() { f.end(nil) }
 
-// Lose lets ICE fail, after which OBS does not reconnect (4.6).
+// Lose makes ICE fail, after which OBS does not reconnect (4.6).
 func (f *Far) Lose() { f.end(ErrICE) }
 
 func (f *Far) end(err error) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// state is what OBS keeps; the lock of OBS guards it.
+// state is the persistent state of OBS; the lock of OBS guards it.
 type state struct {
 	profiles   []*profile
 	current    *profile
@@ -15,9 +15,9 @@ type state struct {
 	stream     stream
 	outputs    map[Output]bool
 	persistent map[string]any
-	asked      int64    // when the script served its last request, as that says
-	kept       keptFile // by the script
-	movedTo    string   // where the script opens the dock, once a dock has asked for a move
+	asked      int64    // when the script served its last request, by its own account
+	kept       keptFile // file kept by the script
+	movedTo    string   // the address to which a dock moved, where the script opens it
 	scenes     scenes
 	crashed    bool
 	cause      string    // of the last crash
@@ -27,16 +27,16 @@ type state struct {
 // A profile is a folder with basic.ini, service.json and a persistent_data.json.
 type profile struct {
 	name       string
-	params     map[string]string // what has been set, by "Category/Name"
+	params     map[string]string // parameters that were set, by "Category/Name"
 	video      map[string]float64
 	service    Service
 	persistent map[string]any
 
-	encoderFile map[string]any // streamEncoder.json, which no request reaches
+	encoderFile map[string]any // streamEncoder.json, which no request reads or writes
 }
 
-// Encoders are the objects that ResetOutputs made when the profile was activated; parameters set
-// since then have not touched them (1, table of 5).
+// Encoders are the encoders that ResetOutputs built when the profile was activated. Later changes
+// of parameters do not affect them (1, table of 5).
 type Encoders struct {
 	Mode     string // "Simple" or "Advanced"
 	Video    string
@@ -68,8 +68,8 @@ func newState(opts Options) state {
 	return s
 }
 
-// enforceOpus is what LoadService does for a WHIP service at startup and when a profile is loaded,
-// and at no other time (1).
+// enforceOpus sets Opus as LoadService does for a WHIP service: at startup and when a profile is
+// loaded, and at no other time (1).
 func (p *profile) enforceOpus() {
 	if p.service.Type == whipCustom {
 		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"
@@ -77,8 +77,8 @@ func (p *profile) enforceOpus() {
 	}
 }
 
-// newProfile is a clean one: the canvas of the screen, scaled down to at most 1280x720 of area, 30
-// fps, no choice of encoder (5).
+// newProfile returns a clean profile: the canvas of the screen, scaled down to an area of at most
+// 1280x720, 30 fps, no chosen encoder (5).
 func newProfile(opts Options, name string) *profile {
 	w, h := float64(opts.Screen[0]), float64(opts.Screen[1])
 	scale := 1.0
@@ -98,7 +98,7 @@ func newProfile(opts Options, name string) *profile {
 	}
 }
 
-// aligned rounds down as libobs does: measured on 29.0.2, 853x481 reads back as 852x480.
+// aligned rounds down like libobs: measured on 29.0.2, 853x481 reads back as 852x480.
 func aligned(f float64, to int) float64 { return float64(int(f) / to * to) }
 
 func (s Service) clone() Service {
@@ -107,8 +107,8 @@ func (s Service) clone() Service {
 	return c
 }
 
-// defaults are those of section 5's table, and what 29.0.2 was seen to have. What is not named here
-// has none.
+// defaults returns the defaults in section 5's table, and those seen in 29.0.2. Other parameters
+// have none.
 func defaults(opts Options) map[string]string {
 	all := map[string]string{
 		"Output/Mode": "Simple", "Output/Reconnect": "true", "Output/RetryDelay": "2",
@@ -126,7 +126,7 @@ func defaults(opts Options) map[string]string {
 		"Stream1/IgnoreRecommended": "false", "Stream1/EnableMultitrackVideo": "false",
 		"Audio/SampleRate": "48000", "Audio/ChannelSetup": "Stereo",
 	}
-	// before there was a choice of audio encoder, and of multitrack video
+	// earlier versions had no choice of audio encoder, and no multitrack video
 	if opts.Version == OBS29 {
 		for _, key := range []string{"SimpleOutput/StreamAudioEncoder", "AdvOut/AudioEncoder",
 			"Stream1/EnableMultitrackVideo"} {
@@ -159,8 +159,8 @@ func (p *profile) encoders(opts Options) Encoders {
 	return e
 }
 
-// activate is loading a profile: LoadService, then ResetOutputs, which rebuilds the encoders unless
-// an output is active (1; 5). The lock is held.
+// activate loads a profile: LoadService, then ResetOutputs, which rebuilds the encoders unless an
+// output is active (1; 5). The lock is held.
 func (o *OBS) activate(p *profile) {
 	o.current = p
 	p.enforceOpus()
@@ -211,8 +211,8 @@ func (o *OBS) getProfileList(*call) (any, error) {
 	return map[string]any{"currentProfileName": o.current.name, "profiles": o.profileNames()}, nil
 }
 
-// createProfile acts before it answers in obs-websocket up to 5.5.3, and after it since 5.5.4 (0.1,
-// 5).
+// createProfile acts before it responds in obs-websocket up to 5.5.3, and after it since 5.5.4
+// (0.1, 5).
 func (o *OBS) createProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -240,7 +240,7 @@ func (o *OBS) createProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// switchProfile sends the events in the order that was measured (0.1).
+// switchProfile sends the events in the measured order (0.1).
 func (o *OBS) switchProfile(to *profile, listChanged bool) {
 	o.emit(eventConfig, "CurrentProfileChanging", map[string]any{"profileName": o.current.name})
 	o.switched = time.Now()
@@ -260,14 +260,14 @@ func (o *OBS) setCurrentProfile(c *call) (any, error) {
 	if p == nil {
 		return nil, fail(600, "")
 	}
-	if p != o.current { // a no-op if it is current (5)
+	if p != o.current { // no effect if it is current (5)
 		o.switchProfile(p, false)
 	}
 	return nil, nil
 }
 
-// removeProfile of the current one selects another first in 29.0.2 (measured) and breaks 32.2.2
-// (5); here everything newer crashes, so that no test misses it.
+// removeProfile removes a profile. If it is the current one, 29.0.2 selects another first
+// (measured), and 32.2.2 breaks (5). Here every newer version crashes, so that tests notice.
 func (o *OBS) removeProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -291,13 +291,13 @@ func (o *OBS) removeProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// collapse is a crash after the answer, which a real one would not send. The lock is held.
+// collapse makes OBS crash after the response, which a real one would not send. The lock is held.
 func (o *OBS) collapse(c *call, cause string) {
 	o.crashed, o.cause = true, cause
 	c.later(func() { go o.Crash() })
 }
 
-// disturbed reports whether OBS crashes of being asked about the stream: while it switches
+// disturbed reports whether OBS crashes from a request about the stream: while it switches
 // profiles, and for a while after (0.2).
 func (o *OBS) disturbed(kind string) bool {
 	return (kind == "GetStreamServiceSettings" || kind == "GetStreamStatus") &&
@@ -326,8 +326,8 @@ func (o *OBS) getProfileParameter(c *call) (any, error) {
 	return answer, nil
 }
 
-// setProfileParameter writes basic.ini and nothing else: what has been built stays as it is. A null
-// takes the value away.
+// setProfileParameter writes basic.ini and nothing else: built encoders stay as they are. A null
+// removes the value.
 func (o *OBS) setProfileParameter(c *call) (any, error) {
 	names, err := c.texts("parameterCategory", "parameterName")
 	if err != nil {
@@ -353,7 +353,7 @@ func (o *OBS) setProfileParameter(c *call) (any, error) {
 
 func (o *OBS) getVideoSettings(*call) (any, error) { return maps.Clone(o.current.video), nil }
 
-// setVideoSettings takes its fields in pairs (5).
+// setVideoSettings accepts its fields in pairs (5).
 func (o *OBS) setVideoSettings(c *call) (any, error) {
 	if o.busy() {
 		return nil, fail(500, "Video settings cannot be changed while an output is active.")
@@ -391,8 +391,8 @@ func (o *OBS) getStreamServiceSettings(*call) (any, error) {
 		"streamServiceSettings": maps.Clone(o.current.service.Settings)}, nil
 }
 
-// setStreamServiceSettings keeps the order of checks of section 3. The same type merges, another
-// type replaces.
+// setStreamServiceSettings has the order of checks in section 3. Settings of the same type are
+// merged; another type replaces them.
 func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 	if o.stream.active {
 		return nil, fail(500, "You cannot change stream service settings while streaming.")

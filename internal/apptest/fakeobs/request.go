@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A failure is a requestStatus that is not 100 (2.5).
+// A failure is a requestStatus other than 100 (2.5).
 type failure struct {
 	code    int
 	comment string
@@ -17,13 +17,13 @@ func (f *failure) Error() string { return fmt.Sprintf("%d %s", f.code, f.comment
 
 func fail(code int, comment string) error { return &failure{code, comment} }
 
-// A call is one request on its way through a handler, which runs with the lock held.
+// A call is a request that a handler processes, with the lock held.
 type call struct {
 	data  map[string]any
-	after []func() // what OBS does when it has answered; with the lock held
+	after []func() // work of OBS after the response; with the lock held
 }
 
-// later queues what OBS hands to its UI thread instead of doing it before it answers.
+// later queues work that OBS does on its UI thread after the response.
 func (c *call) later(f func()) { c.after = append(c.after, f) }
 
 func (c *call) field(key string) (any, error) {
@@ -52,7 +52,7 @@ func (c *call) text(key string) (string, error) {
 	return s, nil
 }
 
-// texts reads several, in the order in which OBS checks them.
+// texts reads several texts, in the order in which OBS checks them.
 func (c *call) texts(keys ...string) ([]string, error) {
 	found := make([]string, len(keys))
 	for i, key := range keys {
@@ -101,7 +101,7 @@ func (c *call) number(key string, low, high float64) (float64, error) {
 
 type handler func(*OBS, *call) (any, error)
 
-// handlers is also what GetVersion lists as availableRequests.
+// handlers returns all handlers. GetVersion lists their names as availableRequests.
 func handlers() map[string]handler {
 	all := map[string]handler{
 		"GetVersion":           (*OBS).getVersion,
@@ -148,8 +148,8 @@ func finish(after []func()) {
 	}
 }
 
-// do runs one request and records it; what the handler put off is for the caller to run, with the
-// lock held, after answering.
+// do runs a request and records it. The caller must run the deferred work after the response, with
+// the lock held.
 func (o *OBS) do(kind string, data any) (status, response any, after []func()) {
 	o.mu.Lock()
 	gate, life := o.holds[kind], o.life
@@ -299,7 +299,7 @@ func (o *OBS) broadcastCustomEvent(c *call) (any, error) {
 	return nil, nil
 }
 
-// callVendorRequest reaches browser sources only, never docks (5).
+// callVendorRequest reaches browser sources, and no docks (5).
 func (o *OBS) callVendorRequest(c *call) (any, error) {
 	names, err := c.texts("vendorName", "requestType")
 	if err != nil {

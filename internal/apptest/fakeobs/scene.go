@@ -9,7 +9,7 @@ import (
 
 // scenes is one scene collection.
 type scenes struct {
-	list    []*scene // in OBS's order: the first made has the highest index
+	list    []*scene // in OBS's order: the first one created has the highest index
 	current *scene
 	inputs  map[string]*input
 	nextID  int
@@ -55,7 +55,7 @@ func sceneHandlers() map[string]handler {
 	}
 }
 
-// Pressed lists the properties buttons that were pressed on that input: "refreshnocache".
+// Pressed lists the pressed properties buttons of an input, such as "refreshnocache".
 func (o *OBS) Pressed(inputName string) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -65,7 +65,7 @@ func (o *OBS) Pressed(inputName string) []string {
 	return nil
 }
 
-// Input is the kind and the settings of an input, and the scenes that hold it.
+// Input returns the kind and the settings of an input, and the scenes that contain it.
 func (o *OBS) Input(name string) (kind string, settings map[string]any, in []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -295,7 +295,8 @@ func (o *OBS) getInputSettings(c *call) (any, error) {
 	return map[string]any{"inputSettings": maps.Clone(in.settings), "inputKind": in.kind}, nil
 }
 
-// setInputSettings lays the given settings over those that are there, unless overlay is false.
+// setInputSettings merges the given settings into the current ones, or replaces them if overlay is
+// false.
 func (o *OBS) setInputSettings(c *call) (any, error) {
 	in, err := o.findInput(c)
 	if err != nil {

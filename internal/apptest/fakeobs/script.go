@@ -9,16 +9,17 @@ import (
 	"strings"
 )
 
-// A Script is stagedoor.lua in OBS, as far as it serves a paired dock: it answers the signed
-// parameter Stagedoor/Ask of the profile in Stagedoor/Answer. The real one is tested in
+// A Script is stagedoor.lua in OBS, as far as a paired dock needs it: it answers the signed
+// parameter Stagedoor/Ask of the profile in Stagedoor/Answer. The real script is tested in
 // internal/obs/script.
 type Script struct {
 	Secret string
-	// the IDs of those that this computer has
+	// IDs of the encoders that this computer has
 	Encoders []string
-	Fit      func(id string, kbits, seconds int) map[string]any // what the script writes for one
-	Deaf     bool                                               // no script looks
-	Old      bool                                               // it knows no move
+	// returns the settings that the script writes for an encoder
+	Fit  func(id string, kbits, seconds int) map[string]any
+	Deaf bool // the script does not answer
+	Old  bool // the script does not support moves
 }
 
 // MovedTo returns the address where the script opens the dock from now on; "" for where it was.
@@ -28,13 +29,13 @@ func (o *OBS) MovedTo() string {
 	return o.movedTo
 }
 
-// A keptFile is what the encoder's file was before a set-up.
+// A keptFile is the encoder's file from before a set-up.
 type keptFile struct {
 	setUp int64
 	file  map[string]any
 }
 
-// File returns streamEncoder.json of a profile; nil where there is none.
+// File returns streamEncoder.json of a profile, or nil if it does not exist.
 func (o *OBS) File(profile string) map[string]any {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -44,7 +45,7 @@ func (o *OBS) File(profile string) map[string]any {
 	return nil
 }
 
-// lookAtAsk is the script's look at the current profile. The lock is held.
+// lookAtAsk processes the request in the current profile, as the script does. The lock is held.
 func (o *OBS) lookAtAsk() {
 	s := o.opts.Script
 	if s.Secret == "" || s.Deaf {

@@ -47,11 +47,11 @@ const (
 type session struct {
 	obs  *OBS
 	conn *websocket.Conn
-	out  chan any // message or closing: sent by one goroutine, so that they keep their order
+	out  chan any // messages and closings, sent by one goroutine so that they keep their order
 	gone chan struct{}
 
 	challenge     string
-	identified    bool // owned by obs.mu, like subscriptions
+	identified    bool // guarded by obs.mu, like subscriptions
 	subscriptions int
 }
 
@@ -74,7 +74,7 @@ func (o *OBS) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	conn.SetReadLimit(16 << 20) // no message limit of its own (2.1)
+	conn.SetReadLimit(16 << 20) // no message limit (2.1)
 	nonce := make([]byte, 32)
 	rand.Read(nonce)
 	s := &session{obs: o, conn: conn, out: make(chan any, 4096), gone: make(chan struct{}),
@@ -125,7 +125,7 @@ func (o *OBS) hello(s *session) map[string]any {
 	return d
 }
 
-// write sends what is queued, in order, until it is closed.
+// write sends the queued messages, in order, until the queue is closed.
 func (s *session) write(ctx context.Context) {
 	for {
 		select {
@@ -155,8 +155,8 @@ func (s *session) close(end closing) {
 	_ = s.conn.Close(websocket.StatusCode(end.code), end.reason)
 }
 
-// read reads messages until the session ends, and returns how it has to be closed if the client is
-// still there.
+// read reads messages until the session ends. It returns how the session must be closed if the
+// client is still there.
 func (s *session) read(ctx context.Context) *closing {
 	for {
 		kind, text, err := s.conn.Read(ctx)
@@ -219,7 +219,7 @@ func (s *session) isIdentified() bool {
 	return s.identified
 }
 
-// identify keeps the order of checks of WebSocketServer_Protocol.cpp: the password comes before the
+// identify has the order of checks of WebSocketServer_Protocol.cpp: the password comes before the
 // version.
 func (s *session) identify(d map[string]any) *closing {
 	if s.isIdentified() {
@@ -260,7 +260,7 @@ func (s *session) reidentify(d map[string]any) *closing {
 	return nil
 }
 
-// subscribe answers Identify and Reidentify; the lock is held.
+// subscribe handles Identify and Reidentify; the lock is held.
 func (s *session) subscribe(mask *int) {
 	if mask != nil {
 		s.subscriptions = *mask
@@ -268,7 +268,7 @@ func (s *session) subscribe(mask *int) {
 	s.send(opIdentified, map[string]int{"negotiatedRpcVersion": 1})
 }
 
-// authenticate is 2.3: the secret is the base64 text.
+// authenticate follows 2.3: the secret is the base64 text.
 func (s *session) authenticate(d map[string]any) *closing {
 	if s.obs.opts.Password == "" {
 		return nil
@@ -295,7 +295,7 @@ func Authentication(password, salt, challenge string) string {
 	return hash(hash(password+salt) + challenge)
 }
 
-// unsigned reads an optional whole number; a number of another kind closes the session (2.2).
+// unsigned reads an optional whole number. A number of another type closes the session (2.2).
 func unsigned(d map[string]any, key string) (*int, *closing) {
 	v, there := d[key]
 	if !there || v == nil {
@@ -313,12 +313,11 @@ func (s *session) send(op int, d any) {
 	select {
 	case s.out <- message{op, d}:
 	case <-s.gone:
-	default: // a client that reads nothing loses messages; the server does not wait for it
+	default: // a client that does not read loses messages; the server does not wait for it
 	}
 }
 
-// drop closes every session, after the messages that are queued for it, and waits until they are
-// gone.
+// drop closes every session after its queued messages, and waits until all have ended.
 func (o *OBS) drop(code int, reason string) {
 	o.mu.Lock()
 	sessions := slices.Collect(maps.Keys(o.sessions))

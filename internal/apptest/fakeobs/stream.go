@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// A WHIPOutput is the network behind StartStream: it POSTs an offer to the endpoint with the
-// bearer, and returns at the 201. opus is false when the encoder in use is AAC: OBS then sends AAC
-// frames labelled as Opus (0.1), and so should a real publisher. Any error is a connection that OBS
-// reports as STOPPED without a word (1). ctx ends when the stream is stopped.
+// A WHIPOutput is the network behind StartStream: it posts an offer to the endpoint with the
+// bearer, and returns after the 201. opus is false if the encoder in use is AAC: then OBS sends AAC
+// frames labelled as Opus (0.1), and a real publisher must do so, too. After an error, OBS reports
+// STOPPED without a reason (1). ctx ends when the stream is stopped.
 type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (Session, error)
 
-// A Session is a WHIP session that got its 201.
+// A Session is a WHIP session after its 201.
 //
-// If it has Bytes() int64 that is what GetStreamStatus calls outputBytes, else it is computed from
-// the bitrates that are set. If it has Err() error and Err wraps ErrICE when it is done, the end
-// was a failure of ICE and not a close by the server: OBS does not reconnect after that (4.6).
+// If it has a method Bytes() int64, GetStreamStatus returns its result as outputBytes; otherwise
+// that is computed from the bitrates. If it has a method Err() error and Err wraps ErrICE after its
+// end, ICE has failed and the server has not closed it: then OBS does not reconnect (4.6).
 type Session interface {
 	Done() <-chan struct{} // closed when the far end has closed the peer connection
 	Close() error          // hangs up: DELETE on the session URL
 }
 
-// ErrICE is an end that OBS does not reconnect after.
+// ErrICE is an end after which OBS does not reconnect.
 var ErrICE = errors.New("ICE or DTLS failed")
 
 const statePrefix = "OBS_WEBSOCKET_OUTPUT_"
 
-// An Output is one that is not the stream.
+// An Output is an output other than the stream.
 type Output string
 
 // The outputs that keep OBS from rebuilding its encoders (5).
@@ -40,39 +40,40 @@ const (
 	VirtualCam   Output = "Virtualcam"
 )
 
-// stream is the state machine of 4.6 and 5.
+// stream is the state machine of sections 4.6 and 5.
 type stream struct {
 	state string // the last event
-	// obs_frontend_streaming_active: from the first 201 to the stop, reconnects included
+	// obs_frontend_streaming_active: from the first 201 until the stop, including reconnects
 	active   bool
 	attempts int // calls to the output
-	// the StartStream that counts; an earlier one still in flight never completes (0.1)
+	// number of the StartStream that counts; an earlier one still under way never completes (0.1)
 	latest  int
 	ctx     context.Context
 	cancel  context.CancelFunc
 	session Session
-	since   time.Time // of the last 201; zero while reconnecting
+	since   time.Time // time of the last 201; zero while reconnecting
 	silent  silence
 }
 
-// A silence is a start that fails without telling (5).
+// A silence is a start that fails without an event (5).
 type silence int
 
 // What the next StartStream does.
 const (
 	NotSilent     silence = iota
-	BeforeStart           // setting up fails: no event at all
+	BeforeStart           // the set-up fails: no event at all
 	AfterStarting         // obs_output_start fails: STARTING, and never STOPPED
 )
 
-// FailNextStart makes the next StartStream fail without a word, as 5 describes.
+// FailNextStart makes the next StartStream fail without a message, as 5 describes.
 func (o *OBS) FailNextStart(s silence) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stream.silent = s
 }
 
-// SetOutput is the person who starts or stops recording, the replay buffer or the virtual camera.
+// SetOutput starts or stops the recording, the replay buffer or the virtual camera, as a person
+// does.
 func (o *OBS) SetOutput(out Output, on bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -83,14 +84,14 @@ func (o *OBS) SetOutput(out Output, on bool) {
 	})
 }
 
-// StopByHand is the person who presses "Stop Streaming" in OBS.
+// StopByHand presses "Stop Streaming" in OBS.
 func (o *OBS) StopByHand() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stop()
 }
 
-// StartByHand is the person who presses "Start Streaming" in OBS.
+// StartByHand presses "Start Streaming" in OBS.
 func (o *OBS) StartByHand() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -123,7 +124,7 @@ func (o *OBS) startStream(c *call) (any, error) {
 }
 
 func (o *OBS) stopStream(c *call) (any, error) {
-	if !o.stream.active { // also while connecting (3)
+	if !o.stream.active { // also true while OBS connects (3)
 		return nil, fail(501, "")
 	}
 	c.later(o.stop)
@@ -139,7 +140,7 @@ func (o *OBS) toggleStream(c *call) (any, error) {
 	return map[string]bool{"outputActive": !o.stream.active}, nil
 }
 
-// start runs on OBS's UI thread, after StartStream has been answered. The lock is held.
+// start runs on OBS's UI thread, after the response to StartStream. The lock is held.
 func (o *OBS) start() {
 	silent := o.stream.silent
 	o.stream.silent = NotSilent
@@ -158,8 +159,8 @@ func (o *OBS) start() {
 	o.wg.Go(func() { o.broadcast(ctx, n) })
 }
 
-// linkAccount is OAuthStreamKey::OnStreamConfig, which writes its key into whatever service is
-// there; YouTube's opens a box that asks for a broadcast, and nothing starts (3).
+// linkAccount is OAuthStreamKey::OnStreamConfig, which writes its key into any service. YouTube's
+// opens a dialog that asks for a broadcast, and nothing starts (3).
 func (o *OBS) linkAccount() bool {
 	account := o.current.params["Auth/Type"]
 	if account == "" {
@@ -170,7 +171,8 @@ func (o *OBS) linkAccount() bool {
 	return !strings.HasPrefix(account, "YouTube")
 }
 
-// cannotStart is where obs_output_start says no: no server, or Opus above 256 kb/s (4.5, 4.7).
+// cannotStart reports whether obs_output_start fails: without a server, or with Opus above 256 kb/s
+// (4.5, 4.7).
 func (o *OBS) cannotStart() bool {
 	if o.current.service.Type != whipCustom {
 		return false
@@ -200,7 +202,7 @@ func (o *OBS) stop() {
 	o.stream.cancel()
 }
 
-// stopOutputs cuts everything, for an OBS that ends. The lock is held.
+// stopOutputs ends all outputs when OBS ends. The lock is held.
 func (o *OBS) stopOutputs() {
 	clear(o.outputs)
 	if o.stream.cancel != nil {
@@ -208,7 +210,7 @@ func (o *OBS) stopOutputs() {
 	}
 }
 
-// broadcast is one StartStream's life: the first POST, the media, and the reconnect loop of 4.6.
+// broadcast runs one StartStream: the first POST, the media, and the reconnect loop of 4.6.
 func (o *OBS) broadcast(ctx context.Context, n int) {
 	session, err := o.dial(ctx)
 	if err != nil {
@@ -238,7 +240,7 @@ func (o *OBS) broadcast(ctx context.Context, n int) {
 	}
 }
 
-// dial reads the service anew each time, as obs_service_get_connect_info does.
+// dial reads the service each time, as obs_service_get_connect_info does.
 func (o *OBS) dial(ctx context.Context) (Session, error) {
 	o.mu.Lock()
 	o.stream.attempts++
@@ -249,7 +251,7 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	o.mu.Unlock()
 	if service == "rtmp_custom" && strings.HasPrefix(endpoint, "rtmp://") &&
 		!strings.HasPrefix(endpoint, "rtmp://127.0.0.1") {
-		// Some other service, which takes whatever comes. On this machine nothing listens for RTMP.
+		// Another service accepts everything. Nothing on this machine listens for RTMP.
 		return newLine(), nil
 	}
 	if output == nil || service != whipCustom {
@@ -259,7 +261,7 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 }
 
 // started is the output's "start" signal, right after the 201 and before ICE connects (4.6). It
-// says no to an attempt that a second StartStream has overtaken.
+// returns false for an attempt that a second StartStream has replaced.
 func (o *OBS) started(n int, session Session, event string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -282,8 +284,8 @@ func (o *OBS) stopped(n int) {
 	o.streamEvent("STOPPED", false)
 }
 
-// reconnect tries with growing pauses, and gives up after MaxRetries or when the stream is stopped
-// (4.6).
+// reconnect retries with growing pauses. It gives up after MaxRetries, or when the stream is
+// stopped (4.6).
 func (o *OBS) reconnect(ctx context.Context, lost Session) Session {
 	delay, tries := o.retries(lost)
 	for range tries {
@@ -350,7 +352,7 @@ func (o *OBS) frames() int {
 		o.elapsed().Seconds() * o.current.video["fpsNumerator"] / o.current.video["fpsDenominator"])
 }
 
-// bytes starts from 0 at every reconnect (5).
+// bytes returns the bytes since the last reconnect (5).
 func (o *OBS) bytes() int64 {
 	if s, ok := o.stream.session.(interface{ Bytes() int64 }); ok {
 		return s.Bytes()

@@ -3,7 +3,7 @@ package fakeobs
 // A Version is an OBS and the obs-websocket in it.
 type Version int
 
-// The versions whose behaviour differs in what we ask of them. The zero value is the newest.
+// The versions that differ for Stagedoor. The zero value is the newest.
 const (
 	OBS32_1 Version = iota
 	OBS31
@@ -11,15 +11,15 @@ const (
 	OBS29
 )
 
-// A behaviour is how a version differs from the others (0.1, 4.3).
+// A behaviour contains the differences of a version (0.1, 4.3).
 type behaviour struct {
 	obs, websocket string
 	whip           bool // since OBS 30.0
 	notReady       bool // 207 since obs-websocket 5.3.0
 	helloOBS       bool // obsStudioVersion in Hello since 5.6.0
 	uuids          bool // inputUuid and the like since 5.4.0
-	asyncCreate    bool // CreateProfile answers before it acts since 5.5.4
-	// crashes when it is asked about the stream during a switch of profiles (0.2)
+	asyncCreate    bool // CreateProfile responds before it acts since 5.5.4
+	// crashes if it is asked about the stream during a switch of profiles (0.2)
 	fragile bool
 	bitrate string // SimpleOutput/VBitrate of a clean profile
 }
@@ -46,5 +46,5 @@ func (v Version) behaviour() behaviour {
 	}
 }
 
-// String names the version as people do.
+// String returns the version as people write it.
 func (v Version) String() string { return "OBS " + v.behaviour().obs }

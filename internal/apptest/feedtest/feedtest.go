@@ -1,4 +1,4 @@
-// Package feedtest holds every implementation of feed.Shared to its contract.
+// Package feedtest tests that an implementation of feed.Shared satisfies its contract.
 package feedtest
 
 import (
@@ -19,11 +19,11 @@ import (
 const (
 	arn     = stage.ARN("arn:aws:ivs:local:000000000000:stage/main")
 	another = stage.ARN("arn:aws:ivs:local:000000000000:stage/side")
-	limit   = 30 * time.Second // only for what never comes
+	limit   = 30 * time.Second // limit of waits; it matters only in failing tests
 )
 
-// Contract runs the tests. open returns two replicas of the same new and empty state; they may be
-// one and the same.
+// Contract runs the tests. open returns two replicas with the same new and empty state, which may
+// be the same object.
 func Contract(t *testing.T, open func(t *testing.T) (a, b feed.Shared)) {
 	for name, test := range map[string]func(*testing.T, feed.Shared, feed.Shared){
 		"relay": relay, "board": board, "docks": docks, "chat": chat,
@@ -43,7 +43,7 @@ type inbox struct {
 	changed chan struct{}
 }
 
-// receive starts a receiver, and returns once it receives.
+// receive starts a receiver, and returns after it has started.
 func receive(t *testing.T, s feed.Shared) *inbox {
 	t.Helper()
 	in := &inbox{changed: make(chan struct{}, 1)}
@@ -76,7 +76,7 @@ func (in *inbox) deliver(n feed.Notice) {
 	}
 }
 
-// await returns when what arrived matches.
+// await returns when the received notices match.
 func (in *inbox) await(t *testing.T, match func([]feed.Notice) bool) {
 	t.Helper()
 	over := time.After(limit)
@@ -89,14 +89,14 @@ func (in *inbox) await(t *testing.T, match func([]feed.Notice) bool) {
 		}
 		select {
 		case <-in.changed:
-		case <-time.After(50 * time.Millisecond): // match may send
+		case <-time.After(50 * time.Millisecond): // match may send notices itself
 		case <-over:
 			t.Fatalf("received %d notices, and not what was waited for", len(all))
 		}
 	}
 }
 
-// words are the texts of the messages that arrived.
+// words returns the texts of the received messages.
 func (in *inbox) words() (words []string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -115,7 +115,8 @@ func send(t *testing.T, s feed.Shared, notices ...feed.Notice) {
 	}
 }
 
-// relay: each replica receives every notice once, all in one order, whichever replica sent it.
+// relay tests that each replica receives every notice once, all in one order, whichever replica
+// sent it.
 func relay(t *testing.T, a, b feed.Shared) {
 	one, two := receive(t, a), receive(t, b)
 	full := feed.Notice{Kind: feed.KindEvent, User: "ana", Stage: arn, Data: json.RawMessage(`{"id":7}`)}
@@ -157,7 +158,7 @@ func relay(t *testing.T, a, b feed.Shared) {
 	}
 }
 
-// board: a replica sees what the others post, as they posted it last.
+// board tests that a replica reads the latest posts of the others.
 func board(t *testing.T, a, b feed.Shared) {
 	since := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 	ana := stage.Presence{

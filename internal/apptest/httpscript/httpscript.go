@@ -24,24 +24,24 @@ import (
 	"testing"
 )
 
-// A Conversation is the other side of one script.
+// A Conversation is the server side of one script.
 type Conversation struct {
 	// headers as "Name: value"
 	Send func(t testing.TB, method, path string, header []string, body string) Answer
-	// since the last request; nil where nothing is told
+	// returns the events since the last request; nil if scripts contain none
 	Happened func() []string
-	// what names stand for from the beginning
+	// values of names at the beginning
 	Known map[string]string
 }
 
-// An Answer is what came back.
+// An Answer is a response.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// To sends to a server, and follows no redirect.
+// To returns a Send that sends to a server, and follows no redirect.
 func To(
 	base string, client http.RoundTripper,
 ) func(t testing.TB, method, path string, header []string, body string) Answer {
@@ -69,7 +69,7 @@ func To(
 	}
 }
 
-// Run runs every script of the folder, each in a conversation of its own.
+// Run runs every script in the folder, each in a conversation of its own.
 func Run(t *testing.T, folder string, open func(*testing.T) Conversation) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.txt"))
@@ -96,7 +96,7 @@ func Run(t *testing.T, folder string, open func(*testing.T) Conversation) {
 
 type exchange struct{ sent, want, happened []string }
 
-// exchanges cuts a script where a new request begins.
+// exchanges splits a script at each new request.
 func exchanges(text string) (list []exchange) {
 	last := byte('#')
 	for line := range strings.Lines(text) {
@@ -159,7 +159,7 @@ func (s *script) run(title string, e exchange) {
 	}
 }
 
-// parts are the first line, the headers and the body.
+// parts returns the first line, the headers and the body.
 func parts(lines []string) (first string, header []string, body string) {
 	for i, line := range lines[1:] {
 		if line == "" {
@@ -174,7 +174,7 @@ var (
 	quotedHoles = regexp.MustCompile(`\\\{[a-zA-Z0-9_ ]+\\\}`)
 )
 
-// fill puts in what is known.
+// fill replaces the names that are known.
 func (s *script) fill(text string) string {
 	return hole.ReplaceAllStringFunc(text, func(hole string) string {
 		name := strings.Trim(hole, "{}")
@@ -188,7 +188,7 @@ func (s *script) fill(text string) string {
 	})
 }
 
-// match compares, and keeps what stands where the script has a name that is not known yet.
+// match compares a value, and stores it if the script has a name that is not known yet.
 func (s *script) match(what, got, want string) {
 	s.Helper()
 	want = s.fill(want)

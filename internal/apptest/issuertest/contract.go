@@ -1,5 +1,4 @@
-// Package issuertest is the contract of stage.Issuer as a test, for every way in which Stagedoor
-// issues tokens.
+// Package issuertest tests that an issuer satisfies the contract of stage.Issuer.
 package issuertest
 
 import (
@@ -17,16 +16,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Subject is an issuer with the endpoint that takes its tokens.
+// A Subject is an issuer with an endpoint that accepts its tokens.
 type Subject struct {
 	Issuer stage.Issuer
-	Stage  stage.ARN // one that the issuer serves
-	Gone   stage.ARN // one that does not exist
+	Stage  stage.ARN // a stage that the issuer serves
+	Gone   stage.ARN // a stage that does not exist
 	// Enter presents a token to the stage, and returns the participant that it accepts.
 	Enter func(ctx context.Context, made stage.ParticipantToken) (stage.Participant, error)
 }
 
-// Run holds an issuer to the contract. Each part gets a Subject of its own.
+// Run tests an issuer. Each part gets a Subject of its own.
 func Run(t *testing.T, subject func(*testing.T) Subject) {
 	for name, part := range map[string]func(*testing.T, Subject){
 		"a token lets in who was asked for":      lets,
@@ -103,8 +102,8 @@ func capabilities(t *testing.T, s Subject) {
 	}
 }
 
-// lives allows for the minutes that the API of AWS counts in, downwards: a token never lives longer
-// than its grant.
+// lives tests the life of tokens. The API of AWS rounds it down to minutes: a token never lives
+// longer than its grant.
 func lives(t *testing.T, s Subject) {
 	for _, ttl := range []time.Duration{time.Minute, 90 * time.Second, 12 * time.Hour,
 		stage.MaxTTL} {
@@ -217,7 +216,8 @@ func silent(t *testing.T, s Subject) {
 	}
 }
 
-// givenUp: whether it is noticed before or after the work, no token may be lost without an error.
+// givenUp tests a cancelled request: whether that is noticed before or after the work, no token may
+// be lost without an error.
 func givenUp(t *testing.T, s Subject) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

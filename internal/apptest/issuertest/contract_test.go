@@ -56,7 +56,7 @@ func TestLocalSigner(t *testing.T) {
 	})
 }
 
-// amazon is an emulated AWS with one stage, and our way to it.
+// amazon returns an emulated AWS with one stage, and a client for it.
 func amazon(t *testing.T) (*ivsemu.Emulator, *ivs.Service, stage.ARN) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,8 +87,8 @@ func amazon(t *testing.T) (*ivsemu.Emulator, *ivs.Service, stage.ARN) {
 	return e, service, made.ARN
 }
 
-// overWHIP shows a token at the global WHIP endpoint, which sends on to the stage's own: whoever is
-// let in is told that the offer is none (400), or that it may not publish (403).
+// overWHIP presents a token to the global WHIP endpoint, which redirects to the stage's own. A
+// participant who is admitted receives an error about the offer (400) or about publishing (403).
 func overWHIP(
 	e *ivsemu.Emulator,
 ) func(context.Context, stage.ParticipantToken) (stage.Participant, error) {
@@ -146,7 +146,7 @@ func TestOwnKey(t *testing.T) {
 	})
 }
 
-// never is the API where it must not be asked.
+// never is an API that must not be called.
 type never struct{}
 
 func (never) IssueToken(context.Context, stage.TokenRequest) (stage.ParticipantToken, error) {

@@ -1,4 +1,4 @@
-// Package lossy puts a bad network between two peers on this machine: a UDP relay that loses,
+// Package lossy simulates a bad network between two peers on this machine: a UDP relay that loses,
 // delays, slows down and cuts.
 //
 //	up := lossy.Weather{Loss: 0.02, Delay: 40 * time.Millisecond}
@@ -7,7 +7,7 @@
 //	…
 //	link.Cut()
 //
-// Which packets are lost depends on the seed and on their order alone, so that a run can be
+// Which packets are lost depends only on the seed and on their order, so that a run can be
 // repeated.
 package lossy
 
@@ -25,11 +25,11 @@ import (
 // Options say how bad the link is in each direction. The zero value is a perfect link.
 type Options struct {
 	Up   Weather // from the clients to the target
-	Down Weather // back
+	Down Weather // from the target to the clients
 	Seed uint64
 }
 
-// Count is what happened to the packets of one direction.
+// A Count counts the packets of one direction.
 type Count struct {
 	Passed int
 	Lost   int // by chance, or picked
@@ -75,28 +75,28 @@ func Open(t testing.TB, target string, options Options) *Link {
 	return l
 }
 
-// Addr is where peers send to instead of the target.
+// Addr returns the address to which peers send instead of the target.
 func (l *Link) Addr() string { return l.front.LocalAddr().String() }
 
-// Rewrite leads the candidates of an SDP that name the target to the link instead.
+// Rewrite replaces the target with the link in the candidates of an SDP.
 func (l *Link) Rewrite(sdp string) string {
 	return strings.ReplaceAll(sdp, candidate(l.target), candidate(l.front.LocalAddr()))
 }
 
-// candidate is how an address stands in a candidate line: RFC 8839, 5.1.
+// candidate returns an address as a candidate line contains it: RFC 8839, 5.1.
 func candidate(addr net.Addr) string {
 	at := addr.(*net.UDPAddr)
 	return " " + at.IP.String() + " " + strconv.Itoa(at.Port) + " typ "
 }
 
-// Set changes the weather of the link for the packets to come.
+// Set changes the weather of the link for further packets.
 func (l *Link) Set(up, down Weather) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.up, l.down = up, down
 }
 
-// Cut loses everything, what is on its way included, until Mend.
+// Cut drops everything until Mend, including packets under way.
 func (l *Link) Cut() { l.setCut(true) }
 
 // Mend ends a Cut.
@@ -122,7 +122,7 @@ const (
 	downward
 )
 
-// A path is a peer of the link and the socket by which the target knows it.
+// A path connects a peer of the link with a socket of its own towards the target.
 type path struct {
 	peer net.Addr
 	back net.Conn
@@ -135,7 +135,7 @@ func (l *Link) accept() {
 	for {
 		n, from, err := l.front.ReadFrom(buffer)
 		if err != nil {
-			return // closed; a UDP socket that never connected has no other errors
+			return // closed; a UDP socket that is not connected has no other errors
 		}
 		p, err := l.pathOf(from)
 		if err != nil {
@@ -173,7 +173,7 @@ func (l *Link) pathOf(peer net.Addr) (*path, error) {
 	return p, nil
 }
 
-// listen takes what the target sends back.
+// listen forwards what the target sends back.
 func (p *path) listen() {
 	defer p.down.end()
 	buffer := make([]byte, 64<<10)
@@ -184,7 +184,9 @@ func (p *path) listen() {
 			return
 		case err == nil:
 			p.down.take(buffer[:n])
-		} // else the target's port is closed for now (ICMP): packets get lost like on any network
+			// otherwise the target's port is closed for now (ICMP), and packets are lost as on any
+			// network
+		}
 	}
 }
 
@@ -200,7 +202,7 @@ func (l *Link) close() {
 	l.wg.Wait()
 }
 
-// weather is what the direction has now; a cut loses all.
+// weather returns the current weather of a direction; a cut loses all packets.
 func (l *Link) weather(d direction) (w Weather, cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -242,7 +244,7 @@ type parcel struct {
 	due    time.Time
 }
 
-// onTheWay is how many packets fit on the way; enough for 10 Mb/s over a second.
+// onTheWay is how many packets may be under way; enough for 10 Mb/s over a second.
 const onTheWay = 4096
 
 func newLane(l *Link, d direction, number uint64, send func([]byte)) *lane {

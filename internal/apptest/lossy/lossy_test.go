@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
 )
 
-// echo answers every packet with itself.
+// echo returns a server that sends every packet back.
 func echo(t *testing.T) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -41,7 +41,7 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// volley sends the numbers 0 to n-1, each when the fate of the one before is known, and returns
+// volley sends the numbers 0 to n-1, each when the fate of the previous one is known. It returns
 // those that come back.
 func volley(t *testing.T, link *lossy.Link, conn net.Conn, n int) (back []string) {
 	t.Helper()

@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Weather is how bad one direction is.
+// A Weather describes the network in one direction.
 type Weather struct {
 	Loss float64 // share of packets lost by chance, 0 to 1
-	// whether this very packet is lost; nil leaves it to chance. Peers' packets may ask at once
+	// decides whether a packet is lost; nil leaves it to chance. Packets of several peers may call
+	// it at once
 	Picks func([]byte) bool
-	Delay time.Duration // one way
+	Delay time.Duration // delay in this direction
 	Rate  int           // bit/s; 0 is no limit
 	// how long packets may wait for the rate before they are dropped; 0 is a quarter of a second
 	Queue time.Duration
@@ -18,7 +19,7 @@ type Weather struct {
 
 const defaultQueue = 250 * time.Millisecond
 
-// A fate is when a packet arrives, if it does.
+// A fate is the time at which a packet arrives, or that it is lost.
 type fate int
 
 const (
@@ -31,17 +32,18 @@ const (
 // A shaper decides the fates of one peer's packets in one direction. One goroutine uses it.
 type shaper struct {
 	chance *rand.Rand
-	free   time.Time // when the line has sent what it was given
-	last   time.Time // when the last packet arrives: they stay in order
+	free   time.Time // when the line has sent all earlier packets
+	last   time.Time // when the last packet arrives, so that packets stay in order
 }
 
 func newShaper(seed, number uint64) *shaper {
 	return &shaper{chance: rand.New(rand.NewPCG(seed, number))}
 }
 
-// decide says when a packet of that size arrives, if it does.
+// decide returns the fate of a packet.
 func (s *shaper) decide(now time.Time, packet []byte, w Weather) (due time.Time, f fate) {
-	// Every packet draws, so that the fates of later ones do not depend on the weather.
+	// Every packet takes a random number, so that the fates of later ones do not depend on the
+	// weather.
 	if s.chance.Float64() < w.Loss || w.Picks != nil && w.Picks(packet) {
 		return time.Time{}, lost
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Pooled starts a PgBouncer that shares the server's connections by transaction, and returns the
-// URL of a database of Database behind it. It ends with the test.
+// Pooled starts a PgBouncer that shares the server's connections by transaction. It returns the URL
+// of a database of Database through it. It ends with the test.
 func (s *Server) Pooled(t testing.TB, database string) string {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")
 	if err != nil {
-		path = "/usr/sbin/pgbouncer" // off the PATH of most users
+		path = "/usr/sbin/pgbouncer" // not in the PATH of most users
 	}
 	folder, err := os.MkdirTemp("", "pool")
 	if err != nil {

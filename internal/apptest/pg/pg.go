@@ -37,9 +37,9 @@ type Server struct {
 	once   sync.Once
 	folder string
 	err    error
-	stdin  io.Closer // while it is open the server runs
+	stdin  io.Closer // the server runs while this pipe is open
 	done   chan struct{}
-	output []byte // after done
+	output []byte // valid after done
 
 	mu        sync.Mutex
 	databases int
@@ -48,13 +48,13 @@ type Server struct {
 	templateErr error
 }
 
-// Database makes an empty database and returns its URL. It is dropped after the test.
+// Database creates an empty database and returns its URL. It is dropped after the test.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
 	return databaseOf(t, s.Create)
 }
 
-// Migrated is Database with the schema of this version: to copy it costs a fraction of migrating.
+// Migrated is Database with the current schema: copying it costs much less than migrating.
 func (s *Server) Migrated(t testing.TB) string {
 	t.Helper()
 	return databaseOf(t, func(ctx context.Context) (string, func() error, error) {
@@ -102,7 +102,7 @@ func databaseOf(
 	return where
 }
 
-// Create makes an empty database for what is no test.
+// Create creates an empty database outside of a test.
 func (s *Server) Create(ctx context.Context) (url string, drop func() error, err error) {
 	if err := s.begin(); err != nil {
 		return "", nil, err
@@ -131,7 +131,7 @@ func (s *Server) create(
 	}, nil
 }
 
-// Value reads one value from a database that Database made.
+// Value reads one value from a database.
 func (s *Server) Value(t testing.TB, database, query string) (value string) {
 	t.Helper()
 	conn, err := pgx.Connect(context.WithoutCancel(t.Context()), database)
@@ -174,12 +174,11 @@ func (s *Server) Stop() {
 	}
 }
 
-// Freeze stops the server and its connections where they stand, as a machine that swaps does, until
-// Thaw.
+// Freeze stops all processes of the server until Thaw, as on a machine that swaps.
 func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
 
-// Crash kills one of the server's processes, after which PostgreSQL ends all connections and
-// recovers from its log, as after a loss of power.
+// Crash kills one process of the server. Then PostgreSQL ends all connections and recovers from its
+// log, as after a power failure.
 func (s *Server) Crash() error {
 	main, err := s.main()
 	if err != nil {
@@ -203,13 +202,13 @@ func (s *Server) Crash() error {
 	return errors.New("PostgreSQL has no connection to kill")
 }
 
-// Socket is the path of the server's socket.
+// Socket returns the path of the server's socket.
 func (s *Server) Socket() string { return filepath.Join(s.folder, ".s.PGSQL.5432") }
 
-// Thaw lets the server go on.
+// Thaw continues the server after Freeze.
 func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
 
-// main is the ID of the main process.
+// main returns the ID of the main process.
 func (s *Server) main() (int, error) {
 	content, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
 	if err != nil {
@@ -224,7 +223,7 @@ func (s *Server) signal(sig syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	// The main process first: it starts no more others then.
+	// The main process first, so that it starts no other process.
 	if err := syscall.Kill(main, sig); err != nil {
 		return err
 	}
@@ -270,8 +269,7 @@ func (s *Server) start() error {
 	return s.await()
 }
 
-// The server ends when the pipe does: also when the test binary is killed, which could not stop it
-// any more.
+// The server ends with the pipe, even if the test binary is killed and cannot stop it.
 const untilPipeEnds = `"$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server`
 
 func (s *Server) launch(bin, data string, who *syscall.SysProcAttr) error {
@@ -311,7 +309,7 @@ func (s *Server) await() error {
 	}
 }
 
-// binaries finds the folder of initdb and postgres: Debian keeps them off the PATH, by version.
+// binaries finds the folder of initdb and postgres. Debian keeps them outside of PATH, by version.
 func binaries() (string, error) {
 	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
@@ -333,8 +331,8 @@ func binaries() (string, error) {
 	return "", errors.New("it is not installed; run the tests by `make test`, which installs it")
 }
 
-// unprivileged makes root's tests run PostgreSQL as another user, who owns the folder: it refuses
-// root.
+// unprivileged runs PostgreSQL as another user, who owns the folder, if root runs the tests:
+// PostgreSQL refuses root.
 func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	if os.Getuid() != 0 {
 		return &syscall.SysProcAttr{}, nil

@@ -17,9 +17,9 @@ import (
 
 const password = "a good password"
 
-// The contract: the fake OBS 29 and a real one are told the same, and answer the same. What the
-// fake does not know differs by plan: comments of statuses that the protocol leaves open, bitmaps
-// of scenes, and numbers that are measurements.
+// The contract: the fake OBS 29 and a real one receive the same requests and give the same
+// responses. Intended differences are ignored: comments of statuses that the protocol leaves open,
+// bitmaps of scenes, and numbers that are measurements.
 func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	t.Parallel()
 	real := realobs.Start(t, password)
@@ -65,7 +65,7 @@ func compare(t *testing.T, real, fake []string) {
 	}
 }
 
-// A step is a request and, if it has one, the state that is waited for after it.
+// A step is a request and, if until is set, the state to wait for afterwards.
 type step struct{ request, data, until string }
 
 func stories() []step {
@@ -154,7 +154,7 @@ func stories() []step {
 	return steps
 }
 
-// A wire is a raw connection: the contract is about what goes over it.
+// A wire is a raw connection: the contract covers every byte that is sent.
 type wire struct {
 	t    *testing.T
 	conn *websocket.Conn
@@ -207,9 +207,9 @@ func identify(hello map[string]any) string {
 		fakeobs.Authentication(password, a["salt"].(string), a["challenge"].(string)))
 }
 
-// tell runs a story and writes down everything that came, one line each: first the answers, then
-// the events. Between the two there is no order: in the real OBS an answer may overtake the event
-// that it causes.
+// tell runs a story and records the received messages, one per line: first the responses, then the
+// events. They have no common order: in the real OBS, a response may overtake the event that it
+// causes.
 func tell(t *testing.T, url string, story []step) (lines []string) {
 	t.Helper()
 	w, hello := dial(t, url)
@@ -237,7 +237,8 @@ func tell(t *testing.T, url string, story []step) (lines []string) {
 	return append(lines, append(events, w.lastEvents()...)...)
 }
 
-// lastEvents reads the events that the last answer has overtaken, up to one that it causes itself.
+// lastEvents reads the events that the last response has overtaken, up to one that it causes
+// itself.
 func (w *wire) lastEvents() (events []string) {
 	w.write(`{"op":6,"d":{"requestType":"BroadcastCustomEvent","requestId":"end","requestData":{"eventData":{"the":"end"}}}}`)
 	for {
@@ -254,7 +255,7 @@ func event(d map[string]any) string {
 	return fmt.Sprintf("%v/%v %s", d["eventType"], d["eventIntent"], normal(d["eventData"]))
 }
 
-// normal prints without what the fake does not have.
+// normal formats a value without the parts that the fake does not have.
 func normal(v any) string {
 	if m, ok := v.(map[string]any); ok {
 		for _, key := range []string{"defaultInputSettings"} {
@@ -265,7 +266,7 @@ func normal(v any) string {
 	return string(text)
 }
 
-// offend breaks the protocol in every way and writes down how the session was closed.
+// offend violates the protocol in every way, and records how the session was closed.
 func offend(t *testing.T, url string) (lines []string) {
 	t.Helper()
 	after := func(text string) []string { return []string{"identify", text} }
@@ -281,7 +282,7 @@ func offend(t *testing.T, url string) (lines []string) {
 		w, hello := dial(t, url)
 		for i, m := range messages {
 			w.write(spell(m, hello))
-			if m == "identify" && i == 0 { // messages are handled beside each other
+			if m == "identify" && i == 0 { // messages are handled concurrently
 				w.read()
 			}
 		}
@@ -309,7 +310,7 @@ func spell(message string, hello map[string]any) string {
 	return message
 }
 
-// end reads until the session is closed, and says how.
+// end reads until the session is closed, and returns the close code and reason.
 func (w *wire) end() string {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()

@@ -1,6 +1,6 @@
-// Package realobs runs a real OBS Studio on a virtual screen, for what a fake cannot promise.
-// Debian 12's is 29.0.2 with obs-websocket 5.1: profiles, parameters, outputs and close codes are
-// real there, and it has no WHIP.
+// Package realobs runs a real OBS Studio on a virtual screen, for tests that a fake cannot replace.
+// Debian 12 has 29.0.2 with obs-websocket 5.1: profiles, parameters, outputs and close codes are
+// real, and it has no WHIP.
 package realobs
 
 import (
@@ -34,7 +34,7 @@ var loadedScript string
 // An Install is the configuration of an OBS, which may be started several times.
 type Install struct {
 	Dir  string // OBS's folder
-	Port string // of its WebSocket server
+	Port string // port of its WebSocket server
 	home string
 	env  []string
 }
@@ -46,14 +46,14 @@ type OBS struct {
 	log     *buffer
 	process *os.Process
 	ended   <-chan struct{}
-	failure *error // of the process; read after ended
+	failure *error // failure of the process; read after ended
 }
 
-// Start runs an OBS with a fresh configuration and that password until the test ends. It fails the
-// test where OBS is not installed: `make test` installs it.
+// Start runs an OBS with a fresh configuration and a password until the test ends. It fails the
+// test if OBS is not installed; `make test` installs it.
 func Start(t testing.TB, password string) *OBS {
 	t.Helper()
-	// without scripts: Lua's timers and a client that switches profiles at once end OBS 29
+	// without scripts: Lua's timers crash OBS 29 if a client switches profiles at once
 	i := fresh(t)
 	i.WriteIni(
 		t, fmt.Sprintf(
@@ -64,8 +64,8 @@ func Start(t testing.TB, password string) *OBS {
 	return o
 }
 
-// Prepare makes a fresh configuration and a screen, with the script that says when OBS has loaded.
-// Its WebSocket server is off, as in any fresh OBS.
+// Prepare creates a fresh configuration and a screen, with a script that reports when OBS has
+// loaded. Its WebSocket server is off, as in any fresh OBS.
 func Prepare(t testing.TB) *Install {
 	t.Helper()
 	i := fresh(t)
@@ -82,8 +82,8 @@ func fresh(t testing.TB) *Install {
 	}
 	home := t.TempDir()
 	i := &Install{Dir: filepath.Join(home, "obs-studio"), Port: freePort(t), home: home}
-	// A session of its own for D-Bus and sockets: nothing of the desktop that runs the test is
-	// touched.
+	// D-Bus and sockets have a session of their own, so that the desktop of the test's user is not
+	// affected.
 	i.env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_RUNTIME_DIR=" + home,
 		"DISPLAY=:" + startScreen(t, home),
 		"LD_PRELOAD=" + loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb",
@@ -107,8 +107,8 @@ func (i *Install) AddScripts(t testing.TB, paths ...string) {
 	i.Write(t, "basic/scenes/Untitled.json", string(text))
 }
 
-// WriteIni writes global.ini, where the WebSocket settings were before OBS 30.2. FirstRun skips the
-// wizard.
+// WriteIni writes global.ini, which contained the WebSocket settings before OBS 30.2. FirstRun
+// skips the wizard.
 func (i *Install) WriteIni(t testing.TB, more string) {
 	t.Helper()
 	i.Write(t, "global.ini", "[General]\nFirstRun=true\n"+more)
@@ -126,8 +126,8 @@ func (i *Install) Write(t testing.TB, name, text string) {
 	}
 }
 
-// Stable returns the files of OBS's folder by name, without what OBS itself writes anew at each
-// start: where its windows are, and a fresh folder for downloaded lists.
+// Stable returns the files in OBS's folder by name, except those that OBS rewrites at each start:
+// window positions, and a folder for downloaded lists.
 func (i *Install) Stable(t testing.TB) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -151,7 +151,7 @@ func (i *Install) Stable(t testing.TB) map[string]string {
 	return all
 }
 
-// Launch starts OBS and returns when it has loaded everything: OBS 29 crashes when it is ended
+// Launch starts OBS and returns after it has loaded everything: OBS 29 crashes if it is ended
 // earlier.
 func (i *Install) Launch(t testing.TB) *OBS {
 	t.Helper()
@@ -169,9 +169,9 @@ func (i *Install) launch(t testing.TB) *OBS {
 	return o
 }
 
-// Quit closes OBS's window, and fails the test when OBS does not end cleanly. Only an OBS of Launch
-// can be closed: its script does it. SIGINT would end OBS 29 inside the signal's handler, where it
-// hangs or crashes by chance (docs/decisions/0160).
+// Quit closes OBS's window, and fails the test if OBS does not end cleanly. It needs an OBS of
+// Launch, whose script closes it. SIGINT would end OBS 29 inside the signal handler, where it may
+// hang or crash (docs/decisions/0160).
 func (o *OBS) Quit(t testing.TB) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(o.home, "close"), nil, 0o600); err != nil {
@@ -187,10 +187,10 @@ func (o *OBS) Quit(t testing.TB) {
 	}
 }
 
-// URL is the address for a client.
+// URL returns the address for clients.
 func (o *OBS) URL() string { return "ws://127.0.0.1:" + o.port }
 
-// Log is what OBS has logged so far.
+// Log returns the log of OBS so far.
 func (o *OBS) Log() string { return o.log.String() }
 
 func program(t testing.TB, name string) string {
@@ -225,7 +225,7 @@ func loopbackOnly(t testing.TB, dir string) string {
 	return library
 }
 
-// startScreen runs an X server that chooses a free display itself and says which.
+// startScreen runs an X server that chooses a free display and reports its number.
 func startScreen(t testing.TB, dir string) string {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -238,7 +238,7 @@ func startScreen(t testing.TB, dir string) string {
 	start(t, cmd, new(error))
 	_ = w.Close()
 	_ = r.SetReadDeadline(time.Now().Add(20 * time.Second))
-	// The whole line: Xvfb writes it in two pieces, and dies of SIGPIPE where nobody reads the
+	// Read the whole line: Xvfb writes it in two pieces, and dies of SIGPIPE if nobody reads the
 	// second.
 	line, err := bufio.NewReader(r).ReadString('\n')
 	_ = r.Close()
@@ -256,9 +256,9 @@ func (o *OBS) run(t testing.TB, dir, name string, args []string, env ...string) 
 	o.process = cmd.Process
 }
 
-// start runs a process that does not outlive the test, nor the test binary; the channel is closed
-// when it has ended, and failure set before. The kernel ties Pdeathsig to the thread that started
-// the process, so that thread stays for as long.
+// start runs a process that ends with the test and with the test binary. The channel is closed when
+// the process has ended, and failure is set before. The kernel ties Pdeathsig to the thread that
+// started the process, so the goroutine keeps that thread.
 func start(t testing.TB, cmd *exec.Cmd, failure *error) <-chan struct{} {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -283,7 +283,7 @@ func start(t testing.TB, cmd *exec.Cmd, failure *error) <-chan struct{} {
 	return ended
 }
 
-// Await returns when obs-websocket listens: 5.1 does that when OBS has finished loading.
+// Await returns when obs-websocket listens. Version 5.1 does so when OBS has finished loading.
 func (o *OBS) Await(t testing.TB) {
 	t.Helper()
 	o.until(t, "listens", func() bool {
@@ -296,7 +296,7 @@ func (o *OBS) Await(t testing.TB) {
 	o.mustKeepToLoopback(t)
 }
 
-// until returns when it is so. A process announces none of this, so it is asked again and again.
+// until returns when the condition holds. A process announces none of these, so until polls.
 func (o *OBS) until(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	tick, limit := time.NewTicker(50*time.Millisecond), time.After(60*time.Second)
@@ -312,8 +312,8 @@ func (o *OBS) until(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// mustKeepToLoopback fails the test when the kernel's tables (proc(5): address:port in hexadecimal,
-// 0A is LISTEN) have another address for the port than 127.0.0.1, as IPv4 or mapped into IPv6.
+// mustKeepToLoopback fails the test if the kernel's tables (proc(5): address:port in hexadecimal,
+// 0A is LISTEN) contain another address for the port than 127.0.0.1, as IPv4 or mapped into IPv6.
 func (o *OBS) mustKeepToLoopback(t testing.TB) {
 	t.Helper()
 	number, _ := strconv.Atoi(o.port)

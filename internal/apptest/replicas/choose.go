@@ -32,10 +32,10 @@ func AppOnFleet(t testing.TB, flags ...string) *apptest.App {
 	return Start(t, 3, flags...).app()
 }
 
-// Chosen reports whether every story runs on a fleet anyway.
+// Chosen reports whether all tests run on a fleet.
 func Chosen() bool { return *onFleet }
 
-// app is the fleet as a story sees it: one address.
+// app returns the fleet as an App: one address.
 func (f *Fleet) app() *apptest.App {
 	setup := ""
 	if !f.settled() {

@@ -1,5 +1,5 @@
-// Package replicas is several servers on one PostgreSQL behind a plain round-robin nginx, for
-// tests. Each server is a process of its own, which can be killed. The package that uses it passes
+// Package replicas runs several servers on one PostgreSQL behind nginx with plain round robin, for
+// tests. Each server is a process of its own, which can be killed. A package that uses it must pass
 // its TestMain to apptest.Main.
 package replicas
 
@@ -28,9 +28,9 @@ import (
 // A Fleet is several servers on one database behind nginx.
 type Fleet struct {
 	DB       *pg.Server
-	Database string // the URL of the database
+	Database string // URL of the database
 	Key      string // the file of the local key
-	URL      string // of nginx
+	URL      string // URL of nginx
 	Servers  []*Member
 	Flags    []string // of every server
 
@@ -38,23 +38,23 @@ type Fleet struct {
 	keys string // the folder of own keys, which all servers have mounted
 }
 
-// A Member is a server of a fleet: it keeps its addresses and its folder from run to run.
+// A Member is a server of a fleet. It keeps its addresses and its folder between runs.
 type Member struct {
-	Command  func(args ...string) *exec.Cmd // nil: apptest.Program
-	Database string                         // as in Fleet, or by a way of its own
-	Listen   string                         // where nginx reaches it
-	Peers    string                         // where the others do
-	Out      *Lines                         // what it writes
+	Command  func(args ...string) *exec.Cmd // nil for apptest.Program
+	Database string                         // as in Fleet, or another URL for the same database
+	Listen   string                         // address for nginx
+	Peers    string                         // address for the other servers
+	Out      *Lines                         // output of the process
 
 	fleet *Fleet
 	data  string
 
 	mu      sync.Mutex
-	process *os.Process   // guarded by mu: of the present run
-	done    chan struct{} // guarded by mu: closed when that has ended
+	process *os.Process   // guarded by mu: the current process
+	done    chan struct{} // guarded by mu: closed when it has ended
 }
 
-// Start starts so many servers, and nginx before them.
+// Start starts nginx and n servers.
 func Start(t testing.TB, n int, flags ...string) *Fleet {
 	t.Helper()
 	f := Prepare(t, n, flags...)
@@ -62,7 +62,7 @@ func Start(t testing.TB, n int, flags ...string) *Fleet {
 	return f
 }
 
-// Prepare makes everything but the servers.
+// Prepare prepares everything except the servers.
 func Prepare(t testing.TB, n int, flags ...string) *Fleet {
 	t.Helper()
 	f := &Fleet{
@@ -110,7 +110,7 @@ func (f *Fleet) add() {
 	})
 }
 
-// Start starts the server; Ready waits for it.
+// Start starts the server. Use Ready to wait for it.
 func (m *Member) Start(flags ...string) {
 	m.fleet.t.Helper()
 	if err := m.launch(flags...); err != nil {
@@ -144,7 +144,7 @@ func (m *Member) launch(flags ...string) error {
 	return nil
 }
 
-// Ready waits until the server says that it serves.
+// Ready waits until the server reports that it serves.
 func (m *Member) Ready() {
 	m.fleet.t.Helper()
 	if err := m.await(); err != nil {
@@ -170,7 +170,7 @@ func (m *Member) await() error {
 	return fmt.Errorf("the server at %s is not ready: %s", m.Listen, m.Out)
 }
 
-// Status asks the server itself, past nginx. No answer is 0.
+// Status sends a request directly to the server, not through nginx. It returns 0 without an answer.
 func (m *Member) Status(path string) int {
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get("http://" + m.Listen + path)
@@ -181,7 +181,7 @@ func (m *Member) Status(path string) int {
 	return answer.StatusCode
 }
 
-// Signal sends a signal to the process, which may go on.
+// Signal sends a signal to the process, which may continue.
 func (m *Member) Signal(sig syscall.Signal) (done <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -191,14 +191,14 @@ func (m *Member) Signal(sig syscall.Signal) (done <-chan struct{}) {
 	return m.done
 }
 
-// Kill sends a signal and waits for the end.
+// Kill sends a signal and waits until the process has ended.
 func (m *Member) Kill(sig syscall.Signal) {
 	if done := m.Signal(sig); done != nil {
 		<-done
 	}
 }
 
-// Home is the server that carries a local stage, or nil.
+// Home returns the server that carries a local stage, or nil.
 func (f *Fleet) Home(arn string) *Member {
 	at := f.DB.Value(f.t, f.Database,
 		"SELECT p.url FROM homes h JOIN peers p ON p.id = h.peer WHERE h.stage = '"+arn+"'")
@@ -212,13 +212,13 @@ func (f *Fleet) Home(arn string) *Member {
 
 var setupLine = regexp.MustCompile(`(http\S+/setup#code=\S+)`)
 
-// SetupURL is the one-time link that the last server printed: each start makes a new one.
+// SetupURL returns the one-time link that the last server printed: each start creates a new one.
 func (f *Fleet) SetupURL() string {
 	f.t.Helper()
 	return f.Servers[len(f.Servers)-1].SetupURL()
 }
 
-// SetupURL is the one-time link that the server printed last.
+// SetupURL returns the one-time link that the server printed last.
 func (m *Member) SetupURL() string {
 	m.fleet.t.Helper()
 	links := setupLine.FindAllString(m.Out.String(), -1)
@@ -233,10 +233,10 @@ func (f *Fleet) settled() bool {
 	return f.DB.Value(f.t, f.Database, "SELECT count(*)::text FROM users") != "0"
 }
 
-// KillEvery kills one server after the other, so often, until the test ends or stop is called. Each
-// is started again at once, as a supervisor does. The first one dies some time after there is an
-// operator (a server that starts replaces the one-time link), by chance, so that stories are hit
-// anywhere.
+// KillEvery kills the servers one after the other at this interval, until the test ends or stop is
+// called. Each is restarted at once, as a supervisor does. The first one is killed at a random time
+// after there is an operator (a server that starts replaces the one-time link), so that tests are
+// hit at any point.
 func (f *Fleet) KillEvery(interval time.Duration) (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -272,7 +272,7 @@ func (f *Fleet) KillEvery(interval time.Duration) (stop func()) {
 	return stop
 }
 
-// nginx passes requests on in turn, as in docs/scale.md.
+// nginx forwards requests in turn, as in docs/scale.md.
 func (f *Fleet) nginx(listen string) {
 	f.t.Helper()
 	path, err := exec.LookPath("nginx")
@@ -347,11 +347,12 @@ http {
 }
 `
 
-// givenPorts are those that FreeAddress returned: two servers that start at the same time would
-// otherwise get one port now and then.
+// givenPorts are the ports that FreeAddress has returned: otherwise two servers that start together
+// would sometimes get the same port.
 var givenPorts sync.Map
 
-// FreeAddress is below the ports that the system hands out: nothing else takes it meanwhile.
+// FreeAddress returns an address with a port below those that the system assigns, so that no other
+// process takes it meanwhile.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
@@ -370,7 +371,7 @@ func FreeAddress(t testing.TB) string {
 	return ""
 }
 
-// Lines collects what a process writes.
+// Lines collects the output of a process.
 type Lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer

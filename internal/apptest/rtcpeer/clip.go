@@ -1,6 +1,6 @@
-// Package rtcpeer plays the remote ends of broadcasts in tests: a publisher that speaks WHIP as OBS
-// does, with real H.264 and Opus made by ffmpeg, and a viewer that speaks WHEP and checks that what
-// comes can be decoded. Both stay on 127.0.0.1.
+// Package rtcpeer contains the remote ends of broadcasts for tests: a publisher that uses WHIP as
+// OBS does, with real H.264 and Opus made by ffmpeg, and a viewer that uses WHEP and checks that
+// the received media can be decoded. Both stay on 127.0.0.1.
 package rtcpeer
 
 import (
@@ -23,16 +23,16 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media/oggreader"
 )
 
-// ClipOptions say what ffmpeg makes. Zero values mean the defaults that are named.
+// ClipOptions configure the clip that ffmpeg makes. Zero values mean the defaults given here.
 type ClipOptions struct {
 	Width, Height int           // 640x360
 	FPS           int           // 30
 	Bitrate       int           // bit/s of the picture; 1,000,000
 	Keyint        int           // frames from keyframe to keyframe; 30
-	BFrames       int           // in a row; 0
+	BFrames       int           // consecutive B-frames; 0
 	Profile       string        // baseline, main or high; baseline
 	Length        time.Duration // of the loop; 2 s, but at least one keyframe interval
-	// sound in AAC, which OBS sends as Opus when its encoder was not changed
+	// sound in AAC, which OBS sends as Opus if its encoder was not changed
 	AAC      bool
 	Silent   bool // silence in place of a tone
 	LeftTone bool // the tone on the left only, at half of full scale: RMS 0.353
@@ -65,8 +65,8 @@ type Frame struct {
 	PTS      time.Duration // within the loop
 }
 
-// MakeClip has ffmpeg make the clip, or takes it from the temporary folder where an earlier test
-// left it.
+// MakeClip makes the clip with ffmpeg, or reads it from the temporary folder if an earlier test has
+// made it.
 func MakeClip(t testing.TB, o ClipOptions) *Clip {
 	t.Helper()
 	o = o.withDefaults()
@@ -84,8 +84,8 @@ func MakeClip(t testing.TB, o ClipOptions) *Clip {
 	return clip
 }
 
-// clipFiles makes the files under a name of their own and then renames the folder, as test binaries
-// run side by side.
+// clipFiles creates the files in a folder with a unique name and then renames it, since test
+// binaries run concurrently.
 func clipFiles(o ClipOptions) (string, error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "3 %+v", o))
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("stagedoor-clip-%x", sum[:8]))
@@ -249,7 +249,7 @@ func readAudio(dir string, o ClipOptions) ([][]byte, error) {
 	}
 }
 
-// splitADTS takes the header of 7 bytes off each frame: what is left is what OBS puts into RTP.
+// splitADTS removes the header of 7 bytes from each frame. OBS puts the rest into RTP.
 func splitADTS(raw []byte) (frames [][]byte) {
 	for len(raw) > 7 {
 		size := int(raw[3]&3)<<11 | int(raw[4])<<3 | int(raw[5])>>5

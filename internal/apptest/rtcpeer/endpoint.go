@@ -10,16 +10,15 @@ import (
 	"strings"
 )
 
-// An Endpoint takes an offer and gives an answer: a WHIP or WHEP endpoint, or the media plane
-// itself.
+// An Endpoint returns the answer to an offer: a WHIP or WHEP endpoint, or the media plane itself.
 type Endpoint func(ctx context.Context, offer string) (Answer, error)
 
-// An Answer is what came back.
+// An Answer is the response to an offer.
 type Answer struct {
 	SDP      string
 	Location string                          // the session URL, absolute
 	Header   http.Header                     // of the 201
-	HangUp   func(ctx context.Context) error // ends the session as the protocol does; may be nil
+	HangUp   func(ctx context.Context) error // ends the session by the protocol; may be nil
 }
 
 // An ICEServer is a STUN or TURN server that an endpoint names.
@@ -28,7 +27,7 @@ type ICEServer struct{ URL, Username, Credential string }
 // iceLink reads a Link header as OBS does: URL, then rel, username and credential in any order.
 var iceLink = regexp.MustCompile(`^<((?:stun|turn)s?:[^>]+)>\s*;(.*)$`)
 
-// ICEServers are those of the answer's Link headers (RFC 9725, 4.6), one for each header.
+// ICEServers returns the servers in the answer's Link headers (RFC 9725, 4.6), one per header.
 func (a Answer) ICEServers() (servers []ICEServer) {
 	for _, link := range a.Header.Values("Link") {
 		parts := iceLink.FindStringSubmatch(link)
@@ -58,7 +57,7 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Body) }
 
-// HTTP is a WHIP or WHEP endpoint over HTTP.
+// HTTP returns a WHIP or WHEP endpoint over HTTP.
 func HTTP(endpoint, bearer string) Endpoint {
 	return func(ctx context.Context, offer string) (Answer, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint,
@@ -95,7 +94,7 @@ func httpAnswer(resp *http.Response, sdp, bearer string) (Answer, error) {
 		}}, nil
 }
 
-// hangUp is content with 200 alone, as OBS is.
+// hangUp ends the session. Like OBS, it accepts only the status 200.
 func hangUp(ctx context.Context, location *url.URL, bearer string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, location.String(), nil)
 	if err != nil {

@@ -13,16 +13,16 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// connectWithin is a limit and no measurement: a busy machine takes its time.
+// connectWithin is a limit and not a measurement: a busy machine needs time.
 const connectWithin = time.Minute
 
 // A connector makes connections that stay on loopback.
 type connector struct {
-	profile     dtls.SRTPProtectionProfile // the only one it accepts
-	transportCC bool                       // send transport-wide feedback
+	profile     dtls.SRTPProtectionProfile // the only accepted profile
+	transportCC bool                       // sends transport-wide feedback
 	video       []webrtc.RTPCodecParameters
 	tcp         bool        // no UDP
-	relays      []ICEServer // if there are any, no other way
+	relays      []ICEServer // if there are any, the only way to connect
 }
 
 func (c connector) connect() (*webrtc.PeerConnection, error) {
@@ -36,8 +36,8 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 		return nil, err
 	}
 	registry := &interceptor.Registry{}
-	// The default is to remember 512 packets, which a late viewer's burst is past before one of
-	// them can be asked for again. OBS keeps 4000 to answer with.
+	// By default pion remembers 512 packets for NACKs, and the burst for a late viewer has more.
+	// OBS keeps 4000.
 	err := errors.Join(
 		webrtc.ConfigureNackWithOptions(engine, registry,
 			[]nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),
@@ -97,13 +97,13 @@ func opus() webrtc.RTPCodecParameters {
 			SDPFmtpLine: "minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1"}}
 }
 
-// An offering is how an offer is made.
+// An offering describes how an offer is made.
 type offering struct {
-	candidates bool // wait for them and put them into it
+	candidates bool // wait for the candidates and include them
 	passive    bool // a=setup:passive
 }
 
-// negotiate sends the offer to the endpoint and takes the answer.
+// negotiate sends the offer to the endpoint and applies the answer.
 func negotiate(
 	ctx context.Context, pc *webrtc.PeerConnection, endpoint Endpoint, o offering,
 ) (Answer, error) {
@@ -115,7 +115,7 @@ func negotiate(
 	if err := pc.SetLocalDescription(offer); err != nil {
 		return Answer{}, err
 	}
-	text := offer.SDP // OBS: no candidates in it since 30.2
+	text := offer.SDP // like OBS since 30.2: without candidates
 	if o.candidates {
 		select {
 		case <-gathered:
@@ -124,7 +124,7 @@ func negotiate(
 		}
 		text = pc.LocalDescription().SDP
 	}
-	if o.passive { // pion takes the role that the answer leaves it
+	if o.passive { // pion takes the remaining role
 		text = strings.ReplaceAll(text, "a=setup:actpass", "a=setup:passive")
 	}
 	answer, err := endpoint(ctx, text)

@@ -21,26 +21,26 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// PublishOptions say how the publisher differs from an OBS.
+// PublishOptions describe how the publisher differs from OBS.
 type PublishOptions struct {
 	Clip       *Clip    // nil means MakeClip with its defaults
-	Layers     []*Clip  // simulcast: one clip for each rid "0", "1", …, the first in place of Clip
+	Layers     []*Clip  // simulcast: one clip for each rid "0", "1", …; the first replaces Clip
 	RIDs       []string // other names for them
-	NoVideo    bool     // no m-line for the picture at all
+	NoVideo    bool     // no m-line for the picture
 	NoAudio    bool
-	VP8        bool // the picture's m-line offers VP8 alone
+	VP8        bool // the m-line of the picture offers only VP8
 	Candidates bool // put candidates into the offer, as OBS before 30.2 did
-	Passive    bool // be the DTLS server (a=setup:passive), as FFmpeg's WHIP muxer
+	Passive    bool // be the DTLS server (a=setup:passive), like FFmpeg's WHIP muxer
 	Headers    Headers
-	Live       net.PacketConn // the picture comes from here as RTP, in place of the clip's
-	TCP        bool           // connect by TCP alone, as from a network that blocks UDP
-	Relays     []ICEServer    // connect by these TURN servers alone
+	Live       net.PacketConn // source of the picture as RTP, in place of the clip
+	TCP        bool           // connect only by TCP, as from a network that blocks UDP
+	Relays     []ICEServer    // connect only by these TURN servers
 }
 
-// Headers say where parameter sets (SPS and PPS) are.
+// Headers say where the parameter sets (SPS and PPS) are sent.
 type Headers int
 
-// Where they are. OBS repeats them.
+// The places of parameter sets. OBS repeats them.
 const (
 	HeadersRepeated Headers = iota // with each keyframe
 	HeadersFirst                   // with the first keyframe only
@@ -48,9 +48,9 @@ const (
 	HeadersMissing                 // nowhere
 )
 
-// A Publisher is a WHIP client that is connected and sends in real time until it is closed.
+// A Publisher is a connected WHIP client that sends media in real time until it is closed.
 type Publisher struct {
-	Offer  string // what it sent to the endpoint
+	Offer  string // the offer that it sent
 	Answer Answer
 
 	pc     *webrtc.PeerConnection
@@ -67,7 +67,7 @@ type Publisher struct {
 }
 
 // Publish sends its offer, connects and starts to send media. The error is a *StatusError if the
-// offer was refused. The test's end closes it.
+// offer was refused. It is closed at the end of the test.
 func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, error) {
 	t.Helper()
 	if o.Clip == nil && len(o.Layers) == 0 {
@@ -93,7 +93,7 @@ func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, err
 		p.Close()
 		return nil, err
 	}
-	// Not before: a FakeOBS that reconnects publishes on a goroutine of its own, also while the
+	// Not earlier: a FakeOBS that reconnects publishes on a goroutine of its own, even while the
 	// test ends.
 	t.Cleanup(p.Close)
 	return p, nil
@@ -149,7 +149,7 @@ func (p *Publisher) start(ctx context.Context, endpoint Endpoint, o PublishOptio
 	return nil
 }
 
-// layer is one encoding on its way.
+// A layer is one encoding that is being sent.
 type layer struct {
 	track  *webrtc.TrackLocalStaticRTP
 	sender *webrtc.RTPSender
@@ -219,8 +219,8 @@ func (p *Publisher) addVideo(o PublishOptions) (layers []*layer, err error) {
 	return layers, nil
 }
 
-// readRTCP counts what is asked of us. Like OBS, the publisher does not answer a PLI; NACKs are
-// answered by pion.
+// readRTCP counts requests for keyframes. Like OBS, the publisher does not answer a PLI. pion
+// answers NACKs.
 func (p *Publisher) readRTCP(sender *webrtc.RTPSender) {
 	for {
 		packets, _, err := sender.ReadRTCP()
@@ -245,7 +245,7 @@ func (p *Publisher) sendAudio(
 		rtp.NewRandomSequencer(), 48000)
 	samples := uint32(960)
 	if clip.Options.AAC {
-		// a frame of AAC: OBS sends it under Opus's payload type with the timestamps of AAC
+		// a frame of AAC, which OBS sends under Opus's payload type with the timestamps of AAC
 		samples = 1024
 	}
 	each := time.Duration(samples) * time.Second / 48000
@@ -281,7 +281,7 @@ func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start t
 	}
 }
 
-// forward sends what an encoder packetises, as it comes.
+// forward sends the packets of an encoder as they come.
 func (p *Publisher) forward(ctx context.Context, l *layer, live net.PacketConn) {
 	stop := context.AfterFunc(ctx, func() { live.Close() })
 	defer stop()
@@ -303,7 +303,7 @@ func (p *Publisher) forward(ctx context.Context, l *layer, live net.PacketConn) 
 	}
 }
 
-// headerExtensions are what tells the layers of a simulcast apart (RFC 8852).
+// headerExtensions returns the extensions that distinguish the layers of a simulcast (RFC 8852).
 func headerExtensions(l *layer) map[uint8]string {
 	if l.rid == "" {
 		return nil
@@ -320,7 +320,7 @@ func headerExtensions(l *layer) map[uint8]string {
 	return values
 }
 
-// withHeaders reports whether frame i is sent with the parameter sets that it has.
+// withHeaders reports whether frame i is sent with its parameter sets.
 func (l *layer) withHeaders(i int) bool {
 	return l.headers == HeadersRepeated || l.headers == HeadersFirst && i == 0
 }
@@ -336,7 +336,7 @@ func (f Frame) annexB(headers bool) (b []byte) {
 	return b
 }
 
-// sprop are the parameter sets of the first frame as an offer names them (RFC 6184, 8.1).
+// sprop returns the parameter sets of the first frame in the form of an offer (RFC 6184, 8.1).
 func (c *Clip) sprop() string {
 	var sets []string
 	for _, nal := range c.Frames[0].NALs {
@@ -350,7 +350,7 @@ func (c *Clip) sprop() string {
 func (p *Publisher) write(track *webrtc.TrackLocalStaticRTP, packet *rtp.Packet) {
 	if !p.paused.Load() {
 		p.bytes.Add(int64(packet.MarshalSize()))
-		track.WriteRTP(packet) // fails once the connection is closed, which ends the sending, too
+		track.WriteRTP(packet) // fails after the connection is closed, which also ends the sending
 	}
 }
 
@@ -365,25 +365,25 @@ func waitUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// Pause keeps the connection and sends nothing.
+// Pause stops sending, or resumes it, and keeps the connection.
 func (p *Publisher) Pause(on bool) { p.paused.Store(on) }
 
-// PauseLayer has one layer of a simulcast send nothing, as a browser does whose uplink is short.
+// PauseLayer stops or resumes one layer of a simulcast, as a browser with a slow uplink does.
 func (p *Publisher) PauseLayer(i int, on bool) { p.layers[i].paused.Store(on) }
 
-// KeyframeRequests counts the PLIs and FIRs that came.
+// KeyframeRequests returns the number of PLIs and FIRs received.
 func (p *Publisher) KeyframeRequests() int { return int(p.plis.Load()) }
 
-// Frames counts the frames that were sent, of the first layer.
+// Frames returns the number of frames sent in the first layer.
 func (p *Publisher) Frames() int { return int(p.frames.Load()) }
 
-// Bytes counts what was sent, sound and picture, as OBS's outputBytes do.
+// Bytes returns the bytes of sound and picture sent, like OBS's outputBytes.
 func (p *Publisher) Bytes() int64 { return p.bytes.Load() }
 
 // Closed is closed when the connection has ended, by either side.
 func (p *Publisher) Closed() <-chan struct{} { return p.closed }
 
-// HangUp stops as OBS does: the connection is closed, then the session deleted.
+// HangUp stops as OBS does: it closes the connection, and then deletes the session.
 func (p *Publisher) HangUp(ctx context.Context) error {
 	p.Close()
 	if p.Answer.HangUp == nil {
@@ -392,7 +392,7 @@ func (p *Publisher) HangUp(ctx context.Context) error {
 	return p.Answer.HangUp(ctx)
 }
 
-// Close closes the connection and waits for everything.
+// Close closes the connection and waits for all goroutines.
 func (p *Publisher) Close() {
 	if p.stop != nil {
 		p.stop()

@@ -9,7 +9,7 @@ import (
 	"github.com/pion/turn/v5"
 )
 
-// A TURN is a TURN server on loopback that takes names and passwords made with a shared secret.
+// A TURN is a TURN server on loopback that accepts names and passwords made with a shared secret.
 type TURN struct {
 	URL string
 
@@ -48,5 +48,5 @@ func StartTURN(t testing.TB, secret string) *TURN {
 	return s
 }
 
-// Allocations counts the relays that clients were given.
+// Allocations returns the number of relays that clients were given.
 func (s *TURN) Allocations() int { return int(s.allocations.Load()) }

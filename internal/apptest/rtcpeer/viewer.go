@@ -17,24 +17,23 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
 )
 
-// ViewOptions say what the viewer asks for; by default both sound and picture.
+// ViewOptions configure the viewer; by default it requests sound and picture.
 type ViewOptions struct {
 	NoVideo, NoAudio bool
 	VP8              bool // offers VP8 first, H.264 second, as browsers do
 	NoTransportCC    bool // offers no transport-wide feedback, as plain players do
 	Passive          bool // is the DTLS server (a=setup:passive)
-	TCP              bool // connects by TCP alone, as from a network that blocks UDP
+	TCP              bool // connects only by TCP, as from a network that blocks UDP
 	Relays           []ICEServer
 
 	Patience time.Duration // how long it waits for a missing packet; 5 s
 }
 
-// A Viewer is a WHEP client that is connected. It takes frames apart and checks that they can be
-// decoded.
+// A Viewer is a connected WHEP client. It parses frames and checks that they can be decoded.
 type Viewer struct {
 	Offer    string
 	Answer   Answer
-	Answered time.Time // when the answer came
+	Answered time.Time // when the answer arrived
 
 	pc     *webrtc.PeerConnection
 	work   sync.WaitGroup
@@ -47,14 +46,14 @@ type Viewer struct {
 	closing bool
 }
 
-// Stats are what the viewer has seen.
+// Stats are the viewer's counts.
 type Stats struct {
 	VideoPackets, AudioPackets int
 	Frames, Keyframes          int
 	// frames that cannot be decoded: a packet before them is missing, or no keyframe came first
 	Broken int
-	Gaps   int // places at which packets are missing for good
-	// from the answer to the first frame that can be decoded
+	Gaps   int // gaps with packets that never arrived
+	// from the answer to the first decodable frame
 	FirstFrame               time.Duration
 	LastVideoTS, LastAudioTS uint32
 	LastVideo, LastAudio     time.Time
@@ -62,8 +61,8 @@ type Stats struct {
 	VideoReport, AudioReport *rtcp.SenderReport
 }
 
-// View sends its offer and connects. The error is a *StatusError if the offer was refused. The
-// test's end closes it.
+// View sends its offer and connects. The error is a *StatusError if the offer was refused. It is
+// closed at the end of the test.
 func View(t testing.TB, endpoint Endpoint, o ViewOptions) (*Viewer, error) {
 	t.Helper()
 	video := []webrtc.RTPCodecParameters{h264()}
@@ -132,7 +131,7 @@ func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) er
 	}
 }
 
-// begin works on something until the viewer is closed. A track may begin while that happens.
+// begin runs f in a goroutine until the viewer is closed. A track may begin meanwhile.
 func (v *Viewer) begin(f func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -192,8 +191,8 @@ func (v *Viewer) readAudio(track *webrtc.TrackRemote) {
 	}
 }
 
-// readVideo builds frames. The builder waits for missing packets, which the viewer's NACKs bring,
-// before it gives one up.
+// readVideo assembles frames. The builder waits for missing packets, which NACKs request, before it
+// gives one up.
 func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
 	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000,
 		samplebuilder.WithMaxTimeDelay(patience))
@@ -211,7 +210,7 @@ func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
 	}
 }
 
-// frame: a keyframe makes what follows decodable, a gap ends that.
+// frame counts a frame: a keyframe makes the following frames decodable, a gap ends that.
 func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
 	sps, idr := false, false
 	for nal := range nals(sample.Data) {
@@ -239,7 +238,7 @@ func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
 	return decodable
 }
 
-// nals walks an Annex B stream.
+// nals yields the NAL units of an Annex B stream.
 func nals(b []byte) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		start := -1
@@ -258,14 +257,14 @@ func nals(b []byte) func(yield func([]byte) bool) {
 	}
 }
 
-// Stats is what the viewer has seen so far.
+// Stats returns the viewer's counts so far.
 func (v *Viewer) Stats() Stats {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.stats
 }
 
-// Wait waits until the stats are as wished.
+// Wait waits until the stats satisfy a condition.
 func (v *Viewer) Wait(ctx context.Context, wish func(Stats) bool) error {
 	for {
 		v.mu.Lock()
@@ -286,12 +285,12 @@ func (v *Viewer) Wait(ctx context.Context, wish func(Stats) bool) error {
 
 func (s Stats) short() Stats { s.Payload, s.VideoReport, s.AudioReport = nil, nil, nil; return s }
 
-// WaitFrames waits until so many frames could be decoded.
+// WaitFrames waits until that many frames could be decoded.
 func (v *Viewer) WaitFrames(ctx context.Context, n int) error {
 	return v.Wait(ctx, func(s Stats) bool { return s.Frames-s.Broken >= n })
 }
 
-// WaitAudio waits until so many audio packets came.
+// WaitAudio waits until that many audio packets arrived.
 func (v *Viewer) WaitAudio(ctx context.Context, n int) error {
 	return v.Wait(ctx, func(s Stats) bool { return s.AudioPackets >= n })
 }

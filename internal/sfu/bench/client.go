@@ -29,7 +29,7 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// A client is the least that a server takes for a WebRTC peer.
+// A client is the smallest WebRTC peer that a server accepts.
 type client struct {
 	conn     *net.UDPConn
 	ufrag    string
@@ -45,7 +45,7 @@ type client struct {
 	inReady  atomic.Bool
 	out      *srtp.Context
 
-	arrivals *twcc.Recorder // of a viewer; the reader's
+	arrivals *twcc.Recorder // of a viewer; owned by the reader
 	fedBack  time.Time
 
 	answered time.Time
@@ -87,7 +87,7 @@ func connect(cert tls.Certificate, url, direction string, sampling bool) (*clien
 	return c, c.start()
 }
 
-// listen is a viewer of the floor.
+// listen connects a viewer of the floor.
 func listen(url string) (*client, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -202,11 +202,11 @@ func (c *client) handshake() error {
 	return nil
 }
 
-// patience is how long a viewer who does not sample lets packets pile up: taking many at once
-// leaves the processors to what is measured.
+// patience is how long a viewer who does not sample lets packets accumulate: reading many at once
+// leaves the processors to the measured process.
 const patience = 20 * time.Millisecond
 
-// drain counts.
+// drain counts packets without inspecting them.
 func (c *client) drain() {
 	batcher := ipv4.NewPacketConn(c.conn)
 	messages := make([]ipv4.Message, 32)
@@ -231,7 +231,7 @@ func (c *client) drain() {
 	}
 }
 
-// read counts, too, but looks at everything at once.
+// read counts packets, and inspects each.
 func (c *client) read() {
 	b := make([]byte, 2048)
 	for {
@@ -256,8 +256,8 @@ func (c *client) read() {
 	}
 }
 
-// record notes the packet's transport-wide number, if it has one: an RTP header without CSRCs and
-// with that one extension.
+// record records the transport-wide number of a packet, if it has one: in an RTP header without
+// CSRCs and with only that extension.
 func (c *client) record(b []byte) {
 	if len(b) >= 20 && b[0] == 0x90 && b[16] == 3<<4|1 && c.arrivals != nil {
 		c.arrivals.Record(videoSSRC, binary.BigEndian.Uint16(b[17:]),
@@ -265,7 +265,7 @@ func (c *client) record(b []byte) {
 	}
 }
 
-// feedBack sends what was recorded, as often as Chromium does.
+// feedBack sends the recorded feedback, as often as Chromium does.
 func (c *client) feedBack() {
 	if c.arrivals == nil || !c.inReady.Load() || time.Since(c.fedBack) < 50*time.Millisecond {
 		return
@@ -337,7 +337,7 @@ func publish(ctx context.Context, send func(b []byte, key bool)) {
 	}
 }
 
-// fragment is an FU-A of a slice; the moment it is made is its end.
+// fragment returns an FU-A of a slice. It ends with the time at which it was made.
 func fragment(key bool, i int) []byte {
 	b := make([]byte, payload)
 	kind := byte(1)
@@ -392,7 +392,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 			}
 		})
 	}
-	time.Sleep(2500 * time.Millisecond) // a keyframe has come by
+	time.Sleep(2500 * time.Millisecond) // long enough for a keyframe
 	var r result
 	if r.Before, err = usageAt(url); err != nil {
 		return err
@@ -411,7 +411,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 		}
 	}
 	go keepAlive(ctx, kept)
-	time.Sleep(2500 * time.Millisecond) // all have caught up
+	time.Sleep(2500 * time.Millisecond) // long enough for all viewers to catch up
 	if err := r.watch(url, viewers, s, &produced, measured); err != nil {
 		return err
 	}

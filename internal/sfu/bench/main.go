@@ -1,6 +1,6 @@
 // Command bench measures the media plane: go run ./internal/sfu/bench
 //
-// It measures fan-out (1x100 and 1x300: one publisher and his viewers) and a conversation (5x4:
+// It measures fan-out (1x100 and 1x300: one publisher and its viewers) and a conversation (5x4:
 // five participants, each publishes and the four others view). Each row is a server process of its
 // own and one process beside it that holds the publishers (each 2.5 Mb/s of picture at 30 frames a
 // second, 50 packets of sound a second) and all viewers. A viewer is a socket that has done ICE and
@@ -63,7 +63,7 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// A shape is how many publish, and how many view each of them.
+// A shape is the number of publishers, and of viewers for each.
 type shape struct{ publishers, each int }
 
 func (s shape) String() string { return fmt.Sprintf("%dx%d", s.publishers, s.each) }
@@ -88,7 +88,7 @@ type usage struct {
 	RSS int
 }
 
-// A result is what the clients saw.
+// A result contains the measurements of the clients.
 type result struct {
 	Packets            int // of all viewers, in the measured time
 	Expected           int

@@ -23,7 +23,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// serve is the measured process. It ends when its standard input does.
+// serve runs the measured process. It ends when its standard input ends.
 func serve(kind string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -53,7 +53,7 @@ func serve(kind string) error {
 	return nil
 }
 
-// negotiate publishes under that name, or views that publisher.
+// negotiate publishes under a name, or views that publisher.
 type negotiate func(publisher, offer string) (answer string, err error)
 
 func endpoint(negotiate negotiate) http.HandlerFunc {
@@ -105,7 +105,7 @@ func ours(ctx context.Context) (publish, view negotiate, err error) {
 		}, nil
 }
 
-// pionAPI is pion/webrtc on one port of loopback, with two codecs.
+// pionAPI returns pion/webrtc on one port of loopback, with two codecs.
 func pionAPI(audio, video webrtc.RTPCodecCapability) (*webrtc.API, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -137,7 +137,7 @@ func pionAPI(audio, video webrtc.RTPCodecCapability) (*webrtc.API, error) {
 		webrtc.WithSettingEngine(settings)), nil
 }
 
-// plainPion is the fan-out of pion's examples, on one port as well.
+// plainPion is the fan-out of pion's examples, also on one port.
 func plainPion(context.Context) (publish, view negotiate, err error) {
 	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
 		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
@@ -225,8 +225,8 @@ func answer(
 	return pc.LocalDescription().SDP, nil
 }
 
-// A floor does for each packet and viewer what cannot be left out: encrypt it into a reused buffer,
-// and send it in batches. Its viewers are bare sockets.
+// A floor does for each packet and viewer only the unavoidable work: it encrypts the packet into a
+// reused buffer, and sends it in batches. Its viewers are bare sockets.
 type floor struct {
 	conn     *ipv4.PacketConn
 	sealer   cipher.AEAD
@@ -236,7 +236,7 @@ type floor struct {
 	viewers []*net.UDPAddr
 }
 
-// bare has a floor for each publisher, which begins with the first viewer.
+// bare starts a floor for each publisher, with its first viewer.
 func bare(ctx context.Context) (publish, view negotiate, err error) {
 	floors := map[string]*floor{}
 	view = func(publisher, addr string) (string, error) {
