@@ -15,18 +15,18 @@ const (
 	maxCursor   = 1024
 )
 
-// MaxCount is up to where lists count. A count of MaxCount means as many or more.
+// MaxCount is the highest count in lists. It means that many or more.
 const MaxCount = 1000
 
 // A Page selects one page of a list.
 type Page struct {
 	Limit int    // items at most; 0 means 50
-	After string // Next of the page before; empty means the first page
+	After string // Next of the previous page; empty for the first page
 }
 
 // A PageOf is one page of a list. Next is the After of the following page, and empty on the last
-// page. A page may have fewer items than its limit, or none, and still a Next: a filter reads a
-// bounded number of rows per page.
+// page. A page may have fewer items than its limit, even none, and still a Next: a filter reads a
+// limited number of rows per page.
 type PageOf[T any] struct {
 	Items []T
 	Next  string
@@ -43,7 +43,7 @@ type UserFilter struct {
 type ListedUser struct {
 	User
 	Stages int   // number of stages that were granted, up to MaxCount
-	Grant  Grant // on the filter's stage
+	Grant  Grant // the user's grant on the stage of the filter
 }
 
 // A StageFilter selects stages. Empty fields select all.
@@ -56,10 +56,10 @@ type StageFilter struct {
 type ListedStage struct {
 	StageRecord
 	Users int   // number of users with a grant, up to MaxCount; 0 in a broadcaster's own list
-	Grant Grant // of the filter's user
+	Grant Grant // the grant of the filter's user
 }
 
-// A TokenState is what became of a token.
+// A TokenState is the state of a token.
 type TokenState string
 
 // The states of a token.
@@ -69,7 +69,7 @@ const (
 	TokenRevoked TokenState = "revoked"
 )
 
-// State is the state of the token at that time.
+// State returns the state of the token at a time.
 func (i Issuance) State(now time.Time) TokenState {
 	switch {
 	case !i.RevokedAt.IsZero():
@@ -95,7 +95,7 @@ type EventFilter struct {
 	Stage       stage.ARN
 	Participant stage.ParticipantID
 	Kind        stage.EventKind
-	Stages      []stage.ARN // where Stage is empty: any of these; nil: all
+	Stages      []stage.ARN // if Stage is empty: any of these; nil means all
 	Of          UserID      // the stages to which this user has access
 }
 
@@ -141,8 +141,8 @@ func (c *Control) ListStages(
 	return list, err
 }
 
-// ListTokens lists the records of tokens, newest first: all of them for an operator, one's own for
-// a broadcaster.
+// ListTokens lists the records of tokens, newest first: all of them for an operator, the caller's
+// own for a broadcaster.
 func (c *Control) ListTokens(
 	ctx context.Context, by Principal, f TokenFilter, p Page,
 ) (PageOf[Issuance], error) {
@@ -174,7 +174,7 @@ func (c *Control) ListTokens(
 	return c.cfg.Store.ListIssuances(ctx, f, c.cfg.Now(), p)
 }
 
-// onlyToken is the list that has this token alone, if the rest of the filter selects it.
+// onlyToken returns a list with only this token, if the rest of the filter selects it.
 func (c *Control) onlyToken(i Issuance, f TokenFilter) PageOf[Issuance] {
 	matches := (f.User == "" || f.User == i.User) && (f.Stage == "" || f.Stage == i.Stage) &&
 		(f.State == "" || f.State == i.State(c.cfg.Now()))
@@ -184,7 +184,7 @@ func (c *Control) onlyToken(i Issuance, f TokenFilter) PageOf[Issuance] {
 	return PageOf[Issuance]{Items: []Issuance{i}}
 }
 
-// ListEvents lists stage events, newest first: all of them for an operator, one's own for a
+// ListEvents lists stage events, newest first: all of them for an operator, the caller's own for a
 // broadcaster.
 func (c *Control) ListEvents(
 	ctx context.Context, by Principal, f EventFilter, p Page,
@@ -201,8 +201,8 @@ func (c *Control) ListEvents(
 	return c.cfg.Store.ListEvents(ctx, f, p)
 }
 
-// ownOrAll is the user to whom a list is narrowed: the one asked for with the scope for all of the
-// list, and one's own with the scope for that.
+// ownOrAll returns the user to whom a list is limited: the requested one for a caller with the
+// scope all, and the caller for one with the scope own.
 func ownOrAll(by Principal, all, own Scope, wanted UserID) (UserID, error) {
 	switch {
 	case by.Allows(all):
@@ -213,7 +213,7 @@ func ownOrAll(by Principal, all, own Scope, wanted UserID) (UserID, error) {
 	return by.User.ID, by.Require(own)
 }
 
-// checkList checks what a list was asked for, and sets the limit of the page.
+// checkList validates the request for a list, and sets the limit of the page.
 func checkList(p Page, query string, arn stage.ARN, ids ...UserID) (Page, error) {
 	switch {
 	case p.Limit < 0 || p.Limit > maxPage:

@@ -5,20 +5,20 @@ import (
 	"slices"
 )
 
-// losersNamed is how many of those who lose access an effect names.
+// losersNamed is how many of the users who lose access an effect names.
 const losersNamed = 10
 
-// A RuleEffect is what a rule would do to the people who are there. Operators are left out: they
-// have access to every stage.
+// A RuleEffect counts the users whom a rule would affect, without operators, who have access to
+// every stage.
 type RuleEffect struct {
-	Gain   int      // who get access to a stage
-	Lose   int      // whose access to a stage ends, with their open tokens there
-	Change int      // whose capabilities or longest token life change on a stage
-	Losing []string // the names of the first of those who lose access
+	Gain   int      // who would get access to a stage
+	Lose   int      // whose access to a stage would end, with their open tokens there
+	Change int      // whose capabilities or longest token life on a stage would change
+	Losing []string // the first names of those who would lose access
 }
 
-// RuleEffect works out what PutRule would do, and changes nothing. Access by hand is not touched by
-// rules, and of several rules for one stage the others stay.
+// RuleEffect computes what PutRule would change, and changes nothing. Rules do not change grants by
+// hand, and other rules for the same stage keep their effect.
 func (c *Control) RuleEffect(ctx context.Context, by Principal, r Rule) (RuleEffect, error) {
 	var effect RuleEffect
 	if err := by.Require(ScopeUsers); err != nil {
@@ -50,7 +50,7 @@ func (c *Control) RuleEffect(ctx context.Context, by Principal, r Rule) (RuleEff
 	}
 }
 
-// addEffect adds what happens to some accounts.
+// addEffect adds the effect on some accounts.
 func (c *Control) addEffect(
 	ctx context.Context, effect *RuleEffect, before, after []Rule, batch []Account,
 ) error {
@@ -74,7 +74,7 @@ func (c *Control) addEffect(
 			return i.User != account.ID
 		})
 		if account.Password == "" && allRefused(own) {
-			continue // no rule holds for them, see applyStored
+			continue // no rule applies to them, see applyStored
 		}
 		claims := claimsOf(own)
 		had, has := given(before, claims), given(after, claims)
@@ -89,7 +89,7 @@ func (c *Control) addEffect(
 	return nil
 }
 
-// count compares what rules give one person with what they gave before.
+// count compares the grants that rules give one user with the earlier ones.
 func (e *RuleEffect) count(name string, had, has map[string]Grant) {
 	gains, loses, changes := false, false, false
 	for place, g := range has {
@@ -112,7 +112,7 @@ func (e *RuleEffect) count(name string, had, has map[string]Grant) {
 	}
 }
 
-// claimsOf are the claims of all identities of a person.
+// claimsOf returns the claims of all identities of a user.
 func claimsOf(identities []Identity) map[string][]string {
 	claims := map[string][]string{}
 	for _, i := range identities {
@@ -123,8 +123,8 @@ func claimsOf(identities []Identity) map[string][]string {
 	return claims
 }
 
-// given is what rules give a person with these claims: by stage, or by the rule for a stage of
-// one's own, which the person may not have yet.
+// given returns the grants that rules give a user with these claims: by stage, or by the rule for
+// an own stage, which may not exist yet.
 func given(rules []Rule, claims map[string][]string) map[string]Grant {
 	grants := map[string]Grant{}
 	for _, r := range rules {
@@ -146,7 +146,7 @@ func given(rules []Rule, claims map[string][]string) map[string]Grant {
 	return grants
 }
 
-// checkedRule returns a rule as it is stored, or why it cannot be.
+// checkedRule returns a rule in its stored form, or an error.
 func (c *Control) checkedRule(ctx context.Context, tx Store, r Rule) (Rule, error) {
 	r, err := checkRule(r)
 	if err != nil {

@@ -14,45 +14,47 @@ import (
 const (
 	maxRules       = 500
 	maxClaimLength = 256
-	ruleBatch      = 200 // accounts that one decision applies the rules to
+	ruleBatch      = 200 // accounts to which one transaction applies the rules
 )
 
 // A RuleID identifies a rule.
 type RuleID string
 
-// A Rule gives people access to a stage by what they are, not by name: to those who have a claim
-// with a value, or to every user.
+// A Rule gives users access to a stage: those with a certain value of a claim, or every user.
 type Rule struct {
 	ID    RuleID
-	Claim Claim     // empty: every user
+	Claim Claim     // empty for every user
 	Stage stage.ARN // empty: see Own and OwnOf
-	// Own is the name of the stage that each person gets for themselves: {name} stands for theirs.
+	// Own is the name of the stage that each user gets; {name} stands for the name of the user.
 	Own string
-	// OwnOf is another rule, with Own: this one gives access to every stage that it makes.
+	// OwnOf is another rule with Own. This rule gives access to every stage that the other one
+	// creates.
 	OwnOf        RuleID
-	Region       string // AWS region of the stages that the rule creates; empty: a local stage
+	Region       string // AWS region of the stages that the rule creates; empty for local stages
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration
 	CreatedAt    time.Time
 }
 
-// A RuleStore stores rules, what they gave, and the stages that they created.
+// A RuleStore stores rules, the stages that they created, and the stages that they still have to
+// create at AWS.
 type RuleStore interface {
-	// Rules lists them all, oldest first.
+	// Rules lists all rules, oldest first.
 	Rules(ctx context.Context) ([]Rule, error)
 	PutRule(ctx context.Context, r Rule) error
 	// DeleteRule returns stage.ErrNotFound for an unknown ID.
 	DeleteRule(ctx context.Context, id RuleID) error
-	// OwnStage is the stage that a rule created for a user; stage.ErrNotFound: none yet.
+	// OwnStage returns the stage that a rule created for a user, or stage.ErrNotFound.
 	OwnStage(ctx context.Context, rule RuleID, user UserID) (stage.ARN, error)
 	PutOwnStage(ctx context.Context, rule RuleID, user UserID, arn stage.ARN) error
-	// WantOwnStage stores that a stage is to be created at AWS, once.
+	// WantOwnStage records, once, that a stage must be created at AWS.
 	WantOwnStage(ctx context.Context, rule RuleID, user UserID, now time.Time) error
-	// ClaimOwnStages returns those that are due, counts the attempt, and hides them until a time.
+	// ClaimOwnStages returns the stages that are due, counts the attempt, and hides them until a
+	// time.
 	ClaimOwnStages(ctx context.Context, now, until time.Time, limit int) ([]OwnWanted, error)
-	// PostponeOwnStage makes one due at a later time.
+	// PostponeOwnStage makes a stage due at a later time.
 	PostponeOwnStage(ctx context.Context, w OwnWanted, until time.Time) error
-	// DropOwnStage deletes one that is there now, or not wanted.
+	// DropOwnStage deletes a stage that exists now, or is no longer wanted.
 	DropOwnStage(ctx context.Context, w OwnWanted) error
 	// AccountsAfter lists accounts by ID, at most limit.
 	AccountsAfter(ctx context.Context, after UserID, limit int) ([]Account, error)
@@ -66,7 +68,7 @@ func (c *Control) Rules(ctx context.Context, by Principal) ([]Rule, error) {
 	return c.cfg.Store.Rules(ctx)
 }
 
-// PutRule adds a rule, or changes the one with its ID, and applies it to everybody who is there.
+// PutRule adds a rule, or changes the one with its ID, and applies it to all users.
 func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, error) {
 	if err := by.Require(ScopeUsers); err != nil {
 		return Rule{}, err
@@ -93,7 +95,7 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 	return r, err
 }
 
-// checkPlace refuses a stage of one's own where this server has none.
+// checkPlace refuses a rule for own stages that this server cannot create.
 func (c *Control) checkPlace(r Rule) error {
 	switch {
 	case r.Own == "" && r.Region != "":
@@ -113,7 +115,7 @@ func (c *Control) wakeMaker() {
 	}
 }
 
-// placeRule gives a new rule its ID, and an old one the time of its creation.
+// placeRule sets the ID of a new rule, and the time of creation of an existing one.
 func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error) {
 	rules, err := tx.Rules(ctx)
 	if err != nil {
@@ -195,7 +197,7 @@ func (r Rule) describe() string {
 	return cleanText(who+" → "+what+" ("+r.Capabilities.String()+")", 400)
 }
 
-// RemoveRule deletes a rule and takes back what it alone gave.
+// RemoveRule deletes a rule and removes the access that only this rule gave.
 func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error {
 	if err := by.Require(ScopeUsers); err != nil {
 		return err
@@ -219,9 +221,10 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 	return c.applyToAll(ctx, by)
 }
 
-// applyToAll applies the rules to every account, in batches, so that tokens are issued in between.
+// applyToAll applies the rules to every account, in batches, so that tokens can be issued in
+// between.
 func (c *Control) applyToAll(ctx context.Context, by Principal) error {
-	// the rule is stored: a browser that goes away does not stop it half-way
+	// the rule is stored: a client that disconnects must not stop it half-way
 	ctx = context.WithoutCancel(ctx)
 	var revoked []Issuance
 	for last := UserID(""); ; {
@@ -255,7 +258,7 @@ func (c *Control) applyToAll(ctx context.Context, by Principal) error {
 	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 
-// applyStored applies the rules with the claims of the person's last sign-ins.
+// applyStored applies the rules with the claims of the user's last sign-ins.
 func (c *Control) applyStored(
 	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
 ) ([]Issuance, error) {
@@ -264,7 +267,7 @@ func (c *Control) applyStored(
 		return nil, err
 	}
 	if account.Password == "" && allRefused(identities) {
-		rules = nil // not even those for every user
+		rules = nil // not even the rules for every user
 	}
 	return c.apply(ctx, tx, why, rules, account, claimsOf(identities))
 }
@@ -280,16 +283,16 @@ func (c *Control) applyRules(
 	return c.apply(ctx, tx, why, rules, account, claims)
 }
 
-// A ruling is why the rules are applied, for the audit trail.
+// A ruling is the reason for applying the rules, for the audit trail.
 type ruling struct {
 	by   Principal
-	lost string // why access ends; empty: the rules do not give it any more
-	// widened collects the users who got access to a stage that was made for somebody else. It may
-	// be nil.
+	lost string // why access ends; empty if the rules no longer give it
+	// widened collects the users who got access to a stage that was created for another user. It
+	// may be nil.
 	widened *[]UserID
 }
 
-// noteRuled notes what the rules gave or took.
+// noteRuled records in the trail what the rules gave or removed.
 func (c *Control) noteRuled(
 	ctx context.Context, tx Store, why ruling, account Account, g Grant,
 ) error {
@@ -301,7 +304,8 @@ func (c *Control) noteRuled(
 	return c.note(ctx, tx, why.by, e)
 }
 
-// apply changes the grants that come from rules to what the rules say now. Grants by hand stay.
+// apply changes the grants that come from rules to what the rules give now. It keeps grants by
+// hand.
 func (c *Control) apply(
 	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
 	claims map[string][]string,
@@ -343,7 +347,8 @@ func (c *Control) apply(
 	return revoked, c.giveByRule(ctx, tx, why, account, wanted)
 }
 
-// applyTo changes one grant that came from a rule to what the rules want, where they want it.
+// applyTo changes one grant that came from a rule to what the rules give now, if they still give
+// it.
 func (c *Control) applyTo(
 	ctx context.Context, tx Store, why ruling, account Account, g, want Grant, stays bool,
 	wide map[RuleID]RuleGrant,
@@ -353,7 +358,7 @@ func (c *Control) applyTo(
 		return nil, nil
 	}
 	if !stays {
-		// A bar of somebody with access to all stages of the rule: see putBar.
+		// A bar of a user with access to all stages of the rule: see putBar.
 		covered, err := madeBy(ctx, tx, g.Stage, wide)
 		if err != nil || covered && !g.BarredAt.IsZero() {
 			return nil, err
@@ -372,7 +377,7 @@ func (c *Control) applyTo(
 	return lost, c.noteRuled(ctx, tx, why, account, want)
 }
 
-// giveByRule gives the access that is not there yet.
+// giveByRule adds the grants that do not exist yet.
 func (c *Control) giveByRule(
 	ctx context.Context, tx Store, why ruling, account Account, wanted map[stage.ARN]Grant,
 ) error {
@@ -390,7 +395,7 @@ func (c *Control) giveByRule(
 	return nil
 }
 
-// wantedOfRules is what rules give a person on all stages of other rules.
+// wantedOfRules returns what rules give a user on all stages of other rules.
 func wantedOfRules(
 	rules []Rule, id UserID, claims map[string][]string,
 ) map[RuleID]RuleGrant {
@@ -412,8 +417,8 @@ func (r Rule) holdsFor(claims map[string][]string) bool {
 	return r.Claim.Name == "" || r.Claim.Holds(claims)
 }
 
-// wanted is what the rules give a person: of several rules for one stage, all capabilities and the
-// longest life together.
+// wanted returns what the rules give a user: several rules for one stage give all their
+// capabilities, and the longest life.
 func (c *Control) wanted(
 	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
 	claims map[string][]string,
@@ -430,7 +435,7 @@ func (c *Control) wanted(
 				return nil, err
 			}
 			if own == "" {
-				continue // it is to be created at AWS first
+				continue // the stage must be created at AWS first
 			}
 			arn = own
 		}
@@ -443,8 +448,8 @@ func (c *Control) wanted(
 	return grants, nil
 }
 
-// ownStage finds the stage that a rule gives to one person alone, or creates it. It is empty while
-// AWS has still to create it.
+// ownStage returns the stage that a rule gives to one user alone, or creates it. It returns ""
+// while AWS must still create it.
 func (c *Control) ownStage(
 	ctx context.Context, tx Store, why ruling, r Rule, account Account,
 ) (stage.ARN, error) {

@@ -24,31 +24,31 @@ const (
 // A WebhookID identifies a webhook.
 type WebhookID string
 
-// A Webhook is an HTTP endpoint that receives what happens.
+// A Webhook is an HTTP endpoint that receives messages about events.
 type Webhook struct {
 	ID         WebhookID
 	URL        string
 	Types      []string // the message types that it receives; never empty
 	Secret     stage.Secret
 	CreatedAt  time.Time
-	CreatedBy  string    // the name of the operator
-	DisabledAt time.Time // zero: it receives messages
-	FailedAt   time.Time // when the last attempt failed; zero: it was accepted, or there was none
-	Failure    string    // why it failed
+	CreatedBy  string    // name of the operator who registered it
+	DisabledAt time.Time // zero if it receives messages
+	FailedAt   time.Time // when the last attempt failed; zero if it succeeded or there was none
+	Failure    string    // why the last attempt failed
 }
 
-// A Delivery is one message to one webhook, until its receiver has accepted it.
+// A Delivery is one message to one webhook. It is deleted when its receiver has accepted it.
 type Delivery struct {
-	ID        string // the receiver sees it as webhook-id, the same in every attempt
+	ID        string // the webhook-id of the message, the same in every attempt
 	Webhook   WebhookID
 	Type      string
 	Body      []byte
 	CreatedAt time.Time
 	NextAt    time.Time // when the next attempt is due
 	Attempts  int
-	Status    int       // HTTP status of the last attempt; 0: no answer
+	Status    int       // HTTP status of the last attempt; 0 if there was no answer
 	Reason    string    // why the last attempt failed
-	DeadAt    time.Time // zero: more attempts follow
+	DeadAt    time.Time // zero if more attempts follow
 }
 
 // The message types of webhooks.
@@ -60,10 +60,10 @@ const (
 	MessageTokenRevoked         = "token.revoked"
 	MessageUserCreated          = "user.created"
 	MessageUserSuspended        = "user.suspended"
-	MessageTest                 = "webhook.test" // only by TestWebhook
+	MessageTest                 = "webhook.test" // sent only by TestWebhook
 )
 
-// MessageTypes lists the types that a webhook can ask for.
+// MessageTypes lists the types that a webhook can select.
 func MessageTypes() []string {
 	return []string{
 		MessageParticipantPublished, MessageParticipantEnded, MessageParticipantRefused,
@@ -73,22 +73,23 @@ func MessageTypes() []string {
 
 // A WebhookStore stores webhooks and the deliveries to them.
 type WebhookStore interface {
-	// Webhooks lists them all, oldest first.
+	// Webhooks lists all webhooks, oldest first.
 	Webhooks(ctx context.Context) ([]Webhook, error)
 	PutWebhook(ctx context.Context, w Webhook) error
-	// DeleteWebhook deletes its deliveries, too. It returns stage.ErrNotFound for an unknown ID.
+	// DeleteWebhook deletes a webhook and its deliveries. It returns stage.ErrNotFound for an
+	// unknown ID.
 	DeleteWebhook(ctx context.Context, id WebhookID) error
 
 	// AddDelivery queues a message.
 	AddDelivery(ctx context.Context, d Delivery) error
-	// DeadDeliveries lists those of a webhook that will not be tried again, newest first.
+	// DeadDeliveries lists the deliveries of a webhook that will not be retried, newest first.
 	DeadDeliveries(ctx context.Context, id WebhookID, limit int) ([]Delivery, error)
 	// ReplayDeliveries makes dead deliveries of a webhook due, all of them for an empty delivery
-	// ID, and returns how many.
+	// ID, and returns their number.
 	ReplayDeliveries(ctx context.Context, id WebhookID, delivery string, at time.Time) (int, error)
 }
 
-// CreateWebhook registers an endpoint. Its secret is returned this once.
+// CreateWebhook registers an endpoint. Its secret is returned only here.
 func (c *Control) CreateWebhook(
 	ctx context.Context, by Principal, address string, types []string,
 ) (Webhook, error) {
@@ -155,7 +156,7 @@ func (c *Control) checkWebhook(address string, types []string) error {
 
 func typeList() string { return strings.Join(MessageTypes(), ", ") }
 
-// newWebhookSecret is of the form that Standard Webhooks has: whsec_ and base64.
+// newWebhookSecret returns a secret in the format of Standard Webhooks: whsec_ and base64.
 func newWebhookSecret() (stage.Secret, error) {
 	key := make([]byte, webhookSecretLen)
 	if _, err := rand.Read(key); err != nil {
@@ -176,7 +177,7 @@ func (c *Control) Webhooks(ctx context.Context, by Principal) ([]Webhook, error)
 	return hooks, err
 }
 
-// DeleteWebhook deletes a webhook and what is still queued for it.
+// DeleteWebhook deletes a webhook and its queued deliveries.
 func (c *Control) DeleteWebhook(ctx context.Context, by Principal, id WebhookID) error {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return err
@@ -189,7 +190,8 @@ func (c *Control) DeleteWebhook(ctx context.Context, by Principal, id WebhookID)
 	})
 }
 
-// webhookEntry names the host of a webhook: the rest of its URL may hold a secret of the receiver.
+// webhookEntry names only the host of a webhook: the rest of its URL may contain a secret of the
+// receiver.
 func webhookEntry(action Action, w Webhook) Entry {
 	e := Entry{Action: action, Target: string(w.ID)}
 	if u, err := url.Parse(w.URL); err == nil {
@@ -223,7 +225,7 @@ func (c *Control) TestWebhook(ctx context.Context, by Principal, id WebhookID) (
 	return d.ID, nil
 }
 
-// onWebhook acts on a webhook in one transaction.
+// onWebhook changes a webhook in one transaction.
 func (c *Control) onWebhook(
 	ctx context.Context, id WebhookID, act func(tx Store, w Webhook) error,
 ) error {
@@ -241,7 +243,7 @@ func (c *Control) onWebhook(
 	})
 }
 
-// maxDead is how many dead deliveries are listed.
+// maxDead is the most dead deliveries in a list.
 const maxDead = 200
 
 // DeadDeliveries lists the messages that a receiver did not accept.
@@ -288,7 +290,7 @@ func (c *Control) queued() {
 	}
 }
 
-// A message is what a receiver reads (Standard Webhooks, "Payload structure").
+// A message is the body that a receiver gets (Standard Webhooks, "Payload structure").
 type message struct {
 	Type      string    `json:"type"`
 	Timestamp time.Time `json:"timestamp"`
@@ -304,18 +306,18 @@ func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, e
 		NextAt: at}, nil
 }
 
-// wantedFor is how long the types that webhooks ask for are believed: a token costs no statement
-// for types without a webhook.
+// wantedFor is how long the types that webhooks select are cached, so that a token costs no
+// statement for types without a webhook.
 const wantedFor = 2 * time.Second
 
-// A subscription remembers which message types the webhooks ask for.
+// A subscription caches which message types the webhooks select.
 type subscription struct {
 	mu    sync.Mutex
 	at    time.Time       // guarded by mu
 	types map[string]bool // guarded by mu
 }
 
-// subscribed reports whether a webhook asks for a type.
+// subscribed reports whether a webhook selects a type.
 func (c *Control) subscribed(ctx context.Context, kind string) bool {
 	s, now := &c.subscription, c.cfg.Now()
 	s.mu.Lock()
@@ -349,8 +351,8 @@ func (c *Control) announceToken(ctx context.Context, i Issuance) {
 	c.queued()
 }
 
-// messageOfEvent is the message type of an event on a stage, or "". A rehearsal is nobody else's
-// business.
+// messageOfEvent returns the message type of a stage event, or "". Rehearsals are private and have
+// none.
 func messageOfEvent(e stage.Event) string {
 	if e.Stage.Rehearsal() {
 		return ""
@@ -377,7 +379,7 @@ type eventData struct {
 	Time        time.Time           `json:"time"`
 }
 
-// addEvent stores an event, together with its message where a webhook asks for it.
+// addEvent stores an event, and its message if a webhook selects that.
 func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, error) {
 	kind := messageOfEvent(e.Event)
 	if kind == "" || !c.subscribed(ctx, kind) {
@@ -386,7 +388,7 @@ func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, err
 	return c.addEventIf(ctx, e, func(Store) (bool, error) { return true, nil })
 }
 
-// addEventIf stores an event with its message, unless may answers no in the same transaction.
+// addEventIf stores an event with its message, unless may returns false in the same transaction.
 func (c *Control) addEventIf(
 	ctx context.Context, e StoredEvent, may func(tx Store) (bool, error),
 ) (StoredEvent, error) {
@@ -400,7 +402,7 @@ func (c *Control) addEventIf(
 			return err
 		}
 		kind := messageOfEvent(e.Event)
-		if kind == "" || stored.User == "" { // another server stored it before
+		if kind == "" || stored.User == "" { // another server has stored it
 			return nil
 		}
 		return c.announce(ctx, tx, kind, eventData{
@@ -413,8 +415,8 @@ func (c *Control) addEventIf(
 	return stored, err
 }
 
-// announce queues a message for every webhook that asks for its type, inside a decision: it is sent
-// if and only if the decision is stored.
+// announce queues a message for every webhook that selects its type, inside a transaction: it is
+// sent if and only if the transaction commits.
 func (c *Control) announce(ctx context.Context, tx Store, kind string, data ...any) error {
 	hooks, err := tx.Webhooks(ctx)
 	if err != nil {

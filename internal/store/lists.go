@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// window is how many rows a filter reads for one page at most, and namesWindow the same for
-	// users and stages, whose rows are small and few.
+	// window is the most rows that a filter reads for one page, and namesWindow the same for users
+	// and stages, whose rows are small and few.
 	window      = 5000
 	namesWindow = 10_000
-	// fewUsers is for how many users a search for a name reads the tokens of each user. A name that
-	// is more common is looked for among the newest tokens instead.
+	// fewUsers is the most users for which a search for a name reads the tokens of each user. A
+	// search for a more common name reads the newest tokens instead.
 	fewUsers = 20
 )
 
-// countOf counts grants, no more than MaxCount of them.
+// countOf returns SQL that counts grants, up to MaxCount.
 func countOf(condition string) string {
 	return fmt.Sprintf("(SELECT COUNT(*) FROM (SELECT 1 FROM grants n WHERE %s LIMIT %d) counted)",
 		condition, access.MaxCount)
 }
 
-// grantOf is the columns of a grant that may be missing.
+// grantOf contains the columns of a grant that may be absent.
 const grantOf = "COALESCE(g.capabilities, 0), g.max_ttl"
 
-// scanGrantOf scans grantOf for that user and stage.
+// scanGrantOf returns the variables for grantOf.
 func scanGrantOf(g *access.Grant) []any { return []any{&g.Capabilities, span{&g.MaxTTL}} }
 
 // ListUsers implements access.Store.
@@ -46,13 +46,13 @@ func (q queries) ListUsers(
 	if err != nil {
 		return access.PageOf[access.ListedUser]{}, err
 	}
-	// The join finds no grant where the filter has no stage.
+	// The join finds no grant if the filter has no stage.
 	w.from = "users u LEFT JOIN grants g ON g.user_id = u.id AND g.stage = " +
 		w.args.place(string(f.Stage))
 	others := &w.narrow
 	switch {
 	case f.Stage != "" && !crowded:
-		// Sorting the few with a grant costs less than to look for them among all names.
+		// Sorting the few users with a grant costs less than searching for them among all names.
 		w.from, w.args = "grants g JOIN users u ON u.id = g.user_id", nil
 		w.index.equal("g.stage", string(f.Stage))
 		others = &w.index
@@ -75,11 +75,11 @@ func (q queries) ListUsers(
 	})
 }
 
-// crowd is the number of grants from which on the users of a stage are found soon in the list of
+// crowd is the number of grants from which the users of a stage are found quickly in the list of
 // all users.
 const crowd = 1000
 
-// crowded reports whether a stage has a crowd.
+// crowded reports whether a stage has at least that many grants.
 func (q queries) crowded(ctx context.Context, arn stage.ARN) (bool, error) {
 	if arn == "" {
 		return false, nil
@@ -158,12 +158,12 @@ func (q queries) issuancesOfFew(
 	return merged(ctx, q, walks, issuances(f, now), p, scanIssuance)
 }
 
-// walksAtOnce bounds the length of a statement; SQLite takes up to 500 parts.
+// walksAtOnce limits the length of a statement; SQLite accepts up to 500 parts.
 const walksAtOnce = 64
 
-// merged is one page of several walks in the same order, the newest first: those of a few users or
-// stages, each by its index. like is one of them, or what they have in common. Rows of the same
-// time are in the order of the bytes of their IDs, in the database and here.
+// merged returns one page of several walks in the same order, newest first: the walks of a few
+// users or stages, each by its index. like is one of them, or has the fields that they share. Rows
+// of the same time are in the order of the bytes of their IDs, in the database and here.
 func merged[T any](
 	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
 	scan func(row) (T, error),
@@ -186,8 +186,8 @@ func merged[T any](
 	return pageOf(all, end, p.Limit), nil
 }
 
-// rowsOfAll reads a page of each walk. Where a filter stops before the end of a list, end is the
-// newest such place: what is older is not known of every list.
+// rowsOfAll reads a page of each walk. If a filter stops before the end of a list, end is the
+// newest such position: older rows are not known for every list.
 func rowsOfAll[T any](
 	ctx context.Context, q queries, walks []walk, after mark, limit int,
 	scan func(row) (T, error),
@@ -217,7 +217,7 @@ func rowsOfAll[T any](
 	return all, end, nil
 }
 
-// newer compares marks, the newest first.
+// newer compares marks, newest first.
 func newer(a, b mark) int {
 	for i := range a {
 		order := 0
@@ -234,8 +234,8 @@ func newer(a, b mark) int {
 	return 0
 }
 
-// issuances is the walk of a filter: by the index of the user, of the stage, of the revoked or of
-// all.
+// issuances returns the walk for a filter: by the index of the user, of the stage, of revoked
+// tokens or of all.
 func issuances(f access.TokenFilter, now time.Time) walk {
 	w := walk{
 		columns: issuanceColumns, from: "issuances", newest: true, window: window,
@@ -285,8 +285,8 @@ func (q queries) ListEvents(
 	return merged(ctx, q, walks, events(f), p, scanEvent)
 }
 
-// events is the walk of a filter: by the index of the participant, of the user, of the stage or of
-// all. Refusals, which are looked for among everything that happens, have indexes of their own.
+// events returns the walk for a filter: by the index of the participant, of the user, of the stage
+// or of all. Refusals have indexes of their own, since they are few among all events.
 func events(f access.EventFilter) walk {
 	w := walk{
 		columns: eventColumns, from: "events e", newest: true, window: window,
