@@ -10,7 +10,7 @@ import { KEYS } from '../lib/memory.js';
 import { isMoving } from '../lib/moving.js';
 import { takePairing } from '../lib/pairing.js';
 import { createMeter } from '../lib/numbers.js';
-import { check, isReady } from '../lib/obs-check.js';
+import { check, isReady, PROFILE } from '../lib/obs-check.js';
 import { readObs } from '../lib/obs-read.js';
 import { createScript } from '../lib/obs-script.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
@@ -73,6 +73,8 @@ const model = {
   version: '',
   encoder: '',
   encoders: [],
+  profile: '',
+  scriptGone: false,
   findings: null,
   previous: undefined,
   settingUp: null,
@@ -123,6 +125,7 @@ let permission = 'unknown';
 let looking = false;
 /** The rehearsal of the one before has let go of OBS. */
 let freed = Promise.resolve();
+let scriptAsked = false; // whether the script is there, on this connection
 let noWhip = false; // OBS refused WHIP on this connection; another one may be to another build
 
 /* ---- drawing ---- */
@@ -384,6 +387,7 @@ function obsStatus(status) {
 
 async function greeted() {
   noWhip = false;
+  scriptAsked = false;
   if (model.remembered) localStorage.setItem(KEYS.password, password);
   await rehearsal.mend();
   await broadcast.resume();
@@ -450,6 +454,7 @@ async function look() {
     judge(await readObs(obs, script));
     model.previous = await previousProfile(obs);
     model.readError = undefined;
+    void missScript();
   } catch (/** @type {any} */ err) {
     if (err.code !== 'closed') model.readError = errorText(err);
   }
@@ -458,8 +463,20 @@ async function look() {
   keepFresh();
 }
 
+/**
+ * Asks once for each connection whether the script that paired this dock is still in OBS. Only in
+ * our profile: the person's own ones stay as they are.
+ */
+async function missScript() {
+  if (scriptAsked || model.profile !== PROFILE) return;
+  scriptAsked = true;
+  const gone = await script.isGone(obs).catch(() => false);
+  if (gone !== model.scriptGone) set({ scriptGone: gone });
+}
+
 /** @param {import('../lib/obs-read.js').Reading} reading */
 function judge(reading) {
+  model.profile = reading.profile;
   reading.noWhip = noWhip && reading.service.type !== 'whip_custom';
   model.findings = check(reading, model.stage?.limits);
   model.encoder =

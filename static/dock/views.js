@@ -30,6 +30,8 @@ import { afterView } from './after.js';
  * @property {string} version OBS's
  * @property {string} encoder the one of Advanced mode; '' in Simple mode
  * @property {string[]} encoders the IDs of those that the script in OBS can make fit
+ * @property {string} profile OBS's current one
+ * @property {boolean} scriptGone the script that paired this dock does not answer
  * @property {Finding[] | null} findings
  * @property {string} [readError]
  * @property {string | undefined} previous the profile to go back to
@@ -473,6 +475,7 @@ function obsSection(m, act) {
     'details',
     { className: 'section', key: 'obs' },
     h('summary', null, t('obs.connected', { version: m.version })),
+    m.scriptGone && h('p', { className: 'notice', key: 'script-gone' }, t('pair.scriptGone')),
     stateOf(m) !== 'not-set-up' &&
       h(
         'ul',

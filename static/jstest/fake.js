@@ -163,7 +163,7 @@ export function fakeObs({
     },
     async SetProfileParameter({ parameterCategory, parameterName, parameterValue }) {
       const name = `${parameterCategory}/${parameterName}`;
-      if (name === 'Stagedoor/Ask' && secret)
+      if (name === 'Stagedoor/Ask' && secret && parameterValue !== null)
         obs.now.params['Stagedoor/Answer'] = await serve(parameterValue);
       if (parameterValue !== null) obs.now.params[name] = parameterValue;
       else if (!(name in obs.now.params)) refuse(600, 'SetProfileParameter');

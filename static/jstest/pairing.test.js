@@ -133,6 +133,17 @@ describe('a move of the server', () => {
     assert.deepEqual([isMoving(there), moveOf(NOW, there, NOW)], [false, null]);
   });
 
+  it('is asked in turn with other requests, which share the parameter', async () => {
+    const obs = fakeObs({ secret: 's' });
+    const script = createScript(paired(), { limit: 1000, pause: async () => {} });
+    const answers = await Promise.all([
+      script.isGone(obs),
+      script.move(obs, NOW),
+      script.settings(obs),
+    ]);
+    assert.deepEqual(answers, [false, 'done', {}]);
+  });
+
   it('is not going on where OBS has opened the page', () => {
     const { stored } = take('Chrome/127 OBS/32.2.2', { ...handed, 'obs-server': OLD });
     assert.equal(stored['stagedoor.obs.moving'], '');
@@ -143,8 +154,12 @@ describe('a move of the server', () => {
     const script = createScript(paired(), { limit: 30, pause: async () => {} });
     assert.equal(await script.move(obs, NOW), 'done');
     assert.equal(obs.now.server, NOW);
+    assert.equal('Stagedoor/Ask' in obs.now.params, false, 'the profile keeps nothing of it');
+    assert.equal(await script.isGone(obs), false);
     const deaf = createScript(paired({ secret: 'another' }), { limit: 30, pause: async () => {} });
     assert.equal(await deaf.move(obs, OLD), '');
+    assert.equal(await deaf.isGone(obs), true);
+    assert.equal(await createScript(memory()).isGone(obs), false, 'no script has paired this page');
     assert.equal(obs.now.server, NOW);
   });
 });

@@ -20,6 +20,8 @@ const LOOK_AGAIN = 100;
  *   back what the file was before the first write of that set-up
  * @property {(obs: import('./obs.js').ObsCaller, server: string) => Promise<string>} move opens the
  *   dock at that address from the next start of OBS on; answers as write does
+ * @property {(obs: import('./obs.js').ObsCaller) => Promise<boolean>} isGone whether the script
+ *   that paired this page answers no more
  * @property {() => string[]} encoders the IDs of those that OBS has; none without a script
  */
 
@@ -53,6 +55,8 @@ export function createScript(
   } = {},
 ) {
   let last = 0;
+  /** @type {Promise<unknown>} */
+  let turn = Promise.resolve();
   // A page in clear cannot sign.
   const secret = () => (globalThis.crypto?.subtle ? (storage.getItem(KEYS.secret) ?? '') : '');
 
@@ -61,7 +65,15 @@ export function createScript(
    * @param {Record<string, any>} body
    * @returns {Promise<Answer | undefined>}
    */
-  async function ask(obs, body) {
+  function ask(obs, body) {
+    // One after the other: they share the parameter.
+    const answer = turn.then(() => exchange(obs, body));
+    turn = answer.catch(() => {});
+    return answer;
+  }
+
+  /** @type {typeof ask} */
+  async function exchange(obs, body) {
     if (!secret()) return undefined;
     last = Math.max(now(), last + 1); // it only goes up: the script serves no request twice
     const text = JSON.stringify({ at: last, ...body });
@@ -94,6 +106,22 @@ export function createScript(
     return JSON.parse(body);
   }
 
+  /**
+   * A move may be asked for in any profile, which keeps nothing of it.
+   * @param {import('./obs.js').ObsCaller} obs
+   */
+  async function forget(obs) {
+    for (const parameterName of ['Ask', 'Answer']) {
+      await obs
+        .call('SetProfileParameter', {
+          parameterCategory: 'Stagedoor',
+          parameterName,
+          parameterValue: null,
+        })
+        .catch(() => {}); // no script has answered
+    }
+  }
+
   return {
     async settings(obs) {
       const answer = await ask(obs, { do: 'read' });
@@ -101,7 +129,14 @@ export function createScript(
     },
     write: async (obs, request, setup) =>
       (await ask(obs, { do: 'write', setup, ...request }))?.result ?? '',
-    move: async (obs, server) => (await ask(obs, { do: 'move', server }))?.result ?? '',
+    async move(obs, server) {
+      const answer = await ask(obs, { do: 'move', server });
+      await forget(obs);
+      return answer?.result ?? '';
+    },
+    async isGone(obs) {
+      return secret() !== '' && (await ask(obs, { do: 'read' })) === undefined;
+    },
     restore: async (obs, setup) => (await ask(obs, { do: 'restore', setup }))?.result ?? '',
     encoders: () =>
       secret() ? (storage.getItem(KEYS.encoders) ?? '').split(' ').filter(Boolean) : [],

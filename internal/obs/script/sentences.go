@@ -8,9 +8,12 @@ var sentences = []struct {
 	text [3]string
 }{
 	{"about", [3]string{
-		"Keeps the dock “Stagedoor” in OBS, and OBS's WebSocket server on for it.",
-		"Hält das Dock „Stagedoor“ in OBS bereit und dafür den WebSocket-Server von OBS an.",
-		"Mantiene el panel «Stagedoor» en OBS y, para él, activo el servidor WebSocket de OBS.",
+		"Keeps the dock “Stagedoor” in OBS, and OBS's WebSocket server on for it. " +
+			"Press “Undo” before you remove this script: it takes everything back.",
+		"Hält das Dock „Stagedoor“ in OBS bereit und dafür den WebSocket-Server von OBS an. " +
+			"Drücke „Rückgängig machen“, bevor du dieses Skript entfernst: Es nimmt alles zurück.",
+		"Mantiene el panel «Stagedoor» en OBS y, para él, activo el servidor WebSocket de OBS. " +
+			"Pulsa «Deshacer» antes de quitar este script: lo deshace todo.",
 	}},
 	{"restart", [3]string{
 		"Done. Close OBS and start it again: then the dock “Stagedoor” is there.",

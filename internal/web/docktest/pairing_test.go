@@ -155,6 +155,21 @@ func TestARedirectedDockAsksBeforeItMoves(t *testing.T) {
 	m.WaitText("from now on OBS opens this dock at " + m.now)
 }
 
+// OBS gives a script that is removed no chance to take the dock along. The dock says what is left.
+func TestADockSaysThatItsScriptIsGone(t *testing.T) {
+	t.Parallel()
+	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared", Deaf: true})
+	m.starts(m.now, m.now, "")
+	m.Type(`input[name="name"]`, "Ada")
+	m.Type(`input[name="password"]`, apptest.Password)
+	m.Click(`form button[type="submit"]`)
+	m.state("not-set-up")
+	m.ClickText("Set up OBS")
+	m.state("ready")
+	m.Click("details.section summary")
+	m.WaitText("press “Undo” in its pane")
+}
+
 // A move is a paired dock in OBS, and a server that was given another public URL since.
 type move struct {
 	*dock
