@@ -11,10 +11,14 @@ import { t, time } from '../lib/strings.js';
  * @typedef {History & {error: string, sending: boolean}} Chat
  */
 
-/** @type {Chat} */
+/**
+ * Before the server sent the history. The form is there from the start: if it took the place of a
+ * shorter line later, the buttons below would move.
+ * @type {Chat}
+ */
 const EMPTY = Object.freeze({
   messages: [],
-  posts: false,
+  posts: true,
   moderates: false,
   muted: [],
   error: '',

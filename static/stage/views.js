@@ -122,14 +122,7 @@ export function peopleView(m, act, about) {
       className: m.crowded ? 'people crowded' : 'people',
       'aria-label': t('tab.people'),
     },
-    m.stage &&
-      m.phase !== 'idle' &&
-      m.cards.length === 0 &&
-      h(
-        'p',
-        { className: 'card empty', key: 'nobody' },
-        t(m.phase === 'joined' ? 'stage.nobody' : 'stage.wait'),
-      ),
+    m.stage && m.phase !== 'idle' && m.cards.length === 0 && emptyView(m.phase === 'joined'),
     h(
       'div',
       { className: shown.length === 1 ? 'tiles one' : 'tiles', key: 'tiles' },
@@ -152,6 +145,19 @@ export function peopleView(m, act, about) {
       ),
   );
 }
+
+/**
+ * Both sentences take up the space of the longer one: otherwise the buttons below would move as
+ * soon as the stage is joined, and a click at that moment would be lost.
+ * @param {boolean} joined
+ */
+const emptyView = (joined) =>
+  h(
+    'p',
+    { className: 'card empty', key: 'nobody' },
+    h('span', { className: joined ? 'reserved' : '' }, t('stage.wait')),
+    h('span', { className: joined ? '' : 'reserved' }, t('stage.nobody')),
+  );
 
 /** @param {Card} c */
 const nameOf = (c) => (c.you ? t('stage.you', { name: c.participant.name }) : c.participant.name);

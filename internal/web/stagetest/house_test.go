@@ -4,6 +4,7 @@ package stagetest
 
 import (
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
@@ -50,6 +51,17 @@ func (h *house) dock(engine browser.Engine, name string, o browser.Options) *bro
 	page.ClickText("Sign in")
 	page.WaitText("joined")
 	return page
+}
+
+// side creates a second stage, which ana may watch.
+func (h *house) side() web.Stage {
+	h.t.Helper()
+	var side web.Stage
+	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
+	grant := "/api/users/" + string(h.ana.Me().ID) + "/grants/" + url.PathEscape(string(side.ARN))
+	h.olga.Must(http.StatusNoContent, "PUT", grant,
+		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	return side
 }
 
 // source opens what OBS opens as a browser source.

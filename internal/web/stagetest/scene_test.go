@@ -94,11 +94,7 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	var side web.Stage
-	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
-	grant := "/api/users/" + string(h.ana.Me().ID) + "/grants/" + url.PathEscape(string(side.ARN))
-	h.olga.Must(http.StatusNoContent, "PUT", grant,
-		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
+	side := h.side()
 	obs := fakeobs.Start(t, fakeobs.Options{Password: "secret"})
 	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
 	connect(page, obs)

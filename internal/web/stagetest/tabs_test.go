@@ -224,3 +224,28 @@ func nothingMoves(t *testing.T, word string, o rtcpeer.PublishOptions) {
 		page.Click(`[aria-label^="Size of bea"]`)
 	}
 }
+
+// A button that moves between the press and the release of the mouse gets no click.
+func TestNothingMovesWhileAnotherStageIsJoined(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	side := h.side()
+	for _, width := range []int{250, 460} {
+		page := h.dock(browser.OBS31, "ana", browser.Options{Width: width})
+		page.WaitVisible("#say")
+		page.Eval(`(() => {
+			const top = () => document.querySelector('#sources').getBoundingClientRect().top + scrollY;
+			window.tops = [top()];
+			new MutationObserver(() => { if (!tops.includes(top())) tops.push(top()); })
+				.observe(document.querySelector('#page'), {subtree: true, childList: true, characterData: true, attributes: true});
+		})()`, nil)
+		choose(page, side)
+		page.WaitText("joined")
+		page.WaitVisible("#say")
+		var tops []float64
+		page.Eval(`tops`, &tops)
+		if len(tops) != 1 {
+			t.Errorf("the browser sources at %d px: at %v, want one place", width, tops)
+		}
+	}
+}
