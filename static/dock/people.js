@@ -24,11 +24,8 @@ export function createPeopleTab(about) {
     failed = false;
     about.changed();
     try {
-      const [{ createPeople }] = await Promise.all([
-        part(tries++),
-        style('static/stage/stage.css'),
-      ]);
-      if (me) people = createPeople({ ...about, me });
+      const [{ People }] = await Promise.all([part(tries++), style('static/stage/stage.css')]);
+      if (me) people = new People({ ...about, me });
       if (!me) leave(); // signed out meanwhile
     } catch {
       failed = true;
@@ -60,20 +57,22 @@ export function createPeopleTab(about) {
     goTo: (arn) => people?.goTo(arn),
     view() {
       if (people) return people.view();
-      if (failed)
-        return [
-          h(
-            'div',
-            { className: 'card', key: 'failed' },
-            errorLine(t('tab.failed')),
-            button(t('app.again'), load),
-          ),
-        ];
-      return [h('p', { className: 'hint', key: 'loading' }, t('app.loading'))];
+      return [
+        failed ? failedView(load) : h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
+      ];
     },
     drawn: () => people?.drawn(),
   };
 }
+
+/** @param {() => void} again */
+const failedView = (again) =>
+  h(
+    'div',
+    { className: 'card', key: 'failed' },
+    errorLine(t('tab.failed')),
+    button(t('app.again'), again),
+  );
 
 /**
  * Chromium 127 and older remember that an address could not be imported: another try needs another

@@ -4,16 +4,7 @@ import { describe, it } from 'node:test';
 
 const LONGEST = 60;
 /** Still to be split: the list only gets shorter. */
-const LONG = [
-  'dock/people.js',
-  'dock/picture.js',
-  'guest/views.js',
-  'operator/rules.js',
-  'stage/guests.js',
-  'stage/onstage.js',
-  'stage/tiles.js',
-  'stage/views.js',
-];
+const LONG = ['dock/picture.js', 'guest/views.js', 'operator/rules.js'];
 const root = new URL('../', import.meta.url);
 const names = readdirSync(root, { recursive: true }).filter(
   (name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name),

@@ -2,7 +2,8 @@
  * Guests by link, as the person sees them who lets them in: the links of a stage, and what is done
  * with them.
  */
-import { api } from '../lib/api.js';
+import { api, escapeArn } from '../lib/api.js';
+import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, copyField, errorText, field, form, say } from '../lib/page.js';
 import { t, time } from '../lib/strings.js';
@@ -12,117 +13,110 @@ import { t, time } from '../lib/strings.js';
 const LIVES = Object.freeze(['3600', '86400', '604800']);
 
 /**
- * @param {object} about
- * @param {() => import('../lib/types.js').Stage | undefined} about.stage
- * @param {() => boolean} about.moderates
- * @param {() => void} about.changed
+ * @typedef {import('../lib/types.js').Stage} Stage
+ * @typedef {import('./people.js').Participant} Participant
+ *
+ * @typedef {object} About
+ * @property {() => Stage | undefined} stage
+ * @property {() => boolean} moderates
+ * @property {() => void} changed
+ *
+ * @typedef {object} Model
+ * @property {Link[]} links
+ * @property {string} of the stage that they are of
+ * @property {string} made the address of the newest link
+ * @property {string} error
+ * @property {boolean} busy
+ *
+ * @typedef {object} Actions
+ * @property {(method: string, path: string, body: object) => void} act
+ * @property {() => Promise<void>} load
+ * @property {(role: string, uses: number, life: number) => void} make
+ * @property {(id: string) => void} revoke
  */
-export function createGuests({ stage, moderates, changed }) {
-  const state = {
-    /** @type {Link[]} */ links: [],
-    /** @type {string} the stage that they are of */ of: '',
-    made: '',
-    error: '',
-    busy: false,
-    present: 0,
+
+export class Guests {
+  #about;
+  /** @type {Model} */
+  #model = { links: [], of: '', made: '', error: '', busy: false };
+  /** How many guests were on the stage when it was drawn. */
+  #present = 0;
+  /** @type {Actions} */
+  #actions = {
+    act: (method, path, body) =>
+      void this.#work((arn) => api(method, participants(arn, path), body)),
+    load: () => this.#load(),
+    make: (role, uses, life) =>
+      void this.#work(async (stage) => {
+        const { url } = await api('POST', 'api/guest-links', { stage, role, uses, life });
+        this.#model.made = url;
+      }),
+    revoke: (id) =>
+      void this.#work(async () => {
+        await api('DELETE', `api/guest-links/${id}`);
+        this.#model.made = '';
+        say(t('guests.revoked'));
+      }),
   };
 
-  async function load() {
+  /** @param {About} about */
+  constructor(about) {
+    this.#about = about;
+  }
+
+  /**
+   * @param {Participant[]} guests who are on the stage: the list of links is read again when one
+   *   came or left
+   */
+  view(guests) {
+    const stage = this.#about.stage();
+    if (!stage) return null;
+    const model = this.#model;
+    if (guests.length !== this.#present && model.of === stage.arn) void this.#load();
+    this.#present = guests.length;
+    if (model.of !== stage.arn) Object.assign(model, { links: [], made: '', error: '' });
+    const removable = this.#about.moderates() ? guests : [];
+    return guestsView(model, stage, removable, this.#actions);
+  }
+
+  async #load() {
+    const { stage, changed } = this.#about;
     const arn = stage()?.arn;
     if (!arn) return;
     try {
       const { links } = await api('GET', `api/guest-links?stage=${encodeURIComponent(arn)}`);
-      if (arn === stage()?.arn) Object.assign(state, { links, of: arn });
+      if (arn === stage()?.arn) Object.assign(this.#model, { links, of: arn });
     } catch {
       // the list is read again after the next change
     }
     changed();
   }
 
-  /** @param {() => Promise<void>} work */
-  async function working(work) {
-    if (state.busy) return;
-    Object.assign(state, { busy: true, error: '' });
+  /**
+   * Does one thing at a time, for the stage that is shown.
+   * @param {(arn: string) => Promise<void>} work
+   */
+  async #work(work) {
+    const { stage, changed } = this.#about;
+    const arn = stage()?.arn;
+    if (!arn || this.#model.busy) return;
+    Object.assign(this.#model, { busy: true, error: '' });
     changed();
     try {
-      await work();
+      await work(arn);
     } catch (err) {
-      state.error = errorText(err);
+      this.#model.error = errorText(err);
     }
-    state.busy = false;
-    await load();
+    this.#model.busy = false;
+    await this.#load();
   }
-
-  return {
-    /**
-     * @param {import('./people.js').Participant[]} guests who are on the stage: the list of links
-     *   is read again when one came or left
-     */
-    view(guests) {
-      const now = stage();
-      if (!now) return null;
-      if (guests.length !== state.present && state.of === now.arn) void load();
-      state.present = guests.length;
-      if (state.of !== now.arn) Object.assign(state, { links: [], made: '', error: '' });
-      return guestsView({
-        ...state,
-        stage: now,
-        load,
-        guests,
-        moderates: moderates(),
-        act: (method, path, body) =>
-          void working(() =>
-            api(method, `api/stages/${encodeURIComponent(now.arn)}/participants/${path}`, body),
-          ),
-        make: (role, uses, life) =>
-          void working(async () => {
-            const { url } = await api('POST', 'api/guest-links', {
-              stage: now.arn,
-              role,
-              uses,
-              life,
-            });
-            state.made = url;
-          }),
-        revoke: (id) =>
-          void working(async () => {
-            await api('DELETE', `api/guest-links/${id}`);
-            state.made = '';
-            say(t('guests.revoked'));
-          }),
-      });
-    },
-  };
 }
 
-/**
- * @param {object} m
- * @param {Link[]} m.links @param {string} m.made @param {string} m.error @param {boolean} m.busy
- * @param {import('../lib/types.js').Stage} m.stage
- * @param {import('./people.js').Participant[]} m.guests
- * @param {boolean} m.moderates
- * @param {(method: string, path: string, body: object) => void} m.act
- * @param {() => Promise<void>} m.load
- * @param {(role: string, uses: number, life: number) => void} m.make
- * @param {(id: string) => void} m.revoke
- */
-function guestsView({
-  links,
-  made,
-  error,
-  busy,
-  stage,
-  guests,
-  moderates,
-  act,
-  load,
-  make,
-  revoke,
-}) {
-  const roles =
-    stage.capabilities.includes('publish') && stage.capabilities.includes('subscribe')
-      ? ['publish', 'view']
-      : ['view'];
+/** @param {string} arn @param {string} path */
+const participants = (arn, path) => `api/stages/${escapeArn(arn)}/participants/${path}`;
+
+/** @param {Model} m @param {Stage} stage @param {Participant[]} removable @param {Actions} act */
+function guestsView(m, stage, removable, act) {
   return h(
     'details',
     {
@@ -130,54 +124,63 @@ function guestsView({
       key: 'guests',
       id: 'guests',
       ontoggle: (/** @type {Event} */ e) => {
-        if (/** @type {HTMLDetailsElement} */ (e.target).open) void load();
+        if (/** @type {HTMLDetailsElement} */ (e.target).open) void act.load();
       },
     },
     h('summary', null, t('guests.title')),
     h('p', { className: 'hint' }, t('guests.lead')),
-    form(
-      {
-        key: 'make',
-        submit: t('guests.make'),
-        busy,
-        error,
-        onsubmit: (d) => make(d.role, Number(d.uses), Number(d.life)),
-      },
-      select('guests.role', 'role', roles, (role) => t(`guests.role.${role}`)),
-      field(t('guests.uses'), {
-        name: 'uses',
-        type: 'number',
-        min: '1',
-        max: '1000',
-        defaultValue: '1',
-        required: true,
-      }),
-      select('guests.life', 'life', LIVES, (life) => t(`guests.life.${life}`), '86400'),
-    ),
-    made && copyField({ key: 'guest-link', label: t('guests.link'), text: made }),
-    made && h('p', { className: 'hint', key: 'once' }, t('guests.once')),
-    moderates &&
-      guests.length > 0 &&
+    linkForm(m, stage, act),
+    m.made && copyField({ key: 'guest-link', label: t('guests.link'), text: m.made }),
+    m.made && h('p', { className: 'hint', key: 'once' }, t('guests.once')),
+    removable.length > 0 &&
       h(
         'ul',
         { className: 'list keys', key: 'here', 'aria-label': t('guests.here') },
-        ...guests.map((p) => guestRow(p, stage, act)),
+        ...removable.map((p) => guestRow(p, stage, act)),
       ),
-    links.length > 0 &&
+    m.links.length > 0 &&
       h(
         'ul',
         { className: 'list keys', key: 'links' },
-        ...links.map((link) => linkRow(link, revoke)),
+        ...m.links.map((link) => linkRow(link, act)),
       ),
   );
 }
 
-/**
- * @param {import('./people.js').Participant} p
- * @param {import('../lib/types.js').Stage} stage
- * @param {(method: string, path: string, body: object) => void} act
- */
-function guestRow(p, stage, act) {
+/** @param {Model} m @param {Stage} stage @param {Actions} act */
+function linkForm({ busy, error }, { capabilities }, act) {
+  const all = ['publish', 'subscribe'].every((c) => capabilities.includes(c));
+  return form(
+    {
+      key: 'make',
+      submit: t('guests.make'),
+      busy,
+      error,
+      onsubmit: (d) => act.make(d.role, Number(d.uses), Number(d.life)),
+    },
+    choice(
+      t('guests.role'),
+      { id: 'guest-role', name: 'role' },
+      (all ? ['publish', 'view'] : ['view']).map((role) => [role, t(`guests.role.${role}`)]),
+    ),
+    field(t('guests.uses'), {
+      name: 'uses',
+      type: 'number',
+      min: '1',
+      max: '1000',
+      defaultValue: '1',
+      required: true,
+    }),
+    choice(
+      t('guests.life'),
+      { id: 'guest-life', name: 'life', chosen: '86400' },
+      LIVES.map((life) => [life, t(`guests.life.${life}`)]),
+    ),
+  );
+}
+
+/** @param {Participant} p @param {Stage} stage @param {Actions} act */
+function guestRow(p, stage, { act }) {
   const role = p.publishing ? 'view' : 'publish';
   return h(
     'li',
@@ -206,29 +209,8 @@ function guestRow(p, stage, act) {
   );
 }
 
-/**
- * @param {string} label
- * @param {string} name
- * @param {readonly string[]} values
- * @param {(value: string) => string} text
- * @param {string} [chosen]
- */
-const select = (label, name, values, text, chosen) =>
-  h(
-    'div',
-    { className: 'field', key: name },
-    h('label', { for: `guest-${name}` }, t(label)),
-    h(
-      'select',
-      { id: `guest-${name}`, name },
-      ...values.map((value) =>
-        h('option', { value, key: value, defaultSelected: value === chosen }, text(value)),
-      ),
-    ),
-  );
-
-/** @param {Link} link @param {(id: string) => void} revoke */
-const linkRow = (link, revoke) =>
+/** @param {Link} link @param {Actions} act */
+const linkRow = (link, { revoke }) =>
   h(
     'li',
     { className: 'source', key: link.id },

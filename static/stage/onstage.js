@@ -13,9 +13,9 @@ import { readLook } from '../lib/stage/look.js';
 import { t } from '../lib/strings.js';
 import { chatView, createChat } from './chat.js';
 import { audience, card, cards, choose, crowded, personOf, readChoices } from './people.js';
-import { createGuests } from './guests.js';
+import { Guests } from './guests.js';
 import { createSources } from './sources.js';
-import { createTiles } from './tiles.js';
+import { Tiles } from './tiles.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
 
 /** What this browser remembers. */
@@ -47,96 +47,117 @@ const narrow = matchMedia('(max-width: 519px)');
  * @property {(url: string, password: string) => void} [connect] connects to OBS; without it that is
  *   done in another tab:
  * @property {() => void} [toBroadcast] leads there
- *
- * @typedef {ReturnType<typeof createPeople>} People
  */
 
-/**
- * On the stage from enter() to leave(), whether or not what view() returns can be seen.
- * @param {About} about
- */
-export function createPeople(about) {
-  const { changed } = about;
-  const model = firstModel(about);
-  const choices = createChoices();
-  const gone = new AbortController();
-  let cut = false; // the chat reported that this login, or its access, has ended
+/** On the stage from enter() to leave(), whether or not what view() returns can be seen. */
+export class People {
+  #about;
+  #model;
+  #gone = new AbortController();
+  /** The chat reported that this login, or its access, has ended. */
+  #cut = false;
+  #chat;
+  #client;
+  #roster;
+  #screen;
+  #sources;
+  #tiles;
 
-  const { sources, tiles, roster, client } = createParts(about, model, choices);
-  const heard = (/** @type {import('./chat.js').Message} */ m) => {
-    if (m.userId !== model.me?.id) say(`${m.name}: ${m.text}`);
-  };
-  // The page knows how to find out whether the login has ended, or its access to this stage.
-  const askAgain = () => {
-    cut = true;
-    setTimeout(() => {
-      if (!gone.signal.aborted) about.again();
-    }, AGAIN_AFTER);
-  };
-  const chat = createChat({ changed, heard, signedOut: askAgain });
-  const actions = createActions({
-    about,
-    model,
-    tiles,
-    sources,
-    choices,
-    client,
-    enter: (arn) => enter(find(arn)),
-  });
-  const find = (/** @type {string | undefined} */ arn) => model.stages.find((s) => s.arn === arn);
-  const screen = createScreen({ about, model, tiles, chat, choices, roster, actions });
+  /** @param {About} about */
+  constructor(about) {
+    const { changed } = about;
+    const model = firstModel(about);
+    const choices = createChoices();
+    const { sources, tiles, roster, client } = createParts(about, model, choices);
+    const chat = createChat({
+      changed,
+      heard: (m) => {
+        if (m.userId !== model.me?.id) say(`${m.name}: ${m.text}`);
+      },
+      signedOut: () => this.#askAgain(),
+    });
+    const enter = (/** @type {string} */ arn) => this.enter(this.#find(arn));
+    const actions = createActions({ about, model, tiles, sources, choices, client, enter });
+    this.#screen = createScreen({ about, model, tiles, chat, choices, roster, actions });
+    this.#about = about;
+    this.#model = model;
+    this.#sources = sources;
+    this.#tiles = tiles;
+    this.#roster = roster;
+    this.#client = client;
+    this.#chat = chat;
+    listenToPage(this.#gone.signal, model, client, tiles, changed);
+    stagesOf(model, about.me);
+  }
+
+  /** drawn() follows when it is drawn. */
+  view() {
+    return this.#screen.view();
+  }
+
+  drawn() {
+    this.#screen.drawn();
+  }
 
   /** @param {Stage | undefined} [stage] */
-  function enter(stage = home(model, about)) {
-    client.leave();
-    tiles.clear();
-    roster.present = [];
-    cut = false;
+  enter(stage = home(this.#model, this.#about)) {
+    const model = this.#model;
+    this.#client.leave();
+    this.#tiles.clear();
+    this.#roster.present = [];
+    this.#cut = false;
     Object.assign(model, { stage, phase: 'idle', error: '', made: null, note: null, views: [] });
-    changed();
-    if (!stage) return chat.close();
-    client.join();
-    chat.open(stage.arn);
-    void sources.load();
+    this.#about.changed();
+    if (!stage) return this.#chat.close();
+    this.#client.join();
+    this.#chat.open(stage.arn);
+    void this.#sources.load();
   }
 
   /**
    * What has changed for the person: they stay where they are as long as they may.
    * @param {Me} me
    */
-  function know(me) {
+  know(me) {
+    const model = this.#model;
     stagesOf(model, me);
-    const stage = find(model.stage?.arn);
-    if (!stage) return enter();
+    const stage = this.#find(model.stage?.arn);
+    if (!stage) return this.enter();
     model.stage = stage;
-    if (model.phase === 'refused') client.join();
-    if (cut) {
-      cut = false;
-      chat.open(stage.arn);
+    if (model.phase === 'refused') this.#client.join();
+    if (this.#cut) {
+      this.#cut = false;
+      this.#chat.open(stage.arn);
     }
-    changed();
+    this.#about.changed();
   }
 
-  listenToPage(gone.signal, model, client, tiles, changed);
-  stagesOf(model, about.me);
+  /** The page went to another stage: so does this. @param {string} arn */
+  goTo(arn) {
+    localStorage.removeItem(KEYS.watched);
+    const stage = this.#find(arn);
+    if (stage && stage.arn !== this.#model.stage?.arn) this.enter(stage);
+  }
 
-  return {
-    ...screen,
-    enter,
-    know,
-    /** The page went to another stage: so does this. @param {string} arn */
-    goTo(arn) {
-      localStorage.removeItem(KEYS.watched);
-      const stage = find(arn);
-      if (stage && stage.arn !== model.stage?.arn) enter(stage);
-    },
-    leave() {
-      gone.abort();
-      client.leave();
-      chat.close();
-      tiles.clear();
-    },
-  };
+  leave() {
+    this.#gone.abort();
+    this.#client.leave();
+    this.#chat.close();
+    this.#tiles.clear();
+  }
+
+  /** The page knows how to find out whether the login has ended, or its access to this stage. */
+  #askAgain() {
+    this.#cut = true;
+    setTimeout(() => {
+      if (!this.#gone.signal.aborted) this.#about.again();
+    }, AGAIN_AFTER);
+  }
+
+  /** @param {string | undefined} arn */
+  #find(arn) {
+    return this.#model.stages.find((s) => s.arn === arn);
+  }
 }
 
 /**
@@ -152,7 +173,7 @@ function createParts({ obs, changed }, model, choices) {
       changed();
     }
   };
-  const tiles = createTiles({ changed, blocked, fit: (id, lines) => client.fit(id, lines) });
+  const tiles = new Tiles({ changed, blocked, fit: (id, lines) => client.fit(id, lines) });
   const roster = createRoster({ model, tiles, changed });
   const wants = (/** @type {Participant} */ p) => !card(p, model.me.id, choices.now).hidden;
   const client = createClient({
@@ -219,7 +240,7 @@ function createChoices() {
 
 /**
  * Who is on the stage, as the client reports it.
- * @param {{model: import('./views.js').Model, tiles: ReturnType<typeof createTiles>, changed: () =>
+ * @param {{model: import('./views.js').Model, tiles: Tiles, changed: () =>
  *   void}} about
  */
 function createRoster({ model, tiles, changed }) {
@@ -249,7 +270,8 @@ function createRoster({ model, tiles, changed }) {
         tiles.play(id, null);
         changed();
       },
-      link: tiles.link,
+      /** @param {string} id @param {import('../lib/stage/client.js').Link} link */
+      link: (id, link) => tiles.link(id, link),
       /** @param {import('../lib/stage/client.js').Phase} phase @param {any} [err] */
       state(phase, err) {
         model.phase = phase;
@@ -280,7 +302,7 @@ function announce(old, list) {
  * @param {object} world
  * @param {About} world.about
  * @param {import('./views.js').Model} world.model
- * @param {ReturnType<typeof createTiles>} world.tiles
+ * @param {Tiles} world.tiles
  * @param {ReturnType<typeof createSources>} world.sources
  * @param {ReturnType<typeof createChoices>} world.choices
  * @param {{refresh: () => void}} world.client
@@ -332,21 +354,20 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
  * @param {object} world
  * @param {About} world.about
  * @param {import('./views.js').Model} world.model
- * @param {ReturnType<typeof createTiles>} world.tiles
+ * @param {Tiles} world.tiles
  * @param {ReturnType<typeof createChat>} world.chat
  * @param {ReturnType<typeof createChoices>} world.choices
  * @param {{readonly present: Participant[]}} world.roster
  * @param {import('./views.js').Actions} world.actions
  */
 function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
-  const guests = createGuests({
+  const guests = new Guests({
     changed: about.changed,
     stage: () => model.stage,
     moderates: () => ['operator', 'moderator'].includes(model.me.role),
   });
   let atEnd = true; // of the chat
   return {
-    /** drawn() follows when it is drawn. */
     view() {
       const messages = document.getElementById('messages');
       // Hidden it has no height: it stays where it was.
@@ -368,7 +389,7 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
         h(
           'div',
           { className: 'two', key: 'two' },
-          peopleView(model, actions, tiles.get),
+          peopleView(model, actions, (id) => tiles.get(id)),
           model.stage &&
             h(
               'div',
@@ -391,7 +412,7 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
  * @param {AbortSignal} signal
  * @param {import('./views.js').Model} model
  * @param {{join: () => void, leave: () => void}} client
- * @param {ReturnType<typeof createTiles>} tiles
+ * @param {Tiles} tiles
  * @param {() => void} changed
  */
 function listenToPage(signal, model, client, tiles, changed) {

@@ -8,11 +8,11 @@ import { Obs, obsAddress } from '../lib/obs.js';
 import { header, page } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
-import { createPeople } from './onstage.js';
+import { People } from './onstage.js';
 
 const inObs = navigator.userAgent.includes('OBS/');
 
-/** @type {import('./onstage.js').People | undefined} */
+/** @type {People | undefined} */
 let people;
 /** @type {import('../lib/types.js').Me | null} */
 let me = null;
@@ -37,7 +37,7 @@ function findObs() {
 
 void signedIn((who) => {
   me = who;
-  people = createPeople({
+  people = new People({
     me: who,
     obs,
     changed: draw,

@@ -12,80 +12,94 @@ const SILENT_AFTER = 5_000;
  * @typedef {{link: Link, silent: boolean}} Known
  * @typedef {Known & {tile: ReturnType<typeof createTile>, heardAt: number}} Entry
  *
- * @param {object} about
- * @param {() => void} about.changed
- * @param {() => void} about.blocked the browser wants a click before there is sound
- * @param {(id: string, lines: number) => void} about.fit
+ * @typedef {object} About
+ * @property {() => void} changed
+ * @property {() => void} blocked the browser wants a click before there is sound
+ * @property {(id: string, lines: number) => void} fit
  */
-export function createTiles({ changed, blocked, fit }) {
-  /** @type {Map<string, Entry>} */
-  const tiles = new Map();
-  /** @type {Map<string, MediaStream>} */
-  const streams = new Map();
 
-  /** @param {string} id */
-  function remove(id) {
-    tiles.get(id)?.tile.stop();
-    tiles.delete(id);
-    fit(id, 0);
+export class Tiles {
+  #about;
+  /** @type {Map<string, Entry>} */
+  #tiles = new Map();
+  /** @type {Map<string, MediaStream>} */
+  #streams = new Map();
+
+  /** @param {About} about */
+  constructor(about) {
+    this.#about = about;
+  }
+
+  /** @param {string} id @returns {Known} */
+  get(id) {
+    return this.#tiles.get(id) ?? { link: 'connecting', silent: false };
+  }
+
+  /** @param {string} id @param {MediaStream | null} stream */
+  play(id, stream) {
+    if (stream) this.#streams.set(id, stream);
+    else this.#streams.delete(id);
+    this.#tiles.get(id)?.tile.play(stream);
+  }
+
+  /** @param {string} id @param {Link} link */
+  link(id, link) {
+    const known = this.#tiles.get(id);
+    if (!known) return;
+    known.link = link;
+    this.#about.changed();
+  }
+
+  /**
+   * Has a tile for every participant who is shown, and no other.
+   * @param {import('./people.js').Card[]} cards
+   */
+  follow(cards) {
+    const shown = cards.filter((c) => !c.hidden);
+    for (const id of [...this.#tiles.keys()])
+      if (!shown.some((c) => c.participant.id === id)) this.#remove(id);
+    for (const c of shown) {
+      if (!this.#tiles.has(c.participant.id)) this.#add(c);
+      this.#tiles.get(c.participant.id)?.tile.mute(c.muted);
+    }
+  }
+
+  mount() {
+    for (const [id, { tile }] of this.#tiles) mount(id, tile);
+  }
+
+  /** @param {boolean} isBlocked nothing is heard anyway */
+  measure(isBlocked) {
+    if (document.hidden) return;
+    const turned = [...this.#tiles.values()].filter((entry) => turnedSilent(entry, isBlocked));
+    if (turned.length > 0) this.#about.changed();
+  }
+
+  unlock() {
+    for (const { tile } of this.#tiles.values()) tile.unlock();
+  }
+
+  clear() {
+    for (const { tile } of this.#tiles.values()) tile.stop();
+    this.#tiles.clear();
+    this.#streams.clear();
   }
 
   /** @param {import('./people.js').Card} card */
-  function add({ participant: { id, name }, muted }) {
+  #add({ participant: { id, name }, muted }) {
+    const { fit, blocked } = this.#about;
     const tile = createTile({ name, height: (lines) => fit(id, lines), blocked });
-    tiles.set(id, { tile, link: 'connecting', heardAt: Date.now(), silent: false });
+    this.#tiles.set(id, { tile, link: 'connecting', heardAt: Date.now(), silent: false });
     tile.mute(muted);
-    tile.play(streams.get(id) ?? null);
+    tile.play(this.#streams.get(id) ?? null);
   }
 
-  return {
-    /** @param {string} id @returns {Known} */
-    get: (id) => tiles.get(id) ?? { link: 'connecting', silent: false },
-    /** @param {string} id @param {MediaStream | null} stream */
-    play(id, stream) {
-      if (stream) streams.set(id, stream);
-      else streams.delete(id);
-      tiles.get(id)?.tile.play(stream);
-    },
-    /** @param {string} id @param {Link} link */
-    link(id, link) {
-      const known = tiles.get(id);
-      if (known) {
-        known.link = link;
-        changed();
-      }
-    },
-    /**
-     * Has a tile for every participant who is shown, and no other.
-     * @param {import('./people.js').Card[]} cards
-     */
-    follow(cards) {
-      const shown = cards.filter((c) => !c.hidden);
-      for (const id of [...tiles.keys()])
-        if (!shown.some((c) => c.participant.id === id)) remove(id);
-      for (const c of shown) {
-        if (!tiles.has(c.participant.id)) add(c);
-        tiles.get(c.participant.id)?.tile.mute(c.muted);
-      }
-    },
-    mount() {
-      for (const [id, { tile }] of tiles) mount(id, tile);
-    },
-    /** @param {boolean} isBlocked nothing is heard anyway */
-    measure(isBlocked) {
-      if (document.hidden) return;
-      const turned = [...tiles.values()].filter((entry) => turnedSilent(entry, isBlocked));
-      if (turned.length > 0) changed();
-    },
-    unlock() {
-      for (const { tile } of tiles.values()) tile.unlock();
-    },
-    clear() {
-      for (const { tile } of tiles.values()) tile.stop();
-      tiles.clear();
-      streams.clear();
-    },
-  };
+  /** @param {string} id */
+  #remove(id) {
+    this.#tiles.get(id)?.tile.stop();
+    this.#tiles.delete(id);
+    this.#about.fit(id, 0);
+  }
 }
 
 /**

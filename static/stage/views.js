@@ -1,4 +1,5 @@
 /** What is shown of the people of a stage. */
+import { checkbox, select } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
 import { BACKGROUNDS } from '../lib/stage/look.js';
@@ -9,6 +10,7 @@ import { nextSize } from './people.js';
 /**
  * @typedef {import('../lib/types.js').Stage} Stage
  * @typedef {import('./people.js').Card} Card
+ * @typedef {import('../lib/stage/client.js').Participant} Participant
  * @typedef {import('../types.js').View} View
  *
  * @typedef {object} Model
@@ -18,7 +20,7 @@ import { nextSize } from './people.js';
  * @property {import('../lib/stage/client.js').Phase} phase
  * @property {string} error
  * @property {Card[]} cards
- * @property {import('../lib/stage/client.js').Participant[]} audience
+ * @property {Participant[]} audience
  * @property {boolean} crowded people are rows, with a scroll bar of their own
  * @property {boolean} blocked the browser wants a click before there is sound
  * @property {import('../lib/obs.js').ObsStatus} obs
@@ -50,20 +52,9 @@ export function toolbar(m, act) {
     { className: 'bar', key: 'bar' },
     m.stages.length > 1 && h('h1', { className: 'unseen', key: 'title' }, t('stage.title')),
     m.stages.length > 1
-      ? h(
-          'select',
-          {
-            'aria-label': t('stage.which'),
-            onchange: (/** @type {Event} */ e) =>
-              act.pick(/** @type {HTMLSelectElement} */ (e.target).value),
-          },
-          ...m.stages.map((s) =>
-            h(
-              'option',
-              { value: s.arn, selected: s.arn === m.stage?.arn, key: s.arn, dir: 'auto' },
-              s.name,
-            ),
-          ),
+      ? select(
+          { 'aria-label': t('stage.which'), chosen: m.stage?.arn, onchoose: act.pick },
+          m.stages.map((s) => [s.arn, s.name]),
         )
       : h('h1', { dir: 'auto' }, m.stage?.name ?? t('stage.title')),
     h(
@@ -166,66 +157,84 @@ const nameOf = (c) => (c.you ? t('stage.you', { name: c.participant.name }) : c.
 function tileView(c, act, { link, silent }) {
   const { participant: p } = c;
   const name = nameOf(c);
-  const quiet = p.stalled
-    ? ''
-    : p.audioMuted
-      ? t('stage.audioMuted')
-      : silent
-        ? t('stage.silent')
-        : '';
+  const quiet = quietWord(p, silent);
+  const classes = [
+    `tile size-${c.size}`,
+    c.pinned && 'pinned',
+    p.videoMuted && !p.stalled && 'no-picture',
+    quiet && 'quiet',
+  ];
   return h(
     'article',
     {
-      className: `tile size-${c.size}${c.pinned ? ' pinned' : ''}${p.videoMuted && !p.stalled ? ' no-picture' : ''}${quiet ? ' quiet' : ''}`,
+      className: classes.filter(Boolean).join(' '),
       key: p.id,
       'aria-label': name,
       'data-user': p.userId,
       'data-link': link,
     },
-    h(
-      'div',
-      { className: 'screen' },
-      h('div', { keep: true, id: `screen-${p.id}`, className: 'picture' }),
-      link !== 'connected' && h('p', { className: 'over', key: 'over' }, t(`stage.link.${link}`)),
-      link === 'connected' &&
-        p.videoMuted &&
-        h(
-          'p',
-          { className: 'over', key: 'over' },
-          t(p.stalled ? 'stage.stalled' : 'stage.noPicture'),
-        ),
-      // On the picture, where it takes no room: in the foot it would push down what is below, away
-      // from the mouse.
-      quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet),
-    ),
+    screenView(p, link, quiet),
     h('div', { className: 'meter', keep: true, id: `meter-${p.id}`, 'aria-hidden': 'true' }),
     h(
       'div',
       { className: 'foot' },
       h('b', { title: name, dir: 'auto' }, name),
       p.guest && h('span', { className: 'tag', key: 'guest' }, t('guests.guest')),
-      h(
-        'span',
-        { className: 'tools' },
-        tool(
-          c.muted ? 'i-sound-off' : 'i-sound',
-          t(c.muted ? 'stage.unmute' : 'stage.mute', { name: p.name }),
-          () => act.choose(c, { muted: !c.muted }),
-          c.muted,
-        ),
-        tool(
-          'i-pin',
-          t(c.pinned ? 'stage.unpin' : 'stage.pin', { name: p.name }),
-          () => act.choose(c, { pinned: !c.pinned }),
-          c.pinned,
-        ),
-        tool('i-size', t('stage.size', { name: p.name, size: t(`stage.size.${c.size}`) }), () =>
-          act.choose(c, { size: nextSize(c.size) }),
-        ),
-        tool('i-hide', t('stage.hide', { name: p.name }), () => act.choose(c, { hidden: true })),
-        tool('i-add', t('scene.addPerson', { name: p.name }), () => act.add(viewOf(p), p.name)),
-      ),
+      toolsView(c, act),
     ),
+  );
+}
+
+/** Why nothing is heard of a participant, or ''. @param {Participant} p @param {boolean} silent */
+function quietWord(p, silent) {
+  if (p.stalled) return '';
+  if (p.audioMuted) return t('stage.audioMuted');
+  return silent ? t('stage.silent') : '';
+}
+
+/** @param {Participant} p @param {string} link @param {string} quiet */
+const screenView = (p, link, quiet) =>
+  h(
+    'div',
+    { className: 'screen' },
+    h('div', { keep: true, id: `screen-${p.id}`, className: 'picture' }),
+    link !== 'connected' && h('p', { className: 'over', key: 'over' }, t(`stage.link.${link}`)),
+    link === 'connected' &&
+      p.videoMuted &&
+      h(
+        'p',
+        { className: 'over', key: 'over' },
+        t(p.stalled ? 'stage.stalled' : 'stage.noPicture'),
+      ),
+    // On the picture, where it takes no space: in the foot it would push down what is below, away
+    // from the mouse.
+    quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet),
+  );
+
+/** What is done with one participant. @param {Card} c @param {Actions} act */
+function toolsView(c, act) {
+  const { participant: p, muted, pinned, size } = c;
+  const { name } = p;
+  return h(
+    'span',
+    { className: 'tools' },
+    tool(
+      muted ? 'i-sound-off' : 'i-sound',
+      t(muted ? 'stage.unmute' : 'stage.mute', { name }),
+      () => act.choose(c, { muted: !muted }),
+      muted,
+    ),
+    tool(
+      'i-pin',
+      t(pinned ? 'stage.unpin' : 'stage.pin', { name }),
+      () => act.choose(c, { pinned: !pinned }),
+      pinned,
+    ),
+    tool('i-size', t('stage.size', { name, size: t(`stage.size.${size}`) }), () =>
+      act.choose(c, { size: nextSize(size) }),
+    ),
+    tool('i-hide', t('stage.hide', { name }), () => act.choose(c, { hidden: true })),
+    tool('i-add', t('scene.addPerson', { name }), () => act.add(viewOf(p), name)),
   );
 }
 
@@ -303,34 +312,21 @@ const lookView = (look, act) =>
   h(
     'div',
     { className: 'look', key: 'look' },
-    h(
-      'label',
-      { className: 'check' },
-      h('input', {
-        type: 'checkbox',
-        checked: look.names,
-        onchange: (/** @type {Event} */ e) =>
-          act.dress({ names: /** @type {HTMLInputElement} */ (e.target).checked }),
-      }),
-      h('span', null, t('scene.names')),
-    ),
+    checkbox(t('scene.names'), {
+      checked: look.names,
+      onchange: (/** @type {Event} */ e) =>
+        act.dress({ names: /** @type {HTMLInputElement} */ (e.target).checked }),
+    }),
     h(
       'label',
       { className: 'choice' },
       h('span', null, t('scene.background')),
-      h(
-        'select',
-        {
-          onchange: (/** @type {Event} */ e) =>
-            act.dress({ background: /** @type {HTMLSelectElement} */ (e.target).value }),
-        },
-        ...BACKGROUNDS.map((colour) =>
-          h(
-            'option',
-            { value: colour, key: colour, selected: colour === look.background },
-            t(`scene.background.${colour.replace('#', '') || 'none'}`),
-          ),
-        ),
+      select(
+        { chosen: look.background, onchoose: (background) => act.dress({ background }) },
+        BACKGROUNDS.map((colour) => [
+          colour,
+          t(`scene.background.${colour.replace('#', '') || 'none'}`),
+        ]),
       ),
     ),
   );
