@@ -1,6 +1,7 @@
 /** One's own password, access keys and tokens. */
 import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
+import { checkbox } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
 import {
@@ -102,12 +103,7 @@ function passwordCard() {
         required: true,
       }),
       ...passwordFields(),
-      h(
-        'label',
-        { className: 'check' },
-        h('input', { type: 'checkbox', name: 'endKeys' }),
-        h('span', null, t('account.endKeys')),
-      ),
+      checkbox(t('account.endKeys'), { name: 'endKeys' }),
     ),
   );
 }

@@ -23,7 +23,7 @@ import { Tally } from '../lib/tally.js';
 import { Tokens } from '../lib/tokens.js';
 import { createMovePart } from './moving.js';
 import { createPeopleTab } from './people.js';
-import { createPicturePart } from './picture.js';
+import { PicturePart } from './picture.js';
 import { createRehearsalPart, NONE } from './rehearsal.js';
 import { createReport } from './report.js';
 import { focusTab, intoAddress, panel, tabOfAddress, tabsView } from './tabs.js';
@@ -100,7 +100,7 @@ const people = createPeopleTab({
   stage: () => model.stage?.arn,
   toBroadcast: backToBroadcast,
 });
-const picture = createPicturePart({ stage: () => model.stage, changed: draw });
+const picture = new PicturePart({ stage: () => model.stage, changed: draw });
 const rehearsal = createRehearsalPart({
   obs,
   limits: () => model.stage?.limits,

@@ -9,75 +9,86 @@ import { createPublishing } from '../lib/stage/publishing.js';
 import { has, serverSaid, span, t } from '../lib/strings.js';
 
 /**
- * @param {object} about
- * @param {() => import('../lib/types.js').Stage | undefined} about.stage
- * @param {() => void} about.changed
+ * @typedef {ReturnType<typeof import('../lib/test-picture.js').createTestPicture>} TestPicture
+ *
+ * @typedef {object} About
+ * @property {() => import('../lib/types.js').Stage | undefined} stage
+ * @property {() => void} changed
  */
-export function createPicturePart({ stage, changed }) {
-  /** @type {ReturnType<typeof import('../lib/test-picture.js').createTestPicture> | null} */
-  let picture = null;
-  let loading = false;
-  let where = { arn: '', name: '' };
-  const publishing = createPublishing({
-    token: () => api('POST', 'api/tokens', { stage: where.arn, for: 'publish' }),
-    stream: () => /** @type {NonNullable<typeof picture>} */ (picture).stream,
-    // With the dock only when it is needed.
-    send: async (about) => (await import('../lib/stage/send.js')).send(about),
-    changed({ phase }) {
-      if (phase === 'ended' || phase === 'idle') drop();
-      changed();
-    },
-  });
 
-  function drop() {
-    picture?.stop();
-    picture = null;
-  }
+export class PicturePart {
+  #about;
+  #publishing;
+  /** @type {TestPicture | null} */
+  #picture = null;
+  #loading = false;
+  #where = { arn: '', name: '' };
 
-  async function start() {
-    const chosen = stage();
-    if (!chosen || picture || loading) return;
-    loading = true;
-    const { createTestPicture } = await import('../lib/test-picture.js').finally(() => {
-      loading = false;
+  /** @param {About} about */
+  constructor(about) {
+    this.#about = about;
+    this.#publishing = createPublishing({
+      token: () => api('POST', 'api/tokens', { stage: this.#where.arn, for: 'publish' }),
+      stream: () => /** @type {TestPicture} */ (this.#picture).stream,
+      // With the dock only when it is needed.
+      send: async (what) => (await import('../lib/stage/send.js')).send(what),
+      changed: ({ phase }) => {
+        if (phase === 'ended' || phase === 'idle') this.#drop();
+        about.changed();
+      },
     });
-    where = { arn: chosen.arn, name: chosen.name };
-    picture = createTestPicture(t('picture.on', { stage: chosen.name }));
-    publishing.start();
+    this.stop = this.#publishing.stop;
+    this.stageEvent = this.#publishing.stageEvent;
   }
 
-  return {
-    stop: publishing.stop,
-    stageEvent: publishing.stageEvent,
-    /** @param {boolean} obs it is connected: the test picture is not what the person came for */
-    view(obs) {
-      const { phase, why, since } = publishing.state;
-      const active = picture !== null;
-      if (!stage() || (obs && !active && phase !== 'ended')) return [];
-      return [
-        pictureView({
-          phase,
-          since,
-          active,
-          error: why && whyText(why),
-          stage: where.name,
-          start: () => void start(),
-          stop: publishing.stop,
-        }),
-      ];
-    },
-    /** The canvas is never moved. */
-    drawn() {
-      if (!picture) return;
-      const frame = byId('test-picture');
-      if (picture.canvas.parentNode !== frame) frame.replaceChildren(picture.canvas);
-      picture.canvas.setAttribute('aria-label', t('picture.title'));
-    },
-    /** The clock goes on. */
-    get ticking() {
-      return publishing.state.phase === 'live';
-    },
-  };
+  /** @param {boolean} obs it is connected: the test picture is not what the person came for */
+  view(obs) {
+    const { phase, why, since } = this.#publishing.state;
+    const active = this.#picture !== null;
+    if (!this.#about.stage() || (obs && !active && phase !== 'ended')) return [];
+    return [
+      pictureView({
+        phase,
+        since,
+        active,
+        error: why && whyText(why),
+        stage: this.#where.name,
+        start: () => void this.#start(),
+        stop: this.stop,
+      }),
+    ];
+  }
+
+  /** The canvas is never moved. */
+  drawn() {
+    if (!this.#picture) return;
+    const { canvas } = this.#picture;
+    const frame = byId('test-picture');
+    if (canvas.parentNode !== frame) frame.replaceChildren(canvas);
+    canvas.setAttribute('aria-label', t('picture.title'));
+  }
+
+  /** The clock goes on. */
+  get ticking() {
+    return this.#publishing.state.phase === 'live';
+  }
+
+  async #start() {
+    const chosen = this.#about.stage();
+    if (!chosen || this.#picture || this.#loading) return;
+    this.#loading = true;
+    const { createTestPicture } = await import('../lib/test-picture.js').finally(() => {
+      this.#loading = false;
+    });
+    this.#where = { arn: chosen.arn, name: chosen.name };
+    this.#picture = createTestPicture(t('picture.on', { stage: chosen.name }));
+    this.#publishing.start();
+  }
+
+  #drop() {
+    this.#picture?.stop();
+    this.#picture = null;
+  }
 }
 
 /** @param {import('../lib/stage/publishing.js').Why} why */

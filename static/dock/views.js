@@ -2,6 +2,7 @@
  * What the dock shows for what is known. Every function answers elements; nothing here asks or
  * changes anything.
  */
+import { checkbox, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { SETTINGS } from '../lib/golive.js';
 import { disagreements, mbits, percent } from '../lib/numbers.js';
@@ -335,12 +336,7 @@ function connectForm(m, act) {
       inputMode: 'url',
       placeholder: '127.0.0.1:4455',
     }),
-    h(
-      'label',
-      { className: 'check' },
-      h('input', { type: 'checkbox', name: 'remember', defaultChecked: m.remembered }),
-      h('span', null, t('obs.remember')),
-    ),
+    checkbox(t('obs.remember'), { name: 'remember', defaultChecked: m.remembered }),
   );
 }
 
@@ -509,25 +505,10 @@ function stageChoice(m, act) {
       h('span', { className: 'label' }, t('live.stage')),
       h('b', { dir: 'auto' }, m.stage?.name),
     );
-  return h(
-    'div',
-    { className: 'field', key: 'stage' },
-    h('label', { for: 'stage' }, t('live.stage')),
-    h(
-      'select',
-      {
-        id: 'stage',
-        onchange: (/** @type {Event} */ e) =>
-          act.choose(/** @type {HTMLSelectElement} */ (e.target).value),
-      },
-      ...m.stages.map((s) =>
-        h(
-          'option',
-          { value: s.arn, key: s.arn, dir: 'auto', selected: s.arn === m.stage?.arn },
-          s.name,
-        ),
-      ),
-    ),
+  return choice(
+    t('live.stage'),
+    { id: 'stage', chosen: m.stage?.arn, onchoose: act.choose },
+    m.stages.map((s) => [s.arn, s.name]),
   );
 }
 

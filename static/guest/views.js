@@ -2,6 +2,7 @@
  * What a guest's page shows. Every function answers elements; nothing here asks or changes
  * anything.
  */
+import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, errorLine, field, form } from '../lib/page.js';
 import { has, serverSaid, t, time } from '../lib/strings.js';
@@ -102,8 +103,8 @@ function devicesView(act, devices) {
         { className: 'hint', key: 'speak' },
         t(devices.has('video') ? 'guest.speak' : 'guest.noCamera'),
       ),
-    phase === 'open' && choice('video', t('guest.camera'), list.video, devices, act),
-    phase === 'open' && choice('audio', t('guest.microphone'), list.audio, devices, act),
+    phase === 'open' && deviceChoice('video', t('guest.camera'), list.video, devices, act),
+    phase === 'open' && deviceChoice('audio', t('guest.microphone'), list.audio, devices, act),
     problem && errorLine(t(problem)),
     phase !== 'open' &&
       button(t(phase === 'asking' ? 'guest.asking' : 'guest.check'), act.check, {
@@ -121,27 +122,16 @@ function devicesView(act, devices) {
  * @param {Devices} devices
  * @param {Actions} act
  */
-const choice = (kind, label, list, devices, act) =>
+const deviceChoice = (kind, label, list, devices, act) =>
   list.length > 0 &&
-  h(
-    'div',
-    { className: 'field', key: kind },
-    h('label', { for: `choice-${kind}` }, label),
-    h(
-      'select',
-      {
-        id: `choice-${kind}`,
-        onchange: (/** @type {Event} */ e) =>
-          act.choose(kind, /** @type {HTMLSelectElement} */ (e.target).value),
-      },
-      ...list.map((d, i) =>
-        h(
-          'option',
-          { value: d.deviceId, selected: d.deviceId === devices.chosen[kind], key: d.deviceId },
-          d.label || `${label} ${i + 1}`,
-        ),
-      ),
-    ),
+  choice(
+    label,
+    {
+      id: `choice-${kind}`,
+      chosen: devices.chosen[kind],
+      onchoose: (id) => act.choose(kind, id),
+    },
+    list.map((d, i) => [d.deviceId, d.label || `${label} ${i + 1}`]),
   );
 
 /** @param {Model} m @param {Actions} act @param {Devices} devices @param {Others} others */
@@ -154,62 +144,65 @@ export function onStageView(m, act, devices, others) {
       'main',
       { className: 'guest on-stage', key: 'stage' },
       m.changed && h('p', { className: 'notice', key: 'changed' }, m.changed),
-      h(
-        'h1',
-        {
-          className: `title ${m.publishing?.phase === 'live' ? 'live' : publishes ? 'busy' : 'good'}`,
-        },
-        h('span', { className: 'dot', 'aria-hidden': 'true' }),
-        h(
-          'span',
-          { className: 'words', role: 'status' },
-          t(publishes && m.publishing?.phase !== 'live' ? 'guest.connecting' : 'guest.on', {
-            stage: m.offer?.stageName ?? '',
-          }),
-        ),
-      ),
+      stageTitle(m, publishes),
       people.length === 0 && h('p', { className: 'card', key: 'nobody' }, t('guest.alone')),
-      h(
-        'div',
-        { className: 'videos', key: 'others' },
-        ...people.map((p) =>
-          h(
-            'article',
-            { className: 'video', key: p.id },
-            h('div', { keep: true, id: `other-${p.id}` }),
-            h(
-              'div',
-              { className: 'row' },
-              h('b', { dir: 'auto' }, p.name),
-              p.audioMuted && h('span', { className: 'tag' }, t('watch.muted')),
-            ),
-          ),
-        ),
-      ),
-      publishes &&
-        h(
-          'section',
-          { className: 'card own', key: 'own', 'aria-label': t('guest.you', { name: m.name }) },
-          h('div', { id: 'preview', className: 'screen', keep: true, key: 'preview' }),
-          h('div', { id: 'own-level', className: 'meter', keep: true, key: 'level' }),
-          h(
-            'div',
-            { className: 'row wrap', key: 'tools' },
-            button(t(m.muted ? 'guest.unmute' : 'guest.mute'), act.mute, {
-              'aria-pressed': String(m.muted),
-              key: 'mute',
-            }),
-            devices.has('video') &&
-              button(t(m.hidden ? 'guest.show' : 'guest.hide'), act.hide, {
-                'aria-pressed': String(m.hidden),
-                key: 'hide',
-              }),
-          ),
-        ),
+      h('div', { className: 'videos', key: 'others' }, ...people.map(otherView)),
+      publishes && ownView(m, act, devices),
       button(t('guest.leave'), act.leave, { className: 'danger large', key: 'leave' }),
     ),
   ];
 }
+
+/** @param {Model} m @param {boolean} publishes */
+function stageTitle({ publishing, offer }, publishes) {
+  const live = publishing?.phase === 'live';
+  return h(
+    'h1',
+    { className: `title ${live ? 'live' : publishes ? 'busy' : 'good'}` },
+    h('span', { className: 'dot', 'aria-hidden': 'true' }),
+    h(
+      'span',
+      { className: 'words', role: 'status' },
+      t(publishes && !live ? 'guest.connecting' : 'guest.on', { stage: offer?.stageName ?? '' }),
+    ),
+  );
+}
+
+/** Another participant. @param {Others['publishing'][number]} p */
+const otherView = (p) =>
+  h(
+    'article',
+    { className: 'video', key: p.id },
+    h('div', { keep: true, id: `other-${p.id}` }),
+    h(
+      'div',
+      { className: 'row' },
+      h('b', { dir: 'auto' }, p.name),
+      p.audioMuted && h('span', { className: 'tag' }, t('watch.muted')),
+    ),
+  );
+
+/** What the guest sends. @param {Model} m @param {Actions} act @param {Devices} devices */
+const ownView = (m, act, devices) =>
+  h(
+    'section',
+    { className: 'card own', key: 'own', 'aria-label': t('guest.you', { name: m.name }) },
+    h('div', { id: 'preview', className: 'screen', keep: true, key: 'preview' }),
+    h('div', { id: 'own-level', className: 'meter', keep: true, key: 'level' }),
+    h(
+      'div',
+      { className: 'row wrap', key: 'tools' },
+      button(t(m.muted ? 'guest.unmute' : 'guest.mute'), act.mute, {
+        'aria-pressed': String(m.muted),
+        key: 'mute',
+      }),
+      devices.has('video') &&
+        button(t(m.hidden ? 'guest.show' : 'guest.hide'), act.hide, {
+          'aria-pressed': String(m.hidden),
+          key: 'hide',
+        }),
+    ),
+  );
 
 /** @param {Model} m @param {Actions} act */
 export const endedView = (m, act) => [

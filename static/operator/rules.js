@@ -1,5 +1,6 @@
 /** The console's rules: who gets access to what, by a claim of the sign-in service. */
 import { api } from '../lib/api.js';
+import { checkboxes, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
 import { number, t } from '../lib/strings.js';
@@ -99,11 +100,6 @@ class Rules {
 
   /** The fields of a rule. @param {string} id makes their IDs different @param {Rule} [rule] */
   fields(id, rule) {
-    const known = this.stages.some((s) => s.arn === rule?.stage);
-    const stages = [
-      ...this.stages.map(({ arn, name }) => ({ arn, name })),
-      ...(rule?.stage && !known ? [{ arn: rule.stage, name: rule.stage }] : []),
-    ];
     /** @param {string} label @param {Record<string, any>} props @param {string} [hint] */
     const one = (label, props, hint) => field(label, { ...props, id: `${id}-${props.name}` }, hint);
     return h(
@@ -115,22 +111,10 @@ class Rules {
         t('op.claimHint'),
       ),
       one(t('op.claimValue'), { name: 'value', maxLength: 100, defaultValue: rule?.value ?? '' }),
-      h(
-        'div',
-        { className: 'field', key: 'stage' },
-        h('label', { for: `${id}-stage` }, t('live.stage')),
-        h(
-          'select',
-          { id: `${id}-stage`, name: 'ruleStage' },
-          h('option', { value: '', key: '' }, t('op.ownStage')),
-          ...stages.map((s) =>
-            h(
-              'option',
-              { value: s.arn, key: s.arn, defaultSelected: s.arn === rule?.stage },
-              s.name,
-            ),
-          ),
-        ),
+      choice(
+        t('live.stage'),
+        { id: `${id}-stage`, name: 'ruleStage', chosen: rule?.stage ?? '' },
+        this.stageOptions(rule),
       ),
       one(t('op.ownName'), {
         name: 'own',
@@ -156,24 +140,28 @@ class Rules {
         required: true,
         defaultValue: (rule?.maxTTL ?? 43_200) / 3600,
       }),
-      h(
-        'fieldset',
-        { className: 'checks', key: 'can' },
-        h('legend', null, t('op.ruleCapabilities')),
-        ...CAPABILITIES.map((c) =>
-          h(
-            'label',
-            { className: 'check', key: c },
-            h('input', {
-              type: 'checkbox',
-              name: c,
-              defaultChecked: rule?.capabilities.includes(c) ?? true,
-            }),
-            h('span', null, t(`op.${c}`)),
-          ),
-        ),
+      checkboxes(
+        t('op.ruleCapabilities'),
+        'can',
+        CAPABILITIES.map((c) => [c, t(`op.${c}`), rule?.capabilities.includes(c) ?? true]),
       ),
     );
+  }
+
+  /**
+   * The stage of a rule is among them, even if it is not one of those that were read.
+   * @param {Rule} [rule]
+   * @returns {[string, string][]}
+   */
+  stageOptions(rule) {
+    const known = this.stages.some((s) => s.arn === rule?.stage);
+    return [
+      ['', t('op.ownStage')],
+      ...this.stages.map(({ arn, name }) => /** @type {[string, string]} */ ([arn, name])),
+      ...(rule?.stage && !known
+        ? [/** @type {[string, string]} */ ([rule.stage, rule.stage])]
+        : []),
+    ];
   }
 
   /** @param {Rule} rule */

@@ -3,6 +3,7 @@
  * browsers require.
  */
 import { api, ApiError } from '../lib/api.js';
+import { select } from '../lib/choices.js';
 import { byId, h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
 import { followHeight } from '../lib/height.js';
@@ -156,21 +157,9 @@ function fit() {
 
 /** @param {import('../lib/types.js').Stage[]} list */
 const choice = (list) =>
-  h(
-    'select',
-    {
-      key: 'stage',
-      'aria-label': t('live.stage'),
-      onchange: (/** @type {Event} */ e) =>
-        enter(/** @type {HTMLSelectElement} */ (e.target).value),
-    },
-    ...list.map((s) =>
-      h(
-        'option',
-        { value: s.arn, selected: s.arn === state.stage, key: s.arn, dir: 'auto' },
-        s.name,
-      ),
-    ),
+  select(
+    { key: 'stage', 'aria-label': t('live.stage'), chosen: state.stage, onchoose: enter },
+    list.map((s) => [s.arn, s.name]),
   );
 
 /** @param {Participant} p */
