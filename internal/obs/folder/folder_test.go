@@ -1,6 +1,7 @@
 package folder_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -168,6 +169,40 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 	}
 	if ws, err := f.WebSocket(); err != nil || ws.Enabled != strings.Contains(before["plugin_config/obs-websocket/config.json"], `"server_enabled": true`) {
 		t.Errorf("%v %+v", err, ws)
+	}
+}
+
+// A dock that was added by hand, and that the script has moved with the server, is the person's
+// again; an entry of that ID that opens something else by now stays.
+func TestUndoGivesBackWhatTheScriptTookOver(t *testing.T) {
+	t.Parallel()
+	mine := `{"title": "My stage", "url": "` + server + `/dock/", "uuid": "77"}`
+	for now, want := range map[string]string{
+		"https://moved.example/dock":               mine,
+		"https://moved.example/dock#obs-port=4455": mine,
+		server + "/dock":                           mine,
+		"https://chat.example/dock":                `{"uuid": "77", "url": "https://chat.example/dock"}`,
+	} {
+		dir := install(t, "31")
+		f := folder.Folder{Dir: dir}
+		if _, err := f.Pair(lua(server, "ab12")); err != nil {
+			t.Fatal(err)
+		}
+		notes, _ := json.Marshal(map[string]string{"adopted": mine,
+			"server": "https://moved.example", "left": " " + server, "secret": "s"})
+		name := filepath.Join(dir, "plugin_config", "stagedoor", "ab12.json")
+		if err := os.WriteFile(name, notes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		change(t, dir, "user.ini", "ExtraBrowserDocks=[",
+			`ExtraBrowserDocks=[{"uuid": "77", "url": "`+now+`"}, `)
+		if _, err := f.Undo(server); err != nil {
+			t.Fatal(err)
+		}
+		text, _ := os.ReadFile(filepath.Join(dir, "user.ini"))
+		if !strings.Contains(string(text), "ExtraBrowserDocks=["+want+"]") {
+			t.Errorf("opened at %s: user.ini is %s, want %s", now, text, want)
+		}
 	}
 }
 

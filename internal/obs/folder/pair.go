@@ -68,6 +68,8 @@ type backup struct {
 	WebSocket map[string]*string `json:"websocket"`
 	NoDocks   bool               `json:"noDocks"` // there was no list of docks
 	Set       map[string]string  `json:"set"`     // the same settings as Pair set them
+
+	taken taken // by the script
 }
 
 type saved struct {

@@ -21,6 +21,9 @@ func (f Folder) Undo(server string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if b.taken, err = f.taken(b); err != nil {
+		return "", err
+	}
 	for name, was := range b.Files {
 		if err := f.restore(b, name, was); err != nil {
 			return "", err
@@ -124,6 +127,9 @@ func (b backup) withoutINI(text string) (string, error) {
 	file := parseINI(text)
 	if docks, there := file.get("BasicWindow", "ExtraBrowserDocks"); there {
 		clean, err := cut(docks, b.isOwnDock)
+		if err == nil {
+			clean, err = b.taken.giveBack(clean)
+		}
 		if err != nil {
 			return "", err
 		}
