@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Here are tests of single functions. The tests of the rules are in accesstest; the store runs them
-// over its engines.
+// This file tests single functions. The tests of the rules are in package accesstest; package store
+// runs them on both of its engines.
 
 var quick = &PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16,
 	KeyLength: 32}
@@ -152,8 +152,9 @@ func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 	}
 }
 
-// The time of a sign-in does not tell whether the name exists. Both are run in turns, and the
-// fastest runs are compared: a busy machine only makes a run slower.
+// TestUnknownNamesTakeAsLong: the duration of a sign-in does not reveal whether the name exists.
+// The test alternates between both kinds and compares the fastest runs: a busy machine only makes a
+// run slower.
 func TestUnknownNamesTakeAsLong(t *testing.T) {
 	t.Parallel()
 	p := NewPasswords(&PasswordParams{Memory: 8 * 1024, Iterations: 3, Parallelism: 1,

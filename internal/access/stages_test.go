@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A shelf has stages and one grant, and counts how often the stages are read.
+// A shelf is a store with stages and one grant. It counts how often the stages are read.
 type shelf struct {
 	Store
 	stages []StageRecord
@@ -81,7 +81,7 @@ func TestOnStageNeedsAGrantOfItsOwn(t *testing.T) {
 		{User{ID: "ana", Role: Broadcaster}, "a", true},
 		{User{ID: "ana", Role: Broadcaster}, "b", false},
 		{User{ID: "ben", Role: Broadcaster}, "a", false},
-		{User{Role: Broadcaster}, "a", false}, // grants of "" are everybody's
+		{User{Role: Broadcaster}, "a", false}, // grants of "" would be those of everybody
 		{User{ID: "olga", Role: Operator}, "a", true},
 		{User{ID: "olga", Role: Operator}, "gone", false},
 	} {

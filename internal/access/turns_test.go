@@ -14,7 +14,7 @@ import (
 
 const oneHash = 50 * time.Millisecond
 
-// hash takes a turn of the length of one hash.
+// hash waits for its turn and holds it as long as one password hash takes.
 func (t *turns) hash(ctx context.Context, account, address string) error {
 	return t.hashAs(ctx, account, address, false)
 }
@@ -30,7 +30,7 @@ func (t *turns) hashAs(ctx context.Context, account, address string, known bool)
 }
 
 // TestOneAccountSlowsDownNoOther: 64 sign-ins of one account at the same moment run one by one, and
-// that of another waits for none of them.
+// a sign-in of another account waits for none of them.
 func TestOneAccountSlowsDownNoOther(t *testing.T) {
 	t.Parallel()
 	for name, olga := range map[string]string{"elsewhere": "198.51.100.7",
@@ -90,8 +90,9 @@ func TestNetworksTakeTurns(t *testing.T) {
 	})
 }
 
-// TestManyNetworksShutNobodyOut: neither a client that the account knows, nor, where one of those
-// signs in over and over, the others.
+// TestManyNetworksShutNobodyOut: many networks that try passwords do not shut out a client that the
+// account knows. If one of the networks signs in again and again, the other networks are not shut
+// out either.
 func TestManyNetworksShutNobodyOut(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {

@@ -25,7 +25,7 @@ func run(t *testing.T, args ...string) (out string, err error) {
 	return b.String(), err
 }
 
-// refused runs `serve` where it has to refuse, and returns the sentence.
+// refused runs `serve` with arguments that it must refuse, and returns the error message.
 func refused(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := run(t, append(
@@ -268,7 +268,8 @@ func (s *stopper) Write(b []byte) (int, error) {
 
 func asUsage(err error, target *app.UsageError) bool { return errors.As(err, target) }
 
-// TestOBSFailsInOneSentence, and scripts read the same as JSON.
+// TestOBSFailsInOneSentence: a failure is one sentence, and with --json scripts read the same
+// sentence as JSON.
 func TestOBSFailsInOneSentence(t *testing.T) {
 	t.Parallel()
 	out, err := run(t, "obs", "status", "--obs", "127.0.0.1:1", "--json")
@@ -280,7 +281,8 @@ func TestOBSFailsInOneSentence(t *testing.T) {
 	}
 }
 
-// TestNamesOfOBSDoNotControlTheTerminal: they may come with a scene collection from anywhere.
+// TestNamesOfOBSDoNotControlTheTerminal: a scene collection may come from anywhere, so its names
+// are printed without control characters.
 func TestNamesOfOBSDoNotControlTheTerminal(t *testing.T) {
 	t.Parallel()
 	const name = "Show\x1b]0;owned\a\u202e"

@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAWSStageFromEndToEnd is the road of docs/ivs.md, on the emulator.
+// TestAWSStageFromEndToEnd follows docs/ivs.md from the first step to the last, on the emulator.
 func TestAWSStageFromEndToEnd(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t)
@@ -135,8 +135,8 @@ func awsToken(t *testing.T, c *apptest.Client, st web.Stage) (token web.Token) {
 	return token
 }
 
-// Without ivs:ListStages for one region the others are listed, and the operator knows which regions
-// there are.
+// Without ivs:ListStages for one region, the stages of the other regions are listed, and the
+// operator is told which regions were read.
 func TestStagesOfARegionThatCannotBeListed(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-region", "eu-west-1",
@@ -161,8 +161,8 @@ func TestStagesOfAWSNeedARegion(t *testing.T) {
 	}
 }
 
-// Whoever works on keys is told once what went wrong, in a sentence; what AWS said is for
-// --log-level debug.
+// A person who works on keys is told once, in a sentence, what went wrong; the error of AWS is
+// logged with --log-level debug only.
 func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t, "--faults", "ListPublicKeys=expired-key")

@@ -17,8 +17,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestBackupWhileTokensAreIssued restores a backup that was written while tokens were: the server
-// on it knows every token that was issued before, and lets it in.
+// TestBackupWhileTokensAreIssued writes a backup while tokens are issued, and restores it. The
+// restored server knows every token that was issued before the backup, and accepts it.
 func TestBackupWhileTokensAreIssued(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-limit=-1")

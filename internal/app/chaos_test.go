@@ -54,12 +54,15 @@ type chaos struct {
 	relays []*relay
 	stages []stage.ARN
 	faults int
-	order  []int // of the kinds of faults
+	order  []int // kinds of faults, in random order
 
-	mu      sync.Mutex
-	issued  map[stage.ParticipantID]bool               // guarded by mu: answered with 201
-	live    map[stage.ParticipantID]*rtcpeer.Publisher // guarded by mu: ever
-	revoked map[stage.ParticipantID]bool               // guarded by mu: answered with 204
+	mu sync.Mutex
+	// guarded by mu: tokens that were answered with 201
+	issued map[stage.ParticipantID]bool
+	// guarded by mu: every broadcast that was ever live
+	live map[stage.ParticipantID]*rtcpeer.Publisher
+	// guarded by mu: revocations that were answered with 204
+	revoked map[stage.ParticipantID]bool
 }
 
 func startChaos(t *testing.T, random *rand.Rand) *chaos {
@@ -122,7 +125,8 @@ func (c *chaos) load() (stop func()) {
 func (c *chaos) answered(
 	what string, begin time.Time, status int, h http.Header, text []byte, err error,
 ) {
-	const limit = 25 * time.Second // six on a machine that is not busy; what hangs takes 40
+	// on an idle machine an answer takes at most six seconds; a request that hangs takes 40
+	const limit = 25 * time.Second
 	if took := time.Since(begin); took > limit {
 		c.t.Errorf("%s took %v", what, took)
 	}
@@ -204,7 +208,7 @@ func (c *chaos) revokeOne() {
 	}
 }
 
-// fault is one fault, with its repair.
+// fault causes one fault and repairs it.
 func (c *chaos) fault() {
 	i := c.random.IntN(len(c.Servers))
 	m, r := c.Servers[i], c.relays[i]
@@ -220,7 +224,8 @@ func (c *chaos) fault() {
 		}},
 		{"SIGSTOP of replica", func() {
 			m.Signal(syscall.SIGSTOP)
-			time.Sleep(10 * time.Second) // the others bury it
+			// long enough for the other replicas to record that this one has ended
+			time.Sleep(10 * time.Second)
 			m.Signal(syscall.SIGCONT)
 		}},
 		{"no packets between the database and replica", func() {
@@ -304,7 +309,7 @@ func (c *chaos) check() {
 	}
 }
 
-// A relay is the network between a replica and the database.
+// A relay forwards the connections of one replica to the database.
 type relay struct {
 	listener net.Listener
 	to       string

@@ -43,7 +43,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestGroupsShowTheirHelp: a group without a command is a question, not a mistake.
+// TestGroupsShowTheirHelp: a group without a command prints its help and is no error.
 func TestGroupsShowTheirHelp(t *testing.T) {
 	t.Parallel()
 	for _, group := range []string{"users", "stages", "tokens", "keys", "obs", "config"} {
@@ -60,8 +60,8 @@ func TestGroupsShowTheirHelp(t *testing.T) {
 	}
 }
 
-// TestUsageErrorsPointToTheirHelp: the sentence names the command whose help helps, and where a
-// wrong value comes from.
+// TestUsageErrorsPointToTheirHelp: the error message names the command whose help explains the
+// error, and says where a wrong value comes from.
 func TestUsageErrorsPointToTheirHelp(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "stagedoor.yaml")
@@ -91,7 +91,8 @@ func TestUsageErrorsPointToTheirHelp(t *testing.T) {
 	}
 }
 
-// TestANegativeNumberIsAValue, as the help of --token-limit suggests it.
+// TestANegativeNumberIsAValue: a negative number is accepted as the value of a flag, as the help of
+// --token-limit suggests.
 func TestANegativeNumberIsAValue(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-limit", "-1")
@@ -109,7 +110,8 @@ func TestANegativeNumberIsAValue(t *testing.T) {
 	}
 }
 
-// TestBothPortsAreChecked before the first complaint, so that both are mended at once.
+// TestBothPortsAreChecked: both ports are checked before the first error is reported, so that the
+// person can mend both at once.
 func TestBothPortsAreChecked(t *testing.T) {
 	t.Parallel()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -160,7 +162,7 @@ func TestLinksLeadToTheServer(t *testing.T) {
 	}
 }
 
-// TestUsersStagesAndTokens goes through the terminal alone, beside a running server.
+// TestUsersStagesAndTokens uses only commands of the terminal, beside a running server.
 func TestUsersStagesAndTokens(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -217,7 +219,7 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	if !strings.HasPrefix(made.WHIP, a.URL) {
 		t.Errorf("tokens create: got the endpoint %s, want it on %s", made.WHIP, a.URL)
 	}
-	post := func() int { // an empty offer: 400 says that the token opens
+	post := func() int { // the offer is empty: 400 means that the token was accepted
 		t.Helper()
 		c := a.Browser()
 		c.Key = made.Token

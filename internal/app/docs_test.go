@@ -109,8 +109,8 @@ var (
 	shellEnd   = regexp.MustCompile(` (?:#|\||>|<|&&|;).*$`)
 )
 
-// TestCommandsOfTheDocumentsExist parses every command line of Stagedoor in a block of code: it
-// names a command and flags that there are.
+// TestCommandsOfTheDocumentsExist parses every command line of Stagedoor in the code blocks of the
+// documents. Each must name a command and flags that exist.
 func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	t.Parallel()
 	paths := []string{"../../README.md", "../../deploy/README.md"}
@@ -145,7 +145,7 @@ func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	}
 }
 
-// startsCommand reports whether a line runs Stagedoor, rather than to mention it.
+// startsCommand reports whether a line runs Stagedoor. A line that only mentions it does not.
 func startsCommand(line string) bool {
 	line = strings.TrimPrefix(strings.TrimSpace(line), "sudo ")
 	for strings.Contains(strings.SplitN(line, " ", 2)[0], "=") { // variables before it
@@ -159,7 +159,7 @@ func parses(command string) error {
 	command = shellEnd.ReplaceAllString(" "+command, "")
 	args := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(command))
 	if slices.Contains(args, "--help") || slices.Contains(args, "--version") {
-		return nil // they end the program
+		return nil // these end the program
 	}
 	var cli commands
 	parser, err := newParser(&cli, &process{env: map[string]string{"HOME": "/"}}, func(int) {})
@@ -168,7 +168,7 @@ func parses(command string) error {
 	}
 	_, err = parser.Parse(args)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // the reader has that file
+		return nil // the reader has that file already
 	}
 	return err
 }

@@ -55,7 +55,7 @@ func TestDoctorOfAHealthyServer(t *testing.T) {
 	}
 }
 
-// TestDoctorOfBrokenSetUps: each is found by its own check, and says what to do.
+// TestDoctorOfBrokenSetUps: each broken set-up is found by its own check, which says what to do.
 func TestDoctorOfBrokenSetUps(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -91,7 +91,7 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 	buffering := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := http.Get(a.URL + r.URL.Path)
 		if err != nil {
-			return // a client that has gone
+			return // the client has gone
 		}
 		defer answer.Body.Close()
 		body, _ := io.ReadAll(answer.Body)
@@ -215,7 +215,7 @@ func denyingAWS(t *testing.T, emulator string) string {
 	return server.URL
 }
 
-// stunServer sees every client at 203.0.113.7.
+// stunServer reports the address 203.0.113.7 to every client.
 func stunServer(t *testing.T) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADrainLetsABroadcastFinish: a server that was asked to stop is not ready, takes no new
-// broadcast, and ends once no one publishes.
+// TestADrainLetsABroadcastFinish: a server that was asked to stop reports that it is not ready,
+// accepts no new broadcast, and ends when no one publishes any more.
 func TestADrainLetsABroadcastFinish(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--drain", "1m")
@@ -87,7 +87,7 @@ func TestARollingRestart(t *testing.T) {
 
 	var pages []*page
 	for i := range *docks {
-		if i%perLogin == 0 && i > 0 { // more than one login may have open
+		if i%perLogin == 0 && i > 0 { // one login may not have more streams open
 			f.broadcasterOn(olga, "b"+strconv.Itoa(i), olga.stage())
 		}
 		if i < perLogin {
@@ -105,7 +105,7 @@ func TestARollingRestart(t *testing.T) {
 	var causes int
 	work.Go(func() {
 		for !stop.Load() {
-			// A token for watching that publishes is refused, which is an event.
+			// A view token that publishes is refused. The refusal is an event.
 			r, _ := http.NewRequest("POST", f.URL+"/whip", strings.NewReader("v=0\r\n"))
 			r.Header.Set("Authorization", "Bearer "+olga.token("view").Token)
 			r.Header.Set("Content-Type", "application/sdp")

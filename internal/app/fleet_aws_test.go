@@ -22,9 +22,9 @@ import (
 const eventsSecret = "posted by EventBridge"
 
 // TestEventBridgeInAFleet: EventBridge posts to any of three servers. Every dock follows, each
-// event is stored and sent to a webhook once, and a kick keeps its reason. Then the server that
-// does for all what one has to do is killed, and another one takes over: what EventBridge posted
-// meanwhile is not lost, who was barred meanwhile is kept out, and a rotated key is deleted.
+// event is stored and sent to a webhook once, and a kick keeps its reason. Then the leader is
+// killed, and another server takes over: the events that EventBridge posted meanwhile are not lost,
+// and a participant who was barred meanwhile is disconnected.
 func TestEventBridgeInAFleet(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 3)
@@ -118,7 +118,7 @@ func TestEventBridgeInAFleet(t *testing.T) {
 	switch {
 	case errors.As(err, &refused):
 		t.Errorf("the emulator refuses whom it never saw (%v): this shows nothing", err)
-	case err == nil: // else it ended before it was up
+	case err == nil: // otherwise it ended before it was ready
 		select {
 		case <-live.Closed():
 		case <-time.After(time.Minute):
@@ -132,7 +132,7 @@ func TestEventBridgeInAFleet(t *testing.T) {
 	})
 }
 
-// leader is the server that does what one does for all, and the others.
+// leader returns the server that holds the lease, and the other servers.
 func (f *fleet) leader() (leads *replicas.Member, others []*replicas.Member) {
 	f.t.Helper()
 	at := f.DB.Value(f.t, f.Database, "SELECT peer FROM leases WHERE name = 'housekeeping'")

@@ -85,7 +85,7 @@ func TestTheRoadOverAFleet(t *testing.T) {
 type fleetDock struct {
 	*browser.Page
 	obs   *fakeobs.OBS
-	calls atomic.Int64 // of the stage, by OBS
+	calls atomic.Int64 // WHIP requests that OBS has sent to the stage
 }
 
 func (f *fleet) dock(name string) *fleetDock {
@@ -122,7 +122,7 @@ func (d *fleetDock) state(name string) {
 	d.WaitFor(`document.documentElement.dataset.state === ` + strconv.Quote(name))
 }
 
-// A hangsUp ends as OBS ends its broadcast.
+// A hangsUp ends its session by DELETE, as OBS does.
 type hangsUp struct{ *rtcpeer.Publisher }
 
 func (h hangsUp) Done() <-chan struct{} { return h.Closed() }

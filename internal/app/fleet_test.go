@@ -26,7 +26,7 @@ type fleet struct {
 	callers []*caller // with accounts of their own
 
 	mu       sync.Mutex
-	troubles []string // guarded by mu: what pages saw
+	troubles []string // guarded by mu: failures that pages saw
 }
 
 func (f *fleet) failed(what string) {
@@ -84,7 +84,7 @@ type caller struct {
 	t    testing.TB
 	base string
 	http *http.Client
-	main string // see stage
+	main string // the ARN of the stage "main"; see stage
 }
 
 func (f *fleet) caller() *caller {
@@ -92,7 +92,8 @@ func (f *fleet) caller() *caller {
 	return &caller{t: f.t, base: f.URL, http: &http.Client{Jar: jar, Timeout: 40 * time.Second}}
 }
 
-// at is the same caller at one server, past nginx. Cookies are those of any port.
+// at returns the same caller at one server, without nginx. A browser sends its cookies to every
+// port of a host.
 func (c *caller) at(m *replicas.Member) *caller {
 	other := *c
 	other.base = "http://" + m.Listen

@@ -13,20 +13,21 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADatabaseThatHangs stops PostgreSQL as a machine that swaps does. Every request is answered
-// with 503 and when to come again (or from memory), none hangs, the log has a few lines; and once
-// the database goes on, so does the server.
+// TestADatabaseThatHangs stops PostgreSQL, as a machine that swaps does. Every request is answered:
+// by 503 with Retry-After, or from memory. None hangs, and the log has a few lines. When the
+// database goes on, so does the server.
 func TestADatabaseThatHangs(t *testing.T) {
 	t.Parallel()
 	server := &pg.Server{}
 	t.Cleanup(server.Stop)
 	a := apptest.Start(t, "--database", server.Database(t))
-	t.Cleanup(func() { server.Thaw() }) // before the server stops, which records what ends
+	// runs before the server stops, because a stopping server records the ends of its sessions
+	t.Cleanup(func() { server.Thaw() })
 	olga := a.Operator()
 	arn := olga.MainStage()
 	token := olga.Token("view")
 	must(t, server.Freeze())
-	time.AfterFunc(time.Minute, func() { server.Thaw() }) // if the test is cut off
+	time.AfterFunc(time.Minute, func() { server.Thaw() }) // in case the test is cut off
 
 	ask := func(method, path, body, bearer string) (int, http.Header, string) {
 		r, err := http.NewRequestWithContext(t.Context(), method, a.URL+path,
@@ -75,7 +76,8 @@ func TestADatabaseThatHangs(t *testing.T) {
 				all.Go(func() {
 					start := time.Now()
 					status, header, text := ask(q.method, q.path, q.body, q.bearer)
-					remembered := q.method == "GET" && status == http.StatusOK // of a moment ago
+					// the answer was read a moment ago, and comes from memory
+					remembered := q.method == "GET" && status == http.StatusOK
 					if !remembered && (status != http.StatusServiceUnavailable ||
 						header.Get("Retry-After") == "") {
 						t.Errorf("round %d, %s %s: got %d, Retry-After %q, %s; want 503", round,

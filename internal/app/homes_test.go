@@ -104,9 +104,9 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	})
 }
 
-// TestAServerThatCrashedIsBackAtOnce: one that is started again at once knows that its last run has
-// ended. The end is recorded and the stage free without anybody waiting for a beat, and an offer
-// that comes meanwhile is answered by the next home.
+// TestAServerThatCrashedIsBackAtOnce: a server that is started again after a crash knows that its
+// last run has ended. It records the end and frees the stage without waiting for the lease to run
+// out. An offer that comes meanwhile is answered by the next server that carries the stage.
 func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 2)

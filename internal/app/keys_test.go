@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestKeysAreImportedFromPrivateKeysAlone gives import and rotate files that hold no private key:
-// no key is made in its place, and the keys stay as they are.
+// TestKeysAreImportedFromPrivateKeysAlone gives files without a private key to import and to
+// rotate: no key is made instead, and the keys stay as they are.
 func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 	t.Parallel()
 	flags := []string{"--region", "us-west-2", "--data", t.TempDir(), "--ivs-endpoint",
@@ -36,7 +36,8 @@ func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 			}
 		}
 	}
-	wrong := filepath.Join(folder, "film.mp4") // or a device without an end
+	// a file that is no key; a device without an end would be read forever without the limit
+	wrong := filepath.Join(folder, "film.mp4")
 	must(t, os.WriteFile(wrong, make([]byte, 128<<10), 0o600))
 	if out, err := run(t, append([]string{"keys", "import", "--pem", wrong},
 		flags...)...); err == nil ||

@@ -140,7 +140,7 @@ func (f *lambdaFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, values := range r.Header {
 		headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
-	delete(headers, "cookie") // only in the field of its own
+	delete(headers, "cookie") // Lambda passes cookies in a field of their own only
 	var cookies []string
 	for _, c := range r.Cookies() {
 		cookies = append(cookies, c.Name+"="+c.Value)
@@ -190,8 +190,8 @@ func (f *lambdaFront) respond(w http.ResponseWriter, answer []byte) {
 // invocationID is how Lambda names an invocation.
 var invocationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// TestAFunctionOnLambda is the road of docs/lambda.md: two instances, PostgreSQL, and Amazon IVS
-// and AWS KMS emulated.
+// TestAFunctionOnLambda follows docs/lambda.md from the first step to the last: two instances,
+// PostgreSQL, and an emulated Amazon IVS and AWS KMS.
 func TestAFunctionOnLambda(t *testing.T) {
 	t.Parallel()
 	database := &pg.Server{}
@@ -302,7 +302,8 @@ func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
 	}
 }
 
-// TestLambdaRefusesWhatIsOfAMachine: settings of a server that a function has no use for.
+// TestLambdaRefusesWhatIsOfAMachine: a function refuses the settings that only a server has a use
+// for.
 func TestLambdaRefusesWhatIsOfAMachine(t *testing.T) {
 	t.Parallel()
 	env := func(more ...string) []string {

@@ -32,12 +32,13 @@ func sharedFlags(t *testing.T, more ...string) []string {
 	}, more...)
 }
 
-// TestThreeServersObserveAnAWSStage: one of them polls, all docks receive each event once, and a
-// kick keeps its reason wherever it was asked for. When the one that polls stops, another goes on.
+// TestThreeServersObserveAnAWSStage: one of the servers polls AWS, all docks receive each event
+// once, and a kick keeps its reason whichever server it was sent to. When the server that polls
+// stops, another one polls.
 func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	t.Parallel()
 	flags := sharedFlags(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
-	first := apptest.Start(t, flags...) // leads: it was there first
+	first := apptest.Start(t, flags...) // holds the lease, because it started first
 	olga := first.Operator()
 	var made web.Stage
 	olga.Must(http.StatusCreated, "POST", "/api/stages",
@@ -108,8 +109,9 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	}
 }
 
-// TestAReadAfterAWriteAtAnotherServer finds what was written: a balancer sends each request of a
-// page elsewhere. And the pages at the other server receive it.
+// TestAReadAfterAWriteAtAnotherServer: a read at one server finds what was written at another,
+// because a balancer may send each request of a page to another server. Pages that are connected to
+// the other server receive the change, too.
 func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 	t.Parallel()
 	flags := sharedFlags(t, "--token-limit=-1")
@@ -120,7 +122,8 @@ func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 	page := there.Events()
 	for i := range 10 {
 		name := fmt.Sprint("stage ", i)
-		there.Must(http.StatusOK, "GET", "/api/stages", nil, nil) // as of a moment before
+		// the answer is the one of a moment before the write
+		there.Must(http.StatusOK, "GET", "/api/stages", nil, nil)
 		var made web.Stage
 		olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: name}, &made)
 		if me := there.Me(); !slices.ContainsFunc(me.Stages, func(s web.MyStage) bool {

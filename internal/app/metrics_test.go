@@ -85,8 +85,8 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	}
 }
 
-// TestTheDashboardAsksForRealMetrics: each metric and each label that a panel asks for is there
-// once the thing that it counts has happened, and the manual names each metric of ours.
+// TestTheDashboardAsksForRealMetrics: each metric and each label in a query of the dashboard exists
+// once its event has happened, and the manual names each of our metrics.
 func TestTheDashboardAsksForRealMetrics(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8",
@@ -145,7 +145,7 @@ var (
 	matchLabels = regexp.MustCompile(`(\w+)=~?"`)
 )
 
-// labelsOf are the labels that a query asks for, of those that the server gives, and "".
+// labelsOf returns the labels in a query that the server has to provide, and "".
 func labelsOf(expr string) []string {
 	labels := []string{""}
 	for _, found := range byLabels.FindAllStringSubmatch(expr, -1) {
@@ -214,8 +214,9 @@ func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
 	}
 }
 
-// TestTheQueueOfWebhooksIsMeasured: messages wait for a receiver that refuses, and age; replayed or
-// deleted with the webhook they are gone.
+// TestTheQueueOfWebhooksIsMeasured: messages to a receiver that refuses them wait in the queue, and
+// their age is measured. Messages that are replayed, or deleted with their webhook, leave the
+// queue.
 func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8")
@@ -267,7 +268,8 @@ func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	}
 }
 
-// TestMediaOutIsMeasured: what goes out is what the network took, not what somebody could receive.
+// TestMediaOutIsMeasured: the outgoing media are counted as they were sent, and not as they could
+// have been received.
 func TestMediaOutIsMeasured(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
@@ -300,7 +302,7 @@ func TestMediaOutIsMeasured(t *testing.T) {
 	}
 }
 
-// moved is the counter of media in a direction.
+// moved returns the counter of media in a direction.
 func moved(t *testing.T, text, direction string) float64 {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^stagedoor_media_` + direction + `_bytes_total (\S+)$`).

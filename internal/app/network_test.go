@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// From a network that lets no UDP out, or nothing but a TURN server, one publishes and views all
-// the same: by ICE-TCP, and by the servers of the Link headers.
+// TestClosedNetworks: people publish and view from a network that blocks UDP, by ICE-TCP, and from
+// one that admits connections to a TURN server only, by the servers of the Link headers.
 func TestClosedNetworks(t *testing.T) {
 	t.Parallel()
 	const secret = "a secret of the TURN server"

@@ -14,15 +14,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// The road of a closed OBS: paired by the binary, its password read from its own file from then on,
-// undone.
+// TestOBSIsPairedFromTheTerminal: the binary pairs an OBS that is closed, from then on reads its
+// password from the files of OBS, and undoes the pairing.
 func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	ada := a.Broadcaster(a.Operator(), "Ada", "publish")
 	var key web.NewAccessKey
 	ada.Must(http.StatusCreated, "POST", "/api/keys", web.NewKey{Name: "pair"}, &key)
-	portable := t.TempDir() // as a portable OBS has its folder
+	portable := t.TempDir() // a portable OBS keeps its folder beside the program
 	dir := filepath.Join(portable, "config", "obs-studio")
 	if err := os.CopyFS(dir, os.DirFS("../obs/testdata/obs-32")); err != nil {
 		t.Fatal(err)

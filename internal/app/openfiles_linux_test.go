@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestNoPortUsesUpTheFiles: with 200 mute connections at any port of a process that may have 128
-// files open, the pages still answer.
+// TestNoPortUsesUpTheFiles: a process may have 128 files open, and 200 connections to any one of
+// its ports send nothing. The pages still answer.
 func TestNoPortUsesUpTheFiles(t *testing.T) {
 	t.Parallel()
 	cert, key, roots := certificate(t)
@@ -63,7 +63,7 @@ func TestNoPortUsesUpTheFiles(t *testing.T) {
 			}
 			t.Cleanup(func() { c.Close() })
 		}
-		// Mute connections end by themselves after ten seconds.
+		// Connections that send nothing are closed after ten seconds.
 		for begin := time.Now(); !healthy(); {
 			if time.Since(begin) > 6*time.Second {
 				t.Fatalf("%s: the pages do not answer beside mute connections", ports[name])

@@ -18,7 +18,7 @@ import (
 )
 
 // TestTheProxySettingsOfTheGuide: the files of deploy/proxy, with other ports and a certificate of
-// the test, let through all that doctor looks at.
+// the test, pass all checks of `stagedoor doctor`.
 func TestTheProxySettingsOfTheGuide(t *testing.T) {
 	t.Parallel()
 	type starter func(t *testing.T, server, proxy string) (url string, flags []string)
@@ -62,7 +62,7 @@ func startNginx(t *testing.T, server, proxy string) (string, []string) {
 	ipv6 := regexp.MustCompile(`(?m)^\s*listen \[::\].*\n`)
 	config := ipv6.ReplaceAllString(readDeploy(t, "nginx.conf"), "")
 	for from, to := range map[string]string{
-		// With a port of the test's own, the header has it.
+		// The test's port is not the default one, so the Host header must contain it.
 		"Host              $host;": "Host $http_host;",
 		"listen 80;":               "listen " + replicas.FreeAddress(t) + ";",
 		"listen 443 ssl http2;":    "listen " + proxy + " ssl http2;",
@@ -104,7 +104,7 @@ http {
 func startCaddy(t *testing.T, server, proxy string) (string, []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "Caddyfile")
-	// Without the administration's port, which two tests would want.
+	// The port of Caddy's administration is off, as two tests at a time could not both have it.
 	config := "{\n\tadmin off\n}\n" + readDeploy(t, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

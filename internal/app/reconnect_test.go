@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestEveryPageComesBack is BenchmarkReconnect in small: after a kill −9 all pages are back, and
-// /healthz answers throughout.
+// TestEveryPageComesBack is BenchmarkReconnect with fewer pages: after a kill −9 all pages connect
+// again, and /healthz answers throughout.
 func TestEveryPageComesBack(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

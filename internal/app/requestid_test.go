@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestARefusalIsFoundInTheLog: by the ID that the person was shown.
+// TestARefusalIsFoundInTheLog: the ID that the person was shown leads to the entry of the log.
 func TestARefusalIsFoundInTheLog(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -38,7 +38,8 @@ func TestARefusalIsFoundInTheLog(t *testing.T) {
 	}
 }
 
-// TestAWSIsWatched: its queue is in the metrics, its credentials in the readiness.
+// TestAWSIsWatched: the metrics have the queue of calls to AWS, and the readiness has the state of
+// the credentials.
 func TestAWSIsWatched(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
@@ -63,7 +64,8 @@ func TestAWSIsWatched(t *testing.T) {
 	}
 }
 
-// TestNoPathIsInTheLog: people paste tokens and keys into wrong places, paths among them.
+// TestNoPathIsInTheLog: people paste tokens and keys into wrong places, for example into a path, so
+// the log has no paths.
 func TestNoPathIsInTheLog(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--log-level", "debug")

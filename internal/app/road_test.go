@@ -135,7 +135,7 @@ func TestWatchingEndsWithTheLogin(t *testing.T) {
 }
 
 // watchingEnds plays a stage with a view token that a login requested, and waits for the end that
-// by brings about.
+// the function by causes.
 func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -191,7 +191,7 @@ func TestStopEndsSessionsAndRemembersIt(t *testing.T) {
 	apptest.Await(again.Events(), "stage", of(token, "ended"))
 }
 
-// TestBadTokensAreRefused posts offers with everything that is not a good token.
+// TestBadTokensAreRefused posts an offer with each kind of bad token.
 func TestBadTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-window", "1m")
@@ -262,7 +262,7 @@ func TestBadTokensAreRefused(t *testing.T) {
 	olga.Must(http.StatusOK, "GET", "/api/stages", nil, nil)
 }
 
-// TestAStageIsItsOwn holds a token to its stage.
+// TestAStageIsItsOwn: a token is good for its own stage only.
 func TestAStageIsItsOwn(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

@@ -92,8 +92,8 @@ func TestEveryWayToListen(t *testing.T) {
 	}
 }
 
-// TestEventsOverHTTP2 holds an event stream open through a silence that is longer than one event
-// may take to write.
+// TestEventsOverHTTP2 keeps an event stream open for longer than the time limit for writing one
+// event, without an event.
 func TestEventsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	cert, key, roots := certificate(t)

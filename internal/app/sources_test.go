@@ -96,7 +96,7 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestConfigCheck prints what is in force and where it comes from; secrets are masked.
+// TestConfigCheck prints the settings in effect and where each comes from; secrets are masked.
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	file := config(t, "ivs-events-secret: hush-hush-hush-hush\ndatabase: "+
@@ -165,7 +165,8 @@ func TestEveryVariableHasOneMeaning(t *testing.T) {
 	}
 }
 
-// TestOldNamesOfVariables are read with a warning, and give way to the new ones.
+// TestOldNamesOfVariables: the old names are read with a warning; where both names are set, the new
+// one counts.
 func TestOldNamesOfVariables(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -244,7 +245,8 @@ func parseInto(p *process, args []string) (*commands, *kong.Context, error) {
 	return &cli, parsed, err
 }
 
-// TestNetworksAreThoseOfClients: addresses of clients are compared without IPv4 in IPv6.
+// TestNetworksAreThoseOfClients: an IPv4 address that is written as IPv6 counts as IPv4 when
+// addresses of clients are compared with networks.
 func TestNetworksAreThoseOfClients(t *testing.T) {
 	t.Parallel()
 	s := parsed(t, []string{
@@ -255,7 +257,8 @@ func TestNetworksAreThoseOfClients(t *testing.T) {
 	}
 }
 
-// TestSecretsComeFromFiles: containers and service managers hand them over so.
+// TestSecretsComeFromFiles: secrets are read from files, as containers and service managers provide
+// them.
 func TestSecretsComeFromFiles(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "secret")

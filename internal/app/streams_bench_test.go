@@ -42,7 +42,7 @@ func BenchmarkStreams(b *testing.B) {
 		stages := in.stages
 		b.Run(fmt.Sprintf("%s/stages=%d", in.engine, stages), func(b *testing.B) {
 			data, metrics := b.TempDir(), replicas.FreeAddress(b)
-			// One address that is no proxy's may open 2,048 connections.
+			// An address that does not belong to a proxy may have 2,048 connections open.
 			where := filepath.Join(data, "stagedoor.db")
 			flags := []string{"--metrics-listen", metrics, "--trusted-proxies", "127.0.0.1"}
 			if in.engine == "PostgreSQL" {
@@ -59,7 +59,8 @@ func BenchmarkStreams(b *testing.B) {
 			start, cpu := time.Now(), cpuOf(b, p.pid)
 			open := openStreams(b, p.url, logins, streams)
 			up, used := time.Since(start), cpuOf(b, p.pid)-cpu
-			// the garbage of opening goes, and each has authenticated again
+			// by then the garbage of opening is collected, and each stream has been authenticated
+			// again
 			time.Sleep(20 * time.Second)
 			const measured = 30 * time.Second
 			cpu = cpuOf(b, p.pid)

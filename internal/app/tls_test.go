@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
 )
 
-// TestHTTPSByItself: with a name alone the server obtains its certificate, sends browsers on from
-// HTTP, and prints addresses that are right from outside.
+// TestHTTPSByItself: given nothing but a name, the server obtains its certificate, redirects
+// browsers from HTTP, and prints addresses that work from outside.
 func TestHTTPSByItself(t *testing.T) {
 	t.Parallel()
 	authority := acme.New(t)

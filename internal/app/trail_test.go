@@ -25,8 +25,8 @@ type deed struct {
 	none   string
 }
 
-// deeds says of each command what it leaves in the trail, in the order in which they are run. The
-// arguments may name what a command before printed: {api-key}, {token}.
+// deeds lists for each command the entry that it leaves in the trail, in the order in which the
+// commands run. The arguments may contain output of earlier commands: {api-key}, {token}.
 var deeds = map[string]deed{
 	"users add":    {action: "user.created", args: []string{"ana"}},
 	"users invite": {action: "user.invited", args: []string{"ana"}},
@@ -55,14 +55,14 @@ var deeds = map[string]deed{
 	"backup": {none: "it reads"}, "restore": {none: "it writes a trail of before, as it was"},
 }
 
-// order is that of the commands with an entry.
+// order lists the commands that leave an entry.
 var order = []string{
 	"users add", "users invite", "users grant", "tokens create", "tokens revoke", "users revoke",
 	"users remove", "stages add", "stages set", "stages remove", "api-keys create",
 	"api-keys revoke", "keys create", "keys import", "keys rotate", "keys retire",
 }
 
-// reads are the words with which the names of commands end that change nothing of the server.
+// reads matches the names of commands that change nothing on the server.
 var reads = regexp.MustCompile(
 	`^obs |^whip |(^| )(list|check|version|help|completion|doctor|health|manual)$`)
 

@@ -65,7 +65,7 @@ func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	t.Log("the new version migrates, and serves beside the old one")
 	next.Start()
 	next.Ready()
-	f.broadcasterOn(olga, "bea", olga.stage()) // by both in turn
+	f.broadcasterOn(olga, "bea", olga.stage()) // sent to both versions in turn
 	bea := f.callers[1]
 	for _, at := range []*caller{ana.at(old), ana.at(next), bea.at(old), bea.at(next)} {
 		var token web.Token
@@ -119,8 +119,8 @@ func (f *fleet) operatorBy(m *replicas.Member) *caller {
 	return c
 }
 
-// buildCommit builds the program of a commit. A clone that is not deep enough lacks it: then the
-// statements of that version stand for it, in internal/store.
+// buildCommit builds the program of a commit. A shallow clone lacks that commit: then the recorded
+// statements of that version are tested instead, in internal/store.
 func buildCommit(t *testing.T, commit string) (program string) {
 	t.Helper()
 	run := func(dir, name string, args ...string) ([]byte, error) {

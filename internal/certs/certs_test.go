@@ -51,7 +51,7 @@ func TestACME(t *testing.T) {
 
 const name = "stage.example.com"
 
-// A server presents what an ACME obtains.
+// A server presents the certificates that an ACME client obtains.
 type server struct {
 	secure, plain net.Listener
 	stop          func()
@@ -129,7 +129,8 @@ func (s *server) certificate(t *testing.T, authority *acme.Authority) *x509.Cert
 	}
 }
 
-// TestFilesAreLoadedAgain when both have changed; a pair that does not fit leaves the earlier one.
+// TestFilesAreLoadedAgain: the files are loaded again when both have changed; while they do not
+// belong together, the earlier pair stays.
 func TestFilesAreLoadedAgain(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -159,7 +159,8 @@ func TestDockReportsAreBounded(t *testing.T) {
 	})
 }
 
-// TestWhatDockReportsCauseIsBounded in bytes: every page of the account receives each changed dock.
+// TestWhatDockReportsCauseIsBounded: the bytes that reports of docks cause are bounded, because
+// every page of the account receives each changed dock.
 func TestWhatDockReportsCauseIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -21,14 +21,14 @@ const (
 	awsStage  = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/abc")
 )
 
-// A world is a running feed and what it asks.
+// A world is a running feed with the stages and the database that it reads.
 type world struct {
 	*Feed
 	mu      sync.Mutex
 	present map[stage.ARN][]stage.Presence
 	reads   map[stage.ARN]int
 	events  []stage.Event
-	failure error // of recording
+	failure error // the error that recording an event returns
 }
 
 func newFeed(shared Shared) *Feed {
@@ -97,7 +97,7 @@ func presenceOf(name string, arn stage.ARN) stage.Presence {
 	}
 }
 
-// A page takes what a stream has whenever it is ready.
+// A page reads from a stream whenever the stream has something.
 type page struct {
 	*Stream
 	mu     sync.Mutex
@@ -105,7 +105,7 @@ type page struct {
 	over   bool
 }
 
-// open opens a stream that takes its frames at once.
+// open opens a stream and reads its frames at once.
 func (f *Feed) open(t *testing.T, l Listener) *page {
 	t.Helper()
 	p := &page{}
@@ -135,7 +135,7 @@ func (p *page) take() {
 	}
 }
 
-// got returns what arrived since the last call, once all is quiet.
+// got returns the frames that arrived since the last call, when no goroutine runs any more.
 func (p *page) got() []Frame {
 	synctest.Wait()
 	p.mu.Lock()
@@ -145,7 +145,7 @@ func (p *page) got() []Frame {
 	return frames
 }
 
-// names are the frames that arrived since the last call.
+// names returns the names of the frames that arrived since the last call.
 func (p *page) names() (names []string) {
 	for _, f := range p.got() {
 		names = append(names, f.Name)
@@ -175,7 +175,7 @@ func TestAnEventIsStoredAndThenSent(t *testing.T) {
 		ana, ben := w.open(t, Listener{User: "ana"}), w.open(t, Listener{User: "ben"})
 		w.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana",
 			Stage: mainStage})
-		// of no user
+		// a participant that belongs to no user
 		w.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage})
 		frames := ana.got()
 		if len(frames) != 1 || frames[0].Name != "stage" || frames[0].ID != 1 {

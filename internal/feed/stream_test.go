@@ -184,7 +184,8 @@ func TestOnlyWhatMayHaveChangedIsRead(t *testing.T) {
 	})
 }
 
-// TestAStageThatDoesNotAnswerHoldsNothingUp: to ask AWS can take seconds.
+// TestAStageThatDoesNotAnswerHoldsNothingUp: a call to AWS can take seconds, and nothing else waits
+// for it.
 func TestAStageThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

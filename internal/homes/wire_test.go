@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// TestOnlyReplicasReachThePeerListener: another secret, or no certificate, opens nothing; and what
-// a client of the public address writes into the header of replicas is not believed.
+// TestOnlyReplicasReachThePeerListener: a client with another secret or without a certificate is
+// refused, and the header of replicas is ignored in requests to the public address.
 func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 	t.Parallel()
 	proxy := func(secret string, here http.HandlerFunc) *Proxy {

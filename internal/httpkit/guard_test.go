@@ -34,7 +34,7 @@ func TestGuardLimitsWrongCredentials(t *testing.T) {
 		at := func(address string, verify func() error) error {
 			return g.Verify(t.Context(), netip.MustParseAddr(address), verify)
 		}
-		for range 100 { // right ones use nothing up
+		for range 100 { // right credentials use up no attempts
 			if err := at("2001:db8::1", right); err != nil {
 				t.Fatalf("right: got %v", err)
 			}
@@ -73,8 +73,8 @@ func TestGuardLimitsWrongCredentials(t *testing.T) {
 	})
 }
 
-// TestGuardVerifiesOneAtATime: a flood of one network takes one processor at most, and a right
-// credential among it still passes.
+// TestGuardVerifiesOneAtATime: a flood from one network occupies one processor at most, and a right
+// credential among the wrong ones still passes.
 func TestGuardVerifiesOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,7 +114,8 @@ func TestGuardVerifiesOneAtATime(t *testing.T) {
 			t.Errorf("a right one in the flood: got %v, want nil", err)
 		}
 		all.Wait()
-		if got := most.Load(); got > 2 { // one of the flood, and the one from the quiet address
+		// one request of the flood, and the one from the quiet address
+		if got := most.Load(); got > 2 {
 			t.Errorf("at the same time: got %d, want one of the flooded address", got)
 		}
 

@@ -153,8 +153,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestOneNetworkShutsNobodyOut: neither with idle connections, nor with those that send nothing,
-// nor with busy ones.
+// TestOneNetworkShutsNobodyOut: one network shuts nobody out, neither by idle connections, nor by
+// connections that send nothing, nor by busy ones.
 func TestOneNetworkShutsNobodyOut(t *testing.T) {
 	t.Parallel()
 	limits := httpkit.ConnectionLimits{PerNetwork: 10, Total: 12}

@@ -12,8 +12,8 @@ import (
 )
 
 // BenchmarkTokensByAPI lets 200 broadcasters ask for a token each at the same moment, from an AWS
-// that keeps its quota of 50 in a second. With one that asks for 200 more: no other starves behind
-// it.
+// with the quota of 50 calls in a second. In the second case one broadcaster asks for 200 more: the
+// others must not wait behind it.
 func BenchmarkTokensByAPI(b *testing.B) {
 	_, base := emulator(b, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(b, base, func(cfg *ivs.Config) { cfg.MaxWait = 15 * time.Second })

@@ -190,9 +190,9 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	_, base := emulator(t, nil)
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
-		cfg.MaxWait = time.Minute // a limit, not a measurement: the answer comes at once
+		cfg.MaxWait = time.Minute // this is a limit: the answer comes at once
 	})
-	// Of a throttled one the answer comes when the wait is over.
+	// A call that was throttled is answered when its wait is over.
 	throttled := service(t, base, func(cfg *ivs.Config) { cfg.MaxWait = 2 * time.Second })
 	for name, want := range map[string]string{
 		"expired-key":          "aws_credentials",
@@ -218,8 +218,8 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	}
 }
 
-// answering is an AWS that answers the same to everything, for errors that the emulator does not
-// make.
+// answering is an AWS that gives the same answer to every call, for errors that the emulator cannot
+// cause.
 func answering(t *testing.T, status int, kind, body string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -366,7 +366,8 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	}
 }
 
-// What reaches the webhook when the target of the rule does not send the matched event as it is.
+// These bodies reach the webhook if the target of the rule does not send the matched event
+// unchanged.
 func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	t.Parallel()
 	_, base := emulator(t, nil)

@@ -23,7 +23,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A house is Stagedoor's way to AWS, and an emulated AWS with a real stage behind it.
+// A house is the client of package ivs with an emulated AWS that has a real stage.
 type house struct {
 	*ivs.Service
 	t     *testing.T
@@ -41,7 +41,7 @@ func newHouse(t *testing.T, change func(*ivs.Config), media func(*sfu.Config)) *
 	return houseAt(t, nil, change, media)
 }
 
-// houseAt is newHouse with an AWS of one's own.
+// houseAt is newHouse with another AWS.
 func houseAt(
 	t *testing.T, emulated func(*ivsemu.Config), change func(*ivs.Config), media func(*sfu.Config),
 ) *house {
@@ -172,7 +172,7 @@ func (h *house) eventually(what string, right func([]stage.Presence) bool) {
 		if time.Now().After(deadline) {
 			h.t.Fatalf("%s: got %+v, %v", what, list, err)
 		}
-		// the API has no event for this; the poller is what is tested
+		// the API has no event for this, and the test is about the poller
 		time.Sleep(50 * time.Millisecond)
 	}
 }
@@ -213,7 +213,7 @@ func TestABroadcastOnAnAWSStage(t *testing.T) {
 	h.checkRecord(sessions[0].ID, made.Participant.ID)
 }
 
-// checkRecord reads what the API keeps of a broadcast.
+// checkRecord checks what the API reports about a broadcast.
 func (h *house) checkRecord(session string, id stage.ParticipantID) {
 	h.t.Helper()
 	c := stock(h.base)
@@ -251,8 +251,8 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 		t.Fatalf("who has not come yet: got %v, want not found", err)
 	}
 	h.eventually("somebody looks", func(list []stage.Presence) bool { return len(list) == 0 })
-	// AWS does not know of it and lets it in. It may be sent away before or after its connection is
-	// up.
+	// AWS does not know that the participant is barred and admits it. It may be disconnected before
+	// or after its connection is established.
 	var refused *rtcpeer.StatusError
 	if _, err := h.publish(made, nil); errors.As(err, &refused) {
 		t.Errorf("the endpoint: got %v, want it accepted", err)
@@ -323,8 +323,8 @@ func TestWithoutH264TheDockIsToldWhy(t *testing.T) {
 	h.wait(made.Participant.ID, stage.EventRefused, "invalid_video_codec")
 }
 
-// TestAnOwnKeyIsRotatedWhileTheBroadcastRuns is the road of an operator: API, own key, rotation,
-// end of the old key.
+// TestAnOwnKeyIsRotatedWhileTheBroadcastRuns: an operator starts with tokens of the API, imports an
+// own key, rotates it, and retires the old key.
 func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil, nil)
@@ -381,8 +381,8 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	}
 }
 
-// `stagedoor users remove` and other replicas write the revocation into the database, and no one
-// need look at the stage.
+// `stagedoor users remove` and other replicas write the revocation into the database. The broadcast
+// ends although no page watches the stage.
 func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	t.Parallel()
 	revoked := make(chan stage.Participant, 1)
@@ -411,8 +411,8 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	}
 }
 
-// Whether AWS bars for good is not documented: a barred participant is disconnected as often as
-// they come back.
+// Whether AWS bars a participant for good is not documented: Stagedoor disconnects a barred
+// participant each time it comes back.
 func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	t.Parallel()
 	h := houseAt(t, func(cfg *ivsemu.Config) { cfg.NoBar = true }, nil, nil)
@@ -428,7 +428,8 @@ func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	}
 	closed(t, first)
 	for i := range 2 {
-		// It may be disconnected before or after its connection is up; no page looks at the stage.
+		// It may be disconnected before or after its connection is established; no page watches the
+		// stage.
 		again, err := h.publish(made, nil)
 		var refused *rtcpeer.StatusError
 		if errors.As(err, &refused) {
@@ -474,7 +475,8 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	}
 	ours := h.token(time.Hour)
 	mu.Lock()
-	revoked = append(revoked, ours.Participant) // in an earlier run: only the database knows
+	// revoked in an earlier run: only the database has it
+	revoked = append(revoked, ours.Participant)
 	mu.Unlock()
 	guest, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.emu.WHIPEndpoint(),
 		*other.ParticipantToken.Token), rtcpeer.PublishOptions{})

@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// told runs happenings through a tracker and answers what it passes on, as "kind code".
+// reports passes happenings to a tracker and returns what the tracker reports, as "kind code".
 func reports(t *testing.T, now time.Time, list ...happening) string {
 	t.Helper()
 	var got []string
@@ -50,7 +50,8 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 		return began.Add(
 			time.Duration(seconds * float64(time.Second)))
 	}
-	bridged := func(name string, seconds float64) happening { // as EventBridge tells it
+	// bridged is a happening as EventBridge reports it
+	bridged := func(name string, seconds float64) happening {
 		h := happening{name: name, at: at(seconds).Truncate(time.Second), bridge: true}
 		if name == "PUBLISH_ERROR" {
 			h.code = "B_FRAME_PRESENT"
@@ -143,7 +144,8 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestAHistoryIsToldOnce: the API tells the whole history of a participant at every look.
+// TestAHistoryIsToldOnce: the API returns the whole history of a participant at every poll; each
+// event is reported once.
 func TestAHistoryIsToldOnce(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -219,7 +221,7 @@ func TestEventsInTheirOrder(t *testing.T) {
 	}
 }
 
-// A look begins a little after its tick and may take a while; the next one begins with the next
+// A poll begins a little after its tick and may take a while; the next poll begins with the next
 // tick all the same.
 func TestLooksKeepTheirPace(t *testing.T) {
 	t.Parallel()

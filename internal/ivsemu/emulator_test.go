@@ -60,7 +60,7 @@ func start(t testing.TB, change func(*ivsemu.Config)) (*ivsemu.Emulator, string)
 	return e, cfg.BaseURL
 }
 
-// client is the stock client of AWS, as it comes but for the endpoint.
+// client is the stock client of AWS; only its endpoint is changed.
 func client(base, region string) *ivsrealtime.Client {
 	return ivsrealtime.New(ivsrealtime.Options{
 		Region:       region,
@@ -143,7 +143,7 @@ func TestPagesNeitherRepeatNorHide(t *testing.T) {
 	if err != nil || first.NextToken == nil {
 		t.Fatalf("first page: got %+v, %v; want a nextToken", first, err)
 	}
-	// What the first page ended with goes away before the second is asked for.
+	// The stage at which the first page ended is deleted before the second page is requested.
 	if _, err := c.DeleteStage(t.Context(),
 		&ivsrealtime.DeleteStageInput{Arn: &arns[1]}); err != nil {
 		t.Fatal(err)
@@ -479,7 +479,7 @@ func TestStateIsKeptWhenAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The second run is reached at the address of the first: the token says it.
+	// The second run has the address of the first, because the token contains that address.
 	second, err := ivsemu.New(ivsemu.Config{BaseURL: base, AnyCredentials: true, StateFile: file})
 	if err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzAPI sends anything anywhere: whatever comes back is an answer of the API, and never a fault
-// of ours.
+// FuzzAPI sends any body to any path: every response is one that the API documents, and none is an
+// internal error.
 func FuzzAPI(f *testing.F) {
 	e, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:4566", AnyCredentials: true})
 	if err != nil {
@@ -30,7 +30,7 @@ func FuzzAPI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target, body string) {
 		parsed, err := url.ParseRequestURI(target)
 		if err != nil || !strings.HasPrefix(target, "/") || strings.ContainsAny(target, " \r\n") {
-			return // no server would hand this on
+			return // no HTTP server would pass this request on
 		}
 		r := &http.Request{
 			Method: method, URL: parsed, RequestURI: target, Host: "127.0.0.1:4566",
@@ -52,7 +52,7 @@ func FuzzAPI(f *testing.F) {
 	})
 }
 
-// FuzzSignature sends any Authorization: none but the right one opens.
+// FuzzSignature sends any Authorization header: only the right one is accepted.
 func FuzzSignature(f *testing.F) {
 	e, err := ivsemu.New(ivsemu.Config{
 		BaseURL: "http://127.0.0.1:4566", AccessKey: "AKID", SecretKey: stage.NewSecret("s"),

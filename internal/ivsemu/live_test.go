@@ -66,7 +66,7 @@ func TestAViewerSeesThePublisherAndBothAreRecorded(t *testing.T) {
 	if err != nil || len(replicas.Replicas) != 0 {
 		t.Errorf("ListParticipantReplicas: got %+v, %v; want none", replicas, err)
 	}
-	// DeleteStage sends both away.
+	// DeleteStage disconnects both.
 	if _, err := c.DeleteStage(t.Context(), &ivsrealtime.DeleteStageInput{Arn: s.Arn}); err != nil {
 		t.Fatal(err)
 	}

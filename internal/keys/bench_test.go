@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// BenchmarkOwnKey compares tokens by own key for AWS stages, list of keys and all, with those of
-// the local signer and with nothing but the signature.
+// BenchmarkOwnKey compares tokens that an own key signs for AWS stages, including the list of keys,
+// with tokens of the local signer and with a bare signature.
 func BenchmarkOwnKey(b *testing.B) {
 	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

@@ -30,8 +30,8 @@ const (
 	arn     = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/main")
 )
 
-// An aws is Amazon as far as keys go, in memory. It can break before or after it has done what was
-// asked.
+// An aws is the part of Amazon IVS that keeps public keys, in memory. It can fail before or after
+// it has executed a call.
 type aws struct {
 	kms crypto.Signer
 
@@ -134,7 +134,7 @@ func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return time.
 
 func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.ahead += d }
 
-// A house is Stagedoor as far as keys go.
+// A house is a data folder with keys, the AWS that they are imported to, and a clock.
 type house struct {
 	t      *testing.T
 	dir    string
@@ -148,7 +148,7 @@ func newHouse(t *testing.T) *house {
 	return &house{t: t, dir: filepath.Join(t.TempDir(), "keys"), aws: newAWS(), clock: &clock{}}
 }
 
-// start is a start of the program on the same folder.
+// start starts the program again on the same folder.
 func (h *house) start() *house {
 	h.keys = keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now})
 	h.router = &keys.Router{
@@ -180,7 +180,7 @@ func (h *house) issue(ttl time.Duration) stage.ParticipantToken {
 	return made
 }
 
-// accepted reports whether AWS would let the token in.
+// accepted reports whether AWS would accept the token.
 func (h *house) accepted(made stage.ParticipantToken) error {
 	v := token.Verifier{Keys: h.aws.keyring(), Endpoints: endpoints, Now: h.clock.now}
 	_, err := v.Verify(h.t.Context(), made.Secret)
@@ -383,7 +383,8 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	}
 }
 
-// The public half was imported in the AWS console, where it has another name and other line breaks.
+// The public half was imported in the AWS console, which gives it another name and other line
+// breaks.
 func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 	t.Parallel()
 	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -426,9 +427,9 @@ func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 
 var errCut = stage.Errorf(stage.ErrUnavailable, "cut")
 
-// TestAnInterruptedRotationGoesOn cuts a rotation at every call to AWS, once before it took effect
-// and once after, and kills the process there: the folder is that of the moment. Then the program
-// starts again.
+// TestAnInterruptedRotationGoesOn interrupts a rotation at every call to AWS, once before the call
+// took effect and once after. The folder is kept as it is at that moment, as after a kill, and the
+// program starts again on it.
 func TestAnInterruptedRotationGoesOn(t *testing.T) {
 	t.Parallel()
 	reached := 0
@@ -451,7 +452,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 			}
 			rotateAndTidy(h)
 			if _, err := os.Stat(killed); err != nil {
-				continue // the whole work has fewer calls
+				continue // the rotation has fewer calls
 			}
 			reached++
 			h.aws.broken = nil
@@ -487,12 +488,13 @@ func protect(t *testing.T, dir string) {
 	})
 }
 
-// checkWhole goes on after an interruption: no token is lost, and in the end there is one key.
+// checkWhole starts the program after an interruption: every token is accepted, and in the end
+// there is one key.
 func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken) {
 	t.Helper()
 	h.keys.Tidy(t.Context())
-	// The old token is good as long as its key was not due to be deleted, which the clock, set
-	// back, says it is not.
+	// The old token is accepted until its key is due to be deleted. The clock is set back, so that
+	// is not yet.
 	if len(h.aws.names) == 2 {
 		if err := h.accepted(old); err != nil {
 			t.Errorf("%s: the token from before: got %v, want that it is accepted", when, err)
@@ -544,7 +546,7 @@ func TestManyTokensWhileKeysRotate(t *testing.T) {
 	g.Wait()
 }
 
-// until waits for what another goroutine does.
+// until waits until a condition holds that another goroutine brings about.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
@@ -561,7 +563,7 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	h.issue(time.Hour)
 	h.aws.calls = 0
 	h.aws.broken = func(call int, before bool) error {
-		if call == 3 && !before { // the import's answer is lost
+		if call == 3 && !before { // the response to the import is lost
 			return errCut
 		}
 		return nil
@@ -653,7 +655,8 @@ func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	}
 }
 
-// The import's answer was lost: AWS has the public half, and its place shall be free again.
+// The response to the import was lost: AWS has the public half, and retiring the key frees its
+// place.
 func TestRetiringAnUnfinishedKeyFreesItsPlace(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t).start()

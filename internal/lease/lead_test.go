@@ -18,7 +18,7 @@ type table struct {
 	mu      sync.Mutex
 	held    lease.Lease
 	expires time.Time
-	cut     map[string]bool // whom the table does not answer
+	cut     map[string]bool // owners whose calls the table does not answer
 }
 
 func (s *table) Acquire(

@@ -158,7 +158,7 @@ func TestTwoClientsOnOneOBS(t *testing.T) {
 	readers.Wait()
 }
 
-// TestTwoSetUpsAtOnce take turns.
+// TestTwoSetUpsAtOnce: two set-ups at the same time run one after the other.
 func TestTwoSetUpsAtOnce(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})

@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// benches are a fake with no delays, which shows what our own steps cost, and a real OBS that takes
-// its custom RTMP service for WHIP.
+// benches runs a benchmark over a fake without delays, which shows what our own steps cost, and
+// over a real OBS whose custom RTMP service a relay presents as WHIP.
 func benches(b *testing.B, run func(b *testing.B, c *obs.Client)) {
 	b.Run("fake", func(b *testing.B) {
 		run(b, connect(b, fakeobs.Start(b, fakeobs.Options{Version: fakeobs.OBS30_2}).URL(), ""))
@@ -22,7 +22,8 @@ func benches(b *testing.B, run func(b *testing.B, c *obs.Client)) {
 	})
 }
 
-// BenchmarkSetUp is from "set up" to verified, on a fresh profile each time.
+// BenchmarkSetUp measures from the start of the set-up until it is verified, on a fresh profile
+// each time.
 func BenchmarkSetUp(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
 		var spent time.Duration
@@ -44,8 +45,8 @@ func BenchmarkSetUp(b *testing.B) {
 	})
 }
 
-// BenchmarkGoLive is from "go live" until StartStream is sent; nothing answers the request that OBS
-// makes then.
+// BenchmarkGoLive measures from the start of going live until StartStream is sent; nothing answers
+// the request that OBS sends then.
 func BenchmarkGoLive(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
 		refused := obs.Target{Limits: stage.DefaultLimits(),

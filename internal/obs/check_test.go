@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// table is testdata/cases.json, which the dock's copy of the rules is held to as well.
+// table is the content of testdata/cases.json, which the tests of the dock's copy of the rules
+// read, too.
 type table struct {
 	Limits map[string]any
 	States map[string]map[string]any

@@ -83,7 +83,7 @@ func TestKickedAndClosed(t *testing.T) {
 	}
 }
 
-// Answers out of order find their callers.
+// Responses that come in another order than their requests reach the right callers.
 func TestAnswersOutOfOrder(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -129,7 +129,7 @@ func TestASilentOBS(t *testing.T) {
 	}
 }
 
-// 207 is waited for, with a limit.
+// The client waits while OBS answers 207, up to a limit.
 func TestAnOBSThatStillLoads(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{NotReady: true})

@@ -43,7 +43,8 @@ func film(t *testing.T) fakeobs.WHIPOutput {
 	}
 }
 
-// The whole way from a terminal: an access key, an OBS, a Stagedoor, and media that arrives.
+// TestCommands goes from the terminal to a broadcast: an access key, an OBS, a Stagedoor, and media
+// that arrive.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t)
@@ -116,8 +117,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestStatusSaysWhoseLimits: those of the stage with a key, those of IVS without one or while the
-// server is away.
+// TestStatusSaysWhoseLimits: with a key the status shows the limits of the stage; without a key, or
+// while the server cannot be reached, those of IVS.
 func TestStatusSaysWhoseLimits(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -150,7 +151,8 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 	}
 }
 
-// TestFailuresAreOneSentence, for people and, where JSON was asked for, for scripts.
+// TestFailuresAreOneSentence: a failure is one sentence for people and, with --json, one for
+// scripts.
 func TestFailuresAreOneSentence(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -202,7 +204,7 @@ func TestFailuresAreOneSentence(t *testing.T) {
 	}
 }
 
-// TestBothFailuresAreTold where an undo failed, too.
+// TestBothFailuresAreTold: if the undo failed, too, both failures are reported.
 func TestBothFailuresAreTold(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})

@@ -16,7 +16,7 @@ func fitted(id string, kbits, seconds int) map[string]any {
 	return e.Fit(kbits, seconds)
 }
 
-// The terminal asks the script for what the dock asks it for.
+// The terminal sends the script the same request as the dock.
 func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	t.Parallel()
 	const card = "h264_texture_amf"
@@ -67,7 +67,8 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	}
 }
 
-// TestAFailedSetUpGivesTheEncodersFileBack, also where another profile was selected before.
+// TestAFailedSetUpGivesTheEncodersFileBack: a failed set-up restores the encoder's file, even if
+// another profile was selected before.
 func TestAFailedSetUpGivesTheEncodersFileBack(t *testing.T) {
 	t.Parallel()
 	const card = "h264_texture_amf"
@@ -87,7 +88,7 @@ func TestAFailedSetUpGivesTheEncodersFileBack(t *testing.T) {
 			want.Encoder = "auto"
 			setUp(t, c, want)
 			file := o.File("Stagedoor")
-			file["bf"] = 2.0 // a person's
+			file["bf"] = 2.0 // a setting of the person
 			if before != "Stagedoor" {
 				if _, err := obs.Back(t.Context(), c); err != nil {
 					t.Fatal(err)

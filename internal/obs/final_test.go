@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestFinalCodes holds the lists to testdata/final.json, as the dock's are.
+// TestFinalCodes compares the lists with testdata/final.json, as a test of the dock does with its
+// own.
 func TestFinalCodes(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/final.json")

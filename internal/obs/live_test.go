@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A judge is a stage in the hands of a test.
+// A judge is a stage whose answers the test chooses.
 type judge struct {
 	mu    sync.Mutex
 	v     obs.Verdict
@@ -41,7 +41,7 @@ func (j *judge) say(v obs.Verdict) {
 	j.v = v
 }
 
-// A booth is an OBS that is set up, a far end and a stage.
+// A booth is an OBS that is set up, a WHIP endpoint and a stage.
 type booth struct {
 	*fakeobs.OBS
 	far   *fakeobs.Far
@@ -55,7 +55,7 @@ type booth struct {
 	passes int
 }
 
-// pass makes tokens that can be told apart.
+// pass makes tokens that differ from each other.
 func (b *booth) pass(context.Context) (obs.Pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +118,7 @@ func TestGoLiveAndStop(t *testing.T) {
 	if err != nil || !s.Live || !s.Ready || s.Server != endpoint {
 		t.Errorf("Status: got %+v, %v", s, err)
 	}
-	for range 2 { // stopping what is stopped is fine
+	for range 2 { // stopping an OBS that is stopped is no error
 		if err := obs.Stop(t.Context(), b.c, b.b.Waits); err != nil {
 			t.Errorf("Stop: %v", err)
 		}
@@ -128,7 +128,7 @@ func TestGoLiveAndStop(t *testing.T) {
 	}
 }
 
-// Every way a start fails that obs.md names has a sentence, and leaves nothing running.
+// Every failure of a start that obs.md names has its sentence, and leaves nothing running.
 func TestGoLiveFails(t *testing.T) {
 	t.Parallel()
 	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",
@@ -190,7 +190,7 @@ func TestGoLiveNeedsAnOBSThatIsSetUp(t *testing.T) {
 	}
 }
 
-// A stream to somewhere else is the person's.
+// A stream to another service belongs to the person.
 func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -205,7 +205,7 @@ func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 	}
 }
 
-// In the reconnect loop OBS would try the dead token for three hours, and refuse a new one.
+// In its reconnect loop OBS would try the dead token for three hours, and refuse new settings.
 func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -228,7 +228,7 @@ func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
 	}
 }
 
-// keep runs Keep until the test ends or it does.
+// keep runs Keep until the test ends or Keep returns.
 func (b *booth) keep(t *testing.T) (result <-chan error, end context.CancelFunc) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -269,7 +269,7 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 		return s.Stream == "STARTED" && calls[len(calls)-1].Bearer == bearer+"++"
 	})
 
-	// The second time within minutes it says what is wrong, and OBS is left idle.
+	// After a second failure within minutes Keep reports what is wrong, and OBS stays stopped.
 	b.far.Answer(func(context.Context, string, string, bool) (fakeobs.Session, error) {
 		b.judge.say(refused)
 		return nil, errors.New("401")
@@ -281,7 +281,7 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 	}
 }
 
-// ICE failed: OBS stops unasked and does not come back by itself.
+// ICE failed: OBS stops without being asked and does not start again.
 func TestKeepStartsAgainAfterAnUnexpectedStop(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -385,7 +385,7 @@ func TestReadingsAndErrorsHideTheToken(t *testing.T) {
 	}
 }
 
-// What anybody may have caused, by a token with a wrong signature, ends no broadcast.
+// A message that anybody may have caused, by a token with a wrong signature, ends no broadcast.
 func TestAClaimEndsNoBroadcast(t *testing.T) {
 	t.Parallel()
 	claim := obs.Verdict{Kind: stage.EventRefused, Code: stage.CodeSignature,
@@ -462,7 +462,8 @@ func TestGivingUpWhileStarting(t *testing.T) {
 	}
 }
 
-// forgets is a stage of our own after its server was killed: it does not know the broadcast.
+// forgets makes a local stage answer as after its server was killed: it does not know the
+// broadcast.
 func (b *booth) forgets() { b.judge.say(obs.Verdict{Kind: stage.EventPublishing}) }
 
 func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
@@ -502,7 +503,8 @@ func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
 	}
 }
 
-// A stage of Amazon does not depend on this server: what this one knows of it is no reason to stop.
+// A stage of Amazon does not depend on this server: the broadcast goes on although this server does
+// not know it.
 func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -531,7 +533,7 @@ func TestStopWaitsUntilOBSIsInactive(t *testing.T) {
 	if last := requests[len(requests)-1]; last.Type != "GetStreamStatus" || b.State().Active {
 		t.Errorf("Stop returned after %s, active %v", last.Type, b.State().Active)
 	}
-	// A set-up right after it does not meet a stream.
+	// A set-up that follows at once finds no running stream.
 	target := target()
 	target.Force = true
 	setUp(t, b.c, target)

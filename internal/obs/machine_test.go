@@ -78,7 +78,7 @@ func (f told) fact() fact {
 	return g
 }
 
-// answers are the kinds of facts that answer an effect, and so bear its turn.
+// answers are the kinds of facts that answer an effect, and so carry the number of its turn.
 var answers = []string{"status", "service", "token", "put", "stopSent", "timeout", "failed",
 	"refreshed"}
 
@@ -93,7 +93,7 @@ func TestBroadcastStories(t *testing.T) {
 	var stories []struct {
 		Name       string
 		Unattended bool
-		Steps      [][3]json.RawMessage // the fact, the place it leads to, the effects
+		Steps      [][3]json.RawMessage // the fact, the state after it, the effects
 		Reason     string
 	}
 	if err := json.Unmarshal(text, &stories); err != nil {
@@ -143,8 +143,8 @@ func parse[T any](t *testing.T, text json.RawMessage) (v T) {
 	return v
 }
 
-// TestMachinesAlike runs random facts through the machines of terminal and dock: places, effects
-// and all that a state holds have to be the same after each.
+// TestMachinesAlike gives the same random facts to the state machines of the terminal and of the
+// dock. After each fact their states and effects have to be equal.
 func TestMachinesAlike(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 11))

@@ -61,7 +61,7 @@ func mustBe(t *testing.T, err error, code string) {
 	}
 }
 
-// standing is what SetUp must leave as it was.
+// standing returns all settings that SetUp must not change.
 func standing(t *testing.T, c *obs.Client) string {
 	t.Helper()
 	r, err := obs.Read(t.Context(), c)
@@ -165,7 +165,7 @@ func TestSetUpFromFresh(t *testing.T) {
 	}
 }
 
-// A failure at any step leaves OBS as it was.
+// A failure at any step leaves OBS unchanged.
 func TestSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, start := range servers() {
@@ -216,7 +216,7 @@ func TestSetUpWithoutWHIP(t *testing.T) {
 	}
 }
 
-// refusesUntouched sets OBS up in vain: it is refused by this code, and OBS stays as it was.
+// refusesUntouched checks that SetUp fails with this code and leaves OBS unchanged.
 func refusesUntouched(t *testing.T, c *obs.Client, code string) {
 	t.Helper()
 	before := standing(t, c)
@@ -370,8 +370,8 @@ func TestChoicesAreInherited(t *testing.T) {
 	}
 }
 
-// An account that is linked to the person's profile never meets ours; one in ours is only theirs to
-// unlink.
+// An account that is linked to the person's profile never affects ours; if one is linked to our
+// profile, only the person can unlink it.
 func TestLinkedAccount(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Account: "Twitch"})
@@ -389,8 +389,8 @@ func standingOf(r obs.Reading) string {
 	return fmt.Sprintf("%+v %#v %s %v", r, r, text, err)
 }
 
-// TestOrderOfSetUp holds the requests to OBS, in their order, to testdata/setup.json, as the dock's
-// are.
+// TestOrderOfSetUp compares the requests to OBS, in their order, with testdata/setup.json, as a
+// test of the dock does.
 func TestOrderOfSetUp(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/setup.json")
@@ -443,8 +443,9 @@ func do(t *testing.T, c *obs.Client, request, profile string) {
 	}
 }
 
-// written are requests with what tells them apart; the many readings of parameters are one. The
-// terminal's question for the profile to go back to, which it prints, is left out.
+// written returns the requests and their arguments; consecutive readings of parameters count as
+// one. The terminal also asks for the previous profile, to print its name; that request is left
+// out.
 func written(requests []fakeobs.Request) (lines []string) {
 	for _, r := range requests {
 		line := r.Type

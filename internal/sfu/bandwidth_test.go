@@ -7,7 +7,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A viewing is a bandwidth in a time of its own. A layer that is chosen is received at once.
+// A viewing runs a bandwidth estimate on a simulated clock. The layer that it chooses is received
+// at once.
 type viewing struct {
 	*bandwidth
 	t     *testing.T
@@ -54,7 +55,7 @@ func TestTriesBecomeRarer(t *testing.T) {
 		v.wants(patience*time.Second-time.Millisecond, 1)
 		v.wants(2*time.Millisecond, 2)
 	}
-	// One that holds makes up for them.
+	// A layer that fits resets the failures before it.
 	v.wants(11*time.Second, 2)
 	v.congested(50_000)
 	v.wants(0, 0)
@@ -70,10 +71,10 @@ func TestWhatIsKnownToFitIsTriedAtOnce(t *testing.T) {
 	v.wants(400*time.Millisecond, 1) // 1 Mb/s is not known to fit
 	v.congested(200_000)
 	v.wants(0, 0)
-	v.wants(time.Second, 0) // it did not fit after all: no short cuts any more
+	v.wants(time.Second, 0) // it did not fit: from now on each try waits in full
 }
 
-// A burst that is more than the link can take lowers nothing that fits all the same.
+// A burst that exceeds the capacity of the link does not lower a layer that fits.
 func TestCongestionLowersNoMoreThanItMust(t *testing.T) {
 	t.Parallel()
 	v := newViewing(t, true)
@@ -130,7 +131,7 @@ func TestReceiverReports(t *testing.T) {
 	}
 }
 
-// The feedback of one who offered none is not listened to.
+// Transport-wide feedback of a peer that did not offer it is ignored.
 func TestFeedbackNobodyAgreedOn(t *testing.T) {
 	t.Parallel()
 	v := newViewing(t, false)

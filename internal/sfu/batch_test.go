@@ -28,7 +28,8 @@ func TestBatchKeepsPacketsApart(t *testing.T) {
 					want[v] = append(want[v], bytes.Clone(packet))
 				}
 			}
-			// Many to one viewer in a row, more than one message may hold, and more than the batch.
+			// Many packets to one viewer in a row: more than one message may hold, and more than
+			// the batch holds.
 			to := &destination{
 				path{addr: viewers[0].LocalAddr().(*net.UDPAddr).AddrPort()},
 				viewers[0].LocalAddr().(*net.UDPAddr),

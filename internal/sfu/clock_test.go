@@ -39,8 +39,9 @@ func TestTheClockIsSet(t *testing.T) {
 	}
 }
 
-// setForward is the moment as a clock shows it that was set since the process began: the time of
-// the day is another, and the monotonic reading is not. Nothing in package time makes one.
+// setForward returns the moment as a clock shows it that was set forward since the process began:
+// the time of day differs, and the monotonic reading does not. Package time has no function for
+// that.
 func setForward(moment time.Time, by time.Duration) time.Time {
 	// the seconds, above 30 bits of nanoseconds
 	*(*uint64)(unsafe.Pointer(&moment)) += uint64(by/time.Second) << 30

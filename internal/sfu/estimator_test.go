@@ -9,8 +9,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A trace is a viewer behind a link, in a time of its own. Nothing in it depends on the clock or on
-// chance.
+// A trace is a simulated viewer behind a simulated link and clock. It uses neither the real clock
+// nor random numbers.
 type trace struct {
 	t         *testing.T
 	estimator *estimator
@@ -18,19 +18,19 @@ type trace struct {
 	chance    *rand.Rand
 	now       time.Time
 	seq       uint16
-	free      time.Duration // when the link has sent what it was given, since begin
+	free      time.Duration // when the link will have sent everything that is queued, since begin
 	onTheWay  []arriving
 	again     []again
-	last      time.Duration // when the last packet arrives: they stay in order
+	last      time.Duration // when the last packet arrives: packets stay in order
 	begin     time.Time
 	nextBack  time.Duration
 
 	video int // bit/s of the picture: 30 frames a second, each 60th a keyframe of 8 frames' size
 	frame int
-	key   bool // the next frame is a keyframe, too
+	key   bool // the next frame is an additional keyframe
 
 	rate      int           // bit/s of the link
-	queue     time.Duration // that it has room for
+	queue     time.Duration // what the queue of the link holds, as a duration
 	jitter    time.Duration
 	loss      float64
 	stall     func(time.Duration) time.Duration // when the viewer's machine takes what arrived then
@@ -173,7 +173,7 @@ func (tr *trace) neverFull() {
 	}
 }
 
-// fullWithin wants a verdict so soon, and that it says what the link carries.
+// fullWithin checks that the link is reported as full within this time, and at which rate.
 func (tr *trace) fullWithin(since time.Duration, limit time.Duration, least, most int) {
 	tr.t.Helper()
 	for _, v := range tr.full {
@@ -245,7 +245,7 @@ func TestLinksThatAreTooNarrow(t *testing.T) {
 			tr.rate = 550_000
 			tr.run(5 * time.Second)
 			tr.fullWithin(5*time.Second, 1200*time.Millisecond, 350_000, 620_000)
-			// It recovers, and is not accused any more.
+			// The link recovers, and is not reported as full any more.
 			tr.rate = 10_000_000
 			tr.run(3 * time.Second) // what is queued comes at the old rate
 			tr.full = nil
@@ -276,7 +276,7 @@ func TestMuchLossIsAFullLink(t *testing.T) {
 	}
 }
 
-// What was sent before a change of layer says nothing about the layer that comes.
+// Packets that were sent before a change of layer say nothing about the new layer.
 func TestOldLayerIsNotHeldAgainstTheNew(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)
@@ -312,7 +312,7 @@ func TestATryIsJudgedSoon(t *testing.T) {
 	tr.neverFull()
 }
 
-// The burst of one who comes in late is the first measurement.
+// The burst for a viewer who joins late is the first measurement.
 func TestBurstOfALateViewer(t *testing.T) {
 	t.Parallel()
 	burst := func(tr *trace) {
@@ -344,8 +344,8 @@ func TestBurstOfALateViewer(t *testing.T) {
 	}
 }
 
-// Reports on what was never sent, on too much, twice, and from a clock that is out of its mind
-// change nothing.
+// Reports about packets that were never sent, reports of too many packets, repeated ones, and
+// reports with an impossible clock change nothing.
 func TestNonsenseIsNoFeedback(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)

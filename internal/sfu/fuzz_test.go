@@ -13,8 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzOffer: whatever a stranger sends is either refused or answered with a description that can be
-// read.
+// FuzzOffer: any offer is either refused or answered with a valid description.
 func FuzzOffer(f *testing.F) {
 	names, err := filepath.Glob("testdata/offers/*.sdp")
 	if err != nil || len(names) == 0 {
@@ -75,8 +74,8 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
-// FuzzRTCP: whatever a viewer or a publisher reports, nothing breaks, and a viewer's transport-wide
-// feedback ends in a bit rate that can be.
+// FuzzRTCP: no report of a viewer or a publisher causes a panic, and transport-wide feedback always
+// leads to a possible bit rate.
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.TransportLayerCC{

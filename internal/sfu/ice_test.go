@@ -49,8 +49,8 @@ func newStill(t *testing.T) *SFU {
 	return s
 }
 
-// A check that is sent again from another address takes no media there; a client that roams takes
-// it along.
+// A check that is repeated from another address does not redirect the media; a client that changes
+// its address takes the media along.
 func TestMediaFollowsWhatIsProved(t *testing.T) {
 	t.Parallel()
 	p := newChecked(t, newStill(t), home)

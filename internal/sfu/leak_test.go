@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// 200 viewers come and go: what they occupied is free again. Not parallel, as it counts what the
-// whole process has.
+// 200 viewers come and go, and all their resources are released. The test is not parallel, as it
+// counts the resources of the whole process.
 func TestJoinAndLeave200Times(t *testing.T) {
 	h := newHouse(t)
 	h.publish("ana", rtcpeer.PublishOptions{
@@ -61,7 +61,7 @@ func joinAndLeave(t *testing.T, ctx context.Context, h *house, round, n int) {
 	viewers.Wait()
 }
 
-// settle waits until all viewers are off the books and the goroutines are as few as they were.
+// settle waits until no viewer is registered and there are no more goroutines than before.
 func settle(ctx context.Context, h *house, want int) (goroutines int, heap uint64) {
 	for ctx.Err() == nil {
 		list, _ := h.Participants(ctx, h.arn)

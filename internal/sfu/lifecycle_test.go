@@ -177,7 +177,7 @@ func TestHowSessionsEnd(t *testing.T) {
 	}
 }
 
-// An offer whose sender never comes is forgotten.
+// An offer whose sender never connects is forgotten.
 func TestNobodyComes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.Silence = 200 * time.Millisecond })
@@ -251,7 +251,8 @@ func TestPresence(t *testing.T) {
 	}
 }
 
-// TestAStalledSenderHasNotSwitchedItsCameraOff: pages tell the two apart.
+// TestAStalledSenderHasNotSwitchedItsCameraOff: pages tell a stalled sender from one whose camera
+// is off.
 func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A load measures how much slower than alone this machine works for a while: a piece of work that
-// always is the same is done again and again, and its mean is compared with its best.
+// A load measures by what factor this machine is slowed down by other work: it repeats the same
+// piece of work and compares its mean duration with the shortest.
 type load struct {
 	stop chan struct{}
 	done sync.WaitGroup
@@ -16,7 +16,8 @@ type load struct {
 	runs int
 }
 
-// best is the shortest that the piece of work ever took, in nanoseconds: alone on a processor.
+// best is the shortest duration of the piece of work so far, in nanoseconds: the one without other
+// load.
 var best atomic.Int64
 
 func startLoad() *load {

@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// code is that of the error, or "".
+// code returns the code of the error, or "".
 func code(err error) string {
 	var e *stage.Error
 	if errors.As(err, &e) {
@@ -23,7 +23,7 @@ func code(err error) string {
 	return ""
 }
 
-// offers of peers that never connect.
+// publishes sends an offer of a peer that never connects.
 func (h *house) publishes(id stage.ParticipantID) error {
 	h.t.Helper()
 	_, _, err := h.Publish(h.t.Context(), h.who(id), readOffer(h.t, "obs-30.2"))
@@ -92,8 +92,8 @@ func TestOnePersonHasSoManyViews(t *testing.T) {
 	}
 }
 
-// However many ask to watch, there is room for those who publish; and who only asks takes a quarter
-// at most.
+// Requests to watch leave sessions free for publishers; offers that never connect take a quarter of
+// the sessions at most.
 func TestViewersLeaveRoom(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.MaxSessions = 20; c.MaxPublishers = 100 })
@@ -128,7 +128,7 @@ func TestViewersLeaveRoom(t *testing.T) {
 	}
 }
 
-// A publisher of whom nothing comes does not keep others from a full stage.
+// A publisher who sends nothing does not keep others off a full stage.
 func TestAPlaceIsForThoseWhoSend(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64

@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// A house is an SFU that runs for one test.
+// A house is a server of package sfu that runs for one test.
 type house struct {
 	*sfu.SFU
 	t     testing.TB
@@ -22,11 +22,12 @@ type house struct {
 	stop  context.CancelFunc
 	ended chan error
 
-	expires time.Time // of everybody's token
+	expires time.Time // of all tokens
 
-	mu        sync.Mutex
-	views     map[stage.ParticipantID]whip.Session
-	endpoints map[stage.ParticipantID]rtcpeer.Endpoint // of pages that do not come in directly
+	mu    sync.Mutex
+	views map[stage.ParticipantID]whip.Session
+	// endpoints of viewers that a page does not reach directly
+	endpoints map[stage.ParticipantID]rtcpeer.Endpoint
 	events    []stage.Event
 	news      chan struct{}
 }
@@ -130,7 +131,7 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	}
 }
 
-// link is a network of the test's own making between the house and one of its peers; the endpoint
+// link puts a simulated network between the server and one of its peers; the returned endpoint
 // leads through it.
 func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, rtcpeer.Endpoint) {
 	h.t.Helper()
@@ -142,7 +143,7 @@ func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, r
 	}
 }
 
-// through has a page's viewer of that name come in by that endpoint.
+// through makes the page's viewer of that name use that endpoint.
 func (h *house) through(id stage.ParticipantID, endpoint rtcpeer.Endpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -183,11 +184,11 @@ func (h *house) view(id, target stage.ParticipantID, o rtcpeer.ViewOptions) *rtc
 	return v
 }
 
-// patience limits how long a test waits for something. It is no measurement: on a machine that is
-// too busy everything takes its time.
+// patience limits how long a test waits for something. It is generous, because a busy machine is
+// slow.
 const patience = 2 * time.Minute
 
-// patient is the context of what a test waits for.
+// patient returns a context that ends after patience.
 func patient(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)

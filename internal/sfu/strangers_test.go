@@ -52,7 +52,7 @@ func TestStrangersAreLimited(t *testing.T) {
 	}
 }
 
-// One customer of IPv6 has 2^64 addresses, and not as many shares.
+// An IPv6 customer has 2^64 addresses, and still one share.
 func TestStrangersAreCountedByNetwork(t *testing.T) {
 	t.Parallel()
 	l := tcpListener{strangers: map[netip.Prefix]int{}}

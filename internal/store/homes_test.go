@@ -10,7 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// TestAStageHasOneHome until that has left, or was buried.
+// TestAStageHasOneHome: a stage stays with one server until that server leaves, or is recorded as
+// ended.
 func TestAStageHasOneHome(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, _, arn := h.scene()
@@ -77,7 +78,8 @@ func TestAStageHasOneHome(t *testing.T) {
 	})
 }
 
-// TestACrashIsBuriedByTheNextRun, but not by a copy of its data folder on another machine.
+// TestACrashIsBuriedByTheNextRun: the next run records that the crashed one has ended; a copy of
+// the data folder on another machine does not.
 func TestACrashIsBuriedByTheNextRun(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, _, arn := h.scene()
@@ -110,7 +112,8 @@ func TestACrashIsBuriedByTheNextRun(t *testing.T) {
 	})
 }
 
-// TestTheEndsOfAServerAreRecordedOnce, by the servers that notice, and not for those on others.
+// TestTheEndsOfAServerAreRecordedOnce: the servers that notice the end of a server record the ends
+// of its sessions once, and leave the sessions of other servers alone.
 func TestTheEndsOfAServerAreRecordedOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, ana, arn := h.scene()

@@ -77,7 +77,7 @@ func onBoth(t *testing.T, story func(t *testing.T, h *house)) {
 	}
 }
 
-// A house is a house of accesstest whose database is known.
+// A house is an accesstest.House whose database is known.
 type house struct {
 	*accesstest.House
 	t     testing.TB
@@ -118,7 +118,7 @@ func (h *house) replica() *house {
 	return houseOf(h.t, h.where, h.House.Replica())
 }
 
-// What follows is of the package accesstest, by a shorter name.
+// The functions of package accesstest that follow have shorter names here.
 
 func (h *house) operator() access.Principal                        { return h.Operator() }
 func (h *house) scene() (op, ana access.Principal, arn stage.ARN)  { return h.Scene() }

@@ -252,7 +252,7 @@ func issuing(
 func benchPrune(b *testing.B, h *house, who access.Principal, arn stage.ARN) {
 	const turn = 3 * time.Second
 	h.Clock.Pass(22 * 24 * time.Hour)
-	// The rules rest by their clock, which stands still in tests.
+	// The rules pause by their own clock, which stands still in tests.
 	started := time.Now()
 	pruning := access.New(access.Config{
 		Store: h.store, Moderator: h.Paper,

@@ -46,8 +46,8 @@ var wholeTable = map[string]string{
 		"to a limit",
 }
 
-// few are tables and indexes of few rows: what operators set up, the stages that are being removed
-// or wait for AWS, the docks that wait to be signed in, the replicas.
+// few lists tables and indexes of few rows: what operators set up, stages that are being removed or
+// wait for AWS, docks that wait for a sign-in, replicas.
 var few = []string{
 	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device",
 	"credentials_devices_open",

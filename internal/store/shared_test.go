@@ -34,7 +34,8 @@ func TestReplicasShareByPostgreSQL(t *testing.T) {
 	})
 }
 
-// TestReplicasShareWithoutNotifications: nothing listens at the direct address of one of them.
+// TestReplicasShareWithoutNotifications: one replica's direct address leads nowhere, so it receives
+// no notifications.
 func TestReplicasShareWithoutNotifications(t *testing.T) {
 	t.Parallel()
 	feedtest.Contract(t, func(t *testing.T) (a, b feed.Shared) {
@@ -217,7 +218,8 @@ func TestTheChatOutlivesARestart(t *testing.T) {
 	})
 }
 
-// TestAReplicaThatWasAwayTooLong: what it missed is deleted already, so that its streams resume.
+// TestAReplicaThatWasAwayTooLong: the messages that it missed are deleted already, so its streams
+// start again.
 func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 	t.Parallel()
 	where := postgres.Migrated(t)
@@ -239,7 +241,7 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	// As another replica wrote, and a third one deleted, while this one was away.
+	// As if another replica had written and a third one had deleted while this one was away.
 	_, err = db.Exec("UPDATE counters SET value = value + 5 WHERE name = 'notice'")
 	ok(t, err)
 	for {
@@ -254,7 +256,7 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 	}
 }
 
-// TestAPostEndsWithItsReplica is for PostgreSQL what it is for feed.Memory.
+// TestAPostEndsWithItsReplica tests on PostgreSQL what a test of feed.Memory tests in memory.
 func TestAPostEndsWithItsReplica(t *testing.T) {
 	t.Parallel()
 	where := postgres.Migrated(t)

@@ -42,7 +42,8 @@ func skewed(t *testing.T) (behind, ahead *house) {
 	return behind, ahead
 }
 
-// TestClocksAMinuteApart: what one replica gives, the other takes, whichever is ahead.
+// TestClocksAMinuteApart: each replica accepts the credentials that the other issues, whichever
+// clock is ahead.
 func TestClocksAMinuteApart(t *testing.T) {
 	t.Parallel()
 	behind, ahead := skewed(t)

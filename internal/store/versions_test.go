@@ -42,7 +42,7 @@ func (r *recorder) keep(path string) error {
 	return os.WriteFile(path, []byte(text), 0o600)
 }
 
-// A said is a statement of the version before.
+// A said is a recorded statement of the version before.
 type said struct {
 	Step  string
 	Text  string
@@ -112,7 +112,7 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	}
 }
 
-// An elder is the version before, as what it sends to the database.
+// An elder replays the recorded statements of the version before.
 type elder struct {
 	t     *testing.T
 	db    *sql.DB
@@ -188,8 +188,8 @@ func (e *elder) rows(one said) (n int, err error) {
 
 var inserts = regexp.MustCompile(`INSERT INTO (\w+) \(([^)]+)\)`)
 
-// TestEveryStatementOfTheVersionBefore has its tables and columns still, and what it inserts lacks
-// no column that must be there.
+// TestEveryStatementOfTheVersionBefore: the tables and columns of every statement still exist, and
+// every insert sets all columns that need a value.
 func TestEveryStatementOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, postgres.Migrated(t))

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// BenchmarkIssue measures a token beside what it cannot do without, one bare signature with the
-// same key, and reports the ratio: 1 would mean that a token costs nothing but its signature.
+// BenchmarkIssue compares a token with one bare signature of the same key, and reports the ratio: 1
+// would mean that a token costs nothing but its signature.
 func BenchmarkIssue(b *testing.B) {
 	d := newDesk(b)
 	digest := sha512.Sum384([]byte("text"))

@@ -33,7 +33,7 @@ var (
 	}
 )
 
-// desk has an issuer and the verifier that accepts its tokens.
+// A desk has an issuer and the verifier that accepts its tokens.
 type desk struct {
 	key      *ecdsa.PrivateKey
 	signer   *token.Signer
@@ -351,7 +351,7 @@ func TestTimesWithAFraction(t *testing.T) {
 }
 
 // TestRefusedTokenTellsItsOwner: the dock of the user whom the token names shows the refusal, and
-// no wild text travels on.
+// text of the token that is not valid is not passed on.
 func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -253,8 +253,8 @@ type caller struct {
 	id    access.UserID
 }
 
-// A world is a server with two stages, an operator, and a broadcaster bea to whom foreign objects
-// belong.
+// A world is a server with two stages, an operator, and a broadcaster bea who owns the foreign
+// objects.
 type world struct {
 	*apptest.App
 	t          *testing.T
@@ -314,7 +314,8 @@ func (w *world) caller(c column) caller {
 	return made
 }
 
-// try sends one request. A caller whose credential it may have ended is made anew for the next.
+// try sends one request. If the request may have ended the caller's credential, a new caller is
+// made for the next one.
 func (w *world) try(c column, method string, target target) int {
 	who := w.caller(c)
 	path, body := target.request(w, who)
@@ -328,7 +329,7 @@ func (w *world) try(c column, method string, target target) int {
 	return status
 }
 
-// status sends a request and leaves the answer: an event stream has no end.
+// status sends a request and closes the body unread, because an event stream has no end.
 func (c caller) status(t *testing.T, method, path string, body any) int {
 	t.Helper()
 	text, err := json.Marshal(body)
@@ -358,8 +359,7 @@ func at(path string, body any) func(*world, caller) (string, any) {
 	return func(*world, caller) (string, any) { return strings.ReplaceAll(path, "{$}", ""), body }
 }
 
-// own and foreign are the same request about the caller's object and about bea's, on main and on
-// side.
+// ownAndForeign makes the same request about the caller's object on main and about bea's on side.
 func ownAndForeign(request func(w *world, of caller, arn string) (string, any)) []target {
 	return []target{
 		{name: "own", request: func(w *world, who caller) (string, any) {
@@ -378,7 +378,8 @@ func ending(path string,
 	return []target{{request: at(path, body), ends: true}}
 }
 
-// made is the member of what the owner made, or an ID of nothing where the owner may not make any.
+// made returns a member of the object that the owner made, or an ID that does not exist if the
+// owner may not make one.
 func made(of caller, member, path string, body any) string {
 	_, _, text := of.owner.Do("POST", path, body)
 	var out map[string]any
@@ -413,14 +414,14 @@ func anotherLogin(w *world, of caller) string {
 	return "nothing"
 }
 
-// objects says of each route with a body or a parameter what it is about.
+// objects lists the objects of each route that has a body or a parameter.
 var objects = func() map[string][]target {
 	all := maps.Clone(pageObjects)
 	maps.Copy(all, programObjects)
 	return all
 }()
 
-// pageObjects are those of the routes that pages use.
+// pageObjects lists the objects of the routes that pages use.
 var pageObjects = map[string][]target{
 	"POST /api/setup/check": one("/api/setup/check", web.InviteCode{Code: "used up"}),
 	"POST /api/setup": one("/api/setup",
@@ -634,7 +635,7 @@ func (w *world) invite() access.UserID {
 	return invited.ID
 }
 
-// anothers is a message of another user in the chat of main.
+// anothers returns a message of another user in the chat of main.
 func (w *world) anothers(chat string) string {
 	if w.message == "" {
 		w.message = made(w.newUser("writer", "", both), "id", chat,

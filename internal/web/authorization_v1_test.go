@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// programObjects are those of the API for programs, and of the ways to sign in.
+// programObjects lists the objects of the API for programs, and of the ways to sign in.
 var programObjects = map[string][]target{
 	"GET /api/oidc/logout":     ending("/api/oidc/logout", nil),
 	"POST /api/device":         one("/api/device", nil),
@@ -135,7 +135,7 @@ var programObjects = map[string][]target{
 	"POST /api/v1/webhooks/{id}/replay": ofWebhook("/replay", nil),
 }
 
-// noAnswer is none that a browser gives.
+// noAnswer is an answer that no browser gives.
 var noAnswer = json.RawMessage(`{}`)
 
 var newHook = web.V1NewWebhook{URL: "https://hooks.example/in", Types: []string{"user.suspended"}}
@@ -161,7 +161,8 @@ func v1(pages []target) []target {
 
 func v1User(rest string, body any) []target { return v1(ofUser(rest, body)) }
 
-// device is about a dock that waits, for callers with a login: an address has few at one time.
+// device makes a request about a dock that waits for its sign-in. Only callers with a login have
+// it, because an address may have few waiting docks at a time.
 func device(act string) []target {
 	return []target{{request: func(w *world, who caller) (string, any) {
 		code := web.DeviceCode{UserCode: "BBBB-BBBB"}

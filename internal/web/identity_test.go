@@ -367,7 +367,8 @@ func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestAServicePutsASignedInDockIntoOBS is the road of an application that knows its users.
+// TestAServicePutsASignedInDockIntoOBS: an application that knows its users opens a signed-in dock
+// in OBS.
 func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

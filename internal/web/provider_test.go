@@ -22,12 +22,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A foreign is a provider that is not ours: the program oidc-provider, behind an address that is
-// there first: the provider has to know the server, and the server the provider.
+// A foreign is a provider from outside this repository: the program oidc-provider. The provider and
+// the server each have to know the other's address, so its address is opened before it starts.
 type foreign struct {
 	t      *testing.T
 	issuer string
-	people string // a file
+	people string // the file of its people
 	proxy  atomic.Pointer[httputil.ReverseProxy]
 }
 
@@ -38,14 +38,14 @@ func newForeign(t *testing.T) *foreign {
 			proxy.ServeHTTP(w, r)
 			return
 		}
-		panic(http.ErrAbortHandler) // as a program that is not there, to those who ask
+		panic(http.ErrAbortHandler) // an unreachable program closes the connection, too
 	}))
 	t.Cleanup(s.Close)
 	f.issuer = s.URL
 	return f
 }
 
-// has gives the provider its people and their groups.
+// has writes the people of the provider and their groups.
 func (f *foreign) has(groups map[string][]string) {
 	f.t.Helper()
 	text, err := json.Marshal(groups)
@@ -88,13 +88,13 @@ var (
 	formHidden = regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)"`)
 )
 
-// A page is what a browser shows in the end.
+// A page is what a browser shows after all redirects.
 type page struct {
 	address *url.URL
 	text    string
 }
 
-// open follows a link, or sends a form where there is one.
+// open follows a link, or submits a form if there is one.
 func open(t *testing.T, c *apptest.Client, address string, form url.Values) page {
 	t.Helper()
 	method, body := http.MethodGet, io.Reader(nil)
@@ -120,7 +120,7 @@ func open(t *testing.T, c *apptest.Client, address string, form url.Values) page
 	return page{answer.Request.URL, string(text)}
 }
 
-// submit sends the form of a page, with more fields.
+// submit sends the form of a page with additional fields.
 func (p page) submit(t *testing.T, c *apptest.Client, fields ...string) page {
 	t.Helper()
 	found := formAction.FindStringSubmatch(p.text)
@@ -144,8 +144,8 @@ func (p page) submit(t *testing.T, c *apptest.Client, fields ...string) page {
 // asksWho reports whether the page is the provider's sign-in form.
 func (p page) asksWho() bool { return strings.Contains(p.text, `name="login"`) }
 
-// TestAForeignProvider takes the road of an operator and a broadcaster through oidc-provider, which
-// is away when the server starts.
+// TestAForeignProvider signs an operator and a broadcaster in through oidc-provider, which cannot
+// be reached when the server starts.
 func TestAForeignProvider(t *testing.T) {
 	t.Parallel()
 	f := newForeign(t)

@@ -24,8 +24,8 @@ import (
 
 const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
 
-// A house is a Handler in a real server with everything behind it made of memory. What happens is
-// written down in news.
+// A house is a Handler in a real server; everything that the Handler calls is in memory, and writes
+// down its calls in news.
 type house struct {
 	*whip.Handler
 	URL    string

@@ -38,8 +38,8 @@ import (
 
 const deploy = "../../deploy"
 
-// TestManifestsFitTheKubernetesAPI: every field is one of the API's types, and the pod has no
-// rights that it does not need.
+// TestManifestsFitTheKubernetesAPI: every field exists in the API's types, and the pod has only the
+// rights that it needs.
 func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]func() any{
@@ -89,7 +89,8 @@ func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 	knownVariables(t, names)
 }
 
-// TestComposeFile: the schema of compose holds, and every variable is one of Stagedoor's.
+// TestComposeFile: the file fits the schema of compose, and every variable is a setting of
+// Stagedoor.
 func TestComposeFile(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.yaml")
@@ -100,8 +101,8 @@ func TestComposeFile(t *testing.T) {
 	knownVariables(t, variables(project.Services["stagedoor"]))
 }
 
-// TestComposeFileOfReplicas: each has a name, a media port and a folder of its own, one key and one
-// database, and time to drain; nginx has the addresses of all.
+// TestComposeFileOfReplicas: each replica has its own name, media port and folder, and time to
+// drain; all have the same key and database; nginx has the addresses of all.
 func TestComposeFileOfReplicas(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.replicas.yaml")
@@ -210,7 +211,8 @@ func checkNginx(t *testing.T, config string) {
 	}
 }
 
-// compose reads a compose file: what it mounts is there, and .env.example has its variables.
+// compose reads a compose file and checks that the mounted files exist and that .env.example has
+// the file's variables.
 func compose(t *testing.T, file string) *types.Project {
 	t.Helper()
 	folder := filepath.Join(deploy, "compose")
@@ -255,13 +257,13 @@ func variables(s types.ServiceConfig) (names []string) {
 	return names
 }
 
-// address is that of a service in the network of a compose file.
+// address returns the address of a service in the network of a compose file.
 func address(project *types.Project, service string) string {
 	return project.Services[service].Networks["inside"].Ipv4Address
 }
 
-// knownVariables compares with the settings that the documents list; a test of the program renders
-// those of docs/operate.md from the flags.
+// knownVariables checks that docs/operate.md or docs/lambda.md lists each of these environment
+// variables. Another test compares docs/operate.md with the flags.
 func knownVariables(t *testing.T, names []string) {
 	t.Helper()
 	var manual []byte
@@ -279,8 +281,8 @@ func knownVariables(t *testing.T, names []string) {
 	}
 }
 
-// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, the function may do no more
-// than docs/ivs.md explains, and every variable is one of Stagedoor's.
+// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, the function has only the
+// permissions that docs/ivs.md explains, and every variable is a setting of Stagedoor.
 func TestTemplateOfTheFunction(t *testing.T) {
 	t.Parallel()
 	resources := template(t)
@@ -325,7 +327,7 @@ func TestTemplateOfTheFunction(t *testing.T) {
 	knownVariables(t, names)
 }
 
-// template returns the resources of the template of AWS SAM, its parameters filled in.
+// template returns the resources of the template of AWS SAM with its parameters filled in.
 func template(t *testing.T) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(deploy, "aws/template.yaml"))
@@ -350,7 +352,7 @@ func template(t *testing.T) map[string]any {
 	return withoutNothing(document.Resources).(map[string]any)
 }
 
-// withoutNothing drops what refers to AWS::NoValue.
+// withoutNothing removes values that refer to AWS::NoValue.
 func withoutNothing(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -371,7 +373,8 @@ func withoutNothing(v any) any {
 	return v
 }
 
-// TestUnitIsHardened by the measure of systemd, and starts what the package installs.
+// TestUnitIsHardened: systemd rates the unit as hardened, and the unit starts the program that the
+// package installs.
 func TestUnitIsHardened(t *testing.T) {
 	t.Parallel()
 	const unit = deploy + "/systemd/stagedoor.service"
@@ -400,7 +403,7 @@ func TestUnitIsHardened(t *testing.T) {
 	}
 }
 
-// TestMaintainerScriptsAreShell, of the kind that Debian and RPM run.
+// TestMaintainerScriptsAreShell: Debian's and RPM's shells can read the scripts of the packages.
 func TestMaintainerScriptsAreShell(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob(deploy + "/package/*install.*")

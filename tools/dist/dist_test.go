@@ -22,8 +22,8 @@ import (
 	"aead.dev/minisign"
 )
 
-// TestRelease builds a release twice, in different folders and as different users would, and looks
-// into it. With STAGEDOOR_COLD=1 each build compiles everything anew.
+// TestRelease builds a release twice, in different folders and as different users, and checks its
+// files. With STAGEDOOR_COLD=1 each build compiles everything anew.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	public, key, err := minisign.GenerateKey(rand.Reader)
@@ -47,7 +47,7 @@ func TestRelease(t *testing.T) {
 
 	for name, text := range first {
 		if strings.HasSuffix(name, ".minisig") {
-			continue // the signature holds the time at which it was made
+			continue // a signature contains the time at which it was made
 		}
 		if !bytes.Equal(text, second[name]) {
 			t.Errorf("%s differs between two folders: %d and %d bytes", name, len(text),
@@ -118,7 +118,7 @@ func checkSums(t *testing.T, files map[string][]byte) {
 			t.Errorf("SHA256SUMS has %s for %s, want %s", sum, name, got)
 		}
 	}
-	if want := len(files) - 2; listed != want { // not itself, not its signature
+	if want := len(files) - 2; listed != want { // the list has neither itself nor its signature
 		t.Errorf("SHA256SUMS lists %d files, want %d", listed, want)
 	}
 }
@@ -149,7 +149,7 @@ func checkBill(t *testing.T, text []byte) {
 	}
 }
 
-// checkBinary runs the binary: it is static and says what was built.
+// checkBinary runs the binary, and checks that it is linked statically and prints its version.
 func checkBinary(t *testing.T, text []byte) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "stagedoor")

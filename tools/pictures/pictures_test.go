@@ -13,8 +13,8 @@ import (
 
 const root = "../.."
 
-// TestThePicturesOfTheDocuments: the folder has what `make pictures` makes and nothing else, and
-// the documents show each of them, with words for those who do not see it.
+// TestThePicturesOfTheDocuments: the folder has exactly the pictures that `make pictures` makes,
+// and the documents show each of them with an alternative text.
 func TestThePicturesOfTheDocuments(t *testing.T) {
 	t.Parallel()
 	entries, err := os.ReadDir(filepath.Join(root, "docs/pictures"))
@@ -82,11 +82,10 @@ func shownPictures(t *testing.T) map[string]int {
 	return shown
 }
 
-// measures are what the tests add to the name of a state.
+// measures matches what the tests append to the name of a state.
 var measures = regexp.MustCompile(`(-dark|-light)?(-\d+)?(-dock|-browser)?$`)
 
-// TestEveryPictureIsTaken: a state that no test of the pages shows any more leaves no stale
-// picture.
+// TestEveryPictureIsTaken: if no test shows a state any more, its picture must be deleted.
 func TestEveryPictureIsTaken(t *testing.T) {
 	t.Parallel()
 	var tests strings.Builder

@@ -1,4 +1,4 @@
-// Package site holds the site of the documents: `make site` builds it.
+// Package site tests the site of the documents: `make site` builds it.
 package site
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const root = "../.."
 
-// build makes the site in a folder of the test.
+// build builds the site in a folder of the test.
 func build(t *testing.T) string {
 	t.Helper()
 	vitepress := filepath.Join(root, "node_modules/.bin/vitepress")
@@ -32,7 +32,7 @@ func build(t *testing.T) string {
 	return out
 }
 
-// TestTheSite is one story, because the site takes ten seconds to build.
+// TestTheSite is one test, because the site takes ten seconds to build.
 func TestTheSite(t *testing.T) {
 	if testing.Short() {
 		t.Skip("make quick leaves browsers out")
@@ -72,7 +72,7 @@ func TestTheSite(t *testing.T) {
 	search(t, out)
 }
 
-// texts are the files of the folder with that ending, by their paths in it.
+// texts returns the files of the folder with that ending, by their paths in it.
 func texts(t *testing.T, folder, ending string) map[string]string {
 	t.Helper()
 	found := map[string]string{}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestWhatIsNotAccessibleFailsTheTest, in every engine, under the policy of our pages.
+// TestWhatIsNotAccessibleFailsTheTest runs in every engine, under the policy of our pages.
 func TestWhatIsNotAccessibleFailsTheTest(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

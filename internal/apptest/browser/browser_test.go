@@ -19,8 +19,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 )
 
-// serve is a small site with everything that Stagedoor's pages use: modules, fetch, server-sent
-// events, a WebSocket, a policy.
+// serve serves a small site that uses everything that Stagedoor's pages use: modules, fetch,
+// server-sent events, a WebSocket, a policy.
 func serve(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -199,7 +199,8 @@ func TestWhatAPageDoesWrongIsCollected(t *testing.T) {
 		if got := page.Problems(); len(got) > 0 {
 			t.Fatalf("before: %v", got)
 		}
-		page.Eval(`fetch('/nowhere').then(r => r.text())`, nil) // 404: the network's, not the page's
+		// a 404 comes from the network and is no error of the page
+		page.Eval(`fetch('/nowhere').then(r => r.text())`, nil)
 		page.Eval(`console.error('logged by the page', 1, new Error('with a cause'))`, nil)
 		page.Eval(`void setTimeout(() => { throw new Error('thrown by the page') })`, nil)
 		page.Eval(`void fetch('http://127.0.0.2:1/').catch(() => {})`, nil)

@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Whatever the table says of an encoder: a keyframe interval, no B-frames, a bitrate and a profile.
+// For every encoder the table has a keyframe interval, no B-frames, a bitrate and a profile.
 func TestEveryEncoderOfTheTableFits(t *testing.T) {
 	t.Parallel()
 	table, err := encoders.Table()

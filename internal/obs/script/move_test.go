@@ -144,7 +144,7 @@ func TestDocksAddedByHandMoveAndAreGivenBack(t *testing.T) {
 	}
 }
 
-// Another Stagedoor may live by now where ours was: its docks are not ours, whoever added them.
+// Another Stagedoor may run by now at our old address: its docks are not ours, whoever added them.
 func TestTheAddressLeftBehindIsNotOurs(t *testing.T) {
 	t.Parallel()
 	text, o := made(t, nil), newOBS(t, "32")

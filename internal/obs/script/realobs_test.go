@@ -65,8 +65,8 @@ func (r *real) ini(key string) string {
 	return ""
 }
 
-// The whole road on a real OBS: the script is added, OBS is ended and started; the dock is
-// there, its password fits, it has the encoder's file written; Undo gives everything back.
+// TestTheScriptOnARealOBS: the script is added, OBS is ended and started; the dock is there, its
+// password is right, and the script writes the encoder's file; Undo restores everything.
 func TestTheScriptOnARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")
@@ -114,18 +114,18 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 		t.Error("Undo left the encoder's file")
 	}
 	after, profile := r.Stable(t), "/basic/profiles/Stagedoor/basic.ini"
-	after[profile] = before[profile] // the profile is the set-up's, not the script's
+	after[profile] = before[profile] // the profile was made by the set-up and not by the script
 	compare(t, after, before)
 }
 
-// handed is what OBS's memory gives the dock at the start.
+// handed returns the values that the dock receives from OBS's memory when OBS starts.
 func (r *real) handed() url.Values {
 	r.t.Helper()
 	_, values := r.opened()
 	return values
 }
 
-// opened is the address of the dock when OBS starts, and what stands behind its "#".
+// opened returns the address of the dock when OBS starts, and the values after its "#".
 func (r *real) opened() (string, url.Values) {
 	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.home, "docks.txt"))
@@ -190,7 +190,8 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	}
 	for status.Duration < 3500 {
 		call("GetRecordStatus", nil, &status)
-		time.Sleep(50 * time.Millisecond) // a question less often; the answer decides
+		// only to ask less often: the response ends the loop
+		time.Sleep(50 * time.Millisecond)
 	}
 	var recorded struct {
 		Path string `json:"outputPath"`

@@ -450,7 +450,8 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			o.now += 2e9
 			file := o.dir + "/basic/profiles/Stagedoor/streamEncoder.json"
 
-			// Not the paired dock: no secret, another one, a request seen before, an older one.
+			// The request does not come from the paired dock: it has no secret, a wrong secret, or
+			// a number that is not higher than the last.
 			if got := o.ask(strings.Repeat("0", 64), 3, write); got != nil {
 				t.Errorf("with a foreign secret: %v, want no answer", got)
 			}
@@ -474,7 +475,7 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 				t.Errorf("a request of the same time: %v, want too_old", got)
 			}
 			for i, bad := range []map[string]any{
-				// this computer has none
+				// this computer has no such encoder
 				{"do": "write", "encoder": "h264_texture_amf", "bitrate": 900, "keyint_sec": 1},
 				{"do": "write", "encoder": "../../x", "bitrate": 900, "keyint_sec": 1},
 				{"do": "write", "encoder": "obs_x264", "bitrate": 1, "keyint_sec": 1},
@@ -515,7 +516,8 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 	}
 	o.start(made(t, nil))
 	secret := o.handed().Get("obs-secret")
-	for at := range int64(2) { // the second time must not take the first for the person's
+	// the second write must not take the first one's values for the person's
+	for at := range int64(2) {
 		if got := o.ask(secret, at+1,
 			map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900,
 				"keyint_sec": 1}); got["result"] != "done" {

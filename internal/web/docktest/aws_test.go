@@ -47,14 +47,14 @@ func (e *encoder) output(
 	return broadcast{p}, nil
 }
 
-// A broadcast hangs up as OBS does.
+// A broadcast ends as OBS ends one, by DELETE.
 type broadcast struct{ *rtcpeer.Publisher }
 
 func (b broadcast) Done() <-chan struct{} { return b.Closed() }
 func (b broadcast) Close() error          { return b.HangUp(context.Background()) }
 
-// TestAnAWSStageFromTheOperatorsPageToLive is the road of an AWS stage with nothing but the two
-// pages, on the emulator.
+// TestAnAWSStageFromTheOperatorsPageToLive goes from an AWS stage on the operator's page to a live
+// broadcast, using only the two pages, on the emulator.
 func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	t.Parallel()
 	anAWSStageToLive(t, replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint",
@@ -159,8 +159,8 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	}
 }
 
-// TestAWSOutOfReach: the page says what the server says, the local stages are all there, and one
-// may still name a stage.
+// TestAWSOutOfReach: the page shows the server's error, lists all local stages, and still accepts
+// the ARN of a stage.
 func TestAWSOutOfReach(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
@@ -186,7 +186,7 @@ func operatorPage(t *testing.T, a *apptest.App) *browser.Page {
 	page := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900})
 	page.Goto(a.URL + "/operator/stages")
 	signInAs(page, "olga")
-	page.WaitText("The stage is empty.") // the lists are there, and move nothing any more
+	page.WaitText("The stage is empty.") // the lists are loaded, so that nothing moves any more
 	return page
 }
 
@@ -200,7 +200,7 @@ func inState(page *browser.Page, name string) {
 	page.WaitFor(`document.documentElement.dataset.state === ` + strconv.Quote(name))
 }
 
-// invited makes a broadcaster who may go nowhere yet.
+// invited adds a broadcaster who has access to no stage yet.
 func invited(a *apptest.App, operator *apptest.Client, name string) *apptest.Client {
 	var made web.Invited
 	operator.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: name}, &made)

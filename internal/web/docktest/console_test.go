@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheConsoleHoldsWhatWasAskedFor: with hundreds of people the page shows a page of them, and
-// finds the others.
+// TestTheConsoleHoldsWhatWasAskedFor: with hundreds of people the page shows one page of the list,
+// and finds the others by search.
 func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)

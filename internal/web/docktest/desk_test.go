@@ -43,12 +43,12 @@ type desk struct {
 	signedIn bool
 	lives    time.Duration // of the tokens
 	minted   []string      // participants, in the order of their tokens
-	refuse   object        // what POST /api/tokens answers instead
-	docks    []object      // what docks told, all of it
+	refuse   object        // the error with which POST /api/tokens answers instead
+	docks    []object      // all reports of docks
 	pages    map[chan string]bool
 	lastID   int
 	joins    int    // of the tab People
-	missing  string // files of /static that begin so cannot be had; "" for none
+	missing  string // files of /static with this prefix are missing; "" means none
 	closed   chan struct{}
 }
 
@@ -322,7 +322,7 @@ func (d *desk) stage(kind, code, detail string) {
 		"participantId": d.participant(), "code": code, "detail": detail})
 }
 
-// present tells that the last participant is on the stage, and what the stage receives.
+// present reports that the last participant is on the stage, and what the stage receives.
 func (d *desk) present(reception object) {
 	d.t.Helper()
 	d.tell("presence", object{"stage": arn, "participants": []any{
@@ -333,7 +333,7 @@ func (d *desk) present(reception object) {
 	}})
 }
 
-// reception is what a stage receives when all is well.
+// reception is what a stage receives if nothing is wrong.
 func reception() object {
 	return object{
 		"video": object{"codec": "H264", "profile": "Constrained Baseline", "width": 1280,
@@ -344,7 +344,7 @@ func reception() object {
 	}
 }
 
-// said is the last that a dock told.
+// said returns the last report of a dock.
 func (d *desk) said() object {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -354,14 +354,14 @@ func (d *desk) said() object {
 	return d.docks[len(d.docks)-1]
 }
 
-// become changes what the server says; f runs with the lock held.
+// become changes the answers of the server; f runs with the lock held.
 func (d *desk) become(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f()
 }
 
-// awaitPage returns when a page listens to the events.
+// awaitPage returns when a page has opened the event stream.
 func (d *desk) awaitPage() {
 	d.t.Helper()
 	poll(d.t, "a page that listens", func() bool { return d.listeners() > 0 })
@@ -394,7 +394,7 @@ func toJSON(v any) string {
 	return string(text)
 }
 
-// joined is how often the tab People has come onto the stage.
+// joined returns how often the tab People has joined the stage.
 func (d *desk) joined() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

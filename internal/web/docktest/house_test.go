@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A sender is what FakeOBS has in place of libdatachannel: a publisher with real H.264, and AAC
-// where OBS's encoder is AAC.
+// A sender replaces libdatachannel in a FakeOBS: a publisher with real H.264, and AAC if OBS's
+// encoder is AAC.
 type sender struct{ *rtcpeer.Publisher }
 
 func (s sender) Done() <-chan struct{} { return s.Closed() }
@@ -43,8 +43,8 @@ func sending(t *testing.T) fakeobs.WHIPOutput {
 	}
 }
 
-// TestTheWholeRoad goes from the printed link to a viewer who sees and hears, as people do, on the
-// real server.
+// TestTheWholeRoad goes from the printed setup link to a viewer who sees and hears, as people do,
+// on the real server.
 func TestTheWholeRoad(t *testing.T) {
 	t.Parallel()
 	theWholeRoad(t, replicas.App(t))
@@ -198,8 +198,8 @@ const audible = `(async () => {
 	return !video.muted && samples.some(x => Math.abs(x) > 0.01);
 })()`
 
-// TestSoundThatNobodyHears is OBS with the service switched by another tool: AAC as if it were
-// Opus. The dock finds out from the stage.
+// TestSoundThatNobodyHears: another tool has switched the service of OBS, which then sends AAC
+// labelled as Opus. The dock learns that from the stage.
 func TestSoundThatNobodyHears(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)
@@ -235,7 +235,7 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	d.WaitNoText("Viewers cannot hear you")
 }
 
-// TestAModeratorHasTheLastWord bars a broadcaster, whose OBS does not come back against it.
+// TestAModeratorHasTheLastWord: a moderator bars a broadcaster, and OBS does not connect again.
 func TestAModeratorHasTheLastWord(t *testing.T) {
 	t.Parallel()
 	aModeratorHasTheLastWord(t, replicas.App(t))

@@ -10,7 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAUsedInviteLinkIsShownNoLonger on the operator's page, and the others stay.
+// TestAUsedInviteLinkIsShownNoLonger: a used link disappears from the operator's page, and the
+// others stay.
 func TestAUsedInviteLinkIsShownNoLonger(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)

@@ -14,8 +14,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAnOperatorSignsInWithAPasskey is the road to a server without passwords: a passkey is needed,
-// is added, serves, cannot be taken away unawares, and passwords are switched off.
+// TestAnOperatorSignsInWithAPasskey: a server requires a passkey of operators. The operator adds
+// one, signs in with it, and cannot remove it, as it is the last one. Then passwords are switched
+// off, and the passkey is the only way to sign in.
 func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--operator-passkeys")
@@ -93,7 +94,8 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	page.WaitText("this passkey is your last way in")
 }
 
-// named is the address under which browsers have passkeys: they bind none to an IP address.
+// named returns the address with a host name, because browsers do not bind passkeys to an IP
+// address.
 func named(url string) string { return strings.Replace(url, "127.0.0.1", "localhost", 1) }
 
 func signOutOf(page *browser.Page) {

@@ -55,7 +55,8 @@ func serviceOf(s fakeobs.State) (server, token string) {
 	return server, token
 }
 
-// isRehearsal reads the token as anybody could.
+// isRehearsal reports whether the claims of the token say that it is for a rehearsal. They can be
+// read without a key.
 func isRehearsal(token string) bool {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -77,7 +78,7 @@ func (d *dock) rehearses() {
 	}
 }
 
-// asBefore holds OBS to what it had before a rehearsal.
+// asBefore checks that OBS has the settings that it had before the rehearsal.
 func (d *dock) asBefore(server, token string) {
 	d.t.Helper()
 	before := func(s fakeobs.State) bool {
@@ -93,7 +94,7 @@ func (d *dock) marked(topic, name string) {
 	d.WaitVisible(`[data-topic="` + topic + `"] [data-mark="` + name + `"]`)
 }
 
-// TestTryIt: 20 seconds that are played back, a score, and OBS as it was.
+// TestTryIt: 20 seconds are recorded and played back with a score, and OBS gets its settings back.
 func TestTryIt(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -160,7 +161,7 @@ func TestARehearsalFindsWhatIsWrong(t *testing.T) {
 	d.shoot(browser.Current, "ready-try", 250, 320, 460)
 }
 
-// TestARehearsalThatIsCutOff: whatever ends it, OBS is not left with its token.
+// TestARehearsalThatIsCutOff: whatever ends a rehearsal, its token does not stay in OBS.
 func TestARehearsalThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	d, _ := rehearsalDock(t, browser.OBS31, rtcpeer.ClipOptions{}, browser.Options{})

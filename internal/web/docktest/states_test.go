@@ -190,7 +190,7 @@ func (d *dock) noStage() {
 	d.connected()
 }
 
-// goes clicks and leaves the rest to OBS.
+// goes clicks "Go live" and then lets OBS act.
 func (d *dock) goes() {
 	d.ready()
 	d.ClickText("Go live")
@@ -226,7 +226,7 @@ func (d *dock) liveWrong() {
 	d.desk.present(bad)
 }
 
-// stopped is the end of a broadcast.
+// stopped is a broadcast that has ended.
 func (d *dock) stopped() {
 	d.live()
 	if *screenshots != "" {
@@ -236,7 +236,7 @@ func (d *dock) stopped() {
 	d.obs.WaitStream(d.t, "STOPPED")
 }
 
-// ageToken makes the time come at which the token in OBS is to be renewed.
+// ageToken makes the token in OBS due for its renewal.
 func (d *dock) ageToken() {
 	d.Eval(`(() => {
 		const kept = JSON.parse(localStorage.getItem('stagedoor.token'));
@@ -275,8 +275,8 @@ func (d *dock) lostAndWhy() {
 	d.desk.stage("ended", "lost", "The connection was lost.")
 }
 
-// wrongSettings is a stage that does not take what OBS sends. Going live again would not help: the
-// cure is another.
+// wrongSettings is a stage that refuses what OBS sends. Going live again would not help, because
+// the settings have to change.
 func (d *dock) wrongSettings() {
 	d.live()
 	d.desk.stage("ended", "b_frame_present",
@@ -302,7 +302,7 @@ func (d *dock) hurries() {
 	})()`, nil)
 }
 
-// silentStart is an OBS whose output does not start: STARTING, and not a word after it.
+// silentStart is an OBS whose output does not start: it reports STARTING and nothing more.
 func (d *dock) silentStart() {
 	d.ready()
 	d.hurries()

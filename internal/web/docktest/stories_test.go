@@ -44,7 +44,8 @@ func TestNothingIsLostOnReload(t *testing.T) {
 	})
 }
 
-// TestThePasswordIsForgotten unless the person ticked that it be remembered.
+// TestThePasswordIsForgotten: the dock forgets the password unless the person ticked that it be
+// remembered.
 func TestThePasswordIsForgotten(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
@@ -58,7 +59,7 @@ func TestThePasswordIsForgotten(t *testing.T) {
 	d.WaitText("It wants its WebSocket password")
 }
 
-// TestARestartedOBSIsFoundAgain by itself.
+// TestARestartedOBSIsFoundAgain: the dock connects to a restarted OBS by itself.
 func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
@@ -71,7 +72,8 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d.state("not-set-up")
 }
 
-// TestAnotherBuildOfOBSIsJudgedAnew: what was found out about one says nothing of the next.
+// TestAnotherBuildOfOBSIsJudgedAnew: what the dock learnt about one build of OBS is not applied to
+// the next.
 func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
 	t.Parallel()
 	opts := fakeobs.Options{Password: obsPassword, NoWHIP: true, Platform: "ubuntu"}
@@ -183,7 +185,8 @@ func TestCopyInADock(t *testing.T) {
 	})
 }
 
-// TestWhenNothingCopies the text is selected, and the person told what to press.
+// TestWhenNothingCopies: if nothing can copy, the text is selected, and the person is told which
+// keys to press.
 func TestWhenNothingCopies(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS30, fakeobs.Options{}, browser.Options{})
@@ -224,7 +227,8 @@ func TestTheTokenIsClearedFromThePage(t *testing.T) {
 	}
 }
 
-// TestADeadTokenIsRenewedOnce, whatever tab is open: OBS would retry with it for three hours.
+// TestADeadTokenIsRenewedOnce: a dead token is replaced once, whichever tab is open; OBS would
+// retry with it for three hours.
 func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -250,7 +254,7 @@ func (d *dock) rescued(fresh string) {
 	d.state("live")
 }
 
-// TestATokenIsRenewedInTime, while OBS is not live.
+// TestATokenIsRenewedInTime: the dock renews the token while OBS is not live.
 func TestATokenIsRenewedInTime(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
@@ -289,7 +293,8 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 	}
 }
 
-// TestTheServerIsTold what the dock knows of OBS: it has no other way to know.
+// TestTheServerIsTold: the dock reports the state of OBS to the server, which has no other way to
+// know it.
 func TestTheServerIsTold(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword},
@@ -303,7 +308,7 @@ func TestTheServerIsTold(t *testing.T) {
 	})
 }
 
-// TestLanguages are the browser's.
+// TestLanguages: the dock uses the language of the browser.
 func TestLanguages(t *testing.T) {
 	t.Parallel()
 	for lang, want := range map[string]string{"de-AT": "Anmelden", "es": "Iniciar sesión",
