@@ -50,7 +50,7 @@ func (s *server) greet(ctx context.Context, p *process) error {
 
 // greetOperator prints how the first operator is made, or where the operator signs in.
 func (s *server) greetOperator(ctx context.Context, w io.Writer) error {
-	byProvider := fmt.Sprintf("sign in at %s with %s as somebody with a claim of --oidc-operators",
+	byProvider := fmt.Sprintf("sign in at %s with %s, with an account that --oidc-operators names",
 		s.public, s.settings.OIDCName)
 	code, err := s.control.NewSetupCode(ctx)
 	switch {

@@ -5,12 +5,22 @@ import { api } from '../lib/api.js';
 import { brand, use } from '../lib/brand.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
-import { t, time } from '../lib/strings.js';
+import { has, t, time } from '../lib/strings.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1System} System */
 /** @typedef {import('../types').V1Branding} Branding */
 /** @typedef {import('../types').V1Diagnosis} Diagnosis */
+
+/** A check of the server, in the language of the page. @param {string} name */
+const checkName = (name) => (has(`op.check.${name}`) ? t(`op.check.${name}`) : name);
+
+/** Where a setting comes from: a variable and a file keep their names. @param {string} from */
+function sourceName(from) {
+  const line = /^(.*), line (\d+)$/.exec(from);
+  if (line) return t('op.from.line', { file: line[1], line: line[2] });
+  return has(`op.from.${from}`) ? t(`op.from.${from}`) : from;
+}
 
 class SystemPage {
   /** @type {System | null} */
@@ -85,7 +95,7 @@ class SystemPage {
             h(
               'span',
               { key: c.name, className: c.ok ? 'tag good' : 'tag bad' },
-              `${c.name}: ${t(c.ok ? 'op.ok' : 'op.failing')}`,
+              `${checkName(c.name)}: ${t(c.ok ? 'op.ok' : 'op.failing')}`,
             ),
           ),
         ),
@@ -115,7 +125,7 @@ class SystemPage {
               { key: f.check },
               h('span', { className: tag[f.level] }, t(`op.level.${f.level}`)),
               ' ',
-              h('b', null, f.check),
+              h('b', null, checkName(f.check)),
               ' ',
               f.detail,
               f.advice ? h('p', { className: 'hint', key: 'advice' }, f.advice) : null,
@@ -259,7 +269,7 @@ const settingsCard = (system) =>
             { key: s.name, className: s.from === 'default' ? 'default' : '' },
             h('th', { scope: 'row' }, `--${s.name}`),
             h('td', null, s.value || '–'),
-            h('td', null, s.from),
+            h('td', null, sourceName(s.from)),
           ),
         ),
       ),
