@@ -1,6 +1,7 @@
 /** One's own password, access keys and tokens. */
 import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
+import { barsView } from '../lib/bars.js';
 import { checkbox } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
@@ -53,6 +54,7 @@ function draw() {
       h('h1', null, t('account.title')),
       h('p', null, t('account.signedInAs', { name: me.name, role: t(`account.role.${me.role}`) })),
       errorLine(state.error),
+      barsView(me.bars),
       obsCard(),
       passwordCard(),
       passkeys.view(me.passkeyNeeded ?? false),
@@ -269,7 +271,7 @@ function keysCard() {
         onsubmit: makeKey,
         className: 'inline',
       },
-      field(t('account.keyName'), { name: 'keyName', required: true, maxLength: 100 }),
+      field(t('account.keyName'), { name: 'keyName', required: true }),
     ),
   );
 }
@@ -348,6 +350,10 @@ void signedIn(async (me) => {
   listen({
     signedOut: () => location.reload(),
     event({ event, data }) {
+      if (event === 'me') {
+        state.me = data;
+        draw();
+      }
       if (event !== 'presence') return;
       live.set(
         data.stage,

@@ -83,7 +83,7 @@ function card(state, acts, needed) {
             onsubmit: (d) => acts.add(d.passkeyName),
             className: 'inline',
           },
-          field(t('passkeys.name'), { name: 'passkeyName', required: true, maxLength: 64 }),
+          field(t('passkeys.name'), { name: 'passkeyName', required: true }),
         )
       : h(
           'p',
@@ -115,7 +115,6 @@ function item(k, renaming, acts) {
         field(t('passkeys.name'), {
           name: 'newName',
           required: true,
-          maxLength: 64,
           value: k.name,
         }),
       ),

@@ -45,7 +45,9 @@ export class PicturePart {
   view(obs) {
     const { phase, why, since } = this.#publishing.state;
     const active = this.#picture !== null;
-    if (!this.#about.stage() || (obs && !active && phase !== 'ended')) return [];
+    const stage = this.#about.stage();
+    // A card that says why the picture ended stays, also where the stage went with it.
+    if (phase !== 'ended' && !active && (!stage || obs)) return [];
     return [
       pictureView({
         phase,
@@ -53,7 +55,7 @@ export class PicturePart {
         active,
         error: why && whyText(why),
         stage: this.#where.name,
-        start: () => void this.#start(),
+        start: stage && (() => void this.#start()),
         stop: this.stop,
       }),
     ];
@@ -103,7 +105,7 @@ function whyText({ code, detail }) {
 
 /**
  * @param {{phase: string, since: number, active: boolean, error: string | null, stage: string,
- *   start: () => void, stop: () => void}} about
+ *   start: (() => void) | undefined, stop: () => void}} about
  */
 function pictureView({ phase, since, active, error, stage, start, stop }) {
   if (!active) {
@@ -113,7 +115,7 @@ function pictureView({ phase, since, active, error, stage, start, stop }) {
       h('h2', { id: 'picture-title' }, t('picture.none')),
       h('p', { className: 'hint' }, t('picture.lead')),
       errorLine(error ?? ''),
-      button(t('picture.start'), start, { className: 'wide', key: 'start' }),
+      start && button(t('picture.start'), start, { className: 'wide', key: 'start' }),
     );
   }
   const live = phase === 'live';

@@ -2,6 +2,7 @@
  * What the dock shows for what is known. Every function answers elements; nothing here asks or
  * changes anything.
  */
+import { barText, barsView } from '../lib/bars.js';
 import { checkbox, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { SETTINGS } from '../lib/golive.js';
@@ -110,6 +111,7 @@ export function dockView(m, act) {
   };
   return [
     !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
+    barsView(m.me?.bars),
     ...notices(m),
     h(
       'section',
@@ -133,7 +135,7 @@ export function headline(m) {
     checking: t('check.reading'),
     'not-set-up': t('check.title'),
     ready: t('live.ready'),
-    'no-stage': t('live.noStage'),
+    'no-stage': [...(m.me?.bars ?? []).map(barText), noStageText(m)].join(' '),
     starting: t('live.starting'),
     live: t('live.live'),
     reconnecting: t('live.reconnecting'),
@@ -512,8 +514,12 @@ function stageChoice(m, act) {
   );
 }
 
-function noStage() {
-  return [title('off', t('live.ready')), h('p', { className: 'lead' }, t('live.noStage'))];
+/** @param {Model} m */
+const noStageText = (m) => t(m.me?.bars?.length ? 'bars.noOther' : 'live.noStage');
+
+/** @param {Model} m */
+function noStage(m) {
+  return [title('off', t('live.ready')), h('p', { className: 'lead' }, noStageText(m))];
 }
 
 /** What only the person can set. @param {Finding[]} findings */
@@ -817,7 +823,7 @@ function byHand(m, act) {
     h('p', { className: 'hint' }, t('hand.lead')),
     m.stage
       ? m.obs.phase !== 'ready' && stageChoice(m, act)
-      : h('p', { className: 'hint', key: 'none' }, t('live.noStage')),
+      : h('p', { className: 'hint', key: 'none' }, noStageText(m)),
     token && copyField({ key: 'endpoint', label: t('hand.server'), text: token.endpoint }),
     token &&
       copyField({

@@ -61,7 +61,6 @@ export function previewView(m, act, devices) {
           {
             name: 'guestName',
             required: true,
-            maxLength: 64,
             autocomplete: 'name',
             defaultValue: m.name,
           },

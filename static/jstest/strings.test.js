@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { chosen, serverSaid } from '../lib/strings.js';
+import { chosen, serverSaid, t } from '../lib/strings.js';
 import { de, en, es, speak } from './words.js';
 
 const root = new URL('../', import.meta.url);
@@ -74,12 +74,14 @@ describe('English', () => {
     );
   });
   it('has no text that is used nowhere', () => {
-    const unused = Object.keys(own(en)).filter(
-      (key) =>
-        !source.includes(`'${key}'`) &&
-        !terminal.includes(`"${key}"`) &&
-        !prefixes.some((p) => key.startsWith(p)),
-    );
+    const unused = Object.keys(own(en))
+      .map((key) => key.replace(/\.one$/, ''))
+      .filter(
+        (key) =>
+          !source.includes(`'${key}'`) &&
+          !terminal.includes(`"${key}"`) &&
+          !prefixes.some((p) => key.startsWith(p)),
+      );
     assert.deepEqual(unused, []);
   });
   it('has the words of OBS and Amazon IVS', () => {
@@ -110,6 +112,15 @@ for (const [name, words] of Object.entries({ de, es })) {
     );
   });
 }
+
+it('one thing is not named like many', () => {
+  speak('en');
+  const said = [0, 1, 2].map((n) => t('op.onStages', { n }));
+  assert.deepEqual(said, ['0 stages', '1 stage', '2 stages']);
+  assert.equal(t('op.hours', { n: '1' }), '1 hour');
+  for (const key of Object.keys(en).filter((k) => k.endsWith('.one')))
+    assert.ok(key.replace(/\.one$/, '') in en, key);
+});
 
 it('the first language of the person that there is wins', () => {
   assert.deepEqual(

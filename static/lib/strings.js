@@ -76,11 +76,15 @@ async function load(tag) {
 }
 
 /**
- * A sentence in the person's language.
+ * A sentence in the person's language. Where n is 1, the sentence with ".one" behind its key.
  * @param {string} key
  * @param {Record<string, string | number>} [values]
  */
-export const t = (key, values) => fill(words[key] ?? english[key] ?? key, values);
+export function t(key, values) {
+  const one = `${key}.one`;
+  const found = String(values?.n) === '1' && one in english ? one : key;
+  return fill(words[found] ?? english[found] ?? found, values);
+}
 
 /** The sentence of a key; other text as it is. @param {string} text */
 export const said = (text) => (has(text) ? t(text) : text);

@@ -306,7 +306,10 @@ class Person {
     return h(
       'div',
       { className: 'columns', key: 'grants' },
-      rowsOr(user.grants, (g) => this.grant(user, g), t('op.noGrants')),
+      user.ownStagesOf.length > 0 &&
+        h('ul', { className: 'lines', key: 'of-rules' }, ...user.ownStagesOf.map(ruleGrant)),
+      (user.grants.length > 0 || user.ownStagesOf.length === 0) &&
+        rowsOr(user.grants, (g) => this.grant(user, g), t('op.noGrants')),
       h(
         'details',
         { key: 'give', open: user.grants.length === 0 },
@@ -415,13 +418,24 @@ export function lasting(seconds) {
     : t('op.hours', { n: number(seconds / 3600) });
 }
 
+/** Access to all stages that a rule makes. @param {import('../types').V1RuleGrant} g */
+const ruleGrant = (g) =>
+  h(
+    'li',
+    { key: g.rule },
+    h('b', { dir: 'auto', className: 'main' }, t('op.ruleOwnAll', { name: g.ownStage })),
+    ...g.capabilities.map((c) => h('span', { className: 'tag', key: c }, t(`op.${c}`))),
+    h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(g.maxTTL)}`),
+    h('span', { className: 'hint', key: 'rule' }, t('op.byRule')),
+  );
+
 /** @param {import('../lib/types.js').Dock} dock */
 function dock(dock) {
   const where = t(dock.agent.includes('OBS/') ? 'docks.inObs' : 'docks.inBrowser');
   const fixes = dock.obs?.findings?.filter((f) => f.level === 'fix') ?? [];
   const name = dock.obs ? `op.state.${dock.obs.state}` : '';
   const obs = dock.obs
-    ? t('op.dockObs', {
+    ? t(dock.obs.version ? 'op.dockObs' : 'op.dockObsUnknown', {
         version: dock.obs.version ?? '',
         platform: dock.obs.platform ?? '',
         state: has(name) ? t(name) : (dock.obs.state ?? ''),

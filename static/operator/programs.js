@@ -169,7 +169,7 @@ class Programs {
       h(
         'div',
         { className: 'fields' },
-        field(t('op.keyName'), { name: 'keyName', required: true, maxLength: 64 }),
+        field(t('op.keyName'), { name: 'keyName', required: true }),
         field(t('op.keyDays'), { name: 'days', type: 'number', min: 1, max: 3650 }),
       ),
       checkboxes(
@@ -241,6 +241,12 @@ class Programs {
         w.url,
         () => void act('DELETE', `api/v1/webhooks/${w.id}`, undefined, 'programs'),
       ),
+      w.failedAt &&
+        h(
+          'p',
+          { className: 'error rest', key: 'failed' },
+          t('op.hookFailed', { time: time(w.failedAt), failure: w.failure ?? '' }),
+        ),
       this.said.has(w.id) && h('span', { role: 'status', key: 'said' }, this.said.get(w.id)),
       errorAt(w.id),
       h(

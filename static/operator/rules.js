@@ -15,13 +15,24 @@ const CAPABILITIES = ['publish', 'subscribe'];
 /** A rule is applied to everybody before the server answers. */
 const PATIENCE = { timeout: 300_000 };
 
+/** The value of a choice that stands for all stages of a rule begins so. */
+const ALL_OF = 'all of ';
+
+/** What a rule gives: a stage, a stage of one's own, or all stages of a rule. @param {Data} d */
+function whatOf(d) {
+  if (d.ruleStage?.startsWith(ALL_OF)) return { ownStagesOf: d.ruleStage.slice(ALL_OF.length) };
+  if (d.ruleStage) return { stage: d.ruleStage };
+  return { ownStage: d.own, ...(d.ownRegion && { region: d.ownRegion.trim() }) };
+}
+
+/** The choice that stands for what a rule gives. @param {Rule} [rule] */
+const chosenOf = (rule) => (rule?.ownStagesOf ? ALL_OF + rule.ownStagesOf : (rule?.stage ?? ''));
+
 /** The rule that a form describes. @param {Data} d @param {string} [id] @returns {Rule} */
 export const ruleOf = (d, id) => ({
   ...(id ? { id } : {}),
   ...(d.claim ? { claim: d.claim.trim(), value: d.value.trim() } : {}),
-  ...(d.ruleStage
-    ? { stage: d.ruleStage }
-    : { ownStage: d.own, ...(d.ownRegion && { region: d.ownRegion.trim() }) }),
+  ...whatOf(d),
   capabilities: CAPABILITIES.filter((c) => d[c] === 'on'),
   maxTTL: Math.round(Number(d.ruleHours) * 3600),
 });
@@ -98,6 +109,20 @@ class Rules {
       this.edit('');
   }
 
+  /** All stages of a rule, by the names that it gives them. @param {string} [id] */
+  allOf(id) {
+    const maker = this.rules?.find((r) => r.id === id);
+    return t('op.ruleOwnAll', { name: maker?.ownStage ?? id ?? '' });
+  }
+
+  /** What a rule gives. @param {Rule} rule */
+  what(rule) {
+    if (rule.ownStagesOf) return this.allOf(rule.ownStagesOf);
+    if (rule.stage) return this.stages.find((s) => s.arn === rule.stage)?.name ?? rule.stage;
+    const own = t('op.ruleOwn', { name: rule.ownStage ?? '' });
+    return rule.region ? `${own} (${rule.region})` : own;
+  }
+
   /** The fields of a rule. @param {string} id makes their IDs different @param {Rule} [rule] */
   fields(id, rule) {
     /** @param {string} label @param {Record<string, any>} props @param {string} [hint] */
@@ -113,13 +138,12 @@ class Rules {
       one(t('op.claimValue'), { name: 'value', maxLength: 100, defaultValue: rule?.value ?? '' }),
       choice(
         t('live.stage'),
-        { id: `${id}-stage`, name: 'ruleStage', chosen: rule?.stage ?? '' },
+        { id: `${id}-stage`, name: 'ruleStage', chosen: chosenOf(rule) },
         this.stageOptions(rule),
       ),
       one(t('op.ownName'), {
         name: 'own',
         defaultValue: rule?.ownStage ?? '{name}',
-        maxLength: 64,
       }),
       one(
         t('op.ownRegion'),
@@ -154,9 +178,11 @@ class Rules {
    * @returns {[string, string][]}
    */
   stageOptions(rule) {
+    const makers = this.rules?.filter((r) => r.ownStage && r.id !== rule?.id) ?? [];
     const known = this.stages.some((s) => s.arn === rule?.stage);
     return [
       ['', t('op.ownStage')],
+      ...makers.map((r) => /** @type {[string, string]} */ ([ALL_OF + r.id, this.allOf(r.id)])),
       ...this.stages.map(({ arn, name }) => /** @type {[string, string]} */ ([arn, name])),
       ...(rule?.stage && !known
         ? [/** @type {[string, string]} */ ([rule.stage, rule.stage])]
@@ -175,15 +201,12 @@ class Rules {
   row(rule) {
     if (this.editing === rule.id) return this.form(rule);
     const { act, asking } = this.console;
-    const what = rule.stage
-      ? (this.stages.find((s) => s.arn === rule.stage)?.name ?? rule.stage)
-      : t('op.ruleOwn', { name: rule.ownStage ?? '' }) + (rule.region ? ` (${rule.region})` : '');
     return h(
       'li',
       { key: rule.id },
       h('b', { dir: 'auto', className: 'main' }, this.who(rule)),
       h('span', null, '→'),
-      h('span', { dir: 'auto', className: 'side' }, what),
+      h('span', { dir: 'auto', className: 'side' }, this.what(rule)),
       ...rule.capabilities.map((c) => h('span', { className: 'tag', key: c }, t(`op.${c}`))),
       h('span', { className: 'hint' }, `${t('op.longest')} ${lasting(rule.maxTTL ?? 0)}`),
       button(t('op.ruleEdit'), () => this.edit(rule.id ?? ''), {

@@ -110,7 +110,7 @@ class Stages {
           className: 'inline',
           onsubmit: ({ stageName }) => void this.add({ name: stageName }, 'stages'),
         },
-        field(t('op.stageName'), { name: 'stageName', required: true, maxLength: 64 }),
+        field(t('op.stageName'), { name: 'stageName', required: true }),
       ),
       errorAt('stages'),
       awsCard({
@@ -265,7 +265,6 @@ class Stages {
           name: 'name',
           defaultValue: stage.name,
           required: true,
-          maxLength: 64,
         }),
         limit(t('op.maxHeight'), { ...numeric, name: 'maxHeight', defaultValue: maxHeight }),
         limit(t('op.advised'), {

@@ -52,7 +52,6 @@ function checked() {
         name: 'name',
         autocomplete: 'username',
         required: true,
-        maxLength: 128,
         autofocus: true,
       }),
       ...passwordFields(),

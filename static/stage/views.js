@@ -1,4 +1,5 @@
 /** What is shown of the people of a stage. */
+import { barsView } from '../lib/bars.js';
 import { checkbox, select } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
@@ -72,6 +73,7 @@ export function notices(m, act) {
       h(
         'div',
         { className: 'card', key: 'no-stage' },
+        barsView(m.me.bars),
         h('p', null, t('stage.none')),
         button(t('app.again'), act.again),
       ),

@@ -3,6 +3,7 @@
  * browsers require.
  */
 import { api, ApiError } from '../lib/api.js';
+import { barsView } from '../lib/bars.js';
 import { select } from '../lib/choices.js';
 import { byId, h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
@@ -96,6 +97,7 @@ function draw() {
         list.length > 1 && choice(list),
         ...(shown.length > 0 ? controls() : []),
       ),
+      barsView(state.me?.bars),
       list.length === 0 && h('p', { className: 'card', key: 'no-stage' }, t('watch.noStage')),
       stage &&
         shown.length === 0 &&

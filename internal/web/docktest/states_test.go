@@ -72,6 +72,7 @@ func rows() []row {
 			"Everything is as it was before."},
 		{"ready", "ready", ready, (*dock).ready, "The token in OBS is valid until"},
 		{"no-stage", "no-stage", ready, (*dock).noStage, "Ask your operator for one"},
+		{"barred", "no-stage", ready, (*dock).barred, "You are barred from main since"},
 		{"by-hand", "ready", ready, (*dock).byHand, "Anyone with the token can publish as you."},
 		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},
 		{"starting", "starting",
@@ -188,6 +189,19 @@ func (d *dock) ready() {
 func (d *dock) noStage() {
 	d.desk.become(func() { d.desk.me["stages"] = []any{} })
 	d.connected()
+}
+
+// barred has lost the one stage, and is told why.
+func (d *dock) barred() {
+	d.desk.become(func() {
+		d.desk.me["stages"] = []any{}
+		d.desk.me["bars"] = []any{object{
+			"arn": arn, "name": "main", "since": "2026-03-01T12:00:00Z", "reason": "Noise.",
+		}}
+	})
+	d.connected()
+	d.WaitText("Reason: Noise.")
+	d.WaitText("You may not publish on any other stage.")
 }
 
 // goes clicks "Go live" and then lets OBS act.

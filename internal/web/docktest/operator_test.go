@@ -1,0 +1,88 @@
+package docktest
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestTheConsoleSaysHowThingsStand: a webhook that fails, a dock without OBS, one stage, and access
+// to all stages of a rule; and a person who is barred reads so.
+func TestTheConsoleSaysHowThingsStand(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--webhook-networks", "127.0.0.0/8")
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish")
+	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockdock1",
+		web.DockState{OBS: &web.OBSState{State: "lost"}}, nil)
+	var hook web.V1CreatedWebhook
+	olga.Must(http.StatusCreated, "POST", "/api/v1/webhooks", web.V1NewWebhook{
+		URL: "http://127.0.0.1:1/in", Types: []string{access.MessageUserCreated},
+	}, &hook)
+	olga.Must(http.StatusAccepted, "POST", "/api/v1/webhooks/"+string(hook.ID)+"/test", nil, nil)
+
+	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
+	page.Goto(a.URL + "/operator/people")
+	signInAs(page, "olga")
+	page.WaitText("1 stage")
+	if strings.Contains(page.Text(), "1 stages") {
+		t.Error("one stage is named like many")
+	}
+	page.ClickText("ana")
+	page.WaitText("OBS, OBS not reachable")
+
+	t.Log("a rule that gives all stages of another")
+	page.Click(`.places a[href$="/operator/rules"]`)
+	page.ClickText("Add rule")
+	page.WaitText("a stage of their own: {name}")
+	page.Eval(`(() => {
+		const select = document.querySelector('#rule-stage');
+		select.value = [...select.options].find((o) => o.text.startsWith('all stages')).value;
+	})()`, nil)
+	page.ClickText("Add rule")
+	page.WaitFor(`[...document.querySelectorAll('.lines .side')]
+		.some((e) => e.innerText === 'all stages of the rule: {name}')`)
+	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
+	page.WaitText("all stages of the rule: {name}")
+
+	t.Log("why nothing arrives at a webhook")
+	awaitFailure(t, olga)
+	page.Goto(a.URL + "/operator/programs")
+	page.WaitText("The last attempt failed")
+
+	t.Log("ana is barred, and reads from where and why")
+	arn := url.PathEscape(olga.MainStage())
+	token := ana.Token("publish")
+	olga.Must(http.StatusNoContent, "DELETE",
+		"/api/v1/stages/"+arn+"/participants/"+string(token.ParticipantID),
+		web.Removal{Reason: "language", Bar: true}, nil)
+	hers := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900})
+	hers.Goto(a.URL + "/account")
+	signInAs(hers, "ana")
+	hers.WaitText("You are barred from main since")
+	hers.WaitText("Reason: language")
+	olga.Must(http.StatusNoContent, "DELETE",
+		"/api/v1/users/"+string(ana.Me().ID)+"/grants/"+arn+"/bar", nil, nil)
+	hers.WaitFor(`!document.body.innerText.includes('You are barred')`)
+}
+
+// awaitFailure waits until the attempt to reach the webhook has failed.
+func awaitFailure(t *testing.T, olga *apptest.Client) {
+	t.Helper()
+	for ends := time.Now().Add(time.Minute); time.Now().Before(ends); {
+		var all web.V1Webhooks
+		olga.Must(http.StatusOK, "GET", "/api/v1/webhooks", nil, &all)
+		if all.Webhooks[0].FailedAt != nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("the webhook never says that its receiver does not answer")
+}
