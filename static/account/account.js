@@ -32,7 +32,7 @@ const state = {
   /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
   made: '',
   changed: false,
-  /** What waits for "yes, do it". */ asked: '',
+  /** The key of the question that waits for an answer. */ asked: '',
   /** @type {string | undefined} */ error: undefined,
   /** @type {{busy: boolean, error?: string}} */ password: { busy: false },
   /** @type {{busy: boolean, error?: string}} */ key: { busy: false },
@@ -65,7 +65,7 @@ function draw() {
   );
 }
 
-/** The script that connects an OBS, here as well: a dock saves no files. */
+/** The download of the script for OBS. This page offers it too because a dock cannot save files. */
 const obsCard = () =>
   h(
     'section',

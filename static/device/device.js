@@ -1,4 +1,4 @@
-/** Approves a dock that shows a code: it is signed in as the person who approves. */
+/** Approves the device code of a dock. The dock is then signed in as the person who approved. */
 import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -11,8 +11,8 @@ import { t, time } from '../lib/strings.js';
 const CODE = 'stagedoor.userCode';
 
 /**
- * The code in the address of the QR picture. It stays in this tab until it is decided: the way
- * through a provider loses the fragment.
+ * The device code from the address in the QR picture. The tab stores it until the person decides,
+ * because a sign-in at the provider loses the fragment.
  */
 function codeOfAddress() {
   const [code] = /^#[A-Za-z-]{1,20}$/.exec(location.hash) ?? [''];

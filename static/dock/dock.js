@@ -1,6 +1,6 @@
 /**
- * The broadcaster's dock: keeps what is known, draws it, and carries out what is clicked. What is
- * shown is in views.js.
+ * The broadcaster's dock: holds the state of the page, draws it, and carries out what is clicked.
+ * The views are in views.js.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -123,10 +123,10 @@ let events = { stop() {} };
 let password = '';
 let permission = 'unknown';
 let looking = false;
-/** The rehearsal of the one before has let go of OBS. */
+/** Settles when a rehearsal that was interrupted has given OBS's settings back. */
 let freed = Promise.resolve();
-let scriptAsked = false; // whether the script is there, on this connection
-let noWhip = false; // OBS refused WHIP on this connection; another one may be to another build
+let scriptAsked = false; // whether the script was asked on this connection
+let noWhip = false; // OBS refused WHIP on this connection; the next OBS may have it
 
 /* ---- drawing ---- */
 
@@ -162,13 +162,13 @@ function draw() {
   tell();
 }
 
-/** Nothing is going on with OBS that a new page would not know of. */
+/** Whether nothing is under way in OBS that a new page would not find out by itself. */
 const atRest = () => model.broadcast.phase === 'idle' && !rehearsal.running && !model.settingUp;
 
-/** Says what has changed to those who do not look at it. */
+/** Announces a new state to screen readers, in the title and to the server. */
 function tell() {
   const wrong = worry(model);
-  // In the other tab it is said where it stands.
+  // The tab Broadcast announces it where it is shown.
   if (tab === 'people' && wrong && wrong !== worried) say(wrong);
   worried = wrong;
   const state = stateOf(model);
@@ -189,7 +189,7 @@ function showTab(next) {
   draw();
 }
 
-/** From within the tab People, wherever it is scrolled to. */
+/** Shows the tab Broadcast from its top, wherever the tab People was scrolled to. */
 function backToBroadcast() {
   showTab('broadcast');
   focusTab(tab);
@@ -202,7 +202,7 @@ function set(change) {
   draw();
 }
 
-/** Says what was done, for a while. @param {string} notice */
+/** Shows for a while what was done. @param {string} notice */
 function note(notice) {
   set({ notice });
   setTimeout(() => {
@@ -261,8 +261,8 @@ function know(me) {
 }
 
 /**
- * Something that this login may do was refused: the server says who is signed in, and what they
- * may.
+ * The server refused something that this login should be allowed to do: read again who is signed in
+ * and what they may do.
  */
 async function askAgain() {
   while (model.me) {
@@ -275,10 +275,10 @@ async function askAgain() {
   }
 }
 
-/** The login ended, here or elsewhere: nothing of it stays on the page. */
+/** The login ended, here or elsewhere. The page forgets everything about it. */
 function signedOut() {
   events.stop();
-  // OBS is given back what it had.
+  // A rehearsal that runs gives OBS's settings back.
   freed = rehearsal.running ? rehearsal.cancel() : Promise.resolve();
   void freed.finally(() => obs.close());
   presence.clear();
@@ -303,7 +303,7 @@ async function leave() {
   await report.end();
 }
 
-/** Who signs in next does not go live as the one before. */
+/** Takes this user's token out of OBS, so that the next user does not go live as this one. */
 async function blankToken() {
   try {
     const now = await obs.call('GetStreamServiceSettings');
@@ -319,7 +319,7 @@ async function blankToken() {
 
 /* ---- the server's events ---- */
 
-/** Stages whose people are known since the events (last) began. @type {Set<string>} */
+/** Stages whose presence arrived since the event stream was last opened. @type {Set<string>} */
 const known = new Set();
 
 const showOnline = patiently((online) => {
@@ -346,7 +346,7 @@ function serverEvent({ event, data }) {
   else if (event === 'dock_closed') others(model.others.filter((d) => d.id !== data.id));
   else if (event === 'presence') {
     presence.set(data.stage, data.participants);
-    // Amazon's stages do not depend on this server: only its own can forget a broadcast.
+    // A restart of this server ends broadcasts on local stages only, not those on stages of AWS.
     const anew =
       data.stage === broadcast.state.stage &&
       !known.has(data.stage) &&
@@ -396,7 +396,8 @@ async function greeted() {
 }
 
 /**
- * On return the page connects by itself, unless the browser would ask the person out of the blue.
+ * Connects without a click when the page is opened again, unless the browser would ask for a
+ * permission.
  */
 async function findObs() {
   await freed;
@@ -464,8 +465,8 @@ async function look() {
 }
 
 /**
- * Asks once for each connection whether the script that paired this dock is still in OBS. Only in
- * our profile: the person's own ones stay as they are.
+ * Asks once for each connection whether the script that paired this dock is still in OBS. The
+ * question is a parameter of the profile, so the dock asks in Stagedoor's own profile only.
  */
 async function missScript() {
   if (scriptAsked || model.profile !== PROFILE) return;
@@ -528,7 +529,7 @@ async function setUp(force, encoder) {
 
 /** @param {any} err */
 function setupFailed(err) {
-  if (err.noWhip) noWhip = true; // the only test there is: shown as a finding from now on
+  if (err.noWhip) noWhip = true; // only this refusal shows that OBS lacks WHIP
   if (err.noWhip && model.findings) return;
   const ours = err.name === 'SetupError';
   const cause = ours ? err.cause : err;
@@ -566,7 +567,7 @@ function rehearsalChanged(state) {
   if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look);
 }
 
-/** A rehearsal of another page, which was closed in the middle of it. */
+/** Cleans up after a rehearsal whose page was closed in the middle of it. */
 async function mendLate() {
   const resting = ['idle', 'trouble', 'reconnecting'].includes(model.broadcast.phase);
   if (!resting || rehearsal.running || model.settingUp || obs.status.phase !== 'ready') return;
@@ -585,7 +586,7 @@ async function measure() {
     );
     set({ sent });
   } catch {
-    // the connection tells by itself
+    // the connection reports its own failures
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The tab People of the dock. Its part of the page is loaded when it is opened for the first time,
- * and goes on until one signs out.
+ * The tab People of the dock. Its code is loaded when the tab is opened for the first time, and
+ * keeps running until the user signs out.
  */
 import { h } from '../lib/dom.js';
 import { button, errorLine, href } from '../lib/page.js';
@@ -26,7 +26,7 @@ export function createPeopleTab(about) {
     try {
       const [{ People }] = await Promise.all([part(tries++), style('static/stage/stage.css')]);
       if (me) people = new People({ ...about, me });
-      if (!me) leave(); // signed out meanwhile
+      if (!me) leave(); // the user signed out meanwhile
     } catch {
       failed = true;
     }

@@ -1,7 +1,4 @@
-/**
- * "No OBS at hand?": a test picture that this page publishes by itself, with a token of the
- * person's.
- */
+/** "No OBS at hand?": a test picture that this page itself publishes, with a token of its user. */
 import { api } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
 import { button, errorLine, href } from '../lib/page.js';
@@ -30,7 +27,7 @@ export class PicturePart {
     this.#publishing = createPublishing({
       token: () => api('POST', 'api/tokens', { stage: this.#where.arn, for: 'publish' }),
       stream: () => /** @type {TestPicture} */ (this.#picture).stream,
-      // With the dock only when it is needed.
+      // Loaded only when a test picture is published.
       send: async (what) => (await import('../lib/stage/send.js')).send(what),
       changed: ({ phase }) => {
         if (phase === 'ended' || phase === 'idle') this.#drop();
@@ -61,7 +58,7 @@ export class PicturePart {
     ];
   }
 
-  /** The canvas is never moved. */
+  /** Attaches the canvas, which later calls do not move. */
   drawn() {
     if (!this.#picture) return;
     const { canvas } = this.#picture;
@@ -70,7 +67,7 @@ export class PicturePart {
     canvas.setAttribute('aria-label', t('picture.title'));
   }
 
-  /** The clock goes on. */
+  /** Whether the view has a clock that runs. */
   get ticking() {
     return this.#publishing.state.phase === 'live';
   }

@@ -9,7 +9,7 @@ import { t } from '../lib/strings.js';
 /** Seconds that are played back. */
 export const SECONDS = 20;
 
-/** What "Set up OBS" cures. */
+/** The marks that "Set up OBS" cures. */
 const SETUP = Object.freeze([
   'tooLarge',
   'bFrames',
@@ -32,7 +32,7 @@ const SETUP = Object.freeze([
  */
 
 /**
- * While it runs.
+ * The view of a rehearsal that runs.
  * @param {State} s
  * @param {{now: number, muted: boolean}} about
  * @param {Deeds} act
@@ -74,7 +74,7 @@ export function rehearsing(s, { now, muted }, act, heading, steps) {
 /** Seconds that are left. @param {State} s @param {number} now */
 export const left = (s, now) => Math.max(0, Math.ceil(SECONDS - (now - s.since) / 1000));
 
-/** How it went. @param {State} s @param {Deeds} act @param {Node} heading */
+/** The view of the score. @param {State} s @param {Deeds} act @param {Node} heading */
 export function rehearsed(s, act, heading) {
   const marks = s.score ? Object.values(s.score).flat() : [];
   const curable = marks.some(({ name, level }) => level !== 'ok' && SETUP.includes(name));

@@ -1,4 +1,4 @@
-/** "Try it": the rehearsal in the dock. What carries it out is loaded when it is needed. */
+/** "Try it": the rehearsal in the dock. Its code is loaded when a rehearsal begins. */
 import { h } from '../lib/dom.js';
 import { t } from '../lib/strings.js';
 
@@ -14,7 +14,7 @@ export const NONE = Object.freeze({
   score: null,
 });
 
-/** The server does not even give what carries it out. @type {Readonly<State>} */
+/** The code could not be loaded from the server. @type {Readonly<State>} */
 const AWAY = Object.freeze({ ...NONE, phase: 'failed', reason: { text: 'api.unreachable' } });
 
 /**
@@ -51,7 +51,7 @@ export function createRehearsalPart({ obs, limits, changed }) {
     begin: () => void begin().catch(() => changed(AWAY)),
     cancel: async () => void (await made?.cancel()),
     dismiss: () => (made ? made.dismiss() : changed(NONE)),
-    /** While it runs OBS is its own: nothing else looks at OBS, or changes it. */
+    /** While a rehearsal runs, nothing else reads or changes OBS's settings. */
     get running() {
       return loading || (made?.running ?? false);
     },
@@ -59,12 +59,12 @@ export function createRehearsalPart({ obs, limits, changed }) {
     obsClosed: () => made?.obsClosed(),
     /** @param {import('../lib/types.js').StageEvent} event */
     stageEvent: (event) => made?.stageEvent(event),
-    /** The page goes: the next one puts the rest in order. */
+    /** Called when the page closes. The next page cleans up what is left in OBS. */
     abandon: () => void (made?.running && obs.call('StopStream').catch(() => {})),
-    /** Takes what a rehearsal left in OBS out of it. @returns {Promise<boolean>} if it did */
+    /** Removes what a rehearsal left in OBS; a failure is left to the next connection. */
     async mend() {
       if (part.running) return false;
-      const done = await mendLate(obs, made?.earlier ?? null).catch(() => false); // tried again
+      const done = await mendLate(obs, made?.earlier ?? null).catch(() => false);
       if (done) made?.mended();
       return done;
     },
@@ -93,7 +93,7 @@ const mendLate = async (obs, earlier) => {
 const load = () => Promise.all([import('../lib/rehearsal.js'), import('./rehearsal-views.js')]);
 
 /**
- * 20 times a second: the page is not drawn for it.
+ * Called 20 times a second, so it does not draw the page.
  * @param {HTMLElement} bar
  * @param {number} share
  */
@@ -101,11 +101,15 @@ function fill(bar, share) {
   bar.style.clipPath = `inset(0 ${Math.round((1 - share) * 100)}% 0 0)`;
 }
 
-/** Picture and bar are never moved. @param {HTMLVideoElement} screen @param {HTMLElement} bar */
+/**
+ * Attaches the picture and the level bar, which later calls do not move.
+ * @param {HTMLVideoElement} screen
+ * @param {HTMLElement} bar
+ */
 function hang(screen, bar) {
   const frame = document.getElementById('rehearsal-screen');
   const meter = document.getElementById('rehearsal-level');
-  if (!frame || !meter) return; // OBS is gone: the page shows that
+  if (!frame || !meter) return; // OBS is gone, which the page shows
   screen.setAttribute('aria-label', t('rehearsal.picture'));
   if (screen.parentNode !== frame) frame.replaceChildren(screen);
   if (bar.parentNode !== meter) meter.replaceChildren(bar);

@@ -1,12 +1,12 @@
-/** What the dock tells the server, which has no other way to know of OBS; the operator sees it. */
+/** The dock's report to the server, which cannot see OBS itself. The operator sees the report. */
 import { api, base } from '../lib/api.js';
 import { inEnglish } from '../lib/strings.js';
 import { stateOf } from './views.js';
 
-/** Several changes make one report. */
+/** Milliseconds in which several changes make one report. */
 const SOON = 400;
 
-/** The server takes no longer texts. */
+/** The server accepts no texts that are longer. */
 const LONGEST = 400;
 
 /**
@@ -20,7 +20,7 @@ export function createReport({ id, model, version }) {
   let timer = 0;
 
   function now() {
-    // Said again in a while.
+    // A failed report is not retried: the dock reports at intervals.
     if (model.me) void api('PUT', path, reportOf(model, version())).catch(() => {});
   }
 
@@ -31,8 +31,8 @@ export function createReport({ id, model, version }) {
       timer = window.setTimeout(now, SOON);
     },
     /**
-     * Also while the page goes. Nothing waits for the answer: the server forgets a silent dock by
-     * itself.
+     * Also sent while the page closes. The page does not wait for the answer: the server forgets a
+     * dock that sends no reports.
      */
     end: () =>
       fetch(new URL(path, base), {

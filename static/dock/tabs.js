@@ -1,4 +1,6 @@
-/** The two tabs of the dock: one page, so that what is not looked at goes on. */
+/**
+ * The two tabs of the dock. They are one page, so that the tab which is not shown keeps running.
+ */
 import { h } from '../lib/dom.js';
 import { t } from '../lib/strings.js';
 
@@ -21,7 +23,7 @@ export function intoAddress(tab) {
 }
 
 /**
- * As the WAI-ARIA pattern has it: one stop for Tab, the arrows go from tab to tab.
+ * The WAI-ARIA tabs pattern: the Tab key stops once, and the arrow keys move between the tabs.
  * @param {Tab} shown
  * @param {(tab: Tab) => void} choose
  */

@@ -1,6 +1,6 @@
 /**
- * What the dock shows for what is known. Every function answers elements; nothing here asks or
- * changes anything.
+ * The views of the dock. Every function returns elements; nothing here sends requests or changes
+ * state.
  */
 import { barText, barsView } from '../lib/bars.js';
 import { checkbox, choice } from '../lib/choices.js';
@@ -75,12 +75,12 @@ import { afterView } from './after.js';
  * @property {() => void} handClear
  */
 
-/** Which row of the table of states it is: one thing to do next. @param {Model} m */
+/** The state of the dock, by which it offers one next step. @param {Model} m */
 export function stateOf(m) {
   if (m.settingUp) return 'setting-up';
   if (m.obs.phase !== 'ready') return 'no-obs';
   if (['starting', 'playing', 'stopping'].includes(m.rehearsal.phase)) return 'rehearsing';
-  // OBS is back, and not asked yet whether it streams.
+  // OBS is connected again, and its stream status is not read yet.
   if (m.broadcast.phase === 'away') return 'checking';
   if (m.broadcast.phase !== 'idle') return m.broadcast.phase;
   if (m.rehearsal.phase !== 'off') return 'rehearsed';
@@ -124,7 +124,7 @@ export function dockView(m, act) {
   ];
 }
 
-/** What a screen reader hears when the state changes. @param {Model} m */
+/** The announcement for screen readers when the state changes. @param {Model} m */
 export function headline(m) {
   const state = stateOf(m);
   /** @type {Record<string, string>} */
@@ -161,7 +161,7 @@ function wrongs(m) {
 /** @param {Model} m */
 const ownPresence = (m) => m.present.find((p) => p.participantId === m.broadcast.participantId);
 
-/** The sentence about a broadcast that goes on, and not as it should; or ''. @param {Model} m */
+/** The sentence about a live broadcast that has a problem, or ''. @param {Model} m */
 export function worry(m) {
   if (m.broadcast.phase !== 'live') return '';
   const [first] = wrongs(m);
@@ -190,7 +190,7 @@ const KINDS = Object.freeze({
 });
 
 /**
- * The broadcast in a line, for who looks at something else.
+ * The broadcast in one line, for the tab People.
  * @param {Model} m
  * @param {Actions} act
  * @param {() => void} more
@@ -275,7 +275,7 @@ const title = (kind, text, detail) =>
 
 /** @param {Model} m */
 function obsProblem(m) {
-  // Every further try is no news: the words stay, and nothing jumps.
+  // The sentence stays the same during further attempts, so that the page does not move.
   if (m.obs.phase === 'connecting' && m.obs.attempts === 0) return t('obs.connecting');
   if (m.obs.phase === 'starting') return t('obs.starting');
   if (m.obs.phase === 'password')
@@ -307,8 +307,7 @@ function noObs(m, act) {
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
       : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act),
-    // There from the beginning, so that nothing below jumps away from the mouse when the first try
-    // fails.
+    // Shown from the start: otherwise everything below would move when the first attempt fails.
     ((off && (m.why === 'off' || m.obs.attempts > 0)) || phase === 'unsupported') &&
       button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
     m.remembered && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
@@ -392,7 +391,11 @@ function notSetUp(m, act) {
   ];
 }
 
-/** What is left is a matter of taste. @param {Finding[]} findings */
+/**
+ * Whether the person may go live without setting OBS up: WHIP works with the findings that are
+ * left.
+ * @param {Finding[]} findings
+ */
 const mayGoAnyway = (findings) =>
   findings.every(
     (f) =>
@@ -401,7 +404,8 @@ const mayGoAnyway = (findings) =>
   );
 
 /**
- * To the graphics card where the script in OBS can make it fit, and back to x264.
+ * Buttons that switch to the graphics card, if the script in OBS can set its encoder, and back to
+ * x264.
  * @param {Model} m
  * @param {Actions} act
  */
@@ -461,10 +465,18 @@ function setupFailed(m, act) {
   ];
 }
 
-/** What only the person can set, and nothing else says. @param {Model} m */
+/**
+ * The findings that only the person can fix, without those that block: the page shows these by
+ * themselves.
+ * @param {Model} m
+ */
 const forThePerson = (m) => (m.findings ?? []).filter((f) => f.level === 'person' && !f.blocks);
 
-/** The list, put away, while something else is to be done. @param {Model} m @param {Actions} act */
+/**
+ * The findings in a closed list, while another step comes first.
+ * @param {Model} m
+ * @param {Actions} act
+ */
 function obsSection(m, act) {
   const idle =
     m.broadcast.phase === 'idle' || (m.broadcast.phase === 'trouble' && !m.broadcast.sending);
@@ -522,7 +534,7 @@ function noStage(m) {
   return [title('off', t('live.ready')), h('p', { className: 'lead' }, noStageText(m))];
 }
 
-/** What only the person can set. @param {Finding[]} findings */
+/** The findings that only the person can fix. @param {Finding[]} findings */
 const yoursList = (findings) =>
   h(
     'ul',
@@ -604,7 +616,11 @@ function rehearsingView(m, act) {
 
 const GRAVITY = Object.freeze({ ok: 'good', warning: 'warning', bad: 'bad' });
 
-/** The worst of the three. @param {Model} m @returns {keyof typeof GRAVITY} */
+/**
+ * The worst level of picture, sound and network.
+ * @param {Model} m
+ * @returns {keyof typeof GRAVITY}
+ */
 function worst({ rehearsal: { score } }) {
   const levels = score ? Object.values(score).map(([first]) => first.level) : ['bad'];
   return levels.includes('bad') ? 'bad' : levels.includes('warning') ? 'warning' : 'ok';
@@ -804,7 +820,10 @@ function trouble(m, act) {
   ];
 }
 
-/** The server's sentence, else ours. @param {import('../lib/golive.js').Reason} reason */
+/**
+ * The server's sentence, or the page's own where there is none.
+ * @param {import('../lib/golive.js').Reason} reason
+ */
 function reasonText({ text, values = {}, detail, code = '' }) {
   if (detail) return serverSaid(code, detail);
   const message = said(values.message ?? '').replace(/\.$/, '');
@@ -813,7 +832,7 @@ function reasonText({ text, values = {}, detail, code = '' }) {
 
 /* ---- by hand ---- */
 
-/** Always there, also without OBS. @param {Model} m @param {Actions} act */
+/** The section is shown with and without OBS. @param {Model} m @param {Actions} act */
 function byHand(m, act) {
   const { token, shown, busy, error } = m.hand;
   return h(

@@ -104,7 +104,7 @@ function createPreview() {
       video.srcObject = stream;
       void video.play().catch(() => {});
     },
-    /** A video that plays is never moved. */
+    /** Attaches the video once: a video that is moved in the page stops playing. */
     mount() {
       const frame = document.getElementById('preview');
       if (frame && video.parentNode !== frame) frame.append(video);
@@ -114,7 +114,10 @@ function createPreview() {
   };
 }
 
-/** Both; where there is no camera, the microphone alone. @param {Record<Kind, string>} chosen */
+/**
+ * Opens camera and microphone, or the microphone alone where there is no camera.
+ * @param {Record<Kind, string>} chosen
+ */
 async function ask(chosen) {
   const audio = {
     echoCancellation: true,

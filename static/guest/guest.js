@@ -13,14 +13,14 @@ import { createDevices } from './devices.js';
 import { createOthers } from './others.js';
 import { previewView, endedView, onStageView, whyText } from './views.js';
 
-/** A tab stays the same guest when it is loaded again: a link is not used up by that. */
+/** A tab that is loaded again stays the same guest, so that it uses the link only once. */
 const KEYS = Object.freeze({
   secret: 'stagedoor.guest',
   admission: 'stagedoor.guest.admission',
   name: 'stagedoor.guest.name',
 });
 
-/** The renewal of tokens is for people with an account: a guest stays with the one token. */
+/** Only users renew tokens. A guest keeps the first token. */
 const NEVER = '9999-01-01T00:00:00Z';
 
 /** @type {import('./views.js').Model} */
@@ -47,7 +47,7 @@ const secret = (() => {
   return own || (sessionStorage.getItem(KEYS.secret) ?? '');
 })();
 
-/** The secret is taken out of the address: guests share their screens. */
+/** The secret is removed from the address, because guests share their screens. */
 function takeSecret() {
   const own = location.hash.slice(1);
   if (!/^sdg_[\w-]+$/.test(own)) return '';
@@ -154,7 +154,7 @@ function enter() {
   model.phase = 'stage';
   say(t('guest.on', { stage: model.offer?.stageName ?? '' }));
   if (publishes()) publishing.start();
-  // Amazon's SDK sends and receives in one: see send.js.
+  // Amazon's SDK sends and receives in one session: see send.js.
   if (local() || !publishes()) client.join();
   draw();
 }
@@ -162,7 +162,7 @@ function enter() {
 let asking = false;
 
 /**
- * The sessions ended: for good, or because a moderator changed what the guest may do.
+ * The sessions ended: the guest was removed, or a moderator changed the guest's role.
  * @param {string} why
  */
 async function reconsider(why) {
@@ -245,7 +245,7 @@ async function start() {
   draw();
 }
 
-/** After a reload: the token is still there, camera and microphone are to be checked again. */
+/** After a reload the token is still valid, but the guest checks camera and microphone again. */
 function resume() {
   const kept = JSON.parse(sessionStorage.getItem(KEYS.admission) ?? 'null');
   if (!kept || Date.parse(kept.expiresAt) <= Date.now()) return;

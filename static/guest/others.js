@@ -31,7 +31,7 @@ export function createOthers({ changed, fit }) {
       removed: players.drop,
       link() {},
     },
-    /** A video that plays is never moved. */
+    /** Attaches each video once: a video that is moved in the page stops playing. */
     mount() {
       for (const { id, name, publishing } of present) {
         if (!publishing) continue;

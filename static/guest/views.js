@@ -1,6 +1,6 @@
 /**
- * What a guest's page shows. Every function answers elements; nothing here asks or changes
- * anything.
+ * The views of a guest's page. Every function returns elements; nothing here sends requests or
+ * changes state.
  */
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';

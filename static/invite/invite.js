@@ -1,4 +1,4 @@
-/** Whom the operator invited chooses a password here. */
+/** The page on which an invited user chooses a password. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import {
@@ -33,7 +33,7 @@ function draw() {
             h('p', null, t('invite.hello', { name })),
             form(
               { key: 'invite', submit: t('invite.go'), busy, error, onsubmit: accept },
-              // Unseen, so that password managers know whose password it is.
+              // Hidden: password managers read the user's name from it.
               h(
                 'div',
                 { className: 'unseen' },

@@ -1,7 +1,7 @@
-/** What a browser is called, from its User-Agent. Pure. */
+/** The name of a browser, read from its User-Agent. Pure. */
 
 /**
- * The first that fits: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari.
+ * The first match counts: Edge and Opera name Chrome too, and Chrome names Safari.
  * @type {[RegExp, string][]}
  */
 const PROGRAMS = [
@@ -25,7 +25,10 @@ const SYSTEMS = [
   [/Linux|X11/, 'Linux'],
 ];
 
-/** "OBS 30.2.3, Windows"; what is not known stays as it is. @param {string} agent */
+/**
+ * For example "OBS 30.2.3, Windows". An unknown User-Agent stays as it is.
+ * @param {string} agent
+ */
 export function agentName(agent) {
   const program = PROGRAMS.find(([pattern]) => pattern.test(agent));
   if (!program) return agent || '–';

@@ -3,7 +3,7 @@
 /** The root URL of Stagedoor, which may be a path of a larger site. */
 export const base = new URL('../../', import.meta.url);
 
-/** What the server said no with: its sentence for the person, its stable code for us. */
+/** An error response: the server's sentence for the person and its stable code for the page. */
 export class ApiError extends Error {
   /**
    * @param {string} detail
@@ -14,7 +14,7 @@ export class ApiError extends Error {
     this.name = 'ApiError';
     this.status = status;
     this.code = code;
-    /** Seconds to wait before another try; 0 when the server did not say. */
+    /** Seconds to wait before the next attempt; 0 when the response has no Retry-After. */
     this.retryAfter = retryAfter;
   }
 }
@@ -57,7 +57,7 @@ export async function api(
 }
 
 /**
- * Reads an RFC 9457 problem; what is none (a proxy's page) becomes one.
+ * Reads an RFC 9457 problem. Any other body, such as a proxy's page, becomes one.
  * @param {Response} response
  */
 export async function problem(response) {

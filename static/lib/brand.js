@@ -51,7 +51,7 @@ export function accents(accent) {
   return { '--primary': String(accent), '--primary-hover': `#${darker.join('')}` };
 }
 
-/** What stands below every page, where the operator named it. */
+/** The footer of every page, with the links that the operator has set. */
 export function footer() {
   const { support, imprint } = current;
   if (!support && !imprint) return null;

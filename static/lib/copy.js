@@ -7,7 +7,7 @@
  */
 export async function copy(field, text = field.value) {
   try {
-    // Undefined where the page is not secure: caught like a refusal.
+    // navigator.clipboard is undefined on insecure pages; the catch below handles that, too.
     await navigator.clipboard.writeText(text);
     return 'copied';
   } catch {

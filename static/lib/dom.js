@@ -8,7 +8,10 @@
 /** @typedef {Node | string | number | false | null | undefined} Child */
 /** @typedef {Record<string, any>} Props */
 
-/** What h() was given, for show() to compare. @type {WeakMap<Element, Props>} */
+/**
+ * The properties that h() was called with, for show() to compare.
+ * @type {WeakMap<Element, Props>}
+ */
 const given = new WeakMap();
 
 /**
@@ -30,7 +33,7 @@ export function h(tag, props, ...children) {
 }
 
 /**
- * Makes the children of parent be these, by changing only what differs.
+ * Replaces the children of parent by these, and changes only what differs.
  * @param {Element} parent
  * @param {...(Child | Child[])} children
  */
@@ -50,8 +53,8 @@ export function show(parent, ...children) {
       parent.insertBefore(node, here);
       continue;
     }
-    // What is in the way goes, rather than that the old one moves: a field that moves loses the
-    // focus.
+    // Elements in between are removed, so that the old one need not move: a field that moves loses
+    // the focus.
     while (here && here !== old && (keyOf(here) === undefined || !keys.has(keyOf(here))))
       here = dropped(here);
     if (old === here) here = old.nextSibling;
@@ -125,7 +128,7 @@ function assign(element, name, value) {
 }
 
 /**
- * The element that the page certainly has.
+ * The element with that ID, which must be in the page.
  * @param {string} id
  * @returns {HTMLElement}
  */

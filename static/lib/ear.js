@@ -1,17 +1,17 @@
-/** Listens to a stream: its level now, and what was heard of it all together. */
+/** Measures the sound of a stream: the level now, and figures over the whole time. */
 
-/** Milliseconds between two looks; a look is at the last 43 ms of sound at 48 kHz. */
+/** Milliseconds between two measurements. Each covers the last 43 ms of sound at 48 kHz. */
 const EVERY = 50;
 const SAMPLES = 2048;
 
-/** Looks that are quieter do not count for the loudness: pauses between words. -60 dB. */
+/** Measurements below -60 dB, such as pauses between words, do not count for the loudness. */
 const PAUSE = 0.001;
 /** A sample that is at full scale. Opus rounds a little off. */
 const FULL = 0.985;
-/** How far both sides of a look may be apart and be the same. */
+/** The largest difference between left and right that still counts as mono. */
 const ALIKE = 0.01;
 
-/** Adds up looks at both sides. Pure but for its own sums. */
+/** Adds up measurements of left and right. Its own sums are its only state. */
 export function createSum() {
   let looks = 0;
   let clipped = 0;
@@ -74,7 +74,7 @@ export function listen(stream, on) {
   const context = new AudioContext();
   void context.resume().catch(() => {});
   const source = context.createMediaStreamSource(stream);
-  // Mono becomes both sides: else the right one would be silent.
+  // A mono stream is split to both sides: otherwise the right side would be silent.
   const stereo = new GainNode(context, {
     channelCount: 2,
     channelCountMode: 'explicit',
@@ -85,7 +85,7 @@ export function listen(stream, on) {
   const looks = [context, context, context].map(createLook);
   splitter.connect(looks[0].analyser, 0);
   splitter.connect(looks[1].analyser, 1);
-  // The difference is made here: both sides are not read at the same moment.
+  // The audio graph computes the difference, because the two sides are not read at the same moment.
   splitter.connect(looks[2].analyser, 0);
   splitter.connect(minus, 1).connect(looks[2].analyser);
   source.connect(stereo).connect(splitter);

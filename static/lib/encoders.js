@@ -150,14 +150,14 @@ export const ENCODERS = [
   }
 ];
 
-/** What is the person's to choose: quality against load. */
+/** The person chooses these: they trade quality for load. */
 const TASTE = Object.freeze(["preset", "preset2", "target_usage"]);
 
 /** @param {string | undefined} id */
 export const encoderOf = (id) => ENCODERS.find((e) => e.id === id);
 
 /**
- * The encoder of a graphics card or processor that comes first.
+ * The first hardware encoder in the order of choice.
  * @param {string[]} ids those that an OBS has
  */
 export const bestHardware = (ids) => ENCODERS.find((e) => e.hardware && ids.includes(e.id));
@@ -183,7 +183,8 @@ export function unfit({ settings: wanted }, settings, limits) {
 }
 
 /**
- * What the script is asked to write. A lower bitrate stays: the uplink is probably slow.
+ * The settings that the script is asked to write. A lower bitrate stays: the uplink is probably
+ * slow.
  * @param {Encoder} encoder
  * @param {Record<string, any>} settings
  * @param {import('./types.js').Limits} limits

@@ -1,6 +1,6 @@
 /**
- * Server-sent events by fetch, because EventSource can tell neither 401 from a broken line nor
- * pause longer each time.
+ * Server-sent events by fetch. EventSource cannot tell a 401 from a broken connection, and does not
+ * pause longer after each failure.
  */
 import { base } from './api.js';
 
@@ -85,8 +85,8 @@ class Listener {
     const abort = () => line.abort();
     this.#stopped.signal.addEventListener('abort', abort, { signal: line.signal });
     this.#world.page.addEventListener('pagehide', abort, { signal: line.signal });
-    // The server speaks at least every 15 seconds; a laptop that slept leaves a line that is open
-    // and dead.
+    // The server sends something at least every 15 seconds. A laptop that slept leaves a connection
+    // that is open and dead.
     let alive = setTimeout(abort, this.#world.silence);
     const heard = () => {
       clearTimeout(alive);
@@ -99,7 +99,7 @@ class Listener {
       this.#on.connected?.(true);
       return await this.#receive(response.body.getReader(), heard);
     } catch {
-      return true; // a broken line
+      return true; // a broken connection
     } finally {
       clearTimeout(alive);
       line.abort();
@@ -145,8 +145,8 @@ class Listener {
 }
 
 /**
- * Shows a broken line when it stays broken. Of several servers the next one answers within a
- * second, and a page that moves under the pointer is in the way.
+ * Shows a broken connection only after it was broken for a while. With several servers the next one
+ * answers within a second, and a short notice would only move the page under the mouse.
  * @param {(online: boolean) => void} show
  * @returns {(online: boolean) => void}
  */
@@ -165,9 +165,9 @@ export function patiently(show, patience = 2000) {
 }
 
 /**
- * Says whether the person has left the page. The browser keeps a page for "Back" together with its
- * open requests, and has six connections to a server: after six pages, the next one would wait for
- * a minute. So a page that was left does not listen.
+ * Reports whether the person has left the page. Browsers keep a page for "Back" with its open
+ * requests, and open six connections to a server at most: after six such pages, the next one would
+ * wait for a minute. So a page that was left closes its event stream.
  * @param {EventTarget} page
  * @param {AbortSignal} signal
  */
@@ -198,7 +198,8 @@ function watchVisit(page, signal) {
 }
 
 /**
- * Takes the presence of several stages apart. A complete one leaves out stages that are empty.
+ * Splits the presence of several stages into one event for each. A complete presence leaves out
+ * empty stages.
  * @param {ServerEvent} event
  * @param {Set<string>} live the stages that were not empty when last heard of
  * @returns {ServerEvent[]}
@@ -218,7 +219,8 @@ function presences({ event, data }, live) {
 }
 
 /**
- * Half a second, then longer each time up to half a minute, a little apart for many pages at once.
+ * Milliseconds to wait before the next attempt: half a second, then twice as long each time, up to
+ * half a minute. The random part spreads the attempts of many pages.
  * @param {number} tries
  * @param {number} chance 0 to 1
  */

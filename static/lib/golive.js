@@ -1,6 +1,6 @@
 /**
- * Runs the state machine of broadcast.js: its effects go to OBS, to the tokens and to a timer,
- * their answers come back as facts.
+ * Runs the state machine of broadcast.js: carries out its effects on OBS, the tokens and a timer,
+ * and returns their results as facts.
  */
 import { FIRST, step } from './broadcast.js';
 import { CODE } from './obs.js';
@@ -17,7 +17,7 @@ const WAITS = Object.freeze({
   look: 100,
 });
 
-/** Where an answer is under way. */
+/** The places in which the machine rests. */
 const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble']);
 
 /**
@@ -54,9 +54,9 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     /** @param {string} stage an ARN @returns {Promise<void>} when it is live, or known why not */
     go: (stage) => settled({ kind: 'go', stage }),
     stop: () => settled({ kind: 'stop' }),
-    /** Leaves a trouble that was read. */
+    /** Closes a trouble that the person has read. */
     dismiss: () => tell({ kind: 'dismiss' }),
-    /** The page was just connected to OBS: what is going on there? */
+    /** The page was just connected to OBS: finds out whether OBS streams. */
     resume: () => settled({ kind: 'resume' }),
     /**
      * Whenever nothing is sent and the token in OBS is about to expire, a fresh one is put there.
@@ -209,7 +209,8 @@ class Deeds {
   async refresh({ stage = '' }) {
     const { whip, mine, reusable } = await this.service({ do: 'service', stage });
     if (!whip || reusable) return { kind: 'refreshed' };
-    // Another dock's: two that renew in turns would never end.
+    // The token belongs to another dock. Two docks that replace each other's token would never
+    // stop.
     if (this.#has.bearer_token && !mine) return { kind: 'refreshed' };
     if ((await readStatus(this.#obs)).active) return { kind: 'refreshed' };
     const wanted = await this.#fresh(stage);

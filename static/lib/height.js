@@ -1,10 +1,10 @@
-/** How large a picture is shown: no larger simulcast layer is needed. */
+/** Watches how large a picture is shown, because no larger simulcast layer is needed. */
 
 const SETTLED = 300;
 
 /**
- * Tells the lines that a picture has on the screen, now and whenever that has changed for good; 1
- * where it is not seen.
+ * Reports how many lines a picture has on the screen, now and after each lasting change; 1 while it
+ * is not visible.
  * @param {HTMLElement} picture
  * @param {(lines: number) => void} tell
  * @returns {() => void} ends it

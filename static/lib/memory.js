@@ -1,6 +1,6 @@
 /**
- * What this browser remembers, each under a key of ours. The dock writes it, and the people's own
- * page reads the first three.
+ * The keys of localStorage. The dock writes the values, and the page dock/stage reads the first
+ * three.
  */
 export const KEYS = Object.freeze({
   address: 'stagedoor.obs.address',

@@ -1,6 +1,6 @@
-/** What OBS sends against what the stage receives. Pure. */
+/** Compares what OBS sends with what the stage receives. Pure. */
 
-/** Seconds after which silence is no longer a beginning. */
+/** Seconds after the start within which the stage may have received nothing yet. */
 const PATIENCE = 12;
 
 /**
@@ -112,7 +112,7 @@ function videoWrong(video, limits) {
       cure: 'setup',
     });
   if (video.bFrames) list.push({ text: 'wrong.bFrames', cure: 'setup' });
-  // A tenth of grace: the interval is measured by arrival.
+  // 10% tolerance, because the interval is measured at arrival.
   if (video.keyframeInterval > limits.maxKeyframeInterval * 1.1)
     list.push({
       text: 'wrong.keyframes',

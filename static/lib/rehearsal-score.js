@@ -76,7 +76,10 @@ const mark = (name, level, values = {}) => ({ name, level, values });
 
 /* ---- picture ---- */
 
-/** The samples with a picture; the last one has seen the most. @param {Measured} m */
+/**
+ * The samples with a picture. The figures of the last one cover the whole rehearsal.
+ * @param {Measured} m
+ */
 const videos = (m) => m.received.flatMap((r) => (r.video && r.video.height > 0 ? [r.video] : []));
 
 /** @param {Measured} m */
@@ -107,7 +110,7 @@ function encoded(video, limits) {
     short > limits.maxHeight && mark('tooLarge', 'bad', size),
     short < Math.min(480, limits.maxHeight) && mark('small', 'warning', size),
     video.bFrames && mark('bFrames', 'bad'),
-    // A tenth of grace: the interval is measured by arrival.
+    // 10% tolerance, because the interval is measured at arrival.
     interval > limits.maxKeyframeInterval * 1.1 &&
       mark('keyframes', 'warning', {
         seconds: round(interval, 1),
@@ -225,7 +228,8 @@ function headRoom({ limits, uplink }, bits) {
     bits > limits.advisedBitrate * 1.25 &&
       bits <= limits.maxBitrate &&
       mark('bitrateHigh', 'warning', { mbits: mbits(bits), most: mbits(limits.advisedBitrate) }),
-    // Half as much again: a line is shared, and a scene with much movement is a burst.
+    // The uplink must carry 1.5 times the bitrate: others share it, and scenes with much movement
+    // need more.
     uplink > 0 &&
       uplink < bits * 1.5 &&
       mark('headRoom', uplink < bits * 1.1 ? 'bad' : 'warning', {

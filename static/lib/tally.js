@@ -1,4 +1,4 @@
-/** How a broadcast went, from what the dock knows while it is on. Pure. */
+/** Sums up how a broadcast went, from what the dock measures meanwhile. Pure. */
 
 /**
  * @typedef {object} Summary
@@ -88,7 +88,7 @@ export class Tally {
 }
 
 /**
- * What stands out of a summary, the worst first; none when all went well.
+ * The problems in a summary, the worst first; none when all went well.
  * @param {Summary} s
  * @returns {('reconnects' | 'loss' | 'encoderLag' | 'renderLag')[]}
  */

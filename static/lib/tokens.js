@@ -1,13 +1,13 @@
 /**
- * Which token this dock put into OBS. The token itself stays in OBS; here lie its participant, its
- * expiry and a fingerprint, so that after a reload a token that is still good is recognised, and
- * one that was put there elsewhere is not taken for ours.
+ * Remembers which token this dock put into OBS. The token itself stays in OBS. The browser stores
+ * its participant, its expiry and a fingerprint: with these the dock recognises its own token after
+ * a reload, and tells it from another dock's.
  */
 
 /**
- * Milliseconds before its end at which a token is renewed, since a broadcast may have to reconnect
- * for a while. Of one that lives only for a short time it is a quarter: else it would be renewed as
- * soon as it is there.
+ * Milliseconds before its expiry at which a token is renewed, because a broadcast may have to
+ * reconnect for a while. A token with a short life is renewed in its last quarter: otherwise a
+ * fresh one would be renewed at once.
  */
 const RENEW_BEFORE = 60 * 60 * 1000;
 const RENEW_SHARE = 1 / 4;
@@ -52,8 +52,8 @@ export class Tokens {
   }
 
   /**
-   * What OBS has, if it is this broadcaster's, for this stage, put there by this dock, and good
-   * for a while.
+   * The token that OBS has, if this dock put it there for this user and this stage and it need not
+   * be renewed yet; otherwise null.
    * @param {Record<string, any>} settings OBS's
    * @param {string} stage
    * @returns {Ready | null}

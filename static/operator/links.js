@@ -1,4 +1,4 @@
-/** Invite links on the console: one that was used, or has expired, is shown no longer. */
+/** Invite links on the console. A link that was used or has expired disappears. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { copyField } from '../lib/page.js';
@@ -10,9 +10,9 @@ import { t, time } from '../lib/strings.js';
  */
 
 const LOOK_EVERY = 5_000;
-const AT_ONCE = 3; // of hundreds, each has its turn
+const AT_ONCE = 3; // users per round, so that hundreds of links make few requests
 
-/** Whoever uses a link is signed in by it, and so seen. @param {Link} link */
+/** Using a link signs its user in, which changes lastSeenAt. @param {Link} link */
 async function isOver({ id, inviteExpiresAt, seen }) {
   if (Date.parse(inviteExpiresAt) <= Date.now()) return true;
   try {
@@ -24,7 +24,7 @@ async function isOver({ id, inviteExpiresAt, seen }) {
 }
 
 /**
- * Looks after links while the page is looked at.
+ * Checks links while the page is visible.
  * @param {() => Link[]} links those that are shown @param {(link: Link) => void} forget
  * @returns {() => void} to be called when there are new ones
  */

@@ -17,7 +17,7 @@ const SEARCH_AFTER = 250; // milliseconds after the last key
  * @property {(item: T) => string} keyOf
  * @property {() => void} draw
  * @property {(query: Record<string, string>) => void} [onfilter] where the filter is remembered
- * @property {Record<string, string>} [fixed] more of the query, which nobody changes
+ * @property {Record<string, string>} [fixed] parts of the query that do not change
  */
 
 /** @template T */

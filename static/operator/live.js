@@ -19,16 +19,16 @@ const ROWS = 100;
 
 class Live {
   q = '';
-  /** Those who only watch, too. */
+  /** Whether participants who do not publish are shown, too. */
   all = false;
   rows = ROWS;
   /**
-   * Rows that show what they showed are the same elements.
+   * A row whose content has not changed stays the same element.
    * @type {Map<string, {of: string, row: HTMLElement}>}
    */
   kept = new Map();
   /**
-   * What was typed as the reason of a kick: a broadcast that breaks and comes back has a new row.
+   * The typed reasons of kicks, by participant. They survive when a row is drawn anew.
    * @type {Map<string, string>}
    */
   reasons = new Map();
@@ -187,7 +187,7 @@ class Live {
     const kept = this.kept.get(p.participantId);
     if (kept?.of === of) return kept.row;
     const row = this.drawn({ arn, stage, p }, what, asked);
-    // The one on the page stays, with what is typed there.
+    // The row on the page stays, with what is typed in it.
     if (kept) show(kept.row, ...row.childNodes);
     this.kept.set(p.participantId, { of, row: kept?.row ?? row });
     return kept?.row ?? row;
@@ -327,7 +327,7 @@ class Live {
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export const createLive = (console) => new Live(console);
 
-/** Lets a user who was barred in again. @param {string} user @param {string} arn */
+/** The address that lifts a bar. @param {string} user @param {string} arn */
 export const unbarPath = (user, arn) =>
   `api/v1/users/${encodeURIComponent(user)}/grants/${escapeArn(arn)}/bar`;
 

@@ -34,7 +34,7 @@ const DRAW_AFTER = 250; // milliseconds: changes that arrive together are drawn 
 
 const state = {
   /** @type {Me | null} */ me: null,
-  /** What waits for "yes, do it". */ asked: '',
+  /** The key of the question that waits for an answer. */ asked: '',
   error: '',
   busy: false,
   /** Where the error belongs; '' for the top of the page. */ where: '',
@@ -183,7 +183,7 @@ function failed(err, where) {
 const query = () => new URLSearchParams(location.search);
 
 /**
- * Does something on the server, then shows how things are.
+ * Sends a request that changes something, then reads the page's data again.
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
@@ -248,7 +248,7 @@ function asking(key, label, question, about, yes) {
 
 let timer = 0;
 
-/** Draws soon: many stages change at once. Nobody looks at a hidden page. */
+/** Draws after a short wait, because many stages may change at once. A hidden page is not drawn. */
 function drawSoon() {
   if (document.hidden) return;
   timer ||= setTimeout(() => {

@@ -21,7 +21,7 @@ const FEW = 3; // links that are shown one by one
 /** @returns {[string, string][]} */
 export const roleOptions = () => ROLES.map((r) => [r, t(`account.role.${r}`)]);
 
-/** How an account stands, in a few words. @param {User} user */
+/** The state of an account, in a few words. @param {User} user */
 export const standing = (user) =>
   user.invited
     ? t('op.invited')
@@ -57,7 +57,8 @@ class Invitations {
   }
 
   /**
-   * A pasted list invites many: one name on each line. One that is refused stops nothing.
+   * Invites every name of a pasted list, one on each line. A name that is refused does not stop the
+   * others.
    * @param {Record<string, string>} d
    */
   async send({ newNames, newRole }) {

@@ -16,10 +16,10 @@ class Programs {
   keys = [];
   /** @type {import('../types').V1Webhooks} */
   hooks = { webhooks: [], types: [] };
-  /** Of webhooks whose failures were opened. @type {Map<string, Delivery[]>} */
+  /** The failed deliveries of the webhooks whose list is open. @type {Map<string, Delivery[]>} */
   dead = new Map();
   secret = '';
-  /** What a test or a replay said. @type {Map<string, string>} */
+  /** The result of the last test or replay, by webhook. @type {Map<string, string>} */
   said = new Map();
 
   /** @param {Console} console */

@@ -59,7 +59,10 @@ class Rules {
   stages = [];
   /** The rule that is edited. */
   editing = '';
-  /** What was asked about, and what it would do. @type {{rule: Rule, effect: Effect} | null} */
+  /**
+   * The rule whose effect was requested, and the effect.
+   * @type {{rule: Rule, effect: Effect} | null}
+   */
   asked = null;
 
   /** @param {Console} console */

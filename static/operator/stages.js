@@ -11,13 +11,16 @@ import { List } from './list.js';
 
 class Stages {
   /**
-   * Of AWS stages, once the operator looked.
+   * The sessions of AWS stages whose list was opened.
    * @type {Map<string, import('../lib/types.js').StageSession[]>}
    */
   sessions = new Map();
-  /** What AWS has, once the operator looked. @type {import('../lib/types.js').AwsStages | null} */
+  /**
+   * The stages that AWS has, once the operator opened the list.
+   * @type {import('../lib/types.js').AwsStages | null}
+   */
   aws = null;
-  /** How many are on a stage, as the rows say it. @type {Map<string, string>} */
+  /** The numbers of participants that the rows show, by stage. @type {Map<string, string>} */
   counts = new Map();
 
   /** The rows that are open. @type {Set<string>} */
@@ -47,7 +50,7 @@ class Stages {
     return this.counts.get(arn) !== before && this.list.items.some((s) => s.arn === arn);
   }
 
-  /** Who publishes, and who is there. @param {string} arn */
+  /** The numbers of publishers and of participants. @param {string} arn */
   count(arn) {
     const there = this.console.state.present.get(arn) ?? [];
     return [there.filter((p) => p.publishing).length, there.length];

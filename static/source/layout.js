@@ -5,7 +5,7 @@ import { viewOf } from '../lib/stage/view.js';
 
 /** Milliseconds that a participant keeps the spotlight at least: a cough does not switch. */
 const HOLD = 1_500;
-/** Louder than a room. */
+/** The level above which somebody speaks: louder than background noise. */
 const SPEAKING = 0.35;
 
 /** @param {string} view @returns {'grid' | 'spotlight' | 'person'} */
@@ -43,7 +43,7 @@ export function columns(n, width, height) {
   return best;
 }
 
-/** Who speaks: the loudest, once it has been so for a moment. */
+/** Finds the active speaker: the loudest participant, once that has lasted for a moment. */
 export function createSpotlight() {
   let shown = '';
   let since = -Infinity;

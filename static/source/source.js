@@ -83,7 +83,7 @@ function play(id, stream) {
 function picture(id) {
   const video = h('video', { playsInline: true });
   video.dataset.participant = id;
-  // Until there is a frame there is nothing to see, not a black box.
+  // Nothing is shown before the first frame, instead of a black box.
   video.hidden = true;
   video.onloadeddata = video.onresize = arrange;
   const frame = h(
@@ -148,7 +148,7 @@ setInterval(() => {
   if (kindOf(view) === 'spotlight') arrange();
 }, LOOK_EVERY);
 
-/** What a person who looks after the source should know. */
+/** The key of the sentence for the person who opens OBS's "Interact". */
 function why() {
   if (!key) return 'source.noKey';
   if (phase === 'refused') return 'source.refused';

@@ -1,4 +1,6 @@
-/** The chat of a stage: what was said, as the server tells it, and what may be done with it. */
+/**
+ * The chat of a stage: its messages, as the server sends them, and what a user may do with them.
+ */
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
@@ -26,7 +28,7 @@ const EMPTY = Object.freeze({
 });
 
 /**
- * What an event makes of the chat. Pure.
+ * The chat after an event. Pure.
  * @param {Chat} chat @param {string} event @param {any} data
  * @returns {Chat}
  */
@@ -34,7 +36,7 @@ export function told(chat, event, data) {
   switch (event) {
     case 'chat':
       return { ...chat, ...data };
-    // The history may hold already what is sent again.
+    // The history may contain the message already.
     case 'message':
       return chat.messages.some((m) => m.id === data.id)
         ? chat

@@ -1,7 +1,4 @@
-/**
- * Guests by link, as the person sees them who lets them in: the links of a stage, and what is done
- * with them.
- */
+/** Guest links of a stage, for the user who makes them, and the guests who are on the stage. */
 import { api, escapeArn } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';

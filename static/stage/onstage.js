@@ -1,7 +1,6 @@
 /**
- * The people of a stage as the broadcaster sees them: keeps who is there, and carries out what is
- * clicked. What is shown is in views.js; which page it is shown in, and whose connection to OBS it
- * has, is that page's matter.
+ * The participants of a stage as the broadcaster sees them: holds who is present, and carries out
+ * what is clicked. The views are in views.js. The page around it owns the connection to OBS.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -115,7 +114,7 @@ export class People {
   }
 
   /**
-   * What has changed for the person: they stay where they are as long as they may.
+   * The user's access has changed. The user stays on the stage if that is still allowed.
    * @param {Me} me
    */
   know(me) {
@@ -132,7 +131,7 @@ export class People {
     this.#about.changed();
   }
 
-  /** The page went to another stage: so does this. @param {string} arn */
+  /** Follows the page to another stage. @param {string} arn */
   goTo(arn) {
     localStorage.removeItem(KEYS.watched);
     const stage = this.#find(arn);
@@ -298,7 +297,7 @@ function announce(old, list) {
 }
 
 /**
- * What can be clicked.
+ * Carries out what is clicked.
  * @param {object} world
  * @param {About} world.about
  * @param {import('./views.js').Model} world.model
@@ -370,7 +369,7 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
   return {
     view() {
       const messages = document.getElementById('messages');
-      // Hidden it has no height: it stays where it was.
+      // A hidden chat has no height, and keeps its scroll position.
       if (messages?.clientHeight)
         atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
       model.obs = about.obs.status;
@@ -420,7 +419,7 @@ function listenToPage(signal, model, client, tiles, changed) {
   const metering = setInterval(() => tiles.measure(model.blocked), METER_EVERY);
   signal.addEventListener('abort', () => clearInterval(metering));
   addEventListener('pagehide', () => client.leave(), { signal });
-  // A page that the browser kept for "back" is not on the stage any more.
+  // A page that the browser kept for "Back" has left the stage, and joins again.
   addEventListener(
     'pageshow',
     (e) => {

@@ -21,7 +21,7 @@ const SIZES = ['small', 'normal', 'large'];
 /** The user of a participant, else the participant: tokens come and go. @param {Participant} p */
 export const personOf = (p) => p.userId || p.id;
 
-/** In a narrow dock more than so many pictures would push the chat out of sight. */
+/** In a narrow dock, more pictures than this would push the chat out of sight. */
 const ROOMY = 2;
 
 /**
@@ -58,17 +58,18 @@ export function cards(list, me, choices, usual) {
  */
 export function card(participant, me, choices, usual = 'normal') {
   const you = participant.userId !== '' && participant.userId === me;
+  // The user's own tile is hidden at first, to avoid an echo.
   const {
     hidden = you,
     muted = false,
     pinned = false,
     size = usual,
   } = choices[personOf(participant)] ?? {};
-  return { participant, you, hidden, muted, pinned, size }; // oneself is hidden at first: no echo
+  return { participant, you, hidden, muted, pinned, size };
 }
 
 /**
- * Those who are there without a picture, each person once. One's own pages are no news.
+ * The participants who do not publish, each user once, without the user's own pages.
  * @param {Participant[]} list @param {string} me
  * @returns {Participant[]}
  */
