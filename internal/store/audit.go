@@ -32,20 +32,20 @@ func (q queries) Entries(
 	ctx context.Context, f access.AuditFilter, p access.Page,
 ) (access.PageOf[access.Entry], error) {
 	stages := f.Stages
-	if f.Stage != "" || stages == nil {
-		stages = []stage.ARN{f.Stage}
+	if f.Stage != "" || stages == nil || f.Actor != "" || f.Target != "" {
+		stages = []stage.ARN{f.Stage} // one walk, by the index of the person or of the target
 	}
-	var walks []walk
+	var walks, ofTokens []walk
 	for _, arn := range stages {
 		f.Stage = arn
 		if f.Action != access.ActionTokenIssued {
 			walks = append(walks, entries(f))
 		}
 		if f.Action == "" || f.Action == access.ActionTokenIssued {
-			walks = append(walks, issued(f))
+			ofTokens = append(ofTokens, issued(f))
 		}
 	}
-	return merged(ctx, q, walks, entries(f), p, scanEntry)
+	return merged(ctx, q, append(walks, ofTokens...), entries(f), p, scanEntry)
 }
 
 // issuedColumns are the columns of an entry about an issued token. IDs of tokens and of entries are
@@ -63,6 +63,7 @@ func issued(f access.AuditFilter) walk {
 		keys: []key{{column: "issued_at", number: true}, {column: "id"}},
 	}
 	w.pick([]equality{{"id", f.Target}, {"user_id", string(f.Actor)}, {"stage", string(f.Stage)}})
+	w.among("stage", f)
 	w.between("issued_at", f)
 	w.of(f.Of, "issuances.stage")
 	if f.Actor != "" {
@@ -81,9 +82,17 @@ func entries(f access.AuditFilter) walk {
 		{"target", f.Target}, {"actor", string(f.Actor)}, {"stage", string(f.Stage)},
 		{"action", string(f.Action)},
 	})
+	w.among("stage", f)
 	w.between("at", f)
 	w.of(f.Of, "audit.stage")
 	return w
+}
+
+// among adds the stages of a filter, unless the walk is of one stage.
+func (w *walk) among(column string, f access.AuditFilter) {
+	if f.Stage == "" && f.Stages != nil {
+		w.narrow.in(column, f.Stages)
+	}
 }
 
 // of keeps what is of stages to which a user has access.

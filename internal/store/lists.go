@@ -162,8 +162,9 @@ func (q queries) issuancesOfFew(
 const walksAtOnce = 64
 
 // merged returns one page of several walks in the same order, newest first: the walks of a few
-// users or stages, each by its index. like is one of them, or has the fields that they share. Rows
-// of the same time are in the order of the bytes of their IDs, in the database and here.
+// users or stages, each by its index. No row is in two of them. like is one of them, or has the
+// fields that they share. Rows of the same time are in the order of the bytes of their IDs, in the
+// database and here.
 func merged[T any](
 	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
 	scan func(row) (T, error),
@@ -175,46 +176,54 @@ func merged[T any](
 	for i := range walks {
 		walks[i] = walks[i].bytewise(q)
 	}
-	all, end, err := rowsOfAll(ctx, q, walks, after, p.Limit, scan)
+	end, err := endOfAll(ctx, q, walks, after)
 	if err != nil {
 		return access.PageOf[T]{}, err
 	}
-	slices.SortFunc(all, func(a, b marked[T]) int { return newer(a.at, b.at) })
-	if end != nil {
-		all = slices.DeleteFunc(all, func(m marked[T]) bool { return newer(m.at, end) > 0 })
+	var all []marked[T]
+	for _, some := range inStatements(walks) {
+		found, err := rowsAtOnce(ctx, q, some, after, end, p.Limit, scan)
+		if err != nil {
+			return access.PageOf[T]{}, err
+		}
+		all = append(all, found...)
 	}
+	slices.SortFunc(all, func(a, b marked[T]) int { return newer(a.at, b.at) })
 	return pageOf(all, end, p.Limit), nil
 }
 
-// rowsOfAll reads a page of each walk. If a filter stops before the end of a list, end is the
-// newest such position: older rows are not known for every list.
-func rowsOfAll[T any](
-	ctx context.Context, q queries, walks []walk, after mark, limit int,
-	scan func(row) (T, error),
-) (all []marked[T], end mark, err error) {
-	var plain []walk
-	for _, w := range walks {
-		if len(w.narrow) == 0 && len(w.args) == 0 {
-			plain = append(plain, w)
-			continue
+// inStatements divides walks into those of each statement. A statement reads one table, because
+// SQLite does not merge parts whose columns have different types.
+func inStatements(walks []walk) (statements [][]walk) {
+	for len(walks) > 0 {
+		n := slices.IndexFunc(walks, func(w walk) bool { return w.from != walks[0].from })
+		if n < 0 {
+			n = len(walks)
 		}
-		found, stopped, err := rows(ctx, q, w, after, limit, scan)
+		statements = slices.AppendSeq(statements, slices.Chunk(walks[:n], walksAtOnce))
+		walks = walks[n:]
+	}
+	return statements
+}
+
+// endOfAll finds the last row that the filters of all walks may read for one page, or nil if they
+// reach the end of every list. The walks share one window, so that a page of many walks costs the
+// same as a page of one, and gets as far if one walk has nearly all rows.
+func endOfAll(ctx context.Context, q queries, walks []walk, after mark) (end mark, err error) {
+	if !slices.ContainsFunc(walks, func(w walk) bool { return len(w.narrow) > 0 }) {
+		return nil, nil
+	}
+	statements := inStatements(walks)
+	for _, some := range statements {
+		stopped, err := endOfWindowAtOnce(ctx, q, some, after, window/len(statements))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		all = append(all, found...)
 		if stopped != nil && (end == nil || newer(stopped, end) < 0) {
 			end = stopped
 		}
 	}
-	for some := range slices.Chunk(plain, walksAtOnce) {
-		found, err := rowsAtOnce(ctx, q, some, after, limit, scan)
-		if err != nil {
-			return nil, nil, err
-		}
-		all = append(all, found...)
-	}
-	return all, end, nil
+	return end, nil
 }
 
 // newer compares marks, newest first.
@@ -274,7 +283,7 @@ func issuances(f access.TokenFilter, now time.Time) walk {
 func (q queries) ListEvents(
 	ctx context.Context, f access.EventFilter, p access.Page,
 ) (access.PageOf[access.StoredEvent], error) {
-	if f.Stage != "" || f.Stages == nil {
+	if f.Stage != "" || f.Stages == nil || f.Participant != "" || f.User != "" {
 		return page(ctx, q, events(f), p, scanEvent)
 	}
 	var walks []walk
@@ -303,6 +312,9 @@ func events(f access.EventFilter) walk {
 		w.narrow.equal("e.stage", string(f.Stage))
 	case f.Stage != "":
 		w.index.equal("e.stage", string(f.Stage))
+	}
+	if f.Stage == "" && f.Stages != nil {
+		w.narrow.in("e.stage", f.Stages)
 	}
 	if refused {
 		w.index.add("e.kind = 'refused'")

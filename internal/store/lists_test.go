@@ -391,10 +391,11 @@ func TestRecordsOfManyStages(t *testing.T) {
 			at, arn := moment.Add(time.Duration(i%3)*time.Millisecond), stages[i%len(stages)]
 			ok(t, h.Config.Store.AddEntry(t.Context(), access.Entry{
 				ID: stage.NewID(), At: at, Action: access.ActionKicked, Stage: arn,
+				Actor: op.User.ID, Target: "ana",
 			}))
 			must(h.Config.Store.AddEvent(t.Context(), access.StoredEvent{
 				User: ana.User.ID, Event: stage.Event{
-					Time: at, Kind: stage.EventPublishing, Stage: arn,
+					Time: at, Kind: stage.EventPublishing, Stage: arn, Detail: "on air",
 					Participant: stage.ParticipantID(stage.NewID()),
 				},
 			}))(t)
@@ -405,6 +406,7 @@ func TestRecordsOfManyStages(t *testing.T) {
 
 		for name, f := range map[string]access.AuditFilter{
 			"all": {}, "an action": {Action: access.ActionKicked},
+			"a person": {Actor: op.User.ID}, "a target": {Target: "ana"},
 		} {
 			var want []access.Entry
 			for _, f.Stage = range stages {
@@ -427,7 +429,8 @@ func TestRecordsOfManyStages(t *testing.T) {
 		}
 
 		for name, f := range map[string]access.EventFilter{
-			"all": {}, "a kind": {Kind: stage.EventPublishing},
+			"all": {}, "a kind": {Kind: stage.EventPublishing}, "a text": {Query: "air"},
+			"a user": {User: ana.User.ID},
 		} {
 			var want []access.StoredEvent
 			for _, f.Stage = range stages {
@@ -445,6 +448,65 @@ func TestRecordsOfManyStages(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAFilterOfManyStagesGoesOn: one stage has nearly all events, and the filter selects few of
+// them. A page still reads a whole window, and not only the share of one stage in it.
+func TestAFilterOfManyStagesGoesOn(t *testing.T) {
+	onBoth(t, func(t *testing.T, h *house) {
+		_, _, busy := h.scene()
+		stages := []stage.ARN{busy}
+		for range 70 {
+			stages = append(stages, stage.LocalARN(stage.NewID()))
+		}
+		const many = 12_000
+		h.fillEvents(t, many, func(i int) stage.ARN {
+			if i%1000 == 0 {
+				return stages[1+i/1000]
+			}
+			return busy
+		})
+		for _, f := range []access.EventFilter{{Query: "rare"}, {Kind: stage.EventWarning}} {
+			f.Stages = stages
+			events, pages := all(t, 3,
+				func(p access.Page) (access.PageOf[access.StoredEvent], error) {
+					return h.Config.Store.ListEvents(t.Context(), f, p)
+				})
+			var got []int64
+			for _, e := range events {
+				got = append(got, e.ID)
+			}
+			if want := []int64{12_000, 10_500, 9000, 7500, 6000, 4500, 3000, 1500}; !slices.Equal(
+				got, want) {
+				t.Errorf("%+v: got the events %v, want %v", f, got, want)
+			}
+			if pages > 10 {
+				t.Errorf("%+v: got %d pages, want few more than the events fill", f, pages)
+			}
+		}
+	})
+}
+
+// fillEvents adds events numbered from 1. Every 1500th is a warning whose detail is "rare".
+func (h *house) fillEvents(t *testing.T, many int, of func(i int) stage.ARN) {
+	t.Helper()
+	db, err := sql.Open(driverOf(h.where), h.where)
+	ok(t, err)
+	defer db.Close()
+	tx, err := db.Begin()
+	ok(t, err)
+	defer tx.Rollback()
+	for i := 1; i <= many; i++ {
+		kind, detail := stage.EventPublishing, "usual"
+		if i%1500 == 0 {
+			kind, detail = stage.EventWarning, "rare"
+		}
+		_, err := tx.Exec(`INSERT INTO events (id, user_id, at, kind, stage, participant, code,
+			detail) VALUES ($1, '', $2, $3, $4, '', '', $5)`,
+			i, h.Clock.Now().UnixMilli(), string(kind), string(of(i)), detail)
+		ok(t, err)
+	}
+	ok(t, tx.Commit())
 }
 
 func (h *house) entries(f access.AuditFilter, limit int) []access.Entry {

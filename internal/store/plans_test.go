@@ -195,8 +195,8 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
 			return nil, err
 		}
-		// What is counted, and each part of a union, has a LIMIT and a plan of its own.
-		bounded := []string{"CONSTANT", "counted", "part", "several"}
+		// What is counted has a LIMIT and a plan of its own.
+		bounded := []string{"CONSTANT", "counted"}
 		if found := scan.FindStringSubmatch(detail); found != nil {
 			if slices.Contains(bounded, found[1]) {
 				sortsLittle[parent] = true

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // queries are the statements, independent of where they run.
@@ -183,6 +185,20 @@ func (f *filter) equal(column, value string) {
 	if value != "" {
 		f.add(column+" = %s", value)
 	}
+}
+
+// in adds the condition that a stage is in a list.
+func (f *filter) in(column string, stages []stage.ARN) {
+	if len(stages) == 0 {
+		f.add("FALSE")
+		return
+	}
+	var values []any
+	for _, arn := range stages {
+		values = append(values, string(arn))
+	}
+	places := strings.TrimSuffix(strings.Repeat("%s, ", len(values)), ", ")
+	f.add(column+" IN ("+places+")", values...)
 }
 
 // where returns the clause, which is empty without a condition, and adds its parameters.

@@ -107,6 +107,11 @@ func (d *database) bytewise() string {
 
 func (i *inside) bytewise() string { return i.db.bytewise() }
 
+// limitsParts implements runner.
+func (d *database) limitsParts() bool { return d.postgres }
+
+func (i *inside) limitsParts() bool { return i.db.limitsParts() }
+
 func (d *database) close() error {
 	err := d.read.close()
 	if !d.postgres {
@@ -137,6 +142,8 @@ type runner interface {
 	clock() string
 	// bytewise returns SQL that follows a text to compare it by its bytes, as Go does.
 	bytewise() string
+	// limitsParts reports whether each part of a union needs a limit, see walk.part.
+	limitsParts() bool
 	// inTurn runs a write that counts rows before it inserts, after other writes of the same turn.
 	// It need not be durable.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)

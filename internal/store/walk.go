@@ -84,6 +84,32 @@ func (w walk) direction() string {
 	return ""
 }
 
+// stretch returns the conditions of the index for the rows after one mark until another, which may
+// be nil.
+func (w walk) stretch(after, end mark) filter {
+	onward, until := ">", "<="
+	if w.newest {
+		onward, until = "<", ">="
+	}
+	f := append(slices.Clone(w.index), w.compare(onward, after))
+	if end != nil {
+		f = append(f, w.compare(until, end))
+	}
+	return f
+}
+
+// columnsOfUnion returns the columns of the order, named so that all parts of a union share the
+// names.
+func (w walk) columnsOfUnion() string {
+	var columns []string
+	for i, k := range w.keys {
+		columns = append(columns, k.column+" AS "+nameInUnion(i))
+	}
+	return strings.Join(columns, ", ")
+}
+
+func nameInUnion(key int) string { return "key" + strconv.Itoa(key) }
+
 // bytewise returns the walk with texts in the order of their bytes.
 func (w walk) bytewise(q queries) walk {
 	w.keys = slices.Clone(w.keys)
@@ -143,20 +169,12 @@ func scanMarked[T any](w walk, scan func(row) (T, error)) func(row) (marked[T], 
 func rows[T any](
 	ctx context.Context, q queries, w walk, after mark, limit int, scan func(row) (T, error),
 ) (found []marked[T], end mark, err error) {
-	onward, until := ">", "<="
-	if w.newest {
-		onward, until = "<", ">="
-	}
-	f := append(slices.Clone(w.index), w.compare(onward, after))
 	if len(w.narrow) > 0 {
-		if end, err = w.endOfWindow(ctx, q, f); err != nil {
+		if end, err = w.endOfWindow(ctx, q, w.stretch(after, nil)); err != nil {
 			return nil, nil, err
 		}
-		if end != nil {
-			f = append(f, w.compare(until, end))
-		}
-		f = append(f, w.narrow...)
 	}
+	f := append(w.stretch(after, end), w.narrow...)
 	args := slices.Clone(w.args)
 	text := "SELECT " + w.columns + ", " + w.columnsOfOrder("") + " FROM " + w.from +
 		f.where(&args) + w.order() + " LIMIT " + args.place(int64(limit)+1)
@@ -165,42 +183,71 @@ func rows[T any](
 }
 
 // rowsAtOnce reads a page of several walks in one statement, so that a moderator of many stages
-// waits for one answer of the database and not for one per stage. The walks have neither narrow nor
-// args.
+// waits for one answer of the database and not for one per stage. It stops at the mark end, which
+// may be nil. The walks have no args.
 func rowsAtOnce[T any](
-	ctx context.Context, q queries, walks []walk, after mark, limit int,
+	ctx context.Context, q queries, walks []walk, after, end mark, limit int,
 	scan func(row) (T, error),
 ) ([]marked[T], error) {
 	var args arguments
-	var parts, order []string
-	for i := range walks[0].keys {
-		order = append(order, "key"+strconv.Itoa(i)+walks[0].direction())
-	}
+	var parts []string
 	for _, w := range walks {
-		columns := w.columns
-		for i, k := range w.keys {
-			columns += ", " + k.column + " AS key" + strconv.Itoa(i)
-		}
-		onward := ">"
-		if w.newest {
-			onward = "<"
-		}
-		f := append(slices.Clone(w.index), w.compare(onward, after))
-		parts = append(parts, "SELECT * FROM (SELECT "+columns+" FROM "+
-			w.from+f.where(&args)+w.order()+" LIMIT "+args.place(int64(limit)+1)+") part")
+		f := w.stretch(after, end)
+		f = append(f, w.narrow...)
+		parts = append(parts, w.part(q, &args, w.columns+", "+w.columnsOfUnion(), f, limit+1))
 	}
-	text := "SELECT * FROM (" + strings.Join(parts, " UNION ALL ") + ") several ORDER BY " +
-		strings.Join(order, ", ") + " LIMIT " + args.place(int64(limit)+1)
+	text := unionOf(walks, parts) + " LIMIT " + args.place(int64(limit)+1)
 	return list(ctx, q, scanMarked(walks[0], scan), text, args...)
 }
+
+// endOfWindowAtOnce finds the last row that several walks may read together for a page, or nil if
+// their lists end earlier. It reads the keys of one window, from the indexes alone.
+func endOfWindowAtOnce(
+	ctx context.Context, q queries, walks []walk, after mark, window int,
+) (mark, error) {
+	var args arguments
+	var parts []string
+	for _, w := range walks {
+		parts = append(parts,
+			w.part(q, &args, w.columnsOfUnion(), w.stretch(after, nil), window))
+	}
+	text := unionOf(walks, parts) + " LIMIT 1 OFFSET " + args.place(int64(window)-1)
+	last, err := list(ctx, q, scanMarked(walks[0], scanNothing), text, args...)
+	if err != nil || len(last) == 0 {
+		return nil, err
+	}
+	return last[0].at, nil
+}
+
+// part returns the part of a walk in unionOf. Both engines then read each part by its index, and
+// only as many rows of it as the merged page needs: PostgreSQL if every part has an order and a
+// limit, SQLite if no part has them.
+func (w walk) part(q queries, args *arguments, columns string, f filter, limit int) string {
+	text := "SELECT " + columns + " FROM " + w.from + f.where(args)
+	if !q.run.limitsParts() {
+		return text
+	}
+	return "SELECT * FROM (" + text + w.order() + " LIMIT " + args.place(int64(limit)) + ") part"
+}
+
+// unionOf merges the parts, one of each walk, in their common order.
+func unionOf(walks []walk, parts []string) string {
+	var order []string
+	for i := range walks[0].keys {
+		order = append(order, nameInUnion(i)+walks[0].direction())
+	}
+	return "SELECT * FROM (" + strings.Join(parts, " UNION ALL ") + ") several ORDER BY " +
+		strings.Join(order, ", ")
+}
+
+func scanNothing(r row) (struct{}, error) { return struct{}{}, r.Scan() }
 
 // endOfWindow finds the last row that a page may read, or nil if the list ends earlier.
 func (w walk) endOfWindow(ctx context.Context, q queries, f filter) (mark, error) {
 	args := slices.Clone(w.args)
 	text := "SELECT " + w.columnsOfOrder("") + " FROM " + w.from + f.where(&args) + w.order() +
 		" LIMIT 1 OFFSET " + args.place(int64(w.window)-1)
-	nothing := func(r row) (struct{}, error) { return struct{}{}, r.Scan() }
-	last, err := list(ctx, q, scanMarked(w, nothing), text, args...)
+	last, err := list(ctx, q, scanMarked(w, scanNothing), text, args...)
 	if err != nil || len(last) == 0 {
 		return nil, err
 	}
