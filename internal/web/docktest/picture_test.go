@@ -14,7 +14,8 @@ import (
 )
 
 // TestATestPictureWithoutOBS is the first minute of a person without OBS, in each engine: one
-// click, and a viewer sees and hears it. The operator ends the last one, and the page says so.
+// click, and a viewer sees and hears it. The operator ends the last one and bars its person: the
+// page says so, and why, although no stage is left.
 func TestATestPictureWithoutOBS(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)
@@ -50,12 +51,13 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 			continue
 		}
 		kick(t, olga, "Thank you, that is enough.")
-		d.WaitText("Thank you, that is enough.")
+		d.WaitText("You are barred from main")
+		d.WaitFor(`document.querySelector('.picture .error')?.innerText.includes('Thank you')`)
 		watch.WaitText("The stage is empty now")
 	}
 }
 
-// kick ends what the only publisher of the main stage sends.
+// kick ends what the only publisher of the main stage sends, and bars that user.
 func kick(t *testing.T, olga *apptest.Client, reason string) {
 	t.Helper()
 	publishes := func(p feed.Presence) bool { return p.Publishing }
@@ -64,5 +66,5 @@ func kick(t *testing.T, olga *apptest.Client, reason string) {
 	})
 	who := now.Participants[slices.IndexFunc(now.Participants, publishes)].ParticipantID
 	path := "/api/stages/" + url.PathEscape(string(now.Stage)) + "/participants/" + string(who)
-	olga.Must(http.StatusNoContent, "DELETE", path, web.Removal{Reason: reason}, nil)
+	olga.Must(http.StatusNoContent, "DELETE", path, web.Removal{Reason: reason, Bar: true}, nil)
 }
