@@ -97,11 +97,24 @@ export function tokenRow({ link, stageName, asking, act, state: { present } }, k
     h(
       'span',
       { className: 'hint rest' },
-      [k.capabilities.map((c) => t(`op.${c}`)).join(', '), k.issuedBy, k.address, k.participantId]
+      [
+        k.capabilities.map((c) => t(`op.${c}`)).join(', '),
+        signedBy(k.issuedBy),
+        k.address,
+        k.participantId,
+      ]
         .filter(Boolean)
         .join(' · '),
     ),
   );
+}
+
+/** What signed a token, in the language of the page. @param {string} by */
+function signedBy(by) {
+  if (by === 'local key') return t('op.by.local');
+  if (by === 'AWS API') return t('op.by.aws');
+  const own = /^own key (.*)$/.exec(by);
+  return own ? t('op.by.own', { key: own[1] }) : by;
 }
 
 /** @param {Console} console @returns {import('./operator.js').Page} */

@@ -42,11 +42,14 @@ func TestEveryPageFitsItsWindow(t *testing.T) {
 		}
 	}
 
-	t.Log("what the system page shows of the server is in the language of the page")
+	t.Log("what the console shows of the server is in the language of the page")
 	page.Eval(`localStorage.setItem('stagedoor.language', 'de')`, nil)
 	page.Goto(a.URL + "/operator/system")
 	page.WaitText("Datenbank: gut")
 	page.WaitText("Voreinstellung")
+	page.Goto(a.URL + "/operator/tokens")
+	page.WaitText("lokaler Schlüssel")
+	page.Goto(a.URL + "/operator/system")
 	var unknown []string
 	page.Eval(`(async () => {
 		const get = async (path) => (await fetch(path)).json();
