@@ -27,8 +27,8 @@ var floors = map[string][]string{
 	// Also F0: the pages, which are files without Go code.
 	"static": {},
 
-	// F1: the rules, and the clients of foreign protocols. They import the vocabulary and not each
-	// other.
+	// F1: the rules, and the clients of protocols that others have defined. They import
+	// internal/stage, and do not import each other.
 	"internal/access":     {"internal/stage"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/httpkit"},

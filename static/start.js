@@ -1,10 +1,10 @@
-/** The address that people type: leads on. */
+/** The page of the address that people type; it leads to the other pages. */
 import { copyField, header, href, page } from './lib/page.js';
 import { signedIn } from './lib/signin.js';
 import { h } from './lib/dom.js';
 import { t } from './lib/strings.js';
 
-/** What an operator does in the first hour. */
+/** The steps of an operator in the first hour. */
 const next = () =>
   h(
     'section',

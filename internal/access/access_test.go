@@ -193,7 +193,7 @@ func TestCache(t *testing.T) {
 		t.Errorf("get: got %q, %v", got, found)
 	}
 	m.clear()
-	m.put(1, "old", generation) // read before the change
+	m.put(1, "old", generation) // the value was read before the change
 	if _, _, found := m.get(1); found {
 		t.Error("a value from before a change is used after it")
 	}

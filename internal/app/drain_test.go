@@ -168,7 +168,7 @@ func (f *fleet) broadcastToAWS(olga *caller) *rtcpeer.Publisher {
 	return live
 }
 
-// A page is an open event stream that comes back as static/lib/events.js does.
+// A page is an open event stream that reconnects as static/lib/events.js does.
 type page struct {
 	mu   sync.Mutex
 	seen map[int64]bool // IDs of refusals

@@ -46,7 +46,8 @@ func client(m *mockoidc.MockOIDC, change func(*oidc.Config)) *oidc.Provider {
 	return oidc.New(c)
 }
 
-// visit is the browser at the provider: it comes back with a query.
+// visit signs in at the provider as a browser does, and returns the query of the redirect back to
+// the server.
 func visit(t *testing.T, address string) url.Values {
 	t.Helper()
 	c := &http.Client{CheckRedirect: func(*http.Request,

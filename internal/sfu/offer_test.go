@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// swollen are offers that repeat one short line many times. Each is as long as WHIP takes over
-// HTTP.
+// swollen returns offers that repeat one short line many times. Each has the greatest length that
+// the WHIP endpoint accepts.
 func swollen() map[string]string {
 	const size = 64 << 10
 	offer := func(formats, attributes string) string {

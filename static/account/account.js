@@ -38,7 +38,7 @@ const state = {
   /** @type {{busy: boolean, error?: string}} */ key: { busy: false },
 };
 
-/** Who publishes on each stage now. @type {Map<string, string[]>} */
+/** The participants who publish on each stage. @type {Map<string, string[]>} */
 const live = new Map();
 
 const passkeys = createPasskeys({ draw: () => draw() });
@@ -181,7 +181,7 @@ const loginItem = (login) =>
   );
 
 /**
- * A button that asks before it does, with a second one in its place: a dialog box would stop the
+ * A button that asks for confirmation by a second button in its place: a dialog box would stop the
  * whole of OBS.
  * @type {import('../operator/tokens.js').Asking}
  */

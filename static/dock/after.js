@@ -1,4 +1,4 @@
-/** After a broadcast: how long it was, and how it went. */
+/** The summary after a broadcast: how long it was, and how it went. */
 import { h } from '../lib/dom.js';
 import { mbits, percent } from '../lib/numbers.js';
 import { button } from '../lib/page.js';

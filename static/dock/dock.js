@@ -212,7 +212,7 @@ function note(notice) {
 
 /* ---- signing in ---- */
 
-/** Signs in by a dock link. One that was used already leads to the form. */
+/** Signs in by a dock link. A link that was used already leads to the sign-in form. */
 async function enrolled() {
   try {
     return await enrol();
@@ -294,7 +294,7 @@ function signedOut() {
   people.leave();
 }
 
-/** The login is about to end. */
+/** Called before the login ends. */
 async function leave() {
   if (rehearsal.running) await rehearsal.cancel();
   if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
@@ -447,7 +447,7 @@ obs.on('StreamStateChanged', ({ outputState }) =>
   (rehearsal.running ? rehearsal : broadcast).obsState(outputState),
 );
 
-/** Reads what OBS has set, and judges it. */
+/** Reads the settings of OBS and checks them. */
 async function look() {
   if (looking || model.settingUp || rehearsal.running || obs.status.phase !== 'ready') return;
   looking = true;
@@ -545,7 +545,7 @@ function broadcastChanged(state) {
   const before = model.broadcast.phase;
   model.broadcast = state;
   if (['starting', 'live'].includes(state.phase) && model.rehearsal.phase !== 'off')
-    rehearsal.dismiss(); // it was read, or is out of date
+    rehearsal.dismiss(); // the person has read it, or it is out of date
   const summary = tally.follow(state, Date.now());
   if (summary || state.phase === 'starting') model.summary = summary;
   if (state.phase === 'live' && before !== 'live') meter.reset();
@@ -563,7 +563,7 @@ function rehearsalChanged(state) {
   model.quiet = rehearsal.muted;
   model.rehearsalViews = rehearsal.views;
   draw();
-  // OBS may do something else by now.
+  // By now OBS may do something else than it did before.
   if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look);
 }
 
@@ -590,7 +590,7 @@ async function measure() {
   }
 }
 
-/** While ready and idle, OBS has a token that lasts. */
+/** While OBS is set up and not streaming, keeps a token in it that does not expire soon. */
 function keepFresh() {
   const ready =
     obs.status.phase === 'ready' &&

@@ -1,4 +1,4 @@
-/** "This server has moved": one click takes the dock to the new address, for good. */
+/** "This server has moved": one click opens the dock at the new address, from then on. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { addressOf, isMoving, moved, moveOf } from '../lib/moving.js';
@@ -37,7 +37,7 @@ export function createMovePart({ obs, script, publicUrl, changed, note }) {
   }
 
   /**
-   * Asks the script to open this address from the next start of OBS on.
+   * Asks the script to open this address whenever OBS starts.
    * @param {import('../lib/moving.js').Move} move
    */
   async function keep({ to }) {
@@ -48,7 +48,10 @@ export function createMovePart({ obs, script, publicUrl, changed, note }) {
   }
 
   return {
-    /** OBS is connected: a move that was clicked at the old address is told to the script. */
+    /**
+     * OBS is connected: if the person has clicked at the old address, tells the script about the
+     * move.
+     */
     async connected() {
       const move = moveOf(publicUrl());
       if (move?.arrived && isMoving()) await busy(() => keep(move));

@@ -1,4 +1,4 @@
-/** What the dock shows of a rehearsal. Loaded when one begins. */
+/** The elements that the dock shows of a rehearsal. Loaded when a rehearsal begins. */
 import { h } from '../lib/dom.js';
 import { button } from '../lib/page.js';
 import { t } from '../lib/strings.js';
@@ -6,7 +6,7 @@ import { t } from '../lib/strings.js';
 /** @typedef {import('../lib/rehearsal.js').State} State */
 /** @typedef {import('../lib/rehearsal-score.js').Mark} Mark */
 
-/** Seconds that are played back. */
+/** Seconds of picture and sound that are played back. */
 export const SECONDS = 20;
 
 /** The marks that "Set up OBS" cures. */

@@ -147,7 +147,7 @@ export function headline(m) {
   return words[state];
 }
 
-/** What is wrong while one is live, the worst first. @param {Model} m */
+/** The problems of a live broadcast, the worst first. @param {Model} m */
 function wrongs(m) {
   if (!m.stage) return [];
   return disagreements({
@@ -665,9 +665,7 @@ function starting(m, act) {
   ];
 }
 
-/**
- * What setting OBS up cannot cure in Advanced mode, where the findings say what the person can do.
- */
+/** Findings that setting up OBS cannot mend in Advanced mode; they say what the person can do. */
 const THEIRS = Object.freeze([
   'wrong.bitrate',
   'wrong.bFrames',
@@ -745,7 +743,7 @@ const row = (name, ...values) => [
   h('dd', { key: `${name}=` }, ...values.map((v) => h('span', null, v))),
 ];
 
-/** What the stage receives, in lines. @param {import('../lib/types.js').Reception} r */
+/** Lines about the media that the stage receives. @param {import('../lib/types.js').Reception} r */
 export function receives({ video, audio, loss }) {
   const lines = [];
   if (video) {

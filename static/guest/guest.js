@@ -88,7 +88,7 @@ const client = createClient({
   },
 });
 
-/** Why the server sends a participant away for good. */
+/** Codes with which the server ends a guest's stay for good. */
 const DONE = Object.freeze([
   'PARTICIPANT_DISCONNECTED',
   'TOKEN_REVOKED',

@@ -49,7 +49,8 @@ export function createOthers({ changed, fit }) {
 }
 
 /**
- * After a reload there was no click yet: the picture comes first, the sound with the next click.
+ * After a reload the person has not clicked yet, so the browser allows no sound: the picture starts
+ * at once, the sound with the next click.
  * @param {HTMLVideoElement} video
  */
 function start(video) {

@@ -1,4 +1,4 @@
-/** How the operator wants the pages to look: name, logo, accent, and two links. */
+/** The operator's branding of the pages: name, logo, accent, and two links. */
 import { api, base } from './api.js';
 import { h } from './dom.js';
 import { t } from './strings.js';
@@ -36,7 +36,8 @@ export function use(next) {
 }
 
 /**
- * The colours made of an accent: hovering makes it darker, so that white text stays as readable.
+ * The colours that are derived from an accent: the colour under the pointer is darker, so that
+ * white text stays readable.
  * @param {string | undefined} accent #rrggbb
  * @returns {Record<string, string>}
  */

@@ -40,7 +40,7 @@ export const FINAL = Object.freeze([
 /** Milliseconds of a live broadcast after which a dead token is replaced again without a click. */
 const LONG_LIVE = 5 * 60_000;
 
-/** How often StopStream is sent, and how often GetStreamStatus, before OBS counts as stuck. */
+/** How often StopStream and GetStreamStatus are sent before OBS counts as stuck. */
 const STOP_TRIES = 4;
 const LOOK_TRIES = 20;
 
@@ -152,9 +152,9 @@ export const FIRST = Object.freeze({
 });
 
 /**
- * Every place of the machine: what pages show there, and the facts that count. A busy one keeps the
- * facts in `defers` for the place that follows. "failed" answers an effect that did not work;
- * without a row it becomes trouble.
+ * Every state of the machine: the phase that pages show, and the facts that it reacts to. A busy
+ * state keeps the facts in `defers` for the next state. "failed" means that an effect did not work;
+ * a state without a row for it goes to trouble.
  * @type {Record<string, {phase?: Phase, step?: Step, defers?: string[], on: Record<string, Row>}>}
  */
 const NODES = {
@@ -238,7 +238,7 @@ const NODES = {
     },
   },
 
-  // Finding out, and the end.
+  // Finding out why a broadcast ended, and the end.
   explaining: {
     defers: ['go'],
     on: {
@@ -281,7 +281,7 @@ const NODES = {
     },
   },
 
-  // A page that has just connected to OBS, or OBS's own button.
+  // The page has just connected to OBS, or the person used OBS's own button.
   resuming: { defers: ['go', 'STARTED', 'STOPPED'], on: { status: resumed, failed: resumeFailed } },
   taking: { defers: ['go', 'STOPPED', 'RECONNECTING'], on: { service: taken, stop: halt } },
 };
@@ -318,7 +318,7 @@ const nameOf = ({ kind, state = '', event }) =>
   kind === 'obs' ? state : kind === 'stage' ? (event?.kind ?? '') : kind;
 
 /**
- * What a fact changes wherever the machine is.
+ * The changes that a fact makes in every state.
  * @param {State} s
  * @param {Fact} fact
  * @returns {Move}
@@ -337,9 +337,9 @@ function note(s, { kind, state, event, online }) {
   }
   if (kind !== 'obs') return stay(s);
   if (state === 'RECONNECTING' && s.word?.kind === 'publishing') return stay(s, { word: null });
-  // OBS's own button.
+  // The person used OBS's own button.
   if (state === 'STOPPING' && s.at !== 'quieting') return stay(s, { unwanted: true });
-  // It was about the session before.
+  // The fact is about the session before.
   if (state === 'RECONNECTED') return stay(s, { connecting: false, word: null });
   return stay(s, state === 'STARTED' || state === 'STOPPED' ? { connecting: false } : {});
 }
@@ -356,7 +356,7 @@ const stay = (s, change = {}, ...effects) => ({ state: { ...s, ...change }, effe
  */
 function to(s, at, change = {}, ...effects) {
   const { phase = s.phase, step: now = phase === 'starting' ? s.step : '' } = NODES[at];
-  const reason = phase === 'starting' && s.renewing ? s.reason : null; // why it is started anew
+  const reason = phase === 'starting' && s.renewing ? s.reason : null; // the reason for a new start
   const shown = {
     at,
     phase,
@@ -516,7 +516,10 @@ function backLive(s) {
   return to(s, 'live');
 }
 
-/** The stage answers again and does not know the broadcast. @param {State} s @returns {Move} */
+/**
+ * The stage can be reached again and does not know the broadcast.
+ * @param {State} s @returns {Move}
+ */
 function check(s) {
   return to(s, 'checking', {}, { do: 'status' });
 }
@@ -548,7 +551,7 @@ function judged(s, fact) {
 }
 
 /**
- * OBS is in its reconnect loop; the stage may have a word about it.
+ * OBS is in its reconnect loop; the stage may report the reason.
  * @param {State} s
  * @returns {Move}
  */
@@ -560,7 +563,7 @@ function looped(s) {
   return to(s, 'reconnecting', { sending: true, reason: word && said(word, 'live.ended') });
 }
 
-/** Stop, put in a new token, start: once. @param {State} s @returns {Move} */
+/** Stops the stream, sets a new token and starts again, once. @param {State} s @returns {Move} */
 function renew(s) {
   return quiet(
     { ...s, renewals: s.renewals + 1, renewing: true },
@@ -581,7 +584,7 @@ function ended(s) {
 }
 
 /**
- * OBS stopped; the stage may say why, before or just after.
+ * OBS stopped; the stage may report the reason before or just after.
  * @param {State} s
  * @param {string} text
  * @returns {Move}
@@ -603,7 +606,7 @@ function unexplained(s) {
   return conclude(s, null, s.fallback?.text ?? '');
 }
 
-/** OBS was closed: it stopped the broadcast first. @param {State} s @returns {Move} */
+/** OBS was closed, which stops the broadcast first. @param {State} s @returns {Move} */
 function obsEnded(s) {
   return trouble(s, { text: 'live.obsEnded' }, false);
 }
@@ -653,7 +656,7 @@ function quiet(s, then) {
 }
 
 /**
- * While OBS connects it answers 501, and starts all the same a moment later.
+ * While OBS connects it answers StopStream with 501, and starts all the same a moment later.
  * @param {State} s
  * @param {Fact} fact
  * @returns {Move}
@@ -737,7 +740,7 @@ function liveIfSending(s) {
 /** @param {State} s @returns {Move} */
 function endedInTrouble(s) {
   if (!s.sending) return stay(s);
-  return s.participantId ? ended(s) : toIdle(s); // it was not ours
+  return s.participantId ? ended(s) : toIdle(s); // it was not started here
 }
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
@@ -755,7 +758,10 @@ function explainedLate(s, fact) {
   return stay(s, { reason: said(/** @type {Word} */ (fact.event), 'live.ended') });
 }
 
-/** The server was away when the broadcast ended unasked. @param {State} s @returns {Move} */
+/**
+ * The server could not be reached when the broadcast ended by itself.
+ * @param {State} s @returns {Move}
+ */
 function startOrphaned(s) {
   if (!s.orphaned) return stay(s);
   return start({ ...s, renewing: true, reason: { text: 'live.forgotten' } }, false);

@@ -1,4 +1,4 @@
-/** Fields with which a person chooses: one of a list, or any of several. */
+/** Form fields for choosing one value of a list, or several. */
 import { h } from './dom.js';
 
 /**
@@ -8,7 +8,7 @@ import { h } from './dom.js';
  *   properties of the element, the value that is chosen, and what is called with another one
  */
 
-/** A list of which one is chosen. @param {Select} about @param {Option[]} options */
+/** A list from which one value is chosen. @param {Select} about @param {Option[]} options */
 export const select = ({ chosen, onchoose, ...props }, options) =>
   h(
     'select',
@@ -24,7 +24,7 @@ export const select = ({ chosen, onchoose, ...props }, options) =>
   );
 
 /**
- * The same with a label.
+ * `select` with a label.
  * @param {string} label
  * @param {Select & {id: string}} about
  * @param {Option[]} options
@@ -47,7 +47,7 @@ export const checkbox = (label, props) =>
   );
 
 /**
- * Boxes that answer one question.
+ * Checkboxes that answer one question.
  * @param {string} question
  * @param {string} key
  * @param {[name: string, label: string, checked: boolean][]} boxes

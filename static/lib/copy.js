@@ -1,6 +1,7 @@
 /**
- * Copies what a field holds. OBS's docks refuse the clipboard API (they cannot ask for the
- * permission), so the old command comes second, and the person's own Ctrl+C last.
+ * Copies the content of a field. OBS's docks refuse the clipboard API (they cannot ask for the
+ * permission), so the older command is tried second, and the person's own Ctrl+C is the last
+ * resort.
  * @param {HTMLInputElement | HTMLTextAreaElement} field
  * @param {string} [text] what to copy, when the field shows it masked
  * @returns {Promise<'copied' | 'selected'>}

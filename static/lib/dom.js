@@ -15,9 +15,9 @@
 const given = new WeakMap();
 
 /**
- * Makes an element. Properties that begin with "on" are handlers; those with a dash, role and for
- * are attributes; the rest are properties. `key` tells siblings apart, `keep` leaves the element's
- * children alone.
+ * Makes an element. Properties that begin with "on" are event handlers; role, for and names with a
+ * dash are attributes; the others are properties. `key` identifies an element among its siblings;
+ * `keep` leaves the element's children alone.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Props | null} [props]
@@ -93,7 +93,7 @@ const alike = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
 /** @param {Node} old @param {Node} wanted */
 function update(old, wanted) {
-  if (old === wanted) return; // a row that was kept
+  if (old === wanted) return; // an element that was kept
   if (!(old instanceof Element) || !(wanted instanceof Element)) {
     if (old.nodeValue !== wanted.nodeValue) old.nodeValue = wanted.nodeValue;
     return;

@@ -6,7 +6,7 @@ const SAMPLES = 2048;
 
 /** Measurements below -60 dB, such as pauses between words, do not count for the loudness. */
 const PAUSE = 0.001;
-/** A sample that is at full scale. Opus rounds a little off. */
+/** A sample of this value counts as full scale, as Opus rounds a little. */
 const FULL = 0.985;
 /** The largest difference between left and right that still counts as mono. */
 const ALIKE = 0.01;

@@ -163,7 +163,7 @@ export const encoderOf = (id) => ENCODERS.find((e) => e.id === id);
 export const bestHardware = (ids) => ENCODERS.find((e) => e.hardware && ids.includes(e.id));
 
 /**
- * The settings that do not fit, by name.
+ * The names of the settings that do not fit.
  * @param {Encoder} encoder
  * @param {Record<string, any>} settings
  * @param {import('./types.js').Limits} limits

@@ -49,10 +49,10 @@ class Listener {
   #visit;
   #stopped = new AbortController();
   #lastId = '';
-  /** The stages that were not empty when last heard of. @type {Set<string>} */
+  /** The stages that were not empty when their presence was last received. @type {Set<string>} */
   #live = new Set();
   #tries = 0;
-  /** Milliseconds until the next connection, when the server ended the last one in order. */
+  /** Milliseconds until the next connection, if the server ended the last one in order. */
   #rest = 0;
 
   /** @param {On} on @param {World} world */

@@ -59,7 +59,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     /** The page was just connected to OBS: finds out whether OBS streams. */
     resume: () => settled({ kind: 'resume' }),
     /**
-     * Whenever nothing is sent and the token in OBS is about to expire, a fresh one is put there.
+     * While OBS is not streaming and its token is about to expire, puts a new token into OBS.
      * @param {string} stage an ARN
      */
     keepFresh: (stage) => settled({ kind: 'refresh', stage }),
@@ -86,7 +86,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     },
     /** @param {boolean} online whether the server's events arrive */
     online: (online) => tell({ kind: 'events', online }),
-    /** Live with a token that would not survive a reconnect. */
+    /** Whether the broadcast is live with a token that would not survive a reconnect. */
     dying: () =>
       machine.state.phase === 'live' &&
       machine.state.expiresAt > 0 &&
@@ -172,14 +172,15 @@ const SHOWN = [
 const changed = (a, b) => SHOWN.some((name) => a[name] !== b[name]);
 
 /**
- * What each effect does. Tokens stay here: the machine sees their participant and their times only.
+ * Carries out the effects, each for one turn of the machine. Tokens stay here: the machine knows
+ * only their participant and times.
  */
 class Deeds {
   #obs;
   #tokens;
-  /** What OBS has. @type {Record<string, any>} */
+  /** The settings of the service in OBS. @type {Record<string, any>} */
   #has = {};
-  /** What OBS is given. @type {Ready | null} */
+  /** The settings that OBS is given. @type {Ready | null} */
   #ready = null;
 
   /**
@@ -260,7 +261,7 @@ class Deeds {
   }
 
   /**
-   * Reads back what OBS has then: a linked account may have changed it.
+   * Sets the service and reads it back: a linked account may have changed it.
    * @param {Ready} wanted
    * @returns {Promise<boolean>}
    */
@@ -275,7 +276,10 @@ class Deeds {
   }
 }
 
-/** Whether OBS's settings are those. @param {Record<string, any>} settings @param {Ready} wanted */
+/**
+ * Whether OBS's service has these settings.
+ * @param {Record<string, any>} settings @param {Ready} wanted
+ */
 const points = (settings, { server, bearer_token }) =>
   settings.server === server && settings.bearer_token === bearer_token;
 

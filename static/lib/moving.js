@@ -1,6 +1,7 @@
 /**
- * A server that has moved takes its paired docks along: the page goes to the new address with what
- * the script in OBS handed over, and asks the script from there (docs/decisions/0203).
+ * If the server has another public URL, its paired docks follow: the page opens the new address
+ * with the values that the script in OBS handed over, and asks the script from there
+ * (docs/decisions/0203).
  */
 import { KEYS } from './memory.js';
 
@@ -13,7 +14,7 @@ import { KEYS } from './memory.js';
  */
 
 /**
- * An origin that the script takes: https, or this computer. Else ''.
+ * An origin that the script accepts: https, or this computer. '' for any other.
  * @param {string} text
  */
 function originOf(text) {
@@ -27,8 +28,8 @@ function originOf(text) {
 }
 
 /**
- * Whether the script in OBS opens another address than the server has now. Null where it does not,
- * where no script has paired this page, and where the operator has set no address.
+ * Whether the script in OBS opens another address than the server has now. Null if it does not, if
+ * no script has paired this page, and if the operator has set no address.
  * @param {string | undefined} publicUrl
  * @param {Pick<Storage, 'getItem'>} [storage]
  * @param {string} [here]
@@ -43,8 +44,8 @@ export function moveOf(publicUrl, storage = localStorage, here = location.origin
 }
 
 /**
- * The dock at the new address, with what the script would hand over and a code that signs it in.
- * The secrets are behind the #, which browsers send to no server.
+ * The address of the dock at the new server, with the values that the script would hand over and a
+ * code that signs the dock in. The secrets are behind the #, which browsers send to no server.
  * @param {Move} move
  * @param {string} code
  * @param {Pick<Storage, 'getItem'>} [storage]
@@ -62,11 +63,11 @@ export function addressOf({ from, to }, code, storage = localStorage) {
   return `${to}/dock#${values}`;
 }
 
-/** Whether this page was opened by a move that the script does not know of yet. */
+/** Whether this page was opened by a move that the script has not been told of. */
 export const isMoving = (storage = localStorage) => storage.getItem(KEYS.moving) === '1';
 
 /**
- * A move has ended.
+ * Forgets a move that has ended.
  * @param {string} server the address that the script opens from now on; '' where it did not take it
  */
 export function moved(server, storage = localStorage) {

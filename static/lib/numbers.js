@@ -9,8 +9,9 @@ const PATIENCE = 12;
  */
 
 /**
- * Makes rates of OBS's counters, over the last seconds. outputBytes begins from 0 at every
- * reconnect, and with WHIP the stream's own skipped frames are always 0: those of GetStats tell.
+ * Computes rates from OBS's counters, over the last seconds. outputBytes restarts at 0 with every
+ * reconnect, and with WHIP the stream's own count of skipped frames is always 0, so the counts of
+ * GetStats are used.
  * @param {{window?: number}} [options] milliseconds
  */
 export function createMeter({ window = 10_000 } = {}) {
@@ -56,7 +57,7 @@ export function createMeter({ window = 10_000 } = {}) {
 const share = (part, whole) => (whole > 0 && part > 0 ? part / whole : 0);
 
 /**
- * Sentences for what is wrong while live, the gravest first.
+ * Sentences about the problems of a live broadcast, the worst first.
  * @param {{sent: Sent | null, presence: import('./types.js').Presence | undefined, seconds: number,
  *   limits: import('./types.js').Limits}} now
  * @returns {Disagreement[]}

@@ -23,18 +23,18 @@ const IVS_LIMITS = Object.freeze({
   maxKeyframeInterval: 2,
 });
 
-/** Lines of the smallest picture that Amazon IVS takes. */
+/** Lines of the smallest picture that Amazon IVS accepts. */
 const MIN_HEIGHT = 160;
 
 /**
- * kb/s of audio that Amazon IVS takes at most. Above 256 OBS's Opus encoder does not even start
+ * kb/s of audio that Amazon IVS accepts at most. Above 256 OBS's Opus encoder does not even start
  * (obs-studio#12753).
  */
 const MAX_AUDIO = 160;
 
 /**
- * Seconds before OBS connects again, which it makes half as long again each time; viewers wait for
- * all of it.
+ * Seconds before OBS connects again. OBS waits half as long again after each failure, and viewers
+ * wait with it.
  */
 const MAX_RETRY_DELAY = 10;
 
@@ -44,10 +44,13 @@ const MAX_RETRY_DELAY = 10;
  */
 const SIMPLE_GOP = 250;
 
-/** The presets of x264 that are as quick as the one that Amazon advises. */
+/** The presets of x264 that are at least as fast as the one that Amazon advises. */
 const QUICK = Object.freeze(['ultrafast', 'superfast', 'veryfast']);
 
-/** Options of x264 that are ours to set; Amazon documents all but the B-frames' second name. */
+/**
+ * The options of x264 that we set; Amazon documents all of them, except the second name of the
+ * B-frames.
+ */
 const OURS = Object.freeze([
   'keyint',
   'keyint-max',
@@ -97,8 +100,8 @@ export function check(obs, limits = IVS_LIMITS) {
     checkAccount(obs),
   ];
   const fixes = found.some((f) => f.level === 'fix');
-  // What only the person could set here does not matter once our profile is selected; what is set
-  // there shows then.
+  // Once our profile is selected, findings of the other profile that only the person could mend do
+  // not matter; those of our profile show then.
   const kept = ours || !fixes ? found : found.filter((f) => f.level !== 'person' || f.blocks);
   return [
     ...(fixes ? checkBusy(obs) : []),
@@ -109,10 +112,10 @@ export function check(obs, limits = IVS_LIMITS) {
   ];
 }
 
-/** What Set up OBS would change. @param {Finding[]} findings */
+/** The findings that Set up OBS mends. @param {Finding[]} findings */
 export const toFix = (findings) => findings.filter((f) => f.level === 'fix');
 
-/** Nothing to fix and nothing in the way. @param {Finding[]} findings */
+/** Whether there is nothing to fix and no obstacle. @param {Finding[]} findings */
 export const isReady = (findings) =>
   findings.length > 0 && findings.every((f) => f.level !== 'fix' && !f.blocks);
 
@@ -150,7 +153,7 @@ const person = (id, text, values, blocks = false) => ({
 });
 
 /**
- * A whole number as OBS writes it; anything else counts as not set.
+ * A whole number as OBS writes it; any other text counts as not set.
  * @param {string | undefined} text
  * @param {number} otherwise
  */
@@ -158,7 +161,7 @@ export const whole = (text, otherwise) =>
   /^[+-]?\d{1,9}$/.test(text ?? '') ? Number(text) : otherwise;
 
 /**
- * A switch as OBS reads it.
+ * A boolean as OBS reads it.
  * @param {string | undefined} text
  * @param {boolean} otherwise when it is not there
  */
@@ -167,12 +170,12 @@ function isOn(text, otherwise) {
   return /^true$/i.test(text) || whole(text, 0) !== 0;
 }
 
-/** To one decimal. @param {number} n */
+/** Rounds to one decimal. @param {number} n */
 const round = (n) => (Number.isFinite(n) ? Math.floor(n * 10 + 0.5) / 10 : 0);
 
 /**
- * WHIP came with OBS 30; Debian and Ubuntu packages are built without it, which only status 700
- * tells.
+ * WHIP came with OBS 30; packages of Debian and Ubuntu are built without it, which only status 700
+ * reveals.
  * @param {Reading} obs
  */
 function checkWhip(obs) {
@@ -184,8 +187,9 @@ function checkWhip(obs) {
 }
 
 /**
- * Our profile is made in Simple mode, whose settings can be read and set. Advanced mode in it, for
- * a hardware encoder, is a choice of the person and stays; from another profile it cannot be seen.
+ * Our profile is created in Simple mode, whose settings can be read and set. If the person selects
+ * Advanced mode in it, for a hardware encoder, it stays selected; from another profile that mode
+ * cannot be seen.
  * @param {Reading} obs
  * @param {boolean} advanced
  * @param {boolean} ours
@@ -211,7 +215,7 @@ function checkProfile({ profile, profiles }, ours, fixes) {
 }
 
 /**
- * Without the name the settings dialog would show the first common service and, on OK, write it
+ * Without "service", the settings dialog would show the first common service and, on OK, write it
  * over WHIP.
  * @param {Reading} obs
  */
@@ -230,8 +234,8 @@ function checkService({ service: { type, settings } }) {
 }
 
 /**
- * Where OBS streams to: a service's name, or a server's host without the rest, which may hold a
- * key.
+ * The service to which OBS streams: its name, or the host of its server. The rest of a URL may
+ * contain a key.
  * @param {Record<string, any>} settings
  */
 function nameOf({ service, server }) {
@@ -253,7 +257,7 @@ function simpleFindings(obs, limits) {
 }
 
 /**
- * OBS labels whatever its encoder makes as Opus, and browsers play no AAC there.
+ * OBS labels the output of any audio encoder as Opus, and browsers do not play AAC with that label.
  * @param {boolean} opus
  */
 function checkAudio(opus) {
@@ -279,9 +283,9 @@ function checkAudioBitrate(params, name) {
 }
 
 /**
- * Simple mode lets the keyframe interval be set for x264 alone; the hardware encoders keep 250
- * frames there, Apple's sends B-frames (obs-studio#11237), and the stage takes H.264 only. So x264
- * it is, unless 250 frames are few enough.
+ * In Simple mode the keyframe interval can be set for x264 only. The hardware encoders keep 250
+ * frames there, Apple's sends B-frames (obs-studio#11237), and the stage accepts H.264 only. So the
+ * encoder has to be x264, unless 250 frames are few enough.
  * @param {Reading} obs
  * @param {Limits} limits
  * @returns {Finding[]}
@@ -357,7 +361,8 @@ function checkPreset(chosen, options, settings) {
 }
 
 /**
- * What Amazon documents for x264: Baseline, tuned for low latency, without sliced threads.
+ * The settings that Amazon documents for x264: Baseline, tuned for low latency, without sliced
+ * threads.
  * @param {string} options
  * @param {Change} change
  */
@@ -366,7 +371,7 @@ function checkOptions(options, change) {
   const tuned = option(options, 'tune')
     .split(/[,./+-]/)
     .includes('zerolatency');
-  // x264 slices when tuned so.
+  // This tuning makes x264 use slices.
   const sliced = option(options, 'sliced-threads') || (tuned ? '1' : '0');
   return [
     profile === 'baseline'
@@ -380,8 +385,8 @@ function checkOptions(options, change) {
 }
 
 /**
- * The encoder settings of Advanced mode lie in a file that no request reads or writes; the script
- * in OBS does.
+ * The encoder settings of Advanced mode are in a file that no request of OBS reads or writes; the
+ * script in OBS does both.
  * @param {Reading} obs
  * @param {Limits} limits
  * @returns {Finding[]}
@@ -423,7 +428,7 @@ function advancedFindings(obs, limits) {
 }
 
 /**
- * An encoder of the table whose settings the script has told.
+ * Checks an encoder of the table whose settings the script has read.
  * @param {Record<string, string>} p
  * @param {import('./encoders.js').Encoder} encoder
  * @param {Record<string, any>} settings
@@ -481,7 +486,8 @@ function checkBitrate(params, limits) {
 }
 
 /**
- * Another number of channels makes OBS ask for a restart: for the person.
+ * After a change of the number of channels OBS asks for a restart, so only the person can change
+ * it.
  * @param {Reading} obs
  * @returns {Finding[]}
  */
@@ -505,7 +511,7 @@ function checkResolution({ video }, limits) {
   );
 }
 
-/** Amazon IVS takes 10 to 60 frames a second. @param {Reading} obs */
+/** Amazon IVS accepts 10 to 60 frames a second. @param {Reading} obs */
 function checkFps({ video }) {
   const rate = fps(video);
   if (rate >= 10 && rate <= 60.001) return ok('fps', 'find.fps.ok', { fps: round(rate) });
@@ -518,7 +524,7 @@ function checkFps({ video }) {
 }
 
 /**
- * Zero retries are the same as none allowed (libobs, can_reconnect).
+ * Zero retries switch reconnecting off (libobs, can_reconnect).
  * @param {Reading} obs
  * @returns {Finding[]}
  */
@@ -573,8 +579,8 @@ function checkLayers({ params }) {
 }
 
 /**
- * A linked account writes its stream key into whatever service is set, at every start. It belongs
- * to the profile.
+ * At every start a linked account writes its stream key into whatever service is set. The account
+ * belongs to the profile.
  * @param {Reading} obs
  * @returns {Finding}
  */
@@ -586,7 +592,7 @@ function checkAccount({ profile, params }) {
 }
 
 /**
- * The encoders are rebuilt only while nothing is active.
+ * OBS rebuilds its encoders only while no output is active.
  * @param {Reading} obs
  * @returns {Finding[]}
  */
@@ -627,7 +633,7 @@ const parsed = (options) =>
     });
 
 /**
- * The last value of an option, as x264 takes them.
+ * The last value of an option counts, as in x264.
  * @param {string} options
  * @param {...string} names
  */
@@ -637,7 +643,7 @@ const option = (options, ...names) =>
     .pop()?.[1] ?? '';
 
 /**
- * Puts our options in and leaves the person's others alone.
+ * Inserts our options and leaves the person's other options alone.
  * @param {string} options
  * @param {number} keyint
  */

@@ -1,10 +1,10 @@
-/** Reads from OBS what the rules of obs-check.js judge. Changes nothing. */
+/** Reads the settings of OBS that the rules of obs-check.js need. It changes nothing. */
 import { CODE } from './obs.js';
 
 /** The name of our profile in OBS. */
 export const PROFILE = 'Stagedoor';
 
-/** The profile parameters that matter, "category/name". */
+/** The profile parameters that the rules need, "category/name". */
 const PARAMETERS = Object.freeze([
   'Output/Mode',
   'Output/Reconnect',
@@ -56,7 +56,7 @@ const PARAMETERS = Object.freeze([
  */
 
 /**
- * Everything that `check` judges.
+ * Everything that `check` needs.
  * @param {ObsCaller} obs
  * @param {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
  * @returns {Promise<Reading>}

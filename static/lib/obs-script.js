@@ -1,11 +1,14 @@
 /**
- * Asks the script in OBS for what no WebSocket request reaches: the file of the encoder's settings.
- * The request is a parameter of our profile, signed with the secret of the pairing; the answer is
- * another (docs/decisions/0127).
+ * Asks the script in OBS for the settings file of the encoder, which no WebSocket request reaches.
+ * The request is a parameter of our profile, signed with the secret of the pairing; the response is
+ * another parameter (docs/decisions/0127).
  */
 import { KEYS } from './memory.js';
 
-/** The script looks four times a second, and not within a second of a change of profile. */
+/**
+ * The script looks for requests four times a second, but not within a second after a change of
+ * profile.
+ */
 const ANSWER_LIMIT = 4_000;
 const LOOK_AGAIN = 100;
 
@@ -57,7 +60,7 @@ export function createScript(
   let last = 0;
   /** @type {Promise<unknown>} */
   let turn = Promise.resolve();
-  // A page in clear cannot sign.
+  // A page without https cannot sign.
   const secret = () => (globalThis.crypto?.subtle ? (storage.getItem(KEYS.secret) ?? '') : '');
 
   /**
@@ -66,7 +69,7 @@ export function createScript(
    * @returns {Promise<Answer | undefined>}
    */
   function ask(obs, body) {
-    // One after the other: they share the parameter.
+    // Requests are sent one after the other, because they share the parameter.
     const answer = turn.then(() => exchange(obs, body));
     turn = answer.catch(() => {});
     return answer;
@@ -75,7 +78,7 @@ export function createScript(
   /** @type {typeof ask} */
   async function exchange(obs, body) {
     if (!secret()) return undefined;
-    last = Math.max(now(), last + 1); // it only goes up: the script serves no request twice
+    last = Math.max(now(), last + 1); // the number only goes up: the script serves no request twice
     const text = JSON.stringify({ at: last, ...body });
     await obs.call('SetProfileParameter', {
       parameterCategory: 'Stagedoor',
@@ -94,7 +97,7 @@ export function createScript(
   }
 
   /**
-   * An answer that the script has signed.
+   * Reads a response that the script has signed.
    * @param {string} text
    * @returns {Promise<Answer | undefined>}
    */
@@ -107,7 +110,7 @@ export function createScript(
   }
 
   /**
-   * A move may be asked for in any profile, which keeps nothing of it.
+   * Removes request and answer of a move: it is sent in any profile, which must not keep them.
    * @param {import('./obs.js').ObsCaller} obs
    */
   async function forget(obs) {
@@ -144,7 +147,7 @@ export function createScript(
 }
 
 /**
- * A file that is not there, or that a person broke, has no settings.
+ * A file that is missing or that is not valid JSON has no settings.
  * @param {string | undefined} text
  * @returns {Record<string, any>}
  */

@@ -13,7 +13,7 @@ import { said, t } from './strings.js';
 
 const SLOT = Object.freeze({ realm: 'OBS_WEBSOCKET_DATA_REALM_GLOBAL', slotName: 'stagedoor' });
 
-/** Why the set-up stopped; everything is as it was before, unless `undone` is false. */
+/** Says why the set-up stopped. OBS is as it was before, unless `undone` is false. */
 export class SetupError extends Error {
   /**
    * @param {string} text key in strings.js
@@ -60,7 +60,7 @@ export const STEPS = Object.freeze(
 export async function setUpObs(obs, options) {
   const { limits, onProgress = () => {}, force = false } = options;
   onProgress('check');
-  // Before the first look: what another client sets up meanwhile would make it wrong.
+  // Taken before the first reading, as another client's set-up would make that reading wrong.
   const turn = await obs.takeTurn().catch((err) => {
     throw explain(err);
   });
@@ -126,7 +126,7 @@ async function run(obs, options, before, undo, turn) {
 }
 
 /**
- * An account that is linked to our profile shows only when that is selected.
+ * An account that is linked to our profile can be seen only after our profile is selected.
  * @param {Finding[]} findings
  */
 function notKept(findings) {
@@ -145,8 +145,9 @@ function mustBeIdle(active) {
 }
 
 /**
- * Selects our profile, or makes it with the canvas, frame rate and sound format of the one before:
- * scenes are laid out for that canvas, and OBS wants to restart when the sound format changes.
+ * Selects our profile, or makes it with the canvas, frame rate and sound format of the previous
+ * profile: scenes are laid out for that canvas, and OBS asks for a restart when the sound format
+ * changes.
  * @param {ObsCaller} obs
  * @param {Reading} before
  * @param {ReturnType<typeof createUndo>} undo
@@ -191,7 +192,8 @@ function hasEncoder({ profile, params }, encoder) {
 }
 
 /**
- * Advanced mode with that encoder, whose file the script writes when `check` has found it unfit.
+ * Selects Advanced mode with that encoder. The script writes the encoder's file when `check` has
+ * found that the settings do not fit.
  * @param {ObsCaller} obs
  * @param {string | undefined} encoder
  */
@@ -220,8 +222,8 @@ async function writeEncoder(obs, script, request, undo) {
 }
 
 /**
- * Changes what `check` finds until it finds nothing: one change may call for another, as a frame
- * rate does for the keyframes.
+ * Makes the changes that `check` finds until it finds nothing: one change may require another, as a
+ * new frame rate does for the keyframe interval.
  * @param {ObsCaller} obs
  * @param {SetUp} options
  * @param {ReturnType<typeof createUndo>} undo
@@ -242,7 +244,7 @@ async function settle(obs, { limits, script, encoder }, undo) {
 }
 
 /**
- * What is there of these.
+ * The members with these names, as far as they exist.
  * @param {Record<string, string>} params
  * @param {string[]} names
  * @returns {Record<string, string>}
@@ -370,17 +372,17 @@ function explain(err) {
 }
 
 /**
- * Goes back as far as it can.
+ * Undoes the set-up as far as possible.
  * @param {ObsCaller} obs @param {Reading} before @param {SetUp['script']} script
  */
 function createUndo(obs, before, script) {
-  const setup = Date.now(); // names this set-up to the script
+  const setup = Date.now(); // identifies this set-up to the script
   let hasCreated = false;
   let hasWritten = false;
 
   /**
-   * The encoder's file is in our profile, and goes with it where that is removed. The script looks
-   * at the current one.
+   * The encoder's file belongs to our profile, and is removed with it. The script uses the file of
+   * the current profile.
    * @param {string} current
    */
   async function restoreEncoder(current) {
@@ -409,7 +411,7 @@ function createUndo(obs, before, script) {
           await obs.call('RemoveProfile', { profileName: PROFILE });
         return true;
       } catch {
-        return false; // the page says so
+        return false; // the page reports that
       }
     },
   };
@@ -430,8 +432,8 @@ async function restore(obs, before) {
 }
 
 /**
- * OBS takes no empty settings, and keeps what it has of the same type: what was not there becomes
- * blank, which is the same to OBS.
+ * OBS does not accept empty settings, and keeps its other settings of the same type. So settings
+ * that did not exist before become blank, which is the same to OBS.
  * @param {ObsCaller} obs
  * @param {Reading['service']} was
  */
@@ -458,7 +460,7 @@ const sameService = (a, b) =>
   );
 
 /**
- * In OBS, so that another dock or a browser that forgot finds it too.
+ * Stored in OBS, so that another dock, or a browser that has lost its storage, finds it, too.
  * @param {ObsCaller} obs
  * @param {string} previousProfile
  */
@@ -474,7 +476,7 @@ async function remember(obs, previousProfile) {
 export async function previousProfile(obs) {
   const { currentProfileName, profiles } = await obs.call('GetProfileList');
   if (currentProfileName !== PROFILE) return undefined;
-  // No slot yet is an error for some versions.
+  // For some versions of OBS an unset slot is an error.
   const slot = await obs.call('GetPersistentData', SLOT).catch(() => undefined);
   const remembered = slot?.slotValue?.previousProfile;
   if (profiles.includes(remembered)) return remembered;
@@ -482,7 +484,7 @@ export async function previousProfile(obs) {
 }
 
 /**
- * Back to my profile: everything there is as it was.
+ * Selects the previous profile again, which was not changed.
  * @param {ObsCaller} obs
  * @returns {Promise<string>} the profile that is current now
  */

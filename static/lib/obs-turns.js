@@ -20,7 +20,7 @@ const CLAIM = 20_000;
 /** The share of it that a new connection waits, for a client that sets OBS up to say so. */
 const LISTEN = 1 / 4;
 
-/** What switches profiles itself, and so does not wait. */
+/** The requests that switch profiles themselves, and so do not wait. */
 const SWITCHES = Object.freeze(['SetCurrentProfile', 'CreateProfile']);
 
 /**
@@ -35,7 +35,7 @@ export class Turns {
   #world;
   #quiet;
   #quietUntil = 0;
-  /** The client that sets OBS up, and until when its claim counts. */
+  /** The client that sets OBS up, and the time until which its claim counts. */
   #owner = { id: '', until: 0 };
   /** @type {Set<() => void>} */
   #waiting = new Set();
@@ -71,7 +71,7 @@ export class Turns {
     }
   }
 
-  /** A new connection knows nothing of the one before, nor of what is going on. */
+  /** A new connection starts without the state of the one before. */
   reset() {
     this.#quietUntil = this.#world.now() + this.#quiet * LISTEN;
     this.#owner = { id: '', until: 0 };
@@ -98,7 +98,7 @@ export class Turns {
     return this.#owner.id !== '' && this.#owner.until > this.#world.now();
   }
 
-  /** Milliseconds until something may be requested. */
+  /** Milliseconds until the next request may be sent. */
   #left() {
     const now = this.#world.now();
     const claimed = this.#owned() && !this.mine ? this.#owner.until - now : 0;

@@ -26,7 +26,7 @@ export const CODE = Object.freeze({
  */
 const CLOSE = Object.freeze({ wrongPassword: 4009, badVersion: 4010, kicked: 4011 });
 
-/** Why OBS did not do what it was asked. The message is OBS's own, or a key of strings.js. */
+/** Says why OBS refused or failed. The message comes from OBS, or is a key of strings.js. */
 export class ObsError extends Error {
   /** @param {number | 'timeout' | 'closed'} code @param {string} message @param {string} request */
   constructor(code, message, request) {
@@ -58,8 +58,8 @@ export class ObsError extends Error {
  */
 
 /**
- * Milliseconds between two looks for an OBS that has gone: it runs on this computer, and comes back
- * at any moment.
+ * Milliseconds between two attempts to find an OBS that has gone: it runs on this computer, and may
+ * start again at any moment.
  */
 const LOOK_AGAIN = 2_000;
 
@@ -139,7 +139,7 @@ export class Obs {
     if (this.#status.phase !== 'off') this.#become({ phase: 'off', attempts: 0 });
   }
 
-  /** Tries now instead of at the end of the pause. */
+  /** Tries at once instead of after the pause. */
   hurry() {
     this.#wake();
   }
@@ -178,7 +178,7 @@ export class Obs {
 }
 
 /**
- * What a close code means for the page; after any other OBS is looked for again.
+ * The meaning of a close code; after any other code the page looks for OBS again.
  * @type {Record<number, ObsPhase>}
  */
 const ENDS = Object.freeze({
@@ -187,9 +187,9 @@ const ENDS = Object.freeze({
   [CLOSE.badVersion]: 'unsupported',
 });
 
-/** The connections to one OBS, one after the other. */
+/** Holds the connections to one OBS, one after the other. */
 class Line {
-  /** The library's object of the connection that stands. @type {any} */
+  /** The library's object of the current connection. @type {any} */
   #socket = null;
   /** @type {ObsVersion | null} */
   version = null;
@@ -284,7 +284,7 @@ class Line {
     });
   }
 
-  /** To the other Stagedoor clients of this OBS. @param {object} eventData */
+  /** Sends an event to the other Stagedoor clients of this OBS. @param {object} eventData */
   #broadcast(eventData) {
     const sent = this.#socket?.call('BroadcastCustomEvent', { eventData });
     void Promise.resolve(sent).catch(() => {});
@@ -297,7 +297,7 @@ class Line {
 }
 
 /**
- * Asks until OBS has finished loading.
+ * Repeats the request until OBS has finished loading.
  * @param {() => Promise<ObsVersion>} ask
  * @param {Promise<number>} closed
  * @param {{current: () => boolean, starting: () => void}} on
@@ -322,7 +322,7 @@ async function loaded(ask, closed, on, pause) {
 }
 
 /**
- * Waits until no other Stagedoor client sets OBS up, and keeps them waiting then.
+ * Waits until no other Stagedoor client sets OBS up, and then makes the others wait.
  * @param {ObsCaller['call']} call
  * @param {Turns} turns
  * @param {(ms: number) => Promise<void>} pause
@@ -332,7 +332,7 @@ async function takeTurn(call, turns, pause) {
   const claim = () => call('BroadcastCustomEvent', { eventData: turns.claim });
   for (let tries = 0; !turns.mine && tries < 50; tries++) {
     await claim();
-    if (!turns.mine) await pause(100); // its own event is on the way, or another client was first
+    if (!turns.mine) await pause(100); // no echo yet, or another was first
   }
   return {
     renew: claim,
@@ -341,7 +341,7 @@ async function takeTurn(call, turns, pause) {
 }
 
 /**
- * Every event, without naming each.
+ * Calls tell for every event of the library, without a list of names.
  * @param {any} ws
  * @param {(event: string, data: any) => void} tell
  */
@@ -378,7 +378,7 @@ function createHandlers() {
 
 /** Time limits: the library's pending calls never settle when the socket closes. */
 function createLimits() {
-  /** Rejects whatever waits for an answer. @type {Set<(err: ObsError) => void>} */
+  /** Each rejects a call that waits for a response. @type {Set<(err: ObsError) => void>} */
   const pending = new Set();
   return {
     /**
@@ -434,7 +434,7 @@ function createCalls({ socket, turns, limits, pause, limit }) {
         code,
         err?.message || (code === 'closed' ? 'obs.closed' : `${code}`),
         request,
-      ); // StartStream's 500 has no words
+      ); // status 500 of StartStream has no comment
     }
   }
 
@@ -468,7 +468,7 @@ function createCalls({ socket, turns, limits, pause, limit }) {
 }
 
 /**
- * Waits for an event that passes the test; answers undefined when the time is over.
+ * Waits for an event that passes the test; resolves to undefined when the time is over.
  * @template T
  * @param {ObsCaller} obs
  * @param {string} event
@@ -495,7 +495,7 @@ export function expectEvent(obs, event, test, ms) {
 }
 
 /**
- * Reads what a person may type as OBS's address.
+ * Parses an address of OBS as people type it.
  * @param {string} text @param {number} [port]
  * @returns {{url: string, host: string, local: boolean} | null}
  */
@@ -522,7 +522,7 @@ export function obsAddress(text, port = 4455) {
 }
 
 /**
- * Says why OBS may not be reached from this page, as far as a page can know.
+ * The reason why OBS may not be reached from this page, as far as a page can know.
  * @param {{origin: string, secure: boolean, embedded: boolean, chromium: number, permission:
  *   string, address: {local: boolean}, inObs: boolean}} page
  * @returns {'other_computer' | 'blocked' | 'insecure' | 'ask' | 'off'}

@@ -1,4 +1,6 @@
-/** What all pages share: language, look, the header, signing in, and how errors are said. */
+/**
+ * The parts that all pages share: language, branding, the header, signing in, and error messages.
+ */
 import { api, ApiError, base } from './api.js';
 import { copy } from './copy.js';
 import { byId, h, show } from './dom.js';
@@ -20,10 +22,10 @@ import {
 
 const THEME = 'stagedoor.theme';
 
-/** The pages made for docks of OBS: what they lead to opens elsewhere. */
+/** The pages that are made for docks of OBS: their links open in another window. */
 export const DOCKS = Object.freeze(['dock', 'dock/stage']);
 
-/** Before the first drawing. */
+/** Loads language and branding, before the page is drawn. */
 export async function prepare() {
   setTheme(localStorage.getItem(THEME) ?? 'auto');
   await Promise.all([
@@ -45,7 +47,7 @@ export function page(...children) {
   root.removeAttribute('aria-busy');
   const focused = document.activeElement;
   show(root, ...children, footer());
-  // Focus moves from a button that is gone to the new heading, not to the top of the page.
+  // If the focused button is gone, the focus moves to the new heading, not to the top of the page.
   if (focused && focused !== document.body && !focused.isConnected) {
     const heading = [...root.querySelectorAll('h1')].find((h1) => h1.getClientRects().length > 0);
     heading?.setAttribute('tabindex', '-1');
@@ -53,14 +55,14 @@ export function page(...children) {
   }
 }
 
-/** Says something to those who do not see it. @param {string} text */
+/** Has a screen reader say the text. @param {string} text */
 export function say(text) {
   const said = byId('said');
   if (said.textContent !== text) said.textContent = text;
 }
 
 /**
- * The sentence for the person: the server's, or ours when it could not say any.
+ * The sentence for the person: the server's, or ours if the server has sent none.
  * @param {any} err
  */
 export function errorText(err) {
@@ -96,7 +98,7 @@ export function field(label, props, hint) {
 }
 
 /**
- * A form that is busy while its work runs and shows why it failed.
+ * A form that is disabled while its work runs, and then shows the error if the work failed.
  * @param {{key: string, submit: string, busy?: boolean, error?: string, onsubmit: (data:
  *   Record<string, string>) => void, className?: string}} about
  * @param {...(Child | Child[])} children
@@ -127,7 +129,7 @@ export function form({ key, submit, busy = false, error, onsubmit, className = '
 export const button = (text, onclick, props = {}) =>
   h('button', { type: 'button', onclick, ...props }, text);
 
-/** Which login this browser has, null for none. @returns {Promise<Me | null>} */
+/** The account that is signed in, or null. @returns {Promise<Me | null>} */
 export async function whoAmI() {
   try {
     return await api('GET', 'api/me');
@@ -141,7 +143,7 @@ export async function whoAmI() {
 export const href = (path) => new URL(path, base).href;
 
 /**
- * The line on top of every page; tabs make a second one. A page cleans up in leave before the login
+ * The header of every page; tabs are its second line. A page cleans up in `leave` before the login
  * ends.
  * @param {Me | null} me @param {string} here
  * @param {{leave?: () => void | Promise<void>, tabs?: Child}} [more]
@@ -248,7 +250,7 @@ function themeChoice() {
   );
 }
 
-/** The whole page is drawn again: a broadcast goes on, it is OBS that sends. */
+/** Draws the whole page again. A broadcast goes on, because it is OBS that sends. */
 function languageChoice() {
   return h(
     'label',
@@ -259,7 +261,7 @@ function languageChoice() {
       {
         onchange: (/** @type {Event} */ e) => {
           chooseLanguage(/** @type {HTMLSelectElement} */ (e.target).value);
-          if (taken) history.replaceState(null, '', `#code=${taken}`); // it is taken out again
+          if (taken) history.replaceState(null, '', `#code=${taken}`); // removed again
           location.reload();
         },
       },
@@ -270,15 +272,15 @@ function languageChoice() {
   );
 }
 
-/** Ends this login and shows the way in again. */
+/** Ends this login and shows the sign-in form. */
 async function endHere() {
   await api('DELETE', 'api/login').catch(() => {}); // ended already, or it ends by itself
   location.reload();
 }
 
 /**
- * Ends this login and the one at the provider. The provider may ask first and show a page of its
- * own in the end, from which no way leads back into a dock: there it gets a window.
+ * Ends this login and the one at the provider. The provider may ask for confirmation, and ends with
+ * a page without a way back into a dock: so it opens in a window of its own.
  * @param {boolean} inDock
  */
 function endAtProvider(inDock) {
@@ -294,8 +296,8 @@ let taken = '';
 
 /**
  * Takes the code out of the address, so that neither the history nor a screenshot keeps it. Links
- * have it in the fragment, which browsers do not send, so that no proxy logs it; the query is still
- * read.
+ * have the code in the fragment, which browsers do not send, so that no proxy logs it; a code in
+ * the query is accepted, too.
  * @returns {string}
  */
 export function takeCode() {
@@ -313,7 +315,7 @@ export function takeCode() {
 }
 
 /**
- * A field to read and copy. Says how it went on its own button.
+ * A read-only field with a button that copies it. The button then says whether that worked.
  * @param {{key: string, label: string, text: string, masked?: boolean, onmask?: () => void}} about
  */
 export function copyField({ key, label, text, masked, onmask }) {
@@ -356,7 +358,7 @@ async function copied(pressed, id, text) {
   }
   const name = pressed.getAttribute('aria-label') ?? '';
   pressed.textContent = words;
-  pressed.removeAttribute('aria-label'); // it would not say that it is done
+  pressed.removeAttribute('aria-label'); // the label would hide the text that says that it is done
   pressed.focus();
   setTimeout(() => {
     pressed.textContent = t('app.copy');
@@ -366,7 +368,7 @@ async function copied(pressed, id, text) {
 }
 
 /**
- * The two fields of a new password; answers the password, or what is wrong with it.
+ * The two fields of a new password; returns the password, or the error.
  * @param {Record<string, string>} data
  * @returns {{password: string, error?: string}}
  */

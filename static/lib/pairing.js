@@ -1,4 +1,4 @@
-/** What a script in OBS gives to this page: see docs/decisions/0125. */
+/** The values that a script in OBS hands to this page: see docs/decisions/0125. */
 import { h } from './dom.js';
 import { KEYS } from './memory.js';
 import { takeFragment } from './signin.js';
@@ -31,7 +31,8 @@ export function takePairing(browser = navigator, storage = localStorage, take = 
 }
 
 /**
- * Which system's windows the pictures show: the script is downloaded on the computer that has OBS.
+ * The system whose windows the pictures show: the script is downloaded on the computer on which OBS
+ * runs.
  * @param {string} userAgent
  */
 export const systemOf = (userAgent) =>
@@ -48,8 +49,8 @@ const picture = (name, text) =>
   });
 
 /**
- * The first way to connect OBS: a script, in two steps. OBS's docks save no files, so there it says
- * where to.
+ * The first way to connect OBS: a script, in two steps. OBS's docks save no files, so a dock says
+ * where to download it.
  * @param {{inObs?: boolean, userAgent?: string, publicUrl?: string}} [about] publicUrl is that of
  *   the server, where its operator has set it
  */

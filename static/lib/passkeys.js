@@ -18,7 +18,7 @@ function text(buffer) {
 }
 
 /**
- * Whether this page can use passkeys of the host: the docks of OBS cannot.
+ * Whether this page can use passkeys of the host. The docks of OBS cannot.
  * @param {string | undefined} host
  * @param {{location: {hostname: string}, PublicKeyCredential?: unknown, navigator: {userAgent:
  *   string}}} [here]
@@ -66,7 +66,7 @@ function encoded(credential) {
   };
 }
 
-/** Says what a browser means by the name of its error. @param {any} err @returns {any} */
+/** Explains an error of the browser by its name. @param {any} err @returns {any} */
 function explained(err) {
   const key = /** @type {Record<string, string>} */ ({
     NotAllowedError: 'passkeys.cancelled',

@@ -1,7 +1,7 @@
-/** Plays one's own picture back, with a view token, and counts how it went. */
+/** Plays the person's own broadcast back, with a view token, and measures the reception. */
 import { play } from './whep.js';
 
-/** Milliseconds between two tries: the stage may have to see a picture first. */
+/** Milliseconds between two attempts: the stage may not have received a picture yet. */
 const AGAIN = 500;
 
 /**
@@ -21,7 +21,7 @@ export function createPlayback(
   /** @type {Awaited<ReturnType<typeof play>> | null} */
   let session = null;
 
-  /** The token instead of the cookie. @type {import('./types.js').Fetch} */
+  /** fetch with the token instead of the cookie. @type {import('./types.js').Fetch} */
   const bearer = (url, init = {}) =>
     fetch(url, {
       ...init,
@@ -63,7 +63,7 @@ export function createPlayback(
 }
 
 /**
- * Freezes are counted on the track in old browsers, and on the stream in new ones.
+ * Old browsers count freezes on the track, new ones on the stream.
  * @param {RTCStatsReport} stats
  * @returns {import('./rehearsal-score.js').Played}
  */

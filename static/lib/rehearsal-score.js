@@ -1,7 +1,7 @@
 /**
- * How a rehearsal went: picture, sound and network, from what the stage measured, what the page
- * played back and what OBS counts. Pure. The texts are rehearsal.NAME, and rehearsal.NAME.cure for
- * what is not ok.
+ * The score of a rehearsal: picture, sound and network, from the measurements of the stage, of the
+ * page that played it back, and of OBS. Pure. The texts are rehearsal.NAME, and rehearsal.NAME.cure
+ * for a result that is not ok.
  */
 
 /**
@@ -59,7 +59,7 @@ export function score(m) {
   };
 }
 
-/** The worst of all. @param {Score} s @returns {Level} */
+/** The worst level of picture, sound and network. @param {Score} s @returns {Level} */
 export function overall({ picture: a, sound: b, network: c }) {
   const worst = Math.min(...[a, b, c].map(([first]) => RANK[first.level]));
   return /** @type {Level} */ (Object.keys(RANK)[worst]);
@@ -85,7 +85,7 @@ const videos = (m) => m.received.flatMap((r) => (r.video && r.video.height > 0 ?
 /** @param {Measured} m */
 const lastVideo = (m) => videos(m).at(-1);
 
-/** Frames a second, without the sample of the beginning. @param {Measured} m */
+/** Frames a second, without the first sample. @param {Measured} m */
 function fpsOf(m) {
   const list = videos(m).map((v) => v.fps);
   return mean(list.length > 1 ? list.slice(1) : list);
@@ -124,8 +124,8 @@ function encoded(video, limits) {
 }
 
 /**
- * Whether pictures come as often as OBS is set to. The cause that is known takes the place of what
- * follows from it.
+ * Whether pictures arrive as often as OBS is set to send them. A known cause is reported instead of
+ * its consequence.
  * @param {Measured} m
  */
 function smooth(m) {
@@ -193,7 +193,10 @@ const soundGood = ({ heard }) =>
 
 /* ---- network ---- */
 
-/** What arrives, in bit/s, of picture and sound. @param {import('./types.js').Reception} r */
+/**
+ * The bit/s of picture and sound that the stage receives.
+ * @param {import('./types.js').Reception} r
+ */
 const rate = (r) => (r.video?.bitrate ?? 0) + (r.audio?.bitrate ?? 0);
 
 /** @param {Measured} m */
@@ -218,7 +221,7 @@ function network(m) {
 }
 
 /**
- * What is between the bitrate, the limits of the stage, and what the line carries.
+ * The margin between the bitrate and both the limits of the stage and the uplink.
  * @param {Measured} m @param {number} bits
  */
 function headRoom({ limits, uplink }, bits) {

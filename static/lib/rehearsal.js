@@ -1,7 +1,7 @@
 /**
  * The course of a rehearsal: step(state, fact) → {state, effects}, pure, and its runner. The
- * broadcast itself is that of golive.js, with the token of a private stage. Here is what lies
- * around it: the twenty seconds, playing back, measuring, and giving OBS back what it had.
+ * broadcast itself is run by golive.js, with the token of a private stage. This module does the
+ * rest: the twenty seconds, playing back, measuring, and restoring OBS's service.
  */
 import { api } from './api.js';
 import { createBroadcast } from './golive.js';
@@ -16,7 +16,7 @@ import { Tokens } from './tokens.js';
 /** Milliseconds that are played back and measured. */
 export const LENGTH = 20_000;
 const MEASURE_EVERY = 2_000;
-/** Milliseconds for the upload that finds out what the line carries. */
+/** Milliseconds for the upload that measures the uplink. */
 const UPLOAD_WITHIN = 5_000;
 
 /**
@@ -50,7 +50,7 @@ export const FIRST = Object.freeze({
   score: null,
 });
 
-/** What OBS does already, and what is not ours to stop. */
+/** Reasons that mean that OBS is busy with a stream that we must not stop. */
 const FOREIGN = Object.freeze(['live.otherToken', 'live.elsewhere', 'live.running']);
 
 /** @param {State} s @param {Fact} fact @returns {{state: State, effects: Effect[]}} */
@@ -101,7 +101,7 @@ function followed(s, { phase, step: at, reason, sending }, now) {
       },
       effects: [/** @type {Effect} */ ('watch')],
     };
-  // A line that breaks within twenty seconds is a result, and no reason to wait.
+  // A connection that breaks within twenty seconds is a result, so the rehearsal ends.
   if (s.phase === 'playing' && (phase === 'reconnecting' || phase === 'idle'))
     return failed(s, reason ?? { text: 'rehearsal.broke' }, 'stop');
   return { state: { ...s, step: at }, effects: [] };
@@ -166,7 +166,7 @@ export function createRehearsal(world) {
     get screen() {
       return measuring.screen;
     },
-    /** What OBS had before, and has not got back. */
+    /** The service that OBS had before, as long as it is not restored. */
     get earlier() {
       return loan.earlier;
     },
@@ -184,7 +184,7 @@ export function createRehearsal(world) {
 }
 
 /**
- * Runs the machine, and its clock.
+ * Runs the state machine and its clock.
  * @param {(state: State) => void} onChange
  * @param {number} length milliseconds
  * @param {Record<Effect, () => unknown>} deeds
@@ -228,7 +228,7 @@ function createCourse(onChange, length, deeds) {
 }
 
 /**
- * The tokens of the private stage: none is used twice, and nothing of them is kept in the browser.
+ * The tokens of the private stage: each is used once, and the browser stores none.
  * @param {typeof api} call
  */
 function createSecrets(call) {
@@ -254,7 +254,7 @@ function createSecrets(call) {
 }
 
 /**
- * OBS's service, which a rehearsal has for a while.
+ * OBS's service, which a rehearsal replaces for a while.
  * @param {import('./obs.js').ObsCaller} obs
  * @param {ReturnType<typeof createBroadcast>} broadcast
  * @param {Record<string, any> | null} earlier what OBS had before, until it has that again
@@ -275,7 +275,10 @@ function createLoan(obs, broadcast, earlier) {
       if (!rehearsalOf(settings.bearer_token)) earlier = type === 'whip_custom' ? settings : null;
       await broadcast.go('');
     },
-    /** Stops the stream, and gives back. What fails here is mended at the next connect. */
+    /**
+     * Stops the stream and restores the service. If that fails, it is repeated at the next
+     * connection to OBS.
+     */
     async end() {
       await broadcast.stop();
       if (earlier && !broadcast.state.sending) await giveBack(obs, earlier).then(forget, () => {});
@@ -289,7 +292,7 @@ function createLoan(obs, broadcast, earlier) {
  */
 
 /**
- * Takes samples of what OBS sends and of what the stage receives. What cannot be had is left out:
+ * Takes samples of what OBS sends and of what the stage receives. A sample that fails is left out:
  * the score says what is missing.
  * @param {import('./obs.js').ObsCaller} obs
  * @param {typeof api} call
@@ -323,7 +326,7 @@ function createSampler(obs, call, tokens) {
       timer = window.setInterval(() => void sample(), MEASURE_EVERY);
     },
     stop: () => clearInterval(timer),
-    /** The last sample is taken now. */
+    /** Takes the last sample. */
     async take() {
       await sample();
       const video = await obs.call('GetVideoSettings').catch(() => null);
@@ -334,7 +337,7 @@ function createSampler(obs, call, tokens) {
 }
 
 /**
- * Plays back, and measures on three sides: at the stage, in the page, in OBS.
+ * Plays the broadcast back, and measures at the stage, in the page and in OBS.
  * @param {Required<Pick<World, 'obs' | 'call' | 'playback' | 'ear' | 'level'>> &
  *   {tokens: Secrets}} world
  */
@@ -379,7 +382,7 @@ function createMeasuring({ obs, call, playback, ear, level, tokens }) {
       return { limits, ...sampled, uplink: 0, played, heard };
     },
     /**
-     * What the line carries, found out once OBS sends nothing any more.
+     * Measures the uplink when OBS no longer sends.
      * @param {import('./rehearsal-score.js').Measured} found
      */
     uplink: ({ sent }) =>
@@ -388,7 +391,7 @@ function createMeasuring({ obs, call, playback, ear, level, tokens }) {
 }
 
 /**
- * Sends two seconds of the broadcast's bitrate as fast as it goes.
+ * Uploads two seconds of the broadcast's bitrate as fast as possible.
  * @param {string} participantId @param {number} bits per second
  * @returns {Promise<number>} bit/s; 0 when it is not known
  */
@@ -416,7 +419,7 @@ export async function uplinkOf(
     );
     return response.ok ? size / Math.max(0.001, (now() - start) / 1000) : 0;
   } catch {
-    return limit.signal.aborted ? size / (UPLOAD_WITHIN / 1000) : 0; // at most so much
+    return limit.signal.aborted ? size / (UPLOAD_WITHIN / 1000) : 0; // at most this rate
   } finally {
     clearTimeout(timer);
   }

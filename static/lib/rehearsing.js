@@ -1,11 +1,11 @@
 /**
- * What has to be undone of a rehearsal, from nothing but what OBS has: a page may be closed in the
- * middle of one, and its token must not stay in OBS. Small, since every dock loads it.
+ * Undoes a rehearsal, using only the settings of OBS: a page may be closed during a rehearsal, and
+ * its token must not stay in OBS. The module is small, since every dock loads it.
  */
 import { readService } from './obs-read.js';
 import { claims } from './stage/claims.js';
 
-/** The rehearsal that this page began, also after a reload. */
+/** The rehearsal that this page began, kept over a reload. */
 const KEY = 'stagedoor.rehearsing';
 
 /** Milliseconds until OBS has stopped, and between two looks. */
@@ -13,8 +13,8 @@ const PATIENCE = 5_000;
 const LOOK = 100;
 
 /**
- * The participant and the end of a rehearsal's token, or null for any other token. Nothing is
- * granted by that: it is read to clean up, and nobody verifies it here.
+ * The participant and the expiry of a rehearsal's token, or null for any other token. They are not
+ * verified and grant nothing: they are read to clean up.
  * @param {unknown} token
  */
 export function rehearsalOf(token) {
@@ -22,7 +22,7 @@ export function rehearsalOf(token) {
     const { topic, jti, exp } = claims(String(token));
     return /^rehearsal-/.test(topic) ? { participantId: jti, endsAt: exp * 1000 } : null;
   } catch {
-    return null; // not a token that can be read
+    return null; // it is not a readable token
   }
 }
 
@@ -31,8 +31,8 @@ export const markRehearsal = (participantId) => sessionStorage.setItem(KEY, part
 export const forgetRehearsal = () => sessionStorage.removeItem(KEY);
 
 /**
- * Takes a rehearsal's token out of OBS. One that may still be running in another dock is left alone
- * until its time is over.
+ * Removes a rehearsal's token from OBS. A rehearsal that may still be running in another dock is
+ * left alone until its time is over.
  * @param {import('./obs.js').ObsCaller} obs
  * @param {Record<string, any> | null} earlier what OBS had before, where this page knows it
  * @returns {Promise<boolean>} whether there was something to do

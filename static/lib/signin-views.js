@@ -1,4 +1,4 @@
-/** What people see who sign in. lib/signin.js has what it does. */
+/** The views of signing in. lib/signin.js has the logic. */
 import { base } from './api.js';
 import { h } from './dom.js';
 import { button, errorLine, field, form } from './page.js';
@@ -19,7 +19,7 @@ import { t } from './strings.js';
 /** @typedef {Record<'begin' | 'passkey' | 'again' | 'cancel', () => void>} Acts */
 
 /**
- * The provider's button, which leads back to the page next.
+ * The provider's button; signing in leads back to the page `next`.
  * @param {string} name @param {boolean} first whether it is the first choice @param {string} [next]
  */
 export const providerButton = (name, first, next = location.pathname) =>
@@ -37,7 +37,8 @@ export const providerButton = (name, first, next = location.pathname) =>
 export function waysView(ways, acts) {
   const { offered, code, busy, error, inDock } = ways;
   if (code) return codeView(code, acts.again, acts.cancel);
-  // Without an operator there is one way in. A dock adds the code: the provider may not open there.
+  // Without an operator only one way is offered. A dock offers the code, too, because the provider
+  // may not open there.
   const { setUp = false, provider: name } = offered;
   const codeFirst = inDock && Boolean(name) && !setUp;
   const provider = name && providerButton(name, !codeFirst);
@@ -95,7 +96,7 @@ const codeView = (code, again, cancel) =>
   );
 
 /**
- * Signing in, for every page that needs it. ways are those of lib/signin.js.
+ * The view of signing in, for every page that needs it. `ways` are those of lib/signin.js.
  * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password:
  *   string) => void, ways: {offered: SignInWays, view: () => Child, passwords: () => boolean}}}
  *   about
@@ -112,7 +113,10 @@ export function signInView({ ways, notice, ...about }) {
   );
 }
 
-/** How the first operator is made. @param {{offered: SignInWays, view: () => Child}} ways */
+/**
+ * The view for a server without an operator: how the first one is made.
+ * @param {{offered: SignInWays, view: () => Child}} ways
+ */
 function noOperatorView(ways) {
   const { providerSetsUp, provider, passwords } = ways.offered;
   return h(

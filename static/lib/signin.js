@@ -32,7 +32,7 @@ export function takeFragment(name) {
 let enrolment = '';
 
 /**
- * Signs in with the code of a dock link, where the address has one.
+ * Signs in with the code of a dock link, if the address has one.
  * @returns {Promise<Me | null>}
  */
 export async function enrol() {
@@ -43,7 +43,7 @@ export async function enrol() {
     enrolment = '';
     return me;
   } catch (err) {
-    if (err instanceof ApiError) enrolment = ''; // refused; without an answer it is tried again
+    if (err instanceof ApiError) enrolment = ''; // refused for good; otherwise tried again
     throw err;
   }
 }
@@ -52,13 +52,13 @@ export async function enrol() {
 const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
 
 /**
- * The ways to sign in beside name and password. here is the page that offers them; a way that
- * worked calls arrived.
+ * The ways to sign in beside name and password. `here` is the page that offers them; `arrived` is
+ * called after a sign-in.
  */
 class Ways {
   /** @type {SignInWays} */
   offered = { passwords: true, codes: false };
-  /** The code that waits to be approved. @type {Code | null} */
+  /** The code that waits for approval. @type {Code | null} */
   code = null;
   busy = false;
   /** @type {string | undefined} */
@@ -78,20 +78,20 @@ class Ways {
     if (failed) this.error = failure(failed);
     try {
       const offered = await api('GET', 'api/sign-in');
-      // To get a code is no way in for the person who is about to approve one.
+      // A person who is about to approve a code is not offered another code.
       this.offered = { ...offered, codes: offered.codes && !this.approvesCodes };
     } catch {
-      // name and password stay
+      // name and password are offered all the same
     }
     this.draw();
   }
 
-  /** While a code waits, there is one thing to do. */
+  /** While a code waits, the form for name and password is hidden. */
   passwords() {
     return this.offered.passwords && !this.code;
   }
 
-  /** What stands above the form for name and password. @returns {Child} */
+  /** The part above the form for name and password. @returns {Child} */
   view() {
     return waysView(this, {
       begin: () => void this.begin(),
@@ -143,7 +143,7 @@ class Ways {
     this.timer = setTimeout(() => void this.poll(code), code.interval * 1000);
   }
 
-  /** Asks whether the code was approved, until it was decided. @param {Code} code */
+  /** Polls until the code is approved or refused. @param {Code} code */
   async poll(code) {
     if (code !== this.code) return;
     try {
@@ -153,7 +153,7 @@ class Ways {
     } catch (err) {
       const goesOn =
         !(err instanceof ApiError) || err.code === 'authorization_pending' || err.status >= 500;
-      if (goesOn) return this.later(code); // also while the network is away
+      if (goesOn) return this.later(code); // also while the network fails
       Object.assign(this, { code: null, error: errorText(err) });
       this.draw();
     }
@@ -169,7 +169,7 @@ class Ways {
 export const createWays = (about) => new Ways(about);
 
 /**
- * Asks for a login where there is none, and then calls ready.
+ * Shows the sign-in form if there is no login, and then calls ready.
  * @param {(me: Me) => void} ready @param {string} here
  */
 export async function signedIn(ready, here) {

@@ -1,6 +1,6 @@
 /**
- * The sentences that people read. They lie in static/strings, one file per language, which the
- * server's binary reads too. English is the source and the fallback.
+ * The texts of the pages. They are in static/strings, one file per language, which the server's
+ * binary reads, too. English is the source and the fallback.
  */
 
 /** @typedef {Record<string, string>} Words */
@@ -19,7 +19,7 @@ let english = {};
 let words = {};
 let language = 'en';
 
-/** The first of these languages that Stagedoor has. @param {readonly string[]} wanted */
+/** The first of these languages that Stagedoor supports. @param {readonly string[]} wanted */
 export const chosen = (wanted) =>
   wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => LANGUAGES.includes(tag)) ?? 'en';
 
@@ -35,17 +35,16 @@ export const languageNames = Object.freeze([
 /** The language that the person chose on a page; '' where the browser's is used. */
 export const ownLanguage = () => globalThis.localStorage?.getItem(CHOSEN) ?? '';
 
-/** The next page has it. @param {string} tag */
+/** Stores the choice; the next page uses it. @param {string} tag */
 export function chooseLanguage(tag) {
   localStorage.setItem(CHOSEN, tag);
 }
 
-/** Which language is in use. */
+/** The language in use. */
 export const inLanguage = () => language;
 
 /**
- * Loads the person's language. A page cannot do without: it waits for a server that does not
- * answer.
+ * Loads the person's language. A page needs it, so it waits for a server that does not answer.
  * @param {readonly string[]} wanted
  */
 export async function useLanguage(wanted) {
@@ -69,7 +68,7 @@ async function load(tag) {
       const response = await fetch(new URL(`../strings/${tag}.json`, import.meta.url));
       if (response.ok) return await response.json();
     } catch {
-      // the network is gone, or the server is
+      // the network or the server cannot be reached
     }
     await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER));
   }
@@ -86,12 +85,12 @@ export function t(key, values) {
   return fill(words[found] ?? english[found] ?? found, values);
 }
 
-/** The sentence of a key; other text as it is. @param {string} text */
+/** The sentence of a key; any other text unchanged. @param {string} text */
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * Why the server refused. Its detail is in English; the other languages go by the code. A kick
- * names who acted in every language, with the reason that was given, if one was.
+ * The server's reason for a refusal. Its detail is in English; the other languages use the code.
+ * For a kick every language says who acted, and the reason if one was given.
  * @param {string} code
  * @param {string} detail
  * @param {number} [wait] seconds, where the server named them
@@ -120,7 +119,7 @@ function duration(seconds) {
 }
 
 /**
- * In English, for the server.
+ * The sentence in English, for the server.
  * @param {string} key
  * @param {Record<string, string | number>} [values]
  */
@@ -135,12 +134,12 @@ const fill = (text, values = {}) =>
     name in values ? isolated(String(values[name])) : whole,
   );
 
-/** Letters that are written from right to left. */
+/** Letters of scripts that are written from right to left. */
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 /**
- * A name from right to left would else pull what follows it to its other side: it stands between
- * isolating marks.
+ * Encloses a name from right to left in isolating marks, or it would pull the following text to its
+ * other side.
  * @param {string} value
  */
 const isolated = (value) => (RIGHT_TO_LEFT.test(value) ? `\u2068${value}\u2069` : value);
@@ -154,7 +153,10 @@ export function time(when) {
   return formatter(`time ${today}`, () => new Intl.DateTimeFormat(language, shape)).format(date);
 }
 
-/** Making one costs more than using it a hundred times. @type {Map<string, any>} */
+/**
+ * Cached, because making a formatter costs more than using it a hundred times.
+ * @type {Map<string, any>}
+ */
 const formatters = new Map();
 
 /** @template T @param {string} name @param {() => T} make @returns {T} */

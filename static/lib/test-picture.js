@@ -15,15 +15,15 @@ const BARS = Object.freeze([
   '#0000c0',
 ]);
 /**
- * Seconds of each second that beep, and for which the dot is white: picture and sound can be
- * compared.
+ * The part of each second in which the beep sounds and the dot is white, in seconds: picture and
+ * sound can be compared.
  */
 const BEEP = 0.12;
 const HUM = 0.03;
 const LOUD = 0.25;
 
 /**
- * Call it on a click: else browsers keep the sound back.
+ * Call it on a click: otherwise browsers block the sound.
  * @param {string} title
  * @returns {{stream: MediaStream, canvas: HTMLCanvasElement, stop: () => void}}
  */

@@ -88,7 +88,8 @@ export class Tokens {
   }
 
   /**
-   * The token that OBS has now, however old, or null if it is not from here.
+   * The token that is in OBS now, even if it has expired, or null if this dock did not put it
+   * there.
    * @param {Record<string, any>} settings
    */
   inObs(settings) {
@@ -98,7 +99,7 @@ export class Tokens {
   }
 
   /**
-   * The stage refused the token: it is still known as this dock's, and is not used again.
+   * The stage refused the token: it is still known as this dock's, but is not used again.
    * @param {string} participantId
    */
   spoil(participantId) {
@@ -117,8 +118,8 @@ export class Tokens {
 }
 
 /**
- * 53 bits of a token, enough to tell two apart and too few to be of use (cyrb53; crypto.subtle is
- * missing on plain http).
+ * A hash of a token of 53 bits, enough to tell two tokens apart and too few to be of use to others
+ * (cyrb53; crypto.subtle is missing on plain http).
  * @param {string} text
  */
 export function fingerprint(text) {

@@ -54,8 +54,8 @@ export async function play(
     });
     if (response.status !== 201) throw await problem(response);
     session = new URL(response.headers.get('Location') ?? '', response.url).href;
-    // Only now does the browser look for candidates: with the TURN servers of the answer among
-    // them. The server needs none in the offer, as it learns addresses from connectivity checks.
+    // From now on the browser looks for candidates, using the TURN servers of the answer. The
+    // server needs none in the offer, as it learns addresses from connectivity checks.
     peer.setConfiguration({ iceServers: iceServers(response.headers.get('Link') ?? '') });
     await peer.setLocalDescription({ type: 'offer', sdp });
     await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });
@@ -86,8 +86,7 @@ export function inStereo(sdp) {
 }
 
 /**
- * The STUN and TURN servers of a Link header (RFC 9725, 4.6). Links of other relations are no
- * business of ours.
+ * The STUN and TURN servers of a Link header (RFC 9725, 4.6). Links of other relations are ignored.
  * @param {string} header
  * @returns {RTCIceServer[]}
  */

@@ -4,7 +4,9 @@
 import { base, problem } from './api.js';
 import { iceServers } from './whep.js';
 
-/** Bits per second, below what stages accept from a browser that has no other limit. */
+/**
+ * Bits per second, below what stages accept from a browser that limits its bitrate by nothing else.
+ */
 const MAX_BITRATE = 2_500_000;
 
 /**

@@ -1,4 +1,4 @@
-/** What browsers see at an address without a page. */
+/** The page of an address that does not exist. */
 import { h } from '../lib/dom.js';
 import { header, href, page, prepare } from '../lib/page.js';
 import { t } from '../lib/strings.js';

@@ -1,4 +1,6 @@
-/** Stages of Amazon IVS: pick one that AWS has, name one by its ARN, or have one made. */
+/**
+ * Stages of Amazon IVS: choose one that exists at AWS, enter the ARN of one, or have one created.
+ */
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';

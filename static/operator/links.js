@@ -49,7 +49,7 @@ export function watchLinks(links, forget) {
   return again;
 }
 
-/** A link to copy, and until when it is good. @param {Link} link */
+/** A link to copy, and its expiry. @param {Link} link */
 export const linkView = ({ name, invite, inviteExpiresAt }) =>
   h(
     'div',

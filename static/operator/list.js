@@ -1,4 +1,4 @@
-/** A list that the server searches and pages: the page holds what was asked for, not everything. */
+/** A list that the server searches and pages: the page holds only the part that was asked for. */
 import { api } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
@@ -29,9 +29,9 @@ export class List {
   busy = false;
   /** @type {string | undefined} */
   error = undefined;
-  /** What the person asked for; q is the search. @type {Record<string, string>} */
+  /** The filters that the person chose; q is the search text. @type {Record<string, string>} */
   filters = {};
-  /** Of the newest request: an older answer is dropped. */
+  /** The number of the newest request: answers to older ones are dropped. */
   #turn = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer = undefined;
@@ -50,7 +50,10 @@ export class List {
     return new URLSearchParams(all).toString();
   }
 
-  /** Reads the first page, by what the address asks for. @param {URLSearchParams} query */
+  /**
+   * Reads the first page of the list, with the filters of the address.
+   * @param {URLSearchParams} query
+   */
   enter(query) {
     this.filters = Object.fromEntries(query);
     return this.load();
@@ -149,7 +152,7 @@ export const filterChoice = (list, name, label, options) =>
   );
 
 /**
- * A filter that came by a link. One click clears it.
+ * A filter that a link has set. One click clears it.
  * @param {string} text
  * @param {() => void} clear
  */
@@ -174,7 +177,7 @@ export const stageChip = ({ stageName }, list) =>
   );
 
 /**
- * A row for each item, or a sentence where there is none.
+ * A row for each item, or a sentence if there are none.
  * @template T
  * @param {T[]} items
  * @param {(item: T) => Child} row

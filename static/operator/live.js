@@ -1,5 +1,5 @@
 /**
- * The console's first page: who broadcasts on all stages, what the stages receive, and whom they
+ * The console's first page: the broadcasts on all stages, what the stages receive, and whom they
  * refused.
  */
 import { api, escapeArn } from '../lib/api.js';

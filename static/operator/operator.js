@@ -37,9 +37,9 @@ const state = {
   /** The key of the question that waits for an answer. */ asked: '',
   error: '',
   busy: false,
-  /** Where the error belongs; '' for the top of the page. */ where: '',
-  /** Makes a form that was sent empty again. */ sent: 0,
-  /** Whether the event stream has said who is on the stages. */ connected: false,
+  /** The place of the page where the error is shown; '' for the top. */ where: '',
+  /** Counts sent forms: a new number empties a form. */ sent: 0,
+  /** Whether the event stream has reported who is on the stages. */ connected: false,
   /** Who is on which stage. @type {Map<string, Presence[]>} */ present: new Map(),
 };
 
@@ -60,7 +60,7 @@ const pages = {
 };
 
 /**
- * What each role has, in the order of the menu. A person's page is reached from others.
+ * The menu of each role, in order. A person's page is reached from other pages.
  * @type {Record<string, string[]>}
  */
 const menus = {
@@ -80,7 +80,7 @@ const menus = {
 
 const menu = () => menus[state.me?.role ?? ''] ?? [];
 
-/** The page that the address names. */
+/** The page of the current address. */
 function here() {
   const name = location.pathname.slice(base.pathname.length).split('/')[1] ?? '';
   return menu().includes(name) || (name === 'person' && menu().includes('people')) ? name : 'live';
@@ -120,7 +120,7 @@ function link(name, query, text, props = {}) {
   );
 }
 
-/** Keeps what a list is filtered by in the address. @param {Record<string, string>} query */
+/** Stores the filters of a list in the address. @param {Record<string, string>} query */
 function filterBy(query) {
   history.replaceState(null, '', address(here(), query));
 }
@@ -169,7 +169,7 @@ function errorAt(where) {
 }
 
 /**
- * Says why something failed, in the place where it was asked for.
+ * Shows an error in the place where the action was started.
  * @param {unknown} err
  * @param {string} where
  */
@@ -212,7 +212,7 @@ async function act(method, path, body, where = '', options = {}) {
 }
 
 /**
- * A button that asks before it does: with a second one in its place, since a dialog box stops the
+ * A button that asks for confirmation by a second button in its place, since a dialog box stops the
  * whole of OBS.
  * @param {string} key
  * @param {string} label

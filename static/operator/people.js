@@ -1,6 +1,6 @@
 /**
- * The console's people: search, and invite one or many. What one person may do is on a page of
- * their own.
+ * The console's people: search, and invite one or many. The access of one person has a page of its
+ * own.
  */
 import { api } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
@@ -48,7 +48,7 @@ class Invitations {
     );
   }
 
-  /** A link that was used. @param {Link} link */
+  /** Forgets a link that was used. @param {Link} link */
   async forget(link) {
     this.links = this.links.filter((l) => l !== link);
     if (this.links.length + this.refused.length === 0 && this.done === this.total) this.total = 0;
@@ -218,7 +218,7 @@ class People {
     );
   }
 
-  /** Open while the operator is alone. */
+  /** Open while the operator is the only person. */
   inviteForm() {
     const { list } = this;
     const { state } = this.console;

@@ -29,7 +29,7 @@ class Person {
   entries = [];
   /** @type {import('../types').Login[]} */
   logins = [];
-  /** To choose from. @type {import('../types').V1Stage[]} */
+  /** The stages to choose from. @type {import('../types').V1Stage[]} */
   stages = [];
   /** @type {import('./links.js').Link | null} */
   invite = null;
@@ -410,7 +410,7 @@ class Person {
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export const createPerson = (console) => new Person(console);
 
-/** In days where they are whole. @param {number} seconds */
+/** The duration in days if it is a whole number of days. @param {number} seconds */
 export function lasting(seconds) {
   const days = seconds / 86_400;
   return Number.isInteger(days) && days > 1

@@ -1,4 +1,4 @@
-/** The console's records: the audit trail, filtered and saved as a file. */
+/** The console's records: the audit trail, which can be filtered and saved as a file. */
 import { api, base, problem } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, field, say } from '../lib/page.js';
@@ -102,7 +102,7 @@ export function entryRow({ link, stageName, state }, e) {
 }
 
 /**
- * Writes the pages of the trail that match into a file, the newest first.
+ * Writes the matching entries of the trail into a file, the newest first.
  * @param {Record<string, string>} filters
  * @param {string} type
  * @param {string} name

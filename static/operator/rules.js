@@ -1,4 +1,4 @@
-/** The console's rules: who gets access to what, by a claim of the sign-in service. */
+/** The console's rules: they give access by a claim of the sign-in service. */
 import { api } from '../lib/api.js';
 import { checkboxes, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
@@ -12,7 +12,7 @@ import { lasting } from './person.js';
 /** @typedef {Record<string, string>} Data */
 
 const CAPABILITIES = ['publish', 'subscribe'];
-/** A rule is applied to everybody before the server answers. */
+/** The server answers only after a rule was applied to everybody. */
 const PATIENCE = { timeout: 300_000 };
 
 /** The value of a choice that stands for all stages of a rule begins so. */
@@ -37,7 +37,7 @@ export const ruleOf = (d, id) => ({
   maxTTL: Math.round(Number(d.ruleHours) * 3600),
 });
 
-/** What a rule would do, in sentences. @param {Effect} e */
+/** The effect of a rule, in sentences. @param {Effect} e */
 export function effectText({ gain, lose, change, losing }) {
   const names = losing.join(', ');
   const sentences = [
@@ -57,7 +57,7 @@ class Rules {
   rules = null;
   /** @type {import('../types').V1Stage[]} */
   stages = [];
-  /** The rule that is edited. */
+  /** The ID of the rule that is edited. */
   editing = '';
   /**
    * The rule whose effect was requested, and the effect.
@@ -94,7 +94,7 @@ class Rules {
     this.console.draw();
   }
 
-  /** Asks what a change would do. @param {Rule} rule */
+  /** Requests the effect of a change. @param {Rule} rule */
   async ask(rule) {
     try {
       const effect = await api('POST', 'api/v1/rules/effect', rule, PATIENCE);
@@ -176,7 +176,7 @@ class Rules {
   }
 
   /**
-   * The stage of a rule is among them, even if it is not one of those that were read.
+   * The stages to choose from. They include the stage of the rule, even if it was not read.
    * @param {Rule} [rule]
    * @returns {[string, string][]}
    */
@@ -227,7 +227,7 @@ class Rules {
     );
   }
 
-  /** A rule that is edited in its place. @param {Rule} rule */
+  /** The form of a rule that is edited in its place. @param {Rule} rule */
   form(rule) {
     const { errorAt, state } = this.console;
     const { asked } = this;

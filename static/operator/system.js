@@ -1,6 +1,4 @@
-/**
- * The console's system page: whether all is well, the settings in force, and how the pages look.
- */
+/** The console's system page: the checks, the settings in effect, and the branding. */
 import { api } from '../lib/api.js';
 import { brand, use } from '../lib/brand.js';
 import { h } from '../lib/dom.js';
@@ -27,10 +25,10 @@ class SystemPage {
   system = null;
   /** @type {Branding | null} */
   branding = null;
-  /** What the checks found; null before they ran. @type {Diagnosis[] | null} */
+  /** The findings of the checks; null before they ran. @type {Diagnosis[] | null} */
   found = null;
   checking = false;
-  /** The logo that was chosen, in base64; '' takes it away. @type {string | undefined} */
+  /** The logo that was chosen, in base64; '' removes it. @type {string | undefined} */
   logo = undefined;
 
   /** @param {Console} console */
@@ -241,7 +239,7 @@ class SystemPage {
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export const createSystem = (console) => new SystemPage(console);
 
-/** The settings in force, and where each comes from. @param {System} system */
+/** The settings in effect, and where each comes from. @param {System} system */
 const settingsCard = (system) =>
   h(
     'section',

@@ -1,4 +1,4 @@
-/** The console's tokens: who was issued what, by person, stage and state. */
+/** The console's tokens, which can be filtered by person, stage and state. */
 import { h } from '../lib/dom.js';
 import { button } from '../lib/page.js';
 import { t, time } from '../lib/strings.js';

@@ -59,7 +59,7 @@ function checked() {
   ];
 }
 
-/** The code is checked before a password is chosen for nothing. */
+/** Checks the code first, so that nobody chooses a password in vain. */
 async function start() {
   await prepare();
   draw();

@@ -1,7 +1,7 @@
 /**
- * What is wrong with a browser source, for the person who opens OBS's "Interact" and moves the
- * mouse over it. Nobody else sees it: without a mouse or a keyboard over it there is nothing in the
- * picture.
+ * Shows what is wrong with a browser source, for a person who opens OBS's "Interact" and moves the
+ * mouse over it. Nobody else sees it: without a mouse or a keyboard over it the picture contains
+ * nothing.
  */
 import { byId } from '../lib/dom.js';
 import { t, useLanguage } from '../lib/strings.js';

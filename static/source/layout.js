@@ -1,9 +1,11 @@
-/** Which pictures a browser source shows, and how. Pure. */
+/** The pictures that a browser source shows, and their arrangement. Pure. */
 import { viewOf } from '../lib/stage/view.js';
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 
-/** Milliseconds that a participant keeps the spotlight at least: a cough does not switch. */
+/**
+ * Milliseconds that a participant keeps the spotlight at least, so that a cough does not switch it.
+ */
 const HOLD = 1_500;
 /** The level above which somebody speaks: louder than background noise. */
 const SPEAKING = 0.35;
@@ -12,7 +14,7 @@ const SPEAKING = 0.35;
 export const kindOf = (view) => (view === 'grid' || view === 'spotlight' ? view : 'person');
 
 /**
- * Whom a view receives. Of two broadcasts of one person the newer one is meant.
+ * The participants that a view receives. Of two broadcasts of one person it is the newer one.
  * @param {string} view @param {Participant[]} list in the order in which they came
  * @returns {Participant[]}
  */

@@ -1,6 +1,6 @@
 /**
- * A browser source: joins the stage by the viewing key in the address's fragment and shows who the
- * key is for. It waits as long as it takes, and is transparent meanwhile.
+ * A browser source: joins the stage by the viewing key in the address's fragment and shows the
+ * people of that key's view. It waits without a limit, and is transparent meanwhile.
  */
 import { base, problem } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
@@ -66,8 +66,8 @@ function play(id, stream) {
   known.sound.stop();
   known.sound = kindOf(view) === 'spotlight' ? meter(stream) : { level: () => 0, stop() {} };
   if (known.video.srcObject !== stream) known.video.srcObject = stream;
-  // OBS lets pages play by themselves; a browser tab, where one looks whether the address works,
-  // plays without sound.
+  // OBS lets pages play without a click; a browser tab, in which a person tests the address, plays
+  // without sound.
   known.video
     .play()
     .catch((err) => {
@@ -93,7 +93,7 @@ function picture(id) {
     look.names && h('figcaption', { dir: 'auto' }),
   );
   stage.append(frame);
-  // The next speaker is not blurred at first.
+  // The next speaker must not be blurred at first.
   const unfollow = followHeight(video, (lines) =>
     client.fit(
       id,
@@ -115,7 +115,8 @@ function remove(id) {
 }
 
 /**
- * Fills the source with those who have a picture. Who turned the camera off is heard and not seen.
+ * Fills the source with the participants who have a picture. A participant whose camera is off is
+ * heard only.
  */
 function arrange() {
   const seen = cast(view, present)

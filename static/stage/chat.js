@@ -14,8 +14,8 @@ import { t, time } from '../lib/strings.js';
  */
 
 /**
- * Before the server sent the history. The form is there from the start: if it took the place of a
- * shorter line later, the buttons below would move.
+ * The chat before the server has sent the history. The form is there from the start: if it replaced
+ * a shorter line later, the buttons below would move.
  * @type {Chat}
  */
 const EMPTY = Object.freeze({

@@ -36,7 +36,7 @@ export class Guests {
   #about;
   /** @type {Model} */
   #model = { links: [], of: '', made: '', error: '', busy: false };
-  /** How many guests were on the stage when it was drawn. */
+  /** The number of guests on the stage when it was drawn. */
   #present = 0;
   /** @type {Actions} */
   #actions = {
@@ -90,7 +90,7 @@ export class Guests {
   }
 
   /**
-   * Does one thing at a time, for the stage that is shown.
+   * Carries out one action at a time, for the stage that is shown.
    * @param {(arn: string) => Promise<void>} work
    */
   async #work(work) {

@@ -27,7 +27,7 @@ const KEYS = Object.freeze({
 const METER_EVERY = 100;
 const AGAIN_AFTER = 500;
 
-/** One column, in a dock. */
+/** Whether the page has one column, as in a dock. */
 const narrow = matchMedia('(max-width: 519px)');
 
 /**
@@ -48,7 +48,10 @@ const narrow = matchMedia('(max-width: 519px)');
  * @property {() => void} [toBroadcast] leads there
  */
 
-/** On the stage from enter() to leave(), whether or not what view() returns can be seen. */
+/**
+ * The person is on the stage from enter() to leave(), whether or not the elements of view() are
+ * visible.
+ */
 export class People {
   #about;
   #model;
@@ -89,7 +92,7 @@ export class People {
     stagesOf(model, about.me);
   }
 
-  /** drawn() follows when it is drawn. */
+  /** Call drawn() after the elements were drawn. */
   view() {
     return this.#screen.view();
   }
@@ -145,7 +148,7 @@ export class People {
     this.#tiles.clear();
   }
 
-  /** The page knows how to find out whether the login has ended, or its access to this stage. */
+  /** Has the page find out whether the login has ended, or its access to this stage. */
   #askAgain() {
     this.#cut = true;
     setTimeout(() => {
@@ -212,7 +215,7 @@ function stagesOf(model, me) {
 }
 
 /**
- * The stage that was chosen here, else the one where the page is.
+ * The stage that was chosen here, otherwise the stage of the page.
  * @param {import('./views.js').Model} model
  * @param {About} about
  */
@@ -238,7 +241,7 @@ function createChoices() {
 }
 
 /**
- * Who is on the stage, as the client reports it.
+ * The participants of the stage, as the client reports them.
  * @param {{model: import('./views.js').Model, tiles: Tiles, changed: () =>
  *   void}} about
  */
@@ -283,7 +286,7 @@ function createRoster({ model, tiles, changed }) {
   };
 }
 
-/** Says who came and who left. @param {Participant[]} old @param {Participant[]} list */
+/** Announces who came and who left. @param {Participant[]} old @param {Participant[]} list */
 function announce(old, list) {
   const before = new Set(old.filter((p) => p.publishing).map((p) => p.id));
   const after = new Set(list.filter((p) => p.publishing).map((p) => p.id));
@@ -349,7 +352,7 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
 }
 
 /**
- * What the page shows, and what is done when it is drawn.
+ * The drawing of the page.
  * @param {object} world
  * @param {About} world.about
  * @param {import('./views.js').Model} world.model

@@ -1,6 +1,6 @@
 /**
- * Who is shown, and how: what this browser remembers of each person, and what follows from it.
- * Pure.
+ * Which people are shown, and how: derived from the choices that this browser remembers of each
+ * person. Pure.
  */
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
@@ -18,14 +18,18 @@ const KEPT = 200;
 /** @type {Size[]} */
 const SIZES = ['small', 'normal', 'large'];
 
-/** The user of a participant, else the participant: tokens come and go. @param {Participant} p */
+/**
+ * The user of a participant, or the participant if there is none, because each token is a new
+ * participant.
+ * @param {Participant} p
+ */
 export const personOf = (p) => p.userId || p.id;
 
 /** In a narrow dock, more pictures than this would push the chat out of sight. */
 const ROOMY = 2;
 
 /**
- * Whether people are rows and not pictures, where the person has not chosen.
+ * Whether people are shown as rows without pictures, if the person has not chosen.
  * @param {Participant[]} list
  * @param {string} me
  * @param {Record<string, Choice>} choices
@@ -35,8 +39,8 @@ export const crowded = (list, me, choices, narrow) =>
   narrow && cards(list, me, choices).filter((c) => !c.hidden).length > ROOMY;
 
 /**
- * What is shown of those who publish, in the order in which they came: a picture that moves in the
- * page stops playing, so pinning is left to the style.
+ * How the publishing participants are shown, in the order in which they came. Pinning is left to
+ * the style, because a video that moves in the page stops playing.
  * @param {Participant[]} list
  * @param {string} me user id
  * @param {Record<string, Choice>} choices
@@ -85,7 +89,7 @@ export function audience(list, me) {
 export const nextSize = (size) => SIZES[(SIZES.indexOf(size) + 1) % SIZES.length];
 
 /**
- * Choices as they are stored; the latest ones are kept.
+ * Reads the stored choices; only the latest are kept.
  * @param {string | null} text @returns {Record<string, Choice>}
  */
 export function readChoices(text) {

@@ -1,6 +1,6 @@
 /**
- * Browser sources in OBS: makes one for a person or a layout, finds the one that is there, and
- * never makes it twice.
+ * Browser sources in OBS: creates one for a person or a layout, or finds the existing one, so that
+ * there are never two.
  */
 
 /** @typedef {import('../lib/obs.js').ObsCaller} Obs */
@@ -11,7 +11,7 @@ const NOT_FOUND = 600;
 const EXISTS = 601;
 const NO_KIND = 605;
 
-/** Why a source was not made; text is a key of the sentences. */
+/** Says why a source was not created; text is a key of the sentences. */
 export class SceneError extends Error {
   /** @param {string} text @param {Record<string, string>} [values] */
   constructor(text, values = {}) {
@@ -92,7 +92,7 @@ export async function addToScene(obs, source) {
 }
 
 /**
- * What the sources in OBS that are ours show.
+ * The views that our sources in OBS show.
  * @param {Obs} obs @param {Source} source @param {{inputName: string, inputKind: string}[]} inputs
  */
 async function lookAt(obs, source, inputs) {
@@ -111,14 +111,14 @@ async function addressOf(obs, name) {
   try {
     return (await obs.call('GetInputSettings', { inputName: name })).inputSettings.url ?? '';
   } catch (/** @type {any} */ err) {
-    if (err.code === NOT_FOUND) return ''; // removed in this moment
+    if (err.code === NOT_FOUND) return ''; // removed just now
     throw err;
   }
 }
 
 /**
- * The first name under which nothing else is shown. Two stages are told apart by their names, two
- * people of one name by a number.
+ * The first name under which nothing else is shown. Sources of two stages are told apart by the
+ * stages' names, two people of one name by a number.
  * @param {Source} source
  * @param {Ours[]} ours
  * @param {{inputName: string}[]} inputs
@@ -136,7 +136,7 @@ function nameFor({ name, stage }, ours, inputs) {
 }
 
 /**
- * What a source for somebody is called: OBS shows it in one line.
+ * The name of a source; OBS shows it in one line.
  * @param {string} name
  */
 export const sourceName = (name) =>
@@ -172,7 +172,7 @@ async function create(obs, scene, source, name) {
 }
 
 /**
- * A key that OBS did not take is of no use to anybody.
+ * Makes a key for the source; if OBS refuses the source, deletes the key again.
  * @param {Source} source @param {(url: string) => Promise<unknown>} use
  */
 async function made({ make }, use) {

@@ -1,4 +1,4 @@
-/** Browser sources in OBS: their viewing keys, and what is done with them. */
+/** Browser sources in OBS: their viewing keys, and the actions on them. */
 import { api, problem } from '../lib/api.js';
 import { copy } from '../lib/copy.js';
 import { byId } from '../lib/dom.js';
@@ -60,12 +60,12 @@ export function createSources({ model, obs, changed }) {
 }
 
 /**
- * One piece of work at a time, with what came of it.
+ * Carries out one action at a time, and shows its result.
  * @param {import('./views.js').Model} model
  * @param {() => void} changed
  */
 function createWork(model, changed) {
-  /** Shows what was done, for a while. @param {string} text @param {boolean} [bad] */
+  /** Shows a message for a while. @param {string} text @param {boolean} [bad] */
   function note(text, bad = false) {
     const mine = { text, bad };
     model.note = mine;
@@ -131,7 +131,10 @@ async function makeView(model, view) {
   };
 }
 
-/** What the key in an address shows, or null when it is not valid any more. @param {string} url */
+/**
+ * The view of the key in an address, or null when the key is no longer valid.
+ * @param {string} url
+ */
 async function shows(url) {
   const key = keyIn(url, href('source'));
   const response = await fetch(href('api/view'), {
@@ -139,7 +142,7 @@ async function shows(url) {
     credentials: 'omit',
   });
   if ([401, 403, 404].includes(response.status)) return null;
-  // A server that is busy says nothing about the key.
+  // The answer of a busy server does not mean that the key is not valid.
   if (!response.ok) throw await problem(response);
   return response.json();
 }

@@ -1,6 +1,6 @@
 /**
- * The people of the stage in a dock, or a browser tab, of their own: with a connection to OBS of
- * its own.
+ * The people of the stage in a dock, or a browser tab, of their own, with its own connection to
+ * OBS.
  */
 import { h } from '../lib/dom.js';
 import { KEYS } from '../lib/memory.js';
@@ -27,7 +27,7 @@ function draw() {
   people.drawn();
 }
 
-/** By itself only where the browser does not ask for a permission. */
+/** Connects by itself only if the browser does not ask for a permission. */
 function findObs() {
   const password = localStorage.getItem(KEYS.password);
   if (!inObs && password === null) return;

@@ -23,7 +23,7 @@ export function createTile({ name, blocked, height }) {
     video
       .play()
       .catch((err) => {
-        // A new stream came in between; its own play() follows.
+        // A new stream has replaced the one that was interrupted; its own play() follows.
         if (err.name !== 'NotAllowedError') return;
         video.muted = true;
         blocked();
@@ -48,7 +48,7 @@ export function createTile({ name, blocked, height }) {
       quiet = now;
       if (video.srcObject) start();
     },
-    /** After the click: the sound may begin. */
+    /** After the person's click: the sound may start. */
     unlock() {
       if (video.srcObject) start();
     },

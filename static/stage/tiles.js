@@ -51,7 +51,7 @@ export class Tiles {
   }
 
   /**
-   * Has a tile for every participant who is shown, and no other.
+   * Keeps a tile for every participant who is shown, and removes the others.
    * @param {import('./people.js').Card[]} cards
    */
   follow(cards) {
@@ -103,7 +103,7 @@ export class Tiles {
 }
 
 /**
- * A video that plays is never moved.
+ * Puts the video into the page once: a video that is moved stops playing.
  * @param {string} id
  * @param {ReturnType<typeof createTile>} tile
  */
@@ -115,7 +115,7 @@ function mount(id, tile) {
 }
 
 /**
- * Measures, and reports whether the participant fell silent or is heard again.
+ * Measures the level, and reports whether the participant fell silent or is heard again.
  * @param {Entry} entry
  * @param {boolean} isBlocked
  */

@@ -127,7 +127,7 @@ export function peopleView(m, act, about) {
         { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') },
         ...hidden.map((c) => hiddenView(c, act)),
       ),
-    // Always there, so that what is below does not jump away from the mouse when a viewer joins.
+    // Always shown, so that the elements below do not jump away from the mouse when a viewer joins.
     m.stage &&
       h(
         'p',
@@ -187,7 +187,10 @@ function tileView(c, act, { link, silent }) {
   );
 }
 
-/** Why nothing is heard of a participant, or ''. @param {Participant} p @param {boolean} silent */
+/**
+ * The reason why nothing is heard of a participant, or ''.
+ * @param {Participant} p @param {boolean} silent
+ */
 function quietWord(p, silent) {
   if (p.stalled) return '';
   if (p.audioMuted) return t('stage.audioMuted');
@@ -213,7 +216,7 @@ const screenView = (p, link, quiet) =>
     quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet),
   );
 
-/** What is done with one participant. @param {Card} c @param {Actions} act */
+/** The actions on one participant. @param {Card} c @param {Actions} act */
 function toolsView(c, act) {
   const { participant: p, muted, pinned, size } = c;
   const { name } = p;
@@ -309,7 +312,10 @@ export function sourcesView(m, act) {
   );
 }
 
-/** How new sources look. @param {import('../lib/stage/look.js').Look} look @param {Actions} act */
+/**
+ * The form for the look of new sources.
+ * @param {import('../lib/stage/look.js').Look} look @param {Actions} act
+ */
 const lookView = (look, act) =>
   h(
     'div',
@@ -381,7 +387,8 @@ const viewRow = (v, name, act) =>
   );
 
 /**
- * What a key shows, in words: a guest without an account has a name while being there.
+ * The view of a key, in words. A guest without an account has a name while the guest is on the
+ * stage.
  * @param {View} v
  * @param {Card[]} cards
  */
@@ -407,7 +414,7 @@ const elsewhereView = (act) =>
 
 /** @param {Model} m @param {Actions} act */
 function connectView(m, act) {
-  // Every further try of the page's own is no news: the words stay.
+  // A repeated attempt of the page itself changes no words.
   const phase = m.obs.phase === 'connecting' && m.obs.attempts > 0 ? 'lost' : m.obs.phase;
   return h(
     'div',
@@ -417,7 +424,7 @@ function connectView(m, act) {
       { className: phase === 'lost' || phase === 'password' ? 'warning' : 'hint' },
       t(`scene.obs.${phase}`),
     ),
-    // Never busy: a click while the page tries the old address again is the person's, and counts.
+    // Never busy: while the page tries the old address again, a click of the person still counts.
     form(
       {
         key: 'obs',

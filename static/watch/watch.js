@@ -14,11 +14,11 @@ import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
 import { columns } from '../source/layout.js';
 
-/** Pixels between two pictures, and those that a picture is wide at least. */
+/** Pixels between two pictures, and the least width of a picture. */
 const GAP = 6;
 const SMALLEST = 100;
 
-/** What this browser remembers. */
+/** The key under which this browser remembers the volume. */
 const VOLUME = 'stagedoor.watch.volume';
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
@@ -105,7 +105,7 @@ function draw() {
       h('div', { className: 'wall', id: 'wall', key: 'wall' }, ...shown.map(card)),
     ),
   );
-  for (const p of shown) player(p.id).mount(); // a video that plays is never moved
+  for (const p of shown) player(p.id).mount(); // a video that is moved stops playing
   fit();
 }
 
@@ -139,10 +139,10 @@ const controls = () => [
  */
 function enlarge(element) {
   if (document.fullscreenElement === element) void document.exitFullscreen();
-  else void element.requestFullscreen().catch(() => {}); // the browser has said why
+  else void element.requestFullscreen().catch(() => {}); // the browser shows the reason
 }
 
-/** All pictures at once, as large as the window lets them be. */
+/** Shows all pictures at once, as large as the window allows. */
 function fit() {
   const wall = byId('wall');
   const n = wall.childElementCount;
@@ -215,12 +215,12 @@ function createPlayer(id) {
   video.muted = !state.sound;
   video.volume = state.volume;
   const unfollow = followHeight(video, (lines) => client.fit(id, lines));
-  // A page that was not clicked yet may play without sound only.
+  // Until the page is clicked, it may play without sound only.
   const start = () =>
     video
       .play()
       .catch((err) => {
-        // A new stream came in between; its own play() follows.
+        // A new stream has replaced the one that was interrupted; its own play() follows.
         if (err.name !== 'NotAllowedError') return;
         setSound(false);
         return video.play();
@@ -256,7 +256,7 @@ function createPlayer(id) {
   };
 }
 
-/** One click is enough for all of them. @param {boolean} on */
+/** Switches the sound of all videos on or off with one click. @param {boolean} on */
 function setSound(on) {
   state.sound = on;
   for (const p of players.values()) p.sound(on);
@@ -268,7 +268,7 @@ function setVolume(volume) {
   state.volume = volume;
   localStorage.setItem(VOLUME, String(volume));
   for (const p of players.values()) p.volume(volume);
-  if (!state.sound && volume > 0) setSound(true); // the click is there that browsers wait for
+  if (!state.sound && volume > 0) setSound(true); // this is the click that browsers require
 }
 
 /** @param {string} id */
@@ -277,7 +277,7 @@ function drop(id) {
   players.delete(id);
 }
 
-/** Says who publishes, when that has changed. @param {Participant[]} list */
+/** Announces who publishes, when that has changed. @param {Participant[]} list */
 function announce(list) {
   const names = (/** @type {Participant[]} */ all) =>
     all
@@ -287,7 +287,7 @@ function announce(list) {
   if (names(list) !== names(state.present)) say(names(list));
 }
 
-/** Goes to a stage; without one, nowhere. @param {string} [arn] */
+/** Joins a stage, or none if there is none. @param {string} [arn] */
 function enter(arn = stages()[0]?.arn ?? '') {
   client.leave();
   for (const id of [...players.keys()]) drop(id);

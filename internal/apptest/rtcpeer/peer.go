@@ -22,7 +22,7 @@ type connector struct {
 	transportCC bool                       // sends transport-wide feedback
 	video       []webrtc.RTPCodecParameters
 	tcp         bool        // no UDP
-	relays      []ICEServer // if there are any, the only way to connect
+	relays      []ICEServer // TURN servers; if there are any, the peer connects by them only
 }
 
 func (c connector) connect() (*webrtc.PeerConnection, error) {

@@ -1,10 +1,8 @@
 /**
- * Being on a stage. The pages know this module alone: whether Stagedoor serves the stage (local.js)
- * or AWS does (ivs.js) is decided here, by the token's stage.
- *
- * A client joins with a token that only subscribes, comes back when the line was lost, and joins
- * again with a fresh token before the old one expires, without a gap: the new session plays before
- * the old one ends.
+ * Joins a stage. Pages use this module alone: it decides by the token's stage whether Stagedoor
+ * (local.js) or AWS (ivs.js) serves the stage. A client joins with a token that only subscribes,
+ * joins again when the connection was lost, and joins again with a fresh token before the old one
+ * expires, without a gap: the new session plays before the old one ends.
  */
 import { growing, sleep } from '../events.js';
 import { openLocal } from './local.js';
@@ -79,7 +77,7 @@ export function createClient(
         const session = sessions.begin(admission);
         const why = await session.over;
         if (mine !== joined) return;
-        // What follows is not another failed try.
+        // After a renewal or a long session the next failure is the first one again.
         if (why === 'renew' || now() - session.started > STEADY) tries = -1;
         if (why !== 'renew') on.state('lost', new Error(why));
       } catch (/** @type {any} */ err) {
@@ -97,22 +95,22 @@ export function createClient(
 
   return {
     join: () => void join(),
-    /** Ends everything: the stage sees the page go. */
+    /** Ends everything: the stage sees that the page leaves. */
     leave,
-    /** Asks again whom to receive. */
+    /** Asks the page again whom to receive. */
     refresh: sessions.refresh,
     fit: sessions.fit,
   };
 }
 
 /**
- * The session that plays, and for a while the one before it.
+ * The session that plays, and for a while also the one before it.
  * @param {Required<Omit<About, 'token'>> & {now: () => number}} about
  */
 function createSessions({ wants, on, open, now }) {
   /** @type {ReturnType<typeof createStay> | null} */
   let newest = null;
-  /** At how many lines each is shown. @type {Map<string, number>} */
+  /** The number of lines at which each participant is shown. @type {Map<string, number>} */
   const heights = new Map();
   /** @type {Set<Session>} */
   const all = new Set();
@@ -188,7 +186,7 @@ function createStay({ admission, before, now, on, all, current, open }) {
     streams.clear();
   }
 
-  /** The old session may go once everybody whom it plays comes by the new one, too. */
+  /** The old session may end once the new one plays everybody whom the old one plays. */
   function overlapped() {
     if (before && [...before.streams.keys()].every((id) => streams.has(id))) before.close();
   }
@@ -224,7 +222,7 @@ function createStay({ admission, before, now, on, all, current, open }) {
 }
 
 /**
- * The events of a session: those of the newest one count.
+ * The events of a session: only those of the newest session count.
  * @param {{streams: Map<string, MediaStream>, current: () => boolean, on: ClientEvents, overlapped:
  *   () => void, ended: (why: string) => void}} about
  * @returns {SessionEvents}

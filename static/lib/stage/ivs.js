@@ -63,7 +63,7 @@ export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
 
   void join();
   return {
-    // Later: the SDK must not be called while it reports an event.
+    // Delayed, because the SDK must not be called while it reports an event.
     refresh: () => {
       setTimeout(() => {
         if (!roster.closed) stage?.refreshStrategy();
@@ -89,7 +89,7 @@ function strategy({ AUDIO_VIDEO, NONE }, wants) {
   };
 }
 
-/** Who is there and what is received of them. */
+/** The participants and what is received of them. */
 export class Roster {
   #on;
   /** @type {Map<string, {who: any, publishing: boolean}>} */

@@ -1,9 +1,9 @@
-/** The level of a stream's audio, whatever serves it. */
+/** The audio level of a stream, for both kinds of stages. */
 
 /** @type {AudioContext | null} */
 let context = null;
 
-/** Lets the measuring begin; outside OBS browsers want a click first. */
+/** Starts the measuring; browsers other than OBS require a click first. */
 export function wakeMeters() {
   if (context?.state === 'suspended') void context.resume().catch(() => {});
 }

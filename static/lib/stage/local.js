@@ -1,11 +1,12 @@
 /**
- * A stage that Stagedoor serves itself: who is there by the events socket, each picture by WHEP.
+ * A stage that Stagedoor serves itself: the participants come from the events socket, each video by
+ * WHEP.
  */
 import { growing } from '../events.js';
 import { play } from '../whep.js';
 import { watchStage } from './socket.js';
 
-/** Milliseconds that a picture may be gone before it is fetched anew. */
+/** Milliseconds that a video may be missing before it is requested again. */
 const PATIENCE = 4_000;
 
 /** @typedef {import('./client.js').Participant} Participant */
@@ -26,7 +27,7 @@ export function openLocal(
   let present = [];
 
   /**
-   * The token instead of the cookie: the page is on the stage as this participant.
+   * fetch with the token instead of the cookie, so that the page acts as this participant.
    * @type {import('../types.js').Fetch}
    */
   const bearer = (url, init = {}) =>
@@ -99,7 +100,7 @@ function createReceiver({ id, lines, on, view }) {
       session = now;
       fit();
     } catch {
-      again(growing(++tries, Math.random())); // presence shows whether there is anybody to wait for
+      again(growing(++tries, Math.random())); // presence says whether there is anybody to wait for
     }
   }
 

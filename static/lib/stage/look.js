@@ -1,11 +1,11 @@
 /**
- * How a browser source looks: options in the query of its address, beside the key in the fragment.
- * Pure.
+ * The look of a browser source: options in the query of its address, beside the key in the
+ * fragment. Pure.
  */
 
 /** @typedef {{names: boolean, background: string}} Look background: a colour of CSS, '' for none */
 
-/** What the pages offer; an address takes every colour of CSS. */
+/** The choices of the pages; an address accepts every CSS colour. */
 export const BACKGROUNDS = Object.freeze(['', 'black', 'white', '#00b140']);
 
 /** @param {string} search @returns {Look} */
@@ -27,7 +27,7 @@ export function dressed(address, { names, background }) {
   return url.href;
 }
 
-/** The look that was chosen before. @param {string | null} text @returns {Look} */
+/** Reads the look that was chosen last. @param {string | null} text @returns {Look} */
 export function readLook(text) {
   try {
     const { names, background } = JSON.parse(text ?? '{}');

@@ -89,7 +89,7 @@ const ROWS = {
 };
 
 /**
- * To another place: what was under way for this one is stale.
+ * Changes to another state; answers to earlier effects no longer count.
  * @param {State} state
  * @param {Partial<State>} change
  * @param {...Effect} effects
@@ -208,7 +208,7 @@ const eventFact = ({ kind, participantId, code, detail }) => ({
 });
 
 /**
- * What the effects do, each for one turn of the machine.
+ * Carries out the effects, each for one turn of the machine.
  * @param {object} about
  * @param {() => Promise<Admission>} about.token
  * @param {() => MediaStream} about.stream
@@ -247,7 +247,7 @@ function createDeeds({ token, stream, send, tell, current }) {
         },
       });
       if (current(turn)) sending = opened;
-      else opened.close(); // stopped, or tried anew, meanwhile
+      else opened.close(); // stopped, or started again, meanwhile
     },
   };
 }

@@ -4,7 +4,7 @@
 import { publish } from '../whip.js';
 import { listenTo, loadSdk, Roster } from './ivs.js';
 
-/** What the SDK calls the states of a publication, in the words of a peer connection. */
+/** The states of a publication of the SDK, as the states of a peer connection. */
 const LINKS = Object.freeze({
   attempting_publish: 'connecting',
   published: 'connected',

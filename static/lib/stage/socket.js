@@ -1,4 +1,4 @@
-/** The events socket of a stage: who is there, told by the server as IVS tells it. */
+/** The events socket of a stage: the server reports the participants as IVS does. */
 import { growing, sleep } from '../events.js';
 import { claims } from './claims.js';
 
@@ -38,7 +38,7 @@ class StageWatch {
   #token;
   #on;
   #world;
-  /** The participant that the page itself is. */
+  /** The participant of this page itself. */
   #own;
   #url;
   #stopped = false;
@@ -112,7 +112,7 @@ class StageWatch {
 }
 
 /**
- * Pings, and reports silence: a laptop that slept leaves a socket that is open and dead.
+ * Sends pings, and reports silence: a computer that slept has a socket that is open and dead.
  * @param {WebSocket} ws
  * @param {() => void} silent
  */
@@ -130,7 +130,10 @@ function heartbeat(ws, silent) {
   };
 }
 
-/** Whether the server wants no other connection. @param {string} type @param {any} payload */
+/**
+ * Whether the server wants the page not to connect again.
+ * @param {string} type @param {any} payload
+ */
 const isFinal = (type, { code }) =>
   type === 'DISCONNECT' || (type === 'JOIN_ERROR' && code !== 'INTERNAL');
 
@@ -140,7 +143,7 @@ function parse(text) {
     const { type = '', payload = {} } = JSON.parse(text);
     return { type: type.replace('aws:ivs:', ''), payload };
   } catch {
-    return { type: '', payload: {} }; // not for us
+    return { type: '', payload: {} }; // a message that is not for us
   }
 }
 

@@ -1,14 +1,13 @@
-/**
- * What a browser source can show of a stage, written as the server writes it (stage.View). Pure.
- */
+/** The view of a browser source, written as the server writes it (stage.View). Pure. */
 
 /** @typedef {import('./client.js').Participant} Participant */
 
 export const LAYOUTS = Object.freeze(['grid', 'spotlight']);
 
 /**
- * The view of one person: the user id, which new tokens do not change. IVS allows any and none: one
- * that reads like another view has a mark before it, and who has none is the participant.
+ * The view of one person is the user id, which new tokens do not change. IVS allows any user id and
+ * also none: one that reads like another view gets a prefix, and a participant without a user id is
+ * shown by its participant id.
  * @param {{id: string, userId: string}} p
  */
 export function viewOf({ id, userId }) {
@@ -18,5 +17,5 @@ export function viewOf({ id, userId }) {
     : userId;
 }
 
-/** The id of the one whom a view shows. @param {string} view */
+/** The id of the person or participant that a view shows. @param {string} view */
 export const idIn = (view) => view.replace(/^(user|participant):/, '');
