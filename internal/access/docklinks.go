@@ -129,7 +129,8 @@ func (c *Control) renameLinked(
 	if err != nil || nameKey(clean) == account.Key {
 		return account, nil
 	}
-	for n := 2; n <= nameTries; n++ { // "Ana (2)" stays while the application calls her Ana
+	// a numbered form of the same name is kept: "Ana (2)" for Ana
+	for n := 2; n <= nameTries; n++ {
 		if nameKey(numbered(clean, n)) == account.Key {
 			return account, nil
 		}

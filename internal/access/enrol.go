@@ -192,7 +192,8 @@ func badEnrolment() error {
 		WithCode("bad_code")
 }
 
-// signInYourself refuses actions whose result could outlive the access key that signed a dock in.
+// signInYourself returns the error for a dock that an access key signed in and that asks for
+// something which could outlive the key.
 func signInYourself() error {
 	return stage.Errorf(stage.ErrDenied,
 		"This dock was signed in by an access key, which makes no access keys and no docks: sign "+

@@ -146,7 +146,8 @@ func (c *Control) narrowAll(ctx context.Context, tx Store, account Account) ([]I
 	return revoked, nil
 }
 
-// noteRuleGrant notes access to the stages of a rule, given or taken.
+// noteRuleGrant records in the audit trail that access to the stages of a rule was given or
+// removed.
 func (c *Control) noteRuleGrant(
 	ctx context.Context, tx Store, why ruling, account Account, g RuleGrant,
 ) error {

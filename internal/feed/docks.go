@@ -22,7 +22,7 @@ const (
 	maxFindings = 64
 	maxText     = 500
 	maxWord     = 128      // bytes of any other field of a report
-	maxDock     = 32 << 10 // bytes of a dock as pages receive it
+	maxDock     = 32 << 10 // bytes of a dock's state as JSON
 	// A dock reports a change at once, and its state at intervals. All docks of an account together
 	// may report this often.
 	dockPace  = 100 * time.Millisecond

@@ -37,8 +37,8 @@ type Guard struct {
 	slots    chan struct{}
 }
 
-// A network is what the Guard knows of the clients behind one address. The lock of Guard.networks
-// guards all but turn.
+// A network is what the Guard knows of the clients of one network prefix. The lock of
+// Guard.networks guards all fields but turn.
 type network struct {
 	free    float64 // remaining free failures, without those being verified
 	at      time.Time

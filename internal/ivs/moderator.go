@@ -234,7 +234,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			for _, w := range due {
 				looks.Go(func() error {
-					s.look(ctx, w) // the watch stores the error for the pages that ask
+					s.look(ctx, w) // look keeps its result and error in w, where pages read them
 					return nil
 				})
 			}

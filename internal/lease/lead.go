@@ -29,7 +29,7 @@ type Lead struct {
 	lease   Lease
 	until   time.Time     // this replica leads until then, or until it has renewed the lease
 	changed chan struct{} // closed when this replica begins or ceases to lead
-	leading bool          // state at the last close of changed
+	leading bool          // whether this replica led when changed was last closed
 	expiry  *time.Timer   // fires when the lease expires
 }
 

@@ -122,8 +122,8 @@ func TestClaimsOfOddShapesAreNoValues(t *testing.T) {
 	}
 }
 
-// The provider sees a challenge, the server alone has the verifier: a code that was caught on its
-// way is of no use.
+// PKCE: an intercepted authorization code is useless without the verifier, which only the server
+// has.
 func TestACaughtCodeIsOfNoUse(t *testing.T) {
 	t.Parallel()
 	p := client(service(t), nil)

@@ -129,7 +129,7 @@ func percentile(values []float64, percent int) float64 {
 type encoder struct {
 	net.PacketConn
 	frames io.WriteCloser
-	epoch  time.Time // of all times here
+	epoch  time.Time // start of the clock that flashAt and the page's times are measured by
 
 	mu      sync.Mutex
 	flashAt []float64 // ms: when white pictures were given to it

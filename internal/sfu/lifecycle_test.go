@@ -375,8 +375,8 @@ func TestFirstPictureFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
-	// At the live edge, everything since the first keyframe has been seen, but for what is on its
-	// way. A viewer that waits for the next keyframe never makes up for what was before it.
+	// A viewer that has caught up has every frame since the first keyframe, but for those in
+	// flight. One that waits for the next keyframe never gets the frames before it.
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
 		return s.Frames >= p.Frames()-5
 	}); err != nil {

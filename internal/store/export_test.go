@@ -1,4 +1,4 @@
 package store
 
-// OpenSeen is Open with a function that learns the text of every statement.
+// OpenSeen is Open with a function that is called with the text of every statement.
 var OpenSeen = open

@@ -177,7 +177,8 @@ func TestListOfTokens(t *testing.T) {
 		h.Clock.Pass(2 * time.Minute)
 		revoked := issue(ana, arn, time.Hour)
 		ok(t, h.Revoke(t.Context(), ana, revoked))
-		// Of the same millisecond: the order is still one, and pages neither repeat nor miss.
+		// Tokens issued in the same millisecond still have one order, and pages neither repeat nor
+		// skip any.
 		var same []stage.ParticipantID
 		for range 5 {
 			same = append(same, issue(bob, other, time.Hour))

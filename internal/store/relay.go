@@ -144,7 +144,8 @@ func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
 	}
 }
 
-// A noticeReader has read the notices up to a number.
+// A noticeReader delivers new notices in the order of their numbers. last is the number of the
+// newest that it has read.
 type noticeReader struct {
 	*relay
 	deliver func(feed.Notice)

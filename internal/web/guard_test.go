@@ -70,8 +70,8 @@ func (d tokenEndpoint) try(
 	return res.StatusCode, string(text)
 }
 
-// TestGoodTokenAlwaysOpens: one limit for wrong tokens holds everywhere, and refuses no good one,
-// whatever else comes from its address.
+// TestGoodTokenAlwaysOpens: all endpoints share one limit on wrong tokens, and a valid token is
+// accepted whatever else its address sends.
 func TestGoodTokenAlwaysOpens(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--trusted-proxies", "127.0.0.1")

@@ -1,6 +1,6 @@
 /**
- * The keys of localStorage. The dock writes the values, and the page dock/stage reads the first
- * three.
+ * The keys of localStorage that the dock writes. The page static/stage reads address, password and
+ * stage, too.
  */
 export const KEYS = Object.freeze({
   address: 'stagedoor.obs.address',

@@ -378,7 +378,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 	var kept []*client
 	for i := range s.publishers {
 		if kind == "floor" {
-			break // it is its own publisher
+			break // the floor server generates its own packets
 		}
 		publisher, err := connect(cert, fmt.Sprint(url, "/whip/", i), "sendonly", false)
 		if err != nil {
