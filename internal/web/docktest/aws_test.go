@@ -70,7 +70,7 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	op.ClickText("Stages on Amazon IVS")
 	op.WaitText("There are no stages in your AWS account (us-west-2) yet.")
 	op.Type("#f-awsName", "studio")
-	op.ClickText("Make at AWS")
+	op.ClickText("Create on AWS")
 	op.WaitText("By the AWS API: there is no own key")
 	op.WaitText("All of them are here already.")
 	studio := stageNamed(t, olga, "studio")

@@ -70,7 +70,7 @@ func (d *dock) usesTheGraphicsCard() {
 		d.t.Errorf("the encoder's file is %v, OBS built %+v", file, built)
 	}
 	d.Click("details.section summary")
-	d.WaitText("The encoder’s file fits")
+	d.WaitText("The encoder’s file is suitable")
 	d.ClickText("Use x264 instead of the graphics card")
 	d.WaitText("Use my graphics card")
 	d.state("ready")

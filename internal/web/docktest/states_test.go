@@ -71,7 +71,7 @@ func rows() []row {
 		{"setup-failed", "setup-failed", fresh, (*dock).setupFailed,
 			"Everything is as it was before."},
 		{"ready", "ready", ready, (*dock).ready, "The token in OBS is valid until"},
-		{"no-stage", "no-stage", ready, (*dock).noStage, "Ask your operator for one"},
+		{"no-stage", "no-stage", ready, (*dock).noStage, "Ask your operator for access to one"},
 		{"barred", "no-stage", ready, (*dock).barred, "You are barred from main since"},
 		{"by-hand", "ready", ready, (*dock).byHand, "Anyone with the token can publish as you."},
 		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},

@@ -51,7 +51,7 @@ func troubles() []row {
 		{"read-failed", "checking", freshOBS(asIs), (*dock).readFailed,
 			"The settings of OBS could not be read: 702"},
 		{"read-silent", "checking", freshOBS(asIs), (*dock).readSilent,
-			"OBS did not answer in time. Does a window in OBS ask something?"},
+			"OBS did not answer in time. Is a window in OBS waiting for an answer?"},
 		{"same-obs", "live", readyOBS(asIs), (*dock).sameOBS,
 			"Another dock of yours is open on the same OBS. Close one of them."},
 
@@ -67,7 +67,7 @@ func troubles() []row {
 		}), func(d *dock) {
 			d.connected()
 			d.says("above 8500 the stage ends the broadcast. It becomes 2500.",
-				"stages take at most 160. It becomes 160.", "They are switched off.",
+				"stages take at most 160. It becomes 160.", "B-frames are switched off.",
 				"A stream delay is set", "OBS does not reconnect after a break. It will.",
 				"OBS waits for 30 s before it connects again",
 				"OBS sends 3 picture sizes at once (simulcast)",
@@ -80,7 +80,7 @@ func troubles() []row {
 			set("Stream1/EnableMultitrackVideo", "true", "SimpleOutput/VBitrate", "6000")(o)
 		}), func(d *dock) {
 			d.connected()
-			d.says("Apple’s encoder makes B-frames",
+			d.says("Apple’s encoder produces B-frames",
 				"OBS streams to “Twitch”. The service becomes WHIP.", "multitrack video is on",
 				"more than the stage advises. It becomes 2500.")
 		}, "A new profile “Stagedoor” is made; “Untitled” stays as it is."},
@@ -120,9 +120,9 @@ func troubles() []row {
 				"virtual camera"},
 		{"setup-timeout", "setup-failed", freshOBS(asIs),
 			func(d *dock) { d.setsUpHeld("SetCurrentProfile") },
-			"OBS did not answer in time. Does a window in OBS ask something?"},
+			"OBS did not answer in time. Is a window in OBS waiting for an answer?"},
 		{"setup-profile", "setup-failed", freshOBS(asIs), (*dock).setupProfile,
-			"OBS did not select the profile “Stagedoor”. Does a window in OBS ask something?"},
+			"OBS did not select the profile “Stagedoor”. Is a window in OBS waiting for an answer?"},
 		{"setup-closed", "setup-failed", freshOBS(asIs), (*dock).setupClosed,
 			"OBS closed the connection while it was set up."},
 		{"setup-refused", "setup-failed", freshOBS(asIs), (*dock).setupRefused,
@@ -136,7 +136,7 @@ func troubles() []row {
 		{"live-running", "trouble", readyOBS(asIs), (*dock).runningAlready,
 			"OBS is streaming already and refused (error 500). Press Stop, then go live again."},
 		{"live-obs-silent", "trouble", readyOBS(asIs), (*dock).obsSilent,
-			"OBS did not answer in time. Look at OBS: does a window there ask something?"},
+			"OBS did not answer in time. Look at OBS: is a window there waiting for an answer?"},
 		{"live-obs-gone", "trouble", readyOBS(asIs), (*dock).obsGone,
 			"The connection to OBS was lost on the way. Go live again when OBS is back."},
 		{"live-not-ours", "trouble", readyOBS(asIs), (*dock).notOurs,

@@ -102,7 +102,7 @@ func TestAGuestByLink(t *testing.T) {
 
 	t.Log("revoked")
 	gil.Allow("403", "401")
-	bea.WaitText("1 of 1 used")
+	bea.WaitText("used 1 of 1 times")
 	bea.ClickText("Revoke this guest link and send its guests away")
 	gil.WaitText("Join again")
 	bea.WaitGone(`article[aria-label="Gil"]`)
