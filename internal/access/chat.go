@@ -48,7 +48,8 @@ func (p Principal) MayMute(person User) error {
 	case person.ID == p.User.ID:
 		return stage.Errorf(stage.ErrInvalid, "You cannot mute yourself.")
 	case person.Role == Operator:
-		return stage.Errorf(stage.ErrDenied, "An operator cannot be muted.")
+		return stage.Errorf(stage.ErrDenied, "An operator cannot be muted.").
+			WithCode("cannot_mute_operator")
 	}
 	return nil
 }

@@ -196,7 +196,6 @@ func badEnrolment() error {
 // something which could outlive the key.
 func signInYourself() error {
 	return stage.Errorf(stage.ErrDenied,
-		"This dock was signed in by an access key, which makes no access keys and no docks: sign "+
-			"in yourself first.").
-		WithCode("denied")
+		"This dock was signed in by an access key: sign in yourself to do this.").
+		WithCode("sign_in_yourself")
 }

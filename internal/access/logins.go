@@ -52,10 +52,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 		return err
 	}
 	if by.Key != "" && login != by.CredentialID {
-		return stage.Errorf(stage.ErrDenied,
-			"This dock was signed in by an access key, which ends no other login: sign in "+
-				"yourself first.").
-			WithCode("denied")
+		return signInYourself()
 	}
 	if !stage.ValidID(login) || id == "" {
 		return noSuch("login")

@@ -79,7 +79,19 @@ func TestAnAccessKeyGetsAScriptToo(t *testing.T) {
 		t.Errorf("the dock of an operator's key is %s's", me.Role)
 	}
 	dock.Refused(http.StatusForbidden, "denied", "GET", "/api/users", nil)
-	dock.Refused(http.StatusForbidden, "denied", "POST", "/api/keys", web.NewKey{Name: "more"})
+	dock.Refused(http.StatusForbidden, "sign_in_yourself", "POST", "/api/keys",
+		web.NewKey{Name: "more"})
+	var signedIn web.Logins
+	dock.Must(http.StatusOK, "GET", "/api/logins", nil, &signedIn)
+	for _, l := range signedIn.Logins {
+		if !l.Current {
+			dock.Refused(http.StatusForbidden, "sign_in_yourself", "DELETE", "/api/logins/"+l.ID,
+				nil)
+		}
+	}
+	if len(signedIn.Logins) != 2 {
+		t.Errorf("%d logins, want those of the operator and of the dock", len(signedIn.Logins))
+	}
 	operator.Must(http.StatusNoContent, "DELETE", "/api/keys/"+key.ID, nil, nil)
 	dock.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 }
