@@ -54,7 +54,7 @@ func (on rules) TestEventsAreTheirOwners(t *testing.T) {
 	})
 }
 
-// No event appears later with a smaller ID, on any replica, so that a reader that resumes after an
+// Events appear in the order of their IDs on every replica, so that a reader that resumes after an
 // ID misses none.
 func (on rules) TestEventsAppearInOrder(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {

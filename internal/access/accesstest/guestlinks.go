@@ -166,7 +166,8 @@ func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 	})
 }
 
-// The same token may or may not publish, as its record says.
+// The token of a promoted guest may publish, and that of a demoted guest may not: its record
+// decides.
 func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
@@ -190,7 +191,8 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 		if got := h.Paper.sentAway(); len(got) != 1 {
 			t.Errorf("sessions that ended: got %v", got)
 		}
-		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes)) // again is no error
+		// Promoting a guest again is no error.
+		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
 		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestViews))
 		can(stage.Subscribe)
 

@@ -17,11 +17,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// An Engine is a kind of database under the rules.
+// An Engine is a kind of database on which the tests run.
 type Engine struct {
 	Name string
-	// New creates an empty database, and returns a function that opens it: each call is another
-	// process on it.
+	// New creates an empty database, and returns a function that opens it. Each call of that
+	// function stands for another process.
 	New func(t testing.TB) (open func(t testing.TB) access.Store)
 }
 
@@ -38,7 +38,7 @@ func Run(t *testing.T, engines ...Engine) {
 	}
 }
 
-// The rules are tests as methods, so that Run finds all of them.
+// The tests of the rules are methods of rules, so that Run finds all of them by reflection.
 type rules struct{ engines []Engine }
 
 // each runs a test on each engine.
@@ -55,7 +55,7 @@ func (on rules) each(t *testing.T, story func(t *testing.T, h *House)) {
 // A House is a Control on a database, with a fake stage and a clock that moves only by Pass.
 type House struct {
 	*access.Control
-	Config access.Config // of the Control; see Configure
+	Config access.Config // the configuration of the Control; Configure changes it
 	Clock  *Clock
 	Paper  *PaperStage
 
@@ -82,7 +82,8 @@ func (h *House) enter() {
 	h.Control = access.New(h.Config)
 }
 
-// CheapPasswords returns costs of hashing that are far too low except for tests.
+// CheapPasswords returns costs of hashing that are low enough for tests and far too low for a
+// server.
 func CheapPasswords() *access.PasswordParams {
 	return &access.PasswordParams{
 		Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
@@ -131,7 +132,7 @@ type PaperStage struct {
 
 	mu      sync.Mutex
 	asked   []stage.TokenRequest
-	issued  map[string]stage.Participant // by secret
+	issued  map[string]stage.Participant // keyed by the token
 	on      []stage.Participant
 	away    []stage.ParticipantID
 	reasons []string

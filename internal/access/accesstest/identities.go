@@ -164,7 +164,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 		})
 		for _, r := range []access.Rule{
 			{Claim: access.Claim{Name: "groups", Value: "staff"}, Stage: studio},
-			{Stage: club}, // every user
+			{Stage: club}, // for every user
 		} {
 			r.Capabilities = stage.Publish | stage.Subscribe
 			must(h.PutRule(t.Context(), op, r))(t)
@@ -228,7 +228,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 			refused(t, err, stage.ErrDenied, "no_grant")
 		}
 		h.Issued(key, hall)
-		refuse(external("1", "Ben")) // once more: nothing is left to end
+		refuse(external("1", "Ben")) // a second refusal has nothing left to end
 		if count(access.ActionLoginEnded) != 1 || count(access.ActionAccessRemoved) != 2 {
 			t.Errorf("the trail has %d ended logins and %d removed accesses, want 1 and 2",
 				count(access.ActionLoginEnded), count(access.ActionAccessRemoved))
@@ -459,7 +459,8 @@ func (on rules) TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
 	})
 }
 
-// Guessing gets nowhere, and disturbs neither the neighbours' docks nor their passwords.
+// Wrong codes are throttled per network. They delay neither valid codes nor passwords of other
+// users in the same network.
 func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, _ := h.Scene()
@@ -850,7 +851,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 			!listed[0].Secret.Empty() {
 			t.Errorf("the list is %+v, want one without its secret", listed)
 		}
-		h.Clock.Pass(5 * time.Second) // the message types of webhooks are cached
+		h.Clock.Pass(5 * time.Second) // the cached message types of webhooks expire
 		token := h.Issued(ana, arn)
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,

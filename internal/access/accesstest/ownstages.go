@@ -13,7 +13,7 @@ import (
 
 // paperAWS creates fake stages. On request it fails, before or after it has created the stage.
 type paperAWS struct {
-	made          map[string]stage.Stage // by the tag of the user
+	made          map[string]stage.Stage // keyed by the tag of the user
 	calls         int
 	before, after error
 }

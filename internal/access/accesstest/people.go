@@ -123,7 +123,7 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 		ana, cookie := h.Broadcaster(op, "Ana")
 		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
 		ok(t, err)
-		// Nothing changes until the link is used: anybody could request one.
+		// The invite changes nothing until it is used: Ana may not have asked for it.
 		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		errs := race(6, func(i int) error {
 			_, _, err := h.AcceptInvite(t.Context(), code,
@@ -224,7 +224,8 @@ func (on rules) TestALoginEnds(t *testing.T) {
 			must(other.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
 			return login, secret
 		}
-		// gone: here at once, on another replica within a second.
+		// gone checks that a login has ended: at once on this replica, and within a second on
+		// another one.
 		gone := func(secret stage.Secret) {
 			t.Helper()
 			_, err := h.Authenticate(t.Context(), access.Presented{Login: secret})
@@ -314,7 +315,7 @@ func (on rules) TestRemovingAUser(t *testing.T) {
 			t.Errorf("sent away: got %v, want %v", away, token.Participant.ID)
 		}
 		refused(t, h.RemoveUser(t.Context(), op, ana.User.ID), stage.ErrNotFound, "")
-		// The record stays.
+		// The record of the token outlives the account.
 		record := must(h.Token(t.Context(), op, token.Participant.ID))(t)
 		if record.UserName != "Ana" || record.RevokedAt.IsZero() {
 			t.Errorf("record: got %+v, want Ana's, revoked", record)
@@ -358,7 +359,7 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local,
 			"Tokens of all": all,
 			"RemoveUser":    h.RemoveUser(ctx, who, who.User.ID),
-			"EndLogins":     h.EndLogins(ctx, who, op.User.ID), // of another user
+			"EndLogins":     h.EndLogins(ctx, who, op.User.ID), // ends the logins of another user
 			"SetGrant": h.SetGrant(ctx, who, access.Grant{
 				User: who.User.ID, Stage: arn, Capabilities: stage.Publish,
 			}),
@@ -373,8 +374,8 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 	})
 }
 
-// TestStrangeIDs: a text that cannot be an ID is not found. PostgreSQL would refuse some of the
-// bytes.
+// TestStrangeIDs: a text that cannot be an ID is not found, even if PostgreSQL would refuse some of
+// its bytes.
 func (on rules) TestStrangeIDs(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, _, arn := h.Scene()

@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// crews creates a rule that gives each streamer a stage, and one that gives moderators all of them.
+// crews creates a rule that gives each streamer a stage, and a rule that gives moderators access to
+// all these stages.
 func (h *House) crews(op access.Principal) (makes, moderates access.Rule) {
 	h.t.Helper()
 	h.Configure(func(c *access.Config) {
@@ -28,7 +29,7 @@ func (h *House) crews(op access.Principal) (makes, moderates access.Rule) {
 	return makes, moderates
 }
 
-// names returns the names of the stages that a user can reach, with the capabilities.
+// names returns the names of the stages to which a user has access, with the capabilities.
 func (h *House) names(who access.Principal) []string {
 	h.t.Helper()
 	names := []string{}
@@ -172,7 +173,8 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 	})
 }
 
-// The records of more stages than a statement can name are read from one list.
+// A moderator may have more stages than one statement can name. Their records are then read from
+// one list over all stages.
 func (on rules) TestRecordsOfManyStages(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op := h.Operator()

@@ -22,7 +22,7 @@ func (h *House) guess(name string, client access.Client) error {
 func (on rules) TestGuessingGetsSlower(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Broadcaster(h.Operator(), "Ana")
-		// the throttle must not reveal which names exist
+		// The throttle must not reveal which names exist.
 		for _, name := range []string{"Ana", "nobody"} {
 			for range 5 {
 				refused(t, h.guess(name, from("198.51.100.7")), stage.ErrUnauthorized,
@@ -60,7 +60,7 @@ func (on rules) TestAStrangerLocksNobodyOut(t *testing.T) {
 		// Ana's own address is not affected.
 		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), home)
 		ok(t, err)
-		// Guesses from there are limited as well. A success resets the limit.
+		// Guesses from Ana's own address are limited as well. A success resets the limit.
 		for range 4 {
 			refused(t, h.guess("ana", home), stage.ErrUnauthorized, "wrong_password")
 		}
@@ -80,7 +80,7 @@ func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Operator()
 		for i := range 20 {
-			// A customer of IPv6 has a /64 network.
+			// All these addresses are in one /64 network, which is what a customer of IPv6 gets.
 			client := from(fmt.Sprintf("[2001:db8:1:2::%x]:%d", i+1, 4000+i))
 			refused(t, h.guess(fmt.Sprint("name ", i), client), stage.ErrUnauthorized,
 				"wrong_password")
@@ -115,7 +115,7 @@ func (on rules) TestAMistypedPasswordCostsNothingLater(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Broadcaster(h.Operator(), "Ana")
 		for day := range 4 {
-			client := from(fmt.Sprintf("203.0.113.%d", day)) // travelling
+			client := from(fmt.Sprintf("203.0.113.%d", day)) // another network each day
 			refused(t, h.guess("ana", client), stage.ErrUnauthorized, "wrong_password")
 			_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), client)
 			ok(t, err)
@@ -188,10 +188,10 @@ func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 			travelling := access.Client{Address: "203.0.113.77", Browser: hers.Browser}
 			_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), travelling)
 			ok(t, err)
-			// Ana's success allows the neighbour nothing.
+			// Ana's success does not reset the limit of her neighbour.
 			refused(t, h.guess("ana", neighbour), stage.ErrTooMany, "too_many_attempts")
 		}
-		// Her browser has a limit like every other place, for her account alone.
+		// Ana's browser has a limit of its own, which counts guesses at her account alone.
 		for range 5 {
 			refused(t, h.guess("ana", hers), stage.ErrUnauthorized, "wrong_password")
 		}
@@ -250,7 +250,7 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 		if !strings.Contains(log.String(), `level=WARN msg="sign-in throttled" user=`+string(ana.User.ID)) {
 			t.Errorf("a throttled account: got no line of\n%s", &log)
 		}
-		// A password in the field for the name.
+		// The name may be a password that was typed into the wrong field: it is not logged.
 		h.guess("correct horse staple", from("203.0.113.9"))
 		if strings.Contains(log.String(), "staple") ||
 			strings.Contains(log.String(), goodPassword) {
@@ -290,7 +290,7 @@ func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 	})
 }
 
-// An attacker cannot fill the trail, and with it the database.
+// An attacker cannot fill the audit trail, and with it the database.
 func (on rules) TestFailedSignInsInTheTrailAreBounded(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })

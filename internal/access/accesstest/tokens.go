@@ -79,7 +79,7 @@ func (on rules) TestNoTokenWithoutAGrant(t *testing.T) {
 			return err
 		}
 		refused(t, issue(bob, arn), stage.ErrDenied, "no_grant")
-		// An unknown stage looks like one without access.
+		// An unknown stage gives the same error as a stage without access.
 		refused(t, issue(ana, stage.LocalARN("nowhere")), stage.ErrDenied, "no_grant")
 		refused(t, issue(ana, "somewhere"), stage.ErrInvalid, "")
 		refused(t, issue(access.Principal{Kind: access.KindLogin,
@@ -168,7 +168,8 @@ func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 	}
 }
 
-// A request for a token has one result, however often it was decided, and a bar is one.
+// Each request for a token reports one result, even if the decision was repeated. The refusal of a
+// barred user is a result, too.
 func (on rules) TestEachRequestForATokenHasOneResult(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
@@ -181,7 +182,7 @@ func (on rules) TestEachRequestForATokenHasOneResult(t *testing.T) {
 		other := h.Replica()
 		token := h.Issued(ana, arn) // the permit is cached
 		h.Paper.during = func() {
-			other.Grant(op, ana, arn, stage.Publish) // decides anew
+			other.Grant(op, ana, arn, stage.Publish) // Issue must decide again
 		}
 		signed := len(h.Paper.asked)
 		h.Issued(ana, arn)
@@ -262,7 +263,7 @@ func (on rules) TestRevoking(t *testing.T) {
 		live, idle, bobs := h.Issued(ana, arn), h.Issued(ana, arn), h.Issued(bob, arn)
 		h.Paper.enter(live.Participant)
 		refused(t, h.Revoke(t.Context(), ana, bobs.Participant.ID), stage.ErrNotFound, "")
-		// a second time is no error
+		// Revoking a token again is no error.
 		for _, token := range []stage.ParticipantToken{live, idle, live} {
 			ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 			refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
@@ -290,7 +291,7 @@ func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
 			later time.Duration
 			want  int
 		}{{0, 1}, {stage.DefaultTTL, 1}, {stage.MaxSession, 0}} {
-			// a session may have begun just before the token expired
+			// A session may have begun just before the token expired.
 			h.Clock.Pass(c.later)
 			barred := must(h.Barred(t.Context()))(t)
 			if len(barred) != c.want || c.want == 1 &&
@@ -387,7 +388,7 @@ func (on rules) TestASessionOutlivesItsToken(t *testing.T) {
 		op, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
 		h.Paper.enter(token.Participant)
-		// the token has expired, the broadcast may still run
+		// The token has expired, but the broadcast may still run.
 		h.Clock.Pass(12*time.Hour + 23*time.Hour)
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
 		if away := h.Paper.sentAway(); len(away) != 1 {
@@ -406,8 +407,9 @@ func (on rules) TestKicking(t *testing.T) {
 		if got := h.Paper.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
 			t.Errorf("reason: got %q", got)
 		}
-		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "")) // gone already
-		// On an AWS stage, tokens may be issued elsewhere.
+		// Kicking a participant who has left is no error.
+		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, ""))
+		// Others may issue tokens for an AWS stage.
 		foreign := stage.Participant{ID: "foreignOne", Stage: arn}
 		h.Paper.enter(foreign)
 		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
@@ -528,7 +530,7 @@ func (on rules) TestAccessKeys(t *testing.T) {
 			!list[0].LastUsedAt.Equal(h.Clock.Now()) {
 			t.Errorf("AccessKeys: got %+v, want the one, used now", list)
 		}
-		// An access key is good neither as a login nor as a viewing key.
+		// An access key is accepted neither as a login nor as a viewing key.
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
 		refused(t, err, stage.ErrUnauthorized, "")
 		renamed := stage.NewSecret("sdv_" + secret.Reveal()[4:])

@@ -374,7 +374,7 @@ func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
 
 func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
-		op, ana, hall := h.Scene() // Ana has access to the hall by hand
+		op, ana, hall := h.Scene() // an operator gave Ana access to the hall
 		studio, cellar := h.Studio(op, "studio"), h.Studio(op, "cellar")
 		for i, groups := range [][]string{{"crew"}, {"crew", "stage hands"}, {"guests"}, nil} {
 			h.member(string(rune('1'+i)), "Member "+string(rune('A'+i)), groups...)
@@ -443,7 +443,7 @@ func (h *House) ruled(op access.Principal) map[ruledGrant]access.Grant {
 	return grants
 }
 
-// compared counts the users whose grants differ.
+// compared counts the users whose grants by rules differ before and after a change.
 func compared(before, after map[ruledGrant]access.Grant) access.RuleEffect {
 	gain, lose, change := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for at, g := range after {
