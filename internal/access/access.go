@@ -1,5 +1,5 @@
 // Package access contains the rules: who may sign in, who has access to which stage, and which
-// tokens are issued. It declares the Store that it needs; the store only decides which of two
+// tokens are issued. The Store that it declares keeps the data, and decides only which of two
 // concurrent writes wins.
 package access
 
@@ -52,7 +52,7 @@ type Grant struct {
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration // the longest life of the user's tokens
-	ByRule       bool          // given by rules, which may remove it again
+	ByRule       bool          // rules gave this grant, and may remove it again
 	BarredAt     time.Time     // set by KickAndBar; zero: not barred
 	BarredReason string
 }
@@ -61,13 +61,15 @@ type Grant struct {
 type Issuance struct {
 	ID           stage.ParticipantID
 	User         UserID
-	UserName     string // as of the issue: the record outlives the account
+	UserName     string // name at the time of issue: the record outlives the account
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	IssuedBy     string // "local key", "own key <kid>", "AWS API"
 	Bucket       string // bucket of the rate limit: the ID of the user or of a viewing key
-	Credential   string // of a view token: the ID of the login or viewing key with which it ends
-	// kind of the credential that requested it; empty in records from before the field existed
+	// Credential is the ID of the login, viewing key or guest link with which the token ends. It is
+	// empty if there is none.
+	Credential string
+	// Kind is the kind of credential that requested the token. It is empty in older records.
 	Kind      Kind
 	IssuedAt  time.Time
 	ExpiresAt time.Time
@@ -98,8 +100,8 @@ type Config struct {
 	// Queued is called when a message for a webhook was queued. It may be nil.
 	Queued func()
 
-	// Unreachable returns why webhooks never reach a host, as far as its name says; nil: they may.
-	// It may be nil.
+	// Unreachable returns why webhooks can never reach a host, judged by its name alone, or nil if
+	// they may. The function may be nil.
 	Unreachable func(host string) error
 
 	// StageMaker creates users' own stages at AWS. It is nil if no region is served.
@@ -133,7 +135,7 @@ type Config struct {
 	// It may be nil.
 	Log *slog.Logger
 
-	// The settings; zero means the default in parentheses.
+	// The settings that follow may be zero, which means the default in parentheses.
 	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
 	TokenWindow time.Duration // (10 minutes)
 
@@ -152,10 +154,10 @@ type Control struct {
 	outage       outage
 	failures     failures
 
-	logins  cache[string, cachedLogin] // by the hash of the cookie
+	logins  cache[string, cachedLogin] // keyed by the hash of the cookie
 	stages  cache[struct{}, cachedStages]
-	reading singleflight.Group       // reads of stages
-	permits cache[permitKey, Permit] // AddIssuance verifies in the database that they are current
+	reading singleflight.Group       // concurrent reads of stages share one query
+	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
 }
 
 // New returns a Control.

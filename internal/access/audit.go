@@ -16,12 +16,12 @@ import (
 // defaultAuditRetention is how long entries are kept.
 const defaultAuditRetention = 365 * 24 * time.Hour
 
-// An Action names what happened, in the audit trail.
+// An Action is the kind of an entry in the audit trail.
 type Action string
 
 // The actions of the audit trail. Entries of ActionTokenIssued are not stored: the store derives
-// them from the records of tokens, which are kept as long. A guest's token also has an entry
-// ActionGuestAdmitted, which names the link.
+// them from the records of tokens, which it keeps at least as long as the trail. A guest's token
+// also has an entry ActionGuestAdmitted, which names the link.
 const (
 	ActionSetUp           Action = "system.set_up"
 	ActionLogin           Action = "login.created"
@@ -96,8 +96,8 @@ type AuditFilter struct {
 	Actor  UserID
 	Target string
 	Stage  stage.ARN
-	Stages []stage.ARN // if Stage is empty: any of these; nil means all
-	Of     UserID      // stages to which this user has access
+	Stages []stage.ARN // any of these, if Stage is empty; nil means all stages
+	Of     UserID      // only stages to which this user has access
 	Since  time.Time   // inclusive
 	Until  time.Time   // exclusive
 }
@@ -142,8 +142,8 @@ func (c *Control) auditRetention() time.Duration {
 	return cmp.Or(c.cfg.AuditRetention, defaultAuditRetention)
 }
 
-// note adds an entry inside the transaction of a decision: either both are stored or neither. It
-// also queues the message for webhooks, if the action has one.
+// note adds an entry inside the transaction of a decision, so that either both are stored or
+// neither is. It also queues the message for webhooks, if the action has one.
 func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) error {
 	from := by.From
 	if from == (Client{}) {
@@ -185,7 +185,7 @@ func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 	}
 }
 
-// logEntry writes an entry to the log, with its action as the message: the log limits records with
+// logEntry writes an entry to the log, with its action as the message. The log limits records with
 // the same message, so that failed sign-ins do not displace the actions of operators. If the
 // transaction is retried or not committed, the entry is in the log and not in the trail.
 func (c *Control) logEntry(ctx context.Context, e Entry) {
@@ -211,8 +211,8 @@ func (c *Control) logEntry(ctx context.Context, e Entry) {
 	c.cfg.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
 }
 
-// The trail stores failureBurst failed sign-ins of one name at once, and then one per storeFailure,
-// so that an attacker cannot fill the database. The log has the others.
+// The trail stores storedFailures failed sign-ins of one name at once, and then one per
+// storeFailure, so that an attacker cannot fill the database. The log has all of them.
 const (
 	storedFailures = 30
 	storeFailure   = time.Minute

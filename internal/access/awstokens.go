@@ -66,9 +66,9 @@ func (c *Control) verifyAWS(
 }
 
 // Barred lists the participants on AWS stages whose token was revoked, while AWS may still accept
-// the token or carry its session. (Local stages refuse such tokens themselves.) A server must
-// disconnect each of them at AWS. Any server can do so: the revocation may come from the command
-// line, another replica, or an earlier run.
+// the token or keep its session open. (Local stages refuse such tokens themselves.) A server must
+// disconnect each of them at AWS. Which server does so does not matter, since the revocation may
+// come from the command line, another replica, or an earlier run.
 func (c *Control) Barred(ctx context.Context) ([]stage.Participant, error) {
 	revoked, err := c.cfg.Store.RevokedAtAWS(ctx, c.cfg.Now().Add(-stage.MaxSession))
 	if err != nil {

@@ -45,7 +45,8 @@ func (c *Control) KickAndBar(
 		return err
 	}
 	c.changed(i.User)
-	// The token may have been revoked before, while its session is still open.
+	// The token may have been revoked before, while its session is still open: the participant is
+	// disconnected in any case.
 	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
 	return cmp.Or(c.disconnect(ctx, revoked, kickReason(reason)), notFoundIs(err, nil))
 }
@@ -53,7 +54,8 @@ func (c *Control) KickAndBar(
 func (c *Control) bar(
 	ctx context.Context, tx Store, who Principal, i Issuance, reason string,
 ) ([]Issuance, error) {
-	// a guest's user is the owner, who must not be barred: the link is revoked instead
+	// The user of a guest's token is the owner of the link, who must not be barred. The link is
+	// revoked instead.
 	if i.guest() {
 		match := Match{Kind: KindGuestLink, ID: i.Credential}
 		revoked, err := c.endGuestLink(ctx, tx, who, match, reason)
@@ -84,8 +86,9 @@ func (c *Control) bar(
 	})
 }
 
-// putBar stores a bar with the grant of a user. Access to all stages of a rule has no grant for the
-// stage: it gets one. Without access there is nothing to bar.
+// putBar stores a bar with the grant of a user. A user who has access only by a rule for all its
+// stages has no grant for this stage, so putBar adds one. It does nothing for a user without
+// access.
 func (c *Control) putBar(
 	ctx context.Context, tx Store, id UserID, arn stage.ARN, reason string,
 ) error {

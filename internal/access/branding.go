@@ -20,7 +20,7 @@ import (
 
 const (
 	maxLogo        = 48 << 10 // bytes; its base64 fits into a request
-	maxLogoSide    = 1024     // pixels
+	maxLogoSide    = 1024     // pixels of each side
 	leastContrast  = 4.5      // for text (WCAG 2.2, 1.4.3)
 	maxBrandString = 300
 )

@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A cache keeps values that were read a moment ago. It drops all entries when it is full, and when
-// the database has changed.
+// A cache keeps values that were just read from the database. It drops all entries when it is full,
+// and when the database has changed.
 type cache[K comparable, V any] struct {
 	mu         sync.Mutex
 	generation int     // guarded by mu: number of times that all entries were dropped
@@ -53,9 +53,9 @@ func (c *cache[K, V]) clear() {
 }
 
 // cacheLife is how long a cached login or stage is used. A change by this process drops it at once,
-// and so does Refresh after a change by another one. If that notice is late, a login that another
-// replica ended reads pages for at most this time. It gets no token: for tokens the database
-// decides.
+// and Refresh drops it after a change by another process. If Refresh is called late, a login that
+// another replica ended can read pages for at most this time. It gets no token, because the
+// database decides about tokens.
 const cacheLife = time.Second
 
 type cachedLogin struct {
@@ -63,7 +63,7 @@ type cachedLogin struct {
 	at    time.Time
 }
 
-// cachedStages contains all stages, sorted by name. The list is shared and must not be changed.
+// cachedStages contains all stages, sorted by name. Callers share the list and must not change it.
 type cachedStages struct {
 	byName []StageRecord
 	at     time.Time

@@ -15,8 +15,8 @@ const (
 	// DeviceInterval is how often a dock polls for the approval of its code (RFC 8628 3.2).
 	DeviceInterval = 3 * time.Second
 
-	// The letters of user codes: no vowels, so that they form no words, and no letters that look
-	// alike (RFC 8628 6.1). Eight letters make 25 billion codes.
+	// Letters of user codes: no vowels, so that codes form no words, and no letters that look alike
+	// (RFC 8628 6.1). Eight letters make 25 billion codes.
 	codeLetters  = "BCDFGHJKLMNPQRSTVWXZ"
 	codeLength   = 8
 	maxDevices   = 5000 // waiting codes at one time
@@ -27,7 +27,7 @@ const (
 // A DeviceStore stores docks that wait for approval. They are credentials of kind device.
 type DeviceStore interface {
 	// PutDevice adds a dock. It returns stage.ErrConflict if its user code is taken, and
-	// stage.ErrTooMany if too many docks wait, of its address or in total.
+	// stage.ErrTooMany if too many docks wait, in its network or in total.
 	PutDevice(ctx context.Context, cred Credential, limits DeviceLimits) error
 	// DeviceByCode finds a dock by its user code.
 	DeviceByCode(ctx context.Context, userCode string) (Credential, error)
@@ -37,8 +37,8 @@ type DeviceStore interface {
 
 // DeviceLimits limits the docks that wait at one time.
 type DeviceLimits struct {
-	Address string // its codes count together; see network
-	Of, All int    // the most codes of that address, and in total
+	Address string // the network of the dock (see network), whose codes are counted together
+	Of, All int    // the most waiting codes of that network, and in total
 	Now     time.Time
 }
 
@@ -50,8 +50,8 @@ type DeviceRequest struct {
 	ExpiresAt time.Time
 }
 
-// BeginDevice starts a sign-in with a code. The secret stays with the dock that called; the person
-// reads the code.
+// BeginDevice starts a sign-in with a code. It returns the code, which a person reads, and a
+// secret, which only the calling dock knows.
 func (c *Control) BeginDevice(
 	ctx context.Context, from Client,
 ) (DeviceRequest, stage.Secret, error) {
@@ -91,7 +91,7 @@ func newUserCode() string {
 	return b.String()
 }
 
-// cleanUserCode accepts the ways in which people type a code: lower case, spaces and hyphens.
+// cleanUserCode returns the code that a person typed, without spaces and hyphens and in upper case.
 func cleanUserCode(code string) string {
 	keep := func(c rune) rune {
 		if strings.ContainsRune(codeLetters, c) {
@@ -144,7 +144,7 @@ func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode str
 	})
 }
 
-// DenyDevice refuses a waiting dock. The dock learns that it was refused.
+// DenyDevice refuses a waiting dock, whose next poll returns access_denied.
 func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string) error {
 	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
 		_, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
@@ -162,8 +162,8 @@ func deviceEntry(action Action, who Principal, cred Credential) Entry {
 	return e
 }
 
-// onDevice finds a waiting dock and acts on it. Wrong codes are throttled like wrong passwords, by
-// the account that enters them.
+// onDevice finds a waiting dock and acts on it. Wrong codes are throttled like wrong passwords, per
+// account that enters them.
 func (c *Control) onDevice(
 	ctx context.Context, who Principal, userCode string, act func(Store, Credential) error,
 ) error {

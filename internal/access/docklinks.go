@@ -14,7 +14,7 @@ const dockLinkLife = 10 * time.Minute
 type DockLinkRequest struct {
 	ExternalID string // identifies the user in the application, permanently
 	Name       string
-	// exactly the grants by links of this application; nil keeps the current ones
+	// Grants replaces the grants that links of this application gave; nil keeps them.
 	Grants []Grant
 }
 
@@ -79,8 +79,8 @@ func (c *Control) CreateDockLink(
 	return link, c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 
-// linkLabel names the API key that created a dock link. The link ends with the key; a login that
-// the link has become does not, see docs/decisions/0196.
+// linkLabel names the API key that created a dock link. The link ends with the key. A login that
+// was created with the link does not (docs/decisions/0196).
 func linkLabel(by Principal) string {
 	if by.Kind != KindAPIKey {
 		return ""

@@ -15,10 +15,10 @@ const maxEnrolmentLife = time.Hour
 // maxEnrolments is how many codes of a user are valid at a time.
 const maxEnrolments = 10
 
-// NewEnrolment creates a code that signs in one dock of a user, once: the caller's own, or any
-// user's for an operator. The code lives for at most an hour. An access key may create one for its
-// owner, too, and so may a dock that it signed in: the new dock has the rights of a broadcaster and
-// is signed out with the key.
+// NewEnrolment creates a code that signs in one dock of a user, once. Users create codes for
+// themselves, and operators for anybody. The code lives for at most an hour. An access key, or a
+// dock that it signed in, may create a code for the key's owner. The new dock then has the rights
+// of a broadcaster, and is signed out with the key.
 func (c *Control) NewEnrolment(
 	ctx context.Context, by Principal, id UserID, life time.Duration,
 ) (stage.Secret, time.Time, error) {
@@ -72,7 +72,7 @@ func (c *Control) putEnrolment(
 	return code, cred.ExpiresAt, c.note(ctx, tx, by, userEntry(ActionEnrolment, account))
 }
 
-// trimEnrolments makes room for one more code: it deletes the oldest if there are too many.
+// trimEnrolments deletes the oldest codes of a user, so that there is room for one more.
 func trimEnrolments(ctx context.Context, s Store, user UserID) error {
 	open, err := s.Credentials(ctx, Match{Kind: kindEnrolment, User: user})
 	if err != nil {
@@ -86,8 +86,9 @@ func trimEnrolments(ctx context.Context, s Store, user UserID) error {
 	return nil
 }
 
-// Enrol signs in the dock that presents an enrolment code. Wrong codes of a network are throttled;
-// a right one signs in all the same, since nobody guesses one and neighbours share a network.
+// Enrol signs in the dock that presents an enrolment code. Wrong codes are throttled per network. A
+// valid code is never throttled, since codes cannot be guessed and other users may share the
+// network.
 func (c *Control) Enrol(
 	ctx context.Context, code stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -120,7 +121,8 @@ func (c *Control) Enrol(
 	return login, secret, nil
 }
 
-// takeEnrolment uses a code up. ErrNotFound: it is used already, too old, or not an enrolment code.
+// takeEnrolment uses a code up. It returns stage.ErrNotFound for a code that is used already, too
+// old, or not an enrolment code.
 func (c *Control) takeEnrolment(
 	ctx context.Context, tx Store, code stage.Secret,
 ) (Credential, Account, error) {
@@ -150,8 +152,8 @@ func (c *Control) wrongEnrolment(
 	return badEnrolment(), countFailure(ctx, tx, rows, now)
 }
 
-// dockCodes are the kinds of code that sign in a dock of a user: an enrolment code, and a device
-// code that is approved and not used yet.
+// dockCodes are the kinds of code that sign in a dock of a user: enrolment codes, and approved
+// device codes that are not used yet.
 func dockCodes() []Kind { return []Kind{kindEnrolment, kindDevice} }
 
 // endDockCodes deletes the codes that would sign in a dock of a user.

@@ -10,7 +10,7 @@ import (
 
 const (
 	eventsListed = 1000
-	keepRefusals = 50 // of a participant: a dead token can be sent without end
+	keepRefusals = 50 // of one participant: a revoked token can be sent again and again
 	keepEvents   = 7 * 24 * time.Hour
 	keepChat     = 7 * 24 * time.Hour // a chat room whose session ended is emptied earlier
 	// The record of a token is kept until 30 days after the longest-lived token of its day expires.
@@ -21,7 +21,7 @@ const (
 	// batch is how many rows one transaction deletes or revokes, which limits how long other
 	// writers wait.
 	batch = 200
-	// pruneRest is the ratio of pause to work in Prune.
+	// pruneRest is how many times longer than its work Prune pauses.
 	pruneRest = 20
 )
 

@@ -57,12 +57,12 @@ type ExternalPolicy struct {
 	Required   []Claim  // at least one of them is required; empty means none
 	Operators  []Claim  // each of them makes an operator
 	Moderators []Claim
-	// LoginLife is the life of such a login, which use does not extend: after it, what the provider
-	// has withdrawn is gone.
+	// LoginLife is the life of a login by the provider. Use does not extend it, so that a person
+	// from whom the provider withdraws access is signed out in time.
 	LoginLife time.Duration
 }
 
-// externalLoginLife is about a working day.
+// externalLoginLife is the default of LoginLife, about a working day.
 const externalLoginLife = 12 * time.Hour
 
 // An Identity is an External identity as it is stored, with its user.
@@ -72,7 +72,7 @@ type Identity struct {
 	User    UserID
 	Email   string
 	Claims  map[string][]string
-	SeenAt  time.Time // of the last sign-in; 1970 if it was refused
+	SeenAt  time.Time // time of the last sign-in; 1970 if the policy refused it
 }
 
 // An IdentityStore stores the users of external identities.
@@ -184,8 +184,8 @@ func (p ExternalPolicy) role(claims map[string][]string) Role {
 }
 
 // linked returns the account of an identity, or creates it. It never finds an account by an e-mail
-// address or a name, since people can choose those at the provider. A principal without a user
-// means the person of the identity.
+// address or a name, since people can choose those at the provider. If by has no user, the person
+// of the identity acts.
 func (c *Control) linked(
 	ctx context.Context, tx Store, e External, by Principal,
 ) (Account, error) {
@@ -257,10 +257,10 @@ func freeName(wanted string, find func(key string) error) (string, error) {
 			return "", err
 		}
 	}
-	return withSuffix(name, " "+stage.NewID()), nil // the numbers of a very common name are taken
+	return withSuffix(name, " "+stage.NewID()), nil // all numbers of a very common name are taken
 }
 
-// numbered is the n-th of several equal names: "Ana", "Ana (2)", …
+// numbered returns the n-th of several equal names: "Ana", "Ana (2)", …
 func numbered(name string, n int) string {
 	if n == 1 {
 		return name
@@ -290,7 +290,8 @@ func (c *Control) applyRole(
 	})
 }
 
-// putExternalLogin stores a login whose expiry does not move: after it, the provider decides anew.
+// putExternalLogin stores a login whose expiry does not move, so that the provider decides anew
+// after it.
 func (c *Control) putExternalLogin(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 ) (Principal, error) {

@@ -13,7 +13,7 @@ import (
 const (
 	guestLinkPrefix = "sdg_"
 	guestIDPrefix   = "guest:"
-	// attribute of the token, by which other participants recognize a guest
+	// guestAttribute is the attribute of a token by which other participants recognize a guest.
 	guestAttribute   = "guest"
 	defaultGuestLife = 24 * time.Hour
 	minGuestLife     = 5 * time.Minute
@@ -63,7 +63,8 @@ type GuestLinkRequest struct {
 	Role  GuestRole
 	Life  time.Duration // 0 means one day
 	Uses  int           // 0 means one
-	// "" means the caller; only operators and their programs may name another user
+	// Owner is the user on whose access the link depends; empty means the caller. Only operators
+	// and their programs may name another user.
 	Owner UserID
 }
 
@@ -153,8 +154,8 @@ func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
 	return req, nil
 }
 
-// mayAdmit returns why a user may not admit guests with a role to a stage, or nil: nobody gives
-// more than they have.
+// mayAdmit returns why a user may not admit guests with a role to a stage, or nil. Users cannot
+// give capabilities that they do not have.
 func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, role GuestRole) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
@@ -268,11 +269,12 @@ func (c *Control) endGuestLink(
 	})
 }
 
-// guest reports whether a token was issued to a guest. Then its user is the owner of the link.
+// guest reports whether a token was issued to a guest. The user of such a token is the owner of the
+// link.
 func (i Issuance) guest() bool { return strings.HasPrefix(i.Bucket, guestIDPrefix) }
 
-// byGuestLink returns a valid link, even without uses left: guests who are on the stage may still
-// call with it.
+// byGuestLink returns the principal of a valid link. It accepts a link without uses left, since
+// guests who are on the stage still send it with their requests.
 func (c *Control) byGuestLink(ctx context.Context, secret stage.Secret) (Principal, error) {
 	cred, account, err := c.cfg.Store.Credential(ctx, KindGuestLink, hashOf(secret))
 	if err != nil {
@@ -301,7 +303,7 @@ func guestLinkEnded() error {
 		WithCode("guest_link")
 }
 
-// GuestLink describes the link of a principal. Its owner is User.
+// GuestLink describes the guest link with which a principal authenticated. Its owner is p.User.
 func (p Principal) GuestLink() (GuestLink, error) { return p.guest, p.Require(ScopeGuest) }
 
 // AdmitGuest issues a token to a guest with a link, and counts the use. The rate limit counts the
@@ -342,8 +344,8 @@ func (c *Control) AdmitGuest(
 	return token, nil
 }
 
-// askForGuest turns a request for the owner's token into one for a guest's: with the guest's own ID
-// and name, and at most the capabilities of the link.
+// askForGuest turns a request for a token of the owner into a request for a token of a guest. That
+// token has the guest's own ID and name, and at most the capabilities of the link.
 func askForGuest(
 	ask stage.TokenRequest, name string, want stage.Capabilities,
 ) (stage.TokenRequest, error) {

@@ -13,7 +13,7 @@ const (
 	maxKeys         = 100 // of one kind per user
 )
 
-// An AccessKey lets a program issue tokens as its owner, and nothing else.
+// An AccessKey lets a program issue tokens as its owner, and sign in docks of its owner.
 type AccessKey struct {
 	ID         string
 	Name       string
@@ -299,8 +299,8 @@ func (p Principal) ViewKey() (ViewKey, error) {
 	}, nil
 }
 
-// IssueForView issues a view token to a viewing key. The rate limit counts it on the key, not on
-// its owner.
+// IssueForView issues a view token to a viewing key. The token counts on the rate limit of the key,
+// and not on that of its owner.
 func (c *Control) IssueForView(
 	ctx context.Context, who Principal, address string,
 ) (stage.ParticipantToken, error) {

@@ -9,15 +9,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The words in the label of a login.
+// The words in the label of a login say how it was created.
 const (
-	externalLabel = "external" // its expiry does not move with use
-	byProvider    = "provider" // the OpenID Connect provider made it, in the same browser
+	externalLabel = "external" // use does not move its expiry
+	byProvider    = "provider" // created by an OpenID Connect sign-in in this browser
 	byKey         = "key:"     // created by an access key; the ID of the key follows
 	byPasskey     = "passkey:" // created by a passkey; the ID of the passkey follows
 	byAPIKey      = "api:"     // created by a dock link of an API key; the ID of the key follows
-	// created by a code whose creator had signed in with a passkey. This login does not count as
-	// one with a passkey, but it ends with that passkey, whose ID follows.
+	// Created by a code whose creator had signed in with a passkey, whose ID follows. This login
+	// does not count as one with a passkey, but it ends with that passkey.
 	fromPasskey = "from-passkey:"
 )
 
@@ -50,8 +50,8 @@ func labelOf(text string) (l loginLabel) {
 	return l
 }
 
-// madeBy returns the label of a login, or of the login that a code becomes. A device code has it in
-// View, since its own label is the user code.
+// madeBy returns the label of a login, or the label that the login of a code will have. A device
+// code keeps it in View, since its own label is the user code.
 func (cred Credential) madeBy() string {
 	if cred.Kind == kindDevice {
 		return cred.View
@@ -65,8 +65,8 @@ func loginEntry(account Account, way string) Entry {
 	return e
 }
 
-// vouchedUntil returns the latest end of the logins of an account, if the account has no password
-// and the provider vouches for its user. Zero means that only use decides.
+// vouchedUntil returns when all logins of an account must have ended, if the account has no
+// password and the provider vouches for its user. The zero time means no such limit.
 func (c *Control) vouchedUntil(
 	ctx context.Context, tx Store, account Account,
 ) (until time.Time, err error) {

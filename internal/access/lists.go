@@ -15,7 +15,7 @@ const (
 	maxCursor   = 1024
 )
 
-// MaxCount is the highest count in lists. It means that many or more.
+// MaxCount is the highest count in lists. It stands for itself and all higher counts.
 const MaxCount = 1000
 
 // A Page selects one page of a list.
@@ -25,8 +25,8 @@ type Page struct {
 }
 
 // A PageOf is one page of a list. Next is the After of the following page, and empty on the last
-// page. A page may have fewer items than its limit, even none, and still a Next: a filter reads a
-// limited number of rows per page.
+// page. A filter reads a limited number of rows per page. A page with a filter may therefore have
+// fewer items than its limit, or none, although more pages follow.
 type PageOf[T any] struct {
 	Items []T
 	Next  string
@@ -95,8 +95,8 @@ type EventFilter struct {
 	Stage       stage.ARN
 	Participant stage.ParticipantID
 	Kind        stage.EventKind
-	Stages      []stage.ARN // if Stage is empty: any of these; nil means all
-	Of          UserID      // the stages to which this user has access
+	Stages      []stage.ARN // any of these, if Stage is empty; nil means all stages
+	Of          UserID      // only stages to which this user has access
 }
 
 // ListUsers lists users by name, for an operator.
@@ -201,8 +201,8 @@ func (c *Control) ListEvents(
 	return c.cfg.Store.ListEvents(ctx, f, p)
 }
 
-// ownOrAll returns the user to whom a list is limited: the requested one for a caller with the
-// scope all, and the caller for one with the scope own.
+// ownOrAll returns the user to whom a list is limited. A caller with the scope all chooses the
+// user, and a caller with the scope own is limited to their own list.
 func ownOrAll(by Principal, all, own Scope, wanted UserID) (UserID, error) {
 	switch {
 	case by.Allows(all):

@@ -124,7 +124,8 @@ func (c *Control) putLogin(
 	return c.putLoginFor(ctx, tx, account, secret, from, "", loginLife)
 }
 
-// putLoginFor stores a login with a certain life. Use does not extend a login that has a label.
+// putLoginFor stores a login with a certain life. Use does not extend a login whose label contains
+// externalLabel.
 func (c *Control) putLoginFor(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 	label string, life time.Duration,
@@ -159,8 +160,8 @@ func (c *Control) putLoginFor(
 	return c.proven(principalOf(cred, account)), nil
 }
 
-// trimLogins ends the oldest logins of a user with too many, and revokes their view tokens. The
-// sessions end with the server's next sweep.
+// trimLogins ends the oldest logins of a user who has too many, and revokes their view tokens. The
+// server ends the sessions of these tokens at its next regular check.
 func (c *Control) trimLogins(ctx context.Context, tx Store, id UserID) error {
 	ended, err := tx.TrimLogins(ctx, id, maxLogins)
 	if err != nil || ended == 0 {
@@ -187,8 +188,8 @@ func principalOf(cred Credential, account Account) Principal {
 	}
 }
 
-// byLogin returns the login of a cookie. Use may move the expiry of the login; Renewed reports
-// that.
+// byLogin returns the principal of a cookie. If this use moved the expiry of the login, Renewed is
+// set.
 func (c *Control) byLogin(ctx context.Context, secret stage.Secret) (Principal, error) {
 	hash, now := hashOf(secret), c.cfg.Now()
 	cached, generation, found := c.logins.get(hash)
@@ -286,7 +287,7 @@ func (c *Control) endLogins(
 const passwordChanged = "The password of the account was changed."
 
 // ChangePassword changes the password of the caller and ends the user's other logins. With endKeys
-// it also ends keys and open tokens; without, an unattended OBS stays live.
+// it also ends keys and open tokens. Without endKeys, an unattended OBS stays live.
 func (c *Control) ChangePassword(
 	ctx context.Context, who Principal, current, password stage.Secret, endKeys bool,
 ) error {
@@ -357,7 +358,8 @@ func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance,
 	return c.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
-// currentIsWrong replaces the error wrong_password for a user who is signed in.
+// currentIsWrong replaces the error wrong_password for a user who is signed in and has to repeat
+// the current password.
 func currentIsWrong(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err

@@ -30,8 +30,8 @@ func cleanName(text string) (string, error) {
 	return name, nil
 }
 
-// clipName cuts a name that a program sends, not a person, to the limit of names: its user cannot
-// choose a shorter one here.
+// clipName shortens a name that a program sends to the limit of names, because the user of that
+// program cannot enter a shorter one here.
 func clipName(name string) string { return withSuffix(name, "") }
 
 // withSuffix puts a suffix behind a name, and cuts the name where both together are too long.
@@ -42,8 +42,8 @@ func withSuffix(name, suffix string) string {
 }
 
 // deceives reports whether a character can make a name look like another, or break a line of a
-// terminal or a log: control characters, line and paragraph separators, and marks that change the
-// direction of text (UAX #9, "Explicit Directional Formatting").
+// terminal or a log. Such characters are control characters, line and paragraph separators, and
+// marks that change the direction of text (UAX #9, "Explicit Directional Formatting").
 func deceives(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) ||
 		r == utf8.RuneError

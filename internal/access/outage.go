@@ -9,12 +9,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// While the database does not answer, sessions can still be ended, because that cannot wait. The
-// revocation is stored afterwards.
+// While the database does not answer, sessions can still be ended, because that is urgent. The
+// revocation is stored when the database answers again.
 
 const (
-	// recallFor is how long a principal may end sessions after its last authentication. A login
-	// that another replica ended meanwhile keeps this power for so long.
+	// recallFor is how long after its last authentication a principal may end sessions. A login
+	// that another replica ended can still end sessions for this time.
 	recallFor = 10 * time.Minute
 	// maxLate is how many revocations may wait for the database.
 	maxLate   = 1000
@@ -22,9 +22,9 @@ const (
 	lateLimit = 5 * time.Second // limit of the last attempt, when the server stops
 )
 
-// outage is the state of a Control for such a time.
+// outage is what a Control keeps to end sessions while the database does not answer.
 type outage struct {
-	principals cache[string, recalled]     // by the hash of the credential
+	principals cache[string, recalled]     // keyed by the hash of the credential
 	permits    cache[permitKey, time.Time] // when a moderator was last allowed to kick
 
 	mu   sync.Mutex
@@ -60,8 +60,8 @@ func (p Presented) key() string {
 	return "bearer " + hashOf(p.Bearer)
 }
 
-// Recall returns a principal that was authenticated a while ago. It serves to end sessions while
-// the database does not answer, and nothing else.
+// Recall returns a principal that was authenticated at most recallFor ago. The caller must use it
+// only to end sessions while the database does not answer.
 func (c *Control) Recall(presented Presented) (Principal, bool) {
 	known, _, found := c.outage.principals.get(presented.key())
 	now := c.cfg.Now()
@@ -73,8 +73,9 @@ func (c *Control) Recall(presented Presented) (Principal, bool) {
 	return known.who, true
 }
 
-// kickWithout is Kick without the database. It returns the error of the database if it cannot
-// decide, or if the participant is on no server that can be reached.
+// kickWithout does what Kick does, without the database. It returns away, the error of the
+// database, if it does not know whether the principal may kick. It also does so if no server that
+// can be reached has the participant.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 	away error,
@@ -89,7 +90,7 @@ func (c *Control) kickWithout(
 	}, away)
 }
 
-// revokeWithout is Revoke while the database does not answer.
+// revokeWithout does what Revoke does, while the database does not answer.
 func (c *Control) revokeWithout(
 	ctx context.Context, who Principal, id stage.ParticipantID, away error,
 ) error {
@@ -114,12 +115,13 @@ func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away e
 	}
 	err := c.disconnectOne(ctx, e.Stage, id, e.Detail)
 	if errors.Is(err, stage.ErrNotFound) {
-		return away // the token will be revoked when the database answers
+		return away // the queued revocation is stored when the database answers
 	}
 	return err
 }
 
-// owe bars a participant at once, and queues the revocation to be stored later.
+// owe refuses the token of a participant from now on, and queues the revocation to be stored later.
+// It returns false if the queue is full.
 func (c *Control) owe(id stage.ParticipantID, l late) bool {
 	c.outage.mu.Lock()
 	defer c.outage.mu.Unlock()
@@ -133,7 +135,7 @@ func (c *Control) owe(id stage.ParticipantID, l late) bool {
 	return true
 }
 
-// owed reports whether a participant is revoked and the revocation is not stored yet.
+// owed reports whether the token of a participant is revoked and the revocation is not stored yet.
 func (c *Control) owed(id stage.ParticipantID) bool {
 	c.outage.mu.Lock()
 	defer c.outage.mu.Unlock()
@@ -169,7 +171,7 @@ func (c *Control) storeLate(ctx context.Context) (left int) {
 	c.outage.mu.Unlock()
 	for id, l := range all {
 		if err := c.storeOne(ctx, id, l); err != nil {
-			return len(all) // the next one would also run into the time limit
+			return len(all) // the next revocation would also run into the time limit
 		}
 		c.outage.mu.Lock()
 		delete(c.outage.late, id)

@@ -11,10 +11,10 @@ import (
 
 const (
 	ownBatch = 20
-	// ownClaim is how long a claim keeps other replicas from creating the same stage. It outlasts a
-	// batch in AWS's queue.
+	// ownClaim is how long a claim keeps other replicas from creating the same stage. It is longer
+	// than a batch can wait for AWS's rate limit.
 	ownClaim = 10 * time.Minute
-	// pause after the first attempt; it grows with each one, up to ownPauseMax
+	// ownPause is the pause after the first attempt. It grows with each attempt, up to ownPauseMax.
 	ownPause    = 10 * time.Second
 	ownPauseMax = 10 * time.Minute
 )
@@ -23,13 +23,14 @@ const (
 type StageMaker interface {
 	// ServesRegion reports whether stages of the region are served.
 	ServesRegion(region string) bool
-	// EnsureStage creates a stage with these tags. With again it first looks for one that has them.
+	// EnsureStage creates a stage with these tags. If again is true, it first looks for an existing
+	// stage with them.
 	EnsureStage(ctx context.Context, region, name string, tags map[string]string, again bool) (
 		stage.Stage, error)
 }
 
-// Tags of a stage that a rule created. After an interrupted attempt, the next one finds the stage
-// by them.
+// Tags of a stage that a rule created. By these tags, the attempt after an interrupted one finds
+// the stage.
 const (
 	TagRule = "stagedoor-rule"
 	TagUser = "stagedoor-user"
@@ -43,7 +44,7 @@ type OwnWanted struct {
 }
 
 // MakeOwnStages creates the users' own stages that are due, and reports whether there may be more.
-// If AWS refuses one, it is retried after a pause and delays no other.
+// A stage that AWS refuses is retried after a pause, and delays no other stage.
 func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
 	if c.cfg.StageMaker == nil {
 		return false, nil
@@ -86,7 +87,7 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	}
 	account, err := c.cfg.Store.Account(ctx, w.User)
 	if rule.Region == "" || errors.Is(err, stage.ErrNotFound) {
-		return c.cfg.Store.DropOwnStage(ctx, w) // no longer wanted
+		return c.cfg.Store.DropOwnStage(ctx, w) // the stage is no longer wanted
 	}
 	if err != nil {
 		return err
@@ -107,8 +108,8 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	return nil
 }
 
-// keepOwnStage stores the stage, and gives the access that the rules give now: the user may have
-// lost the claim meanwhile.
+// keepOwnStage stores a stage that was created. It gives the access that the rules give now,
+// because the user may have lost the claim meanwhile.
 func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stage) error {
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		now := c.cfg.Now()

@@ -11,8 +11,8 @@ import (
 
 const (
 	maxPasskeys = 20 // of one account
-	// challengeLife is longer than the life of any challenge: used challenges are stored for so
-	// long.
+	// challengeLife is how long a used challenge is stored. It is longer than any challenge is
+	// valid.
 	challengeLife = time.Hour
 )
 
@@ -38,7 +38,7 @@ type PasskeyUser struct {
 type CheckedPasskey struct {
 	KeyID     string
 	Record    string // the new record
-	Challenge string // single-use: the caller enforces that
+	Challenge string // the caller must accept each challenge only once
 	Copied    bool   // the counter went back, so there may be a copy of the private key
 }
 
@@ -111,7 +111,8 @@ func (c *Control) BeginPasskey(ctx context.Context, who Principal) (json.RawMess
 }
 
 // mayChangePasskeys returns the caller with their passkeys. If operators need a passkey, a login
-// without one may only add the first passkey: with a stolen password, nobody may add a further one.
+// without one may add only the account's first passkey. So a stolen password does not suffice to
+// add another.
 func (c *Control) mayChangePasskeys(
 	ctx context.Context, s Store, who Principal,
 ) (PasskeyUser, error) {
@@ -176,8 +177,8 @@ func (c *Control) AddPasskey(
 	return made, err
 }
 
-// notVerified is the error for an answer that does not verify, for a user who is and stays signed
-// in.
+// notVerified replaces the error unauthorized for an answer that does not verify: the user is
+// signed in, and stays so.
 func notVerified(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err
@@ -274,8 +275,8 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 	return nil
 }
 
-// spareLastPasskey returns an error for a passkey without which its user could not sign in, or not
-// as an operator.
+// spareLastPasskey returns an error if the user could not sign in without the passkey, or could not
+// use the scopes of an operator.
 func (c *Control) spareLastPasskey(account Account) error {
 	switch {
 	case c.cfg.OperatorPasskeys && account.Role == Operator:

@@ -46,8 +46,8 @@ func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 	}
 }
 
-// hashInTurn returns the hash of a new password when it is the client's turn. The account is given
-// by its key.
+// hashInTurn waits for the client's turn, and returns the hash of a new password. account is the
+// key of the account's name.
 func (p *Passwords) hashInTurn(
 	ctx context.Context, account string, from Client, password stage.Secret,
 ) (string, error) {
@@ -60,7 +60,7 @@ func (p *Passwords) hashInTurn(
 }
 
 // matches compares a password with a hash. The caller must have its turn. An empty hash matches
-// nothing, and takes as long as any other.
+// nothing, and takes as long as any other, so that the time does not reveal it.
 func (p *Passwords) matches(password stage.Secret, hash string) (bool, error) {
 	dummy, err := p.dummy()
 	if err != nil {

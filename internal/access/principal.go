@@ -41,14 +41,15 @@ type Principal struct {
 	Client    Client    // of a login
 	From      Client    // of the request
 	Scopes    []Scope   // of an API key
-	// the access key that created this login, which therefore has only a broadcaster's scopes;
-	// empty if none did
+	// Key is the access key that created this login; empty if none did. Such a login has only a
+	// broadcaster's scopes.
 	Key     string
 	Passkey string // the passkey that created this login; empty if none did
-	// the provider made this login: its browser may be signed in there, too
+	// ByProvider says that the OpenID Connect provider created this login, so that the browser may
+	// still be signed in at the provider.
 	ByProvider bool
-	// an operator's login without the passkey that operators need: it has only a broadcaster's
-	// scopes
+	// Unproven marks an operator's login without the passkey that operators need. It has only a
+	// broadcaster's scopes.
 	Unproven bool
 	Renewed  bool      // ExpiresAt has just moved: the cookie must be sent again
 	guest    GuestLink // of a guest link
@@ -59,7 +60,7 @@ type Principal struct {
 // in Principal.Allows, a case in authenticate, and a column in the authorization table of package
 // web.
 const (
-	// the operator at the machine itself; never from a request
+	// The operator at the machine itself. No request has this kind.
 	KindCommandLine Kind = "command line"
 	KindLogin       Kind = "login"  // the cookie of a browser
 	KindAccessKey   Kind = "access" // sdk_…: issues tokens for programs
@@ -82,7 +83,7 @@ type Scope string
 const (
 	ScopeSelf   Scope = "self"   // read the caller's own account and stages
 	ScopeTokens Scope = "tokens" // issue tokens, read and revoke them
-	// the caller's password, logins, keys, docks, tokens and event stream
+	// The caller's password, logins, keys, docks, tokens and event stream.
 	ScopeAccount Scope = "account"
 	ScopeStage   Scope = "stage"  // the presence and the chat of a stage
 	ScopeView    Scope = "view"   // the view of a viewing key, and its token

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestScopesOfEachKind is the table of Principal.Allows. A scope or a kind that it lacks fails.
+// TestScopesOfEachKind is the table of Principal.Allows. It fails for a scope or a kind that the
+// table lacks.
 func TestScopesOfEachKind(t *testing.T) {
 	t.Parallel()
 	own := []Scope{ScopeSelf, ScopeTokens, ScopeAccount, ScopeStage}

@@ -38,8 +38,9 @@ func (c *Control) Refusals(
 	return list, err
 }
 
-// narrowed are the stages to which a list for moderators is limited: some, or, if they are too many
-// for one statement, all to which a user has access. Its zero value is every stage.
+// narrowed says to which stages a list for moderators is limited: to those in list, or to those to
+// which the user of has access. The latter is for more stages than one statement can name. The zero
+// value means every stage.
 type narrowed struct {
 	list []stage.ARN // nil: no limit by a list
 	of   UserID
@@ -94,8 +95,8 @@ func (c *Control) Moderated(
 	return list, err
 }
 
-// maxModerated limits how many lists are merged into one page. For more stages, one list of all
-// stages is read, without the rows of other stages.
+// maxModerated limits how many lists are merged into one page. For more stages, one list over all
+// stages is read, and a condition selects the rows.
 const maxModerated = 100
 
 // NamesOf returns the names of users in a list that the caller received.

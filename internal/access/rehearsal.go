@@ -18,8 +18,8 @@ const (
 	rehearsalLife = 90 * time.Second
 	// rehearsalLimit is the most tokens for rehearsals in a TokenWindow; each rehearsal needs two.
 	rehearsalLimit = 20
-	// rehearsalBucket counts them apart from other tokens: rehearsals must not use up the tokens
-	// for going live.
+	// rehearsalBucket is the bucket in which the tokens of rehearsals are counted, so that
+	// rehearsals do not use up the rate limit for going live.
 	rehearsalBucket = "rehearsal "
 )
 
@@ -27,8 +27,8 @@ const (
 type Rehearsal struct{ Publish, View stage.ParticipantToken }
 
 // MayRehearse returns why a principal with access to these stages may not rehearse, or nil. It
-// requires a login whose user may publish on some stage, and a server with a local stage, since
-// only such a server is known to receive media.
+// requires a login whose user may publish on some stage. It also requires a server with a local
+// stage, since only such a server is known to receive media.
 func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []StageAccess) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (c *Control) issueRehearsal(
 	return token, err
 }
 
-// issueRehearsalInTurn decides again while the account changes between decision and insert.
+// issueRehearsalInTurn retries the decision while the account changes between decision and insert.
 func (c *Control) issueRehearsalInTurn(
 	ctx context.Context, who Principal, can stage.Capabilities, req IssueRequest,
 ) (stage.ParticipantToken, error) {
@@ -159,8 +159,8 @@ func (c *Control) issueRehearsalInTurn(
 }
 
 // stillRehearses returns an error when a rehearsal has ended, or when its user may no longer
-// publish anywhere. Its tokens have no leeway: after the stage has ended the session, OBS retries
-// with the same token.
+// publish anywhere. It allows no time after the expiry of the token: after the stage has ended the
+// session, OBS retries with the same token.
 func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
 	if !c.cfg.Now().Before(i.ExpiresAt) || i.Stage != stage.RehearsalARN(string(i.User)) {
 		return stage.Errorf(stage.ErrDenied, "The time of the rehearsal is over.").

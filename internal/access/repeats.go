@@ -10,7 +10,7 @@ const (
 	// sameMoment is the largest difference between two reports of one event: EventBridge reports
 	// whole seconds.
 	sameMoment = 2 * time.Second
-	// aftermath is how long after an end another report of it may arrive, with another reason.
+	// better reports that e has the reason of an end that was stored without one.
 	aftermath = time.Minute
 )
 

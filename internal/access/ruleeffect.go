@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// losersNamed is how many of the users who lose access an effect names.
+// losersNamed is how many of the users who lose access a RuleEffect names.
 const losersNamed = 10
 
 // A RuleEffect counts the users whom a rule would affect, without operators, who have access to
@@ -17,8 +17,8 @@ type RuleEffect struct {
 	Losing []string // the first names of those who would lose access
 }
 
-// RuleEffect computes what PutRule would change, and changes nothing. Rules do not change grants by
-// hand, and other rules for the same stage keep their effect.
+// RuleEffect computes what PutRule would change, and changes nothing. Rules do not change grants
+// that an operator gave, and other rules for the same stage keep their effect.
 func (c *Control) RuleEffect(ctx context.Context, by Principal, r Rule) (RuleEffect, error) {
 	var effect RuleEffect
 	if err := by.Require(ScopeUsers); err != nil {
@@ -74,7 +74,7 @@ func (c *Control) addEffect(
 			return i.User != account.ID
 		})
 		if account.Password == "" && allRefused(own) {
-			continue // no rule applies to them, see applyStored
+			continue // no rule applies to such an account, see applyStored
 		}
 		claims := claimsOf(own)
 		had, has := given(before, claims), given(after, claims)

@@ -9,11 +9,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A RuleGrant is the access of a user to every stage that a rule makes, those to come included. It
-// is one row, however many stages there are.
+// A RuleGrant gives a user access to every stage that a rule creates, including future ones. It is
+// one row, however many stages there are.
 type RuleGrant struct {
 	User         UserID
-	Rule         RuleID // the rule that makes the stages
+	Rule         RuleID // the rule that creates the stages
 	Capabilities stage.Capabilities
 	MaxTTL       time.Duration
 }
@@ -25,9 +25,9 @@ type RuleGrantStore interface {
 	DeleteRuleGrant(ctx context.Context, user UserID, rule RuleID) error
 	// RuleHolders lists the users with access to the stages of a rule.
 	RuleHolders(ctx context.Context, rule RuleID) ([]UserID, error)
-	// GrantsByRules lists a user's grants that RuleGrants stand for: one for each stage.
+	// GrantsByRules lists the access that a user's RuleGrants give, as one grant for each stage.
 	GrantsByRules(ctx context.Context, user UserID) ([]Grant, error)
-	// RuleOfStage is the rule that made a stage; stage.ErrNotFound: none did.
+	// RuleOfStage returns the rule that created a stage, or stage.ErrNotFound.
 	RuleOfStage(ctx context.Context, arn stage.ARN) (RuleID, error)
 	// StagesOfTokens lists the stages of a user's tokens that are not revoked.
 	StagesOfTokens(
@@ -35,8 +35,8 @@ type RuleGrantStore interface {
 	) ([]stage.ARN, error)
 }
 
-// With returns the grant together with what rules give on the same stage. Access by hand stays as
-// it is, and a bar holds for all of it.
+// With adds the access that rules give on the same stage. It does not change a grant that an
+// operator gave. A bar of the grant applies to all of it.
 func (g Grant) With(byRules Grant) Grant {
 	switch {
 	case byRules.Capabilities == 0 || g.Capabilities != 0 && !g.ByRule:
@@ -49,7 +49,7 @@ func (g Grant) With(byRules Grant) Grant {
 	return g
 }
 
-// accesses lists all access of a user: one grant for each stage.
+// accesses lists all access of a user, as one grant for each stage.
 func (c *Control) accesses(ctx context.Context, id UserID) ([]Grant, error) {
 	grants, err := c.cfg.Store.Grants(ctx, id)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *Control) accesses(ctx context.Context, id UserID) ([]Grant, error) {
 	return grants, nil
 }
 
-// widen stores what rules give on the stages of other rules, but takes nothing away yet.
+// widen stores the RuleGrants that the rules give now, and removes none: shrink does that.
 func (c *Control) widen(
 	ctx context.Context, tx Store, why ruling, account Account, want, there map[RuleID]RuleGrant,
 ) error {
@@ -95,8 +95,8 @@ func (c *Control) widen(
 	return nil
 }
 
-// shrink takes away what rules do not give any more on the stages of other rules, and revokes the
-// open tokens that rested on it. It reads the stages of those tokens, not all of the rule.
+// shrink deletes the RuleGrants that the rules no longer give, and revokes the open tokens that
+// depended on them. It reads only the stages of these tokens, and not all stages of the rules.
 func (c *Control) shrink(
 	ctx context.Context, tx Store, why ruling, account Account, want, there map[RuleID]RuleGrant,
 ) ([]Issuance, error) {
@@ -121,7 +121,7 @@ func (c *Control) shrink(
 	return c.narrowAll(ctx, tx, account)
 }
 
-// narrowAll is narrow for every stage on which the user has open tokens.
+// narrowAll calls narrow for every stage on which the user has open tokens.
 func (c *Control) narrowAll(ctx context.Context, tx Store, account Account) ([]Issuance, error) {
 	if err := tx.Advance(ctx, account.ID); err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (c *Control) narrowAll(ctx context.Context, tx Store, account Account) ([]I
 	var revoked []Issuance
 	for _, arn := range stages {
 		if arn.Rehearsal() {
-			continue // it rests on no grant
+			continue // rehearsals depend on no grant
 		}
 		lost, err := c.narrow(ctx, tx, account, arn)
 		if err != nil {
@@ -170,7 +170,7 @@ func ruleGrantsOf(ctx context.Context, tx Store, id UserID) (map[RuleID]RuleGran
 	return grants, err
 }
 
-// madeBy reports whether one of the rules made a stage.
+// madeBy reports whether one of the rules created a stage.
 func madeBy(
 	ctx context.Context, tx Store, arn stage.ARN, rules map[RuleID]RuleGrant,
 ) (bool, error) {
@@ -185,7 +185,8 @@ func madeBy(
 	return among, err
 }
 
-// noGrantToRemove is why a grant cannot be removed that is not there.
+// noGrantToRemove returns the error for removing a grant that does not exist: a rule may give the
+// access.
 func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
 	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
 		return stage.Errorf(stage.ErrConflict,
@@ -194,7 +195,8 @@ func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn 
 	return noSuch("grant")
 }
 
-// checkMaker refuses access to the stages of a rule that makes none.
+// checkMaker refuses a rule that gives access to the stages of another rule, if that rule creates
+// none.
 func checkMaker(rules []Rule, r Rule) error {
 	for _, maker := range rules {
 		if maker.ID == r.OwnOf && maker.Own != "" && maker.ID != r.ID {
@@ -205,7 +207,7 @@ func checkMaker(rules []Rule, r Rule) error {
 		"ownStagesOf is the ID of another rule, which gives a stage of one's own.")
 }
 
-// spareMaker refuses to remove or change a rule whose stages another rule gives access to.
+// spareMaker refuses to remove or change a rule while another rule gives access to its stages.
 func spareMaker(rules []Rule, maker RuleID) error {
 	for _, r := range rules {
 		if r.OwnOf == maker {

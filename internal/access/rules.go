@@ -49,12 +49,13 @@ type RuleStore interface {
 	PutOwnStage(ctx context.Context, rule RuleID, user UserID, arn stage.ARN) error
 	// WantOwnStage records, once, that a stage must be created at AWS.
 	WantOwnStage(ctx context.Context, rule RuleID, user UserID, now time.Time) error
-	// ClaimOwnStages returns the stages that are due, counts the attempt, and hides them until a
-	// time.
+	// ClaimOwnStages returns the requests for stages that are due, counts the attempt, and hides
+	// them from other replicas until a time.
 	ClaimOwnStages(ctx context.Context, now, until time.Time, limit int) ([]OwnWanted, error)
-	// PostponeOwnStage makes a stage due at a later time.
+	// PostponeOwnStage sets the time at which a stage is due again.
 	PostponeOwnStage(ctx context.Context, w OwnWanted, until time.Time) error
-	// DropOwnStage deletes a stage that exists now, or is no longer wanted.
+	// DropOwnStage deletes the request for a stage, because the stage exists now or is no longer
+	// wanted.
 	DropOwnStage(ctx context.Context, w OwnWanted) error
 	// AccountsAfter lists accounts by ID, at most limit.
 	AccountsAfter(ctx context.Context, after UserID, limit int) ([]Account, error)
@@ -221,10 +222,10 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 	return c.applyToAll(ctx, by)
 }
 
-// applyToAll applies the rules to every account, in batches, so that tokens can be issued in
-// between.
+// applyToAll applies the rules to every account. It works in batches, so that tokens can be issued
+// between them.
 func (c *Control) applyToAll(ctx context.Context, by Principal) error {
-	// the rule is stored: a client that disconnects must not stop it half-way
+	// The rule is stored already: a client that disconnects must not stop applyToAll half-way.
 	ctx = context.WithoutCancel(ctx)
 	var revoked []Issuance
 	for last := UserID(""); ; {
@@ -267,7 +268,7 @@ func (c *Control) applyStored(
 		return nil, err
 	}
 	if account.Password == "" && allRefused(identities) {
-		rules = nil // not even the rules for every user
+		rules = nil // the provider refused the user: no rule applies, not even rules for every user
 	}
 	return c.apply(ctx, tx, why, rules, account, claimsOf(identities))
 }
@@ -292,7 +293,7 @@ type ruling struct {
 	widened *[]UserID
 }
 
-// noteRuled records in the trail what the rules gave or removed.
+// noteRuled records in the audit trail the access that the rules gave or removed.
 func (c *Control) noteRuled(
 	ctx context.Context, tx Store, why ruling, account Account, g Grant,
 ) error {
@@ -304,8 +305,8 @@ func (c *Control) noteRuled(
 	return c.note(ctx, tx, why.by, e)
 }
 
-// apply changes the grants that come from rules to what the rules give now. It keeps grants by
-// hand.
+// apply changes the grants that rules gave to what the rules give now. It keeps the grants that an
+// operator gave.
 func (c *Control) apply(
 	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
 	claims map[string][]string,
@@ -347,8 +348,7 @@ func (c *Control) apply(
 	return revoked, c.giveByRule(ctx, tx, why, account, wanted)
 }
 
-// applyTo changes one grant that came from a rule to what the rules give now, if they still give
-// it.
+// applyTo changes a grant that a rule gave to what the rules give now, or deletes it.
 func (c *Control) applyTo(
 	ctx context.Context, tx Store, why ruling, account Account, g, want Grant, stays bool,
 	wide map[RuleID]RuleGrant,
@@ -358,7 +358,8 @@ func (c *Control) applyTo(
 		return nil, nil
 	}
 	if !stays {
-		// A bar of a user with access to all stages of the rule: see putBar.
+		// putBar may have stored this grant to bar a user who has access to all stages of a rule.
+		// It stays, since the bar would end with it.
 		covered, err := madeBy(ctx, tx, g.Stage, wide)
 		if err != nil || covered && !g.BarredAt.IsZero() {
 			return nil, err
@@ -395,7 +396,7 @@ func (c *Control) giveByRule(
 	return nil
 }
 
-// wantedOfRules returns what rules give a user on all stages of other rules.
+// wantedOfRules returns the RuleGrants that the rules give a user now.
 func wantedOfRules(
 	rules []Rule, id UserID, claims map[string][]string,
 ) map[RuleID]RuleGrant {
@@ -417,8 +418,8 @@ func (r Rule) holdsFor(claims map[string][]string) bool {
 	return r.Claim.Name == "" || r.Claim.Holds(claims)
 }
 
-// wanted returns what the rules give a user: several rules for one stage give all their
-// capabilities, and the longest life.
+// wanted returns the grants that the rules give a user on single stages. If several rules give the
+// same stage, the grant has all their capabilities and the longest life.
 func (c *Control) wanted(
 	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
 	claims map[string][]string,

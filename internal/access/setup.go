@@ -21,8 +21,8 @@ func badCode() error {
 		WithCode("bad_code")
 }
 
-// setupByProvider refuses a setup code where passwords are switched off: it would make an operator
-// with a password. A claim of the provider makes the first operator there.
+// setupByProvider refuses a setup code where passwords are switched off, since the code creates an
+// operator with a password. There, a claim of the provider makes the first operator.
 func setupByProvider() error {
 	return stage.Errorf(stage.ErrDenied,
 		"Passwords are switched off here: the first operator signs in with the sign-in service.").

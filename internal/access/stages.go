@@ -24,7 +24,7 @@ type StageAccess struct {
 	EndpointsAt  time.Time // when the endpoints were read from AWS
 }
 
-// A Reach is where a principal may go, and where not.
+// A Reach contains the stages that a principal may enter, and those from which they are barred.
 type Reach struct {
 	Stages []StageAccess // by name
 	Bars   []StageBar    // by the name of the stage
@@ -34,7 +34,7 @@ type Reach struct {
 type StageBar struct {
 	Stage  stage.Stage
 	At     time.Time
-	Reason string // as the moderator gave it; its user may read it
+	Reason string // as the moderator wrote it; the barred user may read it
 }
 
 // Stages lists the stages to which a principal has access, by name: all of them for an operator.
@@ -46,7 +46,7 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 // Reach returns the stages to which a principal has access, and those from which they are barred.
 func (c *Control) Reach(ctx context.Context, who Principal) (Reach, error) {
 	read := c.cachedStages
-	if c.cfg.Replicated { // the caller may have just changed them through another replica
+	if c.cfg.Replicated { // the caller may have just changed the stages through another replica
 		read = c.readStages
 	}
 	return c.reach(ctx, who, read)
@@ -100,7 +100,7 @@ func (c *Control) cachedStages(ctx context.Context) ([]StageRecord, error) {
 	if since := c.cfg.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
 		return cached.byName, nil
 	}
-	// One of concurrent callers reads for all. Its read continues when its own request ends.
+	// Concurrent callers share one read, which continues when the request that began it ends.
 	list, err, _ := c.reading.Do(strconv.Itoa(generation), func() (any, error) {
 		at := c.cfg.Now()
 		byName, err := c.readStages(context.WithoutCancel(ctx))
@@ -167,7 +167,8 @@ func (c *Control) exists(ctx context.Context, arn stage.ARN) (bool, error) {
 	return slices.ContainsFunc(all, isIt), err
 }
 
-// effective returns a grant as the role of its user changes it.
+// effective returns a grant as it counts now: an operator has every capability, and a barred user
+// has none.
 func effective(role Role, g Grant) Grant {
 	switch {
 	case role == Operator:

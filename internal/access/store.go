@@ -7,14 +7,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Store stores what the rules decide from. It only decides races: which of two writers was first.
+// A Store keeps the data that the rules need. The only decision that it makes is which of two
+// concurrent writers was first.
 //
 // It is safe for concurrent use. A missing row is stage.ErrNotFound; a database that does not
 // answer is stage.ErrUnavailable. A write is durable when its method returns, except for
 // AddIssuance, Touch and AddEvent: their last writes may be lost when the machine crashes. Such a
 // loss never extends what a user may do.
 type Store interface {
-	// Atomically runs do in one serializable transaction. do uses tx alone. It may run more than
+	// Atomically runs do in one serializable transaction. do must use only tx. It may run more than
 	// once, so it must have no other effects.
 	Atomically(ctx context.Context, do func(tx Store) error) error
 
@@ -100,7 +101,7 @@ type Store interface {
 	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
 	// Issuance reads the record of a token.
 	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)
-	// SetCapabilities changes, in its record, what an unrevoked token permits.
+	// SetCapabilities changes the capabilities in the record of a token that is not revoked.
 	SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error
 	// ListIssuances lists records, newest first. The query of the filter is a key of a part of a
 	// user's name.
@@ -122,8 +123,8 @@ type Store interface {
 	TrimLogins(ctx context.Context, user UserID, keep int) (int, error)
 
 	// AddEvent stores an event. Its ID is greater than that of every event returned before. If an
-	// event of an AWS stage is stored already (Repeats), AddEvent returns it without a user; but if
-	// the new event has the missing reason of an end, it replaces the stored one.
+	// event of an AWS stage is stored already (Repeats), AddEvent returns it without a user. But if
+	// the new event has the missing reason of a stored end, it replaces that end.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
@@ -132,16 +133,16 @@ type Store interface {
 	Events(
 		ctx context.Context, user UserID, after int64, since time.Time, limit int,
 	) ([]StoredEvent, error)
-	// AddEvents is AddEvent for several.
+	// AddEvents does what AddEvent does, for several events.
 	AddEvents(ctx context.Context, events []StoredEvent) ([]StoredEvent, error)
 	// ListEvents lists events, newest first.
 	ListEvents(ctx context.Context, f EventFilter, p Page) (PageOf[StoredEvent], error)
 	// Unfinished lists at most limit participants with an ID greater than after whose last event,
 	// apart from refusals, is not an end. The events have no kind and no detail.
 	Unfinished(ctx context.Context, after stage.ParticipantID, limit int) ([]StoredEvent, error)
-	// OpenAt is Unfinished for the local sessions of one of several servers.
+	// OpenAt lists what Unfinished lists, for the local sessions of one of several servers.
 	OpenAt(ctx context.Context, server string, limit int) ([]StoredEvent, error)
-	// CloseAt removes a participant from that list, and reports whether it was there.
+	// CloseAt removes a participant from the list of OpenAt, and reports whether it was there.
 	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)
 
 	// Prune deletes at most limit rows of each kind whose time is before that in the Retention, and
@@ -203,7 +204,7 @@ type Credential struct {
 	Uses      int     // of a guest link
 }
 
-// A Match selects credentials. Empty fields match all. It has a Kind or an ID.
+// A Match selects credentials by a Kind or an ID, at least. Other empty fields match all.
 type Match struct {
 	Kind   Kind
 	ID     string

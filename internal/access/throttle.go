@@ -16,10 +16,12 @@ import (
 )
 
 // The throttle counts failed sign-ins in buckets. A browser that has signed in to the account
-// before has a bucket of its own for that account, and so has a network from which the account has
-// signed in before. All others share two buckets: that of the account and that of the network. So
-// an attacker cannot lock a user out of browsers and networks that the user has used before, and
-// people behind the same address cannot lock the user out of such browsers.
+// before has a bucket of its own for that account. So has a network from which the account has
+// signed in before. All other sign-ins count on two shared buckets, that of the account and that of
+// the network.
+//
+// An attacker therefore cannot lock a user out of browsers and networks that the user has used
+// before. People behind the same address cannot lock the user out of such browsers.
 //
 // Accounts, existing or not, and networks are hashed to a fixed number of buckets: nobody can make
 // the table grow.
@@ -29,8 +31,8 @@ const (
 	knownPlaces    = 32 // browsers and networks of one account
 	keepKnown      = 90 * 24 * time.Hour
 
-	accountFree = 5  // failures without a delay
-	addressFree = 20 // more of them, since an office may have one address
+	accountFree = 5  // failures of an account without a delay
+	addressFree = 20 // failures of a network without a delay: an office may have one address
 	maxDelay    = 15 * time.Minute
 	forgetAfter = 24 * time.Hour
 )
@@ -82,7 +84,7 @@ func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) er
 }
 
 // rows reads the buckets of an attempt: that of a known browser, else that of a known network, else
-// both shared ones.
+// both shared buckets.
 func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, error) {
 	for _, known := range a.from.places(a.user) {
 		row, err := tx.Attempts(ctx, known)
@@ -99,7 +101,7 @@ func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, e
 }
 
 // knows reports whether a user has signed in before with the client's browser or from its network.
-// Without a user it reads as much, so that an unknown name takes as long.
+// For an unknown name it reads as many rows, so that it takes as long.
 func (c *Control) knows(ctx context.Context, user UserID, from Client) (bool, error) {
 	for _, place := range from.places(user) {
 		_, err := c.cfg.Store.Attempts(ctx, place)
@@ -194,8 +196,8 @@ func (c *Control) abandoned(ctx context.Context, a attempt) {
 	}
 }
 
-// welcome makes the browser and the network known for an account that was created or invited from
-// there.
+// welcome makes the browser and the network of a client known for an account whose password the
+// client has just set.
 func welcome(ctx context.Context, tx Store, user UserID, from Client, now time.Time) error {
 	return makeKnown(ctx, tx, user, from.places(user), now)
 }

@@ -85,10 +85,10 @@ func (c *Control) asked(arn stage.ARN, token stage.ParticipantToken, err error) 
 	}
 }
 
-// issueInTurn decides again while the account changes between decision and insert.
+// issueInTurn retries the decision while the account changes between decision and insert.
 //
-// The first decision uses the cached permit. The database refuses the record when the account has
-// another revision by now. So a token costs one statement, and no replica decides from old data.
+// The first decision uses the cached permit. The insert fails if the account has another revision
+// by now. So a token usually costs one statement, and none is issued by an outdated permit.
 func (c *Control) issueInTurn(
 	ctx context.Context, rests basis, req IssueRequest,
 ) (stage.ParticipantToken, error) {
@@ -128,7 +128,7 @@ func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) 
 		return Permit{}, notFoundIs(err, signInAgain())
 	}
 	switch {
-	// decide will refuse; not cached, since only an insert checks the revision
+	// decide refuses this permit. It is not cached, since only an insert checks the revision.
 	case !mayEnter(permit):
 	case !permit.Full.IsZero():
 		return Permit{}, c.tooManyTokens(permit.Full, rate)
@@ -261,8 +261,8 @@ func (c *Control) record(
 	}
 }
 
-// Tokens lists the newest records of tokens: the caller's, or with all those of all users, for an
-// operator.
+// Tokens lists the newest records of tokens: those of the caller, or, if all is set, those of all
+// users for an operator.
 func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuance, error) {
 	f, scope := TokenFilter{User: who.User.ID}, ScopeAccount
 	if all {
@@ -499,8 +499,8 @@ func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason str
 		WithCause(errors.Join(failed...))
 }
 
-// present returns those of many participants who are on the stage. It returns all if they are few,
-// or if the stage does not answer.
+// present returns those participants of a long list who are on the stage. It returns all of a short
+// list, or if the stage does not answer.
 func (c *Control) present(
 	ctx context.Context, arn stage.ARN, ids []stage.ParticipantID,
 ) []stage.ParticipantID {
@@ -545,8 +545,8 @@ func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Partic
 	return known, nil
 }
 
-// recognize checks a participant whose token has a valid signature: this server issued and did not
-// revoke it, and its user still has the access that it needs.
+// recognize checks a participant whose token has a valid signature. This server must have issued
+// the token and not revoked it, and its user must still have the access that it needs.
 func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
 	if !stage.ValidID(p.ID) || c.owed(p.ID) {
 		return p, tokenRevoked()
@@ -556,13 +556,14 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 		return p, notFoundIs(err, tokenRevoked())
 	}
 	if i.guest() && i.Stage.Local() {
-		// a moderator may have changed them since the issue, see SetGuestRole
+		// A moderator may have changed the capabilities since the issue, see SetGuestRole.
 		p.Capabilities = i.Capabilities
 	}
 	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
 		return p, tokenRevoked()
 	}
-	// the token of an AWS stage does not reveal them
+	// For an AWS stage, the record has the capabilities: the server cannot read them from the
+	// token.
 	p.Capabilities = cmp.Or(p.Capabilities, i.Capabilities)
 	if err := c.restsOnAccess(ctx, p, i); err != nil {
 		return p, err

@@ -17,14 +17,14 @@ const (
 
 // turns limits how many password hashes run at a time, since each takes memory. Only one runs for
 // each account. Accounts and networks take turns, so that many sign-ins of one account do not slow
-// down those of others. Every second turn goes to clients that the account knows: a flood from many
-// networks, of which one customer of IPv6 may have thousands, does not keep them waiting.
+// down those of others. Every second turn goes to clients that the account knows, so that they need
+// not wait for a flood from many networks. (One customer of IPv6 may have thousands of networks.)
 type turns struct {
 	mu      sync.Mutex
 	free    int
 	waiting []*turn         // guarded by mu: in the order of their arrival
 	running map[string]bool // guarded by mu: by account
-	// guarded by mu: number of the last turn of the account or network
+	// guarded by mu: the number of the last turn of each account and network
 	served map[turnOrigin]uint64
 	count  uint64 // guarded by mu: number of turns so far
 	known  bool   // guarded by mu: whether the last turn went to a known client
@@ -46,8 +46,9 @@ func newTurns(parallel int) *turns {
 	}
 }
 
-// enter waits for the turn of an account, given by its key, and of a client's address. A client is
-// known if it proved something before, to this account or in this request.
+// enter waits for the turn of an account, given by its key, and of a client's address. known says
+// that the client signed in to the account before, or has proved in this request that it may set a
+// password.
 func (t *turns) enter(
 	ctx context.Context, account, address string, known bool,
 ) (leave func(), err error) {
@@ -103,7 +104,7 @@ func (t *turns) giveUp(own *turn) {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
 	}
 	t.mu.Unlock()
-	if i < 0 { // it got its turn at the same moment
+	if i < 0 { // its turn came at the same moment
 		t.leave(own)
 	}
 }
@@ -133,9 +134,9 @@ func (t *turns) next() {
 	}
 }
 
-// choose returns the next turn among known clients or among the others: of the network whose last
-// turn is longest ago, and within it of the account whose last turn is longest ago; or -1. The
-// caller holds mu.
+// choose returns the index of the next turn among known clients or among the others, or -1. It
+// takes the network whose last turn is longest ago, and in it the account whose last turn is
+// longest ago. The caller holds mu.
 func (t *turns) choose(known bool) int {
 	best := -1
 	var bestNetwork, bestAccount uint64

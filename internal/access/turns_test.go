@@ -143,7 +143,7 @@ func TestTurnsAreBounded(t *testing.T) {
 		if err := queue.hash(ctx, "ana", "198.51.100.7"); !errors.Is(err, stage.ErrUnavailable) {
 			t.Errorf("from elsewhere, given up: got %v, want ErrUnavailable", err)
 		}
-		all.Wait() // 10 s
+		all.Wait() // 10 s of the bubble's clock
 		for range maxTurnsOfOne {
 			if err := <-results; !errors.Is(err, stage.ErrUnavailable) {
 				t.Fatalf("waited too long: got %v, want ErrUnavailable", err)

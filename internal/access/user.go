@@ -15,7 +15,7 @@ const inviteLife = 7 * 24 * time.Hour
 type Person struct {
 	User
 	Grants []Grant
-	// RuleGrants is the access to all stages of rules. Only User reads it.
+	// RuleGrants is the access to all stages of rules. Only Control.User sets it.
 	RuleGrants []NamedRuleGrant
 }
 
@@ -30,8 +30,8 @@ func (c *Control) newAccount(name string, role Role) Account {
 	return Account{User: user, Key: nameKey(name)}
 }
 
-// AddUser creates an account without a password. It returns an invite, with which the user sets
-// one, and the expiry of the invite.
+// AddUser creates an account without a password. It returns an invite, with which the user sets a
+// password, and the expiry of the invite.
 func (c *Control) AddUser(
 	ctx context.Context, by Principal, name string, role Role,
 ) (User, stage.Secret, time.Time, error) {
@@ -171,7 +171,7 @@ func (c *Control) AcceptInvite(
 		if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
 			return err
 		}
-		// A lost device may also be the reason for an invite.
+		// A lost device may be the reason for the invite.
 		if _, err := tx.DeletePasskeys(ctx, account.ID, ""); err != nil {
 			return err
 		}

@@ -379,7 +379,7 @@ type eventData struct {
 	Time        time.Time           `json:"time"`
 }
 
-// addEvent stores an event, and its message if a webhook selects that.
+// addEvent stores an event, and queues its message if a webhook selects that type.
 func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, error) {
 	kind := messageOfEvent(e.Event)
 	if kind == "" || !c.subscribed(ctx, kind) {

@@ -28,7 +28,7 @@ func allRefused(identities []Identity) bool {
 
 // withdraw takes back everything for which the provider vouched, after the policy has refused its
 // user: logins, the role by claims, and access by rules. An account with a password keeps its
-// logins, and rules for every user still apply to it: the password vouches for the user.
+// logins and the access by rules for every user, since the password vouches for its user.
 func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 	if e.Issuer == "" || e.Subject == "" || e.Partial {
 		return nil
