@@ -1,4 +1,5 @@
--- One text for SQLite and PostgreSQL: TEXT and BIGINT, times in unix milliseconds, truths as nullable times.
+-- The schema is one text for SQLite and PostgreSQL: TEXT and BIGINT, times in unix milliseconds,
+-- booleans as nullable times.
 
 -- +goose Up
 CREATE TABLE users (
@@ -6,8 +7,8 @@ CREATE TABLE users (
   name       TEXT NOT NULL,
   name_key   TEXT NOT NULL UNIQUE,  -- the name for comparison
   role       TEXT NOT NULL,
-  password   TEXT NOT NULL,         -- argon2id; empty: invited, none chosen yet
-  revision   BIGINT NOT NULL,       -- moves on when what the user may do changes
+  password   TEXT NOT NULL,         -- argon2id; empty: invited, no password yet
+  revision   BIGINT NOT NULL,       -- increases when the user's permissions change
   created_at BIGINT NOT NULL,
   seen_at    BIGINT
 );
@@ -54,7 +55,8 @@ CREATE INDEX credentials_user ON credentials (user_id, kind);
 CREATE INDEX credentials_stage ON credentials (stage);
 CREATE INDEX credentials_expires ON credentials (expires_at);
 
--- What was issued, never the token. The record outlives its user and its stage, so it refers to neither.
+-- Records of issued tokens, without the tokens. A record outlives its user and its stage, so it
+-- refers to neither.
 CREATE TABLE issuances (
   id           TEXT PRIMARY KEY,
   user_id      TEXT NOT NULL,
@@ -62,18 +64,20 @@ CREATE TABLE issuances (
   stage        TEXT NOT NULL,
   capabilities BIGINT NOT NULL,
   issued_by    TEXT NOT NULL,
-  bucket       TEXT NOT NULL,            -- whose rate it counts on
+  bucket       TEXT NOT NULL,            -- the rate limit that it counts on
   issued_at    BIGINT NOT NULL,
   expires_at   BIGINT NOT NULL,
   revoked_at   BIGINT,
   address      TEXT NOT NULL
 );
--- One index more is paid at every token; what only operators ask for may read the table.
+-- Each index costs time for every token. So there is none for queries that only operators make:
+-- they may read the table.
 CREATE INDEX issuances_rate ON issuances (user_id, bucket, issued_at);
 
 CREATE TABLE attempts (
   bucket   TEXT PRIMARY KEY,
-  user_id  TEXT REFERENCES users (id) ON DELETE CASCADE, -- of an address that is known to be a user's
+  -- Set for an address from which the user has signed in.
+  user_id  TEXT REFERENCES users (id) ON DELETE CASCADE,
   failures BIGINT NOT NULL,
   at       BIGINT NOT NULL
 );
@@ -92,7 +96,8 @@ CREATE TABLE events (
 CREATE INDEX events_user ON events (user_id, id);
 CREATE INDEX events_at ON events (at);
 
--- The last number given out. A sequence of PostgreSQL would give 7 before 6 is seen; the row's lock does not.
+-- The last number of each sequence. With a sequence of PostgreSQL, a reader could see 7 before 6.
+-- The lock of the row prevents that.
 CREATE TABLE counters (
   name  TEXT PRIMARY KEY,
   value BIGINT NOT NULL

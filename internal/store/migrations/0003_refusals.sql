@@ -1,4 +1,4 @@
--- A participant's refusals are counted at every one of them.
+-- Each refusal that is stored counts the earlier refusals of its participant.
 
 -- +goose Up
 CREATE INDEX events_refused ON events (participant, id) WHERE kind = 'refused';

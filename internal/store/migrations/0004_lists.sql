@@ -1,4 +1,4 @@
--- Lists are paged by their sort key, and what grows is deleted in the order of an index.
+-- Lists are paged by their sort key. Tables that grow are pruned in the order of an index.
 
 -- +goose Up
 CREATE INDEX users_operators ON users (id) WHERE role = 'operator';
@@ -7,11 +7,12 @@ ALTER TABLE stages ADD COLUMN sort_key TEXT NOT NULL DEFAULT '';
 UPDATE stages SET sort_key = COALESCE(name_key, lower(name));
 CREATE INDEX stages_sort ON stages (sort_key, arn);
 
--- A stage that is being removed: no token is issued for it any more, and its records go in batches.
+-- When a stage is being removed, no token is issued for it any more, and its records are deleted in
+-- batches.
 ALTER TABLE stages ADD COLUMN removed_at BIGINT;
 CREATE INDEX stages_removed ON stages (removed_at) WHERE removed_at IS NOT NULL;
 
--- The rate of a bucket is counted by the index that lists a user's tokens.
+-- The rate limit is counted by the index that lists a user's tokens.
 CREATE INDEX issuances_user ON issuances (user_id, issued_at, id, bucket);
 DROP INDEX issuances_rate;
 CREATE INDEX issuances_stage ON issuances (stage, issued_at, id);
@@ -20,12 +21,13 @@ CREATE INDEX issuances_revoked_time ON issuances (issued_at, id) WHERE revoked_a
 
 CREATE INDEX credentials_kind ON credentials (kind, created_at, id);
 CREATE INDEX attempts_at ON attempts (at);
--- Of addresses that are nobody's, which are forgotten sooner.
+-- Attempts from addresses that no user has signed in from are deleted sooner.
 CREATE INDEX attempts_strangers ON attempts (at) WHERE user_id IS NULL;
 CREATE INDEX events_stage ON events (stage, id);
 CREATE INDEX events_participant ON events (participant, id);
 
--- The last event of each participant that is neither an end nor a refusal: what a crash leaves open.
+-- The last event of each participant that is neither an end nor a refusal. A crash leaves these
+-- sessions open.
 CREATE TABLE open_participants (
   participant TEXT PRIMARY KEY,
   event       BIGINT NOT NULL,

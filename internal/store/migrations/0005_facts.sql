@@ -1,4 +1,4 @@
--- What all servers on a database agree on, such as the ID of the local key.
+-- Values that all servers on a database share, such as the ID of the local key.
 
 -- +goose Up
 CREATE TABLE facts (

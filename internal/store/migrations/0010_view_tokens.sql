@@ -1,4 +1,4 @@
--- A view token rests on the login or the viewing key that requested it, and ends with it.
+-- A view token depends on the login or the viewing key that requested it, and ends with it.
 
 -- +goose Up
 ALTER TABLE issuances ADD COLUMN credential TEXT NOT NULL DEFAULT '';

@@ -1,4 +1,5 @@
--- HTTP endpoints that receive what happens, and the messages that they have not accepted yet.
+-- HTTP endpoints that receive messages about events, and the messages that they have not accepted
+-- yet.
 
 -- +goose Up
 CREATE TABLE webhooks (
@@ -7,7 +8,7 @@ CREATE TABLE webhooks (
   types       TEXT NOT NULL,     -- message types, separated by spaces
   secret      TEXT NOT NULL,     -- signs messages, so it is stored as it is
   created_at  BIGINT NOT NULL,
-  created_by  TEXT NOT NULL,     -- the operator's name on that day
+  created_by  TEXT NOT NULL,     -- the operator's name at that time
   disabled_at BIGINT
 );
 

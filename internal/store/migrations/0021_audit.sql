@@ -1,4 +1,4 @@
--- Who did what to whom. Entries are only added; they outlive the users and stages that they name.
+-- The audit trail. Entries are only added; they outlive the users and stages that they name.
 
 -- +goose Up
 CREATE TABLE audit (

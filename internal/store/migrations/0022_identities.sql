@@ -1,5 +1,5 @@
--- Accounts of other services, rules about their claims, suspended accounts, scoped keys, docks that
--- wait to be signed in with a code.
+-- Accounts of other services, rules about their claims, suspended accounts, keys with scopes, and
+-- docks that wait to be signed in with a code.
 
 -- +goose Up
 ALTER TABLE users ADD COLUMN suspended_at BIGINT;
@@ -7,7 +7,7 @@ ALTER TABLE users ADD COLUMN linked_at BIGINT;
 ALTER TABLE credentials ADD COLUMN scopes TEXT NOT NULL DEFAULT '';
 ALTER TABLE grants ADD COLUMN by_rule BIGINT NOT NULL DEFAULT 0;
 
--- A dock's user code is in label, the network of its address in view_name.
+-- For a waiting dock, label is the user code, and view_name is the network of its address.
 CREATE UNIQUE INDEX credentials_device ON credentials (label) WHERE kind = 'device';
 CREATE INDEX credentials_devices_open ON credentials (expires_at, view_name) WHERE kind = 'device' AND user_id IS NULL;
 
@@ -27,7 +27,7 @@ CREATE TABLE rules (
   claim        TEXT NOT NULL,        -- empty: every user
   value        TEXT NOT NULL,
   stage        TEXT REFERENCES stages (arn) ON DELETE CASCADE,
-  own          TEXT NOT NULL,        -- the name of a stage of one's own; empty: the stage above
+  own          TEXT NOT NULL,        -- name of each user's own stage; empty: the stage above
   capabilities BIGINT NOT NULL,
   max_ttl      BIGINT NOT NULL,      -- milliseconds
   created_at   BIGINT NOT NULL

@@ -1,4 +1,4 @@
--- How often a guest link may be used, and was: columns of its credential. Other kinds have none.
+-- How often a guest link may be used, and how often it was used. Credentials of other kinds have 0.
 
 -- +goose Up
 ALTER TABLE credentials ADD COLUMN max_uses BIGINT NOT NULL DEFAULT 0;

@@ -1,4 +1,4 @@
--- What one replica alone does at a time: the home of a local stage, the poller of an AWS stage, housekeeping.
+-- Work that only one replica does at a time, such as polling AWS stages or housekeeping.
 
 -- +goose Up
 CREATE TABLE leases (

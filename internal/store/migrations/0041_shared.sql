@@ -1,4 +1,4 @@
--- What the replicas of a server share, and the chat, which outlives a restart.
+-- The state that the replicas of a server share, and the chat, which outlives a restart.
 
 -- +goose Up
 
@@ -29,7 +29,7 @@ CREATE INDEX docks_seen ON docks (seen_at);
 
 CREATE TABLE chat_rooms (
   stage     TEXT PRIMARY KEY,
-  messages  BIGINT NOT NULL,  -- ever
+  messages  BIGINT NOT NULL,  -- number of all messages so far
   last_post BIGINT NOT NULL
 );
 CREATE TABLE chat_messages (

@@ -1,5 +1,5 @@
--- Stages of one's own on AWS: a rule names the region, and what is to be made waits here, since a
--- transaction does not wait for AWS.
+-- Users' own stages on AWS. A rule names the region. Stages that must be created wait in a table,
+-- since a transaction does not wait for AWS.
 
 -- +goose Up
 ALTER TABLE rules ADD COLUMN region TEXT NOT NULL DEFAULT '';
@@ -8,7 +8,8 @@ CREATE TABLE own_wanted (
   rule_id TEXT NOT NULL REFERENCES rules (id) ON DELETE CASCADE,
   user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
   due_at  BIGINT NOT NULL,
-  tries   BIGINT NOT NULL,           -- begun so far: after the first a stage may be there already
+  -- Attempts so far. After the first one, the stage may exist already.
+  tries   BIGINT NOT NULL,
   PRIMARY KEY (rule_id, user_id)
 );
 CREATE INDEX own_wanted_due ON own_wanted (due_at, rule_id, user_id);

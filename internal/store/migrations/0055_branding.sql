@@ -1,4 +1,4 @@
--- How the pages look: one row. Empty columns leave what the settings say.
+-- The branding of the pages, in one row. An empty column means the value of the settings.
 
 -- +goose Up
 CREATE TABLE branding (

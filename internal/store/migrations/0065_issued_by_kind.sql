@@ -1,4 +1,5 @@
 -- +goose Up
 
--- The kind of the credential that asked for a token, for the audit trail. A server of the version before leaves it empty.
+-- The kind of credential that requested a token, for the audit trail. A server of the previous
+-- version leaves it empty.
 ALTER TABLE issuances ADD COLUMN kind TEXT NOT NULL DEFAULT '';

@@ -1,12 +1,13 @@
--- A rule can give access to all stages that another rule makes. Such access is one row, however many
--- stages there are.
+-- A rule can give access to all stages that another rule creates. Such access is one row, however
+-- many stages there are.
 
 -- +goose Up
 ALTER TABLE rules ADD COLUMN own_of TEXT REFERENCES rules (id);
 
 CREATE TABLE rule_grants (
   user_id      TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-  rule_id      TEXT NOT NULL REFERENCES rules (id) ON DELETE CASCADE, -- the one that makes the stages
+  -- The rule that creates the stages.
+  rule_id      TEXT NOT NULL REFERENCES rules (id) ON DELETE CASCADE,
   capabilities BIGINT NOT NULL,
   max_ttl      BIGINT NOT NULL,          -- milliseconds
   PRIMARY KEY (user_id, rule_id)
