@@ -33,7 +33,7 @@ func (q queries) Entries(
 ) (access.PageOf[access.Entry], error) {
 	stages := f.Stages
 	if f.Stage != "" || stages == nil || f.Actor != "" || f.Target != "" {
-		stages = []stage.ARN{f.Stage} // one walk, by the index of the person or of the target
+		stages = []stage.ARN{f.Stage} // one walk, by the index of the actor or of the target
 	}
 	var walks, ofTokens []walk
 	for _, arn := range stages {
@@ -55,8 +55,8 @@ const issuedColumns = `id, issued_at, 'token.issued',
 	user_name, stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
 		ELSE 'publish,subscribe' END || ', ' || issued_by`
 
-// issued is the walk over the records of tokens for a filter of entries. A guest has no account:
-// the user of the record is the owner of the guest's link.
+// issued returns the walk over the records of tokens for a filter of entries. A guest has no
+// account: the user of the record is the owner of the guest's link.
 func issued(f access.AuditFilter) walk {
 	w := walk{
 		columns: issuedColumns, from: "issuances", newest: true, window: window,
@@ -72,7 +72,8 @@ func issued(f access.AuditFilter) walk {
 	return w
 }
 
-// entries is the walk for a filter: by the index of the narrowest condition.
+// entries returns the walk over the audit trail for a filter, by the index of the narrowest
+// condition.
 func entries(f access.AuditFilter) walk {
 	w := walk{
 		columns: auditColumns, from: "audit", newest: true, window: window,
@@ -88,14 +89,14 @@ func entries(f access.AuditFilter) walk {
 	return w
 }
 
-// among adds the stages of a filter, unless the walk is of one stage.
+// among limits a walk to the stages of a filter, unless the filter names a single stage.
 func (w *walk) among(column string, f access.AuditFilter) {
 	if f.Stage == "" && f.Stages != nil {
 		w.narrow.in(column, f.Stages)
 	}
 }
 
-// of keeps what is of stages to which a user has access.
+// of limits a walk to the rows of stages to which a user has access.
 func (w *walk) of(user access.UserID, column string) {
 	if user != "" {
 		w.narrow.add(reaches(column), string(user), string(user))
@@ -121,7 +122,7 @@ func (w *walk) pick(conditions []equality) {
 	}
 }
 
-// between adds the limits of time of a filter.
+// between adds the time limits of a filter.
 func (w *walk) between(column string, f access.AuditFilter) {
 	if !f.Since.IsZero() {
 		w.index.add(column+" >= %s", ms(f.Since))

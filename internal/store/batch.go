@@ -25,8 +25,8 @@ type batcher struct {
 type write struct {
 	text string
 	args []any
-	// news receives done when the write is committed, or yours when its caller must commit the next
-	// batch.
+	// news receives done when the write is committed. It receives yours when the caller of this
+	// write must commit the next batch.
 	news chan turnOf
 	stmt *sql.Stmt
 	n    int

@@ -16,18 +16,19 @@ const (
 	bellLimit   = 5 * time.Second  // limit of connecting
 	bellRetry   = 2 * time.Second  // first pause between attempts; it doubles …
 	bellRest    = 30 * time.Second // … up to this
-	// A poll may find a notice before its bell rings; that does not happen so many times in a row.
+	// deafAfter is how many polls in a row may find notices without a notification. A single poll
+	// may be faster than its notification.
 	deafAfter = 5
 )
 
-// A bell listens for notifications on a connection of its own. Without it, or behind a pooler that
-// shares connections by transaction, polling finds the notices.
+// A bell listens for notifications of PostgreSQL on a connection of its own. If they do not arrive,
+// for example behind a pooler that shares connections by transaction, polling finds the notices.
 type bell struct {
 	config *pgx.ConnConfig
 	log    *slog.Logger
 
 	mu     sync.Mutex
-	silent int // consecutive polls that found notices for which no bell rang
+	silent int // consecutive polls that found notices without a notification
 	warned bool
 }
 
@@ -44,7 +45,7 @@ func newBell(where, direct string, log *slog.Logger) (*bell, error) {
 	return &bell{config: config, log: log}, nil
 }
 
-// listen rings the bell until ctx ends.
+// listen sends to rings after each notification, until ctx ends.
 func (b *bell) listen(ctx context.Context, rings chan<- struct{}) {
 	for pause := bellRetry; ctx.Err() == nil; pause = min(2*pause, bellRest) {
 		heard, err := b.connection(ctx, rings)
@@ -86,7 +87,8 @@ func (b *bell) connection(ctx context.Context, rings chan<- struct{}) (worked bo
 	}
 }
 
-// useful records whether a bell or a poll found notices.
+// useful counts consecutive polls that found notices without a notification. After deafAfter of
+// them it warns, once.
 func (b *bell) useful(rung, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

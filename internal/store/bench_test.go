@@ -12,7 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// What a token costs beside its signature. Compare with BenchmarkSignature of the same run.
+// BenchmarkIssue measures the cost of a token without its signature, which BenchmarkSignature
+// measures.
 func BenchmarkIssue(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
@@ -26,7 +27,7 @@ func BenchmarkIssue(b *testing.B) {
 	}
 }
 
-// The same from many requests at a time, whose commits SQLite shares.
+// BenchmarkIssueTogether measures concurrent requests for tokens, whose commits SQLite shares.
 func BenchmarkIssueTogether(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
@@ -45,7 +46,7 @@ func BenchmarkIssueTogether(b *testing.B) {
 	}
 }
 
-// The same with the limit counted: thirty tokens each for many broadcasters.
+// BenchmarkIssueCounted measures tokens with a rate limit that counts thirty earlier tokens.
 func BenchmarkIssueCounted(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
@@ -53,7 +54,7 @@ func BenchmarkIssueCounted(b *testing.B) {
 			_, ana, arn := h.scene()
 			measured(b, func() {
 				h.issue(ana, arn)
-				h.Clock.Pass(20 * time.Second) // the window always holds thirty
+				h.Clock.Pass(20 * time.Second) // the window always has thirty tokens
 			})
 		})
 	}
@@ -93,8 +94,8 @@ func BenchmarkSignature(b *testing.B) {
 	})
 }
 
-// measured runs a benchmark and reports the processor time of the process, too: that stays true on
-// a busy machine.
+// measured runs a benchmark and also reports the processor time of the process, which depends less
+// on what else the machine does.
 func measured(b *testing.B, run func()) {
 	before := processorTime(b)
 	for b.Loop() {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Take takes a call from a rate that all replicas share, and returns the wait until the call is
-// due. If the wait would exceed most, ok is false and nothing is taken.
+// Take reserves a call within a rate that all replicas share, and returns the wait until the call
+// is due. If the wait would exceed most, ok is false and nothing is reserved.
 func (q queries) Take(
 	ctx context.Context, name string, every, most time.Duration,
 ) (wait time.Duration, ok bool, err error) {

@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// failure gives the error of a driver the kind that access.Store specifies. An error with a kind
-// keeps it.
+// failure wraps the error of a driver with the kind that access.Store specifies. It does not change
+// an error that has a kind already.
 func failure(err error) error {
 	if err == nil {
 		return nil

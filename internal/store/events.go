@@ -75,8 +75,8 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 const eventsCompared = 50
 
 // repeats reports whether an event of an AWS stage is stored already, and clears its user. If the
-// event brings the missing reason of an end, it keeps its user and replaces the stored one under a
-// new ID, so that pages with the old one receive it.
+// event has the missing reason of a stored end, it keeps its user and replaces that end. It gets a
+// new ID, so that pages that have the stored end receive it.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil
@@ -105,7 +105,7 @@ var (
 	insertManyEvents = insertEvent + eventRows(eventsAtOnce)
 )
 
-// eventRows returns the parameters for that many rows.
+// eventRows returns the placeholders for n rows of events.
 func eventRows(n int) string {
 	var args arguments
 	var rows []string
@@ -143,7 +143,7 @@ func (q queries) insertEvents(ctx context.Context, events []access.StoredEvent) 
 	return nil
 }
 
-// keepOpen records which participants have open sessions after these events, and which do not.
+// keepOpen updates which participants have an open session after these events.
 func (q queries) keepOpen(ctx context.Context, events []access.StoredEvent) error {
 	last := map[stage.ParticipantID]access.StoredEvent{}
 	for _, e := range events {
@@ -172,7 +172,7 @@ func (q queries) keepOpen(ctx context.Context, events []access.StoredEvent) erro
 
 var closeMany = "DELETE FROM open_participants WHERE participant IN (" + places(eventsAtOnce) + ")"
 
-// close removes participants, at most one chunk, from those with open sessions.
+// close records that participants, at most one chunk, have no open session any more.
 func (q queries) close(ctx context.Context, participants []any) error {
 	switch len(participants) {
 	case 0:

@@ -16,10 +16,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// BenchmarkEventLatency measures how long events take from one replica to the pages of another, at
-// 100 events a second over PostgreSQL for five seconds: from the report to the frame of a stream.
-// Both replicas run in this process and share its cores with the database. Aims: p50 100 ms, p99
-// 500 ms.
+// BenchmarkEventLatency measures how long events take from the report on one replica to the stream
+// of a page on another. It reports 100 events a second over PostgreSQL for five seconds. Both
+// replicas run in this process and share its cores with the database. Aims: p50 100 ms, p99 500 ms.
 func BenchmarkEventLatency(b *testing.B) {
 	const (
 		events = 500
@@ -37,7 +36,7 @@ func BenchmarkEventLatency(b *testing.B) {
 			default:
 			}
 		})
-		for waiting := true; waiting; { // until notices arrive
+		for waiting := true; waiting; { // until notices arrive at the page
 			from.AccessChanged("ana")
 			select {
 			case <-looked:
@@ -113,9 +112,9 @@ func listenFor(b *testing.B, f *feed.Feed, name string, got func()) {
 }
 
 // BenchmarkFleet issues tokens through one, two and three replicas on one PostgreSQL, each with the
-// same number of callers, and compares with what the database itself commits in the same run:
+// same number of callers. In the same run it measures what the database itself commits, with
 // callers that insert a row of the same size and nothing else, as pgbench does. All share the cores
-// of one machine, so that the ratio is what counts.
+// of one machine, so only the ratio counts.
 func BenchmarkFleet(b *testing.B) {
 	const (
 		callers = 8 // of each replica
@@ -168,7 +167,7 @@ func commits(b *testing.B, where string) func(int) error {
 	}
 }
 
-// together runs do with so many callers, and returns how often in a second.
+// together runs do from a number of concurrent callers for a time, and returns the runs per second.
 func together(b *testing.B, callers int, lasting time.Duration, do func(caller int) error) float64 {
 	b.Helper()
 	var n atomic.Int64

@@ -82,7 +82,7 @@ func (q queries) Claim(
 		ON CONFLICT (stage) DO UPDATE SET term = homes.term + 1 WHERE homes.peer = excluded.peer
 		RETURNING term`, string(arn), id)
 	switch {
-	case errors.Is(err, stage.ErrConflict): // the replica was deleted at this moment
+	case errors.Is(err, stage.ErrConflict): // another replica deleted this one at the same moment
 		return "", 0, stage.ErrNotFound
 	case err != nil:
 		return "", 0, err

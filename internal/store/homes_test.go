@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// TestAStageHasOneHome: a stage stays with one server until that server leaves, or is recorded as
-// ended.
+// TestAStageHasOneHome: a stage stays with one server until that server leaves, or is marked as
+// dead.
 func TestAStageHasOneHome(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, _, arn := h.scene()
@@ -71,15 +71,15 @@ func TestAStageHasOneHome(t *testing.T) {
 			t.Errorf("got the home %q, want b", home)
 		}
 		ok(t, b.Forget(t.Context(), "a"))
-		ok(t, b.Forget(t.Context(), "b")) // it lives
+		ok(t, b.Forget(t.Context(), "b")) // Forget keeps a replica that is not marked as dead
 		if peers := must(b.Peers(t.Context()))(t); len(peers) != 1 || peers[0].ID != "b" {
 			t.Errorf("got the replicas %+v, want b alone", peers)
 		}
 	})
 }
 
-// TestACrashIsBuriedByTheNextRun: the next run records that the crashed one has ended; a copy of
-// the data folder on another machine does not.
+// TestACrashIsBuriedByTheNextRun: the next run marks the crashed run as dead. A copy of the data
+// folder on another machine does not.
 func TestACrashIsBuriedByTheNextRun(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, _, arn := h.scene()

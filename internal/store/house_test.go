@@ -48,7 +48,8 @@ func TestTheRulesOfAccess(t *testing.T) {
 	accesstest.Run(t, engines...)
 }
 
-// databases make one of each engine that has the schema, and no data.
+// databases contains a function for each engine. It creates a database that has the schema, and no
+// data.
 var databases = map[string]func(testing.TB) string{
 	"SQLite": func(t testing.TB) string {
 		t.Helper()
@@ -59,14 +60,14 @@ var databases = map[string]func(testing.TB) string{
 	"PostgreSQL": func(t testing.TB) string { return postgres.Migrated(t) },
 }
 
-// emptyDatabases make one of each engine that has no schema yet.
+// emptyDatabases contains a function for each engine. It creates a database that has no schema yet.
 var emptyDatabases = map[string]func(testing.TB) string{
 	"SQLite": emptyFile, "PostgreSQL": func(t testing.TB) string { return postgres.Database(t) },
 }
 
 func emptyFile(t testing.TB) string { return filepath.Join(t.TempDir(), "stagedoor.db") }
 
-// onBoth tells a story on each engine.
+// onBoth runs a test on each engine.
 func onBoth(t *testing.T, story func(t *testing.T, h *house)) {
 	t.Parallel()
 	for name, where := range databases {
@@ -77,7 +78,7 @@ func onBoth(t *testing.T, story func(t *testing.T, h *house)) {
 	}
 }
 
-// A house is an accesstest.House whose database is known.
+// A house is an accesstest.House that also knows where its database is.
 type house struct {
 	*accesstest.House
 	t     testing.TB
@@ -112,7 +113,7 @@ func openAt(t testing.TB, where string) *store.Store {
 	return s
 }
 
-// replica is another process on the same database.
+// replica returns a house that stands for another process on the same database.
 func (h *house) replica() *house {
 	h.t.Helper()
 	return houseOf(h.t, h.where, h.House.Replica())

@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// flag stores a truth value whose time is not known.
+// flag returns a boolean as it is stored.
 func flag(b bool) int64 {
 	if b {
 		return 1

@@ -19,9 +19,9 @@ import (
 )
 
 // BenchmarkMuchData measures a database of 10,000 users, 1,000 stages, 1,000,000 issuances and
-// 500,000 events: every list and deletion (p50, p99 and the longest), a start with 10,000 open
-// sessions, and tokens beside the pruning. It takes minutes, and needs 2 GB of disk; `make bench`
-// runs it.
+// 500,000 events. It measures every list and deletion (p50, p99 and the longest), a start with
+// 10,000 open sessions, and the issue of tokens during the pruning. It takes minutes, and needs 2
+// GB of disk; `make bench` runs it.
 func BenchmarkMuchData(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
@@ -58,7 +58,7 @@ func load(b *testing.B, where string, s bigdata.Size, now time.Time) {
 	ok(b, bigdata.Fill(b.Context(), db, s, now))
 }
 
-// spread reports the middle, the 99th percentile and the longest of some durations.
+// spread reports the median, the 99th percentile and the maximum of some durations.
 func spread(b *testing.B, name string, took []time.Duration) {
 	b.Helper()
 	slices.Sort(took)
@@ -113,7 +113,7 @@ func benchNames(b *testing.B, h *house, op access.Principal) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// benchModerated reads what a moderator of 100 stages sees in Records.
+// benchModerated reads what a moderator of 100 stages sees on the Records page.
 func benchModerated(b *testing.B, h *house) {
 	var stages []stage.ARN
 	for i := range 100 {
@@ -218,7 +218,8 @@ func benchStart(b *testing.B, where string, h *house) {
 	}
 }
 
-// issuing issues tokens from two callers for a while, and returns how many and how long each took.
+// issuing issues tokens from two callers for a while. It returns their number and how long each
+// took.
 func issuing(
 	b *testing.B, h *house, who access.Principal, arn stage.ARN, long time.Duration,
 ) (int, []time.Duration) {
@@ -247,8 +248,8 @@ func issuing(
 	return len(took), took
 }
 
-// benchPrune lets everything of the first 22 days become old, and issues tokens beside its deletion
-// and without, in turns.
+// benchPrune lets the data of the first 22 days become old. It issues tokens alternately while that
+// data is deleted, and while it is not.
 func benchPrune(b *testing.B, h *house, who access.Principal, arn stage.ARN) {
 	const turn = 3 * time.Second
 	h.Clock.Pass(22 * 24 * time.Hour)

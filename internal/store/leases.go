@@ -11,12 +11,12 @@ import (
 
 var _ lease.Store = (*Store)(nil)
 
-// leaseMemory is how long the last lease of a name is kept after it expired, so that others see its
-// holder.
+// leaseMemory is how long the last lease of a name is kept after it expired, so that other replicas
+// can still read its holder.
 const leaseMemory = 24 * time.Hour
 
-// The clock of the database, in unix milliseconds, at the beginning of the statement: a statement
-// that waits for a lock takes the lease for no longer than it asked for.
+// Clocks of the databases in unix milliseconds, at the beginning of the statement. A statement that
+// waits for a lock therefore takes the lease for no longer than it asked for.
 const (
 	sqliteClock   = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 	postgresClock = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
@@ -82,8 +82,8 @@ func (q queries) Holder(ctx context.Context, name string) (lease.Lease, bool, er
 	return l, l.Held, err
 }
 
-// forgetLeases deletes leases that nobody held for a day, one by one: the condition on the row is
-// checked again if a holder takes the lease at that moment.
+// forgetLeases deletes leases that nobody held for a day, one by one. If a holder takes a lease at
+// that moment, the database checks the condition on the row again.
 func (q queries) forgetLeases(ctx context.Context, limit int) (int, error) {
 	before := q.run.clock() + " - $1"
 	names, err := list(ctx, q, scanText, "SELECT name FROM leases WHERE expires_at < "+before+

@@ -75,11 +75,11 @@ func (q queries) ListUsers(
 	})
 }
 
-// crowd is the number of grants from which the users of a stage are found quickly in the list of
-// all users.
+// crowd is the number of grants from which on the users of a stage are read from the list of all
+// users. With that many grants, a page finds enough of them quickly.
 const crowd = 1000
 
-// crowded reports whether a stage has at least that many grants.
+// crowded reports whether a stage has at least crowd grants.
 func (q queries) crowded(ctx context.Context, arn stage.ARN) (bool, error) {
 	if arn == "" {
 		return false, nil
@@ -162,7 +162,7 @@ func (q queries) issuancesOfFew(
 const walksAtOnce = 64
 
 // merged returns one page of several walks in the same order, newest first: the walks of a few
-// users or stages, each by its index. No row is in two of them. like is one of them, or has the
+// users or stages, each by its index. No row is in two walks. like is one of the walks, or has the
 // fields that they share. Rows of the same time are in the order of the bytes of their IDs, in the
 // database and here.
 func merged[T any](
@@ -207,8 +207,8 @@ func inStatements(walks []walk) (statements [][]walk) {
 }
 
 // endOfAll finds the last row that the filters of all walks may read for one page, or nil if they
-// reach the end of every list. The walks share one window, so that a page of many walks costs the
-// same as a page of one, and gets as far if one walk has nearly all rows.
+// reach the end of every list. The walks share one window. So a page of many walks costs the same
+// as a page of one, and gets as far if one walk has nearly all rows.
 func endOfAll(ctx context.Context, q queries, walks []walk, after mark) (end mark, err error) {
 	if !slices.ContainsFunc(walks, func(w walk) bool { return len(w.narrow) > 0 }) {
 		return nil, nil
@@ -273,7 +273,7 @@ func issuances(f access.TokenFilter, now time.Time) walk {
 		}
 	}
 	if f.Query != "" {
-		// Read row by row: as a join, PostgreSQL would read all users first.
+		// This reads the name row by row: with a join, PostgreSQL would read all users first.
 		w.narrow.add(`(SELECT u.name_key FROM users u WHERE u.id = issuances.user_id) LIKE %s ESCAPE '\'`, like(f.Query))
 	}
 	return w

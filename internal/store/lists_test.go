@@ -190,7 +190,8 @@ func TestListOfTokens(t *testing.T) {
 		last := issue(op, arn, time.Hour)
 
 		every := append([]stage.ParticipantID{last}, append(same, revoked, short)...)
-		// Those of one millisecond are Bob's and the revoked one.
+		// The tokens of one millisecond are Bob's and the revoked one; the order of their IDs
+		// decides.
 		slices.SortFunc(every[1:7], func(a, b stage.ParticipantID) int {
 			return strings.Compare(string(b), string(a))
 		})
@@ -376,9 +377,9 @@ func TestListsAskForLittle(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestRecordsOfManyStages reads what a moderator of more stages sees than one statement takes, of
-// moments that have several entries. It is what the lists of each stage have, in the same order,
-// also where the database compares IDs as people sort words.
+// TestRecordsOfManyStages reads the records of a moderator who has more stages than one statement
+// takes. Several entries have the same time. The records are those of the lists of each stage, in
+// the same order, even if the database compares IDs by the rules of a language.
 func TestRecordsOfManyStages(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.sortsAsPeopleDo()
@@ -526,7 +527,8 @@ func (h *house) events(f access.EventFilter, limit int) []access.StoredEvent {
 	return events
 }
 
-// sortsAsPeopleDo gives IDs the order that a PostgreSQL database of most languages has: a before B.
+// sortsAsPeopleDo makes PostgreSQL compare IDs by the rules of a language, as most databases do: a
+// before B.
 func (h *house) sortsAsPeopleDo() {
 	h.t.Helper()
 	if driverOf(h.where) != "pgx" {

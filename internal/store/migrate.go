@@ -46,8 +46,8 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 }
 
 // migrationTries limits the attempts of processes that open one new SQLite file together. Each
-// migration is a transaction, and a process that loses finds it done at its next attempt. A lock
-// file could be left behind.
+// migration is a transaction, and a process that loses finds it done at its next attempt. There is
+// no lock file, because a crash could leave it behind.
 const migrationTries = 20
 
 func isFinal(err error) bool {

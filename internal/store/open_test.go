@@ -172,7 +172,7 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	_, err = db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = " +
 		"current_database() AND pid <> pg_backend_pid()")
 	ok(t, err)
-	// At most the connections that were open fail; then it goes on.
+	// Only calls on the connections that were open fail. Later calls succeed.
 	var last error
 	for range 20 {
 		if _, last = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn}); last == nil {

@@ -250,7 +250,8 @@ func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.G
 	return ofUsers(ctx, q, users, scanGrant, grantsOfOneText, grantsText)
 }
 
-// ofUsers lists the rows of these users, with one text for a single user and one for usersAtOnce.
+// ofUsers lists the rows of these users. ofOne is the statement for a single user, and ofMany the
+// statement for usersAtOnce users.
 func ofUsers[T any](
 	ctx context.Context, q queries, users []access.UserID, scan func(row) (T, error),
 	ofOne, ofMany string,

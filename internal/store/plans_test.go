@@ -27,12 +27,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/webhook"
 )
 
-// statements are those that ran in any test of this package, by engine. TestMain asks both engines
-// at the end how they would run each of them: none reads a table from its beginning to its end, and
-// none sorts what can be much.
+// statements contains the statements that ran in any test of this package, by engine. At the end,
+// TestMain asks both engines for the plan of each. No plan may read a whole table, or sort a number
+// of rows that can become large.
 var statements = &recorder{seen: map[string]map[string]bool{"sqlite": {}, "pgx": {}}}
 
-// wholeTable are the statements that read a table as a whole, and why.
+// wholeTable contains the statements that may read a whole table, with the reason.
 var wholeTable = map[string]string{
 	"FROM stages s WHERE s.removed_at IS NULL ORDER BY s.created_at, s.arn": "the media plane " +
 		"keeps the limits of all stages",
@@ -46,8 +46,8 @@ var wholeTable = map[string]string{
 		"to a limit",
 }
 
-// few lists tables and indexes of few rows: what operators set up, stages that are being removed or
-// wait for AWS, docks that wait for a sign-in, replicas.
+// few lists tables and indexes with few rows: those for replicas, the settings of operators, stages
+// that are being removed or wait for AWS, and docks that wait for a sign-in.
 var few = []string{
 	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device",
 	"credentials_devices_open",
@@ -55,7 +55,7 @@ var few = []string{
 	"posts", "posts_pkey",
 }
 
-// smallSorts are the statements that sort, and why that is little.
+// smallSorts contains the statements that may sort, with the reason why there are few rows.
 var smallSorts = map[string]string{
 	"FROM credentials c WHERE":  "a user has 100 keys of a kind at most",
 	"FROM stages s WHERE s.rem": "see wholeTable",
@@ -152,7 +152,7 @@ func explainAll(ctx context.Context, driver string, texts []string) (problems []
 	return problems, nil
 }
 
-// A step is a part of a plan that costs more the larger a table is.
+// A step is a part of a plan that costs more the larger a table is: a full scan or a sort.
 type step struct {
 	why  string
 	sort bool
@@ -180,7 +180,7 @@ var scan = regexp.MustCompile(`^SCAN (\w+)( USING .*)?$`)
 func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error) {
 	arguments := make([]any, parameters(text))
 	for i := range arguments {
-		arguments[i] = "x" // what it plans may depend on the values
+		arguments[i] = "x" // SQLite's plan may depend on the values
 	}
 	rows, err := db.QueryContext(ctx, "EXPLAIN QUERY PLAN "+text, arguments...)
 	if err != nil {
@@ -188,14 +188,14 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 	}
 	defer rows.Close()
 	var steps []step
-	sortsLittle := map[int]bool{} // by the node above
+	sortsLittle := map[int]bool{} // keyed by the parent node
 	for rows.Next() {
 		var id, parent, unused int
 		var detail string
 		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
 			return nil, err
 		}
-		// What is counted has a LIMIT and a plan of its own.
+		// A subquery that counts has a LIMIT and a plan of its own.
 		bounded := []string{"CONSTANT", "counted"}
 		if found := scan.FindStringSubmatch(detail); found != nil {
 			if slices.Contains(bounded, found[1]) {
@@ -222,8 +222,9 @@ func parameters(text string) (most int) {
 	return most
 }
 
-// preferIndexes lets the planner read a table as a whole or sort only where it has no other way: of
-// a few thousand rows it would read all. Plans are those for any arguments.
+// preferIndexes makes the planner read a whole table or sort only where it has no other way. For
+// the few thousand rows of a test it would otherwise read all. It also makes the planner plan for
+// any arguments.
 func preferIndexes(ctx context.Context, db *sql.DB) error {
 	for _, setting := range []string{
 		"enable_seqscan = off", "enable_sort = off", "enable_hashjoin = off",
@@ -237,7 +238,7 @@ func preferIndexes(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// explainPostgres reads the plan for parameters that are not known
+// explainPostgres reads the plan for unknown parameters
 // (https://www.postgresql.org/docs/current/sql-prepare.html).
 func explainPostgres(ctx context.Context, db *sql.DB, text string) ([]step, error) {
 	if _, err := db.ExecContext(ctx, "PREPARE explained AS "+text); err != nil {
@@ -279,7 +280,7 @@ func (n node) costly(steps []step) []step {
 		steps = append(steps, step{why: "Seq Scan on " + n.Table})
 	case strings.Contains(n.Type, "Index") && n.Cond == "":
 		steps = append(steps, step{why: n.Type + " of all of " + n.Index})
-	case n.Type == "Sort" && !n.sortsLittle(): // an incremental one sorts within equal keys
+	case n.Type == "Sort" && !n.sortsLittle(): // an incremental sort sorts within equal keys
 		steps = append(steps, step{why: n.Type, sort: true})
 	}
 	for _, below := range n.Plans {
@@ -301,13 +302,13 @@ func (n node) sortsLittle() bool {
 		func(list node) bool { return !isPage(list) })
 }
 
-// A counter is what the metrics read.
+// A counter is the part of the store that the metrics read.
 type counter interface {
 	Outbox(context.Context) (store.Outbox, error)
 }
 
-// TestEveryMethodOfTheStore calls each of them, so that the statements of a new one are explained,
-// too: those of the rules, of the homes and of the leases.
+// TestEveryMethodOfTheStore calls every method of the store, so that the statements of a new method
+// are explained, too.
 func TestEveryMethodOfTheStore(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		h.scene()
@@ -325,7 +326,7 @@ func TestEveryMethodOfTheStore(t *testing.T) {
 	})
 }
 
-// call calls a method of the store with all arguments set.
+// call calls a method of the store with arguments that are not zero.
 func (h *house) call(method reflect.Method) {
 	h.t.Helper()
 	arguments := []reflect.Value{reflect.ValueOf(h.t.Context())}
@@ -348,7 +349,7 @@ func (h *house) call(method reflect.Method) {
 	}
 }
 
-// set gives a value and all its fields something that is not zero.
+// set sets a value and all its fields to something that is not zero.
 func set(v reflect.Value) {
 	switch at, isTime := v.Interface().(time.Time); {
 	case isTime && at.IsZero():

@@ -85,7 +85,7 @@ func refusal(err error) string {
 	return "cannot be used"
 }
 
-// lastTry returns the last line of an error of pgx, which has one line per attempt: for each
+// lastTry returns the last line of an error of pgx. The error has one line per attempt: for each
 // address, with and without TLS.
 func lastTry(err error) error {
 	text := err.Error()
@@ -94,7 +94,7 @@ func lastTry(err error) error {
 
 // lockMigrations waits until no other replica migrates. It holds the lock until unlock is called.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
-	// A session lock would stay with the connection of a pooler.
+	// A pooler keeps a connection with its session lock, so the lock belongs to a transaction.
 	tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (d *database) alone(ctx context.Context, do func(queries) error) error {
 	return failure(end(d.again(ctx, do)))
 }
 
-// again retries a transaction until it has no conflict with another one.
+// again retries a transaction until it does not conflict with another one.
 func (d *database) again(ctx context.Context, do func(queries) error) error {
 	const tries = 100
 	for try := range tries {
@@ -161,7 +161,7 @@ func postgresFailure(err error) error {
 	}
 	switch {
 	case collided(err):
-		// Not converted: alone retries it.
+		// A conflict keeps the type of pgx, because alone retries it.
 		return err
 	case e.Code == uniqueViolation || e.Code == foreignKeyViolation:
 		return fmt.Errorf("%w: %w", stage.ErrConflict, err)

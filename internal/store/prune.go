@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// Prune implements access.Store. Each kind has a short transaction of its own: other writers wait
-// for it, and a power failure may revert it.
+// Prune implements access.Store. Each kind has a short transaction of its own, since other writers
+// wait meanwhile. A power failure may revert it.
 func (q queries) Prune(
 	ctx context.Context, before access.Retention, limit int,
 ) (more bool, err error) {

@@ -17,22 +17,22 @@ const (
 	noticesAtOnce = 500
 	sendsAtOnce   = 100 // calls of Send that share a transaction
 	pollNotices   = time.Second
-	// pollDeaf is the interval of a replica whose bell does not ring.
+	// pollDeaf is the poll interval of a replica that receives no notifications.
 	pollDeaf     = pollNotices / 4
 	noticeMemory = 10 * time.Minute // a replica that was away longer receives a gap
 	tidyNotices  = time.Minute
 	deadPost     = time.Minute
 )
 
-// A relay implements feed.Relay on PostgreSQL. Notices are rows with consecutive numbers: the row
+// A relay implements feed.Relay on PostgreSQL. Notices are rows with consecutive numbers. The row
 // of the counter stays locked until the commit, since otherwise a reader could see notice 7 before
-// 6. A notification only wakes the readers, which otherwise poll once a second
-// (docs/decisions/0171).
+// notice 6. A notification only wakes the readers, which also poll once a second, or more often if
+// they receive no notifications (docs/decisions/0171).
 type relay struct {
 	q    queries
 	bell *bell
 	log  *slog.Logger
-	turn chan struct{} // held by the call that writes for all
+	turn chan struct{} // held by the call that writes for all callers
 
 	mu      sync.Mutex
 	waiting []*sending
@@ -43,7 +43,8 @@ type sending struct {
 	done    chan error // of capacity 1
 }
 
-// A sentNotice is the JSON of a notice. Its names are short. The previous version reads it, too.
+// A sentNotice is the JSON of a notice. Its names are short, and must not change, since the
+// previous version reads it, too.
 type sentNotice struct {
 	Kind  feed.Kind       `json:"k"`
 	User  access.UserID   `json:"u,omitempty"`
@@ -197,8 +198,8 @@ func scanNotice(r row) (n numbered, err error) {
 	return n, err
 }
 
-// readSome delivers the next notices, at least up to newest if there are not too many. A number
-// that is missing was deleted before it was read.
+// readSome delivers the next notices, at most noticesAtOnce. A number that is missing was deleted
+// before this replica read it.
 func (r *noticeReader) readSome(ctx context.Context, newest int64) error {
 	next, err := list(ctx, r.q, scanNotice,
 		"SELECT id, notice FROM notices WHERE id > $1 ORDER BY id LIMIT $2", r.last,

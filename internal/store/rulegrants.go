@@ -8,15 +8,17 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// ruleGrantJoin finds what rules give a user on the stage of a row of s, by the rule that made it.
+// ruleGrantJoin joins what rules give a user on a stage s. It finds the rule by the stage that the
+// rule created.
 const ruleGrantJoin = ` LEFT JOIN own_stages o ON o.stage = s.arn
 	LEFT JOIN rule_grants w ON w.rule_id = o.rule_id AND w.user_id = `
 
-// ruleGrantOf is the columns of ruleGrantJoin.
+// ruleGrantOf contains the columns of ruleGrantJoin.
 const ruleGrantOf = "COALESCE(w.capabilities, 0), w.max_ttl"
 
-// reaches is the condition that a user has access to the stage in a column, which has the name of
-// its table: a grant without a bar, or access to all stages of the rule that made it.
+// reaches returns the condition that a user has access to a stage: by a grant without a bar, or by
+// access to all stages of the rule that created it. column names the stage, together with its
+// table.
 func reaches(column string) string {
 	return `COALESCE(
 		(SELECT CASE WHEN g.barred_at IS NULL THEN 1 ELSE 0 END FROM grants g

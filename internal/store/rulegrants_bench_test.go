@@ -9,9 +9,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// BenchmarkAllOwnStages measures a moderator with access to all stages that a rule made, 1,000 and
-// 5,000 of them: their own page (GET /api/me and the event stream), a request on one stage, a page
-// of refusals, and a sign-in.
+// BenchmarkAllOwnStages measures a moderator with access to all stages that a rule created, 1,000
+// and 5,000 of them. It measures the moderator's own page (GET /api/me and the event stream), a
+// request on one stage, a page of refusals, and a sign-in.
 func BenchmarkAllOwnStages(b *testing.B) {
 	for _, engine := range engines() {
 		for _, stages := range []int{1000, 5000} {

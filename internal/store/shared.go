@@ -29,7 +29,7 @@ func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (f
 	}, nil
 }
 
-// inProcess is a Memory whose chat is stored.
+// inProcess is a feed.Memory whose chat is in the database.
 type inProcess struct {
 	memory
 	feed.ChatStore
@@ -43,7 +43,7 @@ type memory interface {
 
 // A shared implements feed.Shared on PostgreSQL.
 type shared struct {
-	queries // the chat
+	queries // implements the chat
 	*relay
 
 	mu     sync.Mutex
@@ -52,7 +52,8 @@ type shared struct {
 
 var _ feed.Shared = (*shared)(nil)
 
-// Post implements feed.Board. It does not write an unchanged post again.
+// Post implements feed.Board. It renews the time of an unchanged post without writing its text
+// again.
 func (s *shared) Post(
 	ctx context.Context, replica string, present map[stage.ARN][]stage.Presence,
 ) error {
@@ -160,7 +161,8 @@ func (s *shared) Docks(
 	return all, err
 }
 
-// ExpireDocks implements feed.DockStore. Of several replicas, one deletes a dock and reports it.
+// ExpireDocks implements feed.DockStore. If several replicas call it, only one of them deletes and
+// reports a dock.
 func (s *shared) ExpireDocks(ctx context.Context, before time.Time) ([]access.UserID, error) {
 	scan := func(r row) (id access.UserID, err error) {
 		err = r.Scan(&id)

@@ -142,7 +142,7 @@ func TestThreeReplicasActAsOne(t *testing.T) {
 	t.Parallel()
 	where := postgres.Migrated(t)
 	fleet := []*replica{runReplica(t, where), runReplica(t, where), runReplica(t, where)}
-	for i, r := range fleet { // each receives from now on
+	for i, r := range fleet { // each replica receives notices from now on
 		for received := false; !received; {
 			r.AccessChanged("ana")
 			select {
@@ -241,7 +241,7 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	// As if another replica had written and a third one had deleted while this one was away.
+	// This stands for notices that others wrote and deleted while this replica was away.
 	_, err = db.Exec("UPDATE counters SET value = value + 5 WHERE name = 'notice'")
 	ok(t, err)
 	for {
@@ -320,7 +320,7 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 	})
 }
 
-// TestADeliveryHasOneSender: replicas that look at the same time share what is due.
+// TestADeliveryHasOneSender: replicas that claim deliveries at the same time get different ones.
 func TestADeliveryHasOneSender(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		now := time.UnixMilli(1_800_000_000_000).UTC()

@@ -33,7 +33,7 @@ func skewed(t *testing.T) (behind, ahead *house) {
 			c.Issuer = &token.Signer{
 				Key: key, KeyID: "local", Endpoints: endpoints, Now: h.Clock.Now, Name: "local key",
 			}
-			c.Verifier = &token.Verifier{ // as the server makes it
+			c.Verifier = &token.Verifier{ // configured as in the server
 				Keys: token.Keys{"local": &key.PublicKey}, Endpoints: endpoints, Now: h.Clock.Now,
 				Leeway: time.Minute + 5*time.Second,
 			}

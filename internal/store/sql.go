@@ -13,13 +13,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// queries are the statements, independent of where they run.
+// queries contains the statements, which run on a database or in a transaction.
 type queries struct{ run runner }
 
-// A row can be scanned.
+// A row is a result row that can be scanned.
 type row interface{ Scan(dest ...any) error }
 
-// list reads all rows.
+// list returns all rows of a statement.
 func list[T any](
 	ctx context.Context, q queries, scan func(row) (T, error), text string, args ...any,
 ) ([]T, error) {
@@ -159,7 +159,7 @@ func (a *arguments) place(value any) string {
 	return "$" + strconv.Itoa(len(*a))
 }
 
-// places lists n placeholders, from the first on.
+// places returns a list of n placeholders, beginning with $1.
 func places(n int) string {
 	var all arguments
 	var list []string

@@ -75,7 +75,8 @@ func openFile(ctx context.Context, path string, connections int, pragmas ...stri
 }
 
 // connect opens the first connection. If other processes open the file at this moment, setting the
-// journal mode fails at once, whatever the busy timeout is, since waiting could be a deadlock.
+// journal mode fails at once. SQLite ignores the busy timeout here, since waiting could be a
+// deadlock.
 func connect(ctx context.Context, db *sql.DB) error {
 	var err error
 	for try := range migrationTries {

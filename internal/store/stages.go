@@ -69,8 +69,8 @@ func (q queries) PutStage(ctx context.Context, s access.StageRecord) error {
 
 // CloseStage implements access.Store.
 func (q queries) CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error {
-	// The name is free at once. This changes no key column to which other tables refer, so it does
-	// not wait for tokens that are being recorded.
+	// The name can be used again at once. This statement changes no key column to which other
+	// tables refer, so it does not wait for tokens that are being recorded.
 	n, err := q.exec(ctx, `UPDATE stages SET removed_at = $2, name_key = NULL
 		WHERE arn = $1 AND removed_at IS NULL`, string(arn), ms(at))
 	if err != nil || n == 0 {

@@ -75,14 +75,14 @@ func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) err
 	return do(t)
 }
 
-// A database is where the statements run. SQLite has one writer at a time. Of its two connections
-// for writing, one waits for the disk at each commit, the other does not, and may lose its last
+// A database is where the statements run. SQLite has one writer at a time. It has two connections
+// for writing: write waits for the disk at each commit. quick does not, and may lose its last
 // commits at a power failure. Reads run meanwhile (docs/decisions/0030). On PostgreSQL all three
-// are the same.
+// pools are the same.
 type database struct {
 	read, write, quick *pool
 	postgres           bool
-	batches            *batcher // of quick, on SQLite
+	batches            *batcher // batches the writes of quick, on SQLite
 	seen               func(text string)
 	peer               atomic.Pointer[string] // see Store.ActAs
 }
@@ -115,8 +115,8 @@ func (i *inside) limitsParts() bool { return i.db.limitsParts() }
 func (d *database) close() error {
 	err := d.read.close()
 	if !d.postgres {
-		// The writing connections close last: closing the last connection moves the write-ahead log
-		// into the file.
+		// The writing connections close last, since closing the last connection moves the
+		// write-ahead log into the file.
 		err = errors.Join(err, d.quick.close(), d.write.close())
 	}
 	return err

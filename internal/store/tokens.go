@@ -10,12 +10,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// full finds the token that fills a rate, if there is one: the Limit-th youngest of its bucket. It
-// reads at most Limit entries of the index, however many tokens there are.
+// full finds the token at which a rate limit is reached, if there is one: the Limit-th newest of
+// its bucket. It reads at most Limit entries of the index, however many tokens there are.
 const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s AND issued_at <= %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
-// rateArgs returns the parameters of full. No bucket has an empty name: without a limit nothing is
-// found.
+// rateArgs returns the parameters of full. Without a limit it names the empty bucket, which has no
+// tokens.
 func rateArgs(rate access.Rate) []any {
 	if rate.Limit <= 0 {
 		return []any{"", int64(0), int64(0), int64(0)}
@@ -52,8 +52,8 @@ func (q queries) Permit(
 	return p, err
 }
 
-// The row decides: nothing is inserted if the account has another revision, the stage is being
-// removed or the rate is full.
+// issueText inserts the record of a token. It inserts nothing if the account has another revision,
+// the stage is being removed, or the rate limit is reached.
 var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
 		credential, issued_at, expires_at, address, kind)
 	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10, $11, $17 FROM users u
@@ -61,12 +61,13 @@ var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilit
 	WHERE u.id = $2 AND u.revision = $12 AND ` + fmt.Sprintf(full, "$13", "$14", "$15", "$16") + ` IS NULL`
 
 // issueLock makes the tokens of one user be recorded one after the other, since each counts the
-// others. It writes the row of the user, so that a concurrent serializable transaction that changes
-// the user is retried. The lock on the stage is shared; CloseStage waits for it.
+// earlier ones. It writes the row of the user, so that a concurrent serializable transaction that
+// changes the user is retried. The lock on the stage is shared; CloseStage waits for it.
 const issueLock = `WITH locked AS (SELECT arn FROM stages WHERE arn = $2 FOR KEY SHARE)
 	UPDATE users SET revision = revision FROM locked WHERE id = $1`
 
-// rehearseText and rehearseLock are issueText and issueLock for a stage without a row.
+// rehearseText and rehearseLock are issueText and issueLock for a rehearsal's stage, which has no
+// row.
 var rehearseText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
 		credential, issued_at, expires_at, address, kind)
 	SELECT $1, u.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $17 FROM users u

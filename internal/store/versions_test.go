@@ -18,13 +18,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// During a roll the version before runs beside this one, on the tables of this one. testdata has
-// what it sends to PostgreSQL (docs/decisions/0178):
+// During a rolling update, the previous version runs beside this one, on the tables of this one.
+// testdata has the statements that it sends to PostgreSQL (docs/decisions/0178):
 //
-//   - story-22.jsonl: the statements of a story, with their arguments and how many rows
+//   - story-22.jsonl: the statements of one test, with their arguments and how many rows
 //     each found or changed. Olga sets up, Ana signs in, gets tokens, and broadcasts.
-//   - statements-22.sql: each statement that its tests run, one on a line, as -record
-//     writes them.
+//   - statements-22.sql: each statement that the tests of that version run, one on a line, as
+//     -record writes them.
 const (
 	storyBefore      = "testdata/story-22.jsonl"
 	statementsBefore = "testdata/statements-22.sql"
@@ -42,7 +42,7 @@ func (r *recorder) keep(path string) error {
 	return os.WriteFile(path, []byte(text), 0o600)
 }
 
-// A said is a recorded statement of the version before.
+// A said is a recorded statement of the previous version.
 type said struct {
 	Step  string
 	Text  string
@@ -51,8 +51,8 @@ type said struct {
 	Write bool
 }
 
-// TestTheVersionBeforeRunsBesideThisOne: both sign people in and issue tokens, in turn, and each
-// finds what the other has stored.
+// TestTheVersionBeforeRunsBesideThisOne: both versions sign people in and issue tokens, in turn.
+// Each finds what the other has stored.
 func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, postgres.Migrated(t))
@@ -112,7 +112,7 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	}
 }
 
-// An elder replays the recorded statements of the version before.
+// An elder replays the recorded statements of the previous version.
 type elder struct {
 	t     *testing.T
 	db    *sql.DB
@@ -142,8 +142,9 @@ func versionBefore(t *testing.T, where string) *elder {
 	return e
 }
 
-// run tells a step of the story. A statement that writes changes as many rows as it did on the
-// tables of its own version; one that reads may find what this version has added.
+// run replays one step of the recorded test. A statement that writes must change as many rows as it
+// did on the tables of its own version. A statement that reads may find rows that this version has
+// added.
 func (e *elder) run(step string) {
 	e.t.Helper()
 	ran := 0
@@ -228,7 +229,7 @@ func TestEveryStatementOfTheVersionBefore(t *testing.T) {
 	}
 }
 
-// neededColumns are those without a default that must not be NULL, by table.
+// neededColumns returns the columns without a default that must not be NULL, by table.
 func neededColumns(t *testing.T, db *sql.DB) map[string][]string {
 	t.Helper()
 	rows, err := db.Query(`SELECT table_name, column_name FROM information_schema.columns

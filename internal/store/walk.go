@@ -33,7 +33,7 @@ type key struct {
 	number bool
 }
 
-// edge returns a value beyond all values of the key.
+// edge returns a value beyond all values of the key, at the high or the low end.
 func (k key) edge(high bool) any {
 	switch {
 	case k.number && high:
@@ -57,8 +57,8 @@ func (k key) variable() any {
 // A mark is a position in the order of a walk: the values of its keys.
 type mark []any
 
-// start returns the mark before the first row. So the first page needs no statement of its own, and
-// the database seeks in the index for it, too.
+// start returns the mark before the first row. With this mark, the first page uses the same
+// statement as the others, and the database seeks in the index for it, too.
 func (w walk) start() mark {
 	var m mark
 	for _, k := range w.keys {
@@ -110,7 +110,7 @@ func (w walk) columnsOfUnion() string {
 
 func nameInUnion(key int) string { return "key" + strconv.Itoa(key) }
 
-// bytewise returns the walk with texts in the order of their bytes.
+// bytewise returns the walk with the texts of its order compared by their bytes.
 func (w walk) bytewise(q queries) walk {
 	w.keys = slices.Clone(w.keys)
 	for i, k := range w.keys {
@@ -182,9 +182,9 @@ func rows[T any](
 	return found, end, err
 }
 
-// rowsAtOnce reads a page of several walks in one statement, so that a moderator of many stages
-// waits for one answer of the database and not for one per stage. It stops at the mark end, which
-// may be nil. The walks have no args.
+// rowsAtOnce reads a page of several walks in one statement, so that a page for a moderator of many
+// stages needs one answer of the database. It stops at the mark end, which may be nil. The walks
+// have no args.
 func rowsAtOnce[T any](
 	ctx context.Context, q queries, walks []walk, after, end mark, limit int,
 	scan func(row) (T, error),
@@ -219,9 +219,9 @@ func endOfWindowAtOnce(
 	return last[0].at, nil
 }
 
-// part returns the part of a walk in unionOf. Both engines then read each part by its index, and
-// only as many rows of it as the merged page needs: PostgreSQL if every part has an order and a
-// limit, SQLite if no part has them.
+// part returns the part of a walk in unionOf. It has an order and a limit on PostgreSQL, and
+// neither on SQLite. In these forms, both engines read each part by its index, and only as many
+// rows of it as the merged page needs.
 func (w walk) part(q queries, args *arguments, columns string, f filter, limit int) string {
 	text := "SELECT " + columns + " FROM " + w.from + f.where(args)
 	if !q.run.limitsParts() {
