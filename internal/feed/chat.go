@@ -21,7 +21,7 @@ const (
 	chatLength = 500             // characters of a message
 	chatBurst  = 5               // messages that one person may send at once …
 	chatPace   = 2 * time.Second // … and then one each
-	// time without a message or a publisher, after which the chat ends
+	// chatQuiet is how long a chat continues without a message or a publisher.
 	chatQuiet  = 15 * time.Minute
 	chatID     = 128    // bytes of the ID of a muted user
 	maxMuted   = 1000   // people of one stage
@@ -64,8 +64,8 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 	return r, err
 }
 
-// over reports whether the session of a room has ended: for chatQuiet nobody wrote, and nobody who
-// publishes now published before the end of that time.
+// over reports whether the session of a room has ended: nobody wrote for chatQuiet, and everybody
+// who publishes now began after that time.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)
 	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present,
@@ -98,7 +98,7 @@ func (c *Chat) Post(
 	if err := c.tooFast(&c.posts, writer{arn, by.ID}, "send it again"); err != nil {
 		return ChatMessage{}, err
 	}
-	m := ChatMessage{ // the precision in which the store keeps it
+	m := ChatMessage{ // milliseconds, as the store keeps them
 		ID: stage.NewID(), Time: c.feed.cfg.Now().UTC().Truncate(time.Millisecond),
 		UserID: string(by.ID), Name: by.Name, Text: text,
 	}
@@ -195,8 +195,8 @@ func (c *Chat) tooFast(
 	return err
 }
 
-// knows reports whether a person exists: an account, which always has a name here, or a guest on
-// the stage or in its chat.
+// knows reports whether a person exists. An account always has a name here; a guest must be on the
+// stage or in its chat.
 func (r Room) knows(person Person, present []stage.Presence) bool {
 	id := string(person.ID)
 	switch {
@@ -224,7 +224,8 @@ func (r Room) nameOf(person Person) string {
 	return string(person.ID)
 }
 
-// cleanMessage removes characters that cannot be read.
+// cleanMessage removes invalid and invisible control characters, and refuses messages that are
+// empty or too long.
 func cleanMessage(text string) (string, error) {
 	text = strings.TrimSpace(strings.Map(func(c rune) rune {
 		// Marks that change the direction of text can make one person's message look like another's

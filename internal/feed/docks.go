@@ -23,8 +23,8 @@ const (
 	maxText     = 500
 	maxWord     = 128      // bytes of any other field of a report
 	maxDock     = 32 << 10 // bytes of a dock's state as JSON
-	// A dock reports a change at once, and its state at intervals. All docks of an account together
-	// may report this often.
+	// A dock reports each change at once, and its state at intervals. dockPace and dockBurst limit
+	// the reports of all docks of an account together.
 	dockPace  = 100 * time.Millisecond
 	dockBurst = 4 * maxDocks
 	maxPaces  = 10_000
@@ -36,8 +36,8 @@ const (
 
 var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 
-// Docks are the open docks of accounts: what each dock reports of its OBS. The pages of the account
-// and operators receive it.
+// Docks keeps the open docks of accounts, with what each dock reports of its OBS. The pages of the
+// account and those of operators receive it.
 type Docks struct {
 	feed  *Feed
 	store DockStore
@@ -99,7 +99,7 @@ func tooManyReports(wait time.Duration) error {
 		WithCode("too_many_reports").WithRetry(wait)
 }
 
-// allow takes n from one of the rate limits of an account.
+// allow takes n from the chosen rate limit of an account, and reports whether the limit allows it.
 func (d *Docks) allow(
 	user access.UserID, now time.Time, which func(*dockPaces) *rate.Limiter, n int,
 ) (ok bool) {

@@ -12,7 +12,7 @@ import (
 
 const (
 	queuedEvents = 1024
-	// A longer queue takes no more refusals: of all events, they are dropped first.
+	// While more events than this are queued, refusals are dropped, to leave space for others.
 	queuedRefusals = queuedEvents / 4
 	refusalPause   = 5 * time.Second // between refusals of one participant for one reason
 	maxRefusals    = 4096            // different refusals in that time
@@ -50,8 +50,8 @@ func (f *Feed) enqueue(e stage.Event) {
 	}
 }
 
-// takeRefusal drops repeated refusals, and all refusals while the queue is long: anybody with a
-// dead token can cause any number of them.
+// takeRefusal drops repeated refusals, and all refusals while the queue is long, since anybody with
+// an invalid token can cause any number of them.
 func (f *Feed) takeRefusal(e stage.Event) {
 	full := len(f.queue) >= queuedRefusals || f.refusals.Len(f.cfg.Now()) >= maxRefusals
 	if full {
@@ -157,7 +157,7 @@ func frameOfEvent(n Notice) Frame {
 	var e struct {
 		ID int64 `json:"id"`
 	}
-	// data of another version may have no ID, and is an event all the same
+	// The data of another version may have no ID. It is an event all the same.
 	json.Unmarshal(n.Data, &e)
 	return Frame{Name: "stage", ID: e.ID, Data: n.Data}
 }

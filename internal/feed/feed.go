@@ -1,5 +1,5 @@
-// Package feed carries what happens on stages to the pages that are open: stage events and presence
-// in, bounded streams out, and also docks and chat. What replicas share is behind Shared.
+// Package feed passes stage events, presence, docks and chat to the open pages, as streams of
+// limited length. The state that the replicas share is behind the interface Shared.
 //
 // Package web renders streams as server-sent events, and decides who may open which.
 package feed
@@ -51,11 +51,12 @@ type Sources struct {
 	PassedOn func(data json.RawMessage)
 }
 
-// A Feed carries events and presence to streams. Its methods are safe for concurrent use. They do
-// not wait for a database, except Run, and AccessChanged where replicas share one.
+// A Feed carries events and presence to streams. Its methods are safe for concurrent use. Run,
+// Settle, and the methods that send a notice to all replicas (AccessChanged, Announce and Pass) may
+// wait for a database. The other methods do not.
 type Feed struct {
 	cfg     Config
-	replica string // names this process on the Board
+	replica string // the name of this process on the Board
 
 	queue    chan stage.Event
 	settle   chan chan<- struct{}           // requests of Settle
@@ -114,7 +115,8 @@ func (f *Feed) AccessChanged(id access.UserID) {
 	f.send(Notice{Kind: KindAccess, User: id})
 }
 
-// Recheck is AccessChanged within this process alone: for changes that were found in the database.
+// Recheck does what AccessChanged does, in this process alone. It is for changes that were found in
+// the database.
 func (f *Feed) Recheck(id access.UserID) { f.deliver(Notice{Kind: KindAccess, User: id}) }
 
 // Stop ends every stream with a Bye, including streams that are opened later.
@@ -195,7 +197,7 @@ func (f *Feed) deliver(n Notice) {
 	}
 }
 
-// toAccount pushes to the streams of an account; mu is held.
+// toAccount pushes a frame to the streams of an account; mu is held.
 func (f *Feed) toAccount(id access.UserID, frame Frame) {
 	if a := f.accounts[id]; a != nil {
 		for s := range a.streams {
@@ -204,7 +206,7 @@ func (f *Feed) toAccount(id access.UserID, frame Frame) {
 	}
 }
 
-// toPages pushes to the pages of a stage. Viewing keys receive no chat. mu is held.
+// toPages pushes a frame to the pages of a stage. Viewing keys receive no chat. mu is held.
 func (f *Feed) toPages(arn stage.ARN, frame Frame) {
 	if w := f.stages[arn]; w != nil {
 		for s := range w.pages {

@@ -79,7 +79,7 @@ func (w *world) fails(err error) {
 	w.failure = err
 }
 
-// come puts people on a stage.
+// come sets who is on a stage.
 func (w *world) come(arn stage.ARN, names ...string) {
 	w.mu.Lock()
 	w.present[arn] = nil
@@ -175,7 +175,7 @@ func TestAnEventIsStoredAndThenSent(t *testing.T) {
 		ana, ben := w.open(t, Listener{User: "ana"}), w.open(t, Listener{User: "ben"})
 		w.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana",
 			Stage: mainStage})
-		// a participant that belongs to no user
+		// The event of a participant who belongs to no user reaches nobody.
 		w.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage})
 		frames := ana.got()
 		if len(frames) != 1 || frames[0].Name != "stage" || frames[0].ID != 1 {
@@ -275,7 +275,7 @@ func TestAccessChangesReachTheStreamsThatTheyConcern(t *testing.T) {
 			w.open(t, Listener{User: "ana", Page: mainStage})
 		ben := w.open(t, Listener{User: "ben"})
 		time.Sleep(time.Second)
-		anaPage.got() // its presence
+		anaPage.got() // takes the first presence
 		w.AccessChanged("ana")
 		wantNames(t, "ana", ana, FrameLook)
 		wantNames(t, "her page", anaPage, FrameLook)

@@ -15,8 +15,8 @@ import (
 const (
 	presencePace = PostEvery              // how often values that change all the time are read
 	presenceWait = 100 * time.Millisecond // changes within this time are sent together
-	// A stage that is empty here reports when a participant joins. It is read anyway, once in so
-	// many paces.
+	// A stage that is empty on this replica reports when a participant joins. Its presence is read
+	// anyway, once in emptyEvery paces.
 	emptyEvery = 15
 )
 
@@ -29,7 +29,8 @@ type watched struct {
 	dirty    bool // changed since the last read
 	reading  bool
 	known    bool // was read at least once
-	// an AWS stage watched on another replica, which does not query Amazon IVS
+	// wanted marks an AWS stage that pages of another replica watch, while that replica does not
+	// query Amazon IVS.
 	wanted bool
 	own    []stage.Presence // participants on this replica
 	others []stage.Presence
@@ -53,7 +54,7 @@ func newPicture(arn stage.ARN, list []stage.Presence) picture {
 	return p
 }
 
-// text returns the JSON for a viewer. Viewers who are not on the stage themselves share one.
+// text returns the JSON for a viewer. Viewers who are not on the stage themselves share one text.
 func (p *picture) text(v Viewer) []byte {
 	if v.View != "" {
 		v = Viewer{View: v.View}
@@ -142,7 +143,7 @@ func (f *Feed) readAll(
 	for _, w := range f.toRead(due) {
 		reads.Go(func() {
 			if !w.arn.Local() && !f.asks() {
-				f.learn(w, nil, true) // another replica posts it
+				f.learn(w, nil, true) // another replica posts the presence of this stage
 				return
 			}
 			present, err := read(ctx, w.arn)
@@ -166,7 +167,7 @@ func (f *Feed) toRead(due func(*watched) bool) (list []*watched) {
 	return list
 }
 
-// learn stores the participants of a stage on this replica, if they are known.
+// learn ends a read of a stage. It stores the participants on this replica, if the read succeeded.
 func (f *Feed) learn(w *watched, own []stage.Presence, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -335,7 +336,7 @@ type everywhere struct {
 func (e everywhere) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	others, posted := e.feed.elsewhere(arn)
 	if posted && !arn.Local() && !e.feed.asks() {
-		return others, nil // the replica that queries Amazon IVS has asked already
+		return others, nil // the replica that queries Amazon IVS has posted them already
 	}
 	own, err := e.Moderator.Participants(ctx, arn)
 	return merge(own, others), err

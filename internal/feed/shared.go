@@ -10,10 +10,10 @@ import (
 )
 
 // Shared is the state that the replicas of a server share. Memory implements it for one process.
-// feedtest.Contract holds every implementation to these comments.
+// feedtest.Contract tests that every implementation does what these comments say.
 //
-// Times in it are those of the callers; an implementation need not have a clock, except to end the
-// posts of a replica that is gone.
+// Callers pass all times. An implementation needs a clock only to end the posts of a replica that
+// has stopped.
 type Shared interface {
 	Relay
 	Board
@@ -44,7 +44,7 @@ type Notice struct {
 // A Kind is the kind of a notice.
 type Kind string
 
-// The kinds of notice. After one without data, receivers read the state again.
+// The kinds of notice. After a notice without data, receivers read the state again.
 const (
 	KindEvent   Kind = "event"   // a stage event was stored: a StageEvent for the pages of User
 	KindAccess  Kind = "access"  // logins, grants or stages of User changed
@@ -86,7 +86,7 @@ type ChatStore interface {
 	// Room returns the chat room of a stage: its newest messages, the oldest of them first, at most
 	// limit. A stage without messages has an empty room.
 	Room(ctx context.Context, arn stage.ARN, limit int) (Room, error)
-	// AddMessage adds a message after all others. The newest keep messages are kept at least.
+	// AddMessage adds a message after all others. It keeps at least the newest keep messages.
 	AddMessage(ctx context.Context, arn stage.ARN, m ChatMessage, keep int) error
 	// DeleteMessage reports whether the message existed.
 	DeleteMessage(ctx context.Context, arn stage.ARN, id string) (bool, error)
@@ -100,5 +100,5 @@ type ChatStore interface {
 type Room struct {
 	Messages []ChatMessage // oldest first
 	Muted    []Person
-	LastPost time.Time // time of the newest message ever, including deleted ones
+	LastPost time.Time // time of the newest message ever, even if it was deleted
 }

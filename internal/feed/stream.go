@@ -19,15 +19,15 @@ const (
 	streamsRetry      = 30 * time.Second
 )
 
-// A Frame is one server-sent event. A frame without data, one of those below, is a request to its
-// receiver.
+// A Frame is one server-sent event. The frames without data that follow are requests to the
+// receiver of the stream.
 type Frame struct {
 	Name string
 	ID   int64 // ID of a stage event, from which a page resumes
 	Data []byte
 }
 
-// The frames without data. Several of one kind that wait in a stream become one.
+// The frames without data. Several frames of one kind that wait in a stream become one.
 const (
 	FrameTick  = "tick"  // Tick was called
 	FrameLook  = "look"  // authenticate again: access changed
@@ -58,7 +58,7 @@ type Stream struct {
 	counts [2]string // keys of this stream in Feed.counts
 
 	// Guarded by Feed.mu.
-	queue   []Frame               // oldest first
+	queue   []Frame               // the oldest frame first
 	bytes   int                   // of the queue
 	dirty   map[*watched]struct{} // stages whose presence must be sent
 	watches bool                  // Watch was called
@@ -74,8 +74,8 @@ type account struct {
 	stages  []*watched
 }
 
-// Listen opens a stream. When a user or a credential has too many, it refuses the new one: if it
-// closed the oldest, two pages that reconnect would close each other for ever.
+// Listen opens a stream. When a user or a credential has too many, Listen refuses the new one. If
+// it closed the oldest instead, two pages that reconnect would close each other's streams for ever.
 //
 // The stream of an account receives the events and docks of the user from now on. It receives
 // presence after Watch has set the stages. The stream of a page receives presence and chat of its
@@ -165,8 +165,9 @@ func (f *Feed) detach(s *Stream) {
 	}
 }
 
-// Watch sets of which stages the streams of an account receive presence, and whether as an
-// operator. After the first call, a stream sends one frame with every stage that is not empty.
+// Watch sets the stages whose presence the streams of an account receive, and whether they see it
+// as an operator does. After the first call, a stream sends one frame with every stage that is not
+// empty.
 func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	f := s.feed
 	f.mu.Lock()
@@ -224,7 +225,8 @@ func (s *Stream) Tick() {
 	s.push(Frame{Name: FrameTick})
 }
 
-// Take returns the oldest frame. Without one, the stream has either ended or calls Ready later.
+// Take returns the oldest frame. If there is none, the stream has ended (over), or calls Ready when
+// there is one.
 func (s *Stream) Take() (frame Frame, ok, over bool) {
 	f := s.feed
 	f.mu.Lock()

@@ -113,12 +113,13 @@ func NewStageEvent(e access.StoredEvent) StageEvent {
 type Viewer struct {
 	User     access.UserID
 	Operator bool
-	// of a viewing key: only its participants are visible, and none of them is "you"
+	// View is the view of a viewing key. Only the participants of the view are visible, and none of
+	// them is marked as the viewer.
 	View stage.View
 }
 
-// NewPresence returns a participant as the viewer sees it. Only the publisher and operators see how
-// well a picture arrives.
+// NewPresence returns a participant as the viewer sees it. Only the participant's own user and
+// operators see the Reception.
 func NewPresence(p stage.Presence, viewer Viewer) Presence {
 	out := Presence{
 		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),
