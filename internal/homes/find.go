@@ -92,14 +92,15 @@ func (h *Homes) find(ctx context.Context, arn stage.ARN, atHome bool) (place, er
 	return h.settle(arn, id, term)
 }
 
-// seen reports whether a replica is this one, or one that this replica has read.
+// seen reports whether an ID is that of this replica, or of another replica that was read from the
+// database.
 func (h *Homes) seen(id string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return id == h.id || h.peers[id] != nil
 }
 
-// known finds a home without the database.
+// known returns the home of a stage if this replica knows it, without asking the database.
 func (h *Homes) known(arn stage.ARN) (place, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -146,7 +147,7 @@ func (h *Homes) read(
 		return id, term, err
 	}
 	id, err = h.cfg.Store.Home(ctx, arn)
-	if err == nil && id == own { // this replica holds the stage, and does not use it
+	if err == nil && id == own { // this replica still holds the stage, but must not use it any more
 		return "", 0, errStopping()
 	}
 	if !errors.Is(err, stage.ErrNotFound) {

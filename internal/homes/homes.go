@@ -1,6 +1,6 @@
 // Package homes gives each local stage one replica, its home, among several on one database. Other
 // replicas forward requests to the home, so that any load balancer works: OBS has no cookie, and
-// browsers drop bearers on redirects. Media goes to the home's UDP port directly.
+// browsers drop the Authorization header on redirects. Media goes to the home's UDP port directly.
 //
 // A replica is alive while its heartbeat in the database advances. All times are those of one
 // process's own monotonic clock, so that the clocks of replicas may differ.
@@ -22,8 +22,8 @@ const (
 	// holdFor is how long a replica stays a home, counted from the start of its last successful
 	// beat.
 	holdFor = 6 * time.Second
-	// deadAfter is how long a heartbeat must stand still until its replica counts as dead and is
-	// buried. It is longer than holdFor, so that replica has given up its homes by then.
+	// deadAfter is how long a heartbeat must stand still until its replica is marked as dead. It is
+	// longer than holdFor, so that the replica has given up its homes by then.
 	deadAfter = 8 * time.Second
 	// beatLimit limits the time of one beat.
 	beatLimit = 4 * time.Second
@@ -44,23 +44,24 @@ type Peer struct {
 type Store interface {
 	// Join adds a replica.
 	Join(ctx context.Context, p Peer) error
-	// Beat advances the heartbeat of a replica. A replica that is buried or deleted is
-	// stage.ErrNotFound.
+	// Beat advances the heartbeat of a replica. It returns stage.ErrNotFound for a replica that is
+	// marked as dead or deleted.
 	Beat(ctx context.Context, id string, draining bool) error
-	// Peers lists all replicas, including buried ones.
+	// Peers lists all replicas, including those that are marked as dead.
 	Peers(ctx context.Context) ([]Peer, error)
 	// Bury marks a replica as dead and takes its homes from it, if its heartbeat still has that
 	// value. It reports whether this call did so.
 	Bury(ctx context.Context, id string, beat int64) (bool, error)
-	// Forget deletes a buried replica.
+	// Forget deletes a replica that is marked as dead.
 	Forget(ctx context.Context, id string) error
 	// Home returns the home of a stage, or stage.ErrNotFound.
 	Home(ctx context.Context, arn stage.ARN) (id string, err error)
 	// Claim makes a replica the home of a stage that has none, and returns the home. Each claim by
-	// the home itself starts a new term. For a buried replica it returns stage.ErrNotFound.
+	// the home itself starts a new term. For a replica that is marked as dead it returns
+	// stage.ErrNotFound.
 	Claim(ctx context.Context, arn stage.ARN, id string) (home string, term int64, err error)
-	// LeaveHome removes the home of a stage, if it is still that replica in that term: a release
-	// that the database carries out late does not end a later claim.
+	// LeaveHome removes the home of a stage, if it is still that replica in that term. Because of
+	// the term, a release that the database carries out late does not end a later claim.
 	LeaveHome(ctx context.Context, arn stage.ARN, id string, term int64) error
 }
 
@@ -70,14 +71,14 @@ type Config struct {
 	URL   string // where other replicas reach this one; empty if they cannot
 	Log   *slog.Logger
 
-	// Before is the ID of the previous run of this replica, if that run has certainly ended. Then
-	// nobody has to wait until its heartbeat counts as dead.
+	// Before is the ID of the previous run of this replica, if that run has certainly ended. Its
+	// homes are then taken over at once, and not only after deadAfter.
 	Before string
 	// Joined is called with each new ID of this replica, before the ID is used.
 	Joined func(id string)
 	// Lost is called when this replica is no longer the home of any stage. It ends the sessions.
 	Lost func()
-	// End records the ends of the sessions of a buried replica, and reports whether there may be
+	// End records the ends of the sessions of a dead replica, and reports whether there may be
 	// more.
 	End func(ctx context.Context, id string) (more bool, err error)
 	// Idle reports whether a stage may move to another home.
@@ -101,7 +102,7 @@ type Homes struct {
 	holders  map[stage.ARN]holding // guarded by mu: homes of other stages, as read a moment ago
 }
 
-// An own is a stage whose home is this replica.
+// An own is the state of a stage whose home is this replica.
 type own struct {
 	term     int64
 	requests int       // requests under way
@@ -110,7 +111,7 @@ type own struct {
 	leaving  bool      // it is being released
 }
 
-// A sight is what this replica has read of another one.
+// A sight is what this replica has read of another replica.
 type sight struct {
 	Peer
 	since time.Time // since when the heartbeat has had this value
@@ -150,8 +151,8 @@ func (h *Homes) Join(ctx context.Context) error {
 	return h.look(ctx)
 }
 
-// buryBefore buries the previous run of this replica, unless it has left, and returns its ID. A run
-// at another address is a different replica, which has a copy of this one's data.
+// buryBefore marks the previous run of this replica as dead, unless it has left, and returns its
+// ID. A run at another address is a different replica, which has a copy of this one's data.
 func (h *Homes) buryBefore(ctx context.Context) (crashed string, err error) {
 	if h.cfg.Before == "" || h.cfg.URL == "" || h.ID() != "" {
 		return "", nil
@@ -178,7 +179,7 @@ func (h *Homes) ID() string {
 	return h.id
 }
 
-// Run renews the heartbeat and buries dead replicas, until ctx ends.
+// Run renews the heartbeat and marks replicas as dead, until ctx ends.
 func (h *Homes) Run(ctx context.Context) error {
 	var beats sync.WaitGroup
 	beats.Go(func() { h.watchOver(ctx) })
@@ -233,8 +234,9 @@ func (h *Homes) giveUpLate() {
 	}
 }
 
-// rivals reports whether another replica may become the home of a stage. A replica that was alone
-// when it last read the database keeps its homes without it. mu is held.
+// rivals reports whether another replica may become the home of a stage. If there was none when
+// this replica last read the database, it keeps its homes while the database does not answer. mu is
+// held.
 func (h *Homes) rivals() bool {
 	for _, p := range h.peers {
 		if p.URL != "" && !p.Buried {
@@ -244,7 +246,8 @@ func (h *Homes) rivals() bool {
 	return false
 }
 
-// round renews the heartbeat once, and reads the others.
+// round renews the heartbeat once, reads the other replicas, and then marks dead ones and releases
+// idle stages.
 func (h *Homes) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
@@ -279,7 +282,7 @@ func (h *Homes) beat(ctx context.Context) error {
 	return nil
 }
 
-// surrender gives up all homes of this replica after it was buried.
+// surrender gives up all homes of this replica after others marked it as dead.
 func (h *Homes) surrender() {
 	h.mu.Lock()
 	told := h.lost
@@ -328,8 +331,8 @@ func (h *Homes) forgive() {
 	}
 }
 
-// bury buries replicas whose heartbeat stands still, and records the ends of their sessions. After
-// a failure, the next round or another replica retries.
+// bury marks replicas whose heartbeat stands still as dead, and records the ends of their sessions.
+// After a failure, the next round or another replica retries.
 func (h *Homes) bury(ctx context.Context) {
 	for _, p := range h.silent() {
 		if !p.Buried {
@@ -344,7 +347,7 @@ func (h *Homes) bury(ctx context.Context) {
 	}
 }
 
-// finish records the ends of the sessions of a buried replica, and then deletes the replica.
+// finish records the ends of the sessions of a dead replica, and then deletes the replica.
 func (h *Homes) finish(ctx context.Context, id string) {
 	for {
 		more, err := h.cfg.End(ctx, id)

@@ -28,15 +28,15 @@ type Order struct {
 	Reason      string              `json:"reason,omitempty"`
 }
 
-// The verbs of orders.
+// The verbs of orders and what they end.
 const (
 	Disconnect = "disconnect" // a participant; not found if it has no session there
 	CloseStage = "close"      // a stage that was removed
 )
 
-// Send sends an order to all other replicas at once, so that it also reaches a home that this
-// replica does not know while the database is unavailable. It succeeds if one replica carried it
-// out. It returns stage.ErrNotFound if all answered that they had nothing to do.
+// Send sends an order to all other replicas at once. While the database is unavailable, this
+// replica may not know the home, and the order still reaches it. Send succeeds if one replica
+// carried the order out. It returns stage.ErrNotFound if all answered that they had nothing to do.
 func (p *Proxy) Send(ctx context.Context, o Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderLimit)
 	defer cancel()

@@ -23,7 +23,8 @@ const (
 	// reads it nor forwards it.
 	clientHeader = "Stagedoor-Client"
 
-	// the largest body that WHIP reads, and one byte more, so that the home refuses a larger one
+	// maxBody is the largest body that WHIP reads and one byte more, so that the home can refuse a
+	// larger body.
 	maxBody  = 64<<10 + 1
 	tryAgain = 150 * time.Millisecond
 	// tryFor limits the retries of a request that could not be forwarded. OBS waits 8 seconds for
@@ -39,7 +40,8 @@ type ProxyConfig struct {
 
 	// Here serves /whip, /whep and /stage-events on this replica.
 	Here http.Handler
-	// Stage returns the stage that the token of a request claims, if it is one of those served.
+	// Stage returns the stage that the token of a request claims, or "" if this server has no such
+	// stage.
 	Stage func(*http.Request) stage.ARN
 	// Address returns the address of the client.
 	Address func(*http.Request) netip.Addr
@@ -72,7 +74,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 		// it.
 		TLSConfig:    config.Clone(),
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		// failed handshakes of clients that are no replicas
+		// Handshakes of clients that are no replicas fail, and are not logged.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	return p, nil
@@ -150,8 +152,8 @@ func withBody(r *http.Request, body []byte) *http.Request {
 	return out
 }
 
-// finder returns a function that finds the home of a request. It returns nil if any replica can
-// serve the request: a preflight, or one that will be refused.
+// finder returns a function that finds the replica that must serve a request. It returns nil if any
+// replica can: the request is a preflight, or will be refused.
 func (p *Proxy) finder(r *http.Request) func() (place, error) {
 	if r.Method == http.MethodOptions {
 		return nil

@@ -46,7 +46,7 @@ func wireTLS(secret []byte) (*tls.Config, error) {
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{cert},
 		ClientAuth:   tls.RequireAnyClientCert,
-		// no authority signs the certificate: VerifyConnection compares the key
+		// No authority signs the certificate: VerifyConnection compares its key.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 {
@@ -76,7 +76,8 @@ func certificate(key crypto.Signer) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// transport reaches other replicas. The answer of a session that negotiates takes time.
+// transport returns a transport to other replicas. It waits long for an answer, since negotiating a
+// session takes time.
 func transport(config *tls.Config) *http.Transport {
 	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: dialLimit}, Config: config}
 	return &http.Transport{
