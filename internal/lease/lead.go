@@ -73,7 +73,7 @@ func (l *Lead) Run(ctx context.Context) error {
 	}
 }
 
-// ask acquires or renews the lease. Its time counts from before the request.
+// ask acquires or renews the lease. The life of the lease counts from before the request.
 func (l *Lead) ask(ctx context.Context) {
 	asked := l.now()
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
@@ -107,7 +107,7 @@ func (l *Lead) watchExpiry() {
 	})
 }
 
-// notice wakes callers that wait for a change; mu is held.
+// notice wakes the callers that wait until this replica begins or ceases to lead; mu is held.
 func (l *Lead) notice(leads bool) {
 	if leads != l.leading {
 		l.leading = leads
