@@ -15,7 +15,7 @@ import (
 )
 
 // NewClient returns a client that follows no redirects. It connects to public addresses, and to
-// private ones only in the allowed networks: a typing mistake of an operator, or a name that
+// private ones only in the allowed networks. A typing mistake of an operator, or a name that
 // resolves to this machine, must not reach services behind the firewall (OWASP, SSRF).
 func NewClient(allowed []netip.Prefix) *http.Client {
 	dialer := &net.Dialer{
@@ -29,7 +29,7 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext,
-			// a proxy would connect in place of this client, without the check
+			// A proxy would connect in place of this client, without the check.
 			Proxy:                  nil,
 			TLSHandshakeTimeout:    5 * time.Second,
 			ResponseHeaderTimeout:  10 * time.Second,
@@ -46,8 +46,8 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 
 var errPrivate = errors.New("the address is private; allow its network with --webhook-networks")
 
-// Unreachable returns a function that refuses hosts to which NewClient never connects: a private IP
-// address, or the name of this machine. Other names are checked when they are dialed.
+// Unreachable returns a function that returns an error for hosts to which NewClient never connects:
+// a private IP address, or the name of this machine. Other names are checked when they are dialed.
 func Unreachable(allowed []netip.Prefix) func(host string) error {
 	return func(host string) error {
 		addresses := written(host)
@@ -62,7 +62,7 @@ func Unreachable(allowed []netip.Prefix) func(host string) error {
 	}
 }
 
-// written returns the addresses in a host itself, without a look-up.
+// written returns the addresses that a host itself stands for, without a look-up.
 func written(host string) []netip.Addr {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip}

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// interval for deliveries that another replica queued, and for retries
+	// pollEvery is the interval for deliveries that another replica queued, and for retries.
 	pollEvery   = 2 * time.Second
 	sendTimeout = 15 * time.Second // limit of one request, including its response
 	// A claimed delivery is hidden from other senders for this time. It outlasts a whole batch to a
@@ -189,8 +189,8 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	return false
 }
 
-// note stores the result of an attempt with its webhook. A receiver that accepts one message after
-// another costs no statement.
+// note stores the result of an attempt with its webhook. It writes nothing while the receiver keeps
+// accepting messages.
 func (s *Sender) note(ctx context.Context, hook access.Webhook, cause error) {
 	at, failure := time.Time{}, ""
 	if cause != nil {
@@ -215,7 +215,7 @@ func (s *Sender) failed(d access.Delivery, status int, cause error) access.Deliv
 		return d
 	}
 	pause := pauses[d.Attempts-1]
-	// spread, so that many retries are not due at one moment
+	// Random, so that many retries are not due at one moment.
 	d.NextAt = now.Add(pause + rand.N(pause/5+1))
 	return d
 }
@@ -239,7 +239,7 @@ func (s *Sender) send(
 		return 0, fmt.Errorf("no answer: %s", reason(err))
 	}
 	defer answer.Body.Close()
-	// so that the connection can be reused
+	// The rest is read, so that the connection can be reused.
 	io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return answer.StatusCode, fmt.Errorf("the receiver answered %d", answer.StatusCode)

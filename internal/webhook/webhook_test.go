@@ -44,7 +44,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	}
 }
 
-// An outbox in memory, for one webhook.
+// outbox is an Outbox in memory, for one webhook.
 type outbox struct {
 	mu      sync.Mutex
 	hook    access.Webhook
@@ -178,7 +178,7 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 	}
 }
 
-// Receivers that hang or lie take no more than the time and the bytes of one attempt.
+// A receiver that hangs or lies takes no more than the time and the bytes of one attempt.
 func TestReceiversThatHangOrLie(t *testing.T) {
 	t.Parallel()
 	const accepted = "HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n"
@@ -194,7 +194,7 @@ func TestReceiversThatHangOrLie(t *testing.T) {
 			io.WriteString(c,
 				"HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20))
 		}, false},
-		// What comes after an answer that accepts is not the receiver's word any more.
+		// An accepting status decides. What follows it does not matter.
 		"a length that is a lie": {func(c net.Conn) { io.WriteString(c, accepted+"x"); c.Close() },
 			true},
 		"a body that hangs": {func(c net.Conn) { io.WriteString(c, accepted+"x") }, true},
@@ -268,7 +268,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// What can never be reached is refused before anything is sent.
+// Hosts that can never be reached are refused before anything is sent.
 func TestHostsThatAreNeverReached(t *testing.T) {
 	t.Parallel()
 	local := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -293,8 +293,8 @@ func TestHostsThatAreNeverReached(t *testing.T) {
 	}
 }
 
-// A name that resolves to a private address is refused when it is dialed. The webhook says so until
-// its receiver accepts a message.
+// A name that resolves to a private address is refused when it is dialed. The webhook keeps that
+// failure until its receiver accepts a message.
 func TestAWebhookKnowsWhyItsLastAttemptFailed(t *testing.T) {
 	t.Parallel()
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
