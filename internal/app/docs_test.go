@@ -107,6 +107,7 @@ func ownFlags(command *kong.Node, s *sources) (flags []*kong.Flag, settings bool
 var (
 	shellBlock = regexp.MustCompile("(?ms)^ *```(?:sh|shell|bash)?\n(.*?)^ *```")
 	shellEnd   = regexp.MustCompile(` (?:#|\||>|<|&&|;).*$`)
+	shellWord  = regexp.MustCompile(`(?:'[^']*'|"[^"]*"|[^\s'"])+`)
 )
 
 // TestCommandsOfTheDocumentsExist parses every command line of Stagedoor in the code blocks of the
@@ -157,7 +158,10 @@ func startsCommand(line string) bool {
 
 func parses(command string) error {
 	command = shellEnd.ReplaceAllString(" "+command, "")
-	args := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(command))
+	args := shellWord.FindAllString(command, -1)
+	for i, arg := range args {
+		args[i] = strings.NewReplacer("'", "", `"`, "").Replace(arg)
+	}
 	if slices.Contains(args, "--help") || slices.Contains(args, "--version") {
 		return nil // these end the program
 	}
