@@ -20,14 +20,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxBody limits every JSON body: the largest valid one has a few hundred bytes.
+// maxBody limits JSON bodies, except those with a logo (maxBranding). The largest valid body is the
+// report of a dock, with about 32 KB.
 const maxBody = 64 << 10
 
 // An endpoint returns a value (200), a reply, nil (204) or an error. It never writes the response
 // itself.
 type endpoint func(r *http.Request, who access.Principal) (any, error)
 
-// A reply is a value with more than the default status and headers.
+// A reply is the response of an endpoint that sets another status than the default, or cookies.
 type reply struct {
 	status  int
 	body    any
@@ -42,7 +43,7 @@ type adapter struct {
 	control *access.Control
 	cookies cookies
 	proxies httpkit.Proxies
-	guard   *httpkit.Guard // limits wrong bearers
+	guard   *httpkit.Guard // limits requests with wrong bearer tokens
 	log     *slog.Logger
 	now     func() time.Time
 	faults  *httpkit.Map[string, struct{}] // faults logged within the last second
@@ -64,7 +65,8 @@ func (a *adapter) api(scope access.Scope, serve endpoint) http.Handler {
 			return
 		}
 		if who.Renewed {
-			// Set before the endpoint runs, which may set a cookie of its own.
+			// This cookie is set before the endpoint runs: browsers keep the last one, so an
+			// endpoint such as log-out overrides it.
 			if cookie, err := r.Cookie(cookieName); err == nil {
 				http.SetCookie(w, a.cookies.login(r, cookie.Value, who.ExpiresAt))
 			}
@@ -139,7 +141,7 @@ type Problem struct {
 	RequestID string `json:"requestId,omitempty"`
 }
 
-// kinds maps each kind of error to a status; no other place does.
+// kinds is the only place that maps a kind of error to a status.
 var kinds = []struct {
 	kind   error
 	status int
@@ -155,14 +157,14 @@ var kinds = []struct {
 	{stage.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 }
 
-// The errors of the adapter that have no kind of their own.
+// Errors of the adapter that belong to none of the kinds in package stage.
 var (
 	errMediaType = errors.New("unsupported media type")
 	errEncoding  = errors.New("unsupported content encoding")
 )
 
-// fail writes the problem for an error. The cause goes to the log alone, with the pattern of the
-// route instead of the path: a secret that was pasted into a wrong place may be in the path.
+// fail writes the problem for an error. Only the log contains the cause. The log has the pattern of
+// the route and not the path, because somebody may have pasted a secret into the path.
 func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retry := problemOf(err)
 	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
@@ -239,7 +241,7 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 			return v, stage.Errorf(stage.ErrTooLarge, "A body has at most %d bytes.", most)
 		}
 		if known := new(stage.Error); errors.As(err, &known) {
-			return v, err // the error of the second authentication
+			return v, err // from slowBody, which authenticates the request again
 		}
 		return v, stage.Errorf(stage.ErrInvalid, "The body could not be read.").WithCause(err)
 	}
@@ -255,7 +257,7 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 	return v, exactMembers(text, reflect.TypeFor[T]())
 }
 
-// decodeIfAny is decode for a body that may be absent.
+// decodeIfAny is like decode, but accepts a request without a body.
 func decodeIfAny[T any](r *http.Request) (T, error) {
 	if r.ContentLength == 0 {
 		var none T
@@ -264,8 +266,8 @@ func decodeIfAny[T any](r *http.Request) (T, error) {
 	return decode[T](r)
 }
 
-// jsonError describes an invalid body. It names the member, and never its value, which may be a
-// password.
+// jsonError describes an invalid body. The description names the member but never its value, which
+// may be a password.
 func jsonError(err error) error {
 	var wrong *json.UnmarshalTypeError
 	switch {

@@ -387,7 +387,8 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 	apptest.Await(first, "dock_closed", func(d web.DockClosed) bool { return d.ID == "dockdock1" })
 }
 
-// TestOnlyTheDockThatChangedIsSent: an account has up to 16 docks of up to 32 KB and 64 pages.
+// TestOnlyTheDockThatChangedIsSent: an account may have 16 docks of 32 KB and 64 open pages, so
+// sending all docks after each change would cost too much.
 func TestOnlyTheDockThatChangedIsSent(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -456,8 +457,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestOnlyPagesThatJoinStagesAdmitTheSDK: that one script, and connections to AWS, where AWS is
-// served; nothing else is wider anywhere.
+// TestOnlyPagesThatJoinStagesAdmitTheSDK: where AWS stages are served, the policies of pages that
+// join stages also permit the SDK's script and connections to AWS. No other policy differs.
 func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	t.Parallel()
 	policyOf := func(a *apptest.App) func(path string) string {
@@ -495,7 +496,7 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	}
 }
 
-// TestManyStages: the first picture of an account is one frame, however many stages it has.
+// TestManyStages: an event stream sends the presence of all stages in one frame at first.
 func TestManyStages(t *testing.T) {
 	t.Parallel()
 	olga := apptest.Start(t).Operator()

@@ -25,16 +25,16 @@ import (
 //go:generate go test -run TestAuthorization -update .
 
 // TestAuthorization sends a request to every route with every kind of credential, for own and for
-// foreign objects, and compares the statuses with the table in testdata/authorization.txt. A route
+// others' objects, and compares the statuses with the table in testdata/authorization.txt. A route
 // without requests in objects below fails.
 func TestAuthorization(t *testing.T) {
 	t.Parallel()
 	rows := authorizationRows(t)
-	statuses := make([][]int, len(columns)) // of each column, in the order of the rows
+	statuses := make([][]int, len(columns)) // by column, then by row
 	t.Run("columns", func(t *testing.T) {
 		for i, column := range columns {
-			// Each column has a server of its own: columns run side by side, and a change of the
-			// rules has few accounts to look at.
+			// Each column has its own server, so that columns run in parallel, and so that a
+			// change of a rule applies to few accounts.
 			t.Run(column.name, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
@@ -77,7 +77,7 @@ func authorizationRows(t *testing.T) (rows []row) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	patterns = append(patterns, "POST /whip", "POST /whep/{participant}") // in front of the router
+	patterns = append(patterns, "POST /whip", "POST /whep/{participant}") // not in the router
 	for _, pattern := range patterns {
 		method, path, _ := strings.Cut(pattern, " ")
 		targets, known := objects[pattern]
@@ -96,13 +96,13 @@ func authorizationRows(t *testing.T) (rows []row) {
 	return rows
 }
 
-// byPath sorts the rows of a table below its head by path, so that it does not matter where a route
-// is mounted. The rows of one route keep their order.
+// byPath sorts the rows of a table by path, except the header, so that the order in which routes
+// are mounted does not matter. The rows of one route keep their order.
 func byPath(table string) string {
 	rows := strings.SplitAfter(strings.TrimSuffix(table, "\n"), "\n")
 	rows[len(rows)-1] += "\n"
 	slices.SortStableFunc(rows[1:], func(a, b string) int {
-		fieldsA, fieldsB := strings.Fields(a), strings.Fields(b) // the method, the path, …
+		fieldsA, fieldsB := strings.Fields(a), strings.Fields(b) // method, path, statuses
 		return cmp.Or(
 			strings.Compare(fieldsA[1], fieldsB[1]), strings.Compare(fieldsA[0], fieldsB[0]))
 	})
@@ -146,7 +146,7 @@ func compare(t *testing.T, file, got string) {
 	}
 }
 
-// TestEveryKindOfCredentialHasAColumn reads the kinds from the source.
+// TestEveryKindOfCredentialHasAColumn reads the kinds from the source of package access.
 func TestEveryKindOfCredentialHasAColumn(t *testing.T) {
 	t.Parallel()
 	file, err := parser.ParseFile(token.NewFileSet(), "../access/principal.go", nil, 0)
@@ -172,10 +172,10 @@ func TestEveryKindOfCredentialHasAColumn(t *testing.T) {
 	}
 }
 
-// A column is a kind of credential, and how its caller comes by it.
+// A column is a kind of credential, and how the test gets one.
 type column struct {
 	name string
-	kind access.Kind // "": none
+	kind access.Kind // "" for no credential
 	role access.Role
 	can  []string // capabilities on the stage main
 	give func(w *world, owner *apptest.Client) (bearer string)
@@ -246,23 +246,24 @@ func apiKey(w *world, _ *apptest.Client) string {
 	return made.Key
 }
 
-// A caller has a credential. The owner is the login of the same user.
+// A caller is a client with the credential of a column. Its owner is a client with a login of the
+// same user.
 type caller struct {
 	*apptest.Client
 	owner *apptest.Client
 	id    access.UserID
 }
 
-// A world is a server with two stages, an operator, and a broadcaster bea who owns the foreign
-// objects.
+// A world is a server with two stages, an operator, and a broadcaster bea, who owns the objects
+// that do not belong to the callers.
 type world struct {
 	*apptest.App
 	t          *testing.T
 	olga       *apptest.Client
 	bea        caller
-	main, side stage.ARN // callers have access to main alone
+	main, side stage.ARN // callers have access only to main
 	callers    map[string]caller
-	message    string // in the chat of main, from bea
+	message    string // ID of a message of another user in the chat of main
 	users      int
 }
 
@@ -314,8 +315,8 @@ func (w *world) caller(c column) caller {
 	return made
 }
 
-// try sends one request. If the request may have ended the caller's credential, a new caller is
-// made for the next one.
+// try sends one request. If the request may have ended the caller's credential, the next request
+// gets a new caller.
 func (w *world) try(c column, method string, target target) int {
 	who := w.caller(c)
 	path, body := target.request(w, who)
@@ -347,19 +348,20 @@ func (c caller) status(t *testing.T, method, path string, body any) int {
 	return status
 }
 
-// A target is an object of a route, and the request about it.
+// A target is an object that a route may be called with, and the request for this object.
 type target struct {
 	name    string
 	request func(w *world, who caller) (path string, body any)
-	ends    bool // success ends the caller's credential
+	ends    bool // if the request succeeds, the caller's credential ends
 }
 
-// at is a request whose path is the same for all callers.
+// at returns a request that is the same for all callers.
 func at(path string, body any) func(*world, caller) (string, any) {
 	return func(*world, caller) (string, any) { return strings.ReplaceAll(path, "{$}", ""), body }
 }
 
-// ownAndForeign makes the same request about the caller's object on main and about bea's on side.
+// ownAndForeign returns two targets for one request: the caller's object on the stage main, and
+// bea's object on the stage side.
 func ownAndForeign(request func(w *world, of caller, arn string) (string, any)) []target {
 	return []target{
 		{name: "own", request: func(w *world, who caller) (string, any) {
@@ -378,8 +380,8 @@ func ending(path string,
 	return []target{{request: at(path, body), ends: true}}
 }
 
-// made returns a member of the object that the owner made, or an ID that does not exist if the
-// owner may not make one.
+// made creates an object as the owner and returns a member of it, such as its ID. If the owner may
+// not create it, made returns an ID that does not exist.
 func made(of caller, member, path string, body any) string {
 	_, _, text := of.owner.Do("POST", path, body)
 	var out map[string]any
@@ -400,7 +402,7 @@ func tokenID(w *world, of caller, arn string) string {
 	return made(of, "participantId", "/api/tokens", map[string]any{"stage": arnOf(arn)})
 }
 
-// anotherLogin is one that the owner does not use.
+// anotherLogin returns the ID of a login of the owner that the test does not use.
 func anotherLogin(w *world, of caller) string {
 	w.Browser().Must(http.StatusOK, "POST", "/api/login",
 		web.Credentials{Name: of.owner.Me().Name, Password: apptest.Password}, nil)
@@ -590,8 +592,8 @@ func onStage(rest string, body any) []target {
 	})
 }
 
-// rehearsal is a request about what bea rehearses at the moment: her private stage, and her
-// participant there.
+// rehearsal returns a request for a current rehearsal of bea: for her private stage and her
+// participant on it.
 func rehearsal(request func(w *world, arn stage.ARN, participant string) (string, any)) target {
 	return target{name: "rehearsal", request: func(w *world, _ caller) (string, any) {
 		var made web.Rehearsal
@@ -600,7 +602,8 @@ func rehearsal(request func(w *world, arn stage.ARN, participant string) (string
 	}}
 }
 
-// rehearsedBy is the caller's participant at a rehearsal, or an ID of nothing where they may not.
+// rehearsedBy starts a rehearsal and returns the caller's participant ID. If the caller may not
+// rehearse, it returns an ID that does not exist.
 func rehearsedBy(who caller) string {
 	var out web.Rehearsal
 	_, _, text := who.owner.Do("POST", "/api/rehearsals", nil)
@@ -610,7 +613,7 @@ func rehearsedBy(who caller) string {
 	return string(out.Publish.ParticipantID)
 }
 
-// guest is the participant ID of a guest whom bea let onto a stage.
+// guest returns the participant ID of a guest who joined a stage by a link of bea's.
 func (w *world) guest(arn string) string {
 	var link web.CreatedGuestLink
 	w.bea.Must(http.StatusCreated, "POST", "/api/guest-links",
@@ -626,7 +629,7 @@ func (w *world) guest(arn string) string {
 	return string(token.ParticipantID)
 }
 
-// invite makes a user who has not signed in yet.
+// invite returns the ID of a new user who has not accepted the invitation yet.
 func (w *world) invite() access.UserID {
 	w.users++
 	var invited web.Invited
@@ -635,7 +638,7 @@ func (w *world) invite() access.UserID {
 	return invited.ID
 }
 
-// anothers returns a message of another user in the chat of main.
+// anothers returns the ID of a message of another user in the chat of main.
 func (w *world) anothers(chat string) string {
 	if w.message == "" {
 		w.message = made(w.newUser("writer", "", both), "id", chat,

@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// programObjects lists the objects of the API for programs, and of the ways to sign in.
+// programObjects lists the objects for the routes of the API for programs and of signing in.
 var programObjects = map[string][]target{
 	"GET /api/oidc/logout":     ending("/api/oidc/logout", nil),
 	"POST /api/device":         one("/api/device", nil),
@@ -135,17 +135,17 @@ var programObjects = map[string][]target{
 	"POST /api/v1/webhooks/{id}/replay": ofWebhook("/replay", nil),
 }
 
-// noAnswer is an answer that no browser gives.
+// noAnswer is an invalid passkey response: no browser sends an empty object.
 var noAnswer = json.RawMessage(`{}`)
 
 var newHook = web.V1NewWebhook{URL: "https://hooks.example/in", Types: []string{"user.suspended"}}
 
-// makes is the member of what the operator made.
+// makes creates an object as the operator and returns a member of it.
 func (w *world) makes(member, path string, body any) string {
 	return made(caller{owner: w.olga}, member, path, body)
 }
 
-// v1 sends the request of a page's route to the API for programs.
+// v1 returns the same targets for the route of the same name below /api/v1.
 func v1(pages []target) []target {
 	var list []target
 	for _, p := range pages {
@@ -161,8 +161,8 @@ func v1(pages []target) []target {
 
 func v1User(rest string, body any) []target { return v1(ofUser(rest, body)) }
 
-// device makes a request about a dock that waits for its sign-in. Only callers with a login have
-// it, because an address may have few waiting docks at a time.
+// device returns a request for a dock that waits for approval. Only callers with a login get a dock
+// that exists, because few docks of one address may wait at a time.
 func device(act string) []target {
 	return []target{{request: func(w *world, who caller) (string, any) {
 		code := web.DeviceCode{UserCode: "BBBB-BBBB"}
@@ -190,7 +190,8 @@ func ofRule(id, method string) []target {
 	}}}
 }
 
-// ofWebhook is about a webhook that is deleted again: there are at most 20.
+// ofWebhook returns a request for a new webhook. It first deletes the earlier webhooks, because a
+// server has at most 20.
 func ofWebhook(rest string, body any) []target {
 	return []target{{request: func(w *world, _ caller) (string, any) {
 		var all web.V1Webhooks

@@ -18,7 +18,7 @@ type (
 		Accent  string `json:"accent,omitempty"`  // #rrggbb
 		Support string `json:"support,omitempty"` // a link: mailto: or https:
 		Imprint string `json:"imprint,omitempty"` // a link
-		// its path below the public URL, which changes with the picture
+		// path of the logo below the public URL; a new logo has a new path, so that caches miss it
 		Logo string `json:"logo,omitempty"`
 	}
 	// A V1Branding is the branding that operators set. Empty members mean the values of the
@@ -28,7 +28,7 @@ type (
 		Accent  string `json:"accent"`
 		Support string `json:"support"` // an e-mail address or a URL
 		Imprint string `json:"imprint"`
-		// a PNG or JPEG in base64; "" for none. Absent in a change: the logo stays
+		// a PNG or JPEG in base64; "" removes the logo. A change without this member keeps it.
 		Logo *string `json:"logo,omitempty"`
 	}
 )
@@ -71,8 +71,8 @@ func logoTag(logo access.Logo) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// A picture is a response that browsers only show: when it is opened by itself, its policy permits
-// nothing.
+// A picture is a response with an image. Its Content-Security-Policy permits nothing, so that a
+// picture that is opened as a page runs no scripts.
 type picture struct {
 	contentType string
 	data        []byte
@@ -131,6 +131,6 @@ func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 	return b.own(r, who)
 }
 
-// maxBranding limits a body with a logo. It is larger than the largest logo, so that a slightly
-// larger one is refused with a reason.
+// maxBranding limits a body with a logo. It is larger than the largest permitted logo, so that
+// package access sees a logo that is slightly too large and refuses it with a reason.
 const maxBranding = 128 << 10

@@ -14,19 +14,19 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// with is a client that has a secret and no login.
+// with returns a client that sends a bearer token and has no login.
 func with(a *apptest.App, secret string) *apptest.Client {
 	c := a.Browser()
 	c.Key = secret
 	return c
 }
 
-// chatOf is the path of a stage's chat.
+// chatOf returns the path of the chat of the client's main stage.
 func chatOf(c *apptest.Client) string {
 	return "/api/stages/" + url.PathEscape(c.MainStage()) + "/chat"
 }
 
-// stageEvents opens the events of the main stage, with a secret or with the cookies of c.
+// stageEvents opens the event stream of a stage, with the bearer token or the cookies of c.
 func stageEvents(t *testing.T, a *apptest.App, c *apptest.Client, arn string) *frames {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET",
@@ -53,8 +53,7 @@ type frames struct {
 	lines *bufio.Scanner
 }
 
-// await reads until an event of that name fits. The body ends with the test, so that it does not
-// wait for ever.
+// await reads until an event has the name and fits. It panics after 20 seconds.
 func await[T any](f *frames, name string, fits func(T) bool) T {
 	f.t.Helper()
 	late := time.AfterFunc(20*time.Second, func() { panic("no event " + name + " that fits") })
@@ -296,7 +295,7 @@ func TestAViewingKeyTakesNoPartInTheChat(t *testing.T) {
 	}
 }
 
-// untilBye names the events before the last one.
+// untilBye reads the stream until the event "bye", and returns the names of the events before it.
 func (f *frames) untilBye() (names []string) {
 	f.t.Helper()
 	late := time.AfterFunc(20*time.Second, func() { panic("no farewell") })

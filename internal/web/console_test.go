@@ -90,8 +90,8 @@ func picture(t *testing.T, width, height int) []byte {
 	return b.Bytes()
 }
 
-// TestAModeratorKeepsSomeoneOut: on their own stage, with a reason; nothing of other stages is
-// theirs.
+// TestAModeratorKeepsSomeoneOut: a moderator bars a user from a stage that they moderate, and gives
+// a reason. They cannot do so on other stages.
 func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -109,7 +109,7 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	mia.Must(http.StatusNoContent, "DELETE",
 		"/api/v1/stages/"+arn+"/participants/"+string(first.ParticipantID),
 		web.Removal{Reason: "language", Bar: true}, nil)
-	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 }) // and no bye
+	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 }) // no bye
 	var state web.TokenState
 	ana.Must(http.StatusOK, "GET", "/api/tokens/"+string(second.ParticipantID), nil, &state)
 	if state.RevokedAt == nil {
@@ -206,8 +206,8 @@ func TestTheSystemPageMasksSecrets(t *testing.T) {
 	}
 }
 
-// A webhook that never receives anything is refused when it is registered, and one whose receiver
-// does not answer says so.
+// TestAWebhookSaysWhyNothingArrives: a webhook with an address that the server never calls is
+// refused at registration. A webhook whose receiver does not answer shows the failure.
 func TestAWebhookSaysWhyNothingArrives(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -247,7 +247,8 @@ func TestAWebhookSaysWhyNothingArrives(t *testing.T) {
 	}
 }
 
-// A rule gives all stages that another rule makes, and the page of its holder says so.
+// TestARuleOfAllOwnStages: a rule gives access to all stages that another rule creates. The page of
+// a user with this access receives each new stage, and an operator sees the rule.
 func TestARuleOfAllOwnStages(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

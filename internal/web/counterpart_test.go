@@ -19,8 +19,9 @@ const (
 	ofPeople  = "it is for the holder of a token, a link or a key"
 )
 
-// counterparts are the routes of the API for programs that do what a route of the pages does, where
-// it is not the one of the same name below /api/v1; or "= " and why there is none.
+// counterparts maps a route of the pages to the route of the API for programs that does the same.
+// The table omits routes whose counterpart has the same name below /api/v1. A value that begins
+// with "= " is the reason why there is no counterpart.
 var counterparts = map[string]string{
 	"GET /api/events":              "GET /api/v1/participants",
 	"GET /api/stages/{arn}/events": "GET /api/v1/participants",
@@ -58,7 +59,7 @@ var counterparts = map[string]string{
 	"POST /api/passkeys":         "= " + ofOneself + ", and passkeys are for browsers",
 	"PATCH /api/passkeys/{id}":   "= " + ofOneself + ", and passkeys are for browsers",
 	"DELETE /api/passkeys/{id}":  "= " + ofOneself + ", and passkeys are for browsers",
-	"GET /api/keys":              "= " + ofOneself, // those of GET /api/v1/keys sign tokens
+	"GET /api/keys":              "= " + ofOneself, // /api/v1/keys lists the keys that sign tokens
 	"POST /api/keys":             "= " + ofOneself,
 	"DELETE /api/keys/{id}":      "= " + ofOneself,
 	"POST /api/tokens":           "= " + ofOneself + ": an access key issues tokens",
@@ -93,7 +94,8 @@ var counterparts = map[string]string{
 	"GET /api/openapi.json":           "= it is public",
 }
 
-// TestTheAPIDoesWhatThePagesDo: each route below /api has a counterpart below /api/v1, or a reason.
+// TestTheAPIDoesWhatThePagesDo: each route below /api has a counterpart below /api/v1, or a reason
+// why not.
 func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
 	t.Parallel()
 	patterns, err := web.Patterns()
@@ -124,9 +126,9 @@ func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
 	}
 }
 
-// TestWhatTheAPIAnswersIsDescribed asks everything that the API for programs answers to a GET; the
-// test kit holds each answer to the OpenAPI document, here and wherever a test asks. The answers to
-// changes are those of TestEveryChangeIsInTheTrail.
+// TestWhatTheAPIAnswersIsDescribed sends every GET request of the API for programs. The test kit
+// compares each response with the OpenAPI document, in all tests. TestEveryChangeIsInTheTrail sends
+// the requests that change something.
 func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -151,7 +153,7 @@ func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 		who := caller{Client: w.olga, owner: w.olga, id: w.bea.id}
 		path, _ = targetOf(pattern, "").request(w, who)
 		status, _, text := w.olga.Do("GET", path, nil)
-		// The world has no stages of AWS, which have sessions.
+		// Only AWS stages have sessions, and the world has no AWS stage.
 		if status != http.StatusOK && pattern != "GET /api/v1/stages/{arn}/sessions" {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
@@ -161,14 +163,15 @@ func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 	}
 }
 
-// pagePath finds the addresses of the API in a script; variable is a value put into one.
+// pagePath matches addresses of the API in a script, and variable matches values that the script
+// inserts into an address.
 var (
 	pagePath = regexp.MustCompile("['\"`](api/[^'\"`?]*)")
 	variable = regexp.MustCompile(`\$\{(?:[^{}]|\{[^{}]*\})*\}`)
 )
 
-// TestTheConsoleUsesTheAPI: each address that a page of the console asks is one of the API for
-// programs, so that a program can do the same.
+// TestTheConsoleUsesTheAPI: the operator's pages request only addresses of the API for programs, so
+// that a program can do the same.
 func TestTheConsoleUsesTheAPI(t *testing.T) {
 	t.Parallel()
 	patterns, err := web.Patterns()
@@ -180,7 +183,7 @@ func TestTheConsoleUsesTheAPI(t *testing.T) {
 	for _, pattern := range patterns {
 		_, path, _ := strings.Cut(pattern, " ")
 		path = parameter.ReplaceAllString(strings.TrimPrefix(path, "/"), "*")
-		for i := range path + "/" { // a script may add the rest of an address
+		for i := range path + "/" { // the script may contain only the beginning
 			if i == len(path) || path[i] == '/' {
 				shapes[path[:i]] = true
 			}
@@ -198,11 +201,11 @@ func TestTheConsoleUsesTheAPI(t *testing.T) {
 		}
 		for _, m := range pagePath.FindAllStringSubmatch(string(text), -1) {
 			found++
-			// The query that a script may add begins inside a value.
+			// An unclosed value holds the query, which is not a part of the path.
 			path, _, _ := strings.Cut(variable.ReplaceAllString(m[1], "*"), "${")
 			shape := strings.TrimSuffix(path, "/")
 			switch {
-			case shape == "api/branding": // what every page reads of itself
+			case shape == "api/branding": // the look, which every page reads
 			case !strings.HasPrefix(shape, "api/v1/"):
 				t.Errorf("%s asks %s, which is for pages alone", filepath.Base(file), m[1])
 			case !shapes[shape] && !shapes[strings.TrimSuffix(shape, "*")]:

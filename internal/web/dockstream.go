@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/feed"
 )
 
-// sentDocks are hashes of the docks that one page has received, by ID: unchanged docks are not sent
-// again. A report may have 32 KB, an account 16 docks and up to 64 pages.
+// sentDocks are hashes of the docks that one page has received, by dock ID. They prevent sending
+// unchanged docks again: a dock may have 32 KB, and an account 16 docks and 64 open pages.
 type sentDocks map[string][sha256.Size]byte
 
 // news returns the frames that bring a page up to date: first all docks, later those that have

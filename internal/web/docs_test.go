@@ -19,7 +19,7 @@ import (
 
 const contract = "../../docs/http.md"
 
-// TestEveryRouteIsDocumented holds docs/http.md to the table of routes, in both directions.
+// TestEveryRouteIsDocumented: docs/http.md lists every route of the table, and no other route.
 func TestEveryRouteIsDocumented(t *testing.T) {
 	t.Parallel()
 	s, err := New(Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"},
@@ -34,7 +34,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	for _, found := range regexp.MustCompile(
 		"`((?:GET|POST|PUT|PATCH|DELETE) /[^` ]*)`").FindAllStringSubmatch(docs(t), -1) {
 		_, path, _ := strings.Cut(found[1], " ")
-		// told in TestTheEndpointsAreAsDocumented
+		// TestTheEndpointsAreAsDocumented checks the routes outside the table.
 		if first := httpkit.FirstSegment(path); first != "whip" && first != "whep" &&
 			first != "stage-events" {
 			documented[shape(found[1])] = true
@@ -52,15 +52,16 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	}
 }
 
-// shape leaves of a pattern what the docs share with it: they may call a parameter otherwise.
+// shape removes the query and the parameters' names from a pattern: the documents may use other
+// names.
 func shape(pattern string) string {
 	pattern = strings.ReplaceAll(pattern, "{$}", "")
 	pattern, _, _ = strings.Cut(pattern, "?")
 	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(pattern, "{}")
 }
 
-// TestEveryCodeIsDocumented holds the codes of the error tables and events to those that the code
-// gives.
+// TestEveryCodeIsDocumented: docs/http.md lists every code of errors and events that the program
+// uses, and no other code.
 func TestEveryCodeIsDocumented(t *testing.T) {
 	t.Parallel()
 	given, words := readCodes(t)
@@ -69,7 +70,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 		t.Errorf("%d codes are given and %d documented: one of them is not read as it should be",
 			len(given), len(documented))
 	}
-	// Only the terminal ever sees these.
+	// These codes occur only on the command line, not over HTTP.
 	atTheTerminal := []string{"key_damaged", "key_gone", "kms_key", "port_taken"}
 	for code, where := range given {
 		if !documented[code] && !slices.Contains(atTheTerminal, code) {
@@ -83,8 +84,8 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	}
 }
 
-// documentedCodes are the words in the last column of the tables of statuses, and those of the
-// paragraphs about codes.
+// documentedCodes returns the codes in docs/http.md: in the last column of the tables of statuses,
+// and in the paragraphs about codes.
 func documentedCodes(text string) map[string]bool {
 	codes := map[string]bool{}
 	add := func(text string) {
@@ -107,7 +108,8 @@ func documentedCodes(text string) map[string]bool {
 	return codes
 }
 
-// readCodes reads what the packages behind HTTP give as codes, and all their words.
+// readCodes returns the codes that the packages behind HTTP use, each with a file, and all string
+// literals of these packages.
 func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	t.Helper()
 	given, words = map[string]string{}, map[string]bool{}
@@ -139,7 +141,7 @@ func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	return given, words
 }
 
-// codeOf reads the code out of WithCode("…"), refuse("…", …) and problem(status, "…", …).
+// codeOf returns the code in a call of WithCode("…"), refuse("…", …) or problem(status, "…", …).
 func codeOf(n ast.Node) (string, bool) {
 	call, ok := n.(*ast.CallExpr)
 	if !ok {

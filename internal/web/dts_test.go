@@ -15,8 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files")
 
-// TestTypes holds static/types.d.ts, from which tsc checks the pages, to the types that the server
-// really speaks.
+// TestTypes: static/types.d.ts, with which tsc checks the pages, has the types of this package.
 func TestTypes(t *testing.T) {
 	t.Parallel()
 	const path = "../../static/types.d.ts"
@@ -71,7 +70,7 @@ type declarer struct {
 	done map[reflect.Type]bool
 }
 
-// declare writes an interface, and before it those that it needs.
+// declare writes the interface of a type, after the interfaces that it refers to.
 func (d *declarer) declare(t reflect.Type) string {
 	if d.done[t] {
 		return t.Name()

@@ -57,7 +57,7 @@ func TestWhereRequestsComeFrom(t *testing.T) {
 		a.URL: http.StatusOK, // the Host of the request
 		// the public URL, behind a proxy that changes the Host
 		"http://stage.example.com": http.StatusOK,
-		"http://evil.example.com":  http.StatusForbidden, // elsewhere
+		"http://evil.example.com":  http.StatusForbidden, // another site
 		"null":                     http.StatusForbidden,
 	} {
 		r, _ := http.NewRequestWithContext(t.Context(), "POST", a.URL+"/api/login", strings.NewReader(`{"name":"olga","password":"`+apptest.Password+`"}`))
@@ -118,7 +118,8 @@ func TestAnAccessKeyIsForTokensAlone(t *testing.T) {
 	kiosk.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 }
 
-// TestAFaultIsWrittenToTheLog: net/http logs panics at a level that is not shown.
+// TestAFaultIsWrittenToTheLog: a panic is in the log, although net/http logs panics at a level that
+// the default settings hide.
 func TestAFaultIsWrittenToTheLog(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// FuzzBodies holds what reads bodies to its word: it never panics, what it refuses is a problem of
-// the 400s with a code and a sentence, and no sentence repeats what was sent, which may be a
-// password.
+// FuzzBodies checks what decode promises. It never panics. Its errors are problems with a 4xx
+// status, a code and a sentence. The sentence never contains the body's values, which may be
+// passwords.
 func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{
 		`{"code":"c","name":"ana","password":"correct horse battery"}`, `{"name":7}`, `{"name":{"a":[]}}`, `[]`, `null`, ``, `{`, `{}{}`,

@@ -17,7 +17,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A tokenEndpoint is one of the places that take a participant token.
+// A tokenEndpoint is a request to an endpoint that accepts bearer tokens, and the status for a
+// valid participant token.
 type tokenEndpoint struct {
 	name, method, path, contentType, body string
 	ok                                    int
@@ -32,7 +33,7 @@ func tokenEndpoints(t *testing.T, arn string) []tokenEndpoint {
 	stage := "/api/stages/" + url.PathEscape(arn)
 	return []tokenEndpoint{
 		{"WHIP", "POST", "/whip", "application/sdp", string(offer), http.StatusCreated},
-		// A publisher that is not there: the token was good.
+		// The publisher does not exist, so 404 means that the token was accepted.
 		{"WHEP", "POST", "/whep/nobody", "application/sdp", string(offer), http.StatusNotFound},
 		{"chat", "POST", stage + "/chat", "application/json", `{"text":"hi"}`, http.StatusCreated},
 		{"stage events", "GET", stage + "/events", "", "", http.StatusOK},
@@ -61,7 +62,7 @@ func (d tokenEndpoint) try(
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK {
-		return res.StatusCode, "" // a stream, which does not end
+		return res.StatusCode, "" // an event stream has no end to read to
 	}
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
@@ -81,13 +82,14 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	wrong := token[:len(token)-4] + "AAAA"
 	endpoints := tokenEndpoints(t, arn)
 	for round := range 9 {
-		for i, d := range endpoints { // 45 wrong ones, each from another port
+		for i, d := range endpoints { // 45 wrong tokens, each from another port
 			status, body := d.try(t, a, "198.51.100.21:"+strconv.Itoa(40000+10*round+i), wrong)
 			if round < 6 && status != http.StatusUnauthorized {
 				t.Fatalf("%s, wrong token %d: got %d %s, want 401", d.name, 5*round+i+1, status,
 					body)
 			}
-			// The limit recovers by one each second, and this machine may be slow.
+			// 429 is not certain: the limit recovers by one attempt per second, and the machine
+			// may be slow.
 			if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
 				t.Fatalf("%s, wrong token %d: got %d %s, want 401 or 429", d.name, 5*round+i+1,
 					status, body)
@@ -132,7 +134,7 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	}
 }
 
-// joinEvents joins on the events socket of a stage and waits for its state.
+// joinEvents joins a stage on its events socket, and waits for the state of the stage.
 func joinEvents(t *testing.T, a *apptest.App, from, token string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -151,7 +153,8 @@ func joinEvents(t *testing.T, a *apptest.App, from, token string) {
 	}
 }
 
-// TestRequestsWithoutTokenHarmNobody: any web page can send them from its visitors' address.
+// TestRequestsWithoutTokenHarmNobody: requests without a token do not count as wrong tokens,
+// because any web page can send them from the address of its visitors.
 func TestRequestsWithoutTokenHarmNobody(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -168,7 +171,8 @@ func TestRequestsWithoutTokenHarmNobody(t *testing.T) {
 	}
 }
 
-// TestANeighbourLocksNoBrowserOut: one who shares the address with Olga guesses at her password.
+// TestANeighbourLocksNoBrowserOut: somebody at Olga's address guesses her password. Afterwards Olga
+// can still sign in with her own browser.
 func TestANeighbourLocksNoBrowserOut(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -180,7 +184,7 @@ func TestANeighbourLocksNoBrowserOut(t *testing.T) {
 	}
 	right := web.Credentials{Name: "olga", Password: apptest.Password}
 	neighbour.Refused(http.StatusTooManyRequests, "too_many_attempts", "POST", "/api/login", right)
-	// her browser is still recognized
+	// Olga's browser is recognized by its cookie, and not throttled.
 	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
 	olga.Must(http.StatusOK, "POST", "/api/login", right, nil)
 

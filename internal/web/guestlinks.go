@@ -18,7 +18,7 @@ type (
 		Name  string           `json:"name,omitempty"`
 		Life  int64            `json:"life,omitempty"` // seconds; a day by default
 		Uses  int              `json:"uses,omitempty"` // one by default
-		// on whose access the link rests; by default the caller's
+		// the user whose access limits what the link permits; by default the caller
 		User access.UserID `json:"user,omitempty"`
 	}
 	// A GuestLink is a guest link without its secret.
@@ -68,7 +68,7 @@ type (
 	}
 )
 
-// guestLinks serves guest links, to those who create them and to guests.
+// guestLinks serves guest links, both to their creators and to guests.
 type guestLinks struct {
 	control *access.Control
 	client  clientOf
@@ -86,7 +86,7 @@ func (g guestLinks) create(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	if in.Life < 0 || in.Life > int64(366*24*time.Hour/time.Second) {
-		in.Life = -1 // an invalid value that does not overflow below
+		in.Life = -1 // invalid; the multiplication below would overflow
 	}
 	link, secret, err := g.control.CreateGuestLink(r.Context(), who, access.GuestLinkRequest{
 		Stage: in.Stage, Name: in.Name, Role: in.Role, Uses: in.Uses, Owner: in.User,
@@ -131,7 +131,7 @@ func (g guestLinks) admit(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
-// self returns what a token permits now, which a moderator may have changed.
+// self returns what a guest's token permits now: a moderator may have changed the guest's role.
 func (g guestLinks) self(_ *http.Request, who access.Principal) (any, error) {
 	if who.Kind != access.KindToken {
 		return nil, stage.Errorf(stage.ErrUnauthorized, "This needs a participant token.")

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// guests lets pages of other origins use a stage.
+// guests lets pages of other origins use the events and the chat of a stage.
 type guests struct {
 	public  *url.URL
 	origins []string // "*" means all
 }
 
-// wrap lets pages of the configured origins call the events and the chat of a stage (CORS): pages
-// that embed the IVS web SDK. They need a participant token: a cookie is removed from the request.
+// wrap lets pages of the configured origins use the events and the chat of a stage (CORS). It is
+// for pages that embed the IVS web SDK. Such pages need a participant token: wrap removes cookies.
 func (g guests) wrap(open, own http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
@@ -29,7 +29,7 @@ func (g guests) wrap(open, own http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID")
-			h.Set("Access-Control-Max-Age", "7200") // Chromium stores it no longer
+			h.Set("Access-Control-Max-Age", "7200") // the longest time that Chromium stores it
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
@@ -39,7 +39,7 @@ func (g guests) wrap(open, own http.Handler) http.Handler {
 	})
 }
 
-// allows reports whether pages of another origin may call.
+// allows reports whether an origin is configured, and is not that of this server.
 func (g guests) allows(origin string) bool {
 	if origin == "" || origin == originOf(g.public.String()) {
 		return false

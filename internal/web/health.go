@@ -12,7 +12,7 @@ import (
 // readyLimit limits the time of one check.
 const readyLimit = 2 * time.Second
 
-// A Check is one thing that the server needs to serve.
+// A Check tests one dependency of the server, such as the database.
 type Check struct {
 	Name string
 	Run  func(context.Context) error
@@ -46,7 +46,7 @@ func (s *health) routes(a *adapter) []route {
 	}
 }
 
-// alive reports whether the server can do its work.
+// alive serves /healthz, which reports whether the database answers.
 func (s *health) alive(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()

@@ -6,9 +6,9 @@ import (
 )
 
 // A herd lets callers that request the same value at the same time share one read: after a restart,
-// all pages of an account reconnect at once. A read that a caller receives began after its request,
-// so its value is not older than the request. At most cap(slots) reads run at a time, which limits
-// their memory.
+// all pages of an account reconnect at once. A shared read begins after the requests of its
+// callers, so that its value is not older than any request. At most cap(slots) reads run at a time,
+// which limits their memory.
 type herd[K comparable, V any] struct {
 	slots chan struct{}
 

@@ -15,11 +15,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// sick is a database that knows one login and answers as it is told.
+// sick is a database with one login that returns the errors that a test sets.
 type sick struct {
 	access.Store
-	err   error // of reading the login
-	touch error // of writing its use down
+	err   error // of Credential, which reads the login
+	touch error // of Touch, which records that the login was used
 }
 
 func (s *sick) Credential(
@@ -54,7 +54,8 @@ func (*sick) GrantsByRules(context.Context, access.UserID) ([]access.Grant, erro
 	return nil, nil
 }
 
-// sickServer has a clock that moves on with each look at it: no login is believed for long.
+// sickServer returns a server whose clock advances a minute each time it is read. So the server
+// authenticates every request in the database, and not from memory.
 func sickServer(db *sick) *Server {
 	now := time.Now()
 	clock := func() time.Time { now = now.Add(time.Minute); return now }

@@ -23,11 +23,11 @@ type SignIn struct {
 	Provider  *oidc.Provider // nil if there is no provider
 	Name      string         // name of the provider on its button
 	Passwords bool           // whether name and password are accepted
-	// Observe receives the result of each attempt, by its way; it may be nil.
+	// Observe receives the way and the result of each attempt to sign in; it may be nil.
 	Observe func(way string, err error)
 }
 
-// pendingCookie stores a sign-in that is under way at the provider.
+// pendingCookie is the name of the cookie that stores a sign-in until the provider has answered.
 const pendingCookie = "stagedoor_oidc"
 
 type (
@@ -35,7 +35,7 @@ type (
 	SignInWays struct {
 		Passwords bool `json:"passwords"`
 		SetUp     bool `json:"setUp,omitempty"` // there is no operator yet
-		// there is no operator yet, and a claim of the provider makes one
+		// there is no operator yet, and a sign-in with the provider can create the first one
 		ProviderSetsUp bool `json:"providerSetsUp,omitempty"`
 		// name of the provider; absent if there is none
 		Provider string `json:"provider,omitempty"`
@@ -61,7 +61,7 @@ type (
 	UserCode struct {
 		UserCode string `json:"userCode"`
 	}
-	// A DeviceRequest describes the dock to the person who approves it.
+	// A DeviceRequest describes a dock to the person who may approve it.
 	DeviceRequest struct {
 		UserCode  string `json:"userCode"`
 		Agent     string `json:"agent"`
@@ -72,7 +72,7 @@ type (
 	EnrolCode struct {
 		Code string `json:"code"`
 	}
-	// An Enrolment is a new EnrolCode for a dock of one's own.
+	// An Enrolment is a new enrolment code for a dock of the caller.
 	Enrolment struct {
 		Code      string    `json:"code"`
 		ExpiresAt time.Time `json:"expiresAt"`
@@ -109,7 +109,7 @@ func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
 	return ways, nil
 }
 
-// pending returns the cookie of a sign-in that is under way at the provider.
+// pending returns the cookie that stores a sign-in until the provider has answered.
 func (s *oidcLogins) pending(r *http.Request, value string, maxAge int) *http.Cookie {
 	return s.cookies.cookie(r, pendingCookie, "/api/oidc", value, maxAge)
 }
@@ -132,7 +132,7 @@ func (s *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// finish handles the browser's return from the provider. The cookie is valid once.
+// finish handles the browser's return from the provider. The pending cookie is valid once.
 func (s *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	pending := oidc.Pending{}
 	if cookie, err := r.Cookie(pendingCookie); err == nil {
@@ -175,7 +175,7 @@ func (s *oidcLogins) logIn(
 	}, s.client(r))
 }
 
-// leave signs out here, and at the provider if it supports that.
+// leave signs the browser out of this server, and of the provider if the provider supports that.
 func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	if who, err := s.principal(r); err == nil && who.Kind == access.KindLogin && sameSite(r) {
 		if err := s.control.LogOut(context.WithoutCancel(r.Context()), who); err != nil {
@@ -188,8 +188,9 @@ func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, s.afterLogout(r), http.StatusSeeOther)
 }
 
-// afterLogout is the page of the provider that signs out there, or our first page where there is
-// none. When the provider does not answer, our page says that the sign-out was here alone.
+// afterLogout returns the URL that signs the browser out of the provider, or the server's first
+// page if there is no such URL. If the provider does not answer, the fragment makes the first page
+// warn that the browser is still signed in at the provider.
 func (s *oidcLogins) afterLogout(r *http.Request) string {
 	here := s.public.String() + "/"
 	if s.signIn.Provider == nil {
@@ -202,14 +203,15 @@ func (s *oidcLogins) afterLogout(r *http.Request) string {
 	return cmp.Or(away, here)
 }
 
-// sameSite reports whether a link on a page of this server led here: a link on another site does
-// not sign out.
+// sameSite reports whether the request comes from a page of this server or from the address bar, so
+// that a link on another site cannot sign anybody out.
 func sameSite(r *http.Request) bool {
 	from := r.Header.Get("Sec-Fetch-Site")
 	return from == "same-origin" || from == "none" || from == ""
 }
 
-// backWith redirects to a page, which shows why the sign-in failed: the code selects its sentence.
+// backWith redirects to a page that shows why the sign-in failed. The code in the fragment selects
+// the sentence that the page shows.
 func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
 	p, _ := problemOf(err)
 	s.log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address,
@@ -219,7 +221,8 @@ func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next strin
 		http.StatusSeeOther)
 }
 
-// localPath returns a path of this server's pages: no link may lead elsewhere after a sign-in.
+// localPath returns next if it is a path of this server, and else the path of the dock, so that no
+// link leads to another site after a sign-in.
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") ||
@@ -265,7 +268,7 @@ func (s *deviceLogins) begin(r *http.Request, _ access.Principal) (any, error) {
 	}), nil
 }
 
-// qrPicture returns a text as a QR code, for an img element.
+// qrPicture returns a data URL for an img element, with a text as a QR code.
 func qrPicture(text string) (string, error) {
 	code, err := qr.Encode(text, qr.M)
 	if err != nil {

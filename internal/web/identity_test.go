@@ -21,7 +21,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// provider is an OpenID Connect provider in this process, and the flags to use it.
+// provider starts an OpenID Connect provider in this process. It returns the flags for a server
+// that uses this provider.
 func provider(t *testing.T, flags ...string) (*mockoidc.MockOIDC, []string) {
 	t.Helper()
 	m, err := mockoidc.Run()
@@ -30,7 +31,7 @@ func provider(t *testing.T, flags ...string) (*mockoidc.MockOIDC, []string) {
 	}
 	t.Cleanup(func() { m.Shutdown() })
 	return m, append([]string{
-		// may begin with a dash
+		// "=", because the client's ID and secret may begin with a dash
 		"--oidc-issuer", m.Issuer(), "--oidc-client-id=" + m.Config().ClientID,
 		"--oidc-client-secret=" + m.Config().ClientSecret, "--oidc-scopes", "groups",
 	}, flags...)
@@ -158,8 +159,8 @@ func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
-// TestTheProviderMakesTheFirstOperator on a fresh server, with passwords beside it or without them:
-// then no setup link makes an operator with a password, not even one of an earlier start.
+// TestTheProviderMakesTheFirstOperator: the first operator of a new server may sign in with the
+// provider. Where passwords are off, a setup link is invalid, even if an earlier start printed it.
 func TestTheProviderMakesTheFirstOperator(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-operators", "groups=admins", "--oidc-name", "Example Login")
@@ -324,7 +325,8 @@ func TestTheAPIForPrograms(t *testing.T) {
 	program.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/v1/users", nil)
 }
 
-// A request holds the rights of its key only as long as the key does.
+// TestAKeyIsRevokedWhileItsRequestIsUnderWay: a request is refused if its API key is revoked before
+// the body is complete.
 func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -345,13 +347,13 @@ func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 		key.Key, len(body))
 	from := bufio.NewReader(conn)
 	interim, err := http.ReadResponse(from, nil)
-	// the server has authenticated, and reads
+	// 100 Continue: the server has authenticated the request, and reads the body.
 	if err != nil || interim.StatusCode != http.StatusContinue {
 		t.Fatalf("the server answers %+v, %v", interim, err)
 	}
 	fmt.Fprint(conn, body[:5])
 	operator.Must(http.StatusNoContent, "DELETE", "/api/v1/api-keys/"+key.ID, nil, nil)
-	time.Sleep(300 * time.Millisecond) // longer than a body may take
+	time.Sleep(300 * time.Millisecond) // longer than bodyPatience
 	fmt.Fprint(conn, body[5:])
 	answer, err := http.ReadResponse(from, nil)
 	if err != nil {
@@ -368,8 +370,8 @@ func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestAServicePutsASignedInDockIntoOBS: an application that knows its users opens a signed-in dock
-// in OBS.
+// TestAServicePutsASignedInDockIntoOBS: an application with users of its own creates a link that
+// opens a dock, and the dock is signed in.
 func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

@@ -22,8 +22,8 @@ type line interface {
 }
 
 // openLine begins the response. It takes an HTTP/1 connection over from net/http, which would keep
-// two goroutines and the buffers of a request for it. HTTP/2 streams share a connection: there the
-// handler's goroutine stays.
+// two goroutines and the buffers of a request for each stream. HTTP/2 streams share a connection,
+// which cannot be taken over: such a stream keeps the goroutine of its handler.
 func openLine(w http.ResponseWriter, r *http.Request) line {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -42,7 +42,7 @@ func openLine(w http.ResponseWriter, r *http.Request) line {
 	return &connLine{conn: conn, chunked: r.ProtoAtLeast(1, 1)}
 }
 
-// A connLine writes to a connection of its own.
+// A connLine is an event stream that has an HTTP/1 connection for itself.
 type connLine struct {
 	conn    net.Conn
 	chunked bool // whether the header announced chunks (RFC 9112, 7.1)
@@ -73,7 +73,7 @@ func (l *connLine) finish() {
 	}
 }
 
-// waitForClient reads until the connection ends. The client sends nothing more on it.
+// waitForClient reads until the connection ends: after its request, the client sends nothing.
 func (l *connLine) waitForClient() {
 	var b [1]byte
 	l.conn.Read(b[:])
@@ -81,7 +81,7 @@ func (l *connLine) waitForClient() {
 
 func (l *connLine) close() { l.conn.Close() }
 
-// A responseLine writes through net/http.
+// A responseLine is an event stream that shares an HTTP/2 connection, and writes through net/http.
 type responseLine struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -95,12 +95,12 @@ func (l *responseLine) write(parts net.Buffers) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	select {
-	case <-l.closed: // the handler may have returned
+	case <-l.closed: // the handler may have returned, and w is invalid then
 		return net.ErrClosed
 	default:
 	}
 	l.control.SetWriteDeadline(time.Now().Add(writeLimit))
-	// A deadline that passes between two events would end an HTTP/2 stream.
+	// Remove the deadline: if it passed between two events, the HTTP/2 stream would end.
 	defer l.control.SetWriteDeadline(time.Time{})
 	if _, err := parts.WriteTo(l.w); err != nil {
 		return err

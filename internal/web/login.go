@@ -66,7 +66,7 @@ func (s *signIns) routes() []route {
 }
 
 // signingIn returns the client of a request to sign in. A browser without an identifier gets a new
-// one.
+// identifier.
 func (s *signIns) signingIn(r *http.Request) access.Client {
 	from := s.client(r)
 	from.Browser = stage.NewSecret(rand.Text())

@@ -54,7 +54,7 @@ func (l lost) allowed(r *http.Request) string {
 	return strings.Join(allowed, ", ")
 }
 
-// browses reports whether a person's browser requests a page.
+// browses reports whether a request comes from a browser that wants to show a page.
 func browses(r *http.Request) bool {
 	switch httpkit.FirstSegment(r.URL.Path) {
 	case "api", "static":

@@ -29,7 +29,8 @@ func browse(t *testing.T, url, accept string) (*http.Response, string) {
 	return answer, string(text)
 }
 
-// TestBrowsersGetAPageWhereThereIsNothing, and programs a problem.
+// TestBrowsersGetAPageWhereThereIsNothing: at an unknown address, browsers get a page, and programs
+// get a problem.
 func TestBrowsersGetAPageWhereThereIsNothing(t *testing.T) {
 	t.Parallel()
 	const page, problem = "text/html; charset=utf-8", "application/problem+json"
@@ -54,7 +55,8 @@ func TestBrowsersGetAPageWhereThereIsNothing(t *testing.T) {
 	}
 }
 
-// TestAPageSaysThatItLoads before its scripts have come.
+// TestAPageSaysThatItLoads: the HTML of each page already says that the page loads, for the time
+// before its scripts run.
 func TestAPageSaysThatItLoads(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

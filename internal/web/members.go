@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// exactMembers refuses a body with a member whose name is written in another case than this API
-// has it: encoding/json takes "externalID" for "externalId", and other programs do not.
+// exactMembers refuses member names that differ from those of the API only in upper and lower case.
+// encoding/json would accept "externalID" for "externalId"; other JSON libraries would not.
 func exactMembers(text []byte, into reflect.Type) error {
 	switch into.Kind() {
 	case reflect.Pointer:
@@ -17,7 +17,7 @@ func exactMembers(text []byte, into reflect.Type) error {
 	case reflect.Slice:
 		var items []json.RawMessage
 		if json.Unmarshal(text, &items) != nil {
-			return nil // null, or a type with a form of its own
+			return nil // null, or a type that decodes itself
 		}
 		for _, item := range items {
 			if err := exactMembers(item, into.Elem()); err != nil {
@@ -41,7 +41,7 @@ func exactMembers(text []byte, into reflect.Type) error {
 func exactMember(members map[string]json.RawMessage, field reflect.StructField) error {
 	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 	if name == "" {
-		return nil // embedded: its members are visible, too
+		return nil // embedded struct: VisibleFields also lists its fields
 	}
 	for member := range members {
 		if member != name && strings.EqualFold(member, name) {

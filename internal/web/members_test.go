@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMembersAreReadInOneCase: also in what is nested, and embedded.
+// TestMembersAreReadInOneCase: a member name in the wrong case is refused, also in nested and in
+// embedded structs.
 func TestMembersAreReadInOneCase(t *testing.T) {
 	t.Parallel()
 	type request struct {

@@ -42,7 +42,7 @@ func (m moderation) refusals(r *http.Request, who access.Principal) (any, error)
 	}), list.Next}, err
 }
 
-// kick disconnects a participant. With bar it also refuses the user from then on.
+// kick disconnects a participant. With "bar" the server also refuses the user from then on.
 func (m moderation) kick(r *http.Request, who access.Principal) (any, error) {
 	in, err := decodeIfAny[Removal](r)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 // OBS and to restart OBS.
 const scriptLife = 30 * time.Minute
 
-// moveLife is how long the enrolment code of a dock that moves to another address of the server is
-// good: its page goes there at once.
+// moveLife is how long an enrolment code for a dock that moves to another address of the server is
+// valid. It may be short: the dock's page loads the new address at once.
 const moveLife = 5 * time.Minute
 
-// scripts serves the script for OBS, and the codes of docks that it has paired.
+// scripts serves the script for OBS, and enrolment codes for docks that the script has paired.
 type scripts struct {
 	control  *access.Control
 	serverID func(context.Context) (string, error)
@@ -33,15 +33,15 @@ func (s *scripts) routes(a *adapter) []route {
 	}
 }
 
-// enrolment makes a code that signs in a dock of the caller at another address of this server,
-// where browsers do not send the cookie of this login.
+// enrolment creates a code that signs in a dock of the caller at another address of this server:
+// browsers do not send the login's cookie to another address.
 func (s *scripts) enrolment(r *http.Request, who access.Principal) (any, error) {
 	code, until, err := s.control.NewEnrolment(r.Context(), who, who.User.ID, moveLife)
 	return created(Enrolment{code.Reveal(), until.UTC()}), err
 }
 
-// obs returns the script that pairs an OBS with the dock of the caller. Only GET creates the
-// enrolment code in it: the response to HEAD has no body to carry one.
+// obs returns the script that pairs an OBS with the dock of the caller. HEAD does not create an
+// enrolment code, because its response has no script to contain the code.
 func (s *scripts) obs(r *http.Request, who access.Principal) (any, error) {
 	id, err := s.serverID(r.Context())
 	if err != nil {

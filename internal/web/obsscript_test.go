@@ -15,7 +15,7 @@ var (
 	idIn   = regexp.MustCompile(`local id = "([0-9a-f]{32})"`)
 )
 
-// script downloads the script and returns its text and the code in it.
+// downloaded returns the text of the script for OBS, and the enrolment code in it.
 func downloaded(t *testing.T, c *apptest.Client, query string) (text, code string) {
 	t.Helper()
 	status, header, body := c.Do(http.MethodGet, "/api/obs/script"+query, nil)

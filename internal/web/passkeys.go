@@ -18,8 +18,8 @@ type (
 	PasskeyOptions struct {
 		Options json.RawMessage `json:"options"`
 	}
-	// A NewPasskey is the credential that the browser created, in the format of its toJSON, and a
-	// name.
+	// A NewPasskey registers the credential that the browser created, as
+	// PublicKeyCredential.toJSON returns it, under a name.
 	NewPasskey struct {
 		Name   string          `json:"name"`
 		Answer json.RawMessage `json:"answer"`

@@ -21,9 +21,9 @@ func (a *adapter) principal(r *http.Request) (access.Principal, error) {
 	})
 }
 
-// guarded authenticates a request under the limit for wrong bearers. The limit does not apply to
-// cookies: a page must learn that its login has ended, whatever other clients at the same address
-// send.
+// guarded authenticates a request under the limit for wrong bearer tokens. The limit does not apply
+// to cookies. So a page whose login has ended always gets 401, even if other clients at its address
+// have used up the limit.
 func (a *adapter) guarded(
 	r *http.Request, authenticate func(context.Context) (access.Principal, error),
 ) (who access.Principal, err error) {
@@ -37,7 +37,7 @@ func (a *adapter) guarded(
 	return who, err
 }
 
-// principalFor authenticates a request for which the credential must allow a scope.
+// principalFor authenticates a request, and refuses a credential that does not allow the scope.
 func (a *adapter) principalFor(r *http.Request, scope access.Scope) (access.Principal, error) {
 	who, err := a.allowed(r, scope)
 	a.recheck(r, func() error { _, err := a.allowed(r, scope); return err })
@@ -117,8 +117,8 @@ func presented(r *http.Request) access.Presented {
 	return p
 }
 
-// keep copies credentials out of the request that carried them: a slice of it would keep the whole
-// request in memory.
+// keep copies credentials for an event stream: a substring of a header would keep the whole request
+// in memory.
 func keep(p access.Presented) access.Presented {
 	return access.Presented{
 		Login:  stage.NewSecret(strings.Clone(p.Login.Reveal())),

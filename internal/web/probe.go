@@ -13,8 +13,8 @@ import (
 // once.
 const probePause = time.Second
 
-// A Probe describes a request as the server sees it. `stagedoor doctor` compares it with what it
-// sent.
+// A Probe describes a request as the server received it. `stagedoor doctor` compares the
+// description with the request that it sent.
 type Probe struct {
 	Address string `json:"address"` // of the client, as rate limits count it
 	// Forwarding is the state of the header in which a proxy names its client: none, used, or
@@ -24,7 +24,8 @@ type Probe struct {
 	Host       string `json:"host"`
 }
 
-// probe streams two events a second apart. Everybody may call it: it only repeats the request.
+// probe streams two events a second apart. It needs no credential, because the response contains
+// only the caller's own request.
 func probe(proxies httpkit.Proxies) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)

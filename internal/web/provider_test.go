@@ -22,12 +22,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A foreign is a provider from outside this repository: the program oidc-provider. The provider and
-// the server each have to know the other's address, so its address is opened before it starts.
+// A foreign is an OpenID Connect provider from outside this repository: the program oidc-provider.
+// The provider and the server need each other's address before they start. So a reverse proxy opens
+// the provider's address first.
 type foreign struct {
 	t      *testing.T
 	issuer string
-	people string // the file of its people
+	people string // the file with the provider's users
 	proxy  atomic.Pointer[httputil.ReverseProxy]
 }
 
@@ -38,14 +39,14 @@ func newForeign(t *testing.T) *foreign {
 			proxy.ServeHTTP(w, r)
 			return
 		}
-		panic(http.ErrAbortHandler) // an unreachable program closes the connection, too
+		panic(http.ErrAbortHandler) // closes the connection: the provider does not run yet
 	}))
 	t.Cleanup(s.Close)
 	f.issuer = s.URL
 	return f
 }
 
-// has writes the people of the provider and their groups.
+// has writes the file with the provider's users and their groups.
 func (f *foreign) has(groups map[string][]string) {
 	f.t.Helper()
 	text, err := json.Marshal(groups)
@@ -57,7 +58,7 @@ func (f *foreign) has(groups map[string][]string) {
 	}
 }
 
-// start runs the program until the test ends.
+// start runs oidc-provider until the test ends.
 func (f *foreign) start(server string) {
 	f.t.Helper()
 	cmd := exec.CommandContext(f.t.Context(), "node",
@@ -72,7 +73,7 @@ func (f *foreign) start(server string) {
 		f.t.Fatalf("node (see make install): %v", err)
 	}
 	port, err := bufio.NewReader(out).ReadString('\n')
-	f.t.Cleanup(func() { cmd.Wait() }) // the context of the test ended it
+	f.t.Cleanup(func() { cmd.Wait() }) // the end of the test's context stopped the program
 	if err != nil {
 		cmd.Wait()
 		f.t.Fatalf("the provider printed no port: %v\n%s", err, &complaints)
@@ -144,8 +145,8 @@ func (p page) submit(t *testing.T, c *apptest.Client, fields ...string) page {
 // asksWho reports whether the page is the provider's sign-in form.
 func (p page) asksWho() bool { return strings.Contains(p.text, `name="login"`) }
 
-// TestAForeignProvider signs an operator and a broadcaster in through oidc-provider, which cannot
-// be reached when the server starts.
+// TestAForeignProvider signs in an operator and a broadcaster with oidc-provider, which does not
+// run yet when the server starts.
 func TestAForeignProvider(t *testing.T) {
 	t.Parallel()
 	f := newForeign(t)
@@ -154,7 +155,7 @@ func TestAForeignProvider(t *testing.T) {
 		"--oidc-client-secret", "the secret of the client", "--oidc-scopes", "groups",
 		"--oidc-name", "Example Login",
 		"--oidc-require", "groups=streamers", "--oidc-operators", "groups=admins")
-	a.Operator() // passwords work meanwhile
+	a.Operator() // passwords work while the provider does not run
 	login := a.URL + "/api/oidc/login?next=/account"
 	ada := a.Browser()
 	if at := open(t, ada, login, nil).address; at.Fragment != "sign-in=oidc_unavailable" {

@@ -45,7 +45,7 @@ func newMailbox(t *testing.T) *mailbox {
 	return m
 }
 
-// await reads until each of the types has arrived, about something that has these words.
+// await waits for a message of each type in wanted whose data contain the text of this type.
 func (m *mailbox) await(wanted map[string]string) {
 	m.t.Helper()
 	patience := time.After(time.Minute)
@@ -73,9 +73,9 @@ func (m *mailbox) await(wanted map[string]string) {
 
 var metricsAddress = regexp.MustCompile(`Metrics:\s+(\S+)`)
 
-// TestTheRoadOfANewOperator: a provider, a rule that gives everybody their own stage, a dock that a
-// code signs in, a broadcast, and a moderator who ends it. Trail, metrics and a webhook have it
-// all. And an application with an API key signs in a dock, which goes live, without a password.
+// TestTheRoadOfANewOperator: users sign in with a provider, a rule gives everybody a stage, a
+// device code signs in a dock, and a moderator ends a broadcast. The audit trail, the metrics and a
+// webhook have all of this. Then an application with an API key signs in a dock, which goes live.
 func TestTheRoadOfANewOperator(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-require", "groups=staff", "--oidc-moderators", "groups=mods",

@@ -1,5 +1,5 @@
-// Package web serves HTTP: the JSON API, the event streams and the pages. It translates and decides
-// nothing; the rules are in package access.
+// Package web serves HTTP: the JSON API, the event streams and the pages. It only translates
+// between HTTP and package access, which decides who may do what.
 package web
 
 import (
@@ -31,7 +31,8 @@ type Config struct {
 	AWS       AWS                       // AWS stages; nil if none are served
 	AWSEvents func(*http.Request) error // receives what EventBridge posts; may be nil
 	PublicURL *url.URL
-	// PublicURLSet: the operator chose PublicURL; else it comes from where the server listens.
+	// PublicURLSet reports whether the operator set PublicURL. Otherwise PublicURL is derived from
+	// the address on which the server listens.
 	PublicURLSet bool
 	Version      string
 	Log          *slog.Logger
@@ -42,12 +43,12 @@ type Config struct {
 	// other origins whose pages may call with a participant token; "*" means all
 	AllowOrigins []string
 	Proxies      httpkit.Proxies // proxies whose forwarding headers count; by default none
-	Guard        *httpkit.Guard  // limits wrong bearers; shared with WHIP
+	Guard        *httpkit.Guard  // limits wrong bearer tokens; shared with WHIP
 	About        About
 	Short        ShortStreams // limits the time of event streams; by default they stay open
 }
 
-// A Server serves HTTP. It mounts the routes of each subject.
+// A Server serves the routes of this package, and those of WHIP, WHEP and the events socket.
 type Server struct {
 	config  Config
 	adapter *adapter
@@ -116,8 +117,8 @@ func (s *Server) stages() *stages {
 	return &stages{control: c.Control, moderator: c.Stage, aws: c.AWS, log: c.Log}
 }
 
-// table lists every route but those of the stages themselves, which are in guard. docs/http.md
-// describes them; a test compares the two.
+// table lists every route except /whip, /whep and /stage-events, which are in guard. A test
+// compares the table with docs/http.md.
 func (s *Server) table() []route {
 	c, a := s.config, s.adapter
 	stages := s.stages()
@@ -159,11 +160,11 @@ func (s *Server) table() []route {
 
 // guard wraps every route with the checks and headers that apply to all.
 func (s *Server) guard(mux http.Handler) http.Handler {
-	// Browsers say from which origin a request comes. A request from another origin that changes
-	// something is refused. WHIP has a bearer and no cookie, so it has its own rule for origins.
+	// Browsers send the origin of a request. A request from another origin that changes something
+	// is refused. WHIP checks origins itself, because it uses bearer tokens and no cookies.
 	cross := http.NewCrossOriginProtection()
-	// Old browsers on plain http only send their Origin, and a proxy may have changed the Host
-	// header with which it would be compared.
+	// Old browsers, and browsers on plain http, send only an Origin header. It would be compared
+	// with the Host header, which a proxy may have changed.
 	if err := cross.AddTrustedOrigin(s.config.PublicURL.Scheme + "://" +
 		s.config.PublicURL.Host); err != nil {
 		s.config.Log.Warn("the public URL is not an origin", "err", err)
@@ -203,30 +204,30 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 	})
 }
 
-// readsWithLogin reports whether a login cookie identifies a request to the API that is not a
-// navigation. The cookie is also sent for a page of a sibling domain (SameSite is about sites).
-// That page cannot read the response, but it could use up the event streams of its visitor.
+// readsWithLogin reports whether a request to the API has a login cookie and is not a navigation.
+// Browsers also send the cookie for pages of sibling domains, which SameSite does not exclude. Such
+// a page cannot read the response, but it could use up the event streams of its visitor.
 func readsWithLogin(r *http.Request) bool {
 	_, err := r.Cookie(cookieName)
 	return err == nil && httpkit.FirstSegment(r.URL.Path) == "api" &&
 		r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
-// asPost returns the request with a method for which http.CrossOriginProtection checks the origin.
+// asPost returns the request as a POST, because http.CrossOriginProtection does not check GET.
 func asPost(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Method = http.MethodPost
 	return r
 }
 
-// contentPolicy lets pages run the server's own modules alone. The two other addresses are OBS's
-// WebSocket server on this computer.
+// contentPolicy lets pages run only the server's own modules. The two WebSocket addresses are those
+// of OBS on the computer of the page.
 const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* " +
 	"ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// recovered logs a panic; net/http logs at a level that operators do not read. It logs the pattern
-// and not the path, which may hold the secret of a session.
+// recovered logs a panic at a level that operators read; net/http would use a lower level. The log
+// has the pattern of the route and not the path, which may contain a session URL.
 func (s *Server) recovered(r *http.Request) {
 	fault := recover()
 	if fault == nil {
@@ -236,5 +237,5 @@ func (s *Server) recovered(r *http.Request) {
 		s.config.Log.ErrorContext(r.Context(), "a fault of ours", "method", r.Method, "pattern",
 			r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 	}
-	panic(http.ErrAbortHandler) // the response may have begun
+	panic(http.ErrAbortHandler) // ends the connection, as the response may have begun
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// bodyPatience is the longest time for a body whose sender is not authenticated again. Most bodies
-// arrive with their header.
+// bodyPatience is how long a body may take before its sender is authenticated again. Most bodies
+// arrive together with their header.
 const bodyPatience = 250 * time.Millisecond
 
-// A slowBody authenticates its request again at the end of a body that took long, so that a key
-// that was revoked meanwhile changes nothing.
+// A slowBody authenticates its request again at the end of a body that took long, so that the
+// server refuses a request whose key was revoked meanwhile.
 type slowBody struct {
 	io.ReadCloser
 	now   func() time.Time

@@ -51,7 +51,7 @@ func (s *stagePages) ivsSDK(*http.Request, access.Principal) (any, error) {
 // stages.
 func (s *stagePages) page(name string) http.Handler { return s.pageBelow(name, 0) }
 
-// pageBelow is page for an address that lies that many folders below the first page.
+// pageBelow is like page, for a page whose address is below folders deeper than the first page's.
 func (s *stagePages) pageBelow(name string, below int) http.Handler {
 	page := s.assets.pageBelow(name, below)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -95,8 +95,8 @@ func (s *stagePages) origins(ctx context.Context) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// scriptSource returns the source expression of one script. It escapes commas and semicolons, which
-// separate directives, and has no query (CSP Level 3, 2.3.1).
+// scriptSource returns a script's source expression for the policy. The expression has no query,
+// and escapes commas and semicolons, which separate policies and directives (CSP Level 3, 2.3.1).
 func scriptSource(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

@@ -13,13 +13,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// AWS reads and creates AWS stages. A stage that does not exist is stage.ErrNotFound.
+// AWS reads and creates AWS stages. Its error for a stage that does not exist is stage.ErrNotFound.
 type AWS interface {
 	Stage(ctx context.Context, arn stage.ARN) (stage.Stage, error)
 	StagesOf(ctx context.Context, region string) ([]stage.Stage, error)
 	CreateStage(ctx context.Context, region, name string) (stage.Stage, error)
 	Served() []string // regions
-	// the issuer of a stage's tokens, and why it is that one
+	// Why names the issuer of a stage's tokens, and the reason for this issuer.
 	Why(ctx context.Context, arn stage.ARN) string
 	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
 }
@@ -66,7 +66,7 @@ func (s *stages) list(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	out := Stages{Stages: make([]Stage, len(found))}
-	var asks sync.WaitGroup // in parallel: all stages that do not answer share one time limit
+	var asks sync.WaitGroup // in parallel: the slowest stage determines the time
 	for i, a := range found {
 		asks.Go(func() { out.Stages[i] = s.stageFor(r.Context(), a, who.User) })
 	}
@@ -153,7 +153,7 @@ func (s *stages) newStage(
 	if err := s.control.AddStage(ctx, who, found); err != nil {
 		return stage.Stage{}, err
 	}
-	kept, err := s.control.Stage(ctx, found.ARN) // its name is the stored one
+	kept, err := s.control.Stage(ctx, found.ARN) // AddStage may have chosen another name
 	return kept.Stage, err
 }
 

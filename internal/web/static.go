@@ -15,19 +15,19 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// A page that changes with the binary must not stay in a cache: browsers ask each time, which the
-// ETag makes cheap.
+// revalidate makes browsers check at each use whether a cached file has changed, since each release
+// may change it. The ETag makes the check cheap.
 const revalidate = "no-cache"
 
 // A file is an embedded file.
 type file struct {
 	kind string
-	// wire reads and compresses the file at its first request: to compress all files at the start
-	// cost 46 MB of garbage.
+	// wire reads and compresses the file at its first request. Compressing all files at the
+	// start would allocate 46 MB.
 	wire func() wire
 }
 
-// A wire is a file as it is sent.
+// A wire is a file as browsers receive it: as it is, and compressed.
 type wire struct {
 	plain, zipped []byte
 	tag           string
@@ -48,8 +48,8 @@ func loadAssets() (assets, error) {
 	return all, err
 }
 
-// kindOf returns the media type of a file. The tables of operating systems differ, and some call a
-// module text/plain.
+// kindOf returns the media type of a file. Package mime would use the tables of the operating
+// system, some of which give text/plain for a module.
 func kindOf(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -127,10 +127,10 @@ func (a assets) routes() []route {
 	}
 }
 
-// page serves an embedded page under an address of its own.
+// page serves an embedded page.
 func (a assets) page(name string) http.Handler { return a.pageBelow(name, 0) }
 
-// pageBelow is page for an address that lies that many folders below the first page.
+// pageBelow is like page, for a page whose address is below folders deeper than the first page's.
 func (a assets) pageBelow(name string, below int) http.Handler {
 	f, ok := a[name]
 	if !ok {

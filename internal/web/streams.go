@@ -21,14 +21,15 @@ import (
 
 const (
 	eventBacklog = 10 * time.Minute // age of the oldest past event that a new page receives
-	// below the idle limits of common proxies; each one authenticates again
+	// keepAlive is shorter than the idle limits of common proxies. At each keep-alive, the stream
+	// also authenticates again.
 	keepAlive = 15 * time.Second
-	lookLimit = 10 * time.Second // limit to authenticate and to read what a stream sends
+	lookLimit = 10 * time.Second // for one frame: to authenticate and to read its data
 )
 
-// streams serves the event streams: that of an account, and that of one stage. An idle stream costs
-// one goroutine with a small stack, which reads. A goroutine that writes exists only while there is
-// something to write.
+// streams serves the event streams of accounts and of stages. An idle stream costs one goroutine
+// with a small stack, which waits until the client goes. A second goroutine exists only while there
+// is something to write.
 type streams struct {
 	control *access.Control
 	feed    *feed.Feed
@@ -49,7 +50,7 @@ type streams struct {
 	stopping chan struct{}            // guarded by mu: closed when the last open stream has ended
 }
 
-// A sharer is the state of streams that are sent the same data.
+// A sharer is the key of a shared read: streams with equal sharers send the same profile.
 type sharer struct {
 	proof, name string
 	role        access.Role
@@ -67,8 +68,8 @@ type profile struct {
 // stages.
 const profilesAtOnce = 4
 
-// profile reads the user's capabilities. The streams of one credential share a read if they have
-// the same version of its user.
+// profile reads the user's capabilities. The streams of one credential share the read if they have
+// authenticated the same version of the user.
 func (p *openStream) profile(ctx context.Context, who access.Principal) (profile, error) {
 	key := sharer{p.proof(), who.User.Name, who.User.Role, who.Revision}
 	return p.streams.shared.get(ctx, key, func() (profile, error) {
@@ -128,7 +129,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
 	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
 	s.enter(p)
 	if _, ours := p.line.(*connLine); ours {
-		go p.serve(after) // a new goroutine: the stack of net/http's has grown
+		go p.serve(after) // a new goroutine has a small stack
 		return
 	}
 	p.serve(after)
@@ -143,15 +144,15 @@ type openStream struct {
 	line      line
 	tick      *time.Timer
 
-	// Owned by the goroutine that writes. Only one runs at a time.
+	// Only the goroutine that writes uses these fields. At most one runs at a time.
 	who   access.Principal
 	me    [sha256.Size]byte // hash of the Me that was sent last
 	last  int64             // ID of the last stored event that was sent
 	docks sentDocks
 }
 
-// serve sends the first frames, and then waits until the client goes. It starts to listen before it
-// reads past events, so that it misses none.
+// serve sends the first frames, and then waits until the client goes. The stream has listened to
+// the feed since before the past events are read, so that no event is missed.
 func (p *openStream) serve(after int64) {
 	defer p.streams.leave(p)
 	if !p.begin(after) {
@@ -226,8 +227,8 @@ func (p *openStream) recovered() {
 	}
 }
 
-// pass sends a frame, or the data that a frame without data asks for. It reports whether the stream
-// goes on.
+// pass sends a frame. For a frame without data, it does what the frame's name requests. It reports
+// whether the stream goes on.
 func (p *openStream) pass(f feed.Frame) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
@@ -308,9 +309,10 @@ func (p *openStream) authenticate(ctx context.Context) (access.Principal, error)
 	return who, who.Require(access.ScopeAccount)
 }
 
-// stays reports whether to keep the stream open when authentication fails. Otherwise it sends a
-// Bye, which a page takes for the end of its login, and stops OBS. So a stream stays open while the
-// database does not answer, and authenticates at the next look.
+// stays reports whether to keep the stream open after authentication has failed. If the credential
+// was refused, it sends a Bye, at which a page stops OBS and shows the sign-in. After another
+// error, such as a database that does not answer, the stream stays open and authenticates again
+// later.
 func (p *openStream) stays(err error) bool {
 	if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) ||
 		errors.Is(err, stage.ErrNotFound) {
@@ -322,11 +324,11 @@ func (p *openStream) stays(err error) bool {
 	return true
 }
 
-// sendMe sends the user's capabilities, if they changed, and watches those stages.
+// sendMe sends the user's capabilities if they changed, and subscribes the stream to their stages.
 func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	me, err := p.profile(ctx, who)
 	if err != nil {
-		// a page that has received nothing yet reconnects
+		// End a stream that has sent no Me yet: the page reconnects.
 		return p.stays(err) && p.me != [sha256.Size]byte{}
 	}
 	if me.hash == p.me {
@@ -337,7 +339,7 @@ func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	return p.send(feed.Frame{Name: "me", Data: me.text})
 }
 
-// sendChat sends the chat room as the page may see it.
+// sendChat sends the chat room of the stage, with what the principal may see of it.
 func (p *openStream) sendChat(ctx context.Context) bool {
 	if p.who.View != "" {
 		return true
@@ -350,7 +352,7 @@ func (p *openStream) sendChat(ctx context.Context) bool {
 	return p.send(feed.Frame{Name: "chat", Data: mustJSON(chatHistory(room, p.who))})
 }
 
-// proof identifies the credential by a hash.
+// proof returns a hash that identifies the stream's credential.
 func (p *openStream) proof() string {
 	secret := p.presented.Bearer
 	if secret.Empty() {

@@ -62,7 +62,7 @@ func streamServer(t *testing.T) (*web.Server, *feed.Feed, *httptest.Server, stri
 	return s, f, server, "stagedoor_login=" + login.Reveal()
 }
 
-// readUntil reads lines until one begins like that.
+// readUntil reads lines until a line begins with the prefix.
 func readUntil(t *testing.T, r *bufio.Reader, prefix string) {
 	t.Helper()
 	for {
@@ -76,7 +76,8 @@ func readUntil(t *testing.T, r *bufio.Reader, prefix string) {
 	}
 }
 
-// dial opens an event stream over HTTP/1.1 without a client's goroutines.
+// dial opens an event stream over HTTP/1 without http.Client, whose goroutines would disturb the
+// count.
 func dial(t *testing.T, server *httptest.Server, version, cookie string) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	trust := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
@@ -92,7 +93,8 @@ func dial(t *testing.T, server *httptest.Server, version, cookie string) (net.Co
 	return conn, bufio.NewReader(conn)
 }
 
-// goroutines counts those that serve streams, and those that net/http has for connections.
+// goroutines counts the goroutines that serve event streams, and those in which net/http reads from
+// connections.
 func goroutines(t *testing.T) (streams, connections int) {
 	t.Helper()
 	stacks := make([]byte, 16<<20)
@@ -108,7 +110,7 @@ func goroutines(t *testing.T) (streams, connections int) {
 	return streams, connections
 }
 
-// TestAStreamIsOneGoroutine is not parallel: it counts.
+// TestAStreamIsOneGoroutine is not parallel, because it counts the goroutines of the whole process.
 func TestAStreamIsOneGoroutine(t *testing.T) {
 	_, _, server, cookie := streamServer(t)
 	const n = 20
@@ -138,7 +140,7 @@ func TestAStreamIsOneGoroutine(t *testing.T) {
 	}
 }
 
-// TestStreamsOverEveryVersion: HTTP/1.0 is what nginx speaks unless it is told otherwise.
+// TestStreamsOverEveryVersion includes HTTP/1.0, which nginx uses by default.
 func TestStreamsOverEveryVersion(t *testing.T) {
 	t.Parallel()
 	s, f, server, cookie := streamServer(t)

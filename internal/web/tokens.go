@@ -43,7 +43,8 @@ func (s *tokens) issue(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
-// seconds converts a token life from seconds. Without one the server chooses; 0 is an error.
+// seconds converts a token life in seconds. nil means that the server chooses the life; 0 is an
+// error.
 func seconds(n *int64) (time.Duration, error) {
 	if n == nil {
 		return 0, nil
@@ -88,7 +89,7 @@ func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
 	for _, e := range events {
 		if e.Participant != issued.ID || e.Claimed() && out.LastEvent != nil &&
 			!out.LastEvent.Claimed {
-			continue // an event with an unproven claim does not hide an earlier one
+			continue // its token was not verified: it may be forged, and hides no other event
 		}
 		last := feed.NewStageEvent(e)
 		out.LastEvent = &last

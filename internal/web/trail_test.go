@@ -18,11 +18,11 @@ import (
 // A trace is the entry of the audit trail that a route leaves, or the reason why it leaves none.
 type trace struct {
 	action  access.Action
-	by      string // the column of the authorization table whose caller asks; "": operator
-	object  string // the name of the target in the table; "": the first
+	by      string // column of the authorization table; "" for operator
+	object  string // name of the target in that table; "" for the first
 	request func(w *world, who caller) (path string, body any)
-	before  bool // the world sent the request when it was set up
-	// FILE:FUNCTION of the test that looks for the entry, where it takes more than a request
+	before  bool // newWorld sent the request already
+	// FILE:FUNCTION of another test that looks for the entry, if one request is not enough
 	test string
 	none string // why there is no entry
 }
@@ -38,7 +38,7 @@ const (
 	ofEvents   = "what happens on a stage is in the record of events"
 )
 
-// trail says of each route that changes something which entry it leaves.
+// trail maps each route that changes something to the entry that it leaves in the audit trail.
 var trail = map[string]trace{
 	"POST /api/setup":       {action: access.ActionSetUp, before: true},
 	"POST /api/setup/check": none(asks),
@@ -238,7 +238,7 @@ func (w *world) traced(pattern string, row trace) {
 	}
 }
 
-// wrote checks that a request left an entry that says who acted.
+// wrote checks that a request left an entry with the caller as its actor.
 func (w *world) wrote(pattern string, who caller, before, after []web.V1Entry) {
 	w.t.Helper()
 	if len(after) <= len(before) {
@@ -261,7 +261,7 @@ func targetOf(pattern, name string) target {
 	return target{request: at(path, nil), name: method}
 }
 
-// entries are those of an action, the newest first.
+// entries returns the entries for an action, newest first.
 func (w *world) entries(action access.Action) []web.V1Entry {
 	w.t.Helper()
 	var page web.V1Audit
@@ -269,7 +269,7 @@ func (w *world) entries(action access.Action) []web.V1Entry {
 	return page.Entries
 }
 
-// testExists checks that FILE:FUNCTION names a test.
+// testExists checks that a name of the form FILE:FUNCTION is that of a test.
 func testExists(t *testing.T, name string) {
 	t.Helper()
 	file, function, _ := strings.Cut(name, ":")
@@ -286,7 +286,8 @@ func testExists(t *testing.T, name string) {
 	t.Errorf("there is no test %s", name)
 }
 
-// TestThePageOfRecordsOffersEveryAction compares its filter with the actions there are.
+// TestThePageOfRecordsOffersEveryAction compares the filter of the page with the actions in package
+// access.
 func TestThePageOfRecordsOffersEveryAction(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../static/operator/records.js")

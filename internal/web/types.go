@@ -71,7 +71,8 @@ type (
 	// A Removal kicks a participant. It may give a reason, and bar the user.
 	Removal struct {
 		Reason string `json:"reason,omitempty"`
-		Bar    bool   `json:"bar,omitempty"` // revoke all their tokens for the stage, and refuse new ones
+		// also revoke the user's tokens for the stage, and issue no new ones
+		Bar bool `json:"bar,omitempty"`
 	}
 	// A NewKey names an access key.
 	NewKey struct {
@@ -108,7 +109,7 @@ type (
 		// the access of a broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
 		// Provider is the name of the OpenID Connect provider with which this login was made. It is
-		// absent if one cannot sign out there.
+		// absent if the provider does not support sign-out.
 		Provider string `json:"provider,omitempty"`
 		// Rehearsal reports whether POST /api/rehearsals is offered.
 		Rehearsal bool `json:"rehearsal,omitempty"`
@@ -193,7 +194,7 @@ type (
 		ID         string     `json:"id"`
 		Stage      stage.ARN  `json:"stage"`
 		View       string     `json:"view"`
-		Name       string     `json:"name,omitempty"` // of the user who is shown, if it is one
+		Name       string     `json:"name,omitempty"` // of the shown user; absent for other views
 		CreatedAt  time.Time  `json:"createdAt"`
 		LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
 	}
@@ -261,12 +262,12 @@ type (
 		Stages   []AWSStage   `json:"stages"`
 		Troubles []AWSTrouble `json:"troubles,omitempty"` // regions that cannot be listed
 	}
-	// An AWSTrouble is why the stages of a region are not known.
+	// An AWSTrouble is the reason why the stages of a region are not known.
 	AWSTrouble struct {
 		Region  string `json:"region"`
 		Trouble string `json:"trouble"`
 	}
-	// An AWSStage is a stage that AWS has.
+	// An AWSStage is a stage in the AWS account.
 	AWSStage struct {
 		ARN   stage.ARN `json:"arn"`
 		Name  string    `json:"name"`
@@ -300,7 +301,7 @@ type (
 	}
 )
 
-// The types of package feed, as the generated declarations and other packages name them.
+// Types of package feed under the names that the generated declarations and other packages use.
 type (
 	Presence       = feed.Presence
 	PresenceEvent  = feed.PresenceEvent

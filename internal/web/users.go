@@ -25,7 +25,7 @@ func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 	return s.with(ctx, reach, who), err
 }
 
-// ofStream is of for an event stream.
+// ofStream is like of, but event streams that open together may share the list of stages.
 func (s profiles) ofStream(ctx context.Context, who access.Principal) (Me, error) {
 	reach, err := s.control.ReachOfStream(ctx, who)
 	return s.with(ctx, reach, who), err

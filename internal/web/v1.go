@@ -12,8 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// v1 is the API for programs. The routes, the OpenAPI document and the check of both come from the
-// table below.
+// v1 is the API for programs. Its routes, and the OpenAPI document, come from the operations below.
 type v1 struct {
 	control *access.Control
 	docks   *feed.Docks
@@ -182,7 +181,7 @@ func (v v1) records() []operation {
 				parameter{"participant", "A participant ID."},
 				parameter{"kind", "connected, publishing, warning, refused or ended."}), nil,
 			V1Events{}, 0, records.events},
-		// Control decides: moderators read the entries of their stages
+		// every key has ScopeSelf; Control checks access, as moderators read their stages' entries
 		{"GET", "/audit", access.ScopeSelf,
 			"List the audit trail, newest first. With Accept: text/csv or application/x-ndjson a " +
 				"page in that form.", with(pageQuery,
@@ -265,7 +264,7 @@ func pageOf(r *http.Request) (access.Page, error) {
 	return p, nil
 }
 
-// mapped converts the items of a page of a list.
+// mapped returns the results of a function for all items; for none, an empty and not a nil slice.
 func mapped[A, B any](items []A, one func(A) B) []B {
 	out := make([]B, 0, len(items))
 	for _, item := range items {

@@ -32,7 +32,7 @@ func (v v1Rules) put(r *http.Request, who access.Principal) (any, error) {
 	return v1Rule(rule), nil
 }
 
-// effect returns what a rule would change. With an ID, the rule replaces the one with that ID.
+// effect returns what a rule would change. A rule with an ID replaces the stored rule with that ID.
 func (v v1Rules) effect(r *http.Request, who access.Principal) (any, error) {
 	rule, err := ruleIn(r)
 	if err != nil {

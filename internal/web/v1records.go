@@ -87,8 +87,8 @@ const (
 	linesType = "application/x-ndjson"
 )
 
-// A table is a page of a list in a format for other programs. Its "next" is in the header
-// Stagedoor-Next.
+// A table is a page of a list as CSV or as JSON lines. These formats have no place for next, so it
+// is sent in the header Stagedoor-Next.
 type table struct {
 	contentType string
 	text        []byte

@@ -32,7 +32,8 @@ type (
 		V1User
 		Grants []V1Grant `json:"grants"`
 		Docks  []Dock    `json:"docks"`
-		// OwnStagesOf is the access to all stages that rules create, of which Grants has none.
+		// OwnStagesOf lists the access to every stage that a rule creates. Grants does not repeat
+		// it.
 		OwnStagesOf []V1RuleGrant `json:"ownStagesOf"`
 	}
 	// A V1RuleGrant is the access of a user to every stage that a rule creates.
@@ -50,7 +51,7 @@ type (
 		MaxTTL       int64     `json:"maxTTL"` // seconds
 		ByRule       bool      `json:"byRule"`
 
-		// since then, no token is issued for this stage
+		// when the user was barred from the stage; since then the user gets no token for it
 		BarredAt     *time.Time `json:"barredAt,omitempty"`
 		BarredReason string     `json:"barredReason,omitempty"`
 	}
@@ -162,7 +163,7 @@ type (
 		// name of each user's own stage, with {name}
 		OwnStage string `json:"ownStage,omitempty"`
 		Region   string `json:"region,omitempty"` // AWS region of the stages that the rule creates
-		// another rule, with ownStage: access to every stage that it creates
+		// ID of another rule, which has an ownStage: this rule gives access to all its stages
 		OwnStagesOf  access.RuleID `json:"ownStagesOf,omitempty"`
 		Capabilities []string      `json:"capabilities"`
 		MaxTTL       *int64        `json:"maxTTL,omitempty"` // seconds
@@ -216,7 +217,7 @@ type (
 		Types     []string         `json:"types"`
 		CreatedAt time.Time        `json:"createdAt"`
 		CreatedBy string           `json:"createdBy"`
-		// FailedAt: the last attempt failed then. Absent where it was accepted.
+		// FailedAt is when the last attempt failed. It is absent if the last attempt succeeded.
 		FailedAt *time.Time `json:"failedAt,omitempty"`
 		Failure  string     `json:"failure,omitempty"` // why it failed
 	}
@@ -240,7 +241,7 @@ type (
 		Reason    string    `json:"reason"`
 		DeadAt    time.Time `json:"deadAt"`
 	}
-	// A V1Deliveries lists the dead deliveries of a webhook, newest first.
+	// A V1Deliveries lists the deliveries of a webhook that were given up, newest first.
 	V1Deliveries struct {
 		Deliveries []V1Delivery `json:"deliveries"`
 	}

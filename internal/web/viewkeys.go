@@ -66,7 +66,8 @@ func (s *viewKeys) revoke(r *http.Request, who access.Principal) (any, error) {
 	return nil, err
 }
 
-// this returns the view of a viewing key. The dock checks with it whether a source in OBS works.
+// this returns the view of the viewing key that the request carries. The dock uses it to check
+// whether a browser source in OBS works.
 func (s *viewKeys) this(_ *http.Request, who access.Principal) (any, error) {
 	key, err := who.ViewKey()
 	return view(key), err

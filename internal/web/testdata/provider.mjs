@@ -1,6 +1,6 @@
-// An OpenID Connect provider that is not ours, for one test: node provider.mjs ISSUER SERVER
-// PEOPLE. It prints the port that it listens on. ISSUER leads there, SERVER is the public URL of
-// Stagedoor, and PEOPLE is a file of {"name": ["group", …]}, read at each request.
+// Runs the OpenID Connect provider of the package oidc-provider, for one test: node provider.mjs
+// ISSUER SERVER PEOPLE. It prints its port, to which the test forwards the URL ISSUER. SERVER is
+// the public URL of Stagedoor. PEOPLE is a file with {"name": ["group", …]}, read at each request.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
@@ -18,7 +18,8 @@ const provider = new Provider(issuer, {
   ],
   pkce: { required: () => true },
   scopes: ['openid', 'profile', 'email', 'groups'],
-  // As the provider does by default, the ID token has the subject alone, the user info the rest.
+  // By default of oidc-provider, the ID token has only the subject; the claims are in the user
+  // info.
   claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
   async findAccount(_ctx, id) {
     const groups = JSON.parse(readFileSync(people, 'utf8'))[id];
