@@ -13,8 +13,8 @@ type Proxies []netip.Prefix
 
 // Client returns the address of the client: the peer's, or behind trusted proxies the last address
 // in X-Forwarded-For that is not a trusted proxy. Without X-Forwarded-For it reads Forwarded (RFC
-// 7239). It never mixes both: a proxy that appends to one of them forwards a forged other one. The
-// result is invalid if the peer's address is unknown.
+// 7239). It never combines both headers: a proxy that sets only one of them forwards the other one
+// as the client sent it, perhaps forged. The result is invalid if the peer's address is unknown.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	client := parseHost(r.RemoteAddr)
 	hops := forwardedFor(r.Header)
@@ -38,8 +38,8 @@ func (p Proxies) Contain(a netip.Addr) bool {
 	return false
 }
 
-// Network returns the address as a prefix, and for IPv6 the /64 network of one customer (RFC 6177).
-// It is the key of limits per client.
+// Network returns the network prefix by which clients are limited: an IPv4 address, or the /64
+// network of an IPv6 address, which belongs to one customer (RFC 6177).
 func Network(a netip.Addr) netip.Prefix {
 	if a.Is6() {
 		prefix, _ := a.Prefix(64)
@@ -48,7 +48,8 @@ func Network(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(a, a.BitLen())
 }
 
-// forwardedFor lists the addresses that proxies have added, the nearest one last.
+// forwardedFor lists the addresses that proxies have added to a request. The address that the
+// nearest proxy added is the last.
 func forwardedFor(h http.Header) []string {
 	if lines := h.Values("X-Forwarded-For"); len(lines) > 0 {
 		return strings.Split(strings.Join(lines, ","), ",")
@@ -56,7 +57,7 @@ func forwardedFor(h http.Header) []string {
 	var hops []string
 	for _, element := range splitQuoted(strings.Join(h.Values("Forwarded"), ","), ',') {
 		if strings.TrimSpace(element) == "" {
-			continue // RFC 9110, 5.6.1
+			continue // lists may have empty elements (RFC 9110, 5.6.1)
 		}
 		hop := "" // an element without "for" hides the client
 		for _, pair := range splitQuoted(element, ';') {
@@ -70,9 +71,9 @@ func forwardedFor(h http.Header) []string {
 	return hops
 }
 
-// splitQuoted splits at separators outside of quoted strings (RFC 7239, 4). It reads from the end,
-// which the nearest proxy has written: if a client leaves a quote open in its own part, the parts
-// of the proxies stay readable.
+// splitQuoted splits at separators outside of quoted strings (RFC 7239, 4). It reads backwards from
+// the part that the nearest proxy has written. So a client that leaves a quote open in its own part
+// does not spoil the parts of the proxies.
 func splitQuoted(text string, separator byte) []string {
 	var parts []string
 	quoted, end := false, len(text)

@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	freeFailures  = 30 // failures at once: for example a lecture room of OBSes with expired tokens
+	freeFailures  = 30 // at once: for example a room full of OBSes with expired tokens
 	failureEvery  = time.Second
 	maxNetworks   = 10_000
 	forgetNetwork = 10 * time.Minute
 	warnEvery     = time.Minute
 )
 
-// A Guard limits the cost of wrong credentials by the network of the client. It never refuses a
-// right one: each credential is verified, whatever other clients of the same network send.
+// A Guard limits the CPU time that wrong credentials cost, by the network of the client. It never
+// refuses a right credential: it verifies each one, whatever other clients of the network send.
 //
-// A network has 30 failures at once and then one per second. Beyond them, its credentials are
-// verified one at a time, and together with those of all other such networks on one half of the
-// processors; and a refusal becomes ErrTooMany with RetryAfter. Guessing a signature is hopeless at
-// any rate.
+// A network has 30 free failures, and gets one more per second. After that, the credentials of this
+// network are verified one at a time. All such networks together use half of the processors. The
+// error for a wrong credential is then ErrTooMany with a time to retry. The Guard need not prevent
+// guessing, because nobody can guess a signature.
 //
 // A Guard is safe for concurrent use.
 type Guard struct {
@@ -42,9 +42,9 @@ type Guard struct {
 type network struct {
 	free    float64 // remaining free failures, without those being verified
 	at      time.Time
-	refused int // since the last warning
+	refused int // wrong credentials since the last warning
 	warned  time.Time
-	turn    chan struct{} // holds one while a credential is verified beyond the free failures
+	turn    chan struct{} // full while a credential is verified without a free failure
 }
 
 // NewGuard returns a Guard. It logs a warning for networks with many wrong credentials.
@@ -56,7 +56,9 @@ func NewGuard(now func() time.Time, log *slog.Logger) *Guard {
 	}
 }
 
-// Verify calls verify, which returns ErrUnauthorized for a wrong credential.
+// Verify returns the error of verify, which returns ErrUnauthorized for a wrong credential. If the
+// network has no free failure, Verify may wait before the call, and replaces ErrUnauthorized by
+// ErrTooMany.
 func (g *Guard) Verify(ctx context.Context, from netip.Addr, verify func() error) error {
 	prefix := Network(from)
 	turn, free := g.begin(prefix)
@@ -78,8 +80,8 @@ func (g *Guard) Verify(ctx context.Context, from netip.Addr, verify func() error
 	return tooMany(err, g.refused(prefix))
 }
 
-// begin takes a free failure of a network before anything is verified, so that concurrent requests
-// get no more of them than sequential ones.
+// begin takes a free failure of a network before the credential is verified, so that concurrent
+// requests get no more free failures than sequential ones. It reports whether there was one.
 func (g *Guard) begin(prefix netip.Prefix) (turn chan struct{}, free bool) {
 	g.change(prefix, func(n *network) {
 		if free = n.free >= 1; free {
@@ -94,7 +96,8 @@ func (g *Guard) giveBack(prefix netip.Prefix) {
 	g.change(prefix, func(n *network) { n.free = min(freeFailures, n.free+1) })
 }
 
-// refused returns the time until the network has a free failure again.
+// refused counts a wrong credential for the log, and returns the time until the network has a free
+// failure again.
 func (g *Guard) refused(prefix netip.Prefix) (wait time.Duration) {
 	g.change(prefix, func(n *network) {
 		wait = time.Duration((1 - n.free) * float64(failureEvery))
@@ -122,7 +125,8 @@ func (g *Guard) change(prefix netip.Prefix, do func(*network)) {
 	})
 }
 
-// enter waits for the turn of the network, and then for one of the slots of all networks.
+// enter waits until no other credential of the network is being verified, and then for one of the
+// slots that all networks share.
 func (g *Guard) enter(ctx context.Context, turn chan struct{}) (leave func(), err error) {
 	for _, gate := range []chan struct{}{turn, g.slots} {
 		select {
@@ -141,8 +145,9 @@ func (g *Guard) enter(ctx context.Context, turn chan struct{}) (leave func(), er
 	return func() { <-g.slots; <-turn }, nil
 }
 
-// tooMany keeps the reason: behind a busy address, a client with an expired token learns that it
-// needs a new one. It does not wrap err, which would still be ErrUnauthorized.
+// tooMany returns an ErrTooMany with the detail of err, so that a client with an expired token
+// reads that it needs a new token. It does not wrap err, since the result would still be
+// ErrUnauthorized.
 func tooMany(err error, wait time.Duration) error {
 	detail := ""
 	var known *stage.Error

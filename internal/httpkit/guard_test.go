@@ -34,7 +34,7 @@ func TestGuardLimitsWrongCredentials(t *testing.T) {
 		at := func(address string, verify func() error) error {
 			return g.Verify(t.Context(), netip.MustParseAddr(address), verify)
 		}
-		for range 100 { // right credentials use up no attempts
+		for range 100 { // right credentials use up no free failures
 			if err := at("2001:db8::1", right); err != nil {
 				t.Fatalf("right: got %v", err)
 			}
@@ -73,8 +73,8 @@ func TestGuardLimitsWrongCredentials(t *testing.T) {
 	})
 }
 
-// TestGuardVerifiesOneAtATime: a flood from one network occupies one processor at most, and a right
-// credential among the wrong ones still passes.
+// TestGuardVerifiesOneAtATime: wrong credentials from one network occupy at most one processor, and
+// right credentials from the same network are still accepted.
 func TestGuardVerifiesOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestGuardVerifiesOneAtATime(t *testing.T) {
 			t.Errorf("a right one in the flood: got %v, want nil", err)
 		}
 		all.Wait()
-		// one request of the flood, and the one from the quiet address
+		// one request of the flood, and the request from another address
 		if got := most.Load(); got > 2 {
 			t.Errorf("at the same time: got %d, want one of the flooded address", got)
 		}

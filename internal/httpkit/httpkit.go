@@ -1,5 +1,5 @@
-// Package httpkit contains what several HTTP packages need: bearers, CORS, client addresses, paths
-// with or without extra slashes, and a bounded map.
+// Package httpkit contains what several HTTP packages need: bearer tokens, CORS, client addresses,
+// limits, request IDs, paths with extra slashes, and a bounded map.
 package httpkit
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Bearer returns the credential of the Authorization header. It returns an empty secret if there is
-// none or its scheme is not Bearer (RFC 6750, 2.1). Schemes are case-insensitive (RFC 9110, 11.1).
+// Bearer returns the bearer token in the Authorization header (RFC 6750, 2.1). It returns an empty
+// secret if there is no such header or its scheme is not Bearer, in any case (RFC 9110, 11.1).
 func Bearer(r *http.Request) stage.Secret {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -20,7 +20,7 @@ func Bearer(r *http.Request) stage.Secret {
 }
 
 // Segments splits a path at its slashes and drops empty parts, so that "//whip/" and "/whip" are
-// the same. ServeMux would redirect the first, which makes OBS lose its offer.
+// the same. ServeMux would redirect "//whip/", and OBS would not send its offer again.
 func Segments(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

@@ -13,7 +13,7 @@ import (
 // ConnectionLimits are the most connections that a Listener keeps open.
 type ConnectionLimits struct {
 	PerNetwork int     // of one client network, see Network
-	Total      int     // of all of them, below the limit of the process for open files
+	Total      int     // of all networks; less than the files that the process may open
 	Exempt     Proxies // networks that count in the total only
 }
 
@@ -22,15 +22,15 @@ type ConnectionLimits struct {
 // network, or of the network with the most connections. If none is idle, it refuses the new
 // connection.
 //
-// The ConnState of the http.Server must be the Listener's, which learns by it which connections are
-// idle.
+// The field ConnState of the http.Server must be the Listener's method ConnState, which records the
+// idle connections.
 type Listener struct {
 	net.Listener
 	*counts
 	exempt bool
 }
 
-// counts are the state that the listeners of a process share.
+// counts are the open connections of all listeners of a process.
 type counts struct {
 	limits ConnectionLimits
 	log    *slog.Logger
@@ -40,13 +40,14 @@ type counts struct {
 	networks map[netip.Prefix]*connections // guarded by mu
 }
 
-// connections are the connections of one network.
+// connections are the open connections of one network.
 type connections struct {
 	open int
-	idle list.List // of *conn: the longest idle first
+	idle list.List // of *conn; the connection that has been idle for longest is first
 }
 
-// A conn embeds the TCP connection, so that net.Buffers and io.Copy find its fast paths.
+// A conn is an accepted connection. It embeds *net.TCPConn, so that net.Buffers and io.Copy can use
+// the system calls for TCP connections.
 type conn struct {
 	*net.TCPConn
 	counts  *counts
@@ -55,20 +56,20 @@ type conn struct {
 	closed  bool          // guarded by counts.mu
 }
 
-// NewListener limits the connections of a TCP listener.
+// NewListener returns a Listener that limits the connections of a TCP listener.
 func NewListener(l net.Listener, limits ConnectionLimits, log *slog.Logger) *Listener {
 	return &Listener{Listener: l, counts: &counts{
 		limits: limits, log: log, networks: map[netip.Prefix]*connections{},
 	}}
 }
 
-// Beside returns a Listener for another listener of the process, which shares the limits of l.
-// Connections of an exempt one count in the total only.
+// Beside returns a Listener for another listener of the process. Both share the limits of l. If
+// exempt is true, the connections of the new Listener count only in the total.
 func (l *Listener) Beside(other net.Listener, exempt bool) *Listener {
 	return &Listener{Listener: other, counts: l.counts, exempt: exempt}
 }
 
-// Accept returns the next connection within the limits.
+// Accept returns the next connection that is within the limits, and closes the others.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
@@ -82,7 +83,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		address := parseHost(tcp.RemoteAddr().String())
 		c := &conn{TCPConn: tcp, counts: l.counts, network: Network(address)}
 		if l.exempt {
-			c.network = netip.Prefix{} // connections that count in the total only
+			c.network = netip.Prefix{} // all exempt connections count as one network
 		}
 		victim, ok := l.admit(c, l.exempt || l.limits.Exempt.Contain(address))
 		if victim != nil {
@@ -96,8 +97,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed logs an error of accept. If the process has too many open files, it closes an idle
-// connection, and net/http tries again.
+// failed logs an error of Accept and closes an idle connection, because the process probably has
+// too many open files. net/http then calls Accept again.
 func (l *Listener) failed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
 		return err
@@ -112,8 +113,8 @@ func (l *Listener) failed(err error) error {
 	return err
 }
 
-// admit counts a connection. It reports whether there is room, and returns an idle connection to
-// close first if needed.
+// admit counts a connection. It reports whether the connection is within the limits. If victim is
+// not nil, the caller must close this idle connection instead.
 func (l *counts) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +136,7 @@ func (l *counts) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	}
 	of.open++
 	l.total++
-	// A connection without a request so far counts as idle: it occupies a place and does nothing.
+	// A connection that has not sent a request yet counts as idle, so that it can be closed.
 	c.place = of.idle.PushBack(c)
 	return victim, true
 }
@@ -146,7 +147,8 @@ func (l *counts) forgetEmpty(network netip.Prefix) {
 	}
 }
 
-// largest returns the network with the most connections among those with idle ones.
+// largest returns the network with the most connections, among the networks with an idle
+// connection.
 func (l *counts) largest() (most *connections) {
 	for _, of := range l.networks {
 		if of.idle.Len() > 0 && (most == nil || of.open > most.open) {
@@ -156,8 +158,8 @@ func (l *counts) largest() (most *connections) {
 	return most
 }
 
-// longestIdle removes a connection from the idle ones. The caller closes it without holding the
-// lock.
+// longestIdle removes the connection that has been idle for longest from the list, and returns it.
+// The caller must close the connection after releasing the lock.
 func (l *counts) longestIdle(of *connections) *conn {
 	if of == nil || of.idle.Len() == 0 {
 		return nil
@@ -167,7 +169,7 @@ func (l *counts) longestIdle(of *connections) *conn {
 	return c
 }
 
-// ConnState records which connections are idle.
+// ConnState records which connections are idle. It is for the field ConnState of an http.Server.
 func (l *counts) ConnState(of net.Conn, state http.ConnState) {
 	if secure, ok := of.(interface{ NetConn() net.Conn }); ok {
 		of = secure.NetConn()
@@ -190,7 +192,7 @@ func (l *counts) ConnState(of net.Conn, state http.ConnState) {
 	}
 }
 
-// Close frees the place of the connection.
+// Close closes the connection and removes it from the counts.
 func (c *conn) Close() error {
 	c.counts.leave(c)
 	return c.TCPConn.Close()

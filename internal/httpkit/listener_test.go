@@ -19,7 +19,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 )
 
-// lockedBuffer is a log that is read while it is written.
+// lockedBuffer is a log that a test can read while the server writes it.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -37,7 +37,8 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// A limitedServer answers "/" at once, and "/slow" when slow is closed.
+// A limitedServer is an HTTP server with limits. It answers "/" at once, and "/slow" when slow is
+// closed.
 type limitedServer struct {
 	address string
 	slow    chan struct{}
@@ -45,7 +46,7 @@ type limitedServer struct {
 	idle    chan string // the client's address of each connection that became idle
 }
 
-// limited serves until the test ends.
+// limited starts a server with limits, which runs until the test ends.
 func limited(t *testing.T, limits httpkit.ConnectionLimits) *limitedServer {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -83,7 +84,7 @@ func limited(t *testing.T, limits httpkit.ConnectionLimits) *limitedServer {
 	return s
 }
 
-// dial connects from a loopback address of the test's own.
+// dial connects from a certain loopback address, which stands for a network.
 func dial(t *testing.T, from, to string) net.Conn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
@@ -105,8 +106,8 @@ func get(c net.Conn, path string) bool {
 	return err == nil && strings.Contains(line, "200")
 }
 
-// serve sends a request and waits until its connection is idle: the response reaches the client
-// before the server knows that. It reports whether there was a response.
+// serve sends a request and reports whether there was a response. It waits until the server counts
+// the connection as idle, which may be after the client has received the response.
 func (s *limitedServer) serve(c net.Conn) bool {
 	if !get(c, "/") {
 		return false
@@ -153,8 +154,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestOneNetworkShutsNobodyOut: one network shuts nobody out, neither by idle connections, nor by
-// connections that send nothing, nor by busy ones.
+// TestOneNetworkShutsNobodyOut: while one network holds as many connections as it may, other
+// networks can connect. The connections may be idle, busy, or send nothing.
 func TestOneNetworkShutsNobodyOut(t *testing.T) {
 	t.Parallel()
 	limits := httpkit.ConnectionLimits{PerNetwork: 10, Total: 12}
@@ -243,7 +244,7 @@ func TestListenersOfAProcessShareTheLimits(t *testing.T) {
 	}
 }
 
-// A failing listener fails as one does when the process has too many files open.
+// A failing listener returns errors as if the process had too many files open.
 type failing struct {
 	net.Listener
 	left int

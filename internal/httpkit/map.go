@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// A Map is a bounded map for data that unknown clients can make grow: limiters, recent refusals,
-// caches. An entry expires Life after its last change. If the map is full, it drops the entry that
-// was changed longest ago. All operations take constant time. A Map is safe for concurrent use; set
-// its fields before the first one.
+// A Map is a map of limited size, for data that unknown clients can make grow: limiters, recent
+// refusals, caches. An entry expires Life after its last change. A full map drops the entry that
+// was changed longest ago. Operations take constant time on average. A Map is safe for concurrent
+// use, but its fields must be set before.
 type Map[K comparable, V any] struct {
 	Max  int           // entries; at least 1
 	Life time.Duration // 0 means that entries are only dropped when the map is full
 
 	mu      sync.Mutex
 	entries map[K]*list.Element // guarded by mu
-	order   list.List           // guarded by mu: of *entry[K, V], the longest unchanged first
+	order   list.List           // guarded by mu: of *entry[K, V], by time of change
 }
 
 type entry[K comparable, V any] struct {
@@ -25,7 +25,7 @@ type entry[K comparable, V any] struct {
 	changed time.Time
 }
 
-// Get returns the value of a key.
+// Get returns the value of a key, and whether the key has an entry that has not expired.
 func (m *Map[K, V]) Get(key K, now time.Time) (V, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -37,8 +37,8 @@ func (m *Map[K, V]) Put(key K, value V, now time.Time) {
 	m.Update(key, now, func(V, bool) V { return value })
 }
 
-// Update replaces the value of a key with the result of change for the current one; found is false
-// if there is none. It is atomic, so change must not use the map.
+// Update calls change with the current value of a key and stores the result. found is false if the
+// key has no value. Update holds the map's lock, so change must not use the map.
 func (m *Map[K, V]) Update(key K, now time.Time, change func(old V, found bool) V) V {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,8 +47,8 @@ func (m *Map[K, V]) Update(key K, now time.Time, change func(old V, found bool) 
 	return value
 }
 
-// Add sets the value of a key that has none, and reports whether it did. It neither changes nor
-// extends an existing entry.
+// Add sets the value of a key only if the key has none, and reports whether it did. It neither
+// changes an existing entry nor makes it expire later.
 func (m *Map[K, V]) Add(key K, value V, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,8 +125,8 @@ func (m *Map[K, V]) expire(now time.Time) {
 	}
 }
 
-// ended reports whether an entry has expired. It treats a change in the future as one long ago,
-// since the clock was set back.
+// ended reports whether an entry has expired. An entry whose change is in the future has expired,
+// too: the clock was set back, and the entry's age is unknown.
 func (m *Map[K, V]) ended(e *entry[K, V], now time.Time) bool {
 	age := now.Sub(e.changed)
 	return m.Life > 0 && (age >= m.Life || age < 0)

@@ -7,15 +7,16 @@ import (
 	"regexp"
 )
 
-// RequestIDHeader carries the ID of a request, which its response, its problem and the log contain.
+// RequestIDHeader is the header with the ID of a request. The response, its problem and the log
+// also contain this ID.
 const RequestIDHeader = "X-Request-Id"
 
-// saneID matches an ID that is accepted from a trusted source.
+// saneID matches the IDs that are accepted from trusted proxies.
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
 type requestID struct{}
 
-// RequestIDs gives each request an ID: that of a trusted proxy if it is valid, else a new one.
+// RequestIDs gives each request an ID: a valid ID from a trusted proxy, or else a new ID.
 func RequestIDs(next http.Handler, trusted Proxies) http.Handler {
 	return NameRequests(next, func(r *http.Request) string {
 		if trusted.Contain(parseHost(r.RemoteAddr)) {
@@ -25,7 +26,7 @@ func RequestIDs(next http.Handler, trusted Proxies) http.Handler {
 	})
 }
 
-// NameRequests gives each request the ID that given returns if it is valid, else a new one.
+// NameRequests gives each request an ID: the result of given if it is valid, or else a new ID.
 func NameRequests(next http.Handler, given func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := given(r)
@@ -37,7 +38,7 @@ func NameRequests(next http.Handler, given func(*http.Request) string) http.Hand
 	})
 }
 
-// RequestID returns the ID of the request of a context, or "".
+// RequestID returns the ID of the request to which a context belongs, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestID{}).(string)
 	return id

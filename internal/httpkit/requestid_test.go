@@ -16,7 +16,7 @@ func TestRequestIDs(t *testing.T) {
 		kept       bool
 	}{
 		{"192.0.2.7:1234", "3f2b8c1e-77aa", true},
-		// a client outside the trusted networks cannot choose the ID in the log
+		// IDs from a client outside the trusted networks, and invalid IDs, are replaced
 		{"198.51.100.1:1234", "3f2b8c1e-77aa", false},
 		{"192.0.2.7:1234", "short", false},
 		{"192.0.2.7:1234", "a\"b injected=1", false},
