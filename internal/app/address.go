@@ -23,8 +23,8 @@ func parsePublicURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkOrigins refuses values that no browser sends as its Origin, and values that would allow no
-// page without an error.
+// checkOrigins refuses values that are not origins as browsers send them: such a value would match
+// no page, and nobody would notice.
 func checkOrigins(origins []string) error {
 	for _, text := range origins {
 		if text == "*" {
@@ -41,8 +41,8 @@ func checkOrigins(origins []string) error {
 
 var errNoOrigin = errors.New("not scheme, host and port")
 
-// parseOrigin parses a scheme, a host and an optional port (RFC 6454, 6.2). It ignores a slash at
-// the end.
+// parseOrigin parses a scheme, a host and an optional port (RFC 6454, 6.2). A slash at the end is
+// accepted and dropped.
 func parseOrigin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -62,7 +62,7 @@ func parseOrigin(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkAddress refuses a text that is not a host, which may be empty, and a port.
+// checkAddress refuses a text that is not of the form HOST:PORT. The host may be empty.
 func checkAddress(flag, text string) error {
 	_, port, err := net.SplitHostPort(text)
 	if err == nil {
@@ -74,7 +74,7 @@ func checkAddress(flag, text string) error {
 	return nil
 }
 
-// ownURL returns the URL at which this machine itself reaches the server.
+// ownURL returns the URL at which programs on this machine reach the server.
 func ownURL(address *net.TCPAddr, tls bool) *url.URL {
 	u := &url.URL{Scheme: "http"}
 	if tls {

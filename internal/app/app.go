@@ -38,18 +38,18 @@ type commands struct {
 // A UsageError is the error of an invalid command line.
 type UsageError struct{ error }
 
-// process is the environment of a command.
+// process is what a command gets from the operating system: variables, input and output.
 type process struct {
 	env      map[string]string
 	in       io.Reader
 	out, err io.Writer
 	sources  *sources // the source of each setting
 
-	passwords *access.PasswordParams // what hashing one costs
+	passwords *access.PasswordParams // the cost of hashing a password
 }
 
-// An Option is what only the code that calls Run chooses: no flag, no variable of the environment
-// and no config file does.
+// An Option is a choice of the code that calls Run. It has no flag, environment variable or setting
+// in the config file.
 type Option func(*process)
 
 // HashPasswordsAt sets the costs of hashing a password. Without it they are
@@ -58,7 +58,7 @@ func HashPasswordsAt(costs *access.PasswordParams) Option {
 	return func(p *process) { p.passwords = costs }
 }
 
-// Run runs a command line. Its error is one sentence for the person at the terminal.
+// Run runs a command line. The text of its error is one sentence for the person at the terminal.
 func Run(
 	ctx context.Context, args, environ []string, in io.Reader, out, errOut io.Writer,
 	options ...Option,

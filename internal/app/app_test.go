@@ -98,7 +98,7 @@ func TestRefusalsAtStart(t *testing.T) {
 	}
 }
 
-// closedPort is an address without a listener.
+// closedPort returns an address on which nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -256,7 +256,7 @@ func TestHelpAndUsage(t *testing.T) {
 	}
 }
 
-// A stopper stops the server as soon as it serves.
+// A stopper is the output of a server, and stops the server as soon as it serves.
 type stopper struct{ cancel context.CancelFunc }
 
 func (s *stopper) Write(b []byte) (int, error) {

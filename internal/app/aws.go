@@ -21,7 +21,8 @@ type AWSSettings struct {
 	IVSEndpoint string   `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 }
 
-// check refuses settings that would serve nothing without an error.
+// check refuses an --ivs-endpoint without a region, or with an invalid URL: no stage would be
+// served.
 func (s AWSSettings) check() error {
 	if s.IVSEndpoint == "" {
 		return nil
@@ -46,7 +47,7 @@ type aws struct {
 	router  *keys.Router
 }
 
-// openAWS prepares that part. It calls nothing yet.
+// openAWS returns the part that serves AWS stages. It sends no request to AWS yet.
 func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Config) (*aws, error) {
 	loaded, err := ivs.Load(ctx)
 	if err != nil {
@@ -69,7 +70,7 @@ func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Con
 
 func keysFolder(data string) string { return filepath.Join(data, "keys") }
 
-// Served returns the regions.
+// Served returns the AWS regions whose stages are served.
 func (a *aws) Served() []string { return a.regions }
 
 // Why returns the issuer of a stage's tokens, and the reason for it.
@@ -86,7 +87,7 @@ func (c endpointCache) CachedStage(
 	return record.Stage, record.EndpointsAt, err
 }
 
-// CacheStage implements ivs.Cache. It does not store a stage that the server does not have.
+// CacheStage implements ivs.Cache. It ignores a stage that nobody has added to the server.
 func (c endpointCache) CacheStage(ctx context.Context, s stage.Stage, _ time.Time) error {
 	err := c.KeepEndpoints(ctx, s.ARN, s.Endpoints)
 	if errors.Is(err, stage.ErrNotFound) {

@@ -135,8 +135,8 @@ func awsToken(t *testing.T, c *apptest.Client, st web.Stage) (token web.Token) {
 	return token
 }
 
-// Without ivs:ListStages for one region, the stages of the other regions are listed, and the
-// operator is told which regions were read.
+// TestStagesOfARegionThatCannotBeListed: if AWS refuses to list the stages of a region, the request
+// succeeds nevertheless, and the response has the reason for each region.
 func TestStagesOfARegionThatCannotBeListed(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-region", "eu-west-1",
@@ -161,8 +161,8 @@ func TestStagesOfAWSNeedARegion(t *testing.T) {
 	}
 }
 
-// A person who works on keys is told once, in a sentence, what went wrong; the error of AWS is
-// logged with --log-level debug only.
+// TestKeysSayOnceWhatWentWrong: the keys commands report a failure once, as one sentence. Only
+// --log-level debug also prints the error of AWS.
 func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t, "--faults", "ListPublicKeys=expired-key")
@@ -184,7 +184,8 @@ func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	}
 }
 
-// TestARuleMakesStagesAtAWS: each person gets a stage of their own, with tags by which it is found.
+// TestARuleMakesStagesAtAWS: a rule creates an AWS stage for each user, with tags by which the
+// server finds the stage again.
 func TestARuleMakesStagesAtAWS(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t)

@@ -30,7 +30,7 @@ type manifest struct {
 	Format    int       `json:"format"`
 	CreatedAt time.Time `json:"createdAt"`
 	Version   string    `json:"version"`
-	// "sqlite", or "postgresql", whose data are not in the backup
+	// "sqlite" or "postgresql". A backup contains no data of PostgreSQL.
 	Database string `json:"database"`
 }
 
@@ -40,7 +40,7 @@ type BackupCommand struct {
 	File string `arg:"" help:"File to write; it must not exist. It holds the keys: keep it as private as the data folder."`
 }
 
-// Run writes a backup of one moment, even while the server is busy.
+// Run writes a consistent backup, even while the server changes the data.
 func (cmd *BackupCommand) Run(ctx context.Context, p *process) error {
 	if err := checkDatabase(cmd.DataSettings); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (cmd *BackupCommand) Run(ctx context.Context, p *process) error {
 	if err := cmd.write(ctx, folder, part); err != nil {
 		return err
 	}
-	// A link fails if the file exists; a rename would replace it.
+	// os.Link fails if the file exists; os.Rename would replace the file.
 	if err := os.Link(part, cmd.File); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s exists already; name a new file", cmd.File)
@@ -104,8 +104,8 @@ func (cmd *BackupCommand) write(ctx context.Context, folder, part string) error 
 	return nil
 }
 
-// pack writes the manifest, the database and the other files of the data folder. The keys come
-// after the database, so that the backup has the key of every token in it.
+// pack writes the manifest, the database and the other files of the data folder. It copies the keys
+// after the database, so that the backup has the key of every token in the database.
 func (cmd *BackupCommand) pack(
 	ctx context.Context, to *tar.Writer, m manifest, snapshot string,
 ) error {
@@ -145,8 +145,8 @@ func packFolder(to *tar.Writer, data string) error {
 	})
 }
 
-// kept reports whether a file of the data folder belongs in a backup. The database does not, since
-// it is copied in another way, nor do the temporary files of a running server.
+// kept reports whether packFolder copies a file of the data folder into a backup. It leaves out the
+// temporary files of a running server, and the database, which pack copies as a snapshot.
 func kept(name string) bool {
 	running := name == "lock" || name == filepath.Base(publishedFile("")) ||
 		strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".part")
@@ -226,7 +226,7 @@ func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// checkEmpty refuses a folder that has a database or keys: nothing is overwritten.
+// checkEmpty refuses a folder that has a database or keys, so that nothing is overwritten.
 func (cmd *RestoreCommand) checkEmpty() error {
 	for _, name := range []string{databaseEntry, "local-key.pem", "keys"} {
 		_, err := os.Lstat(filepath.Join(cmd.Data, name))
@@ -275,7 +275,7 @@ func unpackTo(folder string, from io.Reader) (m manifest, err error) {
 	for {
 		header, err := archive.Next()
 		if err == io.EOF {
-			// Read to the end of the file, where its checksum is.
+			// Read to the end of the file: gzip verifies the checksum there.
 			_, err := io.Copy(io.Discard, packed)
 			return m, err
 		}
@@ -322,8 +322,8 @@ func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// move moves the files to their places. The database comes last: without it, no server accepts the
-// folder.
+// move moves the files into the data folder. The database comes last, so that after a crash no
+// server starts with a part of the files.
 func (cmd *RestoreCommand) move(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

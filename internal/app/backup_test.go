@@ -18,7 +18,7 @@ import (
 )
 
 // TestBackupWhileTokensAreIssued writes a backup while tokens are issued, and restores it. The
-// restored server knows every token that was issued before the backup, and accepts it.
+// restored server has a record of every token that was issued before the backup, and accepts it.
 func TestBackupWhileTokensAreIssued(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-limit=-1")
@@ -46,7 +46,7 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 			}
 		})
 	}
-	// A key of another folder below the data folder, as stagedoor keys and certificates make them.
+	// Own keys and certificates are in folders below the data folder.
 	must(t, os.MkdirAll(filepath.Join(a.Data, "keys"), 0o700))
 	must(t, os.WriteFile(filepath.Join(a.Data, "keys", "one.pem"), []byte("a key"), 0o600))
 
@@ -89,7 +89,7 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 	client.Must(http.StatusOK, "POST", "/api/login",
 		web.Credentials{Name: "olga", Password: apptest.Password}, nil)
 	client.Must(http.StatusOK, "GET", "/api/tokens/"+string(before.ParticipantID), nil, nil)
-	client.Token("publish") // signed with the key of the backup
+	client.Token("publish") // signed with the key from the backup
 }
 
 func must(t *testing.T, err error) {
@@ -99,7 +99,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// private checks that no other user can read the files.
+// private checks that only the owner can read the files.
 func private(t *testing.T, files ...string) {
 	t.Helper()
 	for _, file := range files {
@@ -111,7 +111,7 @@ func private(t *testing.T, files ...string) {
 	}
 }
 
-// archive packs entries as a backup does.
+// archive returns a compressed tar archive of entries, in the format of a backup.
 func archive(t *testing.T, entries ...tar.Header) []byte {
 	t.Helper()
 	var file bytes.Buffer
@@ -133,7 +133,7 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(map[string]any{"format": 1, "database": "sqlite"})
 	must(t, err)
-	// The content stands in Linkname.
+	// archive takes the content of an entry from Linkname.
 	first := tar.Header{Name: "backup.json", Linkname: string(text)}
 	newer := tar.Header{Name: "backup.json", Linkname: `{"format": 2}`}
 	whole := archive(t, first,

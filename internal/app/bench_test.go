@@ -28,11 +28,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// BenchmarkTokens compares the tokens that a server process issues per second of its own CPU time,
-// over HTTP, signed in and recorded in SQLite, with bare P-384 signatures per second of CPU time,
-// measured in turns in the same run. Both keep all cores busy (the server's clients are the other
-// half of the load), since cores that share an execution unit are slower then. Aim: a ratio of at
-// least 0.75. With TOKEN_PROFILE=file the server writes a CPU profile.
+// BenchmarkTokens counts the tokens that a server process issues per second of its CPU time, over
+// HTTP, with a login and a record in SQLite. It compares them with the P-384 signatures per second
+// of CPU time (the floor), measured in turns in the same run. Aim: a ratio of at least 0.75.
+//
+// Both measurements keep all cores busy, because cores that share an execution unit are slower
+// then. With TOKEN_PROFILE=file the server writes a CPU profile.
 func BenchmarkTokens(b *testing.B) {
 	p := startProcess(b, os.Args[0],
 		[]string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("TOKEN_PROFILE")},
@@ -73,8 +74,8 @@ func BenchmarkTokens(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkStart builds the binary as it is shipped and measures start → serving, resident memory
-// when idle, and its size. Aims: 300 ms, 25 MB, 30 MB.
+// BenchmarkStart builds the binary of a release. It measures the time until the server serves, the
+// resident memory of an idle server, and the size of the binary. Aims: 300 ms, 25 MB, 30 MB.
 func BenchmarkStart(b *testing.B) {
 	binary := shipped(b)
 	info, err := os.Stat(binary)
@@ -82,7 +83,7 @@ func BenchmarkStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	data := b.TempDir()
-	startProcessIn(b, data, binary, nil).stop(b) // the first start also makes key and database
+	startProcessIn(b, data, binary, nil).stop(b) // the first start also creates key and database
 	var total time.Duration
 	n, rss := 0, 0.0
 	for b.Loop() {
@@ -98,7 +99,7 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkEmulatorStart measures `stagedoor emulate` from the start of the process to the line
+// BenchmarkEmulatorStart measures the time from the start of `stagedoor emulate` until it prints
 // that it is ready.
 func BenchmarkEmulatorStart(b *testing.B) {
 	binary := shipped(b)
@@ -131,7 +132,7 @@ func BenchmarkEmulatorStart(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// shipped builds the binary as it is shipped.
+// shipped builds the binary with the flags of a release, and returns its path.
 func shipped(b *testing.B) string {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "stagedoor")
@@ -144,7 +145,7 @@ func shipped(b *testing.B) string {
 	return binary
 }
 
-// A running program.
+// A running is a server in a process of its own.
 type running struct {
 	cmd    *exec.Cmd
 	pid    int
@@ -226,9 +227,9 @@ func (p *running) setUp(b testing.TB) (me web.Me) {
 	return me
 }
 
-const conns = 32 // over which tokens are asked for: a server is measured when it is busy
+const conns = 32 // clients at once, so that the server is busy
 
-// issue gets n tokens over all connections.
+// issue requests n tokens over conns connections.
 func (p *running) issue(b testing.TB, body []byte, n int) {
 	b.Helper()
 	var wg sync.WaitGroup
@@ -253,7 +254,7 @@ func (p *running) issue(b testing.TB, body []byte, n int) {
 	wg.Wait()
 }
 
-// cpuOf is the CPU time of a process (proc(5): utime and stime, in ticks of 10 ms).
+// cpuOf returns the CPU time of a process (proc(5): utime and stime, in ticks of 10 ms).
 func cpuOf(b testing.TB, pid int) time.Duration {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -27,9 +27,9 @@ var (
 	chaosSeed = flag.Uint64("chaos-seed", 0, "seed of the chaos test; 0: a new one")
 )
 
-// TestChaos: faults in random order while tokens are issued, broadcasts come and go, and some are
-// revoked. Afterwards nothing that was answered with 201 is missing, no one is live whose token was
-// revoked, and every broadcast has its end.
+// TestChaos causes faults in random order while tokens are issued and revoked, and broadcasts start
+// and end. Afterwards every token that was answered with 201 is stored, nobody is live with a
+// revoked token, and the end of every broadcast is stored.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	seed := *chaosSeed
@@ -46,7 +46,7 @@ func TestChaos(t *testing.T) {
 	c.check()
 }
 
-// chaos is a fleet whose replicas reach the database by a relay each.
+// chaos is a fleet in which each replica reaches the database through a relay of its own.
 type chaos struct {
 	*fleet
 	random *rand.Rand
@@ -59,7 +59,7 @@ type chaos struct {
 	mu sync.Mutex
 	// guarded by mu: tokens that were answered with 201
 	issued map[stage.ParticipantID]bool
-	// guarded by mu: every broadcast that was ever live
+	// guarded by mu: all broadcasts that have been live
 	live map[stage.ParticipantID]*rtcpeer.Publisher
 	// guarded by mu: revocations that were answered with 204
 	revoked map[stage.ParticipantID]bool
@@ -90,7 +90,7 @@ func startChaos(t *testing.T, random *rand.Rand) *chaos {
 	return c
 }
 
-// load issues, publishes and revokes until it is stopped.
+// load issues tokens, publishes and revokes tokens until stop is called.
 func (c *chaos) load() (stop func()) {
 	var over atomic.Bool
 	var work sync.WaitGroup
@@ -121,11 +121,12 @@ func (c *chaos) load() (stop func()) {
 	}
 }
 
-// answered checks what every request gets, whatever goes wrong: an answer in time, and no 500.
+// answered checks the response to a request: during faults, too, it must arrive in time, and must
+// not be 500.
 func (c *chaos) answered(
 	what string, begin time.Time, status int, h http.Header, text []byte, err error,
 ) {
-	// on an idle machine an answer takes at most six seconds; a request that hangs takes 40
+	// On an idle machine a response takes at most 6 seconds. A request that hangs takes 40.
 	const limit = 25 * time.Second
 	if took := time.Since(begin); took > limit {
 		c.t.Errorf("%s took %v", what, took)
@@ -154,7 +155,7 @@ func (c *chaos) issue(arn stage.ARN) (token web.Token, ok bool) {
 	return token, true
 }
 
-// broadcast goes live until the session ends, or the load does.
+// broadcast publishes until the session or the load ends.
 func (c *chaos) broadcast(arn stage.ARN, clip *rtcpeer.Clip, over *atomic.Bool) {
 	token, ok := c.issue(arn)
 	if !ok {
@@ -181,7 +182,7 @@ func (c *chaos) broadcast(arn stage.ARN, clip *rtcpeer.Clip, over *atomic.Bool) 
 	}
 }
 
-// revokeOne revokes the token of a broadcast that may be live.
+// revokeOne revokes the token of a random broadcast, which may have ended already.
 func (c *chaos) revokeOne() {
 	c.mu.Lock()
 	var id stage.ParticipantID
@@ -208,7 +209,7 @@ func (c *chaos) revokeOne() {
 	}
 }
 
-// fault causes one fault and repairs it.
+// fault causes one kind of fault, and then ends the fault.
 func (c *chaos) fault() {
 	i := c.random.IntN(len(c.Servers))
 	m, r := c.Servers[i], c.relays[i]
@@ -224,7 +225,7 @@ func (c *chaos) fault() {
 		}},
 		{"SIGSTOP of replica", func() {
 			m.Signal(syscall.SIGSTOP)
-			// long enough for the other replicas to record that this one has ended
+			// long enough for the other replicas to record the ends of this replica's sessions
 			time.Sleep(10 * time.Second)
 			m.Signal(syscall.SIGCONT)
 		}},
@@ -245,7 +246,7 @@ func (c *chaos) fault() {
 			c.must(c.DB.Thaw())
 		}},
 	}
-	// Each kind once, before any comes again.
+	// Each kind of fault occurs once before any kind occurs again.
 	if c.faults%len(faults) == 0 {
 		c.random.Shuffle(len(c.order), func(i, j int) {
 			c.order[i], c.order[j] = c.order[j], c.order[i]
@@ -303,7 +304,7 @@ func (c *chaos) check() {
 		last := c.DB.Value(c.t, c.Database,
 			"SELECT kind FROM events WHERE kind <> 'refused' AND participant = '"+string(id)+
 				"' ORDER BY id DESC LIMIT 1")
-		if last != "ended" && last != "" { // "": it was killed before its first event was stored
+		if last != "ended" && last != "" { // "": the replica was killed before it stored an event
 			c.t.Errorf("the last event of %s is %q", id, last)
 		}
 	}
@@ -315,8 +316,8 @@ type relay struct {
 	to       string
 
 	mu    sync.Mutex
-	held  chan struct{}         // guarded by mu: closed when packets go on
-	gone  bool                  // guarded by mu: no connections
+	held  chan struct{}         // guarded by mu: closed when packets may pass again
+	gone  bool                  // guarded by mu: whether connections are refused
 	conns map[net.Conn]struct{} // guarded by mu
 }
 
@@ -383,7 +384,7 @@ func (r *relay) copy(to, from net.Conn) {
 	}
 }
 
-// hold delays all packets until it is called with false.
+// hold(true) delays all packets until hold(false).
 func (r *relay) hold(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -398,7 +399,7 @@ func (r *relay) hold(on bool) {
 	}
 }
 
-// cut ends all connections, and refuses new ones until it is called with false.
+// cut(true) closes all connections, and refuses new connections until cut(false).
 func (r *relay) cut(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

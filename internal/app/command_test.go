@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// answer runs a command with --json and reads what it printed.
+// answer runs a command with --json and decodes its output.
 func answer[T any](t *testing.T, args ...string) (v T) {
 	t.Helper()
 	out, err := run(t, append(args, "--json")...)
@@ -60,8 +60,8 @@ func TestGroupsShowTheirHelp(t *testing.T) {
 	}
 }
 
-// TestUsageErrorsPointToTheirHelp: the error message names the command whose help explains the
-// error, and says where a wrong value comes from.
+// TestUsageErrorsPointToTheirHelp: the error message names the command that prints the help, and
+// the source of the wrong value.
 func TestUsageErrorsPointToTheirHelp(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "stagedoor.yaml")
@@ -110,8 +110,8 @@ func TestANegativeNumberIsAValue(t *testing.T) {
 	}
 }
 
-// TestBothPortsAreChecked: both ports are checked before the first error is reported, so that the
-// person can mend both at once.
+// TestBothPortsAreChecked: the server checks both ports before it reports an error, so that the
+// operator can fix both at once.
 func TestBothPortsAreChecked(t *testing.T) {
 	t.Parallel()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -134,7 +134,8 @@ func TestBothPortsAreChecked(t *testing.T) {
 	}
 }
 
-// TestLinksLeadToTheServer: on a port of its own, with a public URL, and after it has stopped.
+// TestLinksLeadToTheServer: printed links contain the server's own port, or its public URL, even
+// after the server has stopped.
 func TestLinksLeadToTheServer(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -162,7 +163,7 @@ func TestLinksLeadToTheServer(t *testing.T) {
 	}
 }
 
-// TestUsersStagesAndTokens uses only commands of the terminal, beside a running server.
+// TestUsersStagesAndTokens manages users, stages and tokens by commands beside a running server.
 func TestUsersStagesAndTokens(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -247,7 +248,8 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	}
 }
 
-// TestOneDefaultLife: a grant without a life has the same one from the terminal and by HTTP.
+// TestOneDefaultLife: a grant without a longest token life gets the same default from a command and
+// by HTTP.
 func TestOneDefaultLife(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

@@ -22,8 +22,7 @@ func (cmd *CompletionCommand) Run(c *kong.Context, p *process) error {
 	return err
 }
 
-// eachCommand calls do with the words that lead to each command, and with the words that may
-// follow.
+// eachCommand calls do for each command: with the words of its path, its subcommands and its flags.
 func eachCommand(
 	model *kong.Application, do func(path string, commands []*kong.Node, flags []*kong.Flag),
 ) {
@@ -47,7 +46,7 @@ func eachCommand(
 	walk(nil, model.Node)
 }
 
-// allPaths returns the words that lead to each command, as patterns of a shell's case.
+// allPaths returns the paths of all commands as one pattern of a case statement.
 func allPaths(model *kong.Application) string {
 	var paths []string
 	eachCommand(model, func(path string, _ []*kong.Node, _ []*kong.Flag) {
@@ -58,7 +57,8 @@ func allPaths(model *kong.Application) string {
 	return strings.Join(paths, "|")
 }
 
-// bashCompletion returns a script that finds the command that the words before the cursor name.
+// bashCompletion returns a completion script for bash. The script finds the command from the words
+// before the cursor, and offers its subcommands and flags.
 func bashCompletion(model *kong.Application) string {
 	var cases strings.Builder
 	eachCommand(model, func(path string, commands []*kong.Node, flags []*kong.Flag) {
@@ -154,7 +154,7 @@ end
 ` + lines.String()
 }
 
-// quoted returns a text as one word of a shell.
+// quoted quotes a text for a shell.
 func quoted(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

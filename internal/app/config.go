@@ -29,7 +29,7 @@ type settingInForce struct {
 	From  string `json:"from"`
 }
 
-// Run prints the settings. Its error lists the faults in them.
+// Run prints the settings. Its error lists the invalid ones.
 func (cmd *ConfigCheckCommand) Run(c *kong.Context, p *process) error {
 	cmd.derive(p.sources.byDefault(c))
 	settings := p.sources.inForce(c)
@@ -63,7 +63,7 @@ func given(c *kong.Context) map[*kong.Flag]bool {
 	return flags
 }
 
-// byDefault reports whether a flag of the command has its default.
+// byDefault returns a function that reports whether a flag of the command has its default value.
 func (s *sources) byDefault(c *kong.Context) func(flag string) bool {
 	given := given(c)
 	return func(name string) bool {
@@ -92,7 +92,7 @@ func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
 	return list
 }
 
-// shown returns a value as a flag accepts it, with secrets masked.
+// shown returns the value of a flag as the command line would have it, with secrets masked.
 func shown(flag *kong.Flag) string { return mask(flag, plainText(flag.Target)) }
 
 func mask(flag *kong.Flag, text string) string {
@@ -107,7 +107,8 @@ func mask(flag *kong.Flag, text string) string {
 	return "********"
 }
 
-// masked hides the password of a database URL, wherever PostgreSQL accepts one.
+// masked hides the passwords in a database URL: in the user part, and in the query parameters in
+// which PostgreSQL accepts passwords.
 func masked(u *url.URL) string {
 	hidden := *u
 	query := hidden.Query()

@@ -20,17 +20,18 @@ type configFile struct {
 	entries map[string]configEntry
 }
 
-// A configEntry is a value as the environment variable would have it: lists are joined by commas.
+// A configEntry is the value of one setting, in the form of its environment variable: the items of
+// a list are joined by commas.
 type configEntry struct {
 	value string
 	line  int
 }
 
-// A configError is an error with the name of the file and the line.
+// A configError is an error whose text contains the name of the config file, and the line if known.
 type configError struct{ error }
 
-// readConfig reads the file and checks it: each name is known and occurs once, with a value or a
-// list of values.
+// readConfig reads the file. It refuses unknown and repeated names, and values that are neither
+// scalars nor lists of scalars.
 func readConfig(path string, known map[string]*kong.Flag) (*configFile, error) {
 	text, err := os.ReadFile(path)
 	switch {
@@ -112,7 +113,7 @@ func (f *configFile) errorf(at *yaml.Node, format string, args ...any) error {
 	return configError{fmt.Errorf("%s, line %d: %w", f.path, at.Line, fmt.Errorf(format, args...))}
 }
 
-// nearest returns the known name that is closest to a wrong one, if any is close.
+// nearest returns the known name that is most similar to a wrong name, or "" if none is similar.
 func nearest(wrong string, known map[string]*kong.Flag) string {
 	wrong = strings.ReplaceAll(strings.ToLower(wrong), "_", "-")
 	best, least := "", len(wrong)/2+1
@@ -131,8 +132,8 @@ func nearest(wrong string, known map[string]*kong.Flag) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// distance counts the letters to insert, delete, replace or swap (Damerau–Levenshtein, optimal
-// string alignment).
+// distance returns the edit distance of two words: the number of letters to insert, delete, replace
+// or swap (Damerau–Levenshtein, optimal string alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

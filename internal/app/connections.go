@@ -3,18 +3,17 @@ package app
 import "github.com/stagedoor/stagedoor/internal/httpkit"
 
 const (
-	// One address may stand for a whole venue: docks, browser sources and guests behind a NAT.
+	// All docks, browser sources and guests of a venue may share one address behind a NAT.
 	maxPerNetwork = 2048
 	maxTotal      = 1 << 20
-	// The files that the process opens besides connections: the database, the log, the media
-	// socket.
+	// ownFiles are reserved for files that are not connections: database, log, media socket.
 	ownFiles = 64
-	// Concurrent requests of one HTTP/2 connection; browsers need some ten.
+	// maxStreams limits the concurrent requests of one HTTP/2 connection; browsers need about ten.
 	maxStreams = 100
 )
 
-// connectionLimits derives limits from the number of files that the process may open, which differs
-// much between services, containers and desktops. 0 is no limit.
+// connectionLimits derives the limits from the number of files that the process may open, which
+// differs much between services, containers and desktops. If files is 0, the process has no limit.
 func connectionLimits(files int, proxies httpkit.Proxies) httpkit.ConnectionLimits {
 	total := maxTotal
 	if files > 0 {

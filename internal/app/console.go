@@ -13,7 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// BrandSettings set the look of the pages. A branding that operators set takes precedence.
+// BrandSettings set the look of the pages. The branding that operators set on their page overrides
+// these settings.
 type BrandSettings struct {
 	BrandName    string `help:"Name on all pages, in place of Stagedoor." placeholder:"NAME"`
 	BrandAccent  string `help:"Colour of the main buttons, on which white text has a contrast of 4.5:1 or more." placeholder:"#RRGGBB"`
@@ -71,7 +72,7 @@ func (s *server) examine(ctx context.Context) (list []web.V1Diagnosis) {
 	return list
 }
 
-// ownKeys lets operators change the own keys of the regions that are served.
+// ownKeys lets operators change the own keys of the served regions on their page.
 type ownKeys struct {
 	*keys.Manager
 	regions []string

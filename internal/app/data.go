@@ -33,8 +33,8 @@ func makeDataFolder(dir string) error {
 	return os.Remove(probe.Name())
 }
 
-// lockDataFolder prevents a second server on the same folder. The system releases the lock when the
-// process ends, even by a crash.
+// lockDataFolder prevents a second server on the same folder. The operating system releases the
+// lock when the process ends, even after a crash.
 func lockDataFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	held, err := lock.TryLock()
@@ -49,8 +49,8 @@ func lockDataFolder(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// checkDatabase returns an error if the database does not exist, so that no command creates one by
-// mistake.
+// checkDatabase returns an error if the SQLite file does not exist, so that a command with a wrong
+// --data does not create a database.
 func checkDatabase(s DataSettings) error {
 	if s.Database != "" {
 		return nil
@@ -79,8 +79,8 @@ func openStore(ctx context.Context, s DataSettings, log *slog.Logger) (*store.St
 	return store.Open(ctx, databaseFile(s), log)
 }
 
-// reason removes the path or the address from a system error: the sentence around it contains them
-// already.
+// reason removes the path or the address from a system error, since the sentence around the error
+// contains it already.
 func reason(err error) error {
 	var network *net.OpError
 	if errors.As(err, &network) {

@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// withRules opens the database and calls a function with the rules as they apply without a server:
-// they issue no token, and no participant is connected.
+// withRules opens the database for a command, and calls do with the configuration of an
+// access.Control. This configuration has no issuer of tokens and no connected participants.
 func withRules(
 	ctx context.Context, data DataSettings, p *process, do func(access.Config) error,
 ) error {
@@ -37,7 +37,7 @@ func withRules(
 	return do(rules)
 }
 
-// withControl is withRules for a function that needs an access.Control.
+// withControl opens the database for a command, and calls do with an access.Control.
 func withControl(
 	ctx context.Context, data DataSettings, p *process, do func(*access.Control) error,
 ) error {
@@ -46,7 +46,7 @@ func withControl(
 	})
 }
 
-// withDirectory is withControl for a database that exists. It also reads the users and stages.
+// withDirectory opens the database, which must exist, and calls do with its users and stages.
 func withDirectory(
 	ctx context.Context, data DataSettings, p *process, do func(*directory) error,
 ) error {
@@ -66,7 +66,7 @@ func withDirectory(
 	})
 }
 
-// A directory finds users and stages by the names that people type.
+// A directory finds users and stages by the names on a command line.
 type directory struct {
 	rules   access.Config // of the control
 	control *access.Control
@@ -121,8 +121,8 @@ func (d *directory) stageName(arn stage.ARN) string {
 	return cmp.Or(d.stages[i].Stage.Name, string(arn))
 }
 
-// nobody is a moderator without participants, for a process that serves no media. A running server
-// reads changes from the database.
+// nobody is a stage.Moderator without participants, for commands that serve no stages. A running
+// server reads their changes from the database and disconnects participants itself.
 type nobody struct{}
 
 func (nobody) Participants(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil }
@@ -131,13 +131,14 @@ func (nobody) Disconnect(context.Context, stage.ARN, stage.ParticipantID, string
 	return stage.Errorf(stage.ErrNotFound, "no participant is connected here")
 }
 
-// LinkSettings set the address in links.
+// LinkSettings set the URL of the server that printed links contain.
 type LinkSettings struct {
 	DataSettings
 	PublicURL string `help:"URL of the server, for links; by default the one with which the server of the data folder was started last." placeholder:"URL"`
 }
 
-// link returns the URL of the server, and reports whether it is a guess.
+// link returns the URL of the server for links. guess means that no server was started from the
+// data folder yet, so that the URL is that of the default settings.
 func (s LinkSettings) link() (u *url.URL, guess bool, err error) {
 	text := s.PublicURL
 	if text == "" {

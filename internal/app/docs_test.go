@@ -23,7 +23,8 @@ const (
 	tableEnd   = "<!-- end of settings -->\n"
 )
 
-// TestOperateDocs holds the tables in docs/operate.md to the settings themselves.
+// TestOperateDocs compares the tables in docs/operate.md with the settings. With -update it writes
+// the tables.
 func TestOperateDocs(t *testing.T) {
 	t.Parallel()
 	const path = "../../docs/operate.md"
@@ -91,7 +92,8 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 	}
 }
 
-// ownFlags leaves out the settings of serve where another command takes all of them.
+// ownFlags returns the flags of a command. If a command other than serve accepts all settings of
+// serve, ownFlags leaves them out, and settings is true.
 func ownFlags(command *kong.Node, s *sources) (flags []*kong.Flag, settings bool) {
 	for _, f := range command.Flags {
 		settings = settings || f.Name == "listen" && s.isSetting(f) && command.Name != "serve"
@@ -146,10 +148,10 @@ func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	}
 }
 
-// startsCommand reports whether a line runs Stagedoor. A line that only mentions it does not.
+// startsCommand reports whether a line runs Stagedoor, and does not only mention it.
 func startsCommand(line string) bool {
 	line = strings.TrimPrefix(strings.TrimSpace(line), "sudo ")
-	for strings.Contains(strings.SplitN(line, " ", 2)[0], "=") { // variables before it
+	for strings.Contains(strings.SplitN(line, " ", 2)[0], "=") { // variables before the command
 		_, line, _ = strings.Cut(line, " ")
 	}
 	return strings.HasPrefix(line, "stagedoor ") ||
@@ -163,7 +165,7 @@ func parses(command string) error {
 		args[i] = strings.NewReplacer("'", "", `"`, "").Replace(arg)
 	}
 	if slices.Contains(args, "--help") || slices.Contains(args, "--version") {
-		return nil // these end the program
+		return nil // these flags end the program
 	}
 	var cli commands
 	parser, err := newParser(&cli, &process{env: map[string]string{"HOME": "/"}}, func(int) {})
@@ -172,7 +174,7 @@ func parses(command string) error {
 	}
 	_, err = parser.Parse(args)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // the reader has that file already
+		return nil // in the document, the reader has created the config file
 	}
 	return err
 }

@@ -49,8 +49,8 @@ const checkLimit = 15 * time.Second
 // certificateSoon is the shortest time for which a certificate must still be valid.
 const certificateSoon = 14 * 24 * time.Hour
 
-// Run checks the set-up and prints one line for each finding. Its error is the number of findings
-// that are errors.
+// Run checks the set-up and prints one line for each finding. Its error contains the number of
+// findings of the level error.
 func (cmd *DoctorCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
 	cmd.derive(p.sources.byDefault(k))
 	d := &doctor{settings: cmd.ServeSettings, roots: cmd.Roots}
@@ -188,7 +188,8 @@ func (d *doctor) checkKey(context.Context) finding {
 	return healthy("tokens of local stages can be signed")
 }
 
-// checkServer sends a request to the running server, or checks that one could listen.
+// checkServer sends a request to the running server. If none runs, it checks that a server could
+// open its ports.
 func (d *doctor) checkServer(ctx context.Context) finding {
 	if d.running == nil {
 		if err := d.tryPorts(); err != nil {
@@ -268,7 +269,8 @@ func (d *doctor) checkPublic(ctx context.Context) finding {
 	return healthy("%s leads to a server that serves", d.public)
 }
 
-// outside returns a client that trusts the same certificates as OBS, and no others.
+// outside returns an HTTP client that trusts the certificates of the system, as OBS does, and those
+// of --roots.
 func (d *doctor) outside() (*http.Client, error) {
 	if d.client != nil {
 		return d.client, nil
@@ -295,8 +297,8 @@ func (d *doctor) outside() (*http.Client, error) {
 	return d.client, nil
 }
 
-// checkCertificate verifies the chain as OBS does, which cannot be set to accept other
-// certificates.
+// checkCertificate verifies the certificate chain as OBS does: OBS has no setting to accept an
+// invalid certificate.
 func (d *doctor) checkCertificate(ctx context.Context) finding {
 	if d.running == nil || d.public == nil {
 		return finding{}
@@ -324,8 +326,8 @@ func (d *doctor) checkCertificate(ctx context.Context) finding {
 	return healthy("trusted until %s", leaf.NotAfter.Format("2 January 2006"))
 }
 
-// checkClock compares this machine's clock with the date of an answer from the public URL. It comes
-// from the clock of a proxy or of the server.
+// checkClock compares this machine's clock with the Date header of a response from the public URL.
+// A proxy or the server has set this header by its own clock.
 func (d *doctor) checkClock(ctx context.Context) finding {
 	if now := time.Now(); now.Year() < 2025 {
 		return broken("set the clock", fmt.Errorf("it is %s here", now.Format(time.RFC3339)))
@@ -352,8 +354,8 @@ func (d *doctor) checkClock(ctx context.Context) finding {
 	return healthy("agrees with %s", d.public.Host)
 }
 
-// checkWebSocket opens the events socket through the public URL. Without a token, the server closes
-// it after the upgrade.
+// checkWebSocket opens the events socket through the public URL. The server closes the socket after
+// the upgrade, because the request has no token.
 func (d *doctor) checkWebSocket(ctx context.Context) finding {
 	if d.running == nil || d.public == nil {
 		return finding{}
@@ -402,7 +404,7 @@ func (d *doctor) checkAWS(ctx context.Context) finding {
 	return healthy("stages can be listed in %s", strings.Join(d.settings.IVSRegion, ", "))
 }
 
-// get reads the whole answer.
+// get sends a GET request and reads the whole response.
 func get(ctx context.Context, client *http.Client, u *url.URL) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {

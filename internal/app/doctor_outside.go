@@ -19,18 +19,18 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// leastGap is the shortest pause between the two events of a probe that no proxy buffers. The
-// server waits a second between them.
+// leastGap is the shortest pause between the two events of a probe if no proxy buffers them. The
+// server sends them a second apart.
 const leastGap = 300 * time.Millisecond
 
-// A probed is the answer to a probe through the public URL.
+// A probed is the response to a probe through the public URL.
 type probed struct {
 	web.Probe
-	gap time.Duration // time between its two events
+	gap time.Duration // time between the two events of the response
 }
 
-// probe sends one request through the public URL, for all checks. It returns nil on failure, which
-// checkPublic reports.
+// probe sends one request through the public URL and keeps the response for all checks. If the
+// request fails, it returns nil, and checkPublic reports the failure.
 func (d *doctor) probe(ctx context.Context) *probed {
 	if d.seen != nil || d.running == nil || d.public == nil {
 		return d.seen
@@ -76,8 +76,8 @@ func readProbe(body io.Reader) *probed {
 	return nil
 }
 
-// checkProxy checks whether the server sees the addresses of its clients. If it sees only the
-// address of a proxy, all clients share the rate limits of one.
+// checkProxy checks whether the server knows the addresses of its clients. If it knows only the
+// address of a proxy, all clients share the rate limits of one client.
 func (d *doctor) checkProxy(ctx context.Context) finding {
 	p := d.probe(ctx)
 	switch {
@@ -139,7 +139,7 @@ func (d *doctor) checkNAT(ctx context.Context) finding {
 		"clients elsewhere see this machine at %s, and media is not announced there", outer)
 }
 
-// checkPolicy calls each action of the IAM policy that changes nothing.
+// checkPolicy sends a request for each action of the IAM policy that can be tried without a change.
 func (d *doctor) checkPolicy(ctx context.Context) finding {
 	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
 		return finding{}
@@ -228,7 +228,8 @@ func (d *doctor) checkWebhooks(ctx context.Context) finding {
 	return healthy("%d; no message was given up", len(hooks))
 }
 
-// deadHook names only the host of a webhook: the rest of its URL may be a secret of the receiver.
+// deadHook describes a webhook with failed deliveries. It names only the host, because the rest of
+// the URL may be a secret of the receiver.
 func deadHook(hook access.Webhook, newest access.Delivery) string {
 	host := "a receiver"
 	if u, err := url.Parse(hook.URL); err == nil {

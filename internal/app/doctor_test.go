@@ -21,7 +21,7 @@ import (
 
 type finding struct{ Check, Level, Detail, Advice string }
 
-// doctor runs the command and returns its findings by check, and its error.
+// doctor runs `stagedoor doctor` and returns its findings by check, and its error.
 func doctor(t *testing.T, args ...string) (map[string]finding, error) {
 	t.Helper()
 	out, err := run(t, append([]string{"doctor", "--json"}, args...)...)
@@ -55,7 +55,8 @@ func TestDoctorOfAHealthyServer(t *testing.T) {
 	}
 }
 
-// TestDoctorOfBrokenSetUps: each broken set-up is found by its own check, which says what to do.
+// TestDoctorOfBrokenSetUps: for each kind of broken set-up, one check reports the fault and an
+// advice.
 func TestDoctorOfBrokenSetUps(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -179,7 +180,8 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 	}
 }
 
-// denyingAWS is Amazon IVS with one stage, and credentials that may not disconnect anybody.
+// denyingAWS returns the URL of an emulated Amazon IVS with one stage. It refuses to disconnect
+// participants, as for credentials without this permission.
 func denyingAWS(t *testing.T, emulator string) string {
 	t.Helper()
 	target, err := url.Parse(emulator)
@@ -215,7 +217,7 @@ func denyingAWS(t *testing.T, emulator string) string {
 	return server.URL
 }
 
-// stunServer reports the address 203.0.113.7 to every client.
+// stunServer starts a STUN server that reports the address 203.0.113.7 to every client.
 func stunServer(t *testing.T) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -230,7 +232,7 @@ func stunServer(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			// RFC 8489: a success response with XOR-MAPPED-ADDRESS, family IPv4, port 4096.
+			// a success response with XOR-MAPPED-ADDRESS, family IPv4, port 4096 (RFC 8489)
 			answer := append([]byte{1, 1, 0, 12}, b[4:min(n, 20)]...)
 			answer = append(answer, 0, 0x20, 0, 8, 0, 1, 0x10^0x21, 0x00^0x12,
 				203^0x21, 0^0x12, 113^0xa4, 7^0x42)

@@ -18,10 +18,10 @@ const (
 	drainLook = 500 * time.Millisecond
 )
 
-// errStopping is the result of /readyz after the server was asked to stop.
+// errStopping makes /readyz fail after the server was asked to stop.
 var errStopping = errors.New("the server was asked to stop")
 
-// running returns a check of /readyz.
+// running returns a check for /readyz that fails while the server drains.
 func running(draining *atomic.Bool) func(context.Context) error {
 	return func(context.Context) error {
 		if draining.Load() {
@@ -31,8 +31,8 @@ func running(draining *atomic.Bool) func(context.Context) error {
 	}
 }
 
-// drain prepares the stop: it refuses new broadcasts, moves pages to other replicas, and waits for
-// the local broadcasts that may finish. It returns at the latest when over ends.
+// drain prepares the stop: it refuses new broadcasts, moves pages to other replicas, and waits
+// until the broadcasts on local stages end. It waits at most for --drain, or until over ends.
 func (s *server) drain(over context.Context) {
 	s.draining.Store(true)
 	s.local.whip.Drain()

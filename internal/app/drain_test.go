@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADrainLetsABroadcastFinish: a server that was asked to stop reports that it is not ready,
-// accepts no new broadcast, and ends when no one publishes any more.
+// TestADrainLetsABroadcastFinish: a server that was asked to stop reports that it is not ready, and
+// refuses new broadcasts. It stops when nobody publishes any more.
 func TestADrainLetsABroadcastFinish(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--drain", "1m")
@@ -87,7 +87,7 @@ func TestARollingRestart(t *testing.T) {
 
 	var pages []*page
 	for i := range *docks {
-		if i%perLogin == 0 && i > 0 { // one login may not have more streams open
+		if i%perLogin == 0 && i > 0 { // a login may have perLogin streams at a time
 			f.broadcasterOn(olga, "b"+strconv.Itoa(i), olga.stage())
 		}
 		if i < perLogin {
@@ -105,7 +105,7 @@ func TestARollingRestart(t *testing.T) {
 	var causes int
 	work.Go(func() {
 		for !stop.Load() {
-			// A view token that publishes is refused. The refusal is an event.
+			// Publishing with a view token is refused, and the refusal is a stage event.
 			r, _ := http.NewRequest("POST", f.URL+"/whip", strings.NewReader("v=0\r\n"))
 			r.Header.Set("Authorization", "Bearer "+olga.token("view").Token)
 			r.Header.Set("Content-Type", "application/sdp")
@@ -151,7 +151,7 @@ func TestARollingRestart(t *testing.T) {
 
 const perLogin = 20
 
-// broadcastToAWS goes live on a stage of the emulator.
+// broadcastToAWS publishes to a new AWS stage of the emulator.
 func (f *fleet) broadcastToAWS(olga *caller) *rtcpeer.Publisher {
 	f.t.Helper()
 	var there web.Stage
@@ -214,7 +214,7 @@ func (f *fleet) open(c *caller) *page {
 	return p
 }
 
-// read reads until the stream ends, and returns the ID to resume from.
+// read reads events until the stream ends, and returns the ID of the last one for Last-Event-ID.
 func (p *page) read(answer *http.Response, last string) string {
 	defer answer.Body.Close()
 	lines := bufio.NewScanner(answer.Body)

@@ -64,7 +64,8 @@ func (cmd *EmulateCommand) Run(ctx context.Context, p *process) error {
 	return serveEmulator(ctx, listener, e, media, socket)
 }
 
-// newKeyPair makes a key pair of the shape that AWS's have, for one run.
+// newKeyPair returns random AWS credentials in the usual form, which are valid until the emulator
+// ends.
 func newKeyPair() (access, secret string) {
 	raw := make([]byte, 30)
 	rand.Read(raw)
@@ -99,7 +100,7 @@ func (cmd *EmulateCommand) wire(
 	media.OnChange(socket.MediaChanged)
 	e.Media, e.Socket, e.Roster = media, socket, socket
 	e.Kicked = func(arn stage.ARN, id stage.ParticipantID, why string) {
-		// It is not an error if the participant was not connected.
+		// A participant who is not connected is no error.
 		if err := socket.Disconnect(context.Background(), arn, id, why); err != nil &&
 			!errors.Is(err, stage.ErrNotFound) {
 			log.Warn("a participant was not sent away", "participant", id, "err", err)

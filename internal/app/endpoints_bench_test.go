@@ -13,8 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// BenchmarkGoodTokenInAFlood posts good tokens while eight clients of the same address send wrong
-// ones as fast as they can. let-in is the share of the good ones: 1 is the only right value.
+// BenchmarkGoodTokenInAFlood posts offers with a valid token while eight clients of the same
+// address send wrong tokens as fast as they can. let-in is the share of valid tokens that were
+// accepted, and must be 1.
 func BenchmarkGoodTokenInAFlood(b *testing.B) {
 	a := apptest.Start(b)
 	good := a.Operator().Token("publish").Token
@@ -50,8 +51,8 @@ func BenchmarkGoodTokenInAFlood(b *testing.B) {
 	start, before, letIn, tries := time.Now(), refused.Load(), 0, 0
 	for b.Loop() {
 		tries++
-		// Beyond the token, an offer without media is 400. A participant has 30 refusals at once
-		// and one a second, so this benchmark stays below.
+		// The offer has no media, so the status for an accepted token is 400. Each 400 is a
+		// refusal, and a participant may have 30 refusals at once and one more per second.
 		if post(good) == http.StatusBadRequest {
 			letIn++
 		}
@@ -64,8 +65,8 @@ func BenchmarkGoodTokenInAFlood(b *testing.B) {
 	flood.Wait()
 }
 
-// BenchmarkSignInBeside64 signs the operator in while a broadcaster signs in 64 times at once, and
-// alone. beside/alone is how much slower that is.
+// BenchmarkSignInBeside64 measures an operator's sign-in alone, and beside 64 sign-ins of a
+// broadcaster at once. beside/alone is how much longer the second takes.
 func BenchmarkSignInBeside64(b *testing.B) {
 	a := apptest.Start(b)
 	a.Broadcaster(a.Operator(), "ana", "publish")
@@ -82,7 +83,7 @@ func BenchmarkSignInBeside64(b *testing.B) {
 		for range 64 {
 			others.Go(func() { signIn("ana") })
 		}
-		time.Sleep(50 * time.Millisecond) // until they wait
+		time.Sleep(50 * time.Millisecond) // until the 64 requests wait
 		beside += signIn("olga")
 		others.Wait()
 	}

@@ -6,8 +6,8 @@ import (
 	"runtime"
 )
 
-// warnOfExposure logs a warning for files with secrets that every user of the machine can read. It
-// does not refuse them: containers mount secrets with such modes.
+// warnOfExposure logs a warning for files with secrets that every user of the machine can read. The
+// server starts nevertheless, because containers mount secrets with such modes.
 func (s *server) warnOfExposure(configWithSecrets string) {
 	type secret struct{ setting, path string }
 	files := []secret{{"--data", s.settings.Data}}
@@ -32,8 +32,8 @@ func (s *server) warnOfExposure(configWithSecrets string) {
 	}
 }
 
-// readByOthers reports whether users outside the owner and the group can read a file. The group may
-// read it: services share a certificate by a group.
+// readByOthers reports whether users other than the owner and the group can use a file. The group
+// may read the file, since services share a certificate by a group.
 func readByOthers(info os.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0
 }

@@ -21,10 +21,10 @@ import (
 
 const eventsSecret = "posted by EventBridge"
 
-// TestEventBridgeInAFleet: EventBridge posts to any of three servers. Every dock follows, each
-// event is stored and sent to a webhook once, and a kick keeps its reason. Then the leader is
-// killed, and another server takes over: the events that EventBridge posted meanwhile are not lost,
-// and a participant who was barred meanwhile is disconnected.
+// TestEventBridgeInAFleet: EventBridge posts each event to one of three servers. All docks receive
+// it, it is stored and sent to a webhook once, and a kick keeps its reason. Then the leader is
+// killed. The next leader handles the events that were posted meanwhile, and disconnects a
+// participant who was barred meanwhile.
 func TestEventBridgeInAFleet(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 3)
@@ -118,7 +118,7 @@ func TestEventBridgeInAFleet(t *testing.T) {
 	switch {
 	case errors.As(err, &refused):
 		t.Errorf("the emulator refuses whom it never saw (%v): this shows nothing", err)
-	case err == nil: // otherwise it ended before it was ready
+	case err == nil: // else the stream ended before it was ready
 		select {
 		case <-live.Closed():
 		case <-time.After(time.Minute):
@@ -149,7 +149,7 @@ func (f *fleet) leader() (leads *replicas.Member, others []*replicas.Member) {
 	return leads, others
 }
 
-// dockAt opens an event stream at one server, past nginx.
+// dockAt opens an event stream directly at one server, without nginx.
 func (f *fleet) dockAt(c *caller, m *replicas.Member) *apptest.EventStream {
 	there := apptest.NewClient(f.t, "http://"+m.Listen, nil)
 	there.HTTP.Jar = c.http.Jar
@@ -162,7 +162,7 @@ func (c *caller) tokenFor(st web.Stage) (token web.Token) {
 	return token
 }
 
-// happened checks what is stored of a participant.
+// happened checks the stored events of a participant.
 func (f *fleet) happened(token web.Token, want string) {
 	f.t.Helper()
 	got := f.DB.Value(f.t, f.Database,
@@ -173,7 +173,7 @@ func (f *fleet) happened(token web.Token, want string) {
 	}
 }
 
-// postEvent posts that a participant publishes, as EventBridge does.
+// postEvent posts the event "participant published" to a server, as EventBridge does.
 func postEvent(t *testing.T, m *replicas.Member, st web.Stage, token web.Token, id string) {
 	t.Helper()
 	now := time.Now().UTC().Format(time.RFC3339)
@@ -202,11 +202,11 @@ func postEvent(t *testing.T, m *replicas.Member, st web.Stage, token web.Token, 
 	}
 }
 
-// A hook receives the messages of a webhook.
+// A hook is an HTTP server that receives the messages of a webhook.
 type hook struct {
 	*httptest.Server
 	mu  sync.Mutex
-	got []string // guarded by mu: their bodies
+	got []string // guarded by mu: bodies of the messages
 }
 
 func startHook(t *testing.T) *hook {

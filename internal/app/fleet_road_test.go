@@ -26,9 +26,10 @@ const (
 	killEvery   = 20 * time.Second
 )
 
-// TestTheRoadOverAFleet: people sign in, set up OBS and go live from the dock, on a local stage and
-// on one of AWS, behind nginx and three servers, one of which is killed every 20 seconds. The local
-// broadcast comes back by itself, with its picture at the viewer's; that to AWS notices nothing.
+// TestTheRoadOverAFleet: behind nginx and three servers, broadcasters sign in, set up OBS and go
+// live from the dock, one on a local stage and one on an AWS stage. A server is killed every 20
+// seconds. The local broadcast resumes by itself, also for its viewer. The AWS broadcast is not
+// interrupted.
 func TestTheRoadOverAFleet(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
@@ -81,7 +82,7 @@ func TestTheRoadOverAFleet(t *testing.T) {
 	}
 }
 
-// A fleetDock is a dock of a fleet with its OBS.
+// A fleetDock is a dock page of a fleet, with the simulated OBS that the dock controls.
 type fleetDock struct {
 	*browser.Page
 	obs   *fakeobs.OBS
@@ -122,7 +123,7 @@ func (d *fleetDock) state(name string) {
 	d.WaitFor(`document.documentElement.dataset.state === ` + strconv.Quote(name))
 }
 
-// A hangsUp ends its session by DELETE, as OBS does.
+// A hangsUp is a publisher that ends its session by DELETE, as OBS does.
 type hangsUp struct{ *rtcpeer.Publisher }
 
 func (h hangsUp) Done() <-chan struct{} { return h.Closed() }
@@ -138,7 +139,7 @@ func signInAs(page *browser.Page, name string) {
 	page.Click(`button[type="submit"]`)
 }
 
-// moving holds while the video shows new pictures.
+// moving is true if the video shows new frames.
 const moving = `(async () => {
 	const video = document.querySelector('video');
 	if (!video) return false;

@@ -19,14 +19,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A fleet is several servers behind nginx, with people who have accounts there.
+// A fleet is several servers behind nginx, with clients that have accounts.
 type fleet struct {
 	*replicas.Fleet
 	t       testing.TB
-	callers []*caller // with accounts of their own
+	callers []*caller // the broadcasters that broadcasterOn added
 
 	mu       sync.Mutex
-	troubles []string // guarded by mu: failures that pages saw
+	troubles []string // guarded by mu: failures of open pages
 }
 
 func (f *fleet) failed(what string) {
@@ -41,7 +41,7 @@ func (f *fleet) failures() []string {
 	return slices.Clone(f.troubles)
 }
 
-// startFleet starts so many servers, and nginx before them.
+// startFleet starts n servers behind nginx.
 func startFleet(t testing.TB, n int, flags ...string) *fleet {
 	t.Helper()
 	f := prepareFleet(t, n, flags...)
@@ -49,13 +49,14 @@ func startFleet(t testing.TB, n int, flags ...string) *fleet {
 	return f
 }
 
-// prepareFleet makes everything but the servers.
+// prepareFleet prepares a fleet of n servers, and starts none of them.
 func prepareFleet(t testing.TB, n int, flags ...string) *fleet {
 	t.Helper()
 	return &fleet{Fleet: replicas.Prepare(t, n, append(flags, "--token-limit=-1")...), t: t}
 }
 
-// operator becomes the operator "olga" by the link of the last server that started.
+// operator creates the operator "olga" by the setup link of the server that started last, and
+// returns a client that is signed in as olga.
 func (f *fleet) operator() *caller {
 	f.t.Helper()
 	c := f.caller()
@@ -65,7 +66,7 @@ func (f *fleet) operator() *caller {
 	return c
 }
 
-// broadcasterOn adds an account with access to a stage.
+// broadcasterOn adds a broadcaster with access to a stage.
 func (f *fleet) broadcasterOn(olga *caller, name, arn string) {
 	f.t.Helper()
 	var invited web.Invited
@@ -84,7 +85,7 @@ type caller struct {
 	t    testing.TB
 	base string
 	http *http.Client
-	main string // the ARN of the stage "main"; see stage
+	main string // the ARN of the stage "main", once the method stage has read it
 }
 
 func (f *fleet) caller() *caller {
@@ -92,8 +93,8 @@ func (f *fleet) caller() *caller {
 	return &caller{t: f.t, base: f.URL, http: &http.Client{Jar: jar, Timeout: 40 * time.Second}}
 }
 
-// at returns the same caller at one server, without nginx. A browser sends its cookies to every
-// port of a host.
+// at returns a caller with the same login that sends requests directly to one server. Cookies are
+// valid for all ports of a host.
 func (c *caller) at(m *replicas.Member) *caller {
 	other := *c
 	other.base = "http://" + m.Listen
@@ -147,7 +148,8 @@ func (c *caller) token(use string) (token web.Token) {
 	return token
 }
 
-// requestTokens requests one token after the other until it is to stop, and counts them.
+// requestTokens requests one token after the other until stop is true, and counts the issued
+// tokens.
 func (c *caller) requestTokens(stop *atomic.Bool, issued *atomic.Int64) {
 	for !stop.Load() {
 		status, _, text, err := c.do("POST", "/api/tokens",
@@ -160,7 +162,7 @@ func (c *caller) requestTokens(stop *atomic.Bool, issued *atomic.Int64) {
 	}
 }
 
-// stage is the ARN of the stage "main".
+// stage returns the ARN of the stage "main".
 func (c *caller) stage() string {
 	c.t.Helper()
 	if c.main != "" {
@@ -176,7 +178,7 @@ func (c *caller) stage() string {
 	return c.main
 }
 
-// eventually waits until something holds.
+// eventually waits until holds returns true, at most for limit.
 func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {

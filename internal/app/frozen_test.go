@@ -13,21 +13,21 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADatabaseThatHangs stops PostgreSQL, as a machine that swaps does. Every request is answered:
-// by 503 with Retry-After, or from memory. None hangs, and the log has a few lines. When the
-// database goes on, so does the server.
+// TestADatabaseThatHangs suspends PostgreSQL, which then hangs as on a machine that swaps. Every
+// request is answered with 503 and Retry-After, or from memory. No request hangs, and the log has
+// few lines. When PostgreSQL is resumed, the server works again.
 func TestADatabaseThatHangs(t *testing.T) {
 	t.Parallel()
 	server := &pg.Server{}
 	t.Cleanup(server.Stop)
 	a := apptest.Start(t, "--database", server.Database(t))
-	// runs before the server stops, because a stopping server records the ends of its sessions
+	// This runs before the server stops: a stopping server stores the ends of its sessions.
 	t.Cleanup(func() { server.Thaw() })
 	olga := a.Operator()
 	arn := olga.MainStage()
 	token := olga.Token("view")
 	must(t, server.Freeze())
-	time.AfterFunc(time.Minute, func() { server.Thaw() }) // in case the test is cut off
+	time.AfterFunc(time.Minute, func() { server.Thaw() }) // in case the test does not reach its end
 
 	ask := func(method, path, body, bearer string) (int, http.Header, string) {
 		r, err := http.NewRequestWithContext(t.Context(), method, a.URL+path,
@@ -67,7 +67,8 @@ func TestADatabaseThatHangs(t *testing.T) {
 		{"POST", "/whep/" + string(token.ParticipantID), "v=0", token.Token},
 		{"GET", "/healthz", "", ""},
 	}
-	// On a busy machine an answer takes its time; what hangs is cut by the client after 30 s.
+	// On a busy machine a response may take seconds. The client gives up a hanging request after
+	// 30.
 	const limit = 15 * time.Second
 	for round := range 2 {
 		var all sync.WaitGroup
@@ -76,7 +77,7 @@ func TestADatabaseThatHangs(t *testing.T) {
 				all.Go(func() {
 					start := time.Now()
 					status, header, text := ask(q.method, q.path, q.body, q.bearer)
-					// the answer was read a moment ago, and comes from memory
+					// The server may answer from memory what it has read a moment ago.
 					remembered := q.method == "GET" && status == http.StatusOK
 					if !remembered && (status != http.StatusServiceUnavailable ||
 						header.Get("Retry-After") == "") {

@@ -16,7 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// join joins a stage as Amazon's web SDK does, and returns a reader of what it is told.
+// join joins a stage on the events socket, as Amazon's web SDK does. next returns the next message.
 func join(t *testing.T, events, token string) (next func() string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -35,11 +35,11 @@ func join(t *testing.T, events, token string) (next func() string) {
 		}
 		return string(text)
 	}
-	next() // joined
+	next() // the confirmation that the participant has joined
 	return next
 }
 
-// goodbye reads until the SDK is told to leave.
+// goodbye reads messages until one disconnects the participant.
 func goodbye(t *testing.T, next func() string) {
 	t.Helper()
 	for {

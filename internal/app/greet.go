@@ -48,7 +48,7 @@ func (s *server) greet(ctx context.Context, p *process) error {
 	return nil
 }
 
-// greetOperator prints how the first operator is made, or where the operator signs in.
+// greetOperator prints the setup link for the first operator, or where operators sign in.
 func (s *server) greetOperator(ctx context.Context, w io.Writer) error {
 	byProvider := fmt.Sprintf("sign in at %s with %s, with an account that --oidc-operators names",
 		s.public, s.settings.OIDCName)
@@ -100,7 +100,7 @@ func (s *server) onTheNetwork() (list []string) {
 
 func interfaceAddresses() (list []netip.Addr) {
 	all, err := net.InterfaceAddrs()
-	if err != nil { // without them the list is shorter
+	if err != nil { // the addresses are only for advice
 		return nil
 	}
 	for _, a := range all {
@@ -111,8 +111,8 @@ func interfaceAddresses() (list []netip.Addr) {
 	return list
 }
 
-// missing lists the settings that the server still needs before other machines can use it. own are
-// the addresses of this machine.
+// missing lists the settings without which other machines cannot use the server. own are the
+// addresses of this machine.
 func (s *ServeSettings) missing(public *url.URL, own []netip.Addr) (list []string) {
 	listensOut, mediaOut := reachesOut(s.Listen), reachesOut(s.Media)
 	publicOut := !isLocal(public.Hostname())

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestMissingSettings: the start-up block names what other machines still need, and no more.
+// TestMissingSettings: at the start, the server names the settings that other machines need, and no
+// others.
 func TestMissingSettings(t *testing.T) {
 	t.Parallel()
 	private := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.168.1.5")}

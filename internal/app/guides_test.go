@@ -17,15 +17,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// A block is fenced code of a document with a second word, which readers do not see, behind its
-// language: `sh run` must succeed, `sh serve` runs until the document ends, and `yaml config` is a
-// config file that the server accepts.
+// A block is a fenced code block of a document whose language is followed by a mark, which readers
+// do not see. `sh run` must succeed. `sh serve` runs until the end of the document. `yaml config`
+// must be a valid config file.
 type block struct{ language, mark, text string }
 
 var fenced = regexp.MustCompile("(?ms)^ *```([a-z]+) ([a-z]+)\n(.*?)^ *```$")
 
-// TestTheCommandsOfTheDocuments runs what the documents tell to run, in their order, in an empty
-// home folder.
+// TestTheCommandsOfTheDocuments runs the marked blocks of each document in order, in an empty home
+// folder.
 func TestTheCommandsOfTheDocuments(t *testing.T) {
 	t.Parallel()
 	marked := 0
@@ -55,12 +55,12 @@ func TestTheCommandsOfTheDocuments(t *testing.T) {
 	}
 }
 
-// A reader follows a document on a computer of their own.
+// A reader runs the blocks of one document in a home folder of their own.
 type reader struct {
 	t    *testing.T
 	home string
 	env  []string
-	from *strings.Replacer // what the documents say → what is so in the test
+	from *strings.Replacer // addresses in the documents → addresses of the test
 }
 
 func follow(t *testing.T, blocks []block) {
@@ -81,7 +81,7 @@ func follow(t *testing.T, blocks []block) {
 	}
 	r.env = append(os.Environ(), "HOME="+home, "PATH="+tools+":"+os.Getenv("PATH"),
 		"STAGEDOOR_LISTEN="+listen, "STAGEDOOR_MEDIA=127.0.0.1:0", "XDG_DATA_HOME=")
-	// Where a document does not start a server, its reader has one already.
+	// If a document does not start a server, it assumes a running one.
 	if !slices.ContainsFunc(blocks, func(b block) bool { return b.mark == "serve" }) {
 		r.serve("stagedoor serve")
 	}
@@ -113,7 +113,7 @@ func (r *reader) run(script string) {
 	}
 }
 
-// serve starts a server, and returns when it serves.
+// serve runs a script that starts a server, and returns when the server serves.
 func (r *reader) serve(script string) {
 	r.t.Helper()
 	var out replicas.Lines
@@ -141,7 +141,7 @@ func (r *reader) config(text string) {
 	if err := os.WriteFile(file, []byte(r.from.Replace(text)), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
-	// The settings of the file, and not those of the test.
+	// Unset the variables of the test: the file alone must be valid.
 	cmd := r.bash("unset STAGEDOOR_LISTEN STAGEDOOR_MEDIA\n" +
 		"stagedoor config check --config stagedoor.yaml")
 	if out, err := cmd.CombinedOutput(); err != nil {

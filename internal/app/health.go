@@ -17,7 +17,7 @@ type HealthCommand struct {
 	DataSettings
 }
 
-// Run checks whether the server of the data folder serves.
+// Run checks whether the server that was started from the data folder answers.
 func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 	running, err := readPublished(cmd.Data)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,8 +48,8 @@ func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// client returns a client that reaches the server from this machine. It does not verify the
-// certificate: that names the public host, and the connection does not leave this machine.
+// client returns an HTTP client for the server on this machine. The client does not verify the
+// certificate, which is for the public host name: the connection does not leave this machine.
 func (p published) client() *http.Client {
 	insecure := &tls.Config{InsecureSkipVerify: true}
 	if u, err := url.Parse(p.URL); err == nil && net.ParseIP(u.Hostname()) == nil {

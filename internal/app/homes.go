@@ -81,7 +81,8 @@ func (s *server) openPeers() error {
 	return nil
 }
 
-// wireHomes adds this replica to those on the database. A server on SQLite is the only one.
+// wireHomes prepares this replica to be a home of local stages beside other replicas on the
+// database. A server on SQLite has no other replicas.
 func (s *server) wireHomes() {
 	if s.settings.Database == "" {
 		return
@@ -95,8 +96,8 @@ func (s *server) wireHomes() {
 	})
 }
 
-// runs stores the ID of the current run in the data folder. The lock of that folder proves that the
-// run of a stored ID has ended.
+// runs stores the ID of the current run in the data folder. At the next start, the lock of the
+// folder proves that this run has ended.
 type runs struct {
 	file  string
 	store *store.Store
@@ -118,7 +119,7 @@ func (r runs) joined(id string) {
 	}
 }
 
-// sessionEnds records the ends of the sessions of a replica that vanished.
+// sessionEnds records the ends of the sessions of a replica that has crashed.
 type sessionEnds struct {
 	control *access.Control
 	feed    *feed.Feed
@@ -132,7 +133,8 @@ func (e sessionEnds) record(ctx context.Context, replica string) (more bool, err
 	return more, err
 }
 
-// wireProxy makes the proxy that forwards requests to other replicas, if there may be any.
+// wireProxy returns the proxy that forwards requests to other replicas, or nil if --peer-listen is
+// not set.
 func (s *server) wireProxy(
 	key *ecdsa.PrivateKey, media *whip.Handler, events *signal.Server,
 ) (*homes.Proxy, error) {
@@ -169,14 +171,14 @@ func (m mediaEndpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 const eventsPath = "stage-events"
 
-// claims reads the stage from a token.
+// claims finds the stage for which a token was issued.
 type claims struct {
 	known   *knownStages
 	control *access.Control
 }
 
-// stage returns the local stage that the token of a request claims. Nothing is verified yet: the
-// claim only selects the replica that verifies the token.
+// stage returns the local stage in the claims of a request's token. It does not verify the token:
+// the claim only selects the replica that does.
 func (c claims) stage(r *http.Request) stage.ARN {
 	bearer := httpkit.Bearer(r)
 	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
@@ -195,7 +197,7 @@ func (c claims) stage(r *http.Request) stage.ARN {
 	return arn
 }
 
-// orders carries out orders of other replicas on the sessions of this one.
+// orders carries out orders of other replicas on the sessions of this replica.
 type orders struct{ events *signal.Server }
 
 func (o orders) carryOut(ctx context.Context, order homes.Order) error {
@@ -225,8 +227,8 @@ func (a atHome) Verify(ctx context.Context, bearer stage.Secret) (stage.Particip
 	return p, err
 }
 
-// runHomes keeps this replica a member until its events are stored: when a replica falls silent,
-// the others record the ends of its sessions.
+// runHomes renews the membership of this replica until its last events are stored: if a membership
+// expires, the other replicas record the ends of the replica's sessions.
 func (s *server) runHomes(late context.Context, g, told *errgroup.Group) {
 	if s.homes == nil {
 		return

@@ -11,10 +11,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestOneHomeBehindAnyBalancer: three servers behind nginx, which sends each request elsewhere. A
-// broadcast, its viewers, the events socket, and their ends all find the server that carries the
-// stage; a kick on any server ends it; and when that server is killed, another one records the end
-// and carries the next broadcast.
+// TestOneHomeBehindAnyBalancer: nginx sends each request to another of three servers. All requests
+// for a local stage reach its home: WHIP, WHEP, the events socket, and a kick at any server. After
+// the home was killed, another server records the end of the broadcast and becomes the home.
 func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3)
@@ -93,7 +92,7 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	if !killed {
 		t.Fatalf("no server is the home %q", home)
 	}
-	gone := time.Now() // nine seconds, and more on a busy machine
+	gone := time.Now() // recording the end takes nine seconds, or more on a busy machine
 	eventually(t, 30*time.Second, "the end is recorded", func() bool {
 		return lastEvent(olga, last) == "ended"
 	})
@@ -104,9 +103,9 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	})
 }
 
-// TestAServerThatCrashedIsBackAtOnce: a server that is started again after a crash knows that its
-// last run has ended. It records the end and frees the stage without waiting for the lease to run
-// out. An offer that comes meanwhile is answered by the next server that carries the stage.
+// TestAServerThatCrashedIsBackAtOnce: a server that starts again after a crash knows that its last
+// run has ended. It records the ends of its sessions and frees its stages, and does not wait until
+// the leases expire. The next home of a stage answers an offer that arrives meanwhile.
 func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 2)
@@ -140,7 +139,7 @@ func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	}
 }
 
-// lastEvent is the kind of the last event of a token.
+// lastEvent returns the kind of the last event of a token.
 func lastEvent(c *caller, token web.Token) string {
 	var state web.TokenState
 	c.must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, &state)

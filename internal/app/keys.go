@@ -42,7 +42,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 	if err := makeDataFolder(s.Data); err != nil {
 		return nil, err
 	}
-	// do returns its errors, so that they need no log
+	// no log: the caller prints the errors
 	side, err := openAWS(ctx, settings, s.Data, ivs.Config{})
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 		Log: log}), nil
 }
 
-// do changes the keys, and prints them afterwards.
+// do changes the keys, and then prints all keys.
 func (s KeySettings) do(
 	ctx context.Context, p *process, action access.Action,
 	change func(*keys.Manager) (keys.Key, error),
@@ -73,7 +73,7 @@ func (s KeySettings) do(
 	return printKeys(ctx, p, m)
 }
 
-// note adds a change to the audit trail of the server, if there is one already.
+// note adds a change to the audit trail of the server, if the server's database exists.
 func (s KeySettings) note(
 	ctx context.Context, p *process, action access.Action, k keys.Key,
 ) error {
@@ -87,7 +87,7 @@ func (s KeySettings) note(
 	})
 }
 
-// forPerson returns an error with its sentence alone, without the chain of causes.
+// forPerson returns an error with only the sentence for people, without the causes.
 func forPerson(err error) error {
 	var known *stage.Error
 	if errors.As(err, &known) {

@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestKeysAreImportedFromPrivateKeysAlone gives files without a private key to import and to
-// rotate: no key is made instead, and the keys stay as they are.
+// TestKeysAreImportedFromPrivateKeysAlone: `keys import` and `keys rotate` refuse a file without a
+// private key. They create no key instead, and the stored keys do not change.
 func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 	t.Parallel()
 	flags := []string{"--region", "us-west-2", "--data", t.TempDir(), "--ivs-endpoint",
@@ -36,7 +36,7 @@ func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 			}
 		}
 	}
-	// a file that is no key; a device without an end would be read forever without the limit
+	// A file larger than any key: only a part of it is read, since a device may have no end.
 	wrong := filepath.Join(folder, "film.mp4")
 	must(t, os.WriteFile(wrong, make([]byte, 128<<10), 0o600))
 	if out, err := run(t, append([]string{"keys", "import", "--pem", wrong},

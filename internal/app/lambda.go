@@ -25,26 +25,26 @@ import (
 )
 
 const (
-	// A page receives what is new, and reconnects after the pause: to a function, an idle stream
-	// costs as much as a busy one.
+	// An event stream of a function ends after functionStream, and the page reconnects after
+	// functionPause: an idle stream of a function costs as much as a busy one.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second
 	// functionData is the only folder that a function may write to (AWS Lambda, "Ephemeral
 	// storage").
 	functionData = "/tmp/stagedoor"
-	// kmsRetries is for instances that import one new key at the same time: only one of them
-	// succeeds at first.
+	// kmsRetries is the number of attempts to import a key: if several instances import the same
+	// key at once, all but one fail at first.
 	kmsRetries = 3
 )
 
-// LambdaCommand is `stagedoor lambda`: it has the settings of serve, except those for a machine of
-// its own.
+// LambdaCommand is `stagedoor lambda`. It has the settings of serve, except for notInFunctions.
 type LambdaCommand struct {
 	ServeSettings
 	KMSKey string `help:"Key in AWS KMS (ECC_NIST_P384, SIGN_VERIFY) that signs the participant tokens; its ID, alias or ARN. By default the AWS API creates them." placeholder:"KEY" name:"kms-key"`
 }
 
-// notInFunctions are the settings of serve that mean nothing in a function, and the reasons.
+// notInFunctions are the settings of serve that a function does not have. The value is what a
+// function lacks.
 var notInFunctions = map[string]string{
 	"local-key": "local stages", "new-local-key": "local stages", "media": "local stages",
 	"media-tcp": "local stages", "media-hosts": "local stages", "turn": "local stages",
@@ -57,7 +57,7 @@ var notInFunctions = map[string]string{
 	"drain":    "a port",
 }
 
-// Run serves the invocations of a function. It returns only with an error.
+// Run serves the invocations of a function. It returns only after an error.
 func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) error {
 	if p.env["AWS_LAMBDA_RUNTIME_API"] == "" {
 		return errors.New("stagedoor lambda runs in AWS Lambda; docs/lambda.md describes " +
@@ -80,7 +80,7 @@ func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) 
 	return nil
 }
 
-// check refuses settings that cannot work in a function, and sets the others.
+// check refuses settings that cannot work in a function, and sets the defaults of a function.
 func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 	for flag, need := range notInFunctions {
 		if !byDefault(flag) {
@@ -158,7 +158,7 @@ func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, er
 	return f, f.wire(ctx)
 }
 
-// wire builds each part from parts that are complete, as the wire of the server does.
+// wire builds each part from complete parts, as server.wire does.
 func (f *function) wire(ctx context.Context) error {
 	f.metrics = metrics.New(version(), "")
 	f.lead = lease.NewLead(nil, "", lease.Holder{}, time.Now, f.log)
@@ -181,7 +181,7 @@ func (f *function) wire(ctx context.Context) error {
 	return nil
 }
 
-// start starts the background work. Lambda pauses it between invocations.
+// start starts the background work, which Lambda pauses between invocations.
 func (f *function) start(ctx context.Context) {
 	part := func(name string, run func(context.Context) error) {
 		go func() {
@@ -220,7 +220,8 @@ func (f *function) handler(host string) (http.Handler, error) {
 	return site, nil
 }
 
-// maxSites limits the public URLs: a function has one Function URL, and may have a few aliases.
+// maxSites limits the number of host names for which pages are kept in memory: a function has one
+// Function URL, and may have a few aliases.
 const maxSites = 10
 
 func (f *function) site(public string) (http.Handler, error) {
@@ -250,12 +251,12 @@ var noMedia http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.
 		"which the dock shows.", http.StatusNotFound)
 })
 
-// event handles an event of EventBridge. An event of another application is no error: a retry would
-// change nothing.
+// event handles an event of EventBridge. It returns no error for an event of another application,
+// because Lambda would retry the event in vain.
 func (f *function) event(_ context.Context, event json.RawMessage) error { return f.bridge(event) }
 
 // setUp returns the one-time link that creates the first operator. AWS IAM decides who may invoke
-// it.
+// the function to get this link.
 func (f *function) setUp(ctx context.Context) (any, error) {
 	code, err := f.control.NewSetupCode(ctx)
 	if err != nil {
@@ -271,7 +272,7 @@ func (f *function) setUp(ctx context.Context) (any, error) {
 	return map[string]string{"url": web.SetupURL(u, code)}, nil
 }
 
-// housekeeping runs the periodic work of a server.
+// housekeeping does the work that a server does periodically. A schedule invokes it.
 func (f *function) housekeeping(ctx context.Context) (any, error) {
 	f.aws.KeepOut(ctx)
 	f.webhooks.SendDue(ctx)
@@ -281,7 +282,8 @@ func (f *function) housekeeping(ctx context.Context) (any, error) {
 	return nil, f.control.Prune(ctx)
 }
 
-// A kmsIssuer imports the key in AWS KMS as the own key of its region before the first token.
+// A kmsIssuer issues tokens. Before the first token of a region, it imports the public half of the
+// key in AWS KMS, so that this key signs the tokens.
 type kmsIssuer struct {
 	registry *registry
 	key      string // in AWS KMS; empty if there is none

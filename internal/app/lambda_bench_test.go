@@ -15,9 +15,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// BenchmarkLambdaColdStart starts an instance of the function for each round: from the start of the
-// process to the answer to its first request, on a database that exists. The floor is the same
-// request to an instance that is warm. zip-MB is the size of what is uploaded to Lambda.
+// BenchmarkLambdaColdStart measures the time from the start of a function's process to the response
+// to its first request, on an existing database. The floor is the same request to an instance that
+// runs already. zip-MB is the size of the upload to Lambda.
 func BenchmarkLambdaColdStart(b *testing.B) {
 	database := &pg.Server{}
 	b.Cleanup(database.Stop)
@@ -38,7 +38,7 @@ func BenchmarkLambdaColdStart(b *testing.B) {
 		f := newLambdaFront(b, startInstance(b, rie, bootstrap, env, &replicas.Lines{}))
 		c := apptest.NewClient(b, f.url, f.roots)
 		begin := time.Now()
-		c.Do("GET", "/healthz", nil) // Lambda starts the process with the first request
+		c.Do("GET", "/healthz", nil) // the first request starts the process
 		cold += time.Since(begin)
 		begin = time.Now()
 		c.Do("GET", "/healthz", nil)

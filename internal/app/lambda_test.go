@@ -31,9 +31,9 @@ import (
 
 const lambdaRIE = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie"
 
-// A lambdaFront is what Lambda has in front of a function: it turns HTTP into events of a Function
-// URL and their streamed responses back. An instance handles one invocation at a time; several
-// instances take turns.
+// A lambdaFront does what Lambda does in front of a function. It converts HTTP requests to events
+// of a Function URL, and streamed responses to HTTP. An instance handles one invocation at a time,
+// so each invocation waits for a free instance.
 type lambdaFront struct {
 	t         testing.TB
 	url       string
@@ -42,7 +42,7 @@ type lambdaFront struct {
 	out       *replicas.Lines
 }
 
-// startLambda runs a function in several instances of AWS's own emulator of the runtime API.
+// startLambda starts instances of the function, each in AWS's own emulator of the runtime API.
 func startLambda(t testing.TB, instances int, env ...string) *lambdaFront {
 	t.Helper()
 	rie := buildLambdaRIE(t)
@@ -140,7 +140,7 @@ func (f *lambdaFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, values := range r.Header {
 		headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
-	delete(headers, "cookie") // Lambda passes cookies in a field of their own only
+	delete(headers, "cookie") // Lambda passes cookies only in the field cookies
 	var cookies []string
 	for _, c := range r.Cookies() {
 		cookies = append(cookies, c.Name+"="+c.Value)
@@ -187,7 +187,7 @@ func (f *lambdaFront) respond(w http.ResponseWriter, answer []byte) {
 	w.Write(body)
 }
 
-// invocationID is how Lambda names an invocation.
+// invocationID matches the request IDs of Lambda.
 var invocationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // TestAFunctionOnLambda follows docs/lambda.md from the first step to the last: two instances,
@@ -201,7 +201,7 @@ func TestAFunctionOnLambda(t *testing.T) {
 		t.Fatal(err)
 	}
 	where := database.Database(t)
-	var front *lambdaFront // in front of the function, which the rule of EventBridge invokes
+	var front *lambdaFront // the emulated EventBridge invokes the function through it
 	rule := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		event, _ := io.ReadAll(r.Body)
 		front.invoke(event)
@@ -285,7 +285,7 @@ func TestAFunctionOnLambda(t *testing.T) {
 	}
 }
 
-// awaitEvent reads short event streams until one has the text.
+// awaitEvent requests event streams, which end after a second, until one contains the text.
 func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
 	t.Helper()
 	for begin := time.Now(); ; {
@@ -302,8 +302,7 @@ func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
 	}
 }
 
-// TestLambdaRefusesWhatIsOfAMachine: a function refuses the settings that only a server has a use
-// for.
+// TestLambdaRefusesWhatIsOfAMachine: a function refuses settings that are only for servers.
 func TestLambdaRefusesWhatIsOfAMachine(t *testing.T) {
 	t.Parallel()
 	env := func(more ...string) []string {

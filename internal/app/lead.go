@@ -15,8 +15,8 @@ import (
 // several reports whether other servers may be on the same database.
 func (s *server) several() bool { return s.settings.Database != "" }
 
-// wireLead enters this server into an election. At any time one server leads: it observes the AWS
-// stages, disconnects users who are barred there, rotates keys and prunes.
+// wireLead prepares the election of a leader among the servers on the database. The leader observes
+// the AWS stages, disconnects users who are barred there, rotates keys and deletes old records.
 //
 // A function has no election: each instance does this work when it is invoked, and an event that
 // several instances observe is stored once (access.Repeats).

@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// sharedFlags are those of servers that share a database and a key.
+// sharedFlags returns flags with which several servers share a new database and a local key.
 func sharedFlags(t *testing.T, more ...string) []string {
 	t.Helper()
 	database := &pg.Server{}
@@ -32,9 +32,9 @@ func sharedFlags(t *testing.T, more ...string) []string {
 	}, more...)
 }
 
-// TestThreeServersObserveAnAWSStage: one of the servers polls AWS, all docks receive each event
-// once, and a kick keeps its reason whichever server it was sent to. When the server that polls
-// stops, another one polls.
+// TestThreeServersObserveAnAWSStage: only the leader polls AWS. All docks receive each event once,
+// and a kick keeps its reason, whichever server received it. When the leader stops, another server
+// polls.
 func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	t.Parallel()
 	flags := sharedFlags(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
@@ -109,9 +109,9 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	}
 }
 
-// TestAReadAfterAWriteAtAnotherServer: a read at one server finds what was written at another,
-// because a balancer may send each request of a page to another server. Pages that are connected to
-// the other server receive the change, too.
+// TestAReadAfterAWriteAtAnotherServer: a balancer may send each request of a page to another
+// server. So every server returns at once what was written at another server. Open pages of every
+// server receive the change, too.
 func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 	t.Parallel()
 	flags := sharedFlags(t, "--token-limit=-1")
@@ -122,7 +122,7 @@ func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 	page := there.Events()
 	for i := range 10 {
 		name := fmt.Sprint("stage ", i)
-		// the answer is the one of a moment before the write
+		// This read fills the cache of the other server just before the write.
 		there.Must(http.StatusOK, "GET", "/api/stages", nil, nil)
 		var made web.Stage
 		olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: name}, &made)

@@ -16,7 +16,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// knownStages are the stages as of the last sweep, for callers that must not wait for the database.
+// knownStages are the stages at the time of the last sweep. They are in memory for callers that
+// must not wait for the database.
 type knownStages struct {
 	limits atomic.Pointer[map[stage.ARN]stage.Limits]
 }
@@ -69,7 +70,7 @@ func (l *localStages) ready(context.Context) error {
 }
 
 // disconnect disconnects a participant. If the participant is not on this server, it sends an order
-// to the others. It needs no database.
+// to the other servers. It works without the database.
 func (l *localStages) disconnect(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
@@ -82,8 +83,8 @@ func (l *localStages) disconnect(
 	})
 }
 
-// end ends the sessions of a participant on this server, with a code, and its connection to the
-// events socket.
+// end ends the participant's sessions on this server, and the participant's connection to the
+// events socket. code and detail are the reason.
 func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail string) {
 	l.whip.Close(p.ID, code, detail)
 	if err := l.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil &&
@@ -92,7 +93,7 @@ func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail
 	}
 }
 
-// close disconnects all participants from a stage that was removed, on this server and the others.
+// close disconnects all participants from a removed stage, on this server and on the other servers.
 func (l *localStages) close(arn stage.ARN) {
 	ctx := context.Background()
 	if err := l.signal.CloseStage(ctx, arn); err != nil {
@@ -113,8 +114,8 @@ func (l *localStages) closeAll() {
 	l.signal.CloseSockets()
 }
 
-// idle reports whether a stage may move to another home: it is empty, or this server stops and
-// nobody publishes on it.
+// idle reports whether a stage may move to another home: the stage is empty, or this server drains
+// and nobody publishes on the stage.
 func (l *localStages) idle(arn stage.ARN) bool {
 	if l.draining.Load() {
 		return !l.publishes(arn)
@@ -123,7 +124,8 @@ func (l *localStages) idle(arn stage.ARN) bool {
 	return err == nil && len(present) == 0
 }
 
-// leave sends the viewers of a stage to its next home.
+// leave ends the sessions of a stage on this server, so that its viewers reconnect to its next
+// home.
 func (l *localStages) leave(arn stage.ARN) {
 	present, err := l.signal.Participants(context.Background(), arn)
 	if err != nil || len(present) == 0 {
@@ -179,7 +181,7 @@ func (l *localStages) participants() metrics.Participants {
 	return sum
 }
 
-// received returns the bitrate that arrives from a publisher.
+// received returns the bitrate that the server receives from a publisher.
 func received(r *stage.Reception) (bits int) {
 	if r != nil && r.Video != nil {
 		bits += r.Video.Bitrate

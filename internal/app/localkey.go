@@ -26,9 +26,9 @@ func (s LocalKeySettings) file(data string) string {
 	return filepath.Join(data, "local-key.pem")
 }
 
-// localKey loads the key that signs tokens of local stages. It creates one only if no token can
-// have been signed before. The database stores the ID of the key: a server with another key would
-// refuse the tokens of the other servers, and all earlier ones.
+// localKey loads the key that signs tokens of local stages. It creates a key only if no token was
+// signed before. The database stores the ID of the key, because a server with another key would
+// refuse all earlier tokens and those of other servers.
 func (s *server) localKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	path := s.settings.LocalKeySettings.file(s.settings.Data)
 	key, err := token.LoadKey(path)

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	logBurst = 50 // records with the same message that may come at once; then one per logEvery
+	logBurst = 50 // records of one message at once; then one per logEvery
 	logEvery = time.Second
 )
 
@@ -35,7 +35,7 @@ type pacedHandler struct {
 	messages *httpkit.Map[string, *messagePace]
 }
 
-// A messagePace is the limit of one message. The lock of pacedHandler.messages guards it.
+// A messagePace is the limit of one message. The lock of pacedHandler.messages guards its fields.
 type messagePace struct {
 	limit   *rate.Limiter
 	leftOut int

@@ -11,7 +11,7 @@ import (
 // ManualCommand is `stagedoor manual`. Packages build their man page from its output.
 type ManualCommand struct{}
 
-// Run prints the man page in the language of man(7).
+// Run prints the man page in the roff format of man(7).
 func (ManualCommand) Run(c *kong.Context, p *process) error {
 	_, err := io.WriteString(p.out, manual(c.Model, p.sources))
 	return err

@@ -9,10 +9,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// BenchmarkWHIP measures a broadcast through the public endpoints: WHIP POST → 201, WHEP POST →
-// 201, and WHIP POST → the first frame that a viewer can decode who connects as soon as the
-// publisher was accepted: both handshakes and the publisher's first keyframe are in it. The peers
-// are Pion's, with real H.264 and Opus; everything is in one process.
+// BenchmarkWHIP measures a broadcast through the public endpoints: the response times of WHIP and
+// WHEP, and the time from the WHIP request to the first frame that a viewer can decode. The viewer
+// connects as soon as the publisher was accepted, so this time includes both handshakes and the
+// publisher's first keyframe. Publisher and viewer are Pion in this process, with H.264 and Opus.
 func BenchmarkWHIP(b *testing.B) {
 	a := apptest.Start(b, "--token-limit=-1")
 	olga := a.Operator()
@@ -49,7 +49,7 @@ func BenchmarkWHIP(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// timed adds up how long an endpoint takes to answer.
+// timed returns an endpoint that adds its response times to total.
 func timed(endpoint rtcpeer.Endpoint, total *time.Duration) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		start := time.Now()

@@ -8,18 +8,18 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	// event streams that connected since memory was last returned; fewer need nothing
+	// crowd is the number of new event streams from which returning memory is worth its cost.
 	crowd = 200
 )
 
-// A tide detects that many pages have connected at once, as after a restart, and that no more
-// connect.
+// A tide detects the end of a wave of new event streams, such as after a restart: at least crowd
+// streams have connected, and hardly any more connect.
 type tide struct {
 	before, level int // event streams at the last check, and when memory was last returned
 }
 
-// over receives the number of open event streams. It reports whether many have connected and no
-// more do.
+// over gets the current number of event streams at each check, and reports whether a wave has
+// ended.
 func (t *tide) over(streams int) bool {
 	settled := streams-t.before < crowd/10
 	t.before = streams
@@ -31,8 +31,9 @@ func (t *tide) over(streams int) bool {
 	return true
 }
 
-// giveBackMemory returns memory to the system after many pages have connected. The runtime, which
-// collects seldom here, would keep several times the memory of the pages for minutes.
+// giveBackMemory returns a check that gives memory back to the system after many pages have
+// connected. Otherwise the runtime would keep several times the memory of the pages for minutes,
+// because collectSeldom makes garbage collections rare.
 func (s *server) giveBackMemory() func(context.Context) error {
 	var t tide
 	return func(context.Context) error {

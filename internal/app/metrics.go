@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// openMetrics opens the port of the metrics, if one is set.
+// openMetrics opens the port for metrics, if --metrics-listen is set.
 func (s *server) openMetrics() error {
 	s.metrics = metrics.New(version(), runtime.Version())
 	if s.settings.MetricsListen == "" {
@@ -49,8 +49,8 @@ func (s *server) wireMetrics() {
 	}
 }
 
-// serveMetrics serves metrics, and profiles if they are allowed, until ctx ends. They have a port
-// of their own, so that a proxy in front of the public port cannot expose them by mistake.
+// serveMetrics serves metrics, and with --profiling also profiles, until ctx ends. They have a
+// separate port, so that a proxy in front of the public port cannot expose them by mistake.
 func (s *server) serveMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics.Handler())
@@ -73,7 +73,7 @@ func (s *server) serveMetrics(ctx context.Context) error {
 	return nil
 }
 
-// measured is an issuer that measures the time for its tokens.
+// measured is an issuer that measures how long issuing takes.
 type measured struct {
 	stage.Issuer
 	metrics *metrics.Metrics
@@ -95,8 +95,8 @@ func (r requestedTokens) add(arn stage.ARN, token stage.ParticipantToken, err er
 	r.metrics.Token(wayOf(arn, token), err)
 }
 
-// wayOf returns how a token was signed: with the local key, with an own key, or by the AWS API.
-// Without a token it does not distinguish the last two.
+// wayOf returns how a token was signed: with the local key, with an own key, or by the AWS API. If
+// no token was issued for an AWS stage, it returns "aws".
 func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
 	switch {
 	case arn.Local():
@@ -109,7 +109,7 @@ func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
 	return "own_key"
 }
 
-// signs returns a check that a key signs what its public half verifies.
+// signs returns a check that a key can sign, and that its public half verifies the signature.
 func signs(key *ecdsa.PrivateKey) func(context.Context) error {
 	digest := sha256.Sum256([]byte("ready"))
 	return func(context.Context) error {

@@ -85,8 +85,8 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	}
 }
 
-// TestTheDashboardAsksForRealMetrics: each metric and each label in a query of the dashboard exists
-// once its event has happened, and the manual names each of our metrics.
+// TestTheDashboardAsksForRealMetrics: the server exports each metric and label that the dashboard
+// queries, and docs/operate.md names each metric of Stagedoor.
 func TestTheDashboardAsksForRealMetrics(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8",
@@ -145,12 +145,13 @@ var (
 	matchLabels = regexp.MustCompile(`(\w+)=~?"`)
 )
 
-// labelsOf returns the labels in a query that the server has to provide, and "".
+// labelsOf returns the labels in a query that the server must export. The first is "", for the
+// metric without a label.
 func labelsOf(expr string) []string {
 	labels := []string{""}
 	for _, found := range byLabels.FindAllStringSubmatch(expr, -1) {
 		for label := range strings.SplitSeq(found[1], ",") {
-			if label = strings.TrimSpace(label); label != "instance" { // that one is Prometheus's
+			if label = strings.TrimSpace(label); label != "instance" { // added by Prometheus
 				labels = append(labels, label)
 			}
 		}
@@ -172,7 +173,7 @@ func hasMetric(text, name, label string) bool {
 	return false
 }
 
-// afterADay lets each thing happen that is counted, and reads the metrics.
+// afterADay causes every event that the server counts, and returns the metrics.
 func afterADay(t *testing.T, a *apptest.App) string {
 	t.Helper()
 	olga := a.Operator()
@@ -197,7 +198,7 @@ func afterADay(t *testing.T, a *apptest.App) string {
 	return scrapeUntil(t, a, `stagedoor_webhook_attempts_total{result="ok"} 1`)
 }
 
-// scrapeUntil reads the metrics until they have a line.
+// scrapeUntil reads the metrics until they contain a line.
 func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
 	t.Helper()
 	ctx := limit(t)
@@ -214,9 +215,9 @@ func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
 	}
 }
 
-// TestTheQueueOfWebhooksIsMeasured: messages to a receiver that refuses them wait in the queue, and
-// their age is measured. Messages that are replayed, or deleted with their webhook, leave the
-// queue.
+// TestTheQueueOfWebhooksIsMeasured: the metrics have the length and the age of the queue of
+// messages that a receiver refuses. A message leaves the queue when it is replayed or its webhook
+// is deleted.
 func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8")
@@ -268,8 +269,8 @@ func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	}
 }
 
-// TestMediaOutIsMeasured: the outgoing media are counted as they were sent, and not as they could
-// have been received.
+// TestMediaOutIsMeasured: the metrics count the media that were sent to viewers, not the media that
+// were received times the viewers.
 func TestMediaOutIsMeasured(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
@@ -296,13 +297,13 @@ func TestMediaOutIsMeasured(t *testing.T) {
 	}
 	watched := scrape(t, a)
 	in, out := moved(t, watched, "received"), moved(t, watched, "sent")
-	// The viewer came late, and gets what arrives, with a header more or less and a packet again.
+	// The viewer came late, so it got at most what arrived, plus headers and repeated packets.
 	if out == 0 || out > 1.2*in {
 		t.Errorf("a broadcast with one viewer: %v bytes in, %v out", in, out)
 	}
 }
 
-// moved returns the counter of media in a direction.
+// moved returns the counter of media bytes in a direction, "in" or "out".
 func moved(t *testing.T, text, direction string) float64 {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^stagedoor_media_` + direction + `_bytes_total (\S+)$`).

@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// TestClosedNetworks: people publish and view from a network that blocks UDP, by ICE-TCP, and from
-// one that admits connections to a TURN server only, by the servers of the Link headers.
+// TestClosedNetworks: clients publish and view by ICE-TCP from a network that blocks UDP, and by
+// the TURN server in the Link headers from a network that permits nothing else.
 func TestClosedNetworks(t *testing.T) {
 	t.Parallel()
 	const secret = "a secret of the TURN server"

@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// OBSCommand is `stagedoor obs`: the functions of the dock, for an unattended OBS.
+// OBSCommand is `stagedoor obs`. Its commands do what the dock does, for an OBS without a person.
 type OBSCommand struct {
 	Setup  OBSSetupCommand  `cmd:"" help:"Make OBS fit for the stage, in a profile of its own; run twice it changes nothing."`
 	Live   OBSLiveCommand   `cmd:"" help:"Get a token, set it in OBS, start, and wait until the stage receives the broadcast."`
@@ -40,7 +40,8 @@ type TokenSettings struct {
 	Stage  string `help:"Stage, by name or ARN; needed where the broadcaster has several." old:""`
 }
 
-// commands returns the commands for an OBS, and for a server if one is named.
+// commands returns the commands for an OBS. server is the URL of the server whose tokens OBS gets,
+// or "" if the command needs none.
 func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) {
 	c := &obs.Commands{
 		OBS: obs.Options{URL: s.OBS, Password: stage.NewSecret(s.Password)}, JSON: s.JSON,
@@ -50,8 +51,8 @@ func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) 
 	return c, s.fromFolder(c, p, server)
 }
 
-// fromFolder reads missing settings from OBS's own files. Those describe the OBS on this computer,
-// and are not used for an OBS elsewhere.
+// fromFolder reads missing settings from the files of the OBS on this computer. It reads nothing if
+// the settings name an OBS on another computer.
 func (s OBSSettings) fromFolder(c *obs.Commands, p *process, server string) error {
 	address, err := url.Parse(s.OBS)
 	if err != nil || !isLoopback(address.Hostname()) {
@@ -116,7 +117,7 @@ type OBSLiveCommand struct {
 	Stay bool `help:"Stay and watch over the broadcast until it is over; Ctrl+C stops it." old:""`
 }
 
-// Run goes live.
+// Run starts a broadcast.
 func (cmd *OBSLiveCommand) Run(ctx context.Context, p *process) error {
 	c, err := cmd.TokenSettings.commands(cmd.OBSSettings, p)
 	if err != nil {
@@ -129,7 +130,7 @@ func (cmd *OBSLiveCommand) Run(ctx context.Context, p *process) error {
 // OBSStopCommand is `stagedoor obs stop`.
 type OBSStopCommand struct{ OBSSettings }
 
-// Run stops.
+// Run stops the broadcast.
 func (cmd *OBSStopCommand) Run(ctx context.Context, p *process) error {
 	c, err := cmd.commands(p, "")
 	if err != nil {
@@ -156,7 +157,7 @@ func (cmd *OBSStatusCommand) Run(ctx context.Context, p *process) error {
 // OBSBackCommand is `stagedoor obs back`.
 type OBSBackCommand struct{ OBSSettings }
 
-// Run selects the earlier profile.
+// Run selects the profile that OBS had before the setup.
 func (cmd *OBSBackCommand) Run(ctx context.Context, p *process) error {
 	c, err := cmd.commands(p, "")
 	if err != nil {
@@ -165,7 +166,8 @@ func (cmd *OBSBackCommand) Run(ctx context.Context, p *process) error {
 	return c.Back(ctx)
 }
 
-// OBSPairCommand is `stagedoor obs pair`: it pairs as the script does, while OBS is closed.
+// OBSPairCommand is `stagedoor obs pair`. It pairs an OBS that is closed, as the script pairs a
+// running OBS.
 type OBSPairCommand struct {
 	Server    string `help:"The Stagedoor that OBS is paired with." default:"http://127.0.0.1:8080" placeholder:"URL" old:""`
 	Key       string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
@@ -174,7 +176,7 @@ type OBSPairCommand struct {
 	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 
-// Run pairs, or undoes the pairing.
+// Run pairs OBS with the dock, or undoes the pairing.
 func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
 	c := &obs.Commands{
 		JSON: cmd.JSON, Out: p.out, Server: cmd.Server, Key: stage.NewSecret(cmd.Key),

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestOBSIsPairedFromTheTerminal: the binary pairs an OBS that is closed, from then on reads its
-// password from the files of OBS, and undoes the pairing.
+// TestOBSIsPairedFromTheTerminal: `obs pair` pairs an OBS that is closed. Then the obs commands
+// read the WebSocket password from the files of OBS. `obs pair --undo` undoes the pairing.
 func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -62,7 +62,8 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 		!strings.Contains(out, "OBS 32.1.2") {
 		t.Errorf("port and password from OBS's own file: %v, %s", err, out)
 	}
-	// The secret of the script is in its notes; another server's script has another one.
+	// The script stores its secret in a file. The script of another server has another file and
+	// secret.
 	for id, notes := range map[string]string{
 		"ab12": `{"secret": "shared", "server": "` + a.URL + `"}`, "cd34": `{"secret": "foreign", "server": "https://other.example"}`,
 	} {

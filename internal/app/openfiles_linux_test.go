@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestNoPortUsesUpTheFiles: a process may have 128 files open, and 200 connections to any one of
-// its ports send nothing. The pages still answer.
+// TestNoPortUsesUpTheFiles: a server may open 128 files, and gets 200 connections that send nothing
+// on one of its ports. The pages still load, whichever port it is.
 func TestNoPortUsesUpTheFiles(t *testing.T) {
 	t.Parallel()
 	cert, key, roots := certificate(t)

@@ -2,5 +2,5 @@
 
 package app
 
-// openFiles returns 0: there is no limit.
+// openFiles returns 0, which means that the system has no limit.
 func openFiles() int { return 0 }

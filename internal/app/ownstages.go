@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// ownEvery is how often the database is searched for stages that other replicas requested, and for
-// retries that are due.
+// ownEvery is how often the server looks in the database for stages to create: those that other
+// replicas requested, and those to try again.
 const ownEvery = 10 * time.Second
 
-// ownStages creates users' own stages at AWS, as rules demand.
+// ownStages creates at AWS the stages that rules give to each user.
 type ownStages struct {
 	bell chan struct{}
 	log  *slog.Logger
@@ -20,7 +20,7 @@ func newOwnStages(log *slog.Logger) *ownStages {
 	return &ownStages{bell: make(chan struct{}, 1), log: log}
 }
 
-// wake starts a search at once. It does not block.
+// wake makes run create stages at once. It does not block.
 func (o *ownStages) wake() {
 	select {
 	case o.bell <- struct{}{}:
@@ -28,8 +28,8 @@ func (o *ownStages) wake() {
 	}
 }
 
-// run creates the stages that are due until ctx ends. create creates some of them, and reports
-// whether there are more.
+// run calls create until ctx ends: when it is woken, and every ownEvery. create creates some of the
+// requested stages, and reports whether there are more.
 func (o *ownStages) run(
 	ctx context.Context, create func(context.Context) (more bool, err error),
 ) error {

@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// parse parses a command line. It returns nil without an error when it has printed everything that
-// was asked for, such as help.
+// parse parses a command line. If the command line asked only for help or the version, parse prints
+// that and returns nil without an error.
 func parse(p *process, args []string) (*kong.Context, error) {
 	exited := false
 	parser, err := newParser(&commands{}, p, func(int) { exited = true })
@@ -103,7 +103,7 @@ func needsSubcommand(c *kong.Context) bool {
 	return last.Command != nil && !last.Command.Leaf() && len(last.Remainder()) == 0
 }
 
-// usageError adds the source of a wrong value, and the help to read.
+// usageError adds to an error the source of the wrong value, and the command that prints the help.
 func (p *process) usageError(failed *kong.ParseError) error {
 	var broken configError
 	if errors.As(failed, &broken) {
@@ -125,7 +125,7 @@ func (p *process) usageError(failed *kong.ParseError) error {
 	return UsageError{fmt.Errorf("%w%s; see %s --help", failed, from, command)}
 }
 
-// hours formats a duration as a flag accepts it.
+// hours formats a duration in hours, as flags accept it.
 func hours(d time.Duration) string { return fmt.Sprintf("%gh", d.Hours()) }
 
 // HelpCommand is `stagedoor help`. The parser rewrites it to --help, so it never runs.
@@ -153,7 +153,7 @@ func (prefixMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error 
 	if err != nil {
 		return err
 	}
-	// Client addresses are compared in their IPv4 form, not as IPv4 in IPv6.
+	// The server converts IPv4-mapped addresses of clients to IPv4, so networks must be IPv4, too.
 	if bits := prefix.Bits() - 96; prefix.Addr().Is4In6() && bits >= 0 {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), bits)
 	}

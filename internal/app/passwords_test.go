@@ -10,8 +10,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/store"
 )
 
-// TestPasswordsCostWhatOWASPAsks of argon2id ("Password Storage Cheat Sheet": m=19 MiB, t=2, p=1),
-// unless the code that calls Run asks for less, as the test kit does.
+// TestPasswordsCostWhatOWASPAsks: passwords are hashed with the argon2id parameters that OWASP
+// recommends ("Password Storage Cheat Sheet": m=19 MiB, t=2, p=1). Only the test kit uses cheaper
+// parameters, by HashPasswordsAt.
 func TestPasswordsCostWhatOWASPAsks(t *testing.T) {
 	t.Parallel()
 	for costs, a := range map[string]*apptest.App{
@@ -24,7 +25,7 @@ func TestPasswordsCostWhatOWASPAsks(t *testing.T) {
 	}
 }
 
-// passwordHash reads what the database of a server has of olga's password.
+// passwordHash returns the hash of olga's password in the database of a server.
 func passwordHash(t *testing.T, a *apptest.App) string {
 	t.Helper()
 	db, err := store.Open(t.Context(), filepath.Join(a.Data, "stagedoor.db"),

@@ -14,10 +14,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestBehindAPooler: three servers reach PostgreSQL by a PgBouncer that shares its connections by
-// transaction. They start together on an empty database, tokens are issued, events and changes
-// reach the pages of the others, and a server that is killed is replaced. The third one has a
-// direct connection for its notifications, as docs/scale.md advises.
+// TestBehindAPooler: three servers reach PostgreSQL through PgBouncer in the transaction mode. They
+// start together on an empty database. Tokens are issued, events and changes reach the pages of the
+// other servers, and a killed server is replaced. The third server has a direct connection for
+// notifications, as docs/scale.md advises.
 func TestBehindAPooler(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 3)
@@ -34,7 +34,7 @@ func TestBehindAPooler(t *testing.T) {
 		m.Ready()
 	}
 	m := f.Servers[2]
-	m.Kill(syscall.SIGKILL) // its link is the last one then
+	m.Kill(syscall.SIGKILL) // a restart, so that this server prints the valid setup link
 	m.Start("--database-direct", f.Database, "--log-level", "info")
 	m.Ready()
 

@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable replaces the characters with which a text could control the terminal that shows it, or
-// change the direction of reading. Names in OBS, answers of servers and names of users may contain
-// any. The replacements are JSON escapes, so that a JSON text keeps its meaning.
+// Printable replaces the characters with which a text could control the terminal or change the
+// direction of writing. Names in OBS, names of users and responses of servers may contain such
+// characters. The replacements are JSON escapes, so that a JSON text keeps its meaning.
 func Printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -41,7 +41,7 @@ func printable(r rune) bool {
 	return !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// printableWriter makes the text Printable that it writes.
+// printableWriter passes text through Printable and writes the result.
 type printableWriter struct {
 	to io.Writer
 

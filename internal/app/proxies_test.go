@@ -17,8 +17,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// TestTheProxySettingsOfTheGuide: the files of deploy/proxy, with other ports and a certificate of
-// the test, pass all checks of `stagedoor doctor`.
+// TestTheProxySettingsOfTheGuide: behind a proxy with a file of deploy/proxy, all checks of
+// `stagedoor doctor` succeed. The test changes only the ports and the certificate in the file.
 func TestTheProxySettingsOfTheGuide(t *testing.T) {
 	t.Parallel()
 	type starter func(t *testing.T, server, proxy string) (url string, flags []string)
@@ -84,7 +84,7 @@ func startNginx(t *testing.T, server, proxy string) (string, []string) {
 	return "https://" + proxy, []string{"--roots", cert}
 }
 
-// nginxMain is what Debian's nginx.conf has around the files of conf.d.
+// nginxMain is a main config file that includes a file of conf.d, as Debian's nginx.conf does.
 const nginxMain = `
 daemon off;
 pid %[1]s/pid;
@@ -104,7 +104,7 @@ http {
 func startCaddy(t *testing.T, server, proxy string) (string, []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "Caddyfile")
-	// The port of Caddy's administration is off, as two tests at a time could not both have it.
+	// Caddy's administration port is off: it is fixed, so two tests could not run in parallel.
 	config := "{\n\tadmin off\n}\n" + readDeploy(t, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

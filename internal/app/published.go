@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// A published is the file in the data folder by which commands find the running server.
+// A published is the content of the file in the data folder by which commands find the server.
 type published struct {
-	URL       string    `json:"url"`    // at which browsers and OBS reach the server
+	URL       string    `json:"url"`    // the public URL
 	Listen    string    `json:"listen"` // address for HTTP
-	TLS       bool      `json:"tls"`    // whether HTTP there is HTTPS
+	TLS       bool      `json:"tls"`    // whether Listen serves HTTPS
 	Media     string    `json:"media"`  // UDP address
 	Version   string    `json:"version"`
 	Process   int       `json:"process"`
@@ -23,8 +23,8 @@ type published struct {
 
 func publishedFile(data string) string { return filepath.Join(data, "server.json") }
 
-// publish writes the file for commands. It stays when the server stops: links work again after the
-// next start.
+// publish writes the file by which commands find the server. The file stays when the server stops,
+// so that commands can still print links.
 func (s *server) publish() error {
 	return writePublished(s.settings.Data, published{
 		URL: s.public.String(), Listen: s.listen.Addr().String(), TLS: s.certs != nil,
@@ -33,7 +33,7 @@ func (s *server) publish() error {
 	})
 }
 
-// writePublished replaces the file atomically, so that no command reads half of it.
+// writePublished replaces the file atomically, so that no command reads an incomplete file.
 func writePublished(data string, p published) error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
@@ -46,7 +46,7 @@ func writePublished(data string, p published) error {
 	return os.Rename(part, publishedFile(data))
 }
 
-// local returns the URL at which this machine itself reaches the server.
+// local returns the URL at which programs on this machine reach the server.
 func (p published) local() (*url.URL, error) {
 	address, err := net.ResolveTCPAddr("tcp", p.Listen)
 	if err != nil {

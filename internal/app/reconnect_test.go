@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestEveryPageComesBack is BenchmarkReconnect with fewer pages: after a kill −9 all pages connect
-// again, and /healthz answers throughout.
+// TestEveryPageComesBack is like BenchmarkReconnect, with fewer pages: after `kill -9` and a
+// restart all pages connect again, and /healthz never fails after the restart.
 func TestEveryPageComesBack(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -26,8 +26,8 @@ func TestEveryPageComesBack(t *testing.T) {
 }
 
 // BenchmarkReconnect kills a server with 2,000 event streams (STREAMS) of operators who see 1,000
-// stages, starts it again, and measures from that start until every stream has its first picture.
-// Aims: 10 s, and no failure of /healthz, which is asked ten times a second.
+// stages, and starts it again. It measures the time from this start until every stream has the
+// presence of all stages. Aims: 10 s, and no failure of /healthz, requested ten times a second.
 func BenchmarkReconnect(b *testing.B) {
 	streams := 2000
 	fmt.Sscan(os.Getenv("STREAMS"), &streams)

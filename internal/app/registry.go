@@ -10,10 +10,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A registry knows which part of this process serves a stage, by the region of its ARN. The rules
-// issue tokens and disconnect participants through it. The parts that serve stages need the rules.
-// So the registry is built before both, and each part registers when it is complete. Until then,
-// its stages are not served and have no participants.
+// A registry finds the part of this process that serves a stage, by the region of the stage's ARN.
+// access.Control issues tokens and disconnects participants through the registry, and the parts
+// that serve stages need access.Control. So the registry is built before both, and each part
+// registers when it is complete. Until then, the part's stages are not served and have no
+// participants.
 type registry struct {
 	local atomic.Pointer[localStages]
 	aws   atomic.Pointer[aws]
@@ -96,15 +97,15 @@ func (r *registry) EnsureStage(
 	return aws.EnsureStage(ctx, region, name, tags, again)
 }
 
-// removed disconnects all participants from a local stage that was removed. A stage of AWS stays
-// there.
+// removed disconnects all participants from a removed local stage. A removed AWS stage goes on at
+// AWS with its participants.
 func (r *registry) removed(arn stage.ARN) {
 	if local := r.local.Load(); local != nil && arn.Local() {
 		local.close(arn)
 	}
 }
 
-// The three methods below are called by package homes.
+// Package homes calls the three methods below.
 
 // lost ends all sessions on local stages of this server, which belong to other replicas from now
 // on.
@@ -120,14 +121,14 @@ func (r *registry) idle(arn stage.ARN) bool {
 	return local == nil || local.idle(arn)
 }
 
-// left sends the viewers of a stage to its next home.
+// left ends the sessions of a stage on this server, so that its viewers reconnect to its next home.
 func (r *registry) left(arn stage.ARN) {
 	if local := r.local.Load(); local != nil {
 		local.leave(arn)
 	}
 }
 
-// stageEvents counts an event and passes it on.
+// stageEvents counts stage events for the metrics and passes them to the feed.
 type stageEvents struct {
 	metrics *metrics.Metrics
 	feed    *feed.Feed

@@ -49,9 +49,9 @@ func TestARegistryAnswersBeforeAnythingServes(t *testing.T) {
 	r.lost()
 }
 
-// TestPartsAreCompleteWhenTheyAreMade: a part receives everything that it calls when it is made. No
-// field is assigned later, and a part receives no method of the server, because that method could
-// reach parts that are not made yet.
+// TestPartsAreCompleteWhenTheyAreMade: each part of a server gets all that it calls when it is
+// built. No field of a part is assigned later. No part gets a method of the server, because the
+// method could use parts that are not built yet.
 func TestPartsAreCompleteWhenTheyAreMade(t *testing.T) {
 	t.Parallel()
 	files := token.NewFileSet()
@@ -105,7 +105,7 @@ func receiver(f *ast.FuncDecl) string {
 	return ""
 }
 
-// refuseLateFields finds statements `s.part.Field = …`. Settings are not parts.
+// refuseLateFields reports statements of the form `s.part.Field = …`. Settings are not parts.
 func refuseLateFields(t *testing.T, files *token.FileSet, f *ast.FuncDecl) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		assign, ok := n.(*ast.AssignStmt)
@@ -127,7 +127,7 @@ func refuseLateFields(t *testing.T, files *token.FileSet, f *ast.FuncDecl) {
 	})
 }
 
-// refuseMethodValues finds `s.method` that is used as a value, not called.
+// refuseMethodValues reports methods of the server that are used as values and not called.
 func refuseMethodValues(
 	t *testing.T, files *token.FileSet, f *ast.FuncDecl, methods map[string]bool,
 ) {

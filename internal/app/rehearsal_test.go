@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestARehearsalIsSeenByItsOwnerAlone: ana publishes to her private stage and watches it. She alone
-// reads the measurements of that stage; ben, the operator and a guest do not receive its video.
+// TestARehearsalIsSeenByItsOwnerAlone: ana publishes to her private stage, watches it and reads its
+// measurements. Ben and the operator can do neither, and a guest cannot watch it.
 func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -95,8 +95,8 @@ func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	wantStatus(t, made.Publish.Endpoint, made.Publish.Token, http.StatusForbidden, 2003)
 }
 
-// TestARehearsalOverAFleet: the tokens come from one server, OBS publishes at a second, the dock
-// watches at a third, and each of them reports the measurements.
+// TestARehearsalOverAFleet: one server issues the tokens, OBS publishes at a second server, and the
+// dock watches at a third server. Each server returns the measurements.
 func TestARehearsalOverAFleet(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3)
@@ -104,7 +104,7 @@ func TestARehearsalOverAFleet(t *testing.T) {
 	var made web.Rehearsal
 	olga.at(f.Servers[0]).must(http.StatusCreated, "POST", "/api/rehearsals", nil, &made)
 	at := func(m *replicas.Member, path string) string { return "http://" + m.Listen + path }
-	// A server that has just started may not know the others yet.
+	// A server that has just started may not know the other servers yet.
 	eventually(t, 30*time.Second, "OBS publishes", func() bool {
 		_, err := rtcpeer.Publish(t, rtcpeer.HTTP(at(f.Servers[1], "/whip"), made.Publish.Token),
 			rtcpeer.PublishOptions{})

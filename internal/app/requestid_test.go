@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestARefusalIsFoundInTheLog: the ID that the person was shown leads to the entry of the log.
+// TestARefusalIsFoundInTheLog: the log has the request ID that the problem of a refusal contains.
 func TestARefusalIsFoundInTheLog(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -38,8 +38,8 @@ func TestARefusalIsFoundInTheLog(t *testing.T) {
 	}
 }
 
-// TestAWSIsWatched: the metrics have the queue of calls to AWS, and the readiness has the state of
-// the credentials.
+// TestAWSIsWatched: the metrics have the length of the queue of calls to AWS, and /readyz checks
+// the AWS credentials.
 func TestAWSIsWatched(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),

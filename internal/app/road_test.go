@@ -134,8 +134,8 @@ func TestWatchingEndsWithTheLogin(t *testing.T) {
 	}
 }
 
-// watchingEnds plays a stage with a view token that a login requested, and waits for the end that
-// the function by causes.
+// watchingEnds watches a stage with a view token of ben's, calls by, and checks that the viewer is
+// then disconnected.
 func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -262,7 +262,7 @@ func TestBadTokensAreRefused(t *testing.T) {
 	olga.Must(http.StatusOK, "GET", "/api/stages", nil, nil)
 }
 
-// TestAStageIsItsOwn: a token is good for its own stage only.
+// TestAStageIsItsOwn: a token is valid only for its own stage.
 func TestAStageIsItsOwn(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

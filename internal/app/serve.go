@@ -31,10 +31,10 @@ import (
 )
 
 const (
-	stopLimit = 10 * time.Second // limit for requests under way when the server stops
+	stopLimit = 10 * time.Second // for requests under way when the server stops
 	// farewellLimit limits the end of event streams whose clients do not read.
 	farewellLimit = 3 * time.Second
-	// longest time in which a revocation made elsewhere ends a live session
+	// sweepEvery is the longest time until a revocation by another process ends a live session.
 	sweepEvery = 5 * time.Second
 	pruneEvery = time.Hour
 )
@@ -66,13 +66,13 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 	if err := s.greet(ctx, p); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // of what only the start needed
+	debug.FreeOSMemory() // gives back the memory that only the start needed
 	return s.run(ctx)
 }
 
-// collectSeldom lets some 10 MB of garbage accumulate between two collections. A server at rest has
-// a heap so small that collections would otherwise run every hundred tokens. If the operator has
-// set GOGC, it changes nothing. It returns a function that undoes it.
+// collectSeldom lets about 10 MB of garbage accumulate between two garbage collections. The heap of
+// an idle server is so small that a collection would otherwise run every hundred tokens. If the
+// operator has set GOGC, collectSeldom changes nothing. undo restores the earlier value.
 func collectSeldom() (undo func()) {
 	before := debug.SetGCPercent(smallHeapPercent)
 	if before != defaultPercent {
@@ -86,7 +86,8 @@ const (
 	smallHeapPercent = 300
 )
 
-// A server is `stagedoor serve`. wire makes its parts in the order of their dependencies.
+// A server is a running `stagedoor serve`. wire builds its parts in the order of their
+// dependencies.
 type server struct {
 	settings ServeSettings
 	inForce  []settingInForce // the settings, with secrets masked
@@ -94,19 +95,19 @@ type server struct {
 	log      *slog.Logger
 	closers  []func() error
 
-	lead      *lease.Lead // leads the work that one of all servers does
+	lead      *lease.Lead // elects the server that does work for all servers
 	store     *store.Store
 	passwords *access.Passwords
-	registry  *registry // of the parts that serve stages
+	registry  *registry // finds the part that serves a stage
 	known     *knownStages
 	control   *access.Control
-	// limits wrong tokens at every endpoint that accepts one
+	// limits wrong credentials, at every endpoint that accepts bearer tokens
 	guard         *httpkit.Guard
 	keyReady      func(context.Context) error // checks the local key
 	local         *localStages                // nil in a function
 	aws           *aws                        // nil if no AWS region is served
-	ownStages     *ownStages                  // nil if aws is
-	swept         uint64                      // the stages as of the last sweep
+	ownStages     *ownStages                  // nil if no AWS region is served
+	swept         uint64                      // hash of the stages at the last sweep
 	feed          *feed.Feed
 	docks         *feed.Docks
 	web           *web.Server
@@ -114,7 +115,7 @@ type server struct {
 	webhooks      *webhook.Sender
 	metrics       *metrics.Metrics
 	homes         *homes.Homes      // nil on SQLite, where this server is the only one
-	peerListen    *httpkit.Listener // for other replicas; nil if none reaches this one
+	peerListen    *httpkit.Listener // for other replicas; nil without --peer-listen
 	draining      atomic.Bool       // the server was asked to stop
 	metricsListen *httpkit.Listener // nil if no metrics are served
 	listen        *httpkit.Listener
@@ -125,8 +126,8 @@ type server struct {
 	endpoints     stage.Endpoints // written into the tokens of all local stages
 }
 
-// open opens everything whose failure must prevent the start: folder, lock, key, database, ports.
-// On failure it closes them again.
+// open opens everything without which the server must not start: data folder, lock, key, database,
+// ports. After a failure it closes what it has opened.
 func (cmd *ServeCommand) open(
 	ctx context.Context, p *process, inForce []settingInForce,
 ) (_ *server, err error) {
@@ -162,7 +163,7 @@ func (cmd *ServeCommand) open(
 	return s, s.wire(ctx, key)
 }
 
-// check validates the settings alone, before anything is opened or created.
+// check validates the settings. It opens and creates nothing.
 func (s *server) check() (err error) {
 	if s.certs, err = s.settings.checkTLS(s.log); err != nil {
 		return err
@@ -214,8 +215,8 @@ func (s *server) openPorts() error {
 	return s.openTLS()
 }
 
-// bothPorts adds the fault of the media port to that of the HTTP port, so that a person can fix
-// both at once.
+// bothPorts adds an error of the media port to the error of the HTTP port, so that the operator can
+// fix both at once.
 func bothPorts(complaint error, media string) error {
 	probe, err := net.ListenPacket("udp", media)
 	if err != nil {
@@ -239,8 +240,8 @@ func portError(err error, address, flag string) error {
 	}
 }
 
-// run serves until asked ends or a part fails, and then as long as drain takes. It ends sessions
-// first, so that their last events are still stored.
+// run serves until asked ends or a part fails. After asked it drains. It ends the sessions before
+// the parts that store events, so that the sessions' last events are stored.
 func (s *server) run(asked context.Context) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
 	defer stop()
@@ -285,7 +286,7 @@ func (s *server) run(asked context.Context) error {
 	err := g.Wait()
 	over()
 	err = errors.Join(err, told.Wait())
-	if s.homes != nil { // the ends of its sessions are stored by now
+	if s.homes != nil { // the ends of this replica's sessions are stored by now
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellLimit)
 		s.homes.Leave(leave)
 		cancel()
@@ -322,7 +323,7 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	return err
 }
 
-// close closes what open opened, in reverse order.
+// close closes what open has opened, in reverse order.
 func (s *server) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		if err := s.closers[i](); err != nil {

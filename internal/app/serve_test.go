@@ -92,8 +92,8 @@ func TestEveryWayToListen(t *testing.T) {
 	}
 }
 
-// TestEventsOverHTTP2 keeps an event stream open for longer than the time limit for writing one
-// event, without an event.
+// TestEventsOverHTTP2: an event stream without events stays open for longer than the time limit for
+// writing an event.
 func TestEventsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	cert, key, roots := certificate(t)
@@ -127,7 +127,8 @@ func TestEventsOverHTTP2(t *testing.T) {
 	t.Errorf("the stream ended before its first sign of life: %v", lines.Err())
 }
 
-// TestAGuestFollowsAStage: a participant token is enough to see who is on the stage, and to chat.
+// TestAGuestFollowsAStage: with a participant token and no login, a client reads the presence of
+// the stage and chats.
 func TestAGuestFollowsAStage(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -147,7 +148,7 @@ func TestAGuestFollowsAStage(t *testing.T) {
 	}
 }
 
-// certificate makes one for 127.0.0.1.
+// certificate creates a certificate for 127.0.0.1.
 func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// The table of settings. Each field is a flag, an environment variable STAGEDOOR_… and a row of
-// `--help` and of docs/operate.md, which a test generates from here.
+// The fields of the structs below are the settings. Each field is a flag, an environment variable
+// STAGEDOOR_… and a row of `--help` and of docs/operate.md. A test generates these rows.
 
 // DataSettings say where Stagedoor stores its data.
 type DataSettings struct {
@@ -23,7 +23,7 @@ type DataSettings struct {
 	Database string `help:"PostgreSQL to use instead of the SQLite file in the data folder." placeholder:"postgres://…" secret:"password"`
 }
 
-// LogSettings say what is logged.
+// LogSettings set the level and the format of the log.
 type LogSettings struct {
 	LogLevel  string `help:"What is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
 	LogFormat string `help:"How it is logged: ${enum}." enum:"text,json" default:"text"`
@@ -80,14 +80,15 @@ type ServeSettings struct {
 }
 
 const (
-	leastLostAfter   = 5 * time.Second // a shorter one ends sessions over a lossy network
+	leastLostAfter   = 5 * time.Second // a shorter time would end sessions over a lossy network
 	leastTokenWindow = time.Second
-	leastAudit       = time.Hour // a negative one would delete entries as they are written
-	// characters of a secret that anybody on the Internet can try to guess
+	leastAudit       = time.Hour // a negative time would delete new entries
+	// leastSecret is the length in characters of secrets that anybody on the Internet may guess at.
 	leastSecret = 16
 )
 
-// checkNumbers refuses limits under which no participant could join or stay.
+// checkNumbers refuses limits and durations that are too small, and an events secret that is too
+// short.
 func (s *ServeSettings) checkNumbers() error {
 	switch {
 	case s.MaxPublishers < 1:
@@ -108,7 +109,8 @@ func (s *ServeSettings) checkNumbers() error {
 	return nil
 }
 
-// checkAddresses refuses invalid addresses: an empty one would mean every address of the machine.
+// checkAddresses refuses invalid and empty addresses. An empty address would mean every address of
+// the machine.
 func (s *ServeSettings) checkAddresses() error {
 	for _, a := range []struct{ flag, address string }{{"--listen", s.Listen},
 		{"--media", s.Media}} {
@@ -124,7 +126,7 @@ func (s *ServeSettings) checkAddresses() error {
 	return s.checkTURN()
 }
 
-// checkTURN refuses TURN servers without credentials: they would refuse every client.
+// checkTURN refuses TURN servers without credentials, since such servers would refuse every client.
 func (s *ServeSettings) checkTURN() error {
 	turn := false
 	for _, server := range s.TURN {
@@ -156,7 +158,7 @@ func dataFolder(env map[string]string) string {
 	case filepath.IsAbs(env["XDG_DATA_HOME"]):
 		return filepath.Join(env["XDG_DATA_HOME"], "stagedoor")
 	case home == "":
-		return "stagedoor-data" // a service without a home directory runs in a folder of its own
+		return "stagedoor-data" // below the working directory, for a service without HOME
 	default:
 		return filepath.Join(home, ".local", "share", "stagedoor")
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// SignInSettings say how people sign in.
+// SignInSettings set the ways to sign in.
 type SignInSettings struct {
 	Passwords        bool `help:"Accept name and password. Switch it off (--no-passwords) where everybody signs in with the OpenID Connect provider or a passkey; the server refuses to start while no operator could." default:"true" negatable:""`
 	OperatorPasskeys bool `help:"Operators need a passkey: another sign-in of theirs has the rights of a broadcaster."`
@@ -92,8 +92,8 @@ func (s *SignInSettings) secret() (stage.Secret, error) {
 	return stage.NewSecret(strings.TrimSpace(text)), nil
 }
 
-// passkeys returns a verifier of passkeys. It returns nil if browsers do not bind passkeys to the
-// public URL.
+// passkeys returns a verifier of passkeys. It returns nil if the public URL has no host name to
+// which browsers bind passkeys.
 func (s *server) passkeys(key *ecdsa.PrivateKey) (access.PasskeyVerifier, error) {
 	raw, err := key.Bytes()
 	if err != nil {
@@ -127,8 +127,8 @@ func (s *server) checkWayIn(ctx context.Context) error {
 			"start with it again; or name the claim that makes an operator with --oidc-operators")
 }
 
-// runProvider requests the configuration of the provider, which may be unavailable when the server
-// starts.
+// runProvider requests the configuration of the OpenID Connect provider in the background, because
+// the provider may be unavailable when the server starts.
 func (s *server) runProvider(ctx context.Context, g *errgroup.Group) {
 	if s.provider != nil {
 		g.Go(func() error { return s.provider.Run(ctx) })

@@ -10,11 +10,12 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// sources resolves the flags that are not on the command line: first the environment variable, then
-// the config file, then the default. Each variable has one meaning. The settings of `serve` have
-// bare names, such as STAGEDOOR_LISTEN, also as flags of other commands. Other flags of a command
-// have its name in theirs, such as STAGEDOOR_OBS_STAGE. Their former bare names are still read,
-// with a warning.
+// sources resolves the flags that are not on the command line: first from the environment variable,
+// then from the config file, then by the default.
+//
+// Each variable has one meaning. The variables of settings of `serve` have bare names, such as
+// STAGEDOOR_LISTEN, in all commands. The variables of other flags contain the name of the command,
+// such as STAGEDOOR_OBS_STAGE. Their former bare names still work, with a warning.
 type sources struct {
 	env    map[string]string
 	warn   io.Writer
@@ -26,13 +27,13 @@ type sources struct {
 	warned map[string]bool
 }
 
-// names are the variables of a flag.
+// names are the environment variables of a flag. old is a former name.
 type names struct{ variable, old string }
 
 // An origin is the variable or the line of the file that set a flag.
 type origin string
 
-// learn finds the names of the variables of every flag.
+// learn determines the environment variables of every flag.
 func (s *sources) learn(model *kong.Application) {
 	s.server, s.names = map[string]*kong.Flag{}, map[*kong.Value]names{}
 	s.from, s.warned = map[*kong.Flag]origin{}, map[string]bool{}
@@ -78,8 +79,8 @@ func (s *sources) namesOf(group string, flag *kong.Flag) names {
 	return n
 }
 
-// isSetting reports whether a flag is a setting of serve. A flag with the same name and another
-// meaning has the tag own.
+// isSetting reports whether a flag is a setting of serve. The tag "own" marks a flag that has the
+// name of a setting, but another meaning.
 func (s *sources) isSetting(flag *kong.Flag) bool {
 	return s.server[flag.Name] != nil && !flag.Tag.Has("own")
 }
@@ -121,8 +122,8 @@ func (s *sources) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 	return nil, nil
 }
 
-// lookUp reads the first variable that is set. An empty one, as in `STAGEDOOR_LISTEN=` of a compose
-// file, counts as not set.
+// lookUp returns the value of a flag's current variable, or of the old one. An empty variable
+// counts as not set, since compose files have lines like `STAGEDOOR_LISTEN=`.
 func (s *sources) lookUp(n names) (value, variable string) {
 	if value := s.env[n.variable]; value != "" {
 		return value, n.variable
@@ -163,8 +164,8 @@ func (s *sources) secretFile(n names, value, variable string) (string, string, e
 	return value, byFile, nil
 }
 
-// maxSecret is far more than a key or a password needs: a wrong file, such as a device, is not read
-// to its end.
+// maxSecret limits the size of a file with a secret, so that a wrong file, such as a device, is not
+// read to its end. Keys and passwords are much shorter.
 const maxSecret = 64 << 10
 
 func readSecret(path string) (string, error) {
@@ -194,7 +195,8 @@ func (s *sources) configWithSecrets() string {
 	return ""
 }
 
-// warnOfSecrets warns of secrets on the command line, which other users of the machine can read.
+// warnOfSecrets warns of secrets on the command line: other users of the machine can read them
+// there.
 func (s *sources) warnOfSecrets(parsed *kong.Context) {
 	for _, element := range parsed.Path {
 		flag := element.Flag
@@ -208,7 +210,7 @@ func (s *sources) warnOfSecrets(parsed *kong.Context) {
 	}
 }
 
-// openFile reads the file of --config when the first setting needs it.
+// openFile reads the config file when a command resolves its first setting.
 func (s *sources) openFile(c *kong.Context) (err error) {
 	path := s.env["STAGEDOOR_CONFIG"]
 	for _, flag := range c.Model.Flags {
@@ -224,7 +226,8 @@ func (s *sources) openFile(c *kong.Context) (err error) {
 	return err
 }
 
-// where returns the source of a command's flag that is not on the command line.
+// where returns the source of a flag of a command: a variable or a line of the config file. It
+// returns "" if the flag is on the command line or has its default.
 func (s *sources) where(node *kong.Node, flag string) origin {
 	for _, f := range node.Flags {
 		if f.Name == flag {
@@ -234,14 +237,14 @@ func (s *sources) where(node *kong.Node, flag string) origin {
 	return ""
 }
 
-// help adds the variable to the help of each flag.
+// help returns the help text of a flag, with its environment variable.
 func (s *sources) help(v *kong.Value) string {
 	text := v.Help
 	n, ok := s.names[v]
 	if !ok {
 		return text
 	}
-	// kong shows the placeholder instead of the default
+	// kong shows either the default or a placeholder, so the text needs the default.
 	if v.HasDefault && v.Flag.PlaceHolder != "" {
 		text += " By default " + v.Default + "."
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// An empty variable, as compose files have it, counts as not set: it must not open the server to
-// the network.
+// TestAnEmptyVariableIsNotSet: an empty variable, which compose files often have, counts as not
+// set. An empty STAGEDOOR_LISTEN must not open the server to the network.
 func TestAnEmptyVariableIsNotSet(t *testing.T) {
 	t.Parallel()
 	s := parsed(t, []string{"serve"}, map[string]string{
@@ -27,7 +27,8 @@ func TestAnEmptyVariableIsNotSet(t *testing.T) {
 	}
 }
 
-// TestPrecedence: flag, variable, file, default.
+// TestPrecedence: a flag overrides a variable, a variable overrides the config file, and the file
+// overrides the default.
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	file := config(t, "listen: 127.0.0.1:1\nmedia: 127.0.0.1:1\nlog-level: debug # more\n"+
@@ -96,7 +97,7 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestConfigCheck prints the settings in effect and where each comes from; secrets are masked.
+// TestConfigCheck: `config check` prints each setting in force with its source, and masks secrets.
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	file := config(t, "ivs-events-secret: hush-hush-hush-hush\ndatabase: "+
@@ -127,8 +128,8 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
-// TestEveryVariableHasOneMeaning: flags that share a variable share their name and their type, and
-// no old name is a variable that means something else in the same command.
+// TestEveryVariableHasOneMeaning: flags with the same variable have the same name and type. The old
+// name of a variable is not the current variable of another flag of the same command.
 func TestEveryVariableHasOneMeaning(t *testing.T) {
 	t.Parallel()
 	p := &process{env: map[string]string{}}
@@ -165,8 +166,8 @@ func TestEveryVariableHasOneMeaning(t *testing.T) {
 	}
 }
 
-// TestOldNamesOfVariables: the old names are read with a warning; where both names are set, the new
-// one counts.
+// TestOldNamesOfVariables: old names of variables work, with a warning. If both names are set, the
+// new name counts.
 func TestOldNamesOfVariables(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -245,8 +246,8 @@ func parseInto(p *process, args []string) (*commands, *kong.Context, error) {
 	return &cli, parsed, err
 }
 
-// TestNetworksAreThoseOfClients: an IPv4 address that is written as IPv6 counts as IPv4 when
-// addresses of clients are compared with networks.
+// TestNetworksAreThoseOfClients: networks that are written as IPv4-mapped IPv6 become IPv4
+// networks, as the addresses of clients do.
 func TestNetworksAreThoseOfClients(t *testing.T) {
 	t.Parallel()
 	s := parsed(t, []string{

@@ -60,7 +60,7 @@ func (cmd *StagesAddCommand) add(
 		}
 		arn = made.ARN
 	}
-	kept, err := c.Stage(ctx, arn) // its name is the stored one
+	kept, err := c.Stage(ctx, arn) // Control may have chosen another name
 	return access.StageAccess{Stage: kept.Stage, Limits: kept.Limits}, err
 }
 

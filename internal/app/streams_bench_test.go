@@ -23,14 +23,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/store"
 )
 
-// streamsOfLogin is as many as one login may have open.
+// streamsOfLogin is how many event streams one login may have open.
 const streamsOfLogin = 32
 
-// BenchmarkStreams opens event streams of operators in a server process of its own, and measures
-// the memory, the goroutines and the CPU time of idle ones, and how long all take to come up at
-// once. STREAMS sets how many (2,000). The last ratio compares idle streams that see 1,000 stages
-// with those that see one: presence has to cost what changes, not what there is. Aims: 25 KB and
-// one goroutine each, a ratio of 1.5 or less.
+// BenchmarkStreams opens event streams of operators at a server process: 2,000, or STREAMS. It
+// measures the time to open all, and the memory, the goroutines and the CPU time of idle streams.
+// The last ratio compares the CPU time of idle streams that see 1,000 stages with those that see
+// one stage, since only changes should cost time. Aims: 25 KB and one goroutine per stream, a ratio
+// of at most 1.5.
 func BenchmarkStreams(b *testing.B) {
 	streams := 2000
 	fmt.Sscan(os.Getenv("STREAMS"), &streams)
@@ -42,7 +42,7 @@ func BenchmarkStreams(b *testing.B) {
 		stages := in.stages
 		b.Run(fmt.Sprintf("%s/stages=%d", in.engine, stages), func(b *testing.B) {
 			data, metrics := b.TempDir(), replicas.FreeAddress(b)
-			// An address that does not belong to a proxy may have 2,048 connections open.
+			// 127.0.0.1 counts as a proxy, since other addresses may have only 2,048 connections.
 			where := filepath.Join(data, "stagedoor.db")
 			flags := []string{"--metrics-listen", metrics, "--trusted-proxies", "127.0.0.1"}
 			if in.engine == "PostgreSQL" {
@@ -59,8 +59,8 @@ func BenchmarkStreams(b *testing.B) {
 			start, cpu := time.Now(), cpuOf(b, p.pid)
 			open := openStreams(b, p.url, logins, streams)
 			up, used := time.Since(start), cpuOf(b, p.pid)-cpu
-			// by then the garbage of opening is collected, and each stream has been authenticated
-			// again
+			// Wait until the garbage of opening is collected, and until each stream has
+			// authenticated again.
 			time.Sleep(20 * time.Second)
 			const measured = 30 * time.Second
 			cpu = cpuOf(b, p.pid)
@@ -84,7 +84,7 @@ func BenchmarkStreams(b *testing.B) {
 	}
 }
 
-// metric reads a gauge of a server.
+// metric returns the value of a metric of a server.
 func metric(b testing.TB, address, name string) (value float64) {
 	b.Helper()
 	answer, err := http.Get("http://" + address + "/metrics")
@@ -100,7 +100,8 @@ func metric(b testing.TB, address, name string) (value float64) {
 	return value
 }
 
-// populate makes a database with operators, a login each, and returns their cookies.
+// populate creates a database with stages, and with operators who have a login each. It returns the
+// secrets of the logins.
 func populate(b testing.TB, where string, stages, operators int) (logins []stage.Secret) {
 	b.Helper()
 	ctx := context.Background()
@@ -134,12 +135,12 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 	return logins
 }
 
-// openStreams returns when every stream has received its first picture.
+// openStreams opens n event streams, and returns when each has received the presence of all stages.
 func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.Conn {
 	b.Helper()
 	open := make([]net.Conn, n)
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 200) // connections that are being opened at once
+	slots := make(chan struct{}, 200) // limits the streams that are being opened at once
 	for i := range n {
 		wg.Go(func() {
 			slots <- struct{}{}
@@ -176,7 +177,7 @@ func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.C
 	return open
 }
 
-// drain reads what keeps the streams alive, one after the other.
+// drain reads from all streams in turn, so that the server can write its keep-alives.
 func drain(open []net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {

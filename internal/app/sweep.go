@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// sweep applies the changes of other processes, such as another replica or `stagedoor users
-// remove`: the limits of stages, and revocations, which end live sessions.
+// sweep applies changes by other processes, such as another replica or `stagedoor users remove`. It
+// reads the limits of stages, and ends the sessions of participants who may no longer stay.
 func (s *server) sweep(ctx context.Context) error {
 	stages, err := s.control.AllStages(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func (s *server) sweep(ctx context.Context) error {
 	return err
 }
 
-// noticeStages makes event streams read the stages again that another process changed.
+// noticeStages makes event streams read their stages again if another process has changed any.
 func (s *server) noticeStages(stages []access.StageRecord) {
 	h := fnv.New64a()
 	for _, record := range stages {
@@ -46,8 +46,8 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 	}
 }
 
-// settle closes the records that an earlier run left open. On PostgreSQL another server may be
-// running: what it left open is closed when it counts as dead.
+// settle closes the sessions in the database that an earlier run has left open. On PostgreSQL, open
+// sessions may belong to other servers: package homes closes those of a server that has died.
 func (s *server) settle(ctx context.Context) error {
 	if s.settings.Database == "" {
 		if err := s.control.EndUnfinished(ctx); err != nil {
@@ -62,8 +62,8 @@ func (s *server) settle(ctx context.Context) error {
 	return s.sweep(ctx)
 }
 
-// limitsFor returns a function that the media plane calls often, and that must not wait for the
-// database.
+// limitsFor returns a function that returns the limits of a stage. The media plane calls it often,
+// so it does not read the database.
 func limitsFor(known *knownStages, enforce bool) func(stage.ARN) sfu.Limits {
 	return func(arn stage.ARN) sfu.Limits {
 		limits, ok := known.find(arn)
@@ -74,7 +74,7 @@ func limitsFor(known *knownStages, enforce bool) func(stage.ARN) sfu.Limits {
 	}
 }
 
-// sweepStage disconnects the participants who may no longer stay.
+// sweepStage disconnects the participants of a stage who may no longer stay.
 func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	present, err := s.local.signal.Participants(ctx, arn)
 	for _, p := range present {
@@ -88,7 +88,7 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// every runs housekeeping until ctx ends. After a failure it retries in the next round.
+// every calls do periodically until ctx ends. It logs an error and goes on.
 func (s *server) every(
 	ctx context.Context, pause time.Duration, do func(context.Context) error,
 ) error {

@@ -80,8 +80,8 @@ func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 	return files, nil
 }
 
-// openTLS opens the plain listener and prepares ACME, if the settings ask for them. The secure
-// listener is open already.
+// openTLS opens the HTTP listener that redirects to HTTPS, and prepares ACME, if they are set. The
+// HTTPS listener is already open.
 func (s *server) openTLS() error {
 	var plain net.Addr
 	if s.settings.ListenHTTP != "" {
@@ -109,7 +109,7 @@ func (s *server) openTLS() error {
 	return nil
 }
 
-// runTLS keeps the certificates current and serves the plain listener until ctx ends.
+// runTLS keeps the certificates current and serves the redirects to HTTPS until ctx ends.
 func (s *server) runTLS(ctx context.Context, g *errgroup.Group) {
 	if s.certs != nil {
 		g.Go(func() error { return s.certs.Run(ctx) })
@@ -136,7 +136,8 @@ func (s *server) runTLS(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { <-ctx.Done(); return plain.Close() })
 }
 
-// toHTTPS redirects browsers to the public URL, whatever host the request names.
+// toHTTPS redirects browsers to the public URL. It ignores the Host header, which anybody can
+// choose.
 func (s *server) toHTTPS(w http.ResponseWriter, r *http.Request) {
 	target := *s.public
 	target.Path, target.RawPath, target.RawQuery = r.URL.Path, r.URL.RawPath, r.URL.RawQuery

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
 )
 
-// TestHTTPSByItself: given nothing but a name, the server obtains its certificate, redirects
+// TestHTTPSByItself: with only --tls-domain set, the server obtains a certificate, redirects
 // browsers from HTTP, and prints addresses that work from outside.
 func TestHTTPSByItself(t *testing.T) {
 	t.Parallel()

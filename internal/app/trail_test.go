@@ -18,15 +18,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A deed is a command and the entry of the audit trail that it leaves, or why it leaves none.
+// A deed is the entry of the audit trail that a command leaves, with the arguments to run the
+// command, or the reason why the command leaves no entry.
 type deed struct {
 	action string
 	args   []string
 	none   string
 }
 
-// deeds lists for each command the entry that it leaves in the trail, in the order in which the
-// commands run. The arguments may contain output of earlier commands: {api-key}, {token}.
+// deeds has a deed for each command. The arguments may contain output of earlier commands:
+// {api-key}, {token}.
 var deeds = map[string]deed{
 	"users add":    {action: "user.created", args: []string{"ana"}},
 	"users invite": {action: "user.invited", args: []string{"ana"}},
@@ -55,7 +56,7 @@ var deeds = map[string]deed{
 	"backup": {none: "it reads"}, "restore": {none: "it writes a trail of before, as it was"},
 }
 
-// order lists the commands that leave an entry.
+// order lists the commands that leave an entry, in the order in which the test runs them.
 var order = []string{
 	"users add", "users invite", "users grant", "tokens create", "tokens revoke", "users revoke",
 	"users remove", "stages add", "stages set", "stages remove", "api-keys create",
@@ -68,7 +69,8 @@ var reads = regexp.MustCompile(
 
 var commandHeading = regexp.MustCompile("(?m)^### `stagedoor ([a-z -]+?)(?: [A-Z].*)?`")
 
-// TestEveryCommandIsInTheTrail runs every command that changes something.
+// TestEveryCommandIsInTheTrail runs every command that changes something, and looks for its entry
+// in the audit trail.
 func TestEveryCommandIsInTheTrail(t *testing.T) {
 	t.Parallel()
 	manual, err := os.ReadFile("../../docs/operate.md")
@@ -122,7 +124,7 @@ func TestEveryCommandIsInTheTrail(t *testing.T) {
 	}
 }
 
-// writeKey writes the private half of an own key.
+// writeKey writes a new private key to a file, for `keys import`.
 func writeKey(t *testing.T, file string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)

@@ -23,16 +23,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// schema22 is the commit of the version before, to which internal/store/testdata/story-22.jsonl
-// belongs, too.
+// schema22 is the commit of the previous version. internal/store/testdata/story-22.jsonl was
+// recorded with it.
 const schema22 = "a9316da00a3493549c50eee43af625d80651d6e2"
 
 var before = flag.String("before", schema22,
 	"commit of which a server runs beside those of this one")
 
-// TestTheVersionBeforeRunsBeside: a server of the version before issues tokens behind nginx. The
-// new version is started beside it and migrates the database; each reads what the other wrote. Then
-// the old server is replaced. No request fails throughout.
+// TestTheVersionBeforeRunsBeside: a server of the previous version issues tokens behind nginx. A
+// server of the new version starts beside it and migrates the database. Each server reads what the
+// other server wrote. Then the old server is replaced. No request fails.
 func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 2)
@@ -65,7 +65,7 @@ func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	t.Log("the new version migrates, and serves beside the old one")
 	next.Start()
 	next.Ready()
-	f.broadcasterOn(olga, "bea", olga.stage()) // sent to both versions in turn
+	f.broadcasterOn(olga, "bea", olga.stage()) // nginx sends the requests to both versions in turn
 	bea := f.callers[1]
 	for _, at := range []*caller{ana.at(old), ana.at(next), bea.at(old), bea.at(next)} {
 		var token web.Token
@@ -109,7 +109,7 @@ func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	}
 }
 
-// operatorBy becomes the operator by the link of a certain server.
+// operatorBy creates the operator by the setup link of a certain server.
 func (f *fleet) operatorBy(m *replicas.Member) *caller {
 	f.t.Helper()
 	c := f.caller()
@@ -119,8 +119,9 @@ func (f *fleet) operatorBy(m *replicas.Member) *caller {
 	return c
 }
 
-// buildCommit builds the program of a commit. A shallow clone lacks that commit: then the recorded
-// statements of that version are tested instead, in internal/store.
+// buildCommit builds the program of a commit, and returns its path. If the clone is shallow and
+// lacks the commit, the test is skipped: the tests of internal/store replay that version's
+// statements.
 func buildCommit(t *testing.T, commit string) (program string) {
 	t.Helper()
 	run := func(dir, name string, args ...string) ([]byte, error) {
@@ -155,8 +156,8 @@ func buildCommit(t *testing.T, commit string) (program string) {
 	return filepath.Join(dir, "program")
 }
 
-// raceFlags are those with which this test was built, so that what both versions import is compiled
-// already.
+// raceFlags returns the build flags of this test. With the same flags, the packages that both
+// versions import are already compiled.
 func raceFlags() (flags []string) {
 	info, _ := debug.ReadBuildInfo()
 	for _, s := range info.Settings {

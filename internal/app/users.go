@@ -62,7 +62,7 @@ func (cmd *UsersAddCommand) Run(ctx context.Context, p *process) error {
 			return err
 		}
 		if err := d.setGrants(ctx, user, grants); err != nil {
-			// Without its link the account would be useless, and its name would stay taken.
+			// The command prints no link after an error: without one, the account would be useless.
 			return errors.Join(err, c.RemoveUser(ctx, access.CommandLine(), user.ID))
 		}
 		return cmd.print(p, d, access.Person{User: user, Grants: grants},
@@ -203,7 +203,7 @@ func timeOrNil(t time.Time) *time.Time {
 	return &t
 }
 
-// grantWords returns the names of stages as --stage accepts them.
+// grantWords lists the granted stages with their capabilities, or returns "-" if there are none.
 func (d *directory) grantWords(grants []access.Grant) string {
 	if len(grants) == 0 {
 		return "-"
@@ -232,8 +232,8 @@ type UsersRemoveCommand struct {
 	Name string `arg:"" help:"Name of the user."`
 }
 
-// Run removes a user. A running server refuses the user's next request, and ends open pages within
-// seconds.
+// Run removes a user. A running server refuses the user's next request, and signs the user's open
+// pages out within seconds.
 func (cmd *UsersRemoveCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		user, err := d.user(cmd.Name)
@@ -257,7 +257,7 @@ type UsersGrantCommand struct {
 	MaxTTL time.Duration `help:"Longest life of a token on these stages." name:"max-ttl" default:"${default_ttl}"`
 }
 
-// Run sets the grants.
+// Run sets the user's grants on the stages.
 func (cmd *UsersGrantCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		user, err := d.user(cmd.Name)
@@ -313,7 +313,7 @@ type UsersRevokeCommand struct {
 	Stages []string `arg:"" name:"stage" help:"Stages, by name or ARN."`
 }
 
-// Run removes grants.
+// Run removes the user's grants on the stages.
 func (cmd *UsersRevokeCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		user, err := d.user(cmd.Name)

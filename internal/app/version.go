@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// The linker sets these in releases.
+// The linker sets these variables in releases.
 var (
 	Version = "" // for example v1.2.3
 	Commit  = ""
@@ -28,7 +28,8 @@ type buildInfo struct {
 	Platform string `json:"platform"`
 }
 
-// readBuildInfo prefers the values of the linker to those of the toolchain.
+// readBuildInfo returns the values that the linker set, or else those that the Go toolchain
+// recorded.
 func readBuildInfo() buildInfo {
 	b := buildInfo{
 		Version: Version, Commit: Commit, Date: Date,
@@ -52,7 +53,7 @@ func readBuildInfo() buildInfo {
 	return b
 }
 
-// version returns the release, or the commit of the build.
+// version returns the version of the release, or else the version that the Go toolchain recorded.
 func version() string { return readBuildInfo().Version }
 
 func (b buildInfo) print(w io.Writer) error {
@@ -79,10 +80,10 @@ func (cmd VersionCommand) Run(p *process) error {
 	return readBuildInfo().print(p.out)
 }
 
-// versionFlag is --version: it prints the same as the command, and ends the program.
+// versionFlag is --version, which prints the version as VersionCommand does and ends the program.
 type versionFlag bool
 
-// IgnoreDefault implements kong's interface for flags that act by themselves.
+// IgnoreDefault implements kong's interface for flags that run code, such as --help.
 func (versionFlag) IgnoreDefault() {}
 
 // BeforeReset runs before flags are checked, so that --version works even with invalid flags.

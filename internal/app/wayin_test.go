@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestPasswordsStayWhileNoOperatorCouldSignIn: --no-passwords does not lock every operator out.
+// TestPasswordsStayWhileNoOperatorCouldSignIn: the server does not start with --no-passwords if no
+// operator could sign in without a password.
 func TestPasswordsStayWhileNoOperatorCouldSignIn(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ flag, want string }{

@@ -23,9 +23,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// wire builds each part from parts that are complete. Two dependencies of the server are circular:
-// the rules disconnect participants from stages, and the parts that serve stages need the rules.
-// Both go through the registry, which is built first.
+// wire builds each part from complete parts. One dependency is circular: access.Control issues
+// tokens for stages and disconnects participants, and the parts that serve stages need
+// access.Control. So access.Control reaches these parts through the registry, which is built first.
 func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	keyID, err := token.LocalKeyID(&key.PublicKey)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	return s.wireWeb()
 }
 
-// wireLeaves makes the parts that need no rules, including those that the rules report to.
+// wireLeaves builds the parts that do not need access.Control, including those that it reports to.
 func (s *server) wireLeaves() error {
 	shared, err := s.store.Shared(s.settings.DatabaseDirect, time.Now, s.log)
 	if err != nil {
@@ -87,7 +87,8 @@ func (s *server) wireLeaves() error {
 	return nil
 }
 
-// wireRules makes the rules. Servers and functions each provide a part of their configuration.
+// wireRules builds access.Control. rules has the part of the configuration that differs between
+// servers and functions.
 func (s *server) wireRules(rules access.Config) (err error) {
 	if rules.Brand, err = s.settings.brand(); err != nil {
 		return err
@@ -118,7 +119,7 @@ func verifier(keys token.Keys, endpoints endpointsOf) *token.Verifier {
 	}
 }
 
-// wireLocal makes and connects the parts that serve local stages.
+// wireLocal builds and connects the parts that serve local stages.
 func (s *server) wireLocal(key *ecdsa.PrivateKey, signer *token.Signer) error {
 	events := stageEvents{s.metrics, s.feed}.add
 	media, err := sfu.New(sfu.Config{
@@ -161,7 +162,8 @@ func (s *server) wireLocal(key *ecdsa.PrivateKey, signer *token.Signer) error {
 	return nil
 }
 
-// iceServers returns nil if no servers are set.
+// iceServers returns a function that returns the STUN and TURN servers for a participant, or nil if
+// no servers are set.
 func (s *server) iceServers() func(stage.Participant) []whip.ICEServer {
 	if len(s.settings.TURN) == 0 {
 		return nil
@@ -173,7 +175,7 @@ func (s *server) iceServers() func(stage.Participant) []whip.ICEServer {
 	return func(p stage.Participant) []whip.ICEServer { return servers.For(p, time.Now()) }
 }
 
-// wireAWS makes and connects the parts that serve AWS stages, if a region is set.
+// wireAWS builds and connects the parts that serve AWS stages, if a region is set.
 func (s *server) wireAWS(ctx context.Context) (err error) {
 	if len(s.settings.IVSRegion) == 0 {
 		return nil
@@ -197,7 +199,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	return nil
 }
 
-// passTo sends an event of EventBridge to all servers.
+// passTo returns a function that sends an event of EventBridge to all servers.
 func passTo(f *feed.Feed) func(event []byte) error {
 	return func(event []byte) error { return f.Pass(context.Background(), event) }
 }
@@ -229,7 +231,7 @@ func (s *server) wireWeb() (err error) {
 		Handler:           httpkit.RequestIDs(s.metrics.HTTP(s.web), s.proxies()),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		// event streams extend it with each event
+		// Event streams set their own deadline for each event.
 		WriteTimeout:   2 * time.Minute,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 32 << 10,
@@ -240,7 +242,7 @@ func (s *server) wireWeb() (err error) {
 	return nil
 }
 
-// webConfig returns the configuration of package web, for a server with or without local stages.
+// webConfig returns the configuration of package web that servers and functions share.
 func (s *server) webConfig(ways web.SignIn) web.Config {
 	db := s.store
 	cfg := web.Config{
@@ -265,18 +267,19 @@ func (s *server) webConfig(ways web.SignIn) web.Config {
 	return cfg
 }
 
-// clockLeeway is for replicas whose clocks differ: a token from a replica whose clock is ahead is
-// valid on the others at once.
+// clockLeeway is how far the clocks of replicas may differ: a new token from a replica whose clock
+// is ahead is valid on the other replicas at once.
 const clockLeeway = time.Minute + 5*time.Second
 
-// hashes hashes at most two passwords at a time: each takes megabytes of memory.
+// hashes returns a hasher that hashes at most two passwords at a time, because each hash takes
+// megabytes of memory.
 func (p *process) hashes() *access.Passwords { return access.NewPasswords(p.passwords, 2) }
 
-// endpointsOf returns the claims of tokens for a stage.
+// endpointsOf returns the endpoints that tokens for a stage contain.
 type endpointsOf = func(context.Context, stage.ARN) (stage.Endpoints, error)
 
-// localOnly returns the claims of tokens for local stages. All have the same endpoints: the token
-// names the stage.
+// localOnly returns the endpoints of local stages, and an error for AWS stages. All local stages
+// have the same endpoints, because the token names the stage.
 func localOnly(endpoints stage.Endpoints) endpointsOf {
 	return func(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
 		if !arn.Local() {
