@@ -65,7 +65,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	defer answer.Body.Close()
 	if answer.StatusCode >= 300 {
 		problem := &Error{Status: answer.StatusCode}
-		// the page of a proxy is not JSON, and leaves the problem's Detail empty
+		// If a proxy answered with a page that is not JSON, the problem's Detail stays empty.
 		json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(problem)
 		return problem
 	}
@@ -145,7 +145,7 @@ func (c *Client) Users(ctx context.Context, q string) iter.Seq2[User, error] {
 	}
 }
 
-// Suspend ends a user's logins, tokens and broadcasts until Restore.
+// Suspend ends a user's logins, tokens and broadcasts. The user gets no new ones until Restore.
 func (c *Client) Suspend(ctx context.Context, user, reason string) error {
 	in := struct {
 		Reason string `json:"reason,omitempty"`
@@ -158,8 +158,8 @@ func (c *Client) Restore(ctx context.Context, user string) error {
 	return c.Do(ctx, http.MethodPost, "/users/"+url.PathEscape(user)+"/restore", nil, nil)
 }
 
-// Kick disconnects a participant and revokes the token. With bar, every token of the user for the
-// stage is revoked, and new ones are refused until Unbar.
+// Kick disconnects a participant and revokes the participant's token. With bar, it revokes every
+// token of the user for the stage, and the user gets no new token for it until Unbar.
 func (c *Client) Kick(ctx context.Context, stage, participant, reason string, bar bool) error {
 	in := struct {
 		Reason string `json:"reason,omitempty"`
@@ -211,10 +211,11 @@ type StagePresence struct {
 	Stage        string        `json:"stage"`
 	Name         string        `json:"name"`
 	Participants []Participant `json:"participants"`
-	Trouble      string        `json:"trouble"` // why they are not known
+	Trouble      string        `json:"trouble"` // why the participants are not known
 }
 
-// Participants lists the participants on a stage, or with "" on every stage that is not empty.
+// Participants lists the participants on a stage. If stage is "", it lists those on all stages that
+// are not empty.
 func (c *Client) Participants(ctx context.Context, stage string) ([]StagePresence, error) {
 	var list struct {
 		Stages []StagePresence `json:"stages"`
@@ -224,8 +225,8 @@ func (c *Client) Participants(ctx context.Context, stage string) ([]StagePresenc
 	return list.Stages, err
 }
 
-// A Rule gives users access by a claim, or without a claim to every user: to a stage, or to a stage
-// of their own.
+// A Rule gives access to all users with a certain claim, or to every user if Claim is empty. The
+// access is to a stage, or to a stage of the user's own.
 type Rule struct {
 	ID           string   `json:"id,omitempty"`
 	Claim        string   `json:"claim,omitempty"`
@@ -261,7 +262,8 @@ func (c *Client) EffectOf(ctx context.Context, r Rule) (RuleEffect, error) {
 	return effect, err
 }
 
-// PutRule adds a rule, or changes the one with its ID, and applies it to all users.
+// PutRule adds a rule and applies it to all users. If the rule has an ID, it replaces the stored
+// rule with this ID.
 func (c *Client) PutRule(ctx context.Context, r Rule) (Rule, error) {
 	method, path := http.MethodPost, "/rules"
 	if r.ID != "" {
@@ -272,7 +274,7 @@ func (c *Client) PutRule(ctx context.Context, r Rule) (Rule, error) {
 	return stored, err
 }
 
-// RemoveRule removes a rule and the access that only this rule gave.
+// RemoveRule removes a rule, and the access that no other rule and no grant gives.
 func (c *Client) RemoveRule(ctx context.Context, id string) error {
 	return c.Do(ctx, http.MethodDelete, "/rules/"+url.PathEscape(id), nil, nil)
 }

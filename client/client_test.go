@@ -109,7 +109,7 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 		t.Errorf("refusals: %v %v", refusals, err)
 	}
 
-	for i := range 205 { // more than a page
+	for i := range 205 { // more than one page of the list
 		if err := c.Do(t.Context(), "POST", "/users",
 			map[string]string{"name": fmt.Sprint("guest ", i)}, nil); err != nil {
 			t.Fatal(err)

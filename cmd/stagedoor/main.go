@@ -14,7 +14,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl+C ends the program at once
+	context.AfterFunc(ctx, stop) // restores the default: a second Ctrl+C kills the program
 	err := app.Run(ctx, os.Args[1:], environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	var usage app.UsageError
@@ -31,8 +31,8 @@ func main() {
 // systemConfig is the config file of the packages.
 const systemConfig = "/etc/stagedoor/stagedoor.yaml"
 
-// environ returns the environment. If no config file is named and that of the package is installed,
-// it adds that one: then commands work on the data of the service.
+// environ returns the environment. If STAGEDOOR_CONFIG is not set, it names the config file of the
+// package, if this file is installed, so that commands work on the data of the service.
 func environ() []string {
 	env := os.Environ()
 	if _, named := os.LookupEnv("STAGEDOOR_CONFIG"); named {
