@@ -15,20 +15,20 @@ import (
 
 const module = "github.com/stagedoor/stagedoor/"
 
-// floors lists for each package which other packages of the project it may import, from the bottom
-// up. No package imports sideways or upwards: a rule that needs something of another package
-// declares an interface for it, and app connects the two.
+// floors lists for each package the packages of the project that it may import, from the lowest
+// floor up. With few exceptions, a package imports only packages of lower floors. To use another
+// package it declares an interface, and package app passes the implementation.
 var floors = map[string][]string{
-	// F0: the vocabulary. It imports the standard library only.
+	// F0: the types that all packages share. It imports only the standard library.
 	"internal/stage": {},
-	// Shared by several HTTP packages: bearers, CORS, client addresses, bounded maps.
+	// Shared by several HTTP packages: bearer tokens, CORS, client addresses, bounded maps.
 	"internal/httpkit": {"internal/stage"},
 
 	// Also F0: the pages, which are files without Go code.
 	"static": {},
 
-	// F1: the rules, and the clients of protocols that others have defined. They import
-	// internal/stage, and do not import each other.
+	// F1: access, which decides who may do what, and packages for protocols of others. They do not
+	// import each other.
 	"internal/access":     {"internal/stage"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/httpkit"},
@@ -42,10 +42,10 @@ var floors = map[string][]string{
 	// The table of encoders, shared by the dock, the terminal and the script.
 	"internal/obs/encoders": {"internal/stage", "static"},
 
-	// Elects the one replica that does certain work.
+	// Elects the replica that does work for all replicas.
 	"internal/lease": {},
 
-	// Gives each local stage one replica among several, and forwards requests to it.
+	// Gives each local stage a home among the replicas, and forwards requests to the home.
 	"internal/homes": {"internal/stage", "internal/httpkit"},
 
 	// Signs people in with an OpenID Connect provider.
@@ -54,10 +54,11 @@ var floors = map[string][]string{
 	// Exports metrics for Prometheus.
 	"internal/metrics": {"internal/stage"},
 
-	// Checks foreign WHIP endpoints. It is a separate client, which shares no code with the server.
+	// Checks any WHIP endpoint. It shares no code with the server, so that it has no mistake in
+	// common with it.
 	"internal/whipcheck": {"internal/stage"},
 
-	// F2: the adapters. Each implements an interface of the rules, or exposes the rules to clients.
+	// F2: the adapters. Each implements an interface of F1, or serves F1 to clients.
 	"internal/keys":   {"internal/stage", "internal/token"},
 	"internal/sfu":    {"internal/stage", "internal/whip"},
 	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
@@ -65,7 +66,7 @@ var floors = map[string][]string{
 		"internal/homes"},
 	"internal/webhook": {"internal/stage", "internal/access"},
 	"internal/passkey": {"internal/stage", "internal/access"},
-	// never ivs: an emulator with the same mistakes as its client would prove nothing
+	// The emulator must not import ivs: if both shared a mistake, tests would not find it.
 	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"},
 	"internal/feed":   {"internal/stage", "internal/httpkit", "internal/access"},
 	"internal/web": {"internal/stage", "internal/httpkit", "internal/access", "internal/feed",
@@ -77,14 +78,14 @@ var floors = map[string][]string{
 	// Certificates: from files, or by ACME.
 	"internal/certs": {},
 
-	// F3: connects everything, and decides nothing.
+	// F3: app builds and connects all parts.
 	"internal/app":  {"internal/..."},
 	"cmd/stagedoor": {"internal/app"},
 
-	// For other programs: it uses the API and no package of the project.
+	// A client for other programs. It imports no package of the project.
 	"client": {},
 
-	// The test kit; imported by tests only.
+	// The test kit. Only tests import it.
 	"internal/access/accesstest":  {"internal/stage", "internal/access"},
 	"internal/apptest":            {"internal/..."},
 	"internal/apptest/acme":       {},
@@ -102,7 +103,7 @@ var floors = map[string][]string{
 	"internal/apptest/replicas":   {"internal/token", "internal/apptest", "internal/apptest/pg"},
 	"internal/apptest/rtcpeer":    {},
 
-	// Tests without a package of their own, and a benchmark with a program of its own.
+	// Tests of the whole tree, and programs for developers.
 	"":                       {},
 	"tools/figures":          {},
 	"tools/pictures":         {},
@@ -115,12 +116,12 @@ var floors = map[string][]string{
 // kit lists the packages that only tests import.
 var kit = []string{"internal/apptest/...", "internal/access/accesstest"}
 
-// A pen limits foreign code to one place, so that it can be replaced, and so that its types do not
-// spread.
+// A pen names the packages that may import certain third-party code. So the code can be replaced,
+// and its types do not spread.
 type pen struct {
 	code  []string // prefixes of import paths
 	in    []string // packages of the project that may import it
-	tests bool     // whether the tests of every package may, too
+	tests bool     // whether the tests of every package may import it
 }
 
 var pens = []pen{
@@ -159,7 +160,7 @@ type listed struct {
 	Imports, TestImports, XTestImports []string
 }
 
-// name returns the folder; that of the root is empty.
+// name returns the folder of a package, which is "" for the root.
 func (p listed) name() string {
 	return strings.TrimSuffix(strings.TrimPrefix(p.ImportPath+"/", module), "/")
 }
@@ -246,7 +247,7 @@ func TestForeignCodeStaysInItsPen(t *testing.T) {
 	}
 }
 
-// The tables must contain no row for a package that no longer exists.
+// TestEveryFloorIsLivedOn: the tables have no row for a package that no longer exists.
 func TestEveryFloorIsLivedOn(t *testing.T) {
 	t.Parallel()
 	var names []string
@@ -277,8 +278,8 @@ func standard(path string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// TestOnlyTheCommandLineActsAsIt checks that no request uses the principal of the command line:
-// each has its own.
+// TestOnlyTheCommandLineActsAsIt: only commands use the principal of the command line. Requests
+// have their own principals.
 func TestOnlyTheCommandLineActsAsIt(t *testing.T) {
 	t.Parallel()
 	commands := []string{"internal/app/apikeys.go", "internal/app/directory.go",

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestTheTroubleshootingGuideQuotesThePages checks that the guide quotes the sentences of the dock
-// exactly, so that a search for one finds it.
+// TestTheTroubleshootingGuideQuotesThePages: the guide quotes the sentences of the dock exactly, so
+// that people who search for a sentence find it in the guide.
 func TestTheTroubleshootingGuideQuotesThePages(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("static/strings/en.json")
@@ -42,7 +42,7 @@ func TestTheTroubleshootingGuideQuotesThePages(t *testing.T) {
 
 var firstCell = regexp.MustCompile(`^\| \*([^*]+)\* \|`)
 
-// quotedByTables lists the first cells of the tables whose head is "the page says".
+// quotedByTables returns the first cell of each row of the tables with the header "the page says".
 func quotedByTables(markdown string) (quotes []string) {
 	within := false
 	for line := range strings.Lines(markdown) {

@@ -13,7 +13,7 @@ import (
 const (
 	maxColumns = 100
 	tab        = "    "
-	// unbreakable is the length from which a word need not be broken: an address, a path, a hash.
+	// unbreakable is the length from which a word may exceed the line: a URL, a path or a hash.
 	unbreakable = 50
 )
 

@@ -16,8 +16,8 @@ var (
 	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestEveryLinkOfTheDocumentsLeadsSomewhere checks links to files and to headings. It does not
-// check addresses on the web.
+// TestEveryLinkOfTheDocumentsLeadsSomewhere checks links to files and to headings, but no links to
+// other sites.
 func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "git", "ls-files", "*.md").Output()

@@ -23,7 +23,7 @@ func tree(t *testing.T, each func(path string, text []byte)) {
 		switch ours := !slices.Contains(notOurs, path); {
 		case entry.IsDir() && !ours:
 			return filepath.SkipDir
-		case entry.IsDir() || !ours: // a link or, in a worktree, the file .git
+		case entry.IsDir() || !ours: // a symbolic link, or the file .git of a worktree
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -56,7 +56,7 @@ func TestTheTreeNamesNoMachine(t *testing.T) {
 
 func TestNoRegistryIsPinned(t *testing.T) {
 	t.Parallel()
-	// The person who installs chooses the registry; the lock file only has versions and hashes.
+	// The lock file has only versions and hashes: the configuration of npm chooses the registry.
 	lock, err := os.ReadFile("package-lock.json")
 	if err != nil {
 		t.Fatal(err)
