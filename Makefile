@@ -1,18 +1,19 @@
-# `make test` is all that a fresh machine with Go needs: it installs what is missing and runs
-# everything once. `make help` lists the rest.
+# On a new machine with Go, `make test` is enough: it installs what is missing and runs all checks
+# and tests once. `make help` lists the other targets.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 
-# The race detector watches all packages but SQLite itself, C translated to Go, whose instrumented
-# code took four fifths of the CPU time of tests with a database. Not all of modernc.org: libc has
-# copies of generic functions that the linker shares, and the detector then misses synchronization.
+# The race detector checks all packages except SQLite (C translated to Go): with the detector,
+# SQLite took four fifths of the CPU time of tests with a database. The other packages of
+# modernc.org stay included. libc has copies of generic functions that the linker shares with other
+# packages, and without their instrumentation the detector misses synchronization.
 DETECT := -race -gcflags=modernc.org/sqlite/lib=-race=false
 
-# The race detector needs its own compiled packages. Whatever else looks at compiled packages uses
-# those, or everything (SQLite in Go above all) would be compiled twice.
+# Packages are compiled separately for the race detector. Other tools that need compiled packages
+# use the same flags, so that nothing, SQLite above all, is compiled twice.
 RACE := GOFLAGS="$$(go env GOFLAGS) $(DETECT)"
 
 STATICCHECK := .cache/bin/staticcheck
@@ -23,7 +24,7 @@ BENCH_PACKAGES = grep -rlE '^func Benchmark' --include='*_test.go' cmd internal 
 SCREENSHOT_PACKAGES = grep -rlE 'flag.String\("screenshots"' --include='*_test.go' cmd internal | xargs -n1 dirname | sort -u
 FUZZ_TARGETS = grep -rnoHE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' cmd internal | sed -E 's|/[^/]*:[0-9]+:func |:|' | sort
 
-# Packages whose tests drive browsers or OBS against the clock, and all others.
+# DRIVING are the packages whose tests drive browsers or OBS under time limits; OTHERS are the rest.
 DRIVES := /internal/apptest/(browser|realobs)( |$$)
 PACKAGES = $(RACE) go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}} ' ./...
 DRIVING = $$($(PACKAGES) | grep -E '$(DRIVES)' | cut -d' ' -f1)
@@ -44,7 +45,7 @@ install: ## install what the tests need and this machine lacks
 
 test: install check ## install what is missing, then run everything once
 
-# In this order: what is quick and often wrong first, the Go tests and their summary last.
+# The order: first the checks that are quick and fail often, last the Go tests and their summary.
 check: fmt check-tidy js types vet staticcheck check-dist race ## everything that CI holds against a change, nothing installed
 
 fmt: ## is everything formatted as gofmt and prettier do it?
@@ -81,8 +82,8 @@ busy: ## the suite while two loops occupy both cores
 	for core in 1 2; do (while :; do :; done) & loops="$$loops $$!"; done; \
 	$(MAKE) js race
 
-# Two packages at a time, but those that drive browsers or OBS one at a time: three of those at once
-# saved a quarter of the time, and clicks got lost on two cores.
+# Two packages are tested at a time, but packages that drive browsers or OBS one at a time. Three of
+# these at once saved a quarter of the time, but clicks got lost on two cores.
 race: ## all Go tests, with the race detector: browsers, databases and a real OBS included
 	@failed=; \
 	go test $(DETECT) -p 2 -count=1 -timeout 20m $(OTHERS) || failed=1; \
@@ -114,7 +115,7 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 screenshots: install ## a picture of every state of the pages, in screenshots/
 	go test -count=1 $$($(SCREENSHOT_PACKAGES) | sed 's|^|./|') -screenshots "$$PWD/screenshots"
 
-# The stories in which the pictures of the documents are taken: tools/pictures has the list.
+# The tests that take the screenshots for the pictures of the documents, which tools/pictures lists.
 PICTURE_STATES := signed-out|no-obs|obs-password|not-set-up|setting-up|live|live-wrong|refused
 PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestARehearsalFindsWhatIsWrong|TestTheConsoleHoldsWhatWasAskedFor
 PICTURES_OF_STAGES := TestAGuestByLink|TestOneConnectionToOBSServesBothTabs

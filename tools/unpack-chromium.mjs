@@ -1,5 +1,5 @@
-// Unpacks the Chromium builds that the docks of OBS are made of from their npm packages into
-// .cache/. Chromium 103 is the engine of OBS 28 to 30, 127 that of OBS 31 and 32.
+// Unpacks Chromium builds from their npm packages into .cache/. OBS shows docks with these versions
+// of Chromium: OBS 28 to 30 with 103, OBS 31 and 32 with 127.
 import { execFileSync } from 'node:child_process';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { access, chmod, mkdir, rename, rm } from 'node:fs/promises';
@@ -25,7 +25,8 @@ for (const name of ['chromium-103', 'chromium-127']) {
 
 /**
  * @param {string} from
- * @param {string} to the folder, which appears when it is whole: an interrupted run leaves none
+ * @param {string} to the folder. It gets this name when it is complete, so that the next run
+ *   repeats an interrupted one.
  */
 async function unpack(from, to) {
   const part = to + '.part';
@@ -34,14 +35,14 @@ async function unpack(from, to) {
   const binary = join(part, 'chromium');
   await decompress(join(from, 'chromium.br'), binary);
   await chmod(binary, 0o755);
-  // Software GL, without which 127 does not start.
+  // SwiftShader renders OpenGL in software. Without it, Chromium 127 does not start.
   await untar(join(from, 'swiftshader.tar.br'), part);
   await rename(part, to);
 }
 
 /**
- * The archive is written out whole first: tar stops reading at the end mark, before the padding
- * behind it, and a pipe would break at that.
+ * Unpacks a compressed archive by way of a file. A pipe to tar would fail: tar stops reading at the
+ * end mark of the archive, before the padding.
  *
  * @param {string} archive
  * @param {string} folder

@@ -38,8 +38,8 @@ import (
 
 const deploy = "../../deploy"
 
-// TestManifestsFitTheKubernetesAPI: every field exists in the API's types, and the pod has only the
-// rights that it needs.
+// TestManifestsFitTheKubernetesAPI: every field of the manifests exists in the types of the
+// Kubernetes API, and the pod has no rights that it does not need.
 func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]func() any{
@@ -89,8 +89,8 @@ func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 	knownVariables(t, names)
 }
 
-// TestComposeFile: the file fits the schema of compose, and every variable is a setting of
-// Stagedoor.
+// TestComposeFile: compose.yaml fits the schema of Docker Compose, and every variable is a setting
+// of Stagedoor.
 func TestComposeFile(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.yaml")
@@ -101,8 +101,8 @@ func TestComposeFile(t *testing.T) {
 	knownVariables(t, variables(project.Services["stagedoor"]))
 }
 
-// TestComposeFileOfReplicas: each replica has its own name, media port and folder, and time to
-// drain; all have the same key and database; nginx has the addresses of all.
+// TestComposeFileOfReplicas: each replica has its own URL, media port and data folder, and time to
+// drain. All replicas share a local key and a database. nginx has the addresses of all replicas.
 func TestComposeFileOfReplicas(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.replicas.yaml")
@@ -169,7 +169,7 @@ func TestComposeFileOfReplicas(t *testing.T) {
 	checkNginx(t, string(config))
 }
 
-// checkNginx lets nginx read a file, with certificates and sockets of the test.
+// checkNginx lets nginx check a config file, with certificates and addresses of the test.
 func checkNginx(t *testing.T, config string) {
 	t.Helper()
 	if _, err := exec.LookPath("nginx"); err != nil {
@@ -211,8 +211,8 @@ func checkNginx(t *testing.T, config string) {
 	}
 }
 
-// compose reads a compose file and checks that the mounted files exist and that .env.example has
-// the file's variables.
+// compose reads a compose file. It checks that the mounted files exist, and that .env.example has
+// the variables of the compose file.
 func compose(t *testing.T, file string) *types.Project {
 	t.Helper()
 	folder := filepath.Join(deploy, "compose")
@@ -281,7 +281,7 @@ func knownVariables(t *testing.T, names []string) {
 	}
 }
 
-// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, the function has only the
+// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM. The function has only the
 // permissions that docs/ivs.md explains, and every variable is a setting of Stagedoor.
 func TestTemplateOfTheFunction(t *testing.T) {
 	t.Parallel()
@@ -352,7 +352,7 @@ func template(t *testing.T) map[string]any {
 	return withoutNothing(document.Resources).(map[string]any)
 }
 
-// withoutNothing removes values that refer to AWS::NoValue.
+// withoutNothing removes nil values, which stand for AWS::NoValue.
 func withoutNothing(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -373,8 +373,8 @@ func withoutNothing(v any) any {
 	return v
 }
 
-// TestUnitIsHardened: systemd rates the unit as hardened, and the unit starts the program that the
-// package installs.
+// TestUnitIsHardened: `systemd-analyze security` rates the unit as well protected. The unit starts
+// the program that the package installs.
 func TestUnitIsHardened(t *testing.T) {
 	t.Parallel()
 	const unit = deploy + "/systemd/stagedoor.service"
@@ -403,7 +403,7 @@ func TestUnitIsHardened(t *testing.T) {
 	}
 }
 
-// TestMaintainerScriptsAreShell: Debian's and RPM's shells can read the scripts of the packages.
+// TestMaintainerScriptsAreShell: the maintainer scripts of the packages have no syntax errors.
 func TestMaintainerScriptsAreShell(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob(deploy + "/package/*install.*")

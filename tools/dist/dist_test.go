@@ -23,7 +23,7 @@ import (
 )
 
 // TestRelease builds a release twice, in different folders and as different users, and checks its
-// files. With STAGEDOOR_COLD=1 each build compiles everything anew.
+// files. With STAGEDOOR_COLD=1 the builds do not use the build cache.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	public, key, err := minisign.GenerateKey(rand.Reader)
@@ -118,7 +118,7 @@ func checkSums(t *testing.T, files map[string][]byte) {
 			t.Errorf("SHA256SUMS has %s for %s, want %s", sum, name, got)
 		}
 	}
-	if want := len(files) - 2; listed != want { // the list has neither itself nor its signature
+	if want := len(files) - 2; listed != want { // the list omits itself and its signature
 		t.Errorf("SHA256SUMS lists %d files, want %d", listed, want)
 	}
 }
@@ -165,7 +165,8 @@ func checkBinary(t *testing.T, text []byte) {
 	}
 }
 
-// checkImage reads the image as a container engine does, and runs its command, without isolation.
+// checkImage unpacks the image as a container engine does, and runs its command without a
+// container.
 func checkImage(t *testing.T, text, binary []byte) {
 	t.Helper()
 	blobs := map[string][]byte{}

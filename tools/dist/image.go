@@ -24,8 +24,8 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// user is the user ID of the program in a container. It is a number, because orchestrators check
-// numbers.
+// user is the user ID of the program in a container. It is a number, because orchestrators cannot
+// tell from a name that the user is not root.
 const user = 65532
 
 // An entry is a file or a folder of a layer.
@@ -33,7 +33,7 @@ type entry struct {
 	name string // the name of a folder ends with /
 	mode fs.FileMode
 	text []byte
-	mine bool // whether user owns it
+	mine bool // whether the user of the program owns the entry
 }
 
 // image builds a container image in the OCI format, as a tar that `docker load`, `podman load` and
@@ -49,7 +49,7 @@ func (r *release) image(p platform, binary string, texts map[string][]byte) erro
 	}
 	system, err := r.layer([]entry{
 		{name: "data/", mode: 0o700, mine: true},
-		// a volume mounted there belongs to the same user
+		// A new volume that is mounted here gets the owner of this folder.
 		{name: "data/keys/", mode: 0o700, mine: true},
 		{name: "etc/group", mode: 0o644, text: []byte("root:x:0:\nstagedoor:x:65532:\n")},
 		{name: "etc/passwd", mode: 0o644, text: []byte("root:x:0:0:root:/:/sbin/nologin\n" +
@@ -120,7 +120,7 @@ func (r *release) imageConfig(p platform, image v1.Image) *v1.ConfigFile {
 	return c
 }
 
-// layer packs entries, with their parent folders.
+// layer returns an image layer with the entries and their parent folders.
 func (r *release) layer(entries []entry) (v1.Layer, error) {
 	var packed bytes.Buffer
 	w := tar.NewWriter(&packed)
@@ -173,8 +173,8 @@ func foldersAbove(name string) (folders []string) {
 	return folders
 }
 
-// roots returns the certificates of Mozilla's store, as golang.org/x/crypto has them. It omits
-// those that are trusted under conditions, which a file cannot express.
+// roots returns the root certificates of Mozilla from golang.org/x/crypto. It omits certificates
+// with constraints, because a PEM file cannot express constraints.
 func roots() []byte {
 	var text bytes.Buffer
 	for root := range bundle.Roots() {

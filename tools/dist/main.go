@@ -1,6 +1,6 @@
 // Dist builds a release: static binaries, Debian and RPM packages, container images, bills of
-// materials and checksums. The same commit gives the same bytes, in any folder, on any machine and
-// day.
+// materials and checksums. Builds are reproducible: a commit gives the same bytes in any folder, on
+// any machine and at any time.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// A release contains the inputs and outputs of a build.
+// A release is the build of one version, for all platforms.
 type release struct {
 	root    string // root of the repository
 	out     string
@@ -84,8 +84,8 @@ func parsePlatforms(list string) (platforms []platform, err error) {
 	return platforms, nil
 }
 
-// describe reads missing values from git. A folder without git, such as an unpacked archive, needs
-// VERSION and SOURCE_DATE_EPOCH.
+// describe reads the version, the commit and the date from git if they are not set. In a folder
+// without git, such as an unpacked archive, VERSION and SOURCE_DATE_EPOCH must be set.
 func (r *release) describe(ctx context.Context, getenv func(string) string) (err error) {
 	if r.root, err = filepath.Abs(r.root); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (r *release) buildFor(ctx context.Context, p platform, texts map[string][]b
 	return r.image(p, binary, texts)
 }
 
-// compile builds a static binary that contains nothing of the machine or the folder.
+// compile builds a static binary that contains no paths and no other data of the building machine.
 func (r *release) compile(ctx context.Context, p platform, to string) error {
 	const vars = "github.com/stagedoor/stagedoor/internal/app."
 	env := []string{"CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0"}
@@ -198,7 +198,7 @@ func (r *release) compile(ctx context.Context, p platform, to string) error {
 	return err
 }
 
-// path returns the path of a file of the release.
+// path returns the path of the release's file for a platform.
 func (r *release) path(p platform, extension string) string {
 	return filepath.Join(r.out,
 		fmt.Sprintf("stagedoor-%s-%s-%s%s", r.version, p.os, p.arch, extension))
@@ -208,7 +208,7 @@ func (r *release) write(name string, text []byte) error {
 	return os.WriteFile(filepath.Join(r.out, name), text, 0o644)
 }
 
-// create writes a file of the release through write.
+// create creates a file of the release and lets write fill it.
 func create(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {

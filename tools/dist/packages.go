@@ -76,7 +76,8 @@ func (r *release) packageInfo(p platform, format string) *nfpm.Info {
 	return info
 }
 
-// packageVersion converts git's description to a version, if there is no tag yet.
+// packageVersion returns a version that packages accept. If git has no tag, the version is only a
+// hash, and packageVersion puts 0.0.0 before it.
 func packageVersion(version string) string {
 	if version[0] >= '0' && version[0] <= '9' || version[0] == 'v' {
 		if _, err := fmt.Sscanf(version, "v%d.", new(int)); err == nil {

@@ -36,7 +36,7 @@ func (r *release) billOfMaterials(p platform, binary string) error {
 	return os.WriteFile(r.path(p, ".cdx.json"), text.Bytes(), 0o644)
 }
 
-// withoutPath removes the path of the build.
+// withoutPath removes properties that contain paths, which differ between building machines.
 func withoutPath(properties *[]cyclonedx.Property) *[]cyclonedx.Property {
 	var kept []cyclonedx.Property
 	for _, property := range *properties {

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// texts returns the parts of packages that the program prints itself, and the licences of its
-// modules.
+// texts returns the files of packages that the program prints (the man page, the completions), and
+// the licences of its modules.
 func (r *release) texts(ctx context.Context) (map[string][]byte, error) {
 	texts := map[string][]byte{}
-	// The manual shows the default data folder of its reader, not of the build.
+	// With HOME=~ the manual contains no path of the building machine.
 	neutral := []string{"HOME=~", "XDG_DATA_HOME=", "STAGEDOOR_CONFIG=", "COLUMNS=80"}
 	for name, args := range map[string][]string{
 		"manual": {"manual"}, "bash": {"completion", "bash"}, "zsh": {"completion", "zsh"},
@@ -90,7 +90,8 @@ func licensesIn(dir string) (texts [][]byte, err error) {
 	return texts, nil
 }
 
-// zipped compresses a text without a name or a time.
+// zipped compresses a text with gzip. The header has no name and no time, for the same bytes each
+// time.
 func zipped(text []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)

@@ -28,8 +28,8 @@ func main() {
 	f.print()
 }
 
-// figures describe the Go files that are not tests, except for the field tests. Files of the test
-// kit count as tests.
+// figures are the measurements of the Go code. All fields but tests are about code that is not a
+// test. The test kit counts as tests.
 type figures struct {
 	functions, branches, files, widths []int
 	code, comments, tests              int
@@ -79,7 +79,7 @@ func (f *figures) read(name string) error {
 	return nil
 }
 
-// declared counts exported names outside functions, and those with a comment.
+// declared counts the exported names outside functions, and how many of these have a doc comment.
 func (f *figures) declared(decl ast.Decl) {
 	count := func(name *ast.Ident, doc ...*ast.CommentGroup) {
 		if !name.IsExported() {

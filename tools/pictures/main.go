@@ -2,7 +2,7 @@
 //
 //	pictures SCREENSHOTS FOLDER
 //
-// FOLDER has exactly the pictures of the list afterwards. `make pictures` runs it.
+// Afterwards FOLDER has exactly the pictures of the list below. `make pictures` runs this command.
 package main
 
 import (
@@ -18,13 +18,13 @@ import (
 	"slices"
 )
 
-// A part is a screenshot, or the rows of it that the document needs.
+// A part is a screenshot, or a range of its rows.
 type part struct {
 	screenshot string
 	top, end   int // rows; 0 means all, and a negative top counts from the end
 }
 
-// pictures are the pictures in the documents, each with its screenshots, side by side.
+// pictures are the pictures of the documents by name. Each consists of screenshots, side by side.
 var pictures = map[string][]part{
 	"dock": {
 		{screenshot: "not-set-up-320-dock"}, {screenshot: "ready-try-320-browser"},

@@ -82,10 +82,11 @@ func shownPictures(t *testing.T) map[string]int {
 	return shown
 }
 
-// measures matches what the tests append to the name of a state.
+// measures matches the suffixes that the tests of the pages append to the name of a state.
 var measures = regexp.MustCompile(`(-dark|-light)?(-\d+)?(-dock|-browser)?$`)
 
-// TestEveryPictureIsTaken: if no test shows a state any more, its picture must be deleted.
+// TestEveryPictureIsTaken: for each picture there is a test that takes its screenshots. A picture
+// of a state that no test shows must be deleted.
 func TestEveryPictureIsTaken(t *testing.T) {
 	t.Parallel()
 	var tests strings.Builder
@@ -112,7 +113,7 @@ func TestEveryPictureIsTaken(t *testing.T) {
 	}
 }
 
-// TestJoin puts the chosen rows side by side.
+// TestJoin joins ranges of rows of two pictures.
 func TestJoin(t *testing.T) {
 	t.Parallel()
 	picture, err := join(filepath.Join(root, "docs/pictures"), []part{

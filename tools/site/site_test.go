@@ -72,7 +72,7 @@ func TestTheSite(t *testing.T) {
 	search(t, out)
 }
 
-// texts returns the files of the folder with that ending, by their paths in it.
+// texts returns the texts of all files with an ending below a folder, by their paths in the folder.
 func texts(t *testing.T, folder, ending string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -114,7 +114,8 @@ func follow(t *testing.T, out string, pages map[string]string, from, link string
 	}
 }
 
-// loadsNothingForeign: the pages work where no other host is reached, and none learns who reads.
+// loadsNothingForeign checks that pages load nothing from other hosts. So they work where no other
+// host can be reached, and no other host receives the addresses of readers.
 func loadsNothingForeign(t *testing.T, pages map[string]string) {
 	t.Helper()
 	loads := regexp.MustCompile(`<(?:script|img|iframe|source)[^>]* src="(?:https?:)?//[^"]*"` +
@@ -126,7 +127,7 @@ func loadsNothingForeign(t *testing.T, pages map[string]string) {
 	}
 }
 
-// own lets a page load from its own host alone: whatever else it tries fails the test.
+// own adds a policy by which a page may load only from its own host.
 func own(files http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy",
@@ -135,7 +136,7 @@ func own(files http.Handler) http.Handler {
 	})
 }
 
-// search looks for a word, as a reader does, and follows the hit.
+// search searches for words on the site in a browser, and follows the first result.
 func search(t *testing.T, out string) {
 	t.Helper()
 	server := httptest.NewServer(own(http.FileServer(http.Dir(out))))

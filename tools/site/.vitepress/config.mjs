@@ -1,15 +1,15 @@
-// The site of the documents: every Markdown file of docs/ and those of the root, as they are.
+// Builds the site of the documents from the Markdown files of docs/ and of the root.
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const source = 'https://github.com/stagedoor/stagedoor';
-// Where the site will lie on its server: /, or a folder, with slashes around it.
+// The path of the site on its server: / or a folder, which begins and ends with a slash.
 const base = process.env.SITE_BASE ?? '/';
 const ofTheRoot = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
 
-/** The anchor that GitHub gives a heading, so that one link is right in both places. */
+/** The anchor that GitHub gives a heading, so that a link works on GitHub and on the site. */
 const anchor = (/** @type {string} */ heading) =>
   heading
     .trim()
@@ -21,8 +21,9 @@ const isPage = (/** @type {string} */ file) =>
   ofTheRoot.includes(file) || (file.startsWith('docs/') && file.endsWith('.md'));
 
 /**
- * Where a link of a document leads on the site: to a page, a folder to its README.md, and what is
- * no page to the repository. A file that is not there is left to VitePress, which fails on it.
+ * The address on the site for a link in a document. A link to a folder leads to its README.md. A
+ * link to a file that is not a page leads to the repository. A link to a missing file stays as it
+ * is, and VitePress reports it.
  * @param {string} from
  * @param {string} link
  */
@@ -52,14 +53,14 @@ function links(md) {
   });
 }
 
-/** The title of a document: its first heading. */
+/** The title of a document is its first heading. */
 const title = (/** @type {string} */ file) =>
   readFileSync(join(root, file), 'utf8').match(/^# +(.+)$/m)?.[1] ?? file;
 
 /** @param {string} file */
 const item = (file) => ({ text: title(file).replaceAll('`', ''), link: '/' + address(file) });
 
-/** The address of a page on the site, without its ending. */
+/** The address of a page on the site, without .md or .html. */
 const address = (/** @type {string} */ file) =>
   file
     .replace(/^docs\//, '')
@@ -70,7 +71,7 @@ const decisions = readdirSync(join(root, 'docs/decisions'))
   .filter((name) => /^\d/.test(name))
   .sort();
 
-/** Pages by reader. A page that is in none is added to the last group, so that none is lost. */
+/** The pages, grouped by readers. The last group also gets the pages that are in no group. */
 const groups = [
   ['Start here', ['README.md', 'docs/guides/first-hour.md', 'docs/guides/https-on-a-server.md']],
   ['For broadcasters', ['docs/obs.md', 'docs/stage.md', 'docs/guests.md']],
