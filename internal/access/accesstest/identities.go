@@ -534,7 +534,7 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		_, err = h.ListUsers(t.Context(), login, access.UserFilter{}, access.Page{})
 		refused(t, err, stage.ErrDenied, "denied")
 		_, _, err = h.CreateAccessKey(t.Context(), login, "another")
-		refused(t, err, stage.ErrDenied, "denied")
+		refused(t, err, stage.ErrDenied, "sign_in_yourself")
 		_, _, err = h.NewEnrolment(t.Context(), login, ana.User.ID, time.Minute)
 		refused(t, err, stage.ErrDenied, "denied")
 
