@@ -26,8 +26,8 @@ const (
 	killEvery   = 20 * time.Second
 )
 
-// TestTheRoadOverAFleet: behind nginx and three servers, broadcasters sign in, set up OBS and go
-// live from the dock, one on a local stage and one on an AWS stage. A server is killed every 20
+// TestTheRoadOverAFleet: broadcasters sign in at three servers behind nginx, set up OBS and go live
+// from the dock: one on a local stage, one on an AWS stage. A server is killed every 20
 // seconds. The local broadcast resumes by itself, also for its viewer. The AWS broadcast is not
 // interrupted.
 func TestTheRoadOverAFleet(t *testing.T) {

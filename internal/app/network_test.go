@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// TestClosedNetworks: clients publish and view by ICE-TCP from a network that blocks UDP, and by
-// the TURN server in the Link headers from a network that permits nothing else.
+// TestClosedNetworks: in a network that blocks UDP, clients publish and view by ICE-TCP. In a
+// network that permits only a TURN server, they use the TURN server in the Link headers.
 func TestClosedNetworks(t *testing.T) {
 	t.Parallel()
 	const secret = "a secret of the TURN server"

@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A deed is the entry of the audit trail that a command leaves, with the arguments to run the
-// command, or the reason why the command leaves no entry.
+// A deed is the entry that a command leaves in the audit trail, with the arguments for the command.
+// If the command leaves no entry, none is the reason.
 type deed struct {
 	action string
 	args   []string

@@ -24,8 +24,8 @@ import (
 
 //go:generate go test -run TestAuthorization -update .
 
-// TestAuthorization sends a request to every route with every kind of credential, for own and for
-// others' objects, and compares the statuses with the table in testdata/authorization.txt. A route
+// TestAuthorization sends requests to every route with every kind of credential, for own and for
+// others' objects. It compares the statuses with the table in testdata/authorization.txt. A route
 // without requests in objects below fails.
 func TestAuthorization(t *testing.T) {
 	t.Parallel()

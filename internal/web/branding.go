@@ -18,7 +18,8 @@ type (
 		Accent  string `json:"accent,omitempty"`  // #rrggbb
 		Support string `json:"support,omitempty"` // a link: mailto: or https:
 		Imprint string `json:"imprint,omitempty"` // a link
-		// path of the logo below the public URL; a new logo has a new path, so that caches miss it
+		// URL of the logo, relative to the public URL. It contains a hash of the picture, so that
+		// browsers load a changed logo.
 		Logo string `json:"logo,omitempty"`
 	}
 	// A V1Branding is the branding that operators set. Empty members mean the values of the

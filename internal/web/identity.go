@@ -203,8 +203,8 @@ func (s *oidcLogins) afterLogout(r *http.Request) string {
 	return cmp.Or(away, here)
 }
 
-// sameSite reports whether the request comes from a page of this server or from the address bar, so
-// that a link on another site cannot sign anybody out.
+// sameSite reports whether the request comes from a page of this server or from the address bar. It
+// prevents that a link on another site signs somebody out.
 func sameSite(r *http.Request) bool {
 	from := r.Header.Get("Sec-Fetch-Site")
 	return from == "same-origin" || from == "none" || from == ""
@@ -221,8 +221,8 @@ func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next strin
 		http.StatusSeeOther)
 }
 
-// localPath returns next if it is a path of this server, and else the path of the dock, so that no
-// link leads to another site after a sign-in.
+// localPath returns the path of next if next is on this server, and else that of the dock. So no
+// sign-in ends on another site.
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") ||

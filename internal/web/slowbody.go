@@ -11,8 +11,8 @@ import (
 // arrive together with their header.
 const bodyPatience = 250 * time.Millisecond
 
-// A slowBody authenticates its request again at the end of a body that took long, so that the
-// server refuses a request whose key was revoked meanwhile.
+// A slowBody authenticates its request again at the end of a body that took long. If the credential
+// was revoked meanwhile, the server refuses the request.
 type slowBody struct {
 	io.ReadCloser
 	now   func() time.Time
