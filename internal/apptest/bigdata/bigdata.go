@@ -15,10 +15,10 @@ type Size struct {
 }
 
 var (
-	// FewThousand is enough for a planner to have a choice.
+	// FewThousand is enough rows for a query planner to choose between plans.
 	FewThousand = Size{Users: 1000, Stages: 100, Issuances: 6000, Events: 4000, Credentials: 2000,
 		Open: 200}
-	// AMillion is a large service.
+	// AMillion is the data of a large service.
 	AMillion = Size{
 		Users: 10_000, Stages: 1000, Issuances: 1_000_000, Events: 500_000, Credentials: 50_000,
 		Open: 10_000,
@@ -33,7 +33,7 @@ func FillAt(ctx context.Context, driver, where string, s Size, now time.Time) er
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if driver == "sqlite" { // the server writes, too
+	if driver == "sqlite" { // the running server writes, too
 		if _, err := db.ExecContext(ctx, "PRAGMA busy_timeout = 60000"); err != nil {
 			return err
 		}
@@ -41,8 +41,8 @@ func FillAt(ctx context.Context, driver, where string, s Size, now time.Time) er
 	return Fill(ctx, db, s, now)
 }
 
-// Fill adds the rows. They are spread over the retention: the last issuance and the last event
-// happen now.
+// Fill adds the rows. Their times are spread over the retention; the last issuance and the last
+// event happen now.
 func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 	ms := now.UnixMilli()
 	const (
@@ -91,7 +91,7 @@ func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 			fmt.Sprint(ms, " - i"),
 			fmt.Sprint(ms, " + CAST(i AS BIGINT) * 1000"), "'192.0.2.1'", "'OBS'",
 		}},
-		// Twelve hours each, over 44 days; one in a hundred is revoked.
+		// Tokens live twelve hours and are spread over 44 days; one in a hundred is revoked.
 		{s.Issuances, "issuances (id, user_id, user_name, stage, capabilities, issued_by, " +
 			"bucket, issued_at, expires_at, revoked_at, address)", []string{
 			"'token-' || (10000000 + i)", of(user, "CAST(i AS BIGINT) * 7919", s.Users), "'Person'",
