@@ -27,7 +27,8 @@ var axe = sync.OnceValues(func() (string, error) {
 	return string(text), nil
 })
 
-// examined contains the skeletons of examined pages: most tests show the same few pages.
+// examined contains the skeletons of pages that were examined. Most tests show the same few pages,
+// so each page is examined once.
 var examined sync.Map
 
 // ours detects a page of Stagedoor. Pages of stock clients and of sign-in services are not
@@ -35,7 +36,8 @@ var examined sync.Map
 const ours = `document.readyState === 'complete' &&
 	[...document.scripts].some(s => new URL(s.src || 'x:').pathname.includes('/static/'))`
 
-// skeleton is what the findings depend on: the elements with their names and their look.
+// skeleton is a script that returns what the findings depend on: elements, attributes and the
+// theme.
 const skeleton = `(() => {
 	const names = ['class', 'role', 'lang', 'dir', 'type', 'hidden', 'disabled', 'tabindex', 'open'];
 	const of = e => [e.tagName, ...names.map(n => e.getAttribute(n)), ...[...e.attributes].filter(a => a.name.startsWith('aria-')).map(a =>
@@ -44,12 +46,13 @@ const skeleton = `(() => {
 		...[...document.querySelectorAll('*')].map(of)].join('\n');
 })()`
 
-// findings runs axe-core, and adds a check that it lacks: a name from right to left is read
-// wrongly, and loses its beginning if it is cut off, unless its element has a direction of its own.
+// findings is a script that runs axe-core and adds a check that axe-core lacks: an element with
+// Hebrew or Arabic text needs a direction of its own. Otherwise the text is read wrongly, and loses
+// its beginning where it is cut off.
 const findings = `(async () => {
 	const enabled = { enabled: true };
 	const rules = { 'label-content-name-mismatch': enabled };
-	// A browser source is a picture in OBS: a heading would be in it.
+	// OBS shows a browser source as part of the video, so its page has no heading.
 	if (location.pathname.endsWith('/source')) rules['page-has-heading-one'] = { enabled: false };
 	const { violations } = await axe.run(document, { resultTypes: ['violations'], rules });
 	const list = violations.flatMap(v => v.nodes.map(n =>
@@ -97,8 +100,8 @@ func (p *Page) examine() ([]string, error) {
 	return chromedp.Run(ctx, chromedp.Evaluate[[]string](findings, chromedp.EvalAwaitPromise))
 }
 
-// examineAtEnd examines a page that its test leaves. One that goes elsewhere at that moment, or
-// whose browser has gone, is not held against the test.
+// examineAtEnd examines the page with which its test ends. The test does not fail if that page
+// navigates at that moment, or if its browser has ended.
 func (p *Page) examineAtEnd() {
 	p.t.Helper()
 	p.mu.Lock()

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestWhatIsNotAccessibleFailsTheTest runs in every engine, under the policy of our pages.
+// TestWhatIsNotAccessibleFailsTheTest runs in every engine, under a Content-Security-Policy like
+// that of Stagedoor's pages.
 func TestWhatIsNotAccessibleFailsTheTest(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,8 +5,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Authenticator gives the page a device that creates passkeys, whose screen lock always opens.
-// Pages of the loopback interface are secure contexts only under the name localhost.
+// Authenticator adds a virtual authenticator, which creates passkeys and always verifies its user.
+// Open the page under the name localhost: an IP address cannot be the domain of a passkey.
 func (p *Page) Authenticator() {
 	p.t.Helper()
 	if _, err := chromedp.Call(p.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {

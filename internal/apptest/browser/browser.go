@@ -7,9 +7,9 @@
 //	page.ClickText("Sign in")
 //	page.WaitText("Signed in as ana")
 //
-// Every page has a profile of its own and reaches this machine only. What a page logs as an error,
-// throws and does not catch, or is refused by its Content-Security-Policy fails the test at its
-// end, unless Allow permitted it.
+// Every page except a Tab has a profile of its own, and reaches this machine only. A logged error,
+// an uncaught exception or a violation of the Content-Security-Policy fails the test at its end,
+// unless Allow permitted it.
 package browser
 
 import (
@@ -55,7 +55,7 @@ func (e Engine) agent() string {
 	return ""
 }
 
-// path finds the binary; make test puts it there.
+// path returns the path of the engine's binary, which `make test` installs.
 func (e Engine) path() (string, error) {
 	if e.inDock() {
 		root, err := moduleRoot()
@@ -96,7 +96,7 @@ func moduleRoot() (string, error) {
 // window of 1280 × 800 in the current one.
 type Options struct {
 	Width, Height int
-	// a camera and a microphone with a test picture and beeps, permitted without a question
+	// pages get a camera with a test picture and a microphone with beeps, without a question
 	FakeMedia   bool
 	ColorScheme string // "light" or "dark"
 	Lang        string // preferred language, such as "de-AT"
@@ -124,15 +124,15 @@ func (o Options) withDefaults(e Engine) Options {
 	return o
 }
 
-// machine is what all tests of one binary share: two cores hold two browsers that decode video, not
-// ten.
+// machine limits the browsers of one test binary: two cores can decode the video of two browsers,
+// not of ten.
 var machine = newTurns(2)
 
 // startLimit is how long a browser may take to start on a busy machine.
 const startLimit = time.Minute
 
-// Open starts a browser with a fresh profile and one blank page. It ends with the test. A test may
-// open several; tests take turns.
+// Open starts a browser with a fresh profile and one blank page. The browser ends with the test. A
+// test may open several browsers; tests take turns.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
 	if testing.Short() {
@@ -162,8 +162,8 @@ func (p *Page) For(t testing.TB, options Options) *Page {
 	return page
 }
 
-// LAN is a name under which pages of this machine look like those of another one. Without https
-// they are not secure contexts.
+// LAN is a host name under which the browser takes this machine for another one: its pages over
+// http are no secure contexts.
 const LAN = "stagedoor.lan"
 
 // flags keep the browser on this machine and awake. See also
@@ -206,7 +206,7 @@ func (p *Page) open(parent context.Context, options ...chromedp.ContextOption) {
 	p.ctx = ctx
 	p.t.Cleanup(func() { p.close(cancel) })
 	// The target lives as long as the context of the first action, so that context has no deadline.
-	// The timer replaces it.
+	// A timer replaces the deadline.
 	late := time.AfterFunc(startLimit, cancel)
 	err := chromedp.Do(ctx)
 	late.Stop()

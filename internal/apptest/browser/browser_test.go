@@ -20,7 +20,7 @@ import (
 )
 
 // serve serves a small site that uses everything that Stagedoor's pages use: modules, fetch,
-// server-sent events, a WebSocket, a policy.
+// server-sent events, a WebSocket, a Content-Security-Policy.
 func serve(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -88,7 +88,7 @@ func TestWhatThePagesOfStagedoorNeedRunsInEveryEngine(t *testing.T) {
 	inEach(t, browser.Options{}, func(t *testing.T, page *browser.Page, engine browser.Engine) {
 		page.Goto(url + "/page.html")
 		page.Type("#name", "Ana")
-		page.ClickText("Greet") // enabled by a module
+		page.ClickText("Greet") // a module enables the button
 		page.WaitText("Good evening, Ana!")
 		page.WaitText("tick 1")
 		page.WaitText("over the socket")
@@ -111,7 +111,7 @@ func TestWhatThePagesOfStagedoorNeedRunsInEveryEngine(t *testing.T) {
 }
 
 // TestAClickOnWhatMovesIsTriedAgain checks that a click is repeated if the button moves while the
-// mouse presses it: the browser then counts no click.
+// mouse presses it. In that case, the browser dispatches no click event.
 func TestAClickOnWhatMovesIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
@@ -199,7 +199,7 @@ func TestWhatAPageDoesWrongIsCollected(t *testing.T) {
 		if got := page.Problems(); len(got) > 0 {
 			t.Fatalf("before: %v", got)
 		}
-		// a 404 comes from the network and is no error of the page
+		// A 404 does not count as an error of the page.
 		page.Eval(`fetch('/nowhere').then(r => r.text())`, nil)
 		page.Eval(`console.error('logged by the page', 1, new Error('with a cause'))`, nil)
 		page.Eval(`void setTimeout(() => { throw new Error('thrown by the page') })`, nil)
@@ -222,7 +222,7 @@ func TestNothingButThisMachineIsReached(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
 	inEach(t, browser.Options{}, func(t *testing.T, page *browser.Page, _ browser.Engine) {
-		page.Goto(url + "/page.html?free") // of the policy, which would forbid it
+		page.Goto(url + "/page.html?free") // ?free, because the policy would forbid the request
 		var result string
 		page.Eval(`fetch('http://stage.example/', {mode: 'no-cors'}).then(() => 'reached', e => e.message)`, &result)
 		if result == "reached" {

@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// CPU returns the CPU time of the page's main thread since the first call of CPU. It does not count
-// the time of other programs on a busy machine.
+// CPU returns the CPU time of the page's main thread since the first call of CPU. Other programs on
+// a busy machine do not change this time.
 func (p *Page) CPU() time.Duration {
 	p.t.Helper()
 	_, err := chromedp.Call(p.ctx, performance.Enable,

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A recorder is a test that is expected to fail.
+// A recorder is a testing.TB that records failures, to test how a Page fails.
 type recorder struct {
 	testing.TB
 	failed   bool
@@ -24,7 +24,7 @@ func (r *recorder) Errorf(f string, a ...any) { r.failed = true; r.Log(fmt.Sprin
 func (r *recorder) Fatalf(f string, a ...any) { r.Errorf(f, a...); runtime.Goexit() }
 func (r *recorder) Cleanup(f func())          { r.cleanups = append(r.cleanups, f) }
 
-// run returns the messages of a test with this body.
+// run runs body as a test and returns its messages.
 func run(t *testing.T, body func(testing.TB)) string {
 	r := &recorder{TB: t}
 	ended := make(chan struct{})

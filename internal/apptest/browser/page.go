@@ -21,14 +21,14 @@ import (
 )
 
 // Every wait polls the page until its condition holds, or until the limit has passed. The limit is
-// not a measurement: the machine may have three times as much work as it can do.
+// long because the machine may be overloaded.
 const (
 	waitLimit = time.Minute
 	pollPause = 50 * time.Millisecond
 )
 
-// A Page is one tab. When a method cannot do its work, it fails the test, with the text of the page
-// and a screenshot. Only the goroutine of the test may call them.
+// A Page is one tab. A method that cannot do its work fails the test, with the text of the page and
+// a screenshot. Only the goroutine of the test may call methods.
 type Page struct {
 	t       testing.TB
 	engine  Engine
@@ -66,8 +66,8 @@ func (p *Page) Reload() {
 	}
 }
 
-// Click clicks the first visible element of a CSS selector with the mouse, after it is there,
-// enabled and uncovered.
+// Click waits until the first visible element of a CSS selector is enabled and uncovered, and
+// clicks it with the mouse.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	p.click("css", selector)
@@ -113,7 +113,7 @@ var keys = map[string]string{
 	"ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight, "Home": kb.Home, "End": kb.End,
 }
 
-// Press presses a key in the focused element: one of keys, or a letter.
+// Press presses a key in the focused element. The key is a letter or a name in keys.
 func (p *Page) Press(key string) {
 	p.t.Helper()
 	if named, ok := keys[key]; ok {
@@ -134,8 +134,8 @@ func (p *Page) Write(text string) {
 	}
 }
 
-// inFocus returns the focused element if it is not the wanted one, and whether the focus is
-// visible. An element is given by its CSS selector or its exact label.
+// inFocus reports whether the focused element is the wanted one and whether its focus is visible,
+// and names it. The wanted element is given by its CSS selector or its exact label.
 const inFocus = `wanted => {
 	const at = document.activeElement;
 	if (!at || at === document.body) return { name: 'nothing', seen: true }; // it is still loading
@@ -245,12 +245,12 @@ func (p *Page) poll(what string, ask func(context.Context) (why string, err erro
 }
 
 // Eval evaluates a JavaScript expression, awaits a promise, and decodes its value into out, unless
-// that is nil. Several statements must be in a function: (() => { … })().
+// out is nil. Several statements must be in a function: (() => { … })().
 func (p *Page) Eval(expression string, out any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
 	defer cancel()
-	// Passed as JSON text, so that undefined and null are not errors.
+	// The value is passed as JSON text, so that undefined and null are not errors.
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](
 		fmt.Sprintf("(async () => JSON.stringify(await (%s)) ?? 'null')()",
 			strings.TrimRight(expression, "; \n")), chromedp.EvalAwaitPromise))
@@ -273,7 +273,7 @@ func (p *Page) Text() string {
 	return text
 }
 
-// Screenshot writes the visible part of the page as a PNG, and creates its folder.
+// Screenshot writes the visible part of the page as a PNG, and creates the file's folder.
 func (p *Page) Screenshot(path string) {
 	p.t.Helper()
 	if err := p.shoot(path, chromedp.CaptureScreenshot()); err != nil {
@@ -410,8 +410,9 @@ const spotToClick = `async (how, what) => {
 	const x = box.x + box.width / 2, y = box.y + box.height / 2;
 	const top = document.elementFromPoint(x, y);
 	if (!top || !e.contains(top)) return {why: 'it is covered by ' + (top?.outerHTML ?? 'nothing').slice(0, 200)};
-	// The page may still move it, before the button goes down or before it comes up again. The first has no
-	// effect, the second makes no click of it (a select opens without one); both are tried again.
+	// The page may still move the element while the mouse presses it. A press that hits another
+	// element is blocked; a release on another element makes no click (a select needs none). Both
+	// are tried again.
 	window.clickMissed = true;
 	let elsewhere = false;
 	const guard = event => {

@@ -32,7 +32,7 @@ func (p *Page) Problems() []string {
 	return slices.Clone(p.problems)
 }
 
-// listen runs on the goroutine that reads from the browser.
+// listen records faults of the page. It runs on the goroutine that reads from the browser.
 func (p *Page) listen(event any) {
 	switch event := event.(type) {
 	case *runtime.EventConsoleAPICalled:
@@ -43,8 +43,8 @@ func (p *Page) listen(event any) {
 	case *runtime.EventExceptionThrown:
 		p.problem("uncaught: " + exception(event.ExceptionDetails))
 	case *cdplog.EventEntryAdded:
-		// A refusal by the network is not a fault of the page, which cannot keep the browser from
-		// logging it: an OBS that does not run yet, or a 401 before signing in.
+		// A failed request is not a fault of the page, which cannot keep the browser from logging
+		// it. Examples are an OBS that does not run yet, and a 401 before signing in.
 		if event.Entry.Level == cdplog.EntryLevelError &&
 			event.Entry.Source != cdplog.EntrySourceNetwork {
 			p.problem(string(event.Entry.Source) + ": " + event.Entry.Text)
@@ -84,8 +84,8 @@ func (p *Page) problem(text string) {
 	}
 }
 
-// note keeps the log records of chromedp. It ignores events of Chromium 103 whose format the
-// protocol no longer has.
+// note keeps the log records of chromedp, except those about events of Chromium 103 whose format
+// chromedp cannot parse.
 func (p *Page) note(format string, args ...any) {
 	if strings.HasPrefix(format, "could not unmarshal event") {
 		return
@@ -102,7 +102,7 @@ func (p *Page) retire() {
 	p.closing = true
 }
 
-// close ends the page with its test.
+// close closes the page at the end of its test.
 func (p *Page) close(cancel context.CancelFunc) {
 	p.t.Helper()
 	p.examineAtEnd()

@@ -21,7 +21,7 @@ func newTurns(n int) *turns {
 	return t
 }
 
-// take waits for a turn of a test. Call its result after the browser has ended.
+// take waits until the test may open a browser. Call done after the browser has ended.
 func (t *turns) take(test string) (done func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,7 +37,7 @@ func (t *turns) take(test string) (done func()) {
 	return func() { t.release(name) }
 }
 
-// holder returns the test itself or its ancestor that has a turn.
+// holder returns the name of the test or of its ancestor, whichever has a turn.
 func (t *turns) holder(test string) string {
 	for name := range t.holders {
 		if test == name || strings.HasPrefix(test, name+"/") {

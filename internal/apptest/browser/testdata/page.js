@@ -7,7 +7,7 @@ by('greet').onclick = async () => {
   by('greeting').textContent = greeting(await answer.text());
 };
 
-// As docks must: the clipboard API where it is allowed, else the old way.
+// Docks must do the same: use the clipboard API where it is allowed, else execCommand.
 document.querySelector('[aria-label]').onclick = async () => {
   const text = by('greeting').textContent;
   window.copiedBy = await navigator.clipboard.writeText(text).then(
@@ -35,7 +35,9 @@ const socket = new WebSocket(`ws://${location.host}/socket`, 'echo');
 socket.onopen = () => socket.send('over the socket');
 socket.onmessage = (e) => (by('socket').textContent = e.data);
 
-/** Sends a canvas to itself as H.264 over WebRTC; answers what came out at the other end. */
+/**
+ * Sends a canvas as H.264 from one peer connection of the page to another; returns what arrived.
+ */
 window.h264Loop = async () => {
   const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 180 });
   const brush = canvas.getContext('2d');
