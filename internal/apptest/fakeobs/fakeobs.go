@@ -1,7 +1,7 @@
-// Package fakeobs is OBS Studio as clients of obs-websocket 5 see it: a server in the test's
-// process that behaves like the real one, as measured and as read in its source, version by
-// version. The section numbers in its comments refer to the notes on OBS from which the fake was
-// written. docs/decisions/0051 describes the contract in apptest/realobs, which compares it with a
+// Package fakeobs imitates OBS Studio for clients of obs-websocket 5. The server runs in the test's
+// process. It behaves as each version of OBS was measured to, or as its source says. The section
+// numbers in the comments refer to the notes on OBS from which the fake was written.
+// docs/decisions/0051 describes the contract in apptest/realobs, which compares the fake with a
 // real OBS.
 package fakeobs
 
@@ -53,12 +53,12 @@ type Options struct {
 	Settle   time.Duration
 	MayCrash bool // the test expects a crash of OBS, and does not fail
 
-	// the network for StartStream; without one every start is refused
+	// the network for StartStream; nil refuses every start
 	Output WHIPOutput
 	Second time.Duration // length of a second between reconnects; 10 ms if zero
 }
 
-// A Service is what OBS streams to.
+// A Service is the service of OBS: where OBS streams to.
 type Service struct {
 	Type     string
 	Settings map[string]any
@@ -75,7 +75,7 @@ type OBS struct {
 	server   *http.Server  // nil while OBS is not running
 	life     context.Context
 	end      context.CancelFunc // ends life, when OBS ends
-	salt     string             // per server start (2.3)
+	salt     string             // new at each start of the server (2.3)
 	sessions map[*session]bool
 	ready    bool
 	requests []Request
@@ -175,8 +175,8 @@ func (o *OBS) Connections() int {
 // must not reconnect by themselves (2.4).
 func (o *OBS) Kick() { o.drop(4011, "Your session has been invalidated.") }
 
-// Quit ends OBS: ExitStarted, the stream is cut, the sessions close with 1001 (2.4, 5). Restart
-// brings it back.
+// Quit ends OBS: it emits ExitStarted, ends the stream and closes the sessions with 1001 (2.4, 5).
+// Restart starts OBS again.
 func (o *OBS) Quit() {
 	o.mu.Lock()
 	o.emit(eventGeneral, "ExitStarted", nil)
@@ -251,7 +251,7 @@ func (o *OBS) Hold(requestType string) (release func()) {
 }
 
 // Pretend makes OBS answer a type of request with a status from now on, and do nothing else. 702 is
-// a failure; 100 is a success without effect. 0 ends it.
+// a failure, 100 a success without effect; 0 ends the pretence.
 func (o *OBS) Pretend(requestType string, code int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -77,8 +77,8 @@ func TestOpusTakesEffectOnlyAfterABounce(t *testing.T) {
 	}
 }
 
-// Section 0.1: a clean close and a 401 from then on keep OBS in its reconnect loop; settings are
-// refused, StopStream ends it.
+// Section 0.1: after a clean close, OBS stays in its reconnect loop if every further POST gets 401.
+// It refuses settings until StopStream ends the loop.
 func TestReconnectTrap(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -137,7 +137,8 @@ func TestQuitRestartAndKick(t *testing.T) {
 	}
 }
 
-// Section 5: CreateProfile answers before it acts since obs-websocket 5.5.4, and after it before.
+// Section 5: CreateProfile responds after it has acted; since obs-websocket 5.5.4 it responds
+// first.
 func TestCreateProfileByVersion(t *testing.T) {
 	t.Parallel()
 	for version, async := range map[fakeobs.Version]bool{fakeobs.OBS29: false,
@@ -163,7 +164,8 @@ func TestCreateProfileByVersion(t *testing.T) {
 	}
 }
 
-// Section 3: the order of checks, merge, replace, and 700 where WHIP is missing.
+// Section 3: SetStreamServiceSettings makes its checks in a certain order. It merges settings of
+// the same type, replaces those of another type, and gives 700 without WHIP.
 func TestServiceSettings(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]fakeobs.Options{"OBS 29": {Version: fakeobs.OBS29},
@@ -194,8 +196,8 @@ func TestServiceSettings(t *testing.T) {
 	}
 }
 
-// Section 3: a linked account writes its key over whatever is there; YouTube's does not start at
-// all.
+// Section 3: a linked account replaces the key of the service. With an account of YouTube, the
+// stream does not start.
 func TestLinkedAccounts(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -242,8 +244,8 @@ func TestWhileConnecting(t *testing.T) {
 	o.WaitStream(t, "STOPPED")
 }
 
-// Section 4.6: OBS does not reconnect after a failure of ICE, nor with Output/Reconnect=false; the
-// reconnect loop has an end.
+// Section 4.6: OBS does not reconnect after a failure of ICE, nor with Output/Reconnect=false. It
+// gives up after the last retry.
 func TestWhatIsNotReconnected(t *testing.T) {
 	t.Parallel()
 	live := func(params map[string]string) (*fakeobs.OBS, *fakeobs.Far) {
@@ -288,7 +290,7 @@ func TestOpusTooHigh(t *testing.T) {
 	}
 }
 
-// Section 5: the newer versions break when the current profile is removed.
+// Section 5: OBS 32.1 crashes when the current profile is removed.
 func TestRemovingTheCurrentProfile(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Version: fakeobs.OBS32_1, MayCrash: true})
@@ -331,7 +333,7 @@ func TestAskedDuringASwitch(t *testing.T) {
 }
 
 // Sections 2.2 and 2.6: sessions receive the events to which they subscribed, Reidentify changes
-// that, and a batch has one response.
+// the subscription, and a batch has one response.
 func TestSubscriptionsAndBatches(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -352,7 +354,7 @@ func TestSubscriptionsAndBatches(t *testing.T) {
 	}
 }
 
-// The browser source of a participant: created, found again, updated, reloaded (5).
+// Section 5: a browser source is created, found again, updated and reloaded.
 func TestBrowserSources(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -384,7 +386,7 @@ func TestBrowserSources(t *testing.T) {
 	}
 }
 
-// The computed test vector of section 2.3.
+// Authentication returns the string that section 2.3 gives for this password, salt and challenge.
 func TestAuthenticationVector(t *testing.T) {
 	t.Parallel()
 	got := fakeobs.Authentication("supersecretpassword",
@@ -427,7 +429,7 @@ func (w *wire) request(kind, data string) {
 	w.send(fmt.Sprintf(`{"op":6,"d":{"requestType":%q,"requestId":"1","requestData":%s}}`, kind, data))
 }
 
-// next names the next message.
+// next reads the next message and returns a short description of it.
 func (w *wire) next() string {
 	w.t.Helper()
 	_, text, err := w.conn.Read(w.t.Context())

@@ -26,7 +26,7 @@ func Hang() WHIPOutput {
 	}
 }
 
-// A Far is a far end that the test controls.
+// A Far is a WHIP server that the test controls.
 type Far struct {
 	mu     sync.Mutex
 	line   *line
@@ -40,7 +40,7 @@ type Call struct {
 	Opus             bool
 }
 
-// NewFar accepts until Answer changes that.
+// NewFar returns a Far that accepts every POST until Answer is called.
 func NewFar() *Far { return &Far{answer: Accept()} }
 
 // Output is the WHIPOutput for Options.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// state is the persistent state of OBS; the lock of OBS guards it.
+// state is what requests read and write. The lock of OBS guards it.
 type state struct {
 	profiles   []*profile
 	current    *profile
@@ -20,7 +20,7 @@ type state struct {
 	movedTo    string   // the address to which a dock moved, where the script opens it
 	scenes     scenes
 	crashed    bool
-	cause      string    // of the last crash
+	cause      string    // cause of the last crash
 	switched   time.Time // when a profile was last activated by a switch
 }
 
@@ -353,7 +353,7 @@ func (o *OBS) setProfileParameter(c *call) (any, error) {
 
 func (o *OBS) getVideoSettings(*call) (any, error) { return maps.Clone(o.current.video), nil }
 
-// setVideoSettings accepts its fields in pairs (5).
+// setVideoSettings requires both fields of a pair, such as a width and its height (5).
 func (o *OBS) setVideoSettings(c *call) (any, error) {
 	if o.busy() {
 		return nil, fail(500, "Video settings cannot be changed while an output is active.")
@@ -391,8 +391,8 @@ func (o *OBS) getStreamServiceSettings(*call) (any, error) {
 		"streamServiceSettings": maps.Clone(o.current.service.Settings)}, nil
 }
 
-// setStreamServiceSettings has the order of checks in section 3. Settings of the same type are
-// merged; another type replaces them.
+// setStreamServiceSettings makes its checks in the order of section 3. Settings of the same type
+// are merged; another type replaces them.
 func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 	if o.stream.active {
 		return nil, fail(500, "You cannot change stream service settings while streaming.")

@@ -299,7 +299,7 @@ func (o *OBS) broadcastCustomEvent(c *call) (any, error) {
 	return nil, nil
 }
 
-// callVendorRequest reaches browser sources, and no docks (5).
+// callVendorRequest sends an event to browser sources. Docks do not receive it (5).
 func (o *OBS) callVendorRequest(c *call) (any, error) {
 	names, err := c.texts("vendorName", "requestType")
 	if err != nil {

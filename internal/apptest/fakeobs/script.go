@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// A Script is stagedoor.lua in OBS, as far as a paired dock needs it: it answers the signed
-// parameter Stagedoor/Ask of the profile in Stagedoor/Answer. The real script is tested in
-// internal/obs/script.
+// A Script imitates stagedoor.lua as far as a paired dock needs it. The script reads a signed
+// request from the profile's parameter Stagedoor/Ask and writes its response to Stagedoor/Answer.
+// The real script is tested in internal/obs/script.
 type Script struct {
 	Secret string
 	// IDs of the encoders that this computer has
@@ -22,14 +22,15 @@ type Script struct {
 	Old  bool // the script does not support moves
 }
 
-// MovedTo returns the address where the script opens the dock from now on; "" for where it was.
+// MovedTo returns the address at which the script opens the dock from now on, or "" if no dock
+// moved.
 func (o *OBS) MovedTo() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.movedTo
 }
 
-// A keptFile is the encoder's file from before a set-up.
+// A keptFile is the content that streamEncoder.json had before a set-up.
 type keptFile struct {
 	setUp int64
 	file  map[string]any

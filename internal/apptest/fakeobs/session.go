@@ -43,7 +43,7 @@ const (
 	eventAll = 1<<12 - 1
 )
 
-// A session is one WebSocket.
+// A session is the WebSocket connection of one client.
 type session struct {
 	obs  *OBS
 	conn *websocket.Conn
@@ -155,8 +155,8 @@ func (s *session) close(end closing) {
 	_ = s.conn.Close(websocket.StatusCode(end.code), end.reason)
 }
 
-// read reads messages until the session ends. It returns how the session must be closed if the
-// client is still there.
+// read reads messages until the session ends. It returns how the session must be closed, or nil if
+// the client has gone.
 func (s *session) read(ctx context.Context) *closing {
 	for {
 		kind, text, err := s.conn.Read(ctx)
@@ -268,7 +268,7 @@ func (s *session) subscribe(mask *int) {
 	s.send(opIdentified, map[string]int{"negotiatedRpcVersion": 1})
 }
 
-// authenticate follows 2.3: the secret is the base64 text.
+// authenticate follows 2.3: the secret that is hashed is the base64 text, not its bytes.
 func (s *session) authenticate(d map[string]any) *closing {
 	if s.obs.opts.Password == "" {
 		return nil

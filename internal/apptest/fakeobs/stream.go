@@ -17,15 +17,15 @@ type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (S
 
 // A Session is a WHIP session after its 201.
 //
-// If it has a method Bytes() int64, GetStreamStatus returns its result as outputBytes; otherwise
-// that is computed from the bitrates. If it has a method Err() error and Err wraps ErrICE after its
-// end, ICE has failed and the server has not closed it: then OBS does not reconnect (4.6).
+// A session with a method Bytes() int64 determines outputBytes of GetStreamStatus; otherwise the
+// bitrates do. If a session has a method Err() error that wraps ErrICE after the end, ICE has
+// failed without a close by the server. Then OBS does not reconnect (4.6).
 type Session interface {
 	Done() <-chan struct{} // closed when the far end has closed the peer connection
 	Close() error          // hangs up: DELETE on the session URL
 }
 
-// ErrICE is an end after which OBS does not reconnect.
+// ErrICE is the error of a session whose ICE or DTLS has failed. OBS does not reconnect after it.
 var ErrICE = errors.New("ICE or DTLS failed")
 
 const statePrefix = "OBS_WEBSOCKET_OUTPUT_"
@@ -58,7 +58,7 @@ type stream struct {
 // A silence is a start that fails without an event (5).
 type silence int
 
-// What the next StartStream does.
+// The values of silence say how the next StartStream fails.
 const (
 	NotSilent     silence = iota
 	BeforeStart           // the set-up fails: no event at all
@@ -159,8 +159,8 @@ func (o *OBS) start() {
 	o.wg.Go(func() { o.broadcast(ctx, n) })
 }
 
-// linkAccount is OAuthStreamKey::OnStreamConfig, which writes its key into any service. YouTube's
-// opens a dialog that asks for a broadcast, and nothing starts (3).
+// linkAccount does what OAuthStreamKey::OnStreamConfig does: it writes the account's key into any
+// service. It returns false for YouTube, for which OBS opens a dialog and starts no stream (3).
 func (o *OBS) linkAccount() bool {
 	account := o.current.params["Auth/Type"]
 	if account == "" {
@@ -251,7 +251,7 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	o.mu.Unlock()
 	if service == "rtmp_custom" && strings.HasPrefix(endpoint, "rtmp://") &&
 		!strings.HasPrefix(endpoint, "rtmp://127.0.0.1") {
-		// Another service accepts everything. Nothing on this machine listens for RTMP.
+		// The fake assumes that another service accepts the stream.
 		return newLine(), nil
 	}
 	if output == nil || service != whipCustom {
@@ -320,8 +320,8 @@ func (o *OBS) retries(lost Session) (delay time.Duration, tries int) {
 	return time.Duration(seconds) * o.opts.Second, tries
 }
 
-// streamEvent is StreamStateChanged; outputActive is false while reconnecting, unlike in
-// GetStreamStatus (5). The lock is held.
+// streamEvent emits StreamStateChanged. While OBS reconnects, its outputActive is false, unlike
+// that of GetStreamStatus (5). The lock is held.
 func (o *OBS) streamEvent(state string, active bool) {
 	o.stream.state = statePrefix + state
 	o.emit(eventOutputs, "StreamStateChanged", map[string]any{
