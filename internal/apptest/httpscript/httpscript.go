@@ -1,5 +1,5 @@
-// Package httpscript runs HTTP conversations that are written down as text: they are tests, and
-// read as a protocol's manual.
+// Package httpscript tests a server with HTTP conversations in text files, which also document the
+// protocol.
 //
 // The first character of a line is its kind:
 //
@@ -9,7 +9,7 @@
 //	   after an empty line the body.
 //	   {name} stores what stands there, for use in later lines; {name_escaped} is the same in a
 //	   path; {_} is anything
-//	*  what happened meanwhile, all of it and in this order, where the conversation tells of that
+//	*  the events since the last request, all and in this order, if the conversation reports any
 package httpscript
 
 import (
@@ -30,7 +30,7 @@ type Conversation struct {
 	Send func(t testing.TB, method, path string, header []string, body string) Answer
 	// returns the events since the last request; nil if scripts contain none
 	Happened func() []string
-	// values of names at the beginning
+	// values that names have at the beginning
 	Known map[string]string
 }
 
@@ -188,7 +188,7 @@ func (s *script) fill(text string) string {
 	})
 }
 
-// match compares a value, and stores it if the script has a name that is not known yet.
+// match compares got with want, and stores the parts of got for which want has unknown names.
 func (s *script) match(what, got, want string) {
 	s.Helper()
 	want = s.fill(want)
