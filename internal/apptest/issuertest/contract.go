@@ -102,7 +102,7 @@ func capabilities(t *testing.T, s Subject) {
 	}
 }
 
-// lives tests the life of tokens. The API of AWS rounds it down to minutes: a token never lives
+// lives tests the life of tokens. The API of AWS rounds the life down to minutes; no token lives
 // longer than its grant.
 func lives(t *testing.T, s Subject) {
 	for _, ttl := range []time.Duration{time.Minute, 90 * time.Second, 12 * time.Hour,
@@ -216,8 +216,7 @@ func silent(t *testing.T, s Subject) {
 	}
 }
 
-// givenUp tests a cancelled request: whether that is noticed before or after the work, no token may
-// be lost without an error.
+// givenUp tests a cancelled request: the issuer must return either a token or an error.
 func givenUp(t *testing.T, s Subject) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -87,8 +87,8 @@ func amazon(t *testing.T) (*ivsemu.Emulator, *ivs.Service, stage.ARN) {
 	return e, service, made.ARN
 }
 
-// overWHIP presents a token to the global WHIP endpoint, which redirects to the stage's own. A
-// participant who is admitted receives an error about the offer (400) or about publishing (403).
+// overWHIP presents a token to the global WHIP endpoint, which redirects to the stage's own. An
+// admitted participant gets 503, because the test has no media plane, or 403 without publish.
 func overWHIP(
 	e *ivsemu.Emulator,
 ) func(context.Context, stage.ParticipantToken) (stage.Participant, error) {
