@@ -32,7 +32,7 @@ type Options struct {
 // A Count counts the packets of one direction.
 type Count struct {
 	Passed int
-	Lost   int // by chance, or picked
+	Lost   int // by chance, or by Picks
 	Queued int // dropped at the end of a full queue
 	Cut    int // while the link was cut
 }
@@ -184,8 +184,8 @@ func (p *path) listen() {
 			return
 		case err == nil:
 			p.down.take(buffer[:n])
-			// otherwise the target's port is closed for now (ICMP), and packets are lost as on any
-			// network
+			// Any other error means that the target's port is closed for now (ICMP). Then packets
+			// are lost as on any network.
 		}
 	}
 }
@@ -244,7 +244,7 @@ type parcel struct {
 	due    time.Time
 }
 
-// onTheWay is how many packets may be under way; enough for 10 Mb/s over a second.
+// onTheWay is how many packets may be under way: enough for one second at 10 Mb/s.
 const onTheWay = 4096
 
 func newLane(l *Link, d direction, number uint64, send func([]byte)) *lane {
@@ -263,7 +263,7 @@ func (a *lane) take(packet []byte) {
 	if fate == passed {
 		select {
 		case a.waiting <- parcel{packet: append([]byte(nil), packet...), due: due}:
-			return // counted when it arrives
+			return // deliver counts the packet
 		default:
 			fate = queueFull
 		}

@@ -8,8 +8,8 @@ import (
 // A Weather describes the network in one direction.
 type Weather struct {
 	Loss float64 // share of packets lost by chance, 0 to 1
-	// decides whether a packet is lost; nil leaves it to chance. Packets of several peers may call
-	// it at once
+	// decides whether a packet is lost, in addition to Loss; may be called for several peers at
+	// once
 	Picks func([]byte) bool
 	Delay time.Duration // delay in this direction
 	Rate  int           // bit/s; 0 is no limit
@@ -19,7 +19,7 @@ type Weather struct {
 
 const defaultQueue = 250 * time.Millisecond
 
-// A fate is the time at which a packet arrives, or that it is lost.
+// A fate says whether a packet arrives, or why it is lost.
 type fate int
 
 const (
@@ -42,7 +42,7 @@ func newShaper(seed, number uint64) *shaper {
 
 // decide returns the fate of a packet.
 func (s *shaper) decide(now time.Time, packet []byte, w Weather) (due time.Time, f fate) {
-	// Every packet takes a random number, so that the fates of later ones do not depend on the
+	// Every packet takes a random number, so that the fates of later packets do not depend on the
 	// weather.
 	if s.chance.Float64() < w.Loss || w.Picks != nil && w.Picks(packet) {
 		return time.Time{}, lost

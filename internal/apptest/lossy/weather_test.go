@@ -11,7 +11,7 @@ func TestARateSpreadsPacketsAndDropsWhatWaitsTooLong(t *testing.T) {
 	now := time.Unix(1000, 0)
 	weather := Weather{Rate: 1_000_000, Queue: 100 * time.Millisecond, Delay: 20 * time.Millisecond}
 	var arrived int
-	for i := range 100 { // 100 × 1250 bytes at once are a second's worth
+	for i := range 100 { // 100 packets of 1250 bytes take one second at this rate
 		due, f := s.decide(now, make([]byte, 1250), weather)
 		if f == queueFull {
 			continue
@@ -22,7 +22,7 @@ func TestARateSpreadsPacketsAndDropsWhatWaitsTooLong(t *testing.T) {
 			t.Fatalf("packet %d arrives after %v, want %v", i, due.Sub(now), want.Sub(now))
 		}
 	}
-	if arrived != 11 { // what is being sent, and 100 ms of queue
+	if arrived != 11 { // the packet being sent, and 100 ms of queue
 		t.Errorf("%d packets passed, want 11", arrived)
 	}
 	if _, f := s.decide(now.Add(time.Second), make([]byte, 1250), weather); f != passed {
