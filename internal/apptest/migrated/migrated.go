@@ -1,5 +1,5 @@
-// Package migrated provides tests with SQLite files that already have the current schema: copying
-// one costs much less than migrating an empty one. Package pg has the same for PostgreSQL.
+// Package migrated provides tests with SQLite files that already have the current schema. Copying
+// such a file costs much less than migrating an empty one. Package pg has the same for PostgreSQL.
 package migrated
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/store"
 )
 
-// template is the content of such a file, created once per test process.
+// template returns the content of a migrated file, created once per test process.
 var template = sync.OnceValues(func() ([]byte, error) {
 	folder, err := os.MkdirTemp("", "migrated")
 	if err != nil {
@@ -30,7 +30,7 @@ var template = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// File writes such a file, unless it exists.
+// File writes a migrated file to the path, unless a file exists there.
 func File(path string) error {
 	content, err := template()
 	if err != nil {
