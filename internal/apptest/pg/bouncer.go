@@ -15,7 +15,7 @@ import (
 )
 
 // Pooled starts a PgBouncer that shares the server's connections by transaction. It returns the URL
-// of a database of Database through it. It ends with the test.
+// that reaches, through PgBouncer, a database that Database created. PgBouncer ends with the test.
 func (s *Server) Pooled(t testing.TB, database string) string {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")

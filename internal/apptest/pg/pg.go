@@ -48,7 +48,7 @@ type Server struct {
 	templateErr error
 }
 
-// Database creates an empty database and returns its URL. It is dropped after the test.
+// Database creates an empty database and returns its URL. The database is dropped after the test.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
 	return databaseOf(t, s.Create)
@@ -191,7 +191,7 @@ func (s *Server) Crash() error {
 	for _, child := range strings.Fields(string(children)) {
 		name, err := os.ReadFile("/proc/" + child + "/cmdline")
 		if err != nil || !bytes.Contains(name, []byte(superuser)) {
-			continue // no backend
+			continue // not a backend process
 		}
 		id, err := strconv.Atoi(child)
 		if err != nil {
@@ -223,7 +223,7 @@ func (s *Server) signal(sig syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	// The main process first, so that it starts no other process.
+	// The main process is signalled first, so that it starts no other process.
 	if err := syscall.Kill(main, sig); err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (s *Server) start() error {
 	return s.await()
 }
 
-// The server ends with the pipe, even if the test binary is killed and cannot stop it.
+// untilPipeEnds stops the server when the pipe closes, even if the test binary is killed.
 const untilPipeEnds = `"$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server`
 
 func (s *Server) launch(bin, data string, who *syscall.SysProcAttr) error {
