@@ -17,9 +17,9 @@ import (
 
 const password = "a good password"
 
-// The contract: the fake OBS 29 and a real one receive the same requests and give the same
-// responses. Intended differences are ignored: comments of statuses that the protocol leaves open,
-// bitmaps of scenes, and numbers that are measurements.
+// TestTheFakeIsLikeTheRealOne sends the same requests to the fake OBS 29 and to a real one, and
+// compares their responses. It ignores intended differences: comments of statuses that the protocol
+// leaves open, bitmaps of scenes, and numbers that are measurements.
 func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	t.Parallel()
 	real := realobs.Start(t, password)
@@ -33,7 +33,7 @@ func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	t.Run("closing", func(t *testing.T) {
 		compare(t, offend(t, real.URL()), offend(t, fake.URL()))
 	})
-	// last: OBS may crash when it is started twice while it connects
+	// This part runs last: OBS may crash if a stream is started twice while it connects.
 	t.Run("failing start", func(t *testing.T) {
 		story := []step{
 			{"SetStreamServiceSettings", `{"streamServiceType":"rtmp_custom","streamServiceSettings":{"server":"rtmp://127.0.0.1:9/x","key":"k"}}`, ""},
@@ -45,7 +45,7 @@ func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	})
 }
 
-// compare fails where the two differ, line by line.
+// compare fails the test for every line in which the two differ.
 func compare(t *testing.T, real, fake []string) {
 	t.Helper()
 	for i := range max(len(real), len(fake)) {
@@ -86,7 +86,8 @@ func stories() []step {
 		{"GetVideoSettings", "", ""},
 		{"GetStreamStatus", "", ""}, {"GetRecordStatus", "", ""}, {"GetReplayBufferStatus", "", ""},
 		{"GetVirtualCamStatus", "", ""}, {"StopStream", "", ""},
-		// Section 3: the order of checks, merge and replace, 700.
+		// Section 3: service settings are checked in a certain order, then merged or replaced, or
+		// refused with 700.
 		{"SetStreamServiceSettings", "", ""}, {"SetStreamServiceSettings", `{}`, ""}, {"SetStreamServiceSettings", `[]`, ""},
 		{"SetStreamServiceSettings", `{"streamServiceType":5}`, ""}, {"SetStreamServiceSettings", `{"streamServiceType":""}`, ""},
 		{"SetStreamServiceSettings", `{"streamServiceType":"rtmp_custom"}`, ""},
@@ -237,8 +238,8 @@ func tell(t *testing.T, url string, story []step) (lines []string) {
 	return append(lines, append(events, w.lastEvents()...)...)
 }
 
-// lastEvents reads the events that the last response has overtaken, up to one that it causes
-// itself.
+// lastEvents reads the events that the last response has overtaken. It sends an event itself and
+// stops when that event arrives.
 func (w *wire) lastEvents() (events []string) {
 	w.write(`{"op":6,"d":{"requestType":"BroadcastCustomEvent","requestId":"end","requestData":{"eventData":{"the":"end"}}}}`)
 	for {
@@ -320,7 +321,7 @@ func (w *wire) end() string {
 			continue
 		}
 		code := int(websocket.CloseStatus(err))
-		if slices.Contains([]int{-1, 4002}, code) { // 4002 quotes a parser
+		if slices.Contains([]int{-1, 4002}, code) { // the reason of 4002 quotes a parser
 			return fmt.Sprint(code)
 		}
 		return err.Error()

@@ -1,6 +1,6 @@
 // Package realobs runs a real OBS Studio on a virtual screen, for tests that a fake cannot replace.
-// Debian 12 has 29.0.2 with obs-websocket 5.1: profiles, parameters, outputs and close codes are
-// real, and it has no WHIP.
+// Debian 12 has OBS 29.0.2 with obs-websocket 5.1 and without WHIP. So tests cover its profiles,
+// parameters, outputs and close codes.
 package realobs
 
 import (
@@ -53,7 +53,7 @@ type OBS struct {
 // test if OBS is not installed; `make test` installs it.
 func Start(t testing.TB, password string) *OBS {
 	t.Helper()
-	// without scripts: Lua's timers crash OBS 29 if a client switches profiles at once
+	// This OBS runs no scripts: Lua's timers crash OBS 29 if a client switches profiles at once.
 	i := fresh(t)
 	i.WriteIni(
 		t, fmt.Sprintf(
@@ -65,7 +65,7 @@ func Start(t testing.TB, password string) *OBS {
 }
 
 // Prepare creates a fresh configuration and a screen, with a script that reports when OBS has
-// loaded. Its WebSocket server is off, as in any fresh OBS.
+// loaded. The WebSocket server of OBS is off, as in any fresh OBS.
 func Prepare(t testing.TB) *Install {
 	t.Helper()
 	i := fresh(t)
@@ -169,9 +169,9 @@ func (i *Install) launch(t testing.TB) *OBS {
 	return o
 }
 
-// Quit closes OBS's window, and fails the test if OBS does not end cleanly. It needs an OBS of
-// Launch, whose script closes it. SIGINT would end OBS 29 inside the signal handler, where it may
-// hang or crash (docs/decisions/0160).
+// Quit closes OBS's window, and fails the test if OBS does not end cleanly. OBS must have been
+// started by Launch, whose script closes the window. SIGINT would end OBS 29 inside the signal
+// handler, where it may hang or crash (docs/decisions/0160).
 func (o *OBS) Quit(t testing.TB) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(o.home, "close"), nil, 0o600); err != nil {
@@ -256,9 +256,9 @@ func (o *OBS) run(t testing.TB, dir, name string, args []string, env ...string) 
 	o.process = cmd.Process
 }
 
-// start runs a process that ends with the test and with the test binary. The channel is closed when
-// the process has ended, and failure is set before. The kernel ties Pdeathsig to the thread that
-// started the process, so the goroutine keeps that thread.
+// start runs a process that ends with the test and with the test binary. When the process has
+// ended, failure is set and then the channel is closed. The kernel ties Pdeathsig to the thread
+// that started the process, so the goroutine keeps that thread.
 func start(t testing.TB, cmd *exec.Cmd, failure *error) <-chan struct{} {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -296,7 +296,7 @@ func (o *OBS) Await(t testing.TB) {
 	o.mustKeepToLoopback(t)
 }
 
-// until returns when the condition holds. A process announces none of these, so until polls.
+// until returns when the condition holds. It polls, because OBS does not announce its state.
 func (o *OBS) until(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	tick, limit := time.NewTicker(50*time.Millisecond), time.After(60*time.Second)
@@ -312,8 +312,9 @@ func (o *OBS) until(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// mustKeepToLoopback fails the test if the kernel's tables (proc(5): address:port in hexadecimal,
-// 0A is LISTEN) contain another address for the port than 127.0.0.1, as IPv4 or mapped into IPv6.
+// mustKeepToLoopback fails the test if OBS listens on the port at another address than 127.0.0.1.
+// It reads the kernel's tables (proc(5)): address:port in hexadecimal, where 0A is LISTEN. The
+// address may be IPv4 or mapped into IPv6.
 func (o *OBS) mustKeepToLoopback(t testing.TB) {
 	t.Helper()
 	number, _ := strconv.Atoi(o.port)

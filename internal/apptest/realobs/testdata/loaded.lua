@@ -1,13 +1,13 @@
--- Prints a line when OBS has loaded everything and has drawn its window: its event loop has
--- saved the scenes ten times, 50 ms apart. Ended earlier, OBS 29 crashes in that drawing.
--- Then it closes OBS's window when there is a file named "close".
+-- Prints a line when OBS has loaded everything and has drawn its window. By then its event loop has
+-- saved the scenes ten times, 50 ms apart. If OBS 29 is ended earlier, it crashes while it draws.
+-- Later the script closes OBS's window when a file named "close" exists.
 --
--- It waits for no event: OBS adds a script's callbacks from a thread of its own, and on a busy
--- machine the event "finished loading" was over before that thread had run. A request to save is
--- ignored while OBS loads, and the next one is 50 ms away.
+-- The script waits for no event, because OBS adds a script's callbacks from a thread of its own. On
+-- a busy machine, the event "finished loading" was over before that thread had run. A request to
+-- save is ignored while OBS loads, and the next one follows after 50 ms.
 --
--- And the window is closed from OBS's event loop: OBS 29 closes it in the signal's handler when it
--- gets SIGINT, in the midst of whatever it was doing (docs/decisions/0160).
+-- The script closes the window from OBS's event loop. On SIGINT, OBS 29 closes its window in the
+-- signal handler, in the middle of other work (docs/decisions/0160).
 local obs, ffi, saved, closing = obslua, require("ffi"), 0, false
 ffi.cdef [[
 void *obs_frontend_get_main_window(void);
