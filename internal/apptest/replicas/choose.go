@@ -35,7 +35,7 @@ func AppOnFleet(t testing.TB, flags ...string) *apptest.App {
 // Chosen reports whether all tests run on a fleet.
 func Chosen() bool { return *onFleet }
 
-// app returns the fleet as an App: one address.
+// app returns the fleet as an App with the address of nginx.
 func (f *Fleet) app() *apptest.App {
 	setup := ""
 	if !f.settled() {

@@ -181,7 +181,8 @@ func (m *Member) Status(path string) int {
 	return answer.StatusCode
 }
 
-// Signal sends a signal to the process, which may continue.
+// Signal sends a signal to the process. done is closed when the process ends, which not every
+// signal causes.
 func (m *Member) Signal(sig syscall.Signal) (done <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -198,7 +199,7 @@ func (m *Member) Kill(sig syscall.Signal) {
 	}
 }
 
-// Home returns the server that carries a local stage, or nil.
+// Home returns the server that serves the media of a local stage, or nil.
 func (f *Fleet) Home(arn string) *Member {
 	at := f.DB.Value(f.t, f.Database,
 		"SELECT p.url FROM homes h JOIN peers p ON p.id = h.peer WHERE h.stage = '"+arn+"'")
@@ -228,15 +229,15 @@ func (m *Member) SetupURL() string {
 	return links[len(links)-1]
 }
 
-// settled reports whether there is an operator.
+// settled reports whether the first operator exists.
 func (f *Fleet) settled() bool {
 	return f.DB.Value(f.t, f.Database, "SELECT count(*)::text FROM users") != "0"
 }
 
 // KillEvery kills the servers one after the other at this interval, until the test ends or stop is
-// called. Each is restarted at once, as a supervisor does. The first one is killed at a random time
-// after there is an operator (a server that starts replaces the one-time link), so that tests are
-// hit at any point.
+// called. Each is restarted at once, as a supervisor does. The first one is killed when the first
+// operator exists, because a server that starts replaces the setup link. The time is random, so
+// that it hits tests at any point.
 func (f *Fleet) KillEvery(interval time.Duration) (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -384,7 +385,7 @@ func (l *Lines) Write(b []byte) (int, error) {
 	return l.text.Write(b)
 }
 
-// String is everything so far.
+// String returns the output so far.
 func (l *Lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
