@@ -110,7 +110,7 @@ func clipFiles(o ClipOptions) (string, error) {
 
 func encode(dir string, o ClipOptions) error {
 	seconds := strconv.FormatFloat(o.Length.Seconds(), 'f', 3, 64)
-	cabac := 0 // the preset ultrafast uses nothing that baseline lacks, whatever the profile
+	cabac := 0 // the preset ultrafast uses only features of baseline, in any profile
 	if o.Profile != "baseline" {
 		cabac = 1
 	}

@@ -17,7 +17,7 @@ type Endpoint func(ctx context.Context, offer string) (Answer, error)
 type Answer struct {
 	SDP      string
 	Location string                          // the session URL, absolute
-	Header   http.Header                     // of the 201
+	Header   http.Header                     // headers of the 201
 	HangUp   func(ctx context.Context) error // ends the session by the protocol; may be nil
 }
 

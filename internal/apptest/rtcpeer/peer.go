@@ -13,7 +13,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// connectWithin is a limit and not a measurement: a busy machine needs time.
+// connectWithin is how long a connection may take. It is long because the machine may be
+// overloaded.
 const connectWithin = time.Minute
 
 // A connector makes connections that stay on loopback.
@@ -36,8 +37,8 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 		return nil, err
 	}
 	registry := &interceptor.Registry{}
-	// By default pion remembers 512 packets for NACKs, and the burst for a late viewer has more.
-	// OBS keeps 4000.
+	// By default pion keeps 512 packets to answer NACKs. The burst that a late viewer receives has
+	// more; OBS keeps 4000.
 	err := errors.Join(
 		webrtc.ConfigureNackWithOptions(engine, registry,
 			[]nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),

@@ -25,7 +25,7 @@ import (
 type PublishOptions struct {
 	Clip       *Clip    // nil means MakeClip with its defaults
 	Layers     []*Clip  // simulcast: one clip for each rid "0", "1", …; the first replaces Clip
-	RIDs       []string // other names for them
+	RIDs       []string // rids of the layers, in place of those
 	NoVideo    bool     // no m-line for the picture
 	NoAudio    bool
 	VP8        bool // the m-line of the picture offers only VP8
@@ -40,7 +40,7 @@ type PublishOptions struct {
 // Headers say where the parameter sets (SPS and PPS) are sent.
 type Headers int
 
-// The places of parameter sets. OBS repeats them.
+// The values say when parameter sets are sent. OBS uses HeadersRepeated.
 const (
 	HeadersRepeated Headers = iota // with each keyframe
 	HeadersFirst                   // with the first keyframe only
@@ -66,8 +66,8 @@ type Publisher struct {
 	layers []*layer
 }
 
-// Publish sends its offer, connects and starts to send media. The error is a *StatusError if the
-// offer was refused. It is closed at the end of the test.
+// Publish connects a publisher, which starts to send media. The error is a *StatusError if the
+// offer was refused. The publisher is closed at the end of the test.
 func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, error) {
 	t.Helper()
 	if o.Clip == nil && len(o.Layers) == 0 {
@@ -80,7 +80,7 @@ func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, err
 	if o.VP8 {
 		video = vp8()
 	}
-	// OBS is built with mbedTLS, which has no other profile.
+	// OBS is built with mbedTLS, which supports no other SRTP profile.
 	pc, err := connector{
 		profile: dtls.SRTP_AES128_CM_HMAC_SHA1_80, transportCC: true,
 		video: []webrtc.RTPCodecParameters{video}, tcp: o.TCP, relays: o.Relays,
@@ -93,8 +93,8 @@ func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, err
 		p.Close()
 		return nil, err
 	}
-	// Not earlier: a FakeOBS that reconnects publishes on a goroutine of its own, even while the
-	// test ends.
+	// The cleanup is registered only after success: a FakeOBS that reconnects calls Publish on a
+	// goroutine of its own, even while the test ends.
 	t.Cleanup(p.Close)
 	return p, nil
 }
@@ -219,8 +219,8 @@ func (p *Publisher) addVideo(o PublishOptions) (layers []*layer, err error) {
 	return layers, nil
 }
 
-// readRTCP counts requests for keyframes. Like OBS, the publisher does not answer a PLI. pion
-// answers NACKs.
+// readRTCP counts requests for keyframes. Like OBS, the publisher sends no keyframe in response.
+// pion answers NACKs.
 func (p *Publisher) readRTCP(sender *webrtc.RTPSender) {
 	for {
 		packets, _, err := sender.ReadRTCP()
@@ -245,7 +245,7 @@ func (p *Publisher) sendAudio(
 		rtp.NewRandomSequencer(), 48000)
 	samples := uint32(960)
 	if clip.Options.AAC {
-		// a frame of AAC, which OBS sends under Opus's payload type with the timestamps of AAC
+		// OBS sends a frame of AAC under Opus's payload type, with the timestamps of AAC.
 		samples = 1024
 	}
 	each := time.Duration(samples) * time.Second / 48000

@@ -57,11 +57,11 @@ type Stats struct {
 	FirstFrame               time.Duration
 	LastVideoTS, LastAudioTS uint32
 	LastVideo, LastAudio     time.Time
-	Payload                  []byte // of the last audio packet
+	Payload                  []byte // payload of the last audio packet
 	VideoReport, AudioReport *rtcp.SenderReport
 }
 
-// View sends its offer and connects. The error is a *StatusError if the offer was refused. It is
+// View connects a viewer. The error is a *StatusError if the offer was refused. The viewer is
 // closed at the end of the test.
 func View(t testing.TB, endpoint Endpoint, o ViewOptions) (*Viewer, error) {
 	t.Helper()
@@ -131,7 +131,7 @@ func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) er
 	}
 }
 
-// begin runs f in a goroutine until the viewer is closed. A track may begin meanwhile.
+// begin runs f in a goroutine, unless the viewer is closing: a track may arrive at that time.
 func (v *Viewer) begin(f func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -191,8 +191,8 @@ func (v *Viewer) readAudio(track *webrtc.TrackRemote) {
 	}
 }
 
-// readVideo assembles frames. The builder waits for missing packets, which NACKs request, before it
-// gives one up.
+// readVideo assembles frames. The sample builder waits for missing packets, which NACKs request,
+// until patience has passed.
 func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
 	builder := samplebuilder.New(2048, &codecs.H264Packet{}, 90000,
 		samplebuilder.WithMaxTimeDelay(patience))
@@ -210,7 +210,8 @@ func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
 	}
 }
 
-// frame counts a frame: a keyframe makes the following frames decodable, a gap ends that.
+// frame counts a frame, and returns whether it can be decoded: from a keyframe on, until packets
+// are missing.
 func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
 	sps, idr := false, false
 	for nal := range nals(sample.Data) {
@@ -319,7 +320,7 @@ func (v *Viewer) HangUp(ctx context.Context) error {
 	return v.Answer.HangUp(ctx)
 }
 
-// Close closes the connection and waits for everything.
+// Close closes the connection and waits for all goroutines.
 func (v *Viewer) Close() {
 	v.mu.Lock()
 	v.closing = true
