@@ -49,8 +49,8 @@ type App struct {
 	contract contract
 }
 
-// At returns an App for a server that another kit runs at an address. The kit stops it, and
-// restarts it with other flags.
+// At returns an App for a server that another test kit runs. stop and again are that kit's
+// functions: they stop the server, and restart it with other flags.
 func At(t testing.TB, url, setup string, stop func(), again func(flags ...string) *App) *App {
 	done := make(chan error)
 	close(done)
@@ -71,7 +71,8 @@ const (
 	SecretKey = "the+emulators+own+secret+key+of+a+test++"
 )
 
-// Emulate runs `stagedoor emulate` with that key pair and more flags, and returns its endpoint.
+// Emulate runs `stagedoor emulate` with AccessKey, SecretKey and more flags, and returns its
+// endpoint.
 func Emulate(t testing.TB, flags ...string) string {
 	t.Helper()
 	args := append([]string{"emulate", "--listen", "127.0.0.1:0", "--access-key", AccessKey,
@@ -239,8 +240,8 @@ type Client struct {
 	contract *contract
 }
 
-// At returns the same client for another server on the same database. Its cookies are valid there,
-// too: they ignore ports.
+// At returns the client for another server on the same database. Cookies ignore ports, so the
+// client stays signed in.
 func (c *Client) At(a *App) *Client {
 	other := *c
 	other.t, other.base = a.t, a.URL
@@ -306,7 +307,7 @@ func (c *Client) Status(method, path, contentType, body string) (int, error) {
 }
 
 // Must sends a request that must be answered with a certain status, and decodes the response into
-// out, unless that is nil.
+// out, unless out is nil.
 func (c *Client) Must(status int, method, path string, body, out any) {
 	c.t.Helper()
 	got, _, text := c.Do(method, path, body)
@@ -421,7 +422,7 @@ func (c *Client) openEvents(after string) (io.ReadCloser, error) {
 	return answer.Body, nil
 }
 
-// read reads until the stream or the test ends.
+// read reads frames until the stream or the test ends.
 func (e *EventStream) read(body io.ReadCloser) {
 	defer body.Close()
 	lines := bufio.NewReader(body)
@@ -444,7 +445,7 @@ func (e *EventStream) read(body io.ReadCloser) {
 			if f.Event != "" {
 				e.frames <- f
 			}
-			if f.Event == "presences" { // also one by one, as static/lib/events.js splits them
+			if f.Event == "presences" { // also as one frame per stage, like static/lib/events.js
 				e.apart(f.Data)
 			}
 			f = Frame{}
@@ -462,7 +463,7 @@ func (e *EventStream) apart(data string) {
 	}
 }
 
-// Await reads until an event with that name matches, and returns its data.
+// Await reads events until match accepts one with this name, and returns its data.
 func Await[T any](e *EventStream, name string, match func(T) bool) T {
 	e.t.Helper()
 	limit := time.After(30 * time.Second)
@@ -522,7 +523,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// await waits until the text is enough. It returns false if the output ends before.
+// await waits until enough accepts the text. It returns false if the output ends first.
 func (o *output) await(enough func(string) bool) (string, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -43,7 +43,7 @@ func (k *contract) read(c *Client) error {
 	return k.err
 }
 
-// holds checks a response. Benchmarks skip this.
+// holds checks a response against the document, except in benchmarks.
 func (k *contract) holds(c *Client, method, path string, status int, h http.Header, text []byte) {
 	c.t.Helper()
 	if _, measures := c.t.(*testing.B); measures || !strings.HasPrefix(path, "/api/v1/") ||

@@ -32,7 +32,8 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// Program returns a command that runs the test binary as the program. It ends with the test binary.
+// Program returns a command that runs the test binary as the program. The process ends with the
+// test binary.
 func Program(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), AsProgram+"=1")
