@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// An encoder is the part of OBS that a FakeOBS does not have: it calls the stage with real media.
+// An encoder is the WHIP output of a FakeOBS that publishes real media to the stage.
 type encoder struct {
 	t    testing.TB
 	clip *rtcpeer.Clip
@@ -47,7 +47,7 @@ func (e *encoder) output(
 	return broadcast{p}, nil
 }
 
-// A broadcast ends as OBS ends one, by DELETE.
+// A broadcast is a Publisher that ends as OBS does, by DELETE.
 type broadcast struct{ *rtcpeer.Publisher }
 
 func (b broadcast) Done() <-chan struct{} { return b.Closed() }
@@ -159,8 +159,8 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	}
 }
 
-// TestAWSOutOfReach: the page shows the server's error, lists all local stages, and still accepts
-// the ARN of a stage.
+// TestAWSOutOfReach: if AWS cannot be reached, the page shows the server's error, lists all local
+// stages, and still accepts the ARN of a stage.
 func TestAWSOutOfReach(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
@@ -186,7 +186,7 @@ func operatorPage(t *testing.T, a *apptest.App) *browser.Page {
 	page := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900})
 	page.Goto(a.URL + "/operator/stages")
 	signInAs(page, "olga")
-	page.WaitText("The stage is empty.") // the lists are loaded, so that nothing moves any more
+	page.WaitText("The stage is empty.") // after the lists have loaded, nothing moves any more
 	return page
 }
 
@@ -223,7 +223,7 @@ func stageNamed(t *testing.T, operator *apptest.Client, name string) web.Stage {
 	return web.Stage{}
 }
 
-// shootPage looks at the operator's page as a column and on a desktop.
+// shootPage takes pictures of the operator's page, in a narrow window and in a desktop's.
 func shootPage(page *browser.Page, name string) {
 	if *screenshots == "" {
 		return

@@ -7,11 +7,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// The numbers are taken in the page, in the engine of today's OBS, over a FakeOBS that answers
-// without delay: what our own steps cost, the WebSocket of this machine included. They are means
+// The benchmarks measure in the page, in the engine of today's OBS, with a FakeOBS that answers
+// without delay. They show the cost of Stagedoor's own steps and of the local WebSocket, as means
 // over the runs.
 
-// BenchmarkSetUp is from the click on "Set up OBS" in a fresh OBS to read back and found right.
+// BenchmarkSetUp measures from the click on "Set up OBS" in a fresh OBS until the settings were
+// read back and found right.
 func BenchmarkSetUp(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
@@ -21,8 +22,8 @@ func BenchmarkSetUp(b *testing.B) {
 	mean.report(b)
 }
 
-// BenchmarkGoLive is from the click on "Go live" to StartStream on its way, with a token that is
-// fetched and one that is there.
+// BenchmarkGoLive measures from the click on "Go live" until StartStream is sent, with a token that
+// has to be fetched and with one that OBS has already.
 func BenchmarkGoLive(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
@@ -42,8 +43,8 @@ func BenchmarkGoLive(b *testing.B) {
 	mean.report(b)
 }
 
-// BenchmarkTimeToUsable is from the navigation to the page, and to an OBS that was found and
-// judged, for who is signed in.
+// BenchmarkTimeToUsable measures, for a signed-in user, from the navigation until the page is
+// shown, and until OBS was found and checked.
 func BenchmarkTimeToUsable(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
@@ -63,7 +64,7 @@ type means map[string][]float64
 func (m means) add(unit string, value float64) { m[unit] = append(m[unit], value) }
 
 func (m means) report(b *testing.B) {
-	b.ReportMetric(0, "ns/op") // the loop is not what is measured
+	b.ReportMetric(0, "ns/op") // leaves the time per loop out, which says nothing
 	for unit, values := range m {
 		sum := 0.0
 		for _, v := range values {
@@ -78,7 +79,7 @@ const started = `{
 	WebSocket.prototype.send = function (text) { send.call(this, text); if (text.includes('"StartStream"')) { WebSocket.prototype.send = send; done(); } };
 }`
 
-// click clicks the button and answers the milliseconds until what the script calls done for.
+// click clicks the button and returns the milliseconds until the script in until calls done.
 func (d *dock) click(label, until string) (ms float64) {
 	d.t.Helper()
 	d.Eval(`new Promise((resolve) => {

@@ -20,10 +20,10 @@ import (
 )
 
 // BenchmarkConsole has 10,000 people, 1,000 stages and 1,000,000 issuances. For every list it
-// reports the median and the 99th percentile over HTTP, each divided by that of reading one token
-// by its primary key, which is asked in turns with it: what the machine does beside it is in both.
-// For every page it reports the time from the navigation until its list is there, in Chromium. Of a
-// request that took long it prints how long the threads of the process waited for a core meanwhile.
+// reports the median and the 99th percentile over HTTP. Each is divided by the time to read one
+// token by its primary key. The two requests take turns, so that other load on the machine cancels
+// out. For every page it reports the time from the navigation until Chromium shows its list. For a
+// slow request it prints how long the threads of the process waited for a core.
 func BenchmarkConsole(b *testing.B) {
 	var postgres pg.Server
 	defer postgres.Stop()
@@ -65,8 +65,8 @@ var lists = []string{
 
 const stage7 = "arn%3Aaws%3Aivs%3Alocal%3A000000000000%3Astage%2F100007"
 
-// benchRule measures how long it takes to work out what a rule for all 10,000 people would do, and
-// to give it to them, with an entry of the audit trail for each.
+// benchRule measures how long it takes to compute the effect of a rule for all 10,000 people, and
+// to apply the rule with an entry of the audit trail for each person.
 func benchRule(b *testing.B, olga *apptest.Client) {
 	rule := web.V1Rule{Stage: stage.ARN(olga.MainStage()), Capabilities: []string{"subscribe"}}
 	start := time.Now()
@@ -83,8 +83,8 @@ func benchRule(b *testing.B, olga *apptest.Client) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// waitedForCore is how long the threads of this process could run and did not, on Linux (proc(5),
-// schedstat); elsewhere 0.
+// waitedForCore returns how long the threads of this process were ready to run but waited for a
+// core, on Linux (proc(5), schedstat); elsewhere 0.
 func waitedForCore() time.Duration {
 	files, _ := filepath.Glob("/proc/self/task/*/schedstat")
 	var sum time.Duration
@@ -141,7 +141,7 @@ func benchLists(b *testing.B, olga *apptest.Client) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// consolePages are the pages, and what is there when one can be used.
+// consolePages are the pages, each with an expression that holds when the page can be used.
 var consolePages = []struct{ page, ready string }{
 	{"live", `document.querySelectorAll('.card').length === 2 && !document.body.innerText.includes('Loading')`},
 	{"stages", `document.querySelectorAll('.lines > li').length === 50`},
@@ -187,9 +187,9 @@ func shootLarge(page *browser.Page, name string) {
 	}
 }
 
-// BenchmarkConsoleLive is what an open page costs while 100 people are live on 20 stages and all
-// their figures move every two seconds, in hundredths of a core: the page that shows them, and one
-// that does not. The thread's own time is counted, so other load does not matter.
+// BenchmarkConsoleLive reports the CPU time of an open page, in hundredths of a core. 100 people
+// are live on 20 stages, and all their figures change every two seconds. One page shows them,
+// another page does not. Only the page's own thread is counted, so other load does not matter.
 func BenchmarkConsoleLive(b *testing.B) {
 	d := openDesk(b)
 	var stages []any
@@ -225,7 +225,7 @@ func BenchmarkConsoleLive(b *testing.B) {
 
 func liveARN(i int) string { return fmt.Sprintf("arn:aws:ivs:local:000000000000:stage/%03d", i) }
 
-// hundredLive are five people on each of 20 stages.
+// hundredLive returns the presence of five people on each of 20 stages.
 func hundredLive(beat int) object {
 	var stages []any
 	for i := range 20 {

@@ -68,7 +68,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
 	page.WaitFor(`document.querySelectorAll('button[aria-label^="Sign out: "]').length === 2`)
 	shootConsole(page, "console-person")
-	page.Click(`button[aria-label^="Sign out: "]`) // the one that was used last
+	page.Click(`button[aria-label^="Sign out: "]`) // ends the login that was used last
 	page.WaitFor(`document.querySelectorAll('button[aria-label^="Sign out: "]').length === 1`)
 	status := map[int]int{}
 	for _, login := range []*apptest.Client{ana, other} {
@@ -126,7 +126,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitText("user.suspended")
 	shootConsole(page, "console-records")
 	page.Click(`.places a[href$="/operator/stages"]`)
-	page.Type(`#f-find-stages`, "stage 39") // behind the stages that the rule made
+	page.Type(`#f-find-stages`, "stage 39") // its place is after the stages that the rule made
 	page.WaitText("stage 39")
 	shootConsole(page, "console-stages")
 
@@ -143,8 +143,9 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	brandsThePages(t, a, page)
 }
 
-// brandsThePages: a colour that is hard to read is refused with the reason; name, colour and links
-// are on every page, before sign-in and in the dock, in the language of the person's choice.
+// brandsThePages checks that the page refuses a colour that is hard to read, with the reason. Name,
+// colour and links are on every page, before sign-in and in the dock, in the language that the
+// person chose.
 func brandsThePages(t *testing.T, a *apptest.App, page *browser.Page) {
 	t.Log("branding, and a language, on the page and before sign-in")
 	page.Click(`.places a[href$="/operator/system"]`)

@@ -1,6 +1,6 @@
-// Package docktest tells the stories of the dock in the browsers that it is made for, with a
-// FakeOBS on one side and on the other a desk: the pages as they are, and a JSON API that says what
-// the test wants said. The way through the real server is told in internal/web and internal/app.
+// Package docktest tests the dock and the other pages in the browsers for which they are made, with
+// a FakeOBS. Most tests of the dock use a desk in place of the server. A desk serves the real
+// pages, and a JSON API whose answers the test sets.
 package docktest
 
 import (
@@ -25,7 +25,8 @@ const (
 	arn      = "arn:aws:ivs:local:000000000000:stage/main"
 	password = "correct horse battery"
 
-	// As the server sends it: what the pages may do is part of what is tested.
+	// policy is the Content-Security-Policy of the server: the tests check what the pages do under
+	// it.
 	policy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src " +
 		"'self' data:; media-src 'self' blob:; " +
 		"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -33,7 +34,7 @@ const (
 
 type object = map[string]any
 
-// A desk serves the pages and plays the server.
+// A desk serves the pages and imitates the server's API.
 type desk struct {
 	*httptest.Server
 	t testing.TB
@@ -41,13 +42,13 @@ type desk struct {
 	mu       sync.Mutex
 	me       object
 	signedIn bool
-	lives    time.Duration // of the tokens
+	lives    time.Duration // life of the tokens
 	minted   []string      // participants, in the order of their tokens
 	refuse   object        // the error with which POST /api/tokens answers instead
 	docks    []object      // all reports of docks
 	pages    map[chan string]bool
 	lastID   int
-	joins    int    // of the tab People
+	joins    int    // how often the tab People joined the stage
 	missing  string // files of /static with this prefix are missing; "" means none
 	closed   chan struct{}
 }
@@ -64,7 +65,7 @@ func openDesk(t testing.TB) *desk {
 		mux.HandleFunc("GET /"+page, document(page+"/index.html", 0))
 	}
 	mux.HandleFunc("GET /operator/{page}", document("operator/index.html", 1))
-	// of nothing
+	// All lists of the operator's pages are empty.
 	mux.HandleFunc("GET /api/v1/{list}", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(object{r.PathValue("list"): []any{}})
 	})
@@ -102,7 +103,7 @@ func openDesk(t testing.TB) *desk {
 	return d
 }
 
-// Close ends the open event streams first: they would hold the server back.
+// Close ends the open event streams first, because the server would wait for them.
 func (d *desk) Close() {
 	close(d.closed)
 	d.CloseClientConnections()
@@ -223,7 +224,8 @@ func (d *desk) mint(w http.ResponseWriter, r *http.Request) (any, error) {
 	}, nil
 }
 
-// admission is a token for the tab People, which reads from it where the stage's events are.
+// admission returns a token for the tab People. Its claims contain the address of the stage's
+// events.
 func (d *desk) admission(stage string) object {
 	claims, _ := json.Marshal(
 		object{"jti": "viewer", "topic": "main",
@@ -237,7 +239,7 @@ func (d *desk) admission(stage string) object {
 	}
 }
 
-// presence tells the tab People that it is alone on the stage.
+// presence serves the stage's events, in which nobody but the tab People is on the stage.
 func (d *desk) presence(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r,
 		&websocket.AcceptOptions{Subprotocols: r.Header.Values("Sec-WebSocket-Protocol")})
@@ -305,14 +307,14 @@ func (d *desk) tell(event string, data any) {
 	}
 }
 
-// participant is whom the last token is for.
+// participant returns the participant of the last token.
 func (d *desk) participant() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.minted[len(d.minted)-1]
 }
 
-// stage tells what happened to the last participant.
+// stage sends a stage event about the last participant to every page.
 func (d *desk) stage(kind, code, detail string) {
 	d.t.Helper()
 	d.mu.Lock()
@@ -322,7 +324,7 @@ func (d *desk) stage(kind, code, detail string) {
 		"participantId": d.participant(), "code": code, "detail": detail})
 }
 
-// present reports that the last participant is on the stage, and what the stage receives.
+// present sends the presence of the last participant, with what the stage receives.
 func (d *desk) present(reception object) {
 	d.t.Helper()
 	d.tell("presence", object{"stage": arn, "participants": []any{

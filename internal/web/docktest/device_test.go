@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// TestAPhoneSignsInTheDock with the code that the dock shows, where a provider, codes and passwords
-// are all offered.
+// TestAPhoneSignsInTheDock: a person approves on a phone the code that the dock shows. The server
+// offers a provider, codes and passwords.
 func TestAPhoneSignsInTheDock(t *testing.T) {
 	t.Parallel()
 	m, err := mockoidc.Run()

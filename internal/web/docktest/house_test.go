@@ -43,19 +43,19 @@ func sending(t *testing.T) fakeobs.WHIPOutput {
 	}
 }
 
-// TestTheWholeRoad goes from the printed setup link to a viewer who sees and hears, as people do,
-// on the real server.
+// TestTheWholeRoad goes from the printed setup link to a viewer who sees and hears the broadcast,
+// by the pages of the real server.
 func TestTheWholeRoad(t *testing.T) {
 	t.Parallel()
 	theWholeRoad(t, replicas.App(t))
 }
 
 // TestStoriesOnAFleet runs some of the stories on three servers behind nginx, one of which is
-// killed every 20 seconds; -fleet runs them all so.
+// killed every 20 seconds. With -fleet, all stories run so.
 func TestStoriesOnAFleet(t *testing.T) {
 	t.Parallel()
 	if replicas.Chosen() {
-		return // they all do
+		return // all stories run on a fleet already
 	}
 	stories := map[string]func(*testing.T){
 		"road":      func(t *testing.T) { theWholeRoad(t, replicas.AppOnFleet(t)) },
@@ -164,7 +164,7 @@ func choosePassword(page *browser.Page) {
 	page.Type(`input[name="repeat"]`, apptest.Password)
 }
 
-// inviteAna adds a broadcaster, lets her onto the stage, and answers her link.
+// inviteAna adds a broadcaster, gives her access to the stage, and returns her invite link.
 func inviteAna(olga *browser.Page) (link string) {
 	olga.Type("#new-names", "ana")
 	olga.Click(`details[open] form button[type="submit"]`)
@@ -178,7 +178,7 @@ func inviteAna(olga *browser.Page) (link string) {
 	return link
 }
 
-// moving holds while the video shows new pictures.
+// moving is an expression that holds while the video shows new frames.
 const moving = `(async () => {
 	const frames = () => document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames;
 	const before = frames();
@@ -186,7 +186,7 @@ const moving = `(async () => {
 	return frames() > before;
 })()`
 
-// audible holds while the sound is on and above silence.
+// audible is an expression that holds while the video is not muted and its sound is above silence.
 const audible = `(async () => {
 	const video = document.querySelector('video');
 	const context = new AudioContext(), meter = context.createAnalyser();
@@ -199,14 +199,15 @@ const audible = `(async () => {
 })()`
 
 // TestSoundThatNobodyHears: another tool has switched the service of OBS, which then sends AAC
-// labelled as Opus. The dock learns that from the stage.
+// labelled as Opus. The stage reports this to the dock.
 func TestSoundThatNobodyHears(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)
 	app.Broadcaster(app.Operator(), "ana", "publish", "subscribe")
 	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Profile: "Stagedoor",
 		Screen: [2]int{1280, 720}, Output: sending(t)})
-	// Written, but never built: no profile was activated since.
+	// These parameters are set, but OBS has not rebuilt its encoders: no profile was activated
+	// since.
 	far.Edit(func(params map[string]string, service *fakeobs.Service) {
 		*service = fakeobs.Service{Type: "whip_custom",
 			Settings: object{"service": "WHIP", "server": "x"}}

@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// TestTheWholeRoadByKeyboard goes from the printed link to a broadcast that a viewer sees and the
-// operator ends. Nobody touches a mouse, and the focus can be seen all the way.
+// TestTheWholeRoadByKeyboard goes from the printed setup link to a broadcast that a viewer sees and
+// the operator ends. It uses the keyboard only, and the focus is visible all the way.
 func TestTheWholeRoadByKeyboard(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t)
@@ -74,7 +74,8 @@ func choosePasswordByKeyboard(page *browser.Page) {
 	fill(page, `input[name="repeat"]`, apptest.Password)
 }
 
-// inviteAnaByKeyboard adds a broadcaster, gives her the stage, and answers her link.
+// inviteAnaByKeyboard adds a broadcaster, gives her access to the stage, and returns her invite
+// link.
 func inviteAnaByKeyboard(olga *browser.Page) (link string) {
 	fill(olga, "#new-names", "ana")
 	press(olga, `details[open] form button[type="submit"]`)

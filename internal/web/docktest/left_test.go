@@ -6,8 +6,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 )
 
-// TestAPageThatWasLeftHoldsNoConnection: the browser keeps it for "Back", and has six connections
-// to a server.
+// TestAPageThatWasLeftHoldsNoConnection: the browser keeps a left page for "Back", and opens at
+// most six connections to a server.
 func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -17,7 +17,7 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 		for _, name := range []string{"stages", "live"} {
 			page.Goto(d.URL + "/operator/" + name)
 			page.WaitVisible(`.places [href$="/` + name + `"][aria-current="page"]`)
-			// With the streams of six pages, the seventh waited for a minute.
+			// When six left pages kept their event streams, the seventh page waited for a minute.
 			poll(t, "the page that is shown, and no other, to listen", func() bool {
 				return d.listeners() == 1
 			})

@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheConsoleSaysHowThingsStand: a webhook that fails, a dock without OBS, one stage, and access
-// to all stages of a rule; and a person who is barred reads so.
+// TestTheConsoleSaysHowThingsStand: the console shows a webhook that fails, a dock without OBS, and
+// access to one stage and, by a rule, to all stages. A barred person reads that they are barred.
 func TestTheConsoleSaysHowThingsStand(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--webhook-networks", "127.0.0.0/8")

@@ -84,9 +84,9 @@ func escaped(text string) string {
 	return regexp.MustCompile(`\+`).ReplaceAllString(url.QueryEscape(text), "%20")
 }
 
-// The server has another public URL, and still answers at the old one. The dock, which the script
-// in OBS opens there, moves with one click: it is at the new address, signed in and connected, and
-// so it is after the next start of OBS.
+// The server has a new public URL, and still answers at the old one, where the script in OBS opens
+// the dock. One click moves the dock to the new address, signed in and connected. It opens there
+// again at the next start of OBS.
 func TestAPairedDockMovesWithTheServer(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
@@ -110,8 +110,8 @@ func TestAPairedDockMovesWithTheServer(t *testing.T) {
 	}
 }
 
-// A script from before the move was known says nothing to it. The dock is at the new address until
-// the next start of OBS, and says what to do.
+// An older script does not support moves. The dock is at the new address until the next start of
+// OBS, and says what to do.
 func TestADockWithAnOlderScriptSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared", Old: true})
@@ -122,8 +122,8 @@ func TestADockWithAnOlderScriptSaysWhatToDo(t *testing.T) {
 	m.WaitText("its script is too old to follow: open " + m.now + "/account")
 }
 
-// The code of a move is used up, too old, or was guessed: the dock says so, and a person who signs
-// in goes on where the move was.
+// The code of a move was used already, has expired, or was guessed. The dock says so, and a person
+// who signs in can finish the move.
 func TestAMoveWithABadCodeLeadsToTheSignIn(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared"})
@@ -139,8 +139,8 @@ func TestAMoveWithABadCodeLeadsToTheSignIn(t *testing.T) {
 	}
 }
 
-// Where the old address leads to the new one (301), no click has brought the dock there. The script
-// keeps the old address until the person says otherwise.
+// If the old address redirects to the new one (301), the dock arrives there without a click. The
+// script keeps the old address until the person clicks.
 func TestARedirectedDockAsksBeforeItMoves(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared"})
@@ -155,7 +155,7 @@ func TestARedirectedDockAsksBeforeItMoves(t *testing.T) {
 	m.WaitText("from now on OBS opens this dock at " + m.now)
 }
 
-// OBS gives a script that is removed no chance to take the dock along. The dock says what is left.
+// A script that was removed from OBS cannot move the dock. The dock says what to do instead.
 func TestADockSaysThatItsScriptIsGone(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared", Deaf: true})
@@ -170,7 +170,7 @@ func TestADockSaysThatItsScriptIsGone(t *testing.T) {
 	m.WaitText("press “Undo” in its pane")
 }
 
-// A move is a paired dock in OBS, and a server that was given another public URL since.
+// A move is a paired dock in OBS, and a server whose public URL has changed since.
 type move struct {
 	*dock
 	ada      *apptest.Client
@@ -194,8 +194,8 @@ func newMove(t *testing.T, engine browser.Engine, script fakeobs.Script) *move {
 	return m
 }
 
-// starts opens the dock as OBS does when it starts. The script hands its own address over, unless
-// it is too old.
+// starts opens the dock as OBS does when it starts. A script that is not too old adds the server's
+// address.
 func (m *move) starts(at, server, more string) {
 	m.t.Helper()
 	m.Goto("about:blank")

@@ -13,9 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestATestPictureWithoutOBS is the first minute of a person without OBS, in each engine: one
-// click, and a viewer sees and hears it. The operator ends the last one and bars its person: the
-// page says so, and why, although no stage is left.
+// TestATestPictureWithoutOBS: a person without OBS sends a test picture with one click, in each
+// engine, and a viewer sees and hears it. The operator ends the last test picture and bars its
+// sender. The page gives the reason, although the sender has no stage left.
 func TestATestPictureWithoutOBS(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)
@@ -39,7 +39,7 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 
 		watch.WaitFor(`document.querySelector('video')?.videoWidth > 0`)
 		if engine == browser.OBS30 {
-			watch.ClickText("Switch the sound on") // it stays on
+			watch.ClickText("Switch the sound on") // the sound stays on for the next engines
 		}
 		watch.WaitFor(moving)
 		watch.WaitFor(audible)

@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// A provider is mockoidc with a page to sign out, which ends with a link and no way back.
+// A provider is mockoidc with a page to sign out, which redirects nowhere and only shows a link.
 type provider struct {
 	*mockoidc.MockOIDC
 	signedOut chan url.Values // the query of each visit to that page
@@ -72,7 +72,7 @@ func startProvider(t *testing.T) provider {
 	return p
 }
 
-// flags are those with which a server uses the provider.
+// flags returns the flags with which a server uses the provider.
 func (p provider) flags() []string {
 	return []string{"--oidc-issuer", p.Issuer(), "--oidc-client-id=" + p.Config().ClientID,
 		"--oidc-client-secret=" + p.Config().ClientSecret, "--oidc-scopes", "groups",
@@ -92,9 +92,9 @@ func (p provider) left(t *testing.T, a *apptest.App) {
 	}
 }
 
-// TestTheFirstOperatorComesFromTheProvider: a fresh server offers its button, with a sentence that
-// says so. A setup link of an earlier start leads there, too, once passwords are switched off. Who
-// came from the provider can sign out there.
+// TestTheFirstOperatorComesFromTheProvider: a fresh server shows the provider's button, and says
+// that it makes the first operator. Once passwords are switched off, an earlier setup link leads to
+// the provider, too. A person who signed in at the provider can sign out there.
 func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
@@ -135,8 +135,8 @@ func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 	page.WaitText("Continue with Example Login")
 }
 
-// TestADockIsNotLeftAtTheProvider: the provider's page has no way back, so it opens in a window of
-// its own, after OBS has been rid of the token.
+// TestADockIsNotLeftAtTheProvider: the provider's page has no way back. The dock opens it in
+// another window, after it has removed the token from OBS.
 func TestADockIsNotLeftAtTheProvider(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
@@ -157,8 +157,8 @@ func TestADockIsNotLeftAtTheProvider(t *testing.T) {
 	}
 }
 
-// TestNoCodeIsOfferedToWhomApprovesOne: /device asks for one thing, and the code of the QR picture
-// is still known after the way through the provider.
+// TestNoCodeIsOfferedToWhomApprovesOne: /device offers no code of its own. It still knows the code
+// of the QR picture after a sign-in at the provider.
 func TestNoCodeIsOfferedToWhomApprovesOne(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)

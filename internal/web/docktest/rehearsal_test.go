@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// playing is a FakeOBS whose picture and sound are those of a clip.
+// playing returns an output for a FakeOBS that publishes a clip.
 func playing(t *testing.T, o rtcpeer.ClipOptions) fakeobs.WHIPOutput {
 	t.Helper()
 	clip := rtcpeer.MakeClip(t, o)
@@ -26,7 +26,7 @@ func playing(t *testing.T, o rtcpeer.ClipOptions) fakeobs.WHIPOutput {
 	}
 }
 
-// rehearsalDock is ana's dock at a real server, with an OBS that is set up and sends that clip.
+// rehearsalDock opens ana's dock at a real server, with an OBS that is set up and sends a clip.
 func rehearsalDock(
 	t *testing.T, engine browser.Engine, o rtcpeer.ClipOptions, look browser.Options,
 ) (*dock, *apptest.App) {
@@ -46,7 +46,7 @@ func rehearsalDock(
 	return d, app
 }
 
-// service is what OBS streams to and with.
+// service returns the endpoint and the token that OBS has.
 func (d *dock) service() (server, token string) { return serviceOf(d.obs.State()) }
 
 func serviceOf(s fakeobs.State) (server, token string) {
@@ -55,8 +55,7 @@ func serviceOf(s fakeobs.State) (server, token string) {
 	return server, token
 }
 
-// isRehearsal reports whether the claims of the token say that it is for a rehearsal. They can be
-// read without a key.
+// isRehearsal reports whether a token is for a rehearsal. It reads the claims, which needs no key.
 func isRehearsal(token string) bool {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -66,7 +65,7 @@ func isRehearsal(token string) bool {
 	return err == nil && strings.Contains(string(claims), `"topic":"rehearsal-`)
 }
 
-// rehearses waits until the stage has the picture of a rehearsal.
+// rehearses starts a rehearsal and waits until the stage has its picture.
 func (d *dock) rehearses() {
 	d.t.Helper()
 	d.ClickText("Try it")
@@ -88,7 +87,7 @@ func (d *dock) asBefore(server, token string) {
 	d.obs.Wait(d.t, "the endpoint and the token from before, and no stream", before)
 }
 
-// marked waits for a sentence about picture, sound or network, by its name.
+// marked waits for the sentence with this name about the picture, the sound or the network.
 func (d *dock) marked(topic, name string) {
 	d.t.Helper()
 	d.WaitVisible(`[data-topic="` + topic + `"] [data-mark="` + name + `"]`)

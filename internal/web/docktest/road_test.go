@@ -9,7 +9,7 @@ import (
 
 const obsPassword = "supersecretpassword"
 
-// everyEngine tells a story in each browser.
+// everyEngine runs a story as a subtest in each engine.
 func everyEngine(t *testing.T, story func(t *testing.T, engine browser.Engine)) {
 	for _, engine := range browser.Engines() {
 		t.Run(string(engine), func(t *testing.T) {
@@ -19,7 +19,7 @@ func everyEngine(t *testing.T, story func(t *testing.T, engine browser.Engine)) 
 	}
 }
 
-// A dock is a page at the dock, and what stands around it.
+// A dock is an open page of the dock, with its desk, its OBS and the WHIP server.
 type dock struct {
 	*browser.Page
 	t    testing.TB
@@ -47,7 +47,8 @@ func unconnected(
 	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })
 }
 
-// around opens the dock in that page, which comes last, so that it goes first.
+// around starts a desk and an OBS, and opens the dock in a page from open. The page is opened last,
+// so that it is closed first.
 func around(t testing.TB, options fakeobs.Options, open func() *browser.Page) *dock {
 	t.Helper()
 	d := &dock{t: t, desk: openDesk(t), far: fakeobs.NewFar()}
@@ -76,13 +77,13 @@ func (d *dock) connect(word string) {
 	d.Click(`.card form button[type="submit"]`)
 }
 
-// state waits for a row of the table of states in design/dock.md.
+// state waits until the dock is in a state of stateOf in static/dock/views.js.
 func (d *dock) state(name string) {
 	d.WaitFor(`document.documentElement.dataset.state === "` + name + `"`)
 }
 
-// coversNothing holds where every button, link and field that is in sight can be clicked beside
-// what the selector shows.
+// coversNothing fails the test if an element of the selector covers a visible button, link or
+// field.
 func (d *dock) coversNothing(selector string) {
 	d.t.Helper()
 	var covered []string

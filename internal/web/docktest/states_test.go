@@ -16,7 +16,7 @@ import (
 var screenshots = flag.String("screenshots", "",
 	"folder for a picture of every state at every width")
 
-// A row is a state of the dock, how one gets there, and what is to be read there.
+// A row is a state of the dock: how a test reaches it, and which text the dock shows there.
 type row struct {
 	name    string
 	state   string
@@ -25,7 +25,7 @@ type row struct {
 	text    string
 }
 
-// rows is the table of states of the dock, the troubles included.
+// rows returns the main states of the dock, among them some troubles. troubles returns the others.
 func rows() []row {
 	fresh := fakeobs.Options{Password: obsPassword}
 	ready := fakeobs.Options{
@@ -127,8 +127,8 @@ func (d *dock) connected() {
 	d.connect(obsPassword)
 }
 
-// withoutOBS: whatever listens on OBS's usual port on this machine, the address typed is one where
-// nothing does.
+// withoutOBS types an address at which nothing listens. It does not use OBS's usual port, at which
+// a program of this machine may listen.
 func (d *dock) withoutOBS() {
 	d.obs.Quit()
 	d.connected()
@@ -140,7 +140,7 @@ func (d *dock) kicked() {
 	d.obs.Kick()
 }
 
-// elsewhere types the address of another computer, which no policy lets a page reach.
+// elsewhere types the address of another computer, which the Content-Security-Policy forbids.
 func (d *dock) elsewhere() {
 	d.signIn()
 	d.Type(`input[name="address"]`, "192.0.2.20")
@@ -191,7 +191,7 @@ func (d *dock) noStage() {
 	d.connected()
 }
 
-// barred has lost the one stage, and is told why.
+// barred is a user who was barred from the only stage. The dock gives the reason.
 func (d *dock) barred() {
 	d.desk.become(func() {
 		d.desk.me["stages"] = []any{}
@@ -240,7 +240,7 @@ func (d *dock) liveWrong() {
 	d.desk.present(bad)
 }
 
-// stopped is a broadcast that has ended.
+// stopped starts a broadcast and ends it.
 func (d *dock) stopped() {
 	d.live()
 	if *screenshots != "" {
@@ -258,7 +258,7 @@ func (d *dock) ageToken() {
 	})()`, nil)
 }
 
-// dying is the end of a long evening: the token's time to be renewed has come while it was in use.
+// dying reloads the dock during a broadcast whose token is due for renewal.
 func (d *dock) dying() {
 	d.live()
 	d.ageToken()
@@ -282,8 +282,7 @@ func (d *dock) refused() {
 		"You may not publish on this stage any more. Ask your operator.")
 }
 
-// lostAndWhy is a network that broke: OBS comes back by itself, and meanwhile the stage says what
-// it saw.
+// lostAndWhy is a broken network: while OBS reconnects by itself, the stage reports what happened.
 func (d *dock) lostAndWhy() {
 	d.reconnecting()
 	d.desk.stage("ended", "lost", "The connection was lost.")
@@ -300,15 +299,15 @@ func (d *dock) wrongSettings() {
 	d.obs.WaitStream(d.t, "STOPPED")
 }
 
-// lostAtOnce is an endpoint that answered, and a connection that never came to be.
+// lostAtOnce is an endpoint that answered, after which ICE failed.
 func (d *dock) lostAtOnce() {
 	d.goes()
 	d.obs.WaitStream(d.t, "STARTED")
 	d.far.Lose()
 }
 
-// hurries makes the page's long waits ten times as short, and those for a profile forty times.
-// Which they are is in golive.js, obs.js and obs-setup.js, and what is reached is the same.
+// hurries shortens the page's long waits to a tenth, and the wait for a profile to a fortieth. The
+// waits are those of golive.js, obs.js and obs-setup.js; their outcome stays the same.
 func (d *dock) hurries() {
 	d.Eval(`(() => {
 		const wait = window.setTimeout;
@@ -324,7 +323,7 @@ func (d *dock) silentStart() {
 	d.ClickText("Go live")
 }
 
-// noMedia is an OBS that got its 201, and whose packets do not arrive.
+// noMedia is an OBS that got its 201, but whose packets do not arrive.
 func (d *dock) noMedia() {
 	d.ready()
 	d.hurries()
@@ -357,8 +356,8 @@ func TestEveryState(t *testing.T) {
 			ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]}
 		shared := browser.Open(t, engine, look)
 		walk := func(r row, widths ...int) {
-			// Not in parallel: a row that waited for its turn while this test holds the browser
-			// would wait for ever.
+			// Rows are not parallel: a row that waited for its turn while this test holds the
+			// browser would wait for ever.
 			t.Run(r.name, func(t *testing.T) {
 				d := around(t, r.obs, func() *browser.Page { return shared.For(t, look) })
 				r.arrange(d)
@@ -372,8 +371,8 @@ func TestEveryState(t *testing.T) {
 		for _, r := range rows() {
 			walk(r, everyWidth()...)
 		}
-		// Laid out as the rows above by the same code, so one width will do, and each engine takes
-		// its share of them.
+		// The same code lays these rows out, so one width is enough, and each engine takes its
+		// share of them.
 		for i, r := range troubles() {
 			if browser.Engines()[i%len(browser.Engines())] == engine {
 				walk(r, 250)
@@ -384,7 +383,7 @@ func TestEveryState(t *testing.T) {
 
 func everyWidth() []int { return []int{250, 320, 460, 1280} }
 
-// shoot looks at the state at those widths: all of them are what a dock may have, and a desktop's.
+// shoot checks that the state fits these widths of docks and of a desktop, and takes its pictures.
 func (d *dock) shoot(engine browser.Engine, name string, widths ...int) {
 	d.t.Helper()
 	for _, width := range widths {

@@ -15,7 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
 )
 
-// TestNothingIsLostOnReload: the password that was to be remembered, the connection, the broadcast.
+// TestNothingIsLostOnReload: a reload keeps the remembered password, the connection and the
+// broadcast.
 func TestNothingIsLostOnReload(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -72,8 +73,8 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d.state("not-set-up")
 }
 
-// TestAnotherBuildOfOBSIsJudgedAnew: what the dock learnt about one build of OBS is not applied to
-// the next.
+// TestAnotherBuildOfOBSIsJudgedAnew: what the dock found in one build of OBS is not applied to the
+// next build.
 func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
 	t.Parallel()
 	opts := fakeobs.Options{Password: obsPassword, NoWHIP: true, Platform: "ubuntu"}
@@ -92,8 +93,8 @@ func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
 	d.state("ready")
 }
 
-// TestTheEndOfOBSIsNamed: a crash while live is no LIVE when OBS is back, and what the person did
-// is named as theirs.
+// TestTheEndOfOBSIsNamed: if OBS crashed while live, the dock does not show LIVE when OBS is back.
+// If the person caused the end, the dock says so.
 func TestTheEndOfOBSIsNamed(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS30, rowNamed("live").obs, browser.Options{})
@@ -113,8 +114,8 @@ func TestTheEndOfOBSIsNamed(t *testing.T) {
 	d.WaitText("You disconnected this page from OBS")
 }
 
-// TestAPageWithoutHTTPS says why it may not reach OBS where browsers refuse that: in a tab, but not
-// in OBS, whose Chromium is older.
+// TestAPageWithoutHTTPS: in a browser tab, the page says why it may not reach OBS. In a dock it
+// connects, because the older Chromium of OBS permits that.
 func TestAPageWithoutHTTPS(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -136,7 +137,7 @@ func TestAPageWithoutHTTPS(t *testing.T) {
 	})
 }
 
-// TestBackToMyProfile undoes the set-up, and the second set-up finds everything there.
+// TestBackToMyProfile undoes the set-up; a second set-up finds the profile of the first.
 func TestBackToMyProfile(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -158,12 +159,12 @@ func TestBackToMyProfile(t *testing.T) {
 	})
 }
 
-// TestCopyInADock: the clipboard API is refused there, the old command works.
+// TestCopyInADock: docks refuse the clipboard API, so the page copies by execCommand.
 func TestCopyInADock(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
 		d := unconnected(t, engine, fakeobs.Options{}, browser.Options{})
-		d.obs.Quit() // by hand works with no OBS at hand
+		d.obs.Quit() // “By hand” works without OBS
 		d.signIn()
 		d.ClickText("By hand")
 		d.ClickText("Get a token")
@@ -204,7 +205,8 @@ func TestWhenNothingCopies(t *testing.T) {
 	}
 }
 
-// TestTheTokenIsClearedFromThePage when it expires, and when the person signs out elsewhere.
+// TestTheTokenIsClearedFromThePage: it is cleared when it expires, and when the person signs out
+// elsewhere.
 func TestTheTokenIsClearedFromThePage(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, fakeobs.Options{}, browser.Options{})
@@ -227,8 +229,8 @@ func TestTheTokenIsClearedFromThePage(t *testing.T) {
 	}
 }
 
-// TestADeadTokenIsRenewedOnce: a dead token is replaced once, whichever tab is open; OBS would
-// retry with it for three hours.
+// TestADeadTokenIsRenewedOnce: the dock replaces a dead token once. Otherwise OBS would retry with
+// it for three hours.
 func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -238,7 +240,8 @@ func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	})
 }
 
-// rescued has OBS lose the stage and retry with a dead token until the dock gives it another one.
+// rescued makes OBS lose the stage and retry with a dead token, until the dock gives it another
+// token.
 func (d *dock) rescued(fresh string) {
 	d.t.Helper()
 	d.far.Answer(fakeobs.Refuse(401))
@@ -273,8 +276,8 @@ func TestATokenIsRenewedInTime(t *testing.T) {
 	d.WaitText("The token in OBS is valid until " + time.Now().Add(30*time.Hour).Format("Jan 2"))
 }
 
-// TestTheBrowserIsInTheWay: Chrome asks before a page reaches programs on this computer, and may
-// have been told no.
+// TestTheBrowserIsInTheWay: Chrome asks before a page reaches programs on this computer, and the
+// person may have denied it.
 func TestTheBrowserIsInTheWay(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
@@ -284,7 +287,7 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 		d := unconnected(t, browser.Current, fakeobs.Options{Password: obsPassword},
 			browser.Options{Width: 320})
 		_, port, _ := strings.Cut(strings.TrimPrefix(d.desk.URL, "http://"), ":")
-		// a name: the page of this very computer needs no permission
+		// The page needs a host name: a page at 127.0.0.1 needs no permission.
 		d.Goto("http://stage.localhost:" + port + "/dock")
 		d.Eval(`navigator.permissions.query = async () => ({state: '`+answer+`'})`, nil)
 		d.signIn()
@@ -293,8 +296,8 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 	}
 }
 
-// TestTheServerIsTold: the dock reports the state of OBS to the server, which has no other way to
-// know it.
+// TestTheServerIsTold: the dock reports the state of OBS to the server, which cannot know it
+// otherwise.
 func TestTheServerIsTold(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword},
@@ -357,7 +360,7 @@ func (d *dock) focus(label string) {
 	d.t.Fatalf("Tab does not lead to %q", label)
 }
 
-// TestTheDockInARealOBS sets a real OBS up as far as that one can: Debian's is too old for WHIP.
+// TestTheDockInARealOBS sets up a real OBS as far as possible: Debian's OBS is too old for WHIP.
 func TestTheDockInARealOBS(t *testing.T) {
 	t.Parallel()
 	obs := realobs.Start(t, obsPassword)
@@ -377,7 +380,7 @@ func TestTheDockInARealOBS(t *testing.T) {
 	d.WaitVisible("#c-token")
 }
 
-// TestTheDockIsLight: everything that /dock loads, as it goes over the wire.
+// TestTheDockIsLight limits the compressed size of everything that /dock loads.
 func TestTheDockIsLight(t *testing.T) {
 	t.Parallel()
 	const most = 93 << 10

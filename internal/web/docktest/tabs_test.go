@@ -14,7 +14,7 @@ func (d *dock) people() {
 	d.WaitVisible("#panel-people .phase.joined")
 }
 
-// liveOnPeople is live, and looks at the people.
+// liveOnPeople opens a live dock and its tab People.
 func liveOnPeople(t *testing.T, engine browser.Engine, look browser.Options) *dock {
 	t.Helper()
 	d := unconnected(t, engine, rowNamed("live").obs, look)
@@ -23,8 +23,8 @@ func liveOnPeople(t *testing.T, engine browser.Engine, look browser.Options) *do
 	return d
 }
 
-// TestTheBroadcastIsWatchedOverFromPeople: the state is in sight, a dead token is replaced, a
-// silent stage is announced.
+// TestTheBroadcastIsWatchedOverFromPeople: the tab People shows the state of the broadcast,
+// replaces a dead token, and announces a silent stage.
 func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -68,7 +68,7 @@ func TestStopFromPeople(t *testing.T) {
 	d.WaitFor(`document.querySelector('#said').textContent === 'OBS is ready'`)
 }
 
-// TestATroubleIsReadOnPeople: the tab shows the problem, and Stop while OBS goes on sending.
+// TestATroubleIsReadOnPeople: the tab shows the problem, and the button Stop while OBS still sends.
 func TestATroubleIsReadOnPeople(t *testing.T) {
 	t.Parallel()
 	d := liveOnPeople(t, browser.OBS30, browser.Options{Width: 250})
@@ -82,7 +82,7 @@ func TestATroubleIsReadOnPeople(t *testing.T) {
 	d.WaitText("Go live again")
 }
 
-// TestTabs are one page: the keyboard goes from one to the other, and a reload stays.
+// TestTabs: the arrow keys switch between the tabs, and a reload keeps the chosen tab.
 func TestTabs(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -117,7 +117,7 @@ func TestTabs(t *testing.T) {
 	})
 }
 
-// TestSettingUpGoesOnBehindPeople: it takes seconds, in which the other tab can be used.
+// TestSettingUpGoesOnBehindPeople: a set-up takes seconds, in which the tab People can be used.
 func TestSettingUpGoesOnBehindPeople(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS30, fakeobs.Options{Password: obsPassword},
@@ -133,7 +133,7 @@ func TestSettingUpGoesOnBehindPeople(t *testing.T) {
 	d.WaitText("OBS is ready")
 }
 
-// TestWithoutOBSPeopleLeadsToBroadcast, which has the one form to connect.
+// TestWithoutOBSPeopleLeadsToBroadcast: only the tab Broadcast has the form to connect.
 func TestWithoutOBSPeopleLeadsToBroadcast(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
@@ -148,7 +148,7 @@ func TestWithoutOBSPeopleLeadsToBroadcast(t *testing.T) {
 	d.WaitNoText("connect to OBS in the tab “Broadcast”")
 }
 
-// TestPeopleThatCannotBeLoadedCanBeTriedAgain, and the broadcast is none the worse.
+// TestPeopleThatCannotBeLoadedCanBeTriedAgain: the broadcast continues meanwhile.
 func TestPeopleThatCannotBeLoadedCanBeTriedAgain(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -166,7 +166,7 @@ func TestPeopleThatCannotBeLoadedCanBeTriedAgain(t *testing.T) {
 	})
 }
 
-// TestTheLineFitsInEveryLanguage, at the least width.
+// TestTheLineFitsInEveryLanguage: the line with the state of the broadcast fits the narrowest dock.
 func TestTheLineFitsInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	for _, lang := range []string{"en", "de", "es"} {
@@ -196,7 +196,7 @@ func TestTheLineFitsInEveryLanguage(t *testing.T) {
 	}
 }
 
-// TestBothTabsFitEveryWidth, whatever the line has to say.
+// TestBothTabsFitEveryWidth: both tabs fit every width, in good and in bad states of the broadcast.
 func TestBothTabsFitEveryWidth(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"dark", "light"} {

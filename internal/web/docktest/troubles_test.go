@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// readyOBS is an OBS that was set up, which f changes.
+// readyOBS returns the options of an OBS that is set up, changed by f.
 func readyOBS(f func(*fakeobs.Options)) fakeobs.Options {
 	for _, r := range rows() {
 		if r.name == "ready" {
@@ -32,10 +32,10 @@ func freshOBS(f func(*fakeobs.Options)) fakeobs.Options {
 
 func asIs(*fakeobs.Options) {}
 
-// wide is an OBS whose picture has to be changed: SetVideoSettings is asked for.
+// wide gives OBS so large a picture that the set-up has to call SetVideoSettings.
 func wide(o *fakeobs.Options) { o.Screen = [2]int{3440, 1440} }
 
-// troubles are the other ways in which OBS can be found, and can fail.
+// troubles returns more rows: the other ways in which OBS can be found, and can fail.
 func troubles() []row {
 	set := func(pairs ...string) func(*fakeobs.Options) {
 		return func(o *fakeobs.Options) {
@@ -55,7 +55,7 @@ func troubles() []row {
 		{"same-obs", "live", readyOBS(asIs), (*dock).sameOBS,
 			"Another dock of yours is open on the same OBS. Close one of them."},
 
-		// What is found.
+		// Findings.
 		{"found-many", "not-set-up", readyOBS(func(o *fakeobs.Options) {
 			o.Screen, o.FPS = [2]int{3440, 1440}, 144
 			o.Service.Settings = object{"server": "https://there.example/whip", "bearer_token": ""}
@@ -132,7 +132,7 @@ func troubles() []row {
 		{"setup-not-kept", "setup-failed", freshOBS(asIs), (*dock).notKept,
 			"OBS did not keep one of the settings: A keyframe comes only every 8.3 s"},
 
-		// Going live, and being it.
+		// Going live, and while live.
 		{"live-running", "trouble", readyOBS(asIs), (*dock).runningAlready,
 			"OBS is streaming already and refused (error 500). Press Stop, then go live again."},
 		{"live-obs-silent", "trouble", readyOBS(asIs), (*dock).obsSilent,
@@ -190,7 +190,7 @@ func (d *dock) busy() {
 	d.says("The virtual camera runs. Stop it first")
 }
 
-// setsUpHeld begins the set-up, and OBS answers that request when it is let.
+// setsUpHeld starts the set-up. OBS answers the given request when release is called.
 func (d *dock) setsUpHeld(request string) (release func()) {
 	d.connected()
 	d.state("not-set-up")
@@ -209,7 +209,7 @@ func (d *dock) setupRunning() {
 	release()
 }
 
-// setupProfile is an OBS that answers and does not act, because a box holds its window.
+// setupProfile is an OBS that answers but does not act, because a dialog blocks its window.
 func (d *dock) setupProfile() {
 	d.connected()
 	d.state("not-set-up")
@@ -251,7 +251,7 @@ func (d *dock) notKept() {
 	d.says("Everything is as it was before.")
 }
 
-// runningAlready presses OBS's own button at the same time.
+// runningAlready is an OBS that refuses StartStream, because it was started by its own button.
 func (d *dock) runningAlready() {
 	d.hasToken()
 	d.obs.Pretend("StartStream", 500)
@@ -302,7 +302,7 @@ func (d *dock) liveElsewhere() {
 	d.obs.StartByHand()
 }
 
-// lost is ICE that fails, after which OBS does not reconnect.
+// lost is a failure of ICE, after which OBS does not reconnect.
 func (d *dock) lost() {
 	d.live()
 	d.far.Lose()
@@ -330,7 +330,8 @@ func (d *dock) badPicture() {
 		"5 % of what OBS sends gets lost on the way.", "Stop, then set up OBS again")
 }
 
-// receives is a stage that has had one of the two for longer than a beginning takes.
+// receives is a stage that has received only the video, or only the audio, for longer than a start
+// takes.
 func (d *dock) receives(only string) {
 	d.live()
 	half := reception()
@@ -339,7 +340,7 @@ func (d *dock) receives(only string) {
 	d.later()
 }
 
-// later is after what counts as a beginning.
+// later moves the page's clock past the time that a start may take.
 func (d *dock) later() {
 	d.Eval(`(() => { const now = Date.now; Date.now = () => now() + 20_000; })()`, nil)
 }
@@ -373,8 +374,8 @@ func TestAdvancedModeIsForThePerson(t *testing.T) {
 	d.WaitNoText("Stop, then set up OBS again")
 }
 
-// TestTheServersReasonInGerman: the server says it in English, and the dock in the person's
-// language, with what the operator wrote.
+// TestTheServersReasonInGerman: the server gives the reason in English. The dock gives it in the
+// person's language, together with the operator's words.
 func TestTheServersReasonInGerman(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, readyOBS(asIs), browser.Options{Width: 250, Lang: "de"})

@@ -13,13 +13,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// Names without a place to break them, nearly as long as names may be.
+// These names contain no place to break them, and are nearly as long as names may be.
 const (
 	longName  = "Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh"
 	longStage = "Donaudampfschifffahrtsgesellschaftshauptversammlungssaal"
 )
 
-// TestEveryPageFitsItsWindow in each language and at each width, with the longest names.
+// TestEveryPageFitsItsWindow looks at every page in each language and at each width, with the
+// longest names.
 func TestEveryPageFitsItsWindow(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--webhook-networks", "127.0.0.0/8")
@@ -63,8 +64,8 @@ func TestEveryPageFitsItsWindow(t *testing.T) {
 	}
 }
 
-// pagesWithLongNames fills the server and returns its pages, each with a text that it shows once it
-// is loaded, whatever the language, and the page of a guest.
+// pagesWithLongNames fills the server. It returns the pages, each with a text that it shows in any
+// language once it has loaded, and the page of a guest.
 func pagesWithLongNames(t *testing.T, a *apptest.App) (pages map[string]string, guest string) {
 	t.Helper()
 	olga := a.Browser()
@@ -101,12 +102,12 @@ func pagesWithLongNames(t *testing.T, a *apptest.App) (pages map[string]string, 
 	return pages, strings.TrimPrefix(link.URL, a.URL)
 }
 
-// fits opens a page, and fails if it is wider than its window, or if it breaks the name of an event
-// where there is room for it.
+// fits opens a page. It fails the test if the page is wider than its window, or breaks the name of
+// an event that fits its line.
 func fits(t *testing.T, page *browser.Page, base, lang, path, text string) {
 	t.Helper()
 	page.Eval(`localStorage.setItem('stagedoor.language', '`+lang+`')`, nil)
-	page.Goto("about:blank") // a fragment alone would load nothing
+	page.Goto("about:blank") // a change of the fragment alone would load nothing
 	page.Goto(base + path)
 	page.WaitFor(`document.documentElement.lang === '` + lang + `' &&
 		document.querySelector('main h1, main h2, main p') &&
@@ -127,8 +128,8 @@ func fits(t *testing.T, page *browser.Page, base, lang, path, text string) {
 	}
 }
 
-// tooWide lists by how much the page is too wide, with the elements that make it so; and words of
-// programs that are broken although a line has room for them.
+// tooWide is an expression that lists by how much the page is too wide, and the elements that make
+// it so. It also lists words of code that are broken although they fit a line.
 const tooWide = `(() => {
 	const wide = document.documentElement.scrollWidth - innerWidth;
 	const name = (e) => e.tagName.toLowerCase() + '.' + e.className + ' ' + e.innerText.slice(0, 40);
