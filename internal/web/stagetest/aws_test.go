@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(apptest.Main(m)) }
 
-// sdkFrom serves the stock SDK as AWS's CDN does. Its host is not that of the pages.
+// sdkFrom serves the stock SDK from another origin than the pages, as AWS's CDN does.
 func sdkFrom(t *testing.T, path string) string {
 	t.Helper()
 	cdn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31,7 +31,7 @@ func sdkFrom(t *testing.T, path string) string {
 
 const stockSDK = "../../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs-web-broadcast.js"
 
-// studio makes a stage at the emulated AWS and lets everybody onto it.
+// studio creates an AWS stage at the emulator, and gives ana and bea access to it.
 func (h *house) studio(t *testing.T) (made web.Stage) {
 	t.Helper()
 	h.olga.Must(http.StatusCreated, "POST", "/api/stages",
@@ -131,7 +131,7 @@ func pick(page *browser.Page, st web.Stage) {
 	page.Eval(`(select => { select.value = '`+string(st.ARN)+`'; select.dispatchEvent(new Event('change')); })(document.querySelector('h1 + select'))`, nil)
 }
 
-// choose picks the stage from the list.
+// choose picks the stage from the list of the tab People.
 func choose(page *browser.Page, st web.Stage) {
 	page.Eval(`(select => { select.value = '`+string(st.ARN)+`'; select.dispatchEvent(new Event('change')); })(document.querySelector('.bar select'))`, nil)
 }

@@ -40,8 +40,8 @@ func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
 	}
 }
 
-// TestAThumbnailTakesASmallLayer, and a large tile the large one: what is asked of the stage
-// follows the page.
+// TestAThumbnailTakesASmallLayer: a thumbnail receives a small layer, and a large tile the large
+// one. The page requests another layer when the size changes.
 func TestAThumbnailTakesASmallLayer(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -99,7 +99,7 @@ func TestEachPersonIsShownAsTheBroadcasterLikes(t *testing.T) {
 	viewers(t, h, cleo, 1)
 }
 
-// viewers waits until that many sessions receive a participant.
+// viewers waits until n sessions receive the media of a user.
 func viewers(t *testing.T, h *house, who *apptest.Client, n int) {
 	t.Helper()
 	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool {
@@ -146,6 +146,6 @@ func TestWhoLosesTheAccessIsNotLeftWithAPicture(t *testing.T) {
 	moves(page, tile(h.bea))
 	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil,
 		nil)
-	page.WaitVisible("#f-name") // the form for OBS has a password, too
+	page.WaitVisible("#f-name") // #f-password is also in the form for OBS
 	viewers(t, h, h.bea, 0)
 }

@@ -50,9 +50,9 @@ func join(page *browser.Page, link, name string) {
 	page.WaitFor(`document.querySelector('.title.live') !== null`)
 }
 
-// TestAGuestByLink is an interview: ana makes a link in the tab People, a guest opens it in a
-// browser, is seen there and in a browser source, sees ana, stays the same guest after a reload,
-// and is gone when the link is revoked.
+// TestAGuestByLink is an interview. bea makes a link in the tab People, and a guest opens it in a
+// browser. The guest is seen in the tab and in a browser source, and sees ana. After a reload it is
+// the same guest, until the link is revoked.
 func TestAGuestByLink(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -111,8 +111,8 @@ func TestAGuestByLink(t *testing.T) {
 	shoot(gil, "guest-ended")
 }
 
-// TestAGuestIsPromotedAndDemoted: a guest who only watches may send, then only watch again, all
-// with one token and one use of the link, and is kicked.
+// TestAGuestIsPromotedAndDemoted: a guest who only watches may send, and then only watch again.
+// That takes one token and one use of the link. At the end the guest is kicked.
 func TestAGuestIsPromotedAndDemoted(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -159,7 +159,7 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 	h.ana.Must(http.StatusCreated, "POST", "/api/guest-links",
 		web.NewGuestLink{Stage: studio.ARN, Role: access.GuestPublishes}, &made)
 	h.publishOn(h.bea, studio.ARN)
-	// the oldest engine
+	// OBS30 is the oldest engine.
 	gil := browser.Open(t, browser.OBS30, browser.Options{FakeMedia: true, Width: 460})
 	gil.Allow("live-video.net", "Content Security Policy")
 	join(gil, made.URL, "Gil")
@@ -172,7 +172,7 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 	ana.WaitGone(`article[aria-label="Gil"]`)
 }
 
-// publishOn publishes to a certain stage.
+// publishOn publishes to the given stage.
 func (h *house) publishOn(who *apptest.Client, arn stage.ARN) {
 	h.t.Helper()
 	var token web.Token

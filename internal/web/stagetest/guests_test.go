@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// guestPage is the page of another application, on an origin of its own: the stock IVS web SDK, and
-// chat by two fetches.
+// guestPage is the page of another application, on an origin of its own. It uses the stock IVS web
+// SDK, and fetch for the chat.
 const guestPage = `<!doctype html><title>guest</title><script src="/sdk.js"></script><body><p id="chat"></p><script>
 let stage, camera, microphone;
 async function join(token, chat) {
@@ -69,7 +69,7 @@ func application(t *testing.T) string {
 	return server.URL
 }
 
-// TestAnEveningWithGuests is what Stagedoor is for, on a stage of its own and on one of AWS.
+// TestAnEveningWithGuests runs the main use of Stagedoor, on a local stage and on an AWS stage.
 func TestAnEveningWithGuests(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"local", "aws"} {
@@ -91,8 +91,8 @@ func TestAnEveningWithGuests(t *testing.T) {
 	}
 }
 
-// TestGuestsOfAnyName: IVS lets a token have any user id, or none, and two people may be called
-// alike.
+// TestGuestsOfAnyName: in IVS, a token may have any user ID or none, and two people may have the
+// same name.
 func TestGuestsOfAnyName(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t)

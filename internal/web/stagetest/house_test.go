@@ -1,5 +1,5 @@
-// Package stagetest plays the people of a stage, as a tab and as a dock of their own, and the
-// browser sources in real browsers, with a real server and real media.
+// Package stagetest tests the tab People, in the dock and as a dock of its own, and browser
+// sources. It uses real browsers, a real server and real media.
 package stagetest
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A house is a server with an operator, a broadcaster and a guest who has an account.
+// A house is a server with the operator olga and the broadcasters ana and bea.
 type house struct {
 	*apptest.App
 	t              testing.TB
@@ -41,7 +41,7 @@ func (h *house) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.
 	return p
 }
 
-// dock opens the tab People in a dock of its own, as a user.
+// dock opens the tab People as a dock of its own, and signs a user in.
 func (h *house) dock(engine browser.Engine, name string, o browser.Options) *browser.Page {
 	h.t.Helper()
 	page := browser.Open(h.t, engine, o)
@@ -64,7 +64,7 @@ func (h *house) side() web.Stage {
 	return side
 }
 
-// source opens what OBS opens as a browser source.
+// source opens the page of a view, as a browser source in OBS does.
 func (h *house) source(
 	engine browser.Engine, who *apptest.Client, view string,
 ) (*browser.Page, web.CreatedView) {

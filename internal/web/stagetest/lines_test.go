@@ -75,7 +75,8 @@ func TestInABrowserTabOneClickStartsTheSound(t *testing.T) {
 	h.publish(h.bea, rtcpeer.PublishOptions{})
 	page := browser.Open(t, browser.Current, browser.Options{})
 	page.Goto(h.URL + "/dock/stage")
-	// The kit's browsers let everything play, as OBS does; this one is as strict as a tab.
+	// The browsers of the tests permit autoplay, as OBS does. This script forbids it, as a browser
+	// tab does.
 	page.Eval(`(play => {
 		let clicked = false;
 		addEventListener('click', event => { clicked ||= event.target.textContent === 'Start the sound'; }, true);
@@ -86,7 +87,7 @@ func TestInABrowserTabOneClickStartsTheSound(t *testing.T) {
 	page.Type("#f-name", "ana")
 	page.Type("#f-password", apptest.Password)
 	page.ClickText("Sign in")
-	moves(page, tile(h.bea)) // a picture without sound meanwhile
+	moves(page, tile(h.bea)) // before the click, the picture moves without sound
 	page.ClickText("Start the sound")
 	page.WaitFor(`!document.querySelector('video').muted && !document.querySelector('video').paused`)
 	page.WaitNoText("Start the sound")

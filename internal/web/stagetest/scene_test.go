@@ -22,7 +22,7 @@ func connect(page *browser.Page, obs *fakeobs.OBS) {
 	page.WaitGone("#f-address")
 }
 
-// keyOf is the view that a source in OBS has, or nil when its key does not work.
+// keyOf returns the view of a browser source in OBS, or nil if its viewing key is not valid.
 func (h *house) keyOf(settings map[string]any) *web.View {
 	h.t.Helper()
 	address, err := url.Parse(settings["url"].(string))
@@ -139,7 +139,7 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 func TestConnectCountsWhileThePageStillTriesAnOldAddress(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never says a word
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections, but never answers
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,13 +15,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// transparent waits until the source shows nothing, through which OBS shows what lies below it.
+// transparent waits until the source shows nothing, so that OBS shows the sources below it.
 func transparent(page *browser.Page) {
 	page.WaitFor(`getComputedStyle(document.body).backgroundColor === 'rgba(0, 0, 0, 0)' &&
 		[...document.querySelectorAll('video')].every(video => getComputedStyle(video).display === 'none')`)
 }
 
-// shows waits until that many pictures are seen, all of them moving.
+// shows waits until n videos are visible and all of them move.
 func shows(page *browser.Page, n int) {
 	page.WaitFor(`(async () => {
 		const seen = [...document.querySelectorAll('video')].filter(video => getComputedStyle(video).display !== 'none');
@@ -102,13 +102,13 @@ func TestLayoutsAsSources(t *testing.T) {
 	spotlight.WaitFor(`[...document.querySelectorAll('video')].find(video => !video.hidden) === [...document.querySelectorAll('video')][1]`)
 }
 
-// dressed is the address with names and a green background.
+// dressed returns the address with names and a green background.
 func dressed(address string) string {
 	return strings.Replace(address, "#", "?names=1&background=%2300b140#", 1)
 }
 
-// TestASourceURLIsGoodForItsViewAlone is about who took the URL out of OBS, or the token out of the
-// source's page.
+// TestASourceURLIsGoodForItsViewAlone: a thief of the URL in OBS, or of the token in the source's
+// page, gets only that view.
 func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -158,7 +158,7 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	}
 }
 
-// air publishes, and returns the participant.
+// air publishes as a user, and returns the participant's ID.
 func (h *house) air(who *apptest.Client) string {
 	h.t.Helper()
 	token := who.Token("publish")

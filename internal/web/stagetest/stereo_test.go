@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// inStereo waits until a video of the page has a tone on the left at the level it was sent with,
-// and nothing on the right.
+// inStereo waits until a video of the page has the tone on the left at its original level, and
+// silence on the right.
 func inStereo(page *browser.Page) {
 	page.WaitFor(`(async () => {
 		const stream = [...document.querySelectorAll('video')].map(v => v.srcObject)
@@ -34,7 +34,7 @@ func inStereo(page *browser.Page) {
 	})()`)
 }
 
-// Browsers mix what they receive down to mono unless their own offer asks for stereo.
+// Browsers mix received audio down to mono unless their own offer asks for stereo.
 func TestPagesPlayStereo(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -35,8 +35,8 @@ func (h *house) bothTabs(engine browser.Engine, obs *fakeobs.OBS, o browser.Opti
 	return page
 }
 
-// TestGuestsAreHeardWhileOneLooksAtTheBroadcast: nothing of theirs ends when the tab is left, and
-// nothing begins again.
+// TestGuestsAreHeardWhileOneLooksAtTheBroadcast: when the person leaves the tab People, the media
+// of the guests neither stop nor start again.
 func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 	t.Parallel()
 	for _, engine := range browser.Engines() {
@@ -90,13 +90,12 @@ func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 			t.Log("who signs out is off the stage")
 			page.Click(".menu summary")
 			page.ClickText("Sign out")
-			page.WaitVisible("#f-name") // the form for OBS has a password, too
+			page.WaitVisible("#f-name") // #f-password is also in the form for OBS
 			viewers(t, h, h.bea, 0)
 		})
 	}
 }
 
-// TestOneConnectionToOBSServesBothTabs.
 func TestOneConnectionToOBSServesBothTabs(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -127,7 +126,8 @@ func TestOneConnectionToOBSServesBothTabs(t *testing.T) {
 	}
 }
 
-// TestTheDockFollowsWhereOneMayBe without a reload, which would interrupt what else it does.
+// TestTheDockFollowsWhereOneMayBe: changed access takes effect without a reload, which would
+// interrupt everything else on the page.
 func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -148,7 +148,7 @@ func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
 	t.Log("signed out elsewhere, she has to sign in, and comes back to the tab")
 	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil,
 		nil)
-	page.WaitVisible("#f-name") // the form for OBS has a password, too
+	page.WaitVisible("#f-name") // #f-password is also in the form for OBS
 	viewers(t, h, h.bea, 0)
 	page.Type("#f-name", "ana")
 	page.Type("#f-password", apptest.Password)
@@ -156,7 +156,7 @@ func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
 	moves(page, tile(h.bea))
 }
 
-// TestTheDockPlaysStagesOfAWS, whose SDK its policy has to admit.
+// TestTheDockPlaysStagesOfAWS: the Content-Security-Policy of the dock has to admit the SDK of AWS.
 func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 	t.Parallel()
 	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk",
@@ -177,7 +177,8 @@ func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 	moves(page, tile(h.bea))
 }
 
-// TestNothingMovesWhenSomebodyFallsSilent, or is muted, at every width and size.
+// TestNothingMovesWhenSomebodyFallsSilent: no element moves when a person becomes silent or is
+// muted, at every width and size.
 func TestNothingMovesWhenSomebodyFallsSilent(t *testing.T) {
 	t.Parallel()
 	for word, o := range map[string]rtcpeer.PublishOptions{

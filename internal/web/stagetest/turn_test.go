@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// A page whose network reaches a TURN server alone plays through it: pages read the TURN servers
+// A page whose network reaches only a TURN server plays through it. Pages read the TURN servers
 // from the answer before they gather candidates.
 func TestPagesUseTURN(t *testing.T) {
 	t.Parallel()
