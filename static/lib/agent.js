@@ -26,7 +26,7 @@ const SYSTEMS = [
 ];
 
 /**
- * For example "OBS 30.2.3, Windows". An unknown User-Agent stays as it is.
+ * The name of a browser, for example "OBS 30.2.3, Windows". An unknown User-Agent stays as it is.
  * @param {string} agent
  */
 export function agentName(agent) {

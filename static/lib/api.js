@@ -57,7 +57,7 @@ export async function api(
 }
 
 /**
- * Reads an RFC 9457 problem. Any other body, such as a proxy's page, becomes one.
+ * Reads an RFC 9457 problem. Any other body, such as a proxy's page, becomes a problem, too.
  * @param {Response} response
  */
 export async function problem(response) {

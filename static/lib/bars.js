@@ -4,7 +4,7 @@ import { t, time } from './strings.js';
 
 /** @typedef {import('../types').MyBar} Bar */
 
-/** What the server stores where a moderator gave no reason. */
+/** The reason that the server stores if a moderator gave none. */
 const NO_REASON = 'Removed by the operator.';
 
 /** @param {Bar} bar */

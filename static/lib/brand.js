@@ -12,13 +12,13 @@ export const brand = () => current;
 
 /**
  * Loads the branding. Call it before the first drawing, so that no colour changes on the screen.
- * Without an answer the page has its own colours.
+ * Without an answer the page keeps Stagedoor's colours.
  */
 export async function loadBrand() {
   try {
     use(await api('GET', 'api/branding', undefined, { timeout: 3_000 }));
   } catch {
-    // Stagedoor's own look
+    // the page keeps Stagedoor's look
   }
 }
 

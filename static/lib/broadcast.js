@@ -1,13 +1,14 @@
 /**
  * The course of a broadcast as a state machine: step(state, fact) → {state, effects}. Pure.
- * internal/obs/machine.go is the same machine for the terminal;
- * internal/obs/testdata/broadcast.json and a random test hold both together.
+ * internal/obs/machine.go is the same machine for the terminal.
+ * internal/obs/testdata/broadcast.json and a random test check that both behave alike.
  *
  * OBS's "started" only means that the endpoint answered 201, and OBS never says why a stream
- * failed. So LIVE is what the stage confirms, and the stage's events give the reasons.
+ * failed. So the machine waits for the stage to confirm LIVE, and takes reasons from the stage's
+ * events.
  */
 
-/** Codes of a stage that ends what OBS sends: only other settings help. */
+/** Codes with which a stage ends a broadcast because of its settings: only other settings help. */
 export const SETTINGS = Object.freeze([
   'no_h264',
   'no_opus',
@@ -19,7 +20,7 @@ export const SETTINGS = Object.freeze([
   'invalid_input',
 ]);
 
-/** Codes after which no new token is requested: it would not help, or it would defy a decision. */
+/** Codes after which no new token is requested: it would not help, or would override a decision. */
 export const FINAL = Object.freeze([
   'kicked',
   'token_revoked',
@@ -61,14 +62,13 @@ const LOOK_TRIES = 20;
  * @property {keyof typeof NODES} at
  * @property {Phase} phase
  * @property {Step} step
- * @property {number} now milliseconds, of the last fact
- * @property {number} turn grows with each move; an answer that bears an older one is ignored
+ * @property {number} now the time of the last fact, in milliseconds
+ * @property {number} turn grows with each move; an answer with an older number is ignored
  * @property {string} stage
- * @property {boolean} unattended without a person to click: a terminal that stays with the
- *   broadcast
+ * @property {boolean} unattended no person can click: a terminal runs the broadcast
  * @property {string} participantId
  * @property {number} expiresAt milliseconds; 0 when unknown
- * @property {number} renewAt milliseconds; after it the token would hardly survive a reconnect
+ * @property {number} renewAt milliseconds; from then on the token may expire before a reconnect
  * @property {number} since milliseconds, when live
  * @property {boolean} sending OBS's output is active, or about to be
  * @property {boolean} renewing the broadcast is being started anew without a click
@@ -81,20 +81,20 @@ const LOOK_TRIES = 20;
  * @property {boolean} unwanted the person stopped the broadcast, here or in OBS
  * @property {boolean} connecting StartStream was sent and OBS has not reported the outcome
  * @property {boolean} offline the stage's events are interrupted
- * @property {boolean} orphaned the broadcast ended while they were
+ * @property {boolean} orphaned the broadcast ended while those events were interrupted
  * @property {boolean} loop OBS was found in its reconnect loop
  * @property {number} tries
  * @property {boolean} stopped OBS reported the stop
  * @property {Then | null} then
  * @property {Word | null} word the last event of our participant
- * @property {Word | null} claim the last event of a token with a wrong signature: it explains, and
- *   has no consequence
+ * @property {Word | null} claim the last event of a token with a wrong signature: it may explain an
+ *   end, but changes nothing
  * @property {Fact[]} deferred
  *
- * @typedef {object} Fact something that happened; only those of the kind have the other fields
+ * @typedef {object} Fact something that happened; its kind decides which other fields it has
  * @property {string} kind
  * @property {number} [now] milliseconds
- * @property {number} [turn] of the effect that this answers
+ * @property {number} [turn] the turn of the effect that this fact answers
  * @property {string} [stage]
  * @property {string} [state] of OBS's output: STARTING, STARTED …
  * @property {Word} [event]
@@ -103,7 +103,7 @@ const LOOK_TRIES = 20;
  * @property {boolean} [reconnecting]
  * @property {boolean} [whip] the service is WHIP
  * @property {(About & {stage: string}) | null} [mine] the token in OBS, when this page put it there
- * @property {boolean} [reusable] it is still good for that stage
+ * @property {boolean} [reusable] that token may be used again for the stage
  * @property {About} [about]
  * @property {boolean} [kept] OBS has the settings that it was given
  * @property {boolean} [running] StopStream found something to stop
@@ -339,7 +339,7 @@ function note(s, { kind, state, event, online }) {
   if (state === 'RECONNECTING' && s.word?.kind === 'publishing') return stay(s, { word: null });
   // The person used OBS's own button.
   if (state === 'STOPPING' && s.at !== 'quieting') return stay(s, { unwanted: true });
-  // The fact is about the session before.
+  // The stage's last event is about the previous session.
   if (state === 'RECONNECTED') return stay(s, { connecting: false, word: null });
   return stay(s, state === 'STARTED' || state === 'STOPPED' ? { connecting: false } : {});
 }
@@ -425,7 +425,7 @@ function asked(s, { active, reconnecting }) {
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function read(s, { whip, mine, reusable }) {
-  // Switching the service alone would send AAC labelled as Opus: Set up OBS does that.
+  // Switching the service alone would send AAC labelled as Opus: the person has to set OBS up.
   if (!whip) return trouble(s, { text: 'live.notOurs', code: 'setup' }, false);
   if (mine && reusable) return put(s, mine, true);
   return to(s, 'minting', {}, { do: 'mint', stage: s.stage });
@@ -452,7 +452,7 @@ function unreached(s) {
   return explain(s, 'live.unreachable');
 }
 
-/** A failure inside OBS may come without an event: ask. @param {State} s @returns {Move} */
+/** OBS may fail without an event, so its status is read. @param {State} s @returns {Move} */
 function doubt(s) {
   return to(s, 'doubting', {}, { do: 'status' });
 }
@@ -536,7 +536,7 @@ function away(s) {
   return to(s, 'away');
 }
 
-/** @param {State} s @returns {Word | null} the stage's word that it is over */
+/** @param {State} s @returns {Word | null} the event with which the stage ended the broadcast */
 const over = ({ word }) =>
   word && (word.kind === 'refused' || word.kind === 'ended') ? word : null;
 
@@ -656,7 +656,7 @@ function quiet(s, then) {
 }
 
 /**
- * While OBS connects it answers StopStream with 501, and starts all the same a moment later.
+ * While OBS connects, it answers StopStream with 501, but starts a moment later.
  * @param {State} s
  * @param {Fact} fact
  * @returns {Move}
@@ -671,7 +671,7 @@ function stopAgain(s) {
   return stay(s, { tries: s.tries + 1 }, { do: 'stop' }, timer('stop'));
 }
 
-/** STOPPED comes before the output is inactive. @param {State} s @returns {Move} */
+/** OBS reports STOPPED before its output is inactive. @param {State} s @returns {Move} */
 function stopSeen(s) {
   return stay(s, { stopped: true, tries: 0 }, { do: 'status' });
 }
@@ -740,7 +740,7 @@ function liveIfSending(s) {
 /** @param {State} s @returns {Move} */
 function endedInTrouble(s) {
   if (!s.sending) return stay(s);
-  return s.participantId ? ended(s) : toIdle(s); // it was not started here
+  return s.participantId ? ended(s) : toIdle(s); // this page did not start it
 }
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
@@ -769,7 +769,7 @@ function startOrphaned(s) {
 
 /* ---- what OBS is doing already ---- */
 
-/** OBS's own button. @param {State} s @returns {Move} */
+/** The person used OBS's own button. @param {State} s @returns {Move} */
 function foundStarted(s) {
   return take({ ...s, unwanted: false, renewals: 0, word: null, claim: null, since: 0 }, false);
 }

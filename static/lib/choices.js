@@ -5,7 +5,7 @@ import { h } from './dom.js';
  * @typedef {[value: string, text: string, props?: Record<string, any>]} Option
  *
  * @typedef {Record<string, any> & {chosen?: string, onchoose?: (value: string) => void}} Select
- *   properties of the element, the value that is chosen, and what is called with another one
+ *   properties of the element, the chosen value, and a function that is called with a new choice
  */
 
 /** A list from which one value is chosen. @param {Select} about @param {Option[]} options */

@@ -1,9 +1,9 @@
 /**
  * Copies the content of a field. OBS's docks refuse the clipboard API (they cannot ask for the
- * permission), so the older command is tried second, and the person's own Ctrl+C is the last
- * resort.
+ * permission), so execCommand is tried next. The last resort is a selection that the person copies
+ * by Ctrl+C.
  * @param {HTMLInputElement | HTMLTextAreaElement} field
- * @param {string} [text] what to copy, when the field shows it masked
+ * @param {string} [text] the text to copy, when the field shows it masked
  * @returns {Promise<'copied' | 'selected'>}
  */
 export async function copy(field, text = field.value) {

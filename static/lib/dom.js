@@ -1,8 +1,8 @@
 /**
- * The page's only way to make elements. Text is text: nothing here parses HTML.
+ * The only module of the pages that creates elements. It never parses text as HTML.
  *
- * Pages are drawn in one piece from what is known (`show`), and `show` changes only what differs,
- * so that focus, typed text, playing video and the place of a screen reader survive every redraw.
+ * A page is drawn as a whole from its state. `show` changes only what differs, so that focus, typed
+ * text, playing video and the position of a screen reader survive every redraw.
  */
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
@@ -64,7 +64,7 @@ export function show(parent, ...children) {
   while (here) here = dropped(here);
 }
 
-/** @param {ChildNode} node @returns {ChildNode | null} the one after it */
+/** @param {ChildNode} node @returns {ChildNode | null} the node after it */
 function dropped(node) {
   const next = node.nextSibling;
   node.remove();

@@ -6,12 +6,12 @@ const SAMPLES = 2048;
 
 /** Measurements below -60 dB, such as pauses between words, do not count for the loudness. */
 const PAUSE = 0.001;
-/** A sample of this value counts as full scale, as Opus rounds a little. */
+/** Samples from this value on count as full scale, because Opus changes them a little. */
 const FULL = 0.985;
 /** The largest difference between left and right that still counts as mono. */
 const ALIKE = 0.01;
 
-/** Adds up measurements of left and right. Its own sums are its only state. */
+/** Adds up measurements of left and right. */
 export function createSum() {
   let looks = 0;
   let clipped = 0;

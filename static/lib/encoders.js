@@ -150,7 +150,7 @@ export const ENCODERS = [
   }
 ];
 
-/** The person chooses these: they trade quality for load. */
+/** Settings that the person chooses: they trade quality for load. */
 const TASTE = Object.freeze(["preset", "preset2", "target_usage"]);
 
 /** @param {string | undefined} id */
@@ -158,7 +158,7 @@ export const encoderOf = (id) => ENCODERS.find((e) => e.id === id);
 
 /**
  * The first hardware encoder in the order of choice.
- * @param {string[]} ids those that an OBS has
+ * @param {string[]} ids the encoders of an OBS
  */
 export const bestHardware = (ids) => ENCODERS.find((e) => e.hardware && ids.includes(e.id));
 

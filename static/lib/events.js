@@ -23,7 +23,8 @@ import { base } from './api.js';
  */
 
 /**
- * Listens until stop() is called, the server says that the person signed out, or it answers 401.
+ * Listens until stop() is called, the server says that the person signed out, or it answers 401 or
+ * 403.
  * @param {On} on
  * @param {Partial<World>} [world]
  * @returns {{stop: () => void}}
@@ -39,7 +40,7 @@ export function listen(on, world = {}) {
     page: globalThis.window ?? new EventTarget(),
     ...world,
   });
-  listener.run().catch(() => {}); // on being stopped it may throw
+  listener.run().catch(() => {}); // it may throw when it is stopped
   return { stop: () => listener.stop() };
 }
 
@@ -145,7 +146,7 @@ class Listener {
 }
 
 /**
- * Shows a broken connection only after it was broken for a while. With several servers the next one
+ * Shows a broken connection only after it was broken for a while. With several servers, another one
  * answers within a second, and a short notice would only move the page under the mouse.
  * @param {(online: boolean) => void} show
  * @returns {(online: boolean) => void}
@@ -201,7 +202,7 @@ function watchVisit(page, signal) {
  * Splits the presence of several stages into one event for each. A complete presence leaves out
  * empty stages.
  * @param {ServerEvent} event
- * @param {Set<string>} live the stages that were not empty when last heard of
+ * @param {Set<string>} live the stages that were not empty in their last presence
  * @returns {ServerEvent[]}
  */
 function presences({ event, data }, live) {
@@ -236,7 +237,7 @@ function parse({ event, data }) {
   try {
     return { event, data: JSON.parse(data) };
   } catch {
-    return undefined; // not for us
+    return undefined; // a message that is not JSON
   }
 }
 

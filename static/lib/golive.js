@@ -17,7 +17,7 @@ const WAITS = Object.freeze({
   look: 100,
 });
 
-/** The places in which the machine rests. */
+/** The states in which the machine rests. */
 const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble']);
 
 /**
@@ -44,17 +44,19 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     waits: { ...WAITS, ...waits },
   });
   const { tell, settled } = machine;
-  /** The server repeats its events when a page reconnects. @type {Set<number>} */
+  /** The processed events: the server repeats events when a page reconnects. @type {Set<number>} */
   const seen = new Set();
 
   return {
     get state() {
       return machine.state;
     },
-    /** @param {string} stage an ARN @returns {Promise<void>} when it is live, or known why not */
+    /**
+     * @param {string} stage an ARN @returns {Promise<void>} settles when it is live or has failed
+     */
     go: (stage) => settled({ kind: 'go', stage }),
     stop: () => settled({ kind: 'stop' }),
-    /** Closes a trouble that the person has read. */
+    /** Closes a problem that the person has read. */
     dismiss: () => tell({ kind: 'dismiss' }),
     /** The page was just connected to OBS: finds out whether OBS streams. */
     resume: () => settled({ kind: 'resume' }),
@@ -77,7 +79,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     /**
      * Who is on the broadcast's stage.
      * @param {import('./types.js').Presence[]} participants
-     * @param {boolean} [anew] the first that the server sends after its events were interrupted
+     * @param {boolean} [anew] whether it is the first presence after an interruption of the events
      */
     presence(participants, anew = false) {
       const own = participants.find((p) => p.participantId === machine.state.participantId);
@@ -156,7 +158,7 @@ function createMachine({ deeds, onChange, now, waits }) {
   };
 }
 
-/** @type {(keyof Broadcast)[]} what pages show */
+/** @type {(keyof Broadcast)[]} the fields that pages show */
 const SHOWN = [
   'phase',
   'step',

@@ -1,4 +1,4 @@
-/** Watches how large a picture is shown, because no larger simulcast layer is needed. */
+/** Watches the size of a picture on the page, which needs no larger simulcast layer than that. */
 
 const SETTLED = 300;
 
@@ -7,7 +7,7 @@ const SETTLED = 300;
  * is not visible.
  * @param {HTMLElement} picture
  * @param {(lines: number) => void} tell
- * @returns {() => void} ends it
+ * @returns {() => void} ends the reports
  */
 export function followHeight(picture, tell) {
   let told = 0;

@@ -1,7 +1,7 @@
 /**
- * If the server has another public URL, its paired docks follow: the page opens the new address
- * with the values that the script in OBS handed over, and asks the script from there
- * (docs/decisions/0203).
+ * Lets a paired dock follow a server that has a new public URL. The dock opens the new address with
+ * the values that the script in OBS gave it. There it asks the script to open the new address from
+ * then on (docs/decisions/0203).
  */
 import { KEYS } from './memory.js';
 
@@ -28,8 +28,8 @@ function originOf(text) {
 }
 
 /**
- * Whether the script in OBS opens another address than the server has now. Null if it does not, if
- * no script has paired this page, and if the operator has set no address.
+ * The move of the server from the address that the script in OBS opens. Null if the server has no
+ * other address, if no script has paired this page, or if the operator has set no address.
  * @param {string | undefined} publicUrl
  * @param {Pick<Storage, 'getItem'>} [storage]
  * @param {string} [here]
@@ -63,12 +63,12 @@ export function addressOf({ from, to }, code, storage = localStorage) {
   return `${to}/dock#${values}`;
 }
 
-/** Whether this page was opened by a move that the script has not been told of. */
+/** Whether this page was opened by a move that the script does not know yet. */
 export const isMoving = (storage = localStorage) => storage.getItem(KEYS.moving) === '1';
 
 /**
  * Forgets a move that has ended.
- * @param {string} server the address that the script opens from now on; '' where it did not take it
+ * @param {string} server the address that the script opens from now on; '' if it refused
  */
 export function moved(server, storage = localStorage) {
   storage.removeItem(KEYS.moving);

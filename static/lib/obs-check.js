@@ -1,7 +1,7 @@
 /**
- * The rules: what OBS has set, held against what a stage needs. Pure. internal/obs/check.go has the
- * same rules for the terminal; internal/obs/testdata/cases.json and a random test hold both
- * together.
+ * The rules: they compare the settings of OBS with the needs of a stage. Pure.
+ * internal/obs/check.go has the same rules for the terminal. internal/obs/testdata/cases.json and a
+ * random test check that both agree.
  *
  * A finding's level is "fix" (Set up OBS changes it), "person" (only the person can) or "ok". Its
  * text is a key of static/strings, so that every language has it and the server gets it in English.
@@ -13,7 +13,7 @@ import { PROFILE } from './obs-read.js';
 export { PROFILE };
 
 /**
- * What Amazon IVS allows and advises; a stage's own limits come with it from the server.
+ * The limits and the advice of Amazon IVS; the server sends each stage with its own limits.
  * @type {import('./types.js').Limits}
  */
 const IVS_LIMITS = Object.freeze({
@@ -39,8 +39,8 @@ const MAX_AUDIO = 160;
 const MAX_RETRY_DELAY = 10;
 
 /**
- * Frames between keyframes of every encoder in Simple mode unless it is set (x264, NVENC, AMF,
- * QSV).
+ * The keyframe interval of all encoders in Simple mode (x264, NVENC, AMF, QSV) if none is set, in
+ * frames.
  */
 const SIMPLE_GOP = 250;
 
@@ -100,8 +100,8 @@ export function check(obs, limits = IVS_LIMITS) {
     checkAccount(obs),
   ];
   const fixes = found.some((f) => f.level === 'fix');
-  // Once our profile is selected, findings of the other profile that only the person could mend do
-  // not matter; those of our profile show then.
+  // Once our profile is selected, findings of the other profile that only the person could fix no
+  // longer matter; those of our profile show then.
   const kept = ours || !fixes ? found : found.filter((f) => f.level !== 'person' || f.blocks);
   return [
     ...(fixes ? checkBusy(obs) : []),
@@ -112,7 +112,7 @@ export function check(obs, limits = IVS_LIMITS) {
   ];
 }
 
-/** The findings that Set up OBS mends. @param {Finding[]} findings */
+/** The findings that Set up OBS fixes. @param {Finding[]} findings */
 export const toFix = (findings) => findings.filter((f) => f.level === 'fix');
 
 /** Whether there is nothing to fix and no obstacle. @param {Finding[]} findings */
@@ -188,7 +188,7 @@ function checkWhip(obs) {
 
 /**
  * Our profile is created in Simple mode, whose settings can be read and set. If the person selects
- * Advanced mode in it, for a hardware encoder, it stays selected; from another profile that mode
+ * Advanced mode in it, for a hardware encoder, it stays selected. From another profile, that mode
  * cannot be seen.
  * @param {Reading} obs
  * @param {boolean} advanced
@@ -662,8 +662,8 @@ export function x264Options(options, keyint) {
 }
 
 /**
- * The nearest even size of the same shape whose short side is within the limits, and the long side
- * within 16:9 of them.
+ * The nearest even size of the same shape. Its short side is within the limit, and its long side
+ * within 16/9 of the limit.
  * @param {number} width
  * @param {number} height
  * @param {number} limit

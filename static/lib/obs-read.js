@@ -40,25 +40,25 @@ const PARAMETERS = Object.freeze([
  *   fpsNumerator: number, fpsDenominator: number}} Video
  * @typedef {'stream' | 'record' | 'replay' | 'camera'} OutputName
  * @typedef {object} Reading
- * @property {string} version OBS's
+ * @property {string} version the version of OBS
  * @property {string} platform "windows", "macos", "ubuntu" …
  * @property {{type: string, settings: Record<string, any>}} service
  * @property {string} profile
  * @property {string[]} profiles
- * @property {Record<string, string>} params one that is neither set nor has a default is absent
+ * @property {Record<string, string>} params parameters without a value and a default are absent
  * @property {Video} video
  * @property {Record<OutputName, boolean>} active
- * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent where
- *   no script tells them
+ * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent if no
+ *   script reads them
  * @property {boolean} [noWhip] OBS answered 700 when it was given the service
  *
  * @typedef {import('./obs.js').ObsCaller} ObsCaller
  */
 
 /**
- * Everything that `check` needs.
+ * Reads everything that `check` needs.
  * @param {ObsCaller} obs
- * @param {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
+ * @param {import('./obs-script.js').Script} [script] the script in OBS, if it is paired
  * @returns {Promise<Reading>}
  */
 export async function readObs(obs, script) {

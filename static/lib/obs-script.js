@@ -24,8 +24,8 @@ const LOOK_AGAIN = 100;
  * @property {(obs: import('./obs.js').ObsCaller, server: string) => Promise<string>} move opens the
  *   dock at that address from the next start of OBS on; answers as write does
  * @property {(obs: import('./obs.js').ObsCaller) => Promise<boolean>} isGone whether the script
- *   that paired this page answers no more
- * @property {() => string[]} encoders the IDs of those that OBS has; none without a script
+ *   that paired this page no longer answers
+ * @property {() => string[]} encoders the IDs of the encoders of OBS; none without a script
  */
 
 /** @param {Uint8Array} bytes */
@@ -110,7 +110,8 @@ export function createScript(
   }
 
   /**
-   * Removes request and answer of a move: it is sent in any profile, which must not keep them.
+   * Removes the request and the response of a move. A move is sent in any profile, and the person's
+   * profiles must not keep it.
    * @param {import('./obs.js').ObsCaller} obs
    */
   async function forget(obs) {

@@ -1,9 +1,9 @@
 /**
- * Makes OBS ready: a profile of our own, its settings, the service, and a bounce of the profile,
- * because OBS builds its encoders only when a profile is activated (switching the service over the
- * WebSocket alone sends AAC as if it were Opus). What goes wrong is undone. Run twice it changes
- * nothing. internal/obs/setup.go does the same for the terminal, in the order that
- * internal/obs/testdata/setup.json has for both.
+ * Sets OBS up: a profile of our own, its settings and the service. Then it selects another profile
+ * and ours again, because OBS builds its encoders only when a profile is activated. Switching the
+ * service over the WebSocket alone would send AAC labelled as Opus. A set-up that fails is undone;
+ * a second set-up changes nothing. internal/obs/setup.go does the same for the terminal;
+ * internal/obs/testdata/setup.json has the order for both.
  */
 import { check, isReady, PROFILE, toFix, whole } from './obs-check.js';
 import { readActive, readObs, readParams, readService } from './obs-read.js';
@@ -42,14 +42,14 @@ export const STEPS = Object.freeze(
  * @typedef {{server: string, bearer_token: string}} Endpoint
  * @typedef {object} SetUp
  * @property {import('./types.js').Limits} limits
- * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint what OBS shall call,
- *   given what it has now
+ * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint the endpoint for OBS,
+ *   given its present settings
  * @property {(step: typeof STEPS[number]) => void} [onProgress]
- * @property {import('./obs-script.js').Script} [script] the one in OBS, where it is paired
- * @property {string} [encoder] the ID of one that the script can make fit, for Advanced mode; '' is
- *   x264 in Simple mode; absent: as it is
- * @property {boolean} [force] rebuild the encoders even if everything reads right: what OBS really
- *   runs cannot be read
+ * @property {import('./obs-script.js').Script} [script] the script in OBS, if it is paired
+ * @property {string} [encoder] the ID of an encoder that the script can set up, for Advanced mode;
+ *   '' is x264 in Simple mode; absent: no change
+ * @property {boolean} [force] rebuild the encoders even if all settings are right: the encoders
+ *   that OBS runs cannot be read
  */
 
 /**
@@ -60,7 +60,7 @@ export const STEPS = Object.freeze(
 export async function setUpObs(obs, options) {
   const { limits, onProgress = () => {}, force = false } = options;
   onProgress('check');
-  // Taken before the first reading, as another client's set-up would make that reading wrong.
+  // The turn is taken before the first reading, which another client's set-up would make wrong.
   const turn = await obs.takeTurn().catch((err) => {
     throw explain(err);
   });
@@ -263,7 +263,7 @@ async function setParams(obs, now, wanted) {
   }
 }
 
-/** @param {ObsCaller} obs @param {string} name @param {string | null} value null takes it away */
+/** @param {ObsCaller} obs @param {string} name @param {string | null} value null removes it */
 async function setParam(obs, name, value) {
   const [parameterCategory, parameterName] = name.split('/');
   await obs.call('SetProfileParameter', {
@@ -314,9 +314,9 @@ const hasService = ({ type, settings }, { server, bearer_token }) =>
   settings.bearer_token === bearer_token;
 
 /**
- * Leaves our profile and comes back, so that OBS builds its outputs anew. Where there is no other
- * profile, one is made and removed again: never the current one, which breaks OBS
- * (Agash/ObsWebSocket#42).
+ * Leaves our profile and comes back, so that OBS builds its outputs anew. If there is no other
+ * profile, one is created and removed again. The current profile is never removed, because that
+ * breaks OBS (Agash/ObsWebSocket#42).
  * @param {ObsCaller} obs
  * @param {Reading} before
  */
@@ -333,9 +333,9 @@ async function bounce(obs, before) {
 }
 
 /**
- * Creates or selects; another profile has to be current. CreateProfile answers before the profile
- * is there since obs-websocket 5.5.4 (obs-websocket#1283), and after it before; the event tells in
- * both.
+ * Creates or selects a profile; another profile has to be current. Since obs-websocket 5.5.4,
+ * CreateProfile answers before the profile exists (obs-websocket#1283), in earlier versions
+ * afterwards. So this function waits for the event.
  * @param {ObsCaller} obs
  * @param {'CreateProfile' | 'SetCurrentProfile'} request
  * @param {string} profileName
@@ -411,14 +411,14 @@ function createUndo(obs, before, script) {
           await obs.call('RemoveProfile', { profileName: PROFILE });
         return true;
       } catch {
-        return false; // the page reports that
+        return false; // the page reports the failure
       }
     },
   };
 }
 
 /**
- * Puts back what was changed inside our own profile.
+ * Restores the settings of our own profile.
  * @param {ObsCaller} obs
  * @param {Reading} before
  */
@@ -460,7 +460,8 @@ const sameService = (a, b) =>
   );
 
 /**
- * Stored in OBS, so that another dock, or a browser that has lost its storage, finds it, too.
+ * Stores the previous profile in OBS, so that another dock, or a browser without its storage, finds
+ * it.
  * @param {ObsCaller} obs
  * @param {string} previousProfile
  */
@@ -484,7 +485,7 @@ export async function previousProfile(obs) {
 }
 
 /**
- * Selects the previous profile again, which was not changed.
+ * Selects the previous profile again. The set-up has not changed it.
  * @param {ObsCaller} obs
  * @returns {Promise<string>} the profile that is current now
  */

@@ -1,23 +1,23 @@
 /**
- * When OBS may be asked. OBS 30.2 and 32.2 crash when they are asked about the stream while they
- * switch profiles, so nothing is requested from CurrentProfileChanging until one second after the
- * last CurrentProfileChanged, whatever caused it. And two Stagedoor clients on one OBS take turns:
- * one that sets OBS up says so by a custom event, and the others wait.
+ * Decides when a request may be sent to OBS. OBS 30.2 and 32.2 crash when they are asked about the
+ * stream while they switch profiles. So nothing is requested from CurrentProfileChanging until one
+ * second after the last CurrentProfileChanged, whatever caused it. And two Stagedoor clients of one
+ * OBS take turns: a client that sets OBS up claims it by a custom event, and the others wait.
  */
 
 /** Milliseconds after the last CurrentProfileChanged. */
 const QUIET = 1_000;
 
 /**
- * Milliseconds that a switch may take: OBS may ask about its audio settings in a box, and wait for
- * the person.
+ * Milliseconds that a switch may take: OBS may ask about its audio settings in a dialog, and wait
+ * for the person.
  */
 export const SWITCH_LIMIT = 60_000;
 
-/** Milliseconds for which a claim counts; it is renewed with each step. */
+/** Milliseconds for which a claim counts; the claim is renewed with each step. */
 const CLAIM = 20_000;
 
-/** The share of it that a new connection waits, for a client that sets OBS up to say so. */
+/** The share of QUIET that a new connection waits, in which another client can repeat its claim. */
 const LISTEN = 1 / 4;
 
 /** The requests that switch profiles themselves, and so do not wait. */
@@ -71,7 +71,7 @@ export class Turns {
     }
   }
 
-  /** A new connection starts without the state of the one before. */
+  /** A new connection starts without the state of the previous one. */
   reset() {
     this.#quietUntil = this.#world.now() + this.#quiet * LISTEN;
     this.#owner = { id: '', until: 0 };

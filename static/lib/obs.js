@@ -1,8 +1,8 @@
 /**
- * The one module that talks to OBS. Around obs-websocket-js it puts what a page that stays open for
- * days needs: a time limit on every request (the library's pending calls never settle when the
- * socket closes), one request at a time (obs-websocket answers out of order otherwise),
- * reconnection, and turns (obs-turns.js).
+ * The only module that talks to OBS. It adds to obs-websocket-js what a page needs that stays open
+ * for days: a time limit on every request (the library's pending calls never settle when the socket
+ * closes), one request at a time (obs-websocket answers out of order otherwise), reconnection, and
+ * turns (obs-turns.js).
  */
 import { growing, sleep } from './events.js';
 import { Turns } from './obs-turns.js';
@@ -21,9 +21,7 @@ export const CODE = Object.freeze({
   creationFailed: 700,
 });
 
-/**
- * WebSocket close codes that we act on. 4007 comes when the salt of a restarted server is missed.
- */
+/** WebSocket close codes that we act on. */
 const CLOSE = Object.freeze({ wrongPassword: 4009, badVersion: 4010, kicked: 4011 });
 
 /** Says why OBS refused or failed. The message comes from OBS, or is a key of strings.js. */
@@ -39,7 +37,7 @@ export class ObsError extends Error {
 
 /**
  * off: not opened yet · connecting · starting: OBS answers 207 · ready · lost: tries again at
- * `retryAt` · password: needs another one · kicked and unsupported: wait for the person
+ * `retryAt` · password: needs another password · kicked and unsupported: wait for the person
  * @typedef {'off' | 'connecting' | 'starting' | 'ready' | 'lost' | 'password' | 'kicked' |
  *   'unsupported'} ObsPhase
  * @typedef {{phase: ObsPhase, url: string, attempts: number, retryAt: number, everReady: boolean,
@@ -47,7 +45,7 @@ export class ObsError extends Error {
  * @typedef {{obsVersion: string, obsWebSocketVersion: string, platform: string, availableRequests:
  *   string[]}} ObsVersion
  *
- * What the other modules need of OBS; the tests have one without a socket.
+ * The part of OBS that the other modules use; the tests have one without a socket.
  * @typedef {object} ObsCaller
  * @property {(request: string, data?: Record<string, any>, options?: {limit?: number}) =>
  *   Promise<any>} call
@@ -332,7 +330,7 @@ async function takeTurn(call, turns, pause) {
   const claim = () => call('BroadcastCustomEvent', { eventData: turns.claim });
   for (let tries = 0; !turns.mine && tries < 50; tries++) {
     await claim();
-    if (!turns.mine) await pause(100); // no echo yet, or another was first
+    if (!turns.mine) await pause(100); // no echo yet, or another client was first
   }
   return {
     renew: claim,
@@ -533,7 +531,7 @@ export function whyUnreachable({ origin, secure, chromium, permission, address, 
   // is not public.
   if (inObs || /^https?:\/\/(127\.|localhost|\[::1\])/.test(origin)) return 'off';
   // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https
-  // cannot even ask for it: they are told "denied", but there is nothing to allow.
+  // cannot ask for it: the browser reports "denied", and the person cannot allow it.
   if (chromium >= 142 && (!secure || embedded)) return 'insecure';
   if (permission === 'denied') return 'blocked';
   if (chromium >= 142 && permission === 'prompt') return 'ask';

@@ -250,7 +250,9 @@ function themeChoice() {
   );
 }
 
-/** Draws the whole page again. A broadcast goes on, because it is OBS that sends. */
+/**
+ * The choice of the language, which reloads the page. A broadcast goes on, because OBS sends it.
+ */
 function languageChoice() {
   return h(
     'label',
@@ -261,7 +263,7 @@ function languageChoice() {
       {
         onchange: (/** @type {Event} */ e) => {
           chooseLanguage(/** @type {HTMLSelectElement} */ (e.target).value);
-          if (taken) history.replaceState(null, '', `#code=${taken}`); // removed again
+          if (taken) history.replaceState(null, '', `#code=${taken}`); // for the reloaded page
           location.reload();
         },
       },
@@ -274,13 +276,13 @@ function languageChoice() {
 
 /** Ends this login and shows the sign-in form. */
 async function endHere() {
-  await api('DELETE', 'api/login').catch(() => {}); // ended already, or it ends by itself
+  await api('DELETE', 'api/login').catch(() => {}); // the login has ended, or it expires by itself
   location.reload();
 }
 
 /**
- * Ends this login and the one at the provider. The provider may ask for confirmation, and ends with
- * a page without a way back into a dock: so it opens in a window of its own.
+ * Ends this login and the one at the provider. The provider may ask for confirmation, and its last
+ * page has no way back. So a dock opens it in another window.
  * @param {boolean} inDock
  */
 function endAtProvider(inDock) {

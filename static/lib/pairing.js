@@ -5,8 +5,8 @@ import { takeFragment } from './signin.js';
 import { t } from './strings.js';
 
 /**
- * Takes port and password of OBS's WebSocket server out of the address, where OBS opened the page.
- * A link that is opened anywhere else must not change what this browser remembers.
+ * If OBS opened this page, takes the port and the password of OBS's WebSocket server out of the
+ * address. A link that is opened anywhere else must not change what this browser remembers.
  * @param {{userAgent: string}} browser
  * @param {Pick<Storage, 'setItem'>} storage
  * @param {(name: string) => string} take
@@ -31,14 +31,14 @@ export function takePairing(browser = navigator, storage = localStorage, take = 
 }
 
 /**
- * The system whose windows the pictures show: the script is downloaded on the computer on which OBS
- * runs.
+ * The operating system whose windows the pictures show. It is that of this browser, because the
+ * script is downloaded on the computer on which OBS runs.
  * @param {string} userAgent
  */
 export const systemOf = (userAgent) =>
   /Windows/.test(userAgent) ? 'windows' : /Mac OS X|Macintosh/.test(userAgent) ? 'macos' : 'linux';
 
-/** @param {string} name @param {string} text what it shows, for those who do not see it */
+/** @param {string} name @param {string} text a description for people who do not see it */
 const picture = (name, text) =>
   h('img', {
     src: `static/pictures/${name}.svg`,

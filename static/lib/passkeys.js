@@ -46,7 +46,7 @@ const decoded = (options) => ({
   }),
 });
 
-/** @param {any} credential @returns {object} as its toJSON has it */
+/** @param {any} credential @returns {object} in the format of its toJSON() */
 function encoded(credential) {
   const { response } = credential;
   return {

@@ -7,7 +7,7 @@ const AGAIN = 500;
 /**
  * @param {object} about
  * @param {string} about.participantId
- * @param {string} about.token to watch with
+ * @param {string} about.token the view token
  * @param {(stream: MediaStream) => void} about.sound called when there is sound
  * @param {{view?: typeof play, fetch?: import('./types.js').Fetch}} [world]
  */

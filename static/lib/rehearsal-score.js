@@ -7,13 +7,13 @@
 /**
  * @typedef {'ok' | 'warning' | 'bad'} Level
  * @typedef {{name: string, level: Level, values?: Record<string, string | number>}} Mark
- * @typedef {{picture: Mark[], sound: Mark[], network: Mark[]}} Score the gravest first; each has
- *   one at least
+ * @typedef {{picture: Mark[], sound: Mark[], network: Mark[]}} Score the gravest mark first; each
+ *   list has at least one
  *
  * @typedef {object} Heard
- * @property {number} seconds that were listened to
+ * @property {number} seconds of measured sound
  * @property {number} peak the highest sample, 0 to 1
- * @property {number} loudness decibels below full scale, of what is not silence
+ * @property {number} loudness the mean level without silence, in decibels relative to full scale
  * @property {number} clipped share of the moments in which samples were at full scale
  * @property {number} left the highest sample of that side
  * @property {number} right
@@ -23,7 +23,7 @@
  * @property {number} frames that were decoded
  * @property {number} freezes
  * @property {number} frozen seconds
- * @property {number | null} roundTrip milliseconds; null when the browser does not tell
+ * @property {number | null} roundTrip milliseconds; null if the browser does not report it
  *
  * @typedef {object} Measured
  * @property {import('./types.js').Limits} limits of the stage that the person goes live on
@@ -231,8 +231,8 @@ function headRoom({ limits, uplink }, bits) {
     bits > limits.advisedBitrate * 1.25 &&
       bits <= limits.maxBitrate &&
       mark('bitrateHigh', 'warning', { mbits: mbits(bits), most: mbits(limits.advisedBitrate) }),
-    // The uplink must carry 1.5 times the bitrate: others share it, and scenes with much movement
-    // need more.
+    // The uplink must carry 1.5 times the bitrate: other programs share it, and scenes with much
+    // movement need more.
     uplink > 0 &&
       uplink < bits * 1.5 &&
       mark('headRoom', uplink < bits * 1.1 ? 'bad' : 'warning', {

@@ -1,7 +1,7 @@
 /**
- * The course of a rehearsal: step(state, fact) → {state, effects}, pure, and its runner. The
- * broadcast itself is run by golive.js, with the token of a private stage. This module does the
- * rest: the twenty seconds, playing back, measuring, and restoring OBS's service.
+ * The course of a rehearsal: step(state, fact) → {state, effects}, pure, and its runner. golive.js
+ * runs the broadcast itself, with the token of a private stage. This module does the rest: it ends
+ * the rehearsal after twenty seconds, plays back, measures, and restores OBS's service.
  */
 import { api } from './api.js';
 import { createBroadcast } from './golive.js';
@@ -124,8 +124,8 @@ function over(s, result) {
  * @property {typeof createPlayback} [playback]
  * @property {typeof listen} [ear]
  * @property {number} [length] milliseconds
- * @property {Record<string, any> | null} [earlier] what OBS had before another one, that was cut
- *   off
+ * @property {Record<string, any> | null} [earlier] the service that OBS had before an earlier
+ *   rehearsal that was interrupted
  */
 
 /** @param {World} world */
@@ -218,7 +218,7 @@ function createCourse(onChange, length, deeds) {
     get running() {
       return running();
     },
-    /** @returns {Promise<void>} when OBS has back what it had */
+    /** @returns {Promise<void>} settles when OBS has its earlier service again */
     cancel: () =>
       new Promise((resolve) => {
         waiting.push(resolve);
@@ -257,7 +257,7 @@ function createSecrets(call) {
  * OBS's service, which a rehearsal replaces for a while.
  * @param {import('./obs.js').ObsCaller} obs
  * @param {ReturnType<typeof createBroadcast>} broadcast
- * @param {Record<string, any> | null} earlier what OBS had before, until it has that again
+ * @param {Record<string, any> | null} earlier OBS's earlier service, until it is restored
  */
 function createLoan(obs, broadcast, earlier) {
   function forget() {
@@ -391,7 +391,7 @@ function createMeasuring({ obs, call, playback, ear, level, tokens }) {
 }
 
 /**
- * Uploads two seconds of the broadcast's bitrate as fast as possible.
+ * Measures the uplink: uploads as many bits as two seconds of the broadcast have.
  * @param {string} participantId @param {number} bits per second
  * @returns {Promise<number>} bit/s; 0 when it is not known
  */

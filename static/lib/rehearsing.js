@@ -8,13 +8,13 @@ import { claims } from './stage/claims.js';
 /** The rehearsal that this page began, kept over a reload. */
 const KEY = 'stagedoor.rehearsing';
 
-/** Milliseconds until OBS has stopped, and between two looks. */
+/** Milliseconds to wait until OBS has stopped, and between two checks. */
 const PATIENCE = 5_000;
 const LOOK = 100;
 
 /**
- * The participant and the expiry of a rehearsal's token, or null for any other token. They are not
- * verified and grant nothing: they are read to clean up.
+ * The participant and the expiry of a rehearsal's token, or null for any other token. These claims
+ * are not verified and grant nothing: they serve only to clean up.
  * @param {unknown} token
  */
 export function rehearsalOf(token) {
@@ -34,7 +34,7 @@ export const forgetRehearsal = () => sessionStorage.removeItem(KEY);
  * Removes a rehearsal's token from OBS. A rehearsal that may still be running in another dock is
  * left alone until its time is over.
  * @param {import('./obs.js').ObsCaller} obs
- * @param {Record<string, any> | null} earlier what OBS had before, where this page knows it
+ * @param {Record<string, any> | null} earlier the service before, if this page knows it
  * @returns {Promise<boolean>} whether there was something to do
  */
 export async function mend(obs, earlier, { now = Date.now, storage = sessionStorage } = {}) {

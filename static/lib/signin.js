@@ -43,7 +43,7 @@ export async function enrol() {
     enrolment = '';
     return me;
   } catch (err) {
-    if (err instanceof ApiError) enrolment = ''; // refused for good; otherwise tried again
+    if (err instanceof ApiError) enrolment = ''; // refused for good; other errors allow a retry
     throw err;
   }
 }
@@ -81,7 +81,7 @@ class Ways {
       // A person who is about to approve a code is not offered another code.
       this.offered = { ...offered, codes: offered.codes && !this.approvesCodes };
     } catch {
-      // name and password are offered all the same
+      // name and password are still offered
     }
     this.draw();
   }

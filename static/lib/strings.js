@@ -7,7 +7,7 @@
 
 const LANGUAGES = Object.freeze(['en', 'de', 'es']);
 
-/** What the server says of a kick for which no reason was given. */
+/** The server's detail of a kick for which no reason was given. */
 const NO_REASON = /^(An operator ended the session\.?)?$/;
 
 /** Milliseconds before the file of a language is requested again. */
@@ -154,7 +154,7 @@ export function time(when) {
 }
 
 /**
- * Cached, because making a formatter costs more than using it a hundred times.
+ * The formatters are cached, because making one costs more than using it a hundred times.
  * @type {Map<string, any>}
  */
 const formatters = new Map();

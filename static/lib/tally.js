@@ -30,7 +30,8 @@ export class Tally {
 
   /**
    * Follows the state of the broadcast.
-   * @param {Now} state @param {number} now milliseconds @returns {Summary | null} once it is over
+   * @param {Now} state @param {number} now milliseconds
+   * @returns {Summary | null} once the broadcast is over
    */
   follow({ phase, sending }, now) {
     const started = this.#start > 0;

@@ -23,7 +23,7 @@ const HUM = 0.03;
 const LOUD = 0.25;
 
 /**
- * Call it on a click: otherwise browsers block the sound.
+ * Call this function on a click: otherwise browsers block the sound.
  * @param {string} title
  * @returns {{stream: MediaStream, canvas: HTMLCanvasElement, stop: () => void}}
  */
@@ -98,8 +98,8 @@ function draw(pen, title, now) {
 
 /**
  * @param {CanvasRenderingContext2D} pen
- * @param {number} minute
- * @param {number} second parts of them that have passed
+ * @param {number} minute the part of the minute that has passed
+ * @param {number} second the part of the second that has passed
  */
 function clockHand(pen, minute, second) {
   const [x, y, r] = [WIDTH / 2, (HEIGHT - 100) / 2, 96];

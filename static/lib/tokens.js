@@ -1,7 +1,7 @@
 /**
  * Remembers which token this dock put into OBS. The token itself stays in OBS. The browser stores
- * its participant, its expiry and a fingerprint: with these the dock recognises its own token after
- * a reload, and tells it from another dock's.
+ * its participant, its expiry and a fingerprint. With these the dock recognises its own token after
+ * a reload, and distinguishes it from another dock's.
  */
 
 /**

@@ -8,7 +8,7 @@ import { base, problem } from './api.js';
  * @param {(state: RTCPeerConnectionState) => void} [on.state]
  * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [world]
  * @returns {Promise<{stop: () => void, fit: (lines: number) => void, peer: RTCPeerConnection}>} fit
- *   says how large the picture is shown; rejects with an ApiError when the server says no
+ *   requests the layer for that many lines; rejects with an ApiError when the server refuses
  */
 export async function play(
   participantId,
@@ -67,8 +67,8 @@ export async function play(
 }
 
 /**
- * An offer whose Opus is received in stereo: without `stereo=1` in its own offer a browser mixes
- * what comes down to mono (RFC 7587, 6.1).
+ * An offer whose Opus is received in stereo: without `stereo=1` in its own offer, a browser mixes
+ * received audio down to mono (RFC 7587, 6.1).
  * @param {string} sdp
  */
 export function inStereo(sdp) {

@@ -5,7 +5,8 @@ import { base, problem } from './api.js';
 import { iceServers } from './whep.js';
 
 /**
- * Bits per second, below what stages accept from a browser that limits its bitrate by nothing else.
+ * The highest bitrate of the video, in bits per second, below that of stages. Nothing else limits
+ * it.
  */
 const MAX_BITRATE = 2_500_000;
 

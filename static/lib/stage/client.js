@@ -1,8 +1,8 @@
 /**
  * Joins a stage. Pages use this module alone: it decides by the token's stage whether Stagedoor
  * (local.js) or AWS (ivs.js) serves the stage. A client joins with a token that only subscribes,
- * joins again when the connection was lost, and joins again with a fresh token before the old one
- * expires, without a gap: the new session plays before the old one ends.
+ * and joins again when the connection was lost. Before a token expires, the client joins with a
+ * fresh one. The new session plays before the old one ends, so there is no gap.
  */
 import { growing, sleep } from '../events.js';
 import { openLocal } from './local.js';
@@ -15,17 +15,17 @@ import { openLocal } from './local.js';
  *   or key helps
  * @typedef {{token: string, stage: string, expiresAt: string}} Admission
  *
- * What a session of one token tells.
+ * The events of the session of one token.
  * @typedef {object} SessionEvents
  * @property {(list: Participant[]) => void} participants everybody but this page
  * @property {(id: string, stream: MediaStream) => void} stream
  * @property {(id: string) => void} removed the stream of that participant has ended
  * @property {(id: string, link: Link) => void} link
- * @property {(joined: boolean) => void} joined false: the line is lost and the session looks for it
- * @property {(why: string) => void} ended the session is over; another token may do better
+ * @property {(joined: boolean) => void} joined false: the session reconnects
+ * @property {(why: string) => void} ended the session is over; another token may help
  *
- * fit requests the layer for the lines at which a participant is shown; where the stage sees to
- * that by itself there is none.
+ * fit requests the layer for the height at which a participant is shown. It is absent if the stage
+ * chooses layers by itself.
  * @typedef {{refresh: () => void, fit?: (id: string) => void, close: () => void}} Session
  * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, lines?: (id: string)
  *   => number, on: SessionEvents}) => Session} Open
@@ -42,7 +42,7 @@ import { openLocal } from './local.js';
 const RENEW = 0.8;
 /** Milliseconds that the old session still plays while the new one begins. */
 const OVERLAP = 8_000;
-/** Milliseconds after which a session has been a success. */
+/** Milliseconds after which a session counts as stable. */
 const STEADY = 10_000;
 const TICK = 1_000;
 
@@ -77,7 +77,7 @@ export function createClient(
         const session = sessions.begin(admission);
         const why = await session.over;
         if (mine !== joined) return;
-        // After a renewal or a long session the next failure is the first one again.
+        // After a renewal or a long session, the next failure counts as the first one.
         if (why === 'renew' || now() - session.started > STEADY) tries = -1;
         if (why !== 'renew') on.state('lost', new Error(why));
       } catch (/** @type {any} */ err) {
@@ -139,7 +139,7 @@ function createSessions({ wants, on, open, now }) {
     refresh: () => {
       for (const session of all) session.refresh();
     },
-    /** @param {string} id @param {number} lines at which the picture is shown; 0: not any more */
+    /** @param {string} id @param {number} lines at which the picture is shown; 0 if it is not */
     fit(id, lines) {
       if (lines === 0) return void heights.delete(id);
       heights.set(id, lines);
@@ -186,7 +186,7 @@ function createStay({ admission, before, now, on, all, current, open }) {
     streams.clear();
   }
 
-  /** The old session may end once the new one plays everybody whom the old one plays. */
+  /** Ends the old session once the new one plays everybody whom the old one plays. */
   function overlapped() {
     if (before && [...before.streams.keys()].every((id) => streams.has(id))) before.close();
   }

@@ -89,7 +89,7 @@ function strategy({ AUDIO_VIDEO, NONE }, wants) {
   };
 }
 
-/** The participants and what is received of them. */
+/** The participants, and the streams that are received from them. */
 export class Roster {
   #on;
   /** @type {Map<string, {who: any, publishing: boolean}>} */

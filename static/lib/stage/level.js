@@ -33,7 +33,7 @@ export function meter(stream) {
 }
 
 /**
- * From -60 dB to 0 dB, as OBS's mixer shows it.
+ * The loudness: 0 for -60 dB or less, 1 for 0 dB, as OBS's mixer shows it.
  * @param {Float32Array} samples
  */
 export function loudness(samples) {

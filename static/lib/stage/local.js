@@ -100,7 +100,7 @@ function createReceiver({ id, lines, on, view }) {
       session = now;
       fit();
     } catch {
-      again(growing(++tries, Math.random())); // presence says whether there is anybody to wait for
+      again(growing(++tries, Math.random())); // until the participant leaves
     }
   }
 

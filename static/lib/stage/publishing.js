@@ -6,7 +6,7 @@
 import { FINAL } from '../broadcast.js';
 import { growing } from '../events.js';
 
-/** Milliseconds. A browser without a way to the server may stay "new" for ever. */
+/** Milliseconds. A connection that cannot reach the server may stay "new" for ever. */
 const WAITS = Object.freeze({ connect: 20_000, silence: 4_000 });
 
 /** How often a connection is tried again in a row. */
@@ -20,7 +20,7 @@ const TRIES = 8;
  * @typedef {object} Fact
  * @property {'start' | 'token' | 'link' | 'failed' | 'timer' | 'event' | 'stop'} kind
  * @property {number} now milliseconds
- * @property {number} [turn] of the effect that this answers
+ * @property {number} [turn] the turn of the effect that this fact answers
  * @property {string} [participantId]
  * @property {number} [expiresAt]
  * @property {string} [state] of the connection
@@ -126,12 +126,12 @@ function again(state, now, why) {
 
 /**
  * @typedef {{participantId: string, token: string, stage: string, expiresAt: string}} Admission
- * @typedef {{close: () => void}} Sending receive: who else is on the stage, where one session sends
- *   and receives (Amazon's SDK).
+ * @typedef {{close: () => void}} Sending
  * @typedef {{admission: Admission, stream: MediaStream, receive?: Receive, on: {link: (state:
  *   string) => void, ended: (code: string) => void}}} About
  * @typedef {Pick<import('./client.js').SessionEvents, 'participants' | 'stream' | 'removed' |
- *   'link'>} Receive
+ *   'link'>} Receive events of the other participants: Amazon's SDK sends and receives in one
+ *   session
  * @typedef {(about: About) => Promise<Sending>} Send
  *
  * Runs the machine.

@@ -18,7 +18,7 @@ const SILENCE = 30_000;
  */
 
 /**
- * Listens until stop() is called or the server sends the page away.
+ * Listens until stop() is called or the server ends the session.
  * @param {string} token
  * @param {On} on
  * @param {Partial<World>} [world]
@@ -131,7 +131,7 @@ function heartbeat(ws, silent) {
 }
 
 /**
- * Whether the server wants the page not to connect again.
+ * Whether the page must not connect again.
  * @param {string} type @param {any} payload
  */
 const isFinal = (type, { code }) =>
@@ -143,7 +143,7 @@ function parse(text) {
     const { type = '', payload = {} } = JSON.parse(text);
     return { type: type.replace('aws:ivs:', ''), payload };
   } catch {
-    return { type: '', payload: {} }; // a message that is not for us
+    return { type: '', payload: {} }; // a message that is not JSON
   }
 }
 

@@ -5,9 +5,9 @@
 export const LAYOUTS = Object.freeze(['grid', 'spotlight']);
 
 /**
- * The view of one person is the user id, which new tokens do not change. IVS allows any user id and
- * also none: one that reads like another view gets a prefix, and a participant without a user id is
- * shown by its participant id.
+ * The view of one person is the user ID, which new tokens do not change. IVS allows any user ID, or
+ * none. A user ID that reads like another view gets a prefix, and a participant without a user ID
+ * is shown by the participant ID.
  * @param {{id: string, userId: string}} p
  */
 export function viewOf({ id, userId }) {
