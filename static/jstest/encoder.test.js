@@ -17,7 +17,7 @@ const endpoint = async () => ({ server: 'https://stage.example/whip', bearer_tok
 const CARD = 'obs_nvenc_h264_tex';
 
 /**
- * A script in OBS, and the dock's side of it.
+ * An OBS with a script, and the module with which a dock asks that script.
  * @param {{secret?: string, known?: string}} [with_]
  */
 function paired({ secret = 'shared', known = 'shared' } = {}) {

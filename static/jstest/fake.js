@@ -1,7 +1,7 @@
 /**
- * An OBS without a socket, for the modules that only call and listen. It merges and replaces
- * service settings, builds its encoders when a profile is activated, and answers CreateProfile
- * before or after it is done. The faithful one, over a real WebSocket, is internal/apptest/fakeobs.
+ * An OBS without a socket, for modules that only call and listen. It merges and replaces service
+ * settings, builds its encoders when a profile is activated, and answers CreateProfile before or
+ * after the profile exists. internal/apptest/fakeobs is the complete fake, with a real WebSocket.
  */
 import { ENCODERS } from '../lib/encoders.js';
 import { sign } from '../lib/obs-script.js';
@@ -59,8 +59,8 @@ export function fakeObs({
     audio: 'aac', // the encoder that was built
     active: { stream: false, record: false, replay: false, camera: false },
     reconnecting: false,
-    onStart: () => obs.state('STARTED', true), // what StartStream leads to
-    fail: {}, // request: error code, once
+    onStart: () => obs.state('STARTED', true), // called by StartStream
+    fail: {}, // the error code for a request, used once
     get now() {
       return obs.profiles[obs.current];
     },
@@ -101,8 +101,8 @@ export function fakeObs({
   const refuse = (code, request) => {
     throw new ObsError(code, `refused: ${request}`, request);
   };
-  let kept = null; // the file before a set-up
-  /** The script in OBS, as internal/obs/script has it. */
+  let kept = null; // the encoder's file before a set-up
+  /** Serves a request as the script in OBS does (internal/obs/script). */
   async function serve(ask) {
     const body = ask.slice(65);
     if (ask !== `${await sign(secret, `ask ${body}`)} ${body}`) return '';
@@ -222,7 +222,7 @@ export function fakeObs({
   return obs;
 }
 
-/** A localStorage. */
+/** A localStorage in memory. */
 export function memory() {
   const map = new Map();
   return {
@@ -232,7 +232,7 @@ export function memory() {
   };
 }
 
-/** Waits until ok() is true; fails with what is there instead. */
+/** Waits until ok() is true. After two seconds it fails with the value of what(). */
 export async function until(ok, what = () => '') {
   for (let i = 0; i < 400; i++) {
     if (ok()) return;
@@ -249,7 +249,7 @@ export const limits = {
   maxKeyframeInterval: 2,
 };
 
-/** A video track that arrives as Set up OBS leaves it, and an audio track. */
+/** A video track as it arrives from an OBS that was set up, and an audio track. */
 export const video = {
   codec: 'H264',
   profile: 'Constrained Baseline',

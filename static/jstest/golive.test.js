@@ -20,7 +20,7 @@ const hour = 3_600_000;
 
 let obs, world, broadcast, tokens;
 
-/** A broadcaster whose OBS is set up, with a clock in the test's hand. */
+/** A broadcaster whose OBS is set up, with a clock that the test sets. */
 async function begin({ waits = {} } = {}) {
   obs = fakeObs();
   world = {
@@ -41,7 +41,7 @@ async function begin({ waits = {} } = {}) {
   load(waits);
 }
 
-/** The page as it is after a reload. */
+/** Loads the page, for the first time or again. */
 function load(waits = {}) {
   const mint = async (stage) => {
     if (world.refuse) throw world.refuse;
@@ -66,7 +66,8 @@ function load(waits = {}) {
     tokens,
     now: () => world.now,
     onChange: (s) => world.states.push(s),
-    // A wait for what comes must not race a busy machine; a wait for what must not come says so.
+    // Waits for expected events are long, since the machine may be busy; waits that must end are
+    // short.
     waits: { start: 60_000, stage: 60_000, stop: 50, reason: 50, ...waits },
   });
   obs.on('StreamStateChanged', (e) => broadcast.obsState(e.outputState));
@@ -88,7 +89,7 @@ const reached = async (name) => {
     () => phase() === name,
     () => broadcast.state,
   );
-  await new Promise(setImmediate); // a person is slower than the last microtask
+  await new Promise(setImmediate); // lets pending microtasks end before the test acts
 };
 const publishes = () => {
   obs.onStart = () => {

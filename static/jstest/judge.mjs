@@ -1,6 +1,6 @@
 /**
- * Judges readings for internal/obs: one JSON object per line of the input, [reading, limits]; one
- * line of findings each. TestRulesAlike there compares them with its own.
+ * Applies the rules to readings for internal/obs. Each line of the input is a JSON array, [reading,
+ * limits]; each line of the output has its findings. TestRulesAlike compares them with its own.
  */
 import { createInterface } from 'node:readline';
 import { check } from '../lib/obs-check.js';

@@ -19,8 +19,8 @@ function blanked(source) {
 }
 
 /**
- * Where what opens at `from` closes; an expression ends before a comma, a semicolon or a bracket
- * that it did not open.
+ * The position at which the bracket or the expression that begins at `from` ends. An expression
+ * ends before a comma, a semicolon or a bracket that it did not open.
  */
 function end(text, from, expression) {
   for (let depth = 0, i = from; i < text.length; i++) {
@@ -32,7 +32,7 @@ function end(text, from, expression) {
   return text.length;
 }
 
-/** Every function: [first line, number of lines]. @param {string} source */
+/** [first line, number of lines] of every function. @param {string} source */
 export function lengths(source) {
   const text = blanked(source);
   const lines = (from, to) => text.slice(from, to).split('\n').length;

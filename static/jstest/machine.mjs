@@ -1,7 +1,7 @@
 /**
- * Runs facts through the machine of the dock for internal/obs: one JSON object per line of the
- * input, {unattended, facts}; one array of summaries each. TestMachinesAlike there compares them
- * with its own.
+ * Runs facts through the dock's state machine for internal/obs. Each line of the input is a JSON
+ * object, {unattended, facts}; each line of the output is an array of summaries. TestMachinesAlike
+ * compares them with its own.
  */
 import { createInterface } from 'node:readline';
 import { FIRST, step } from '../lib/broadcast.js';

@@ -4,8 +4,8 @@ import { Obs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
 import { until } from './fake.js';
 
 /**
- * What obs-websocket-js is to obs.js: connects as `script` says, and leaves calls pending when the
- * socket closes.
+ * A fake of obs-websocket-js for obs.js: connects as `world.connect` says, and leaves calls pending
+ * when the socket closes.
  */
 function library() {
   const world = {
@@ -43,7 +43,7 @@ function library() {
       world.said.push([request, data]);
       world.most = Math.max(world.most, ++world.running);
       try {
-        await null; // an answer takes no time: a busy machine must not make one late
+        await null; // answers at once, so that none is late on a busy machine
         const answer = world.answer[request];
         const now = typeof answer === 'function' ? answer(data) : answer;
         if (now === 'hang') return await new Promise(() => {});

@@ -12,7 +12,7 @@ const kicked = {
   why: { code: 'kicked', detail: 'Bye.' },
 };
 
-// Facts, and after each the phase and the effects.
+// Each step is a fact, with the phase and the effects after it.
 const stories = {
   'goes live and stops': [
     [{ kind: 'start' }, 'starting', 'token'],

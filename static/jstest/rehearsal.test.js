@@ -22,7 +22,7 @@ const heard = {
 };
 const played = { frames: 580, freezes: 0, frozen: 0, roundTrip: 24 };
 
-/** A good rehearsal, but for what is changed. */
+/** The measurements of a good rehearsal, with the given changes. */
 function measured({ v = {}, a = {}, loss = 0, ...rest } = {}) {
   const one = { loss, since: '', video: v && { ...video, ...v }, audio: a && { ...audio, ...a } };
   return {
@@ -40,7 +40,7 @@ function measured({ v = {}, a = {}, loss = 0, ...rest } = {}) {
 const sent = (change) => ({ sent: { bitrate: 2_560_000, encoderLag: 0, renderLag: 0, ...change } });
 const sound = (change) => ({ heard: { ...heard, ...change } });
 
-/** [mark, level, topic, what is measured] */
+/** [mark, level, topic, changed measurements] */
 const TABLE = [
   ['noPicture', 'bad', 'picture', { v: null }],
   ['tooLarge', 'bad', 'picture', { v: { width: 1920, height: 1080 } }],

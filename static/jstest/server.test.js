@@ -68,7 +68,7 @@ describe('the JSON API', () => {
 });
 
 /**
- * A server that answers each request with the next of these: a status, or pieces of an event
+ * A server that answers each request with the next of `answers`: a status, or pieces of an event
  * stream.
  */
 function server(...answers) {
@@ -177,7 +177,7 @@ describe('the event stream', () => {
       heard.events.slice(0, 3).map((e) => e.data),
       [on('a', 1), on('b', 2), on('c', 3)],
     );
-    // A stage that a complete one leaves out is empty now.
+    // A stage that a complete presence leaves out is empty now.
     assert.deepEqual(
       heard.events.slice(3).map((e) => e.data),
       [on('b', 2), on('a'), on('c')],
@@ -201,7 +201,7 @@ describe('the event stream', () => {
   it('does not trust a line that has gone silent: a laptop that slept', async () => {
     const s = server([': hello\n\n', 'open'], 401);
     const heard = hear(s, { silence: 20 });
-    await until(() => heard.out); // the second request is the last, however late this looks
+    await until(() => heard.out); // the 401 of the second request ends the stream
     assert.deepEqual(heard.connected.slice(0, 2), [true, false]);
     assert.equal(s.asked.length, 2);
   });

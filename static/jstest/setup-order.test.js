@@ -6,7 +6,8 @@ import { setUpObs } from '../lib/obs-setup.js';
 import { fakeObs } from './fake.js';
 import './words.js';
 
-// What OBS is sent, in order, by both: the other is internal/obs/setup.go.
+// Both implementations send these requests to OBS in this order: the other is
+// internal/obs/setup.go.
 const runs = JSON.parse(
   readFileSync(new URL('../../internal/obs/testdata/setup.json', import.meta.url)),
 );
@@ -17,7 +18,7 @@ const limits = {
   maxKeyframeInterval: 2,
 };
 
-/** Requests with what tells them apart; the many readings of parameters are one. */
+/** Requests with the data that distinguishes them; readings of parameters in a row are one line. */
 function written(calls) {
   const lines = calls
     .filter(([request]) => request !== 'BroadcastCustomEvent')

@@ -191,7 +191,8 @@ describe('a source in the scene', () => {
       canvas: false,
       keys: 0,
       discarded: 0,
-      // The address says after its # what its key shows; "dead" is a key that was revoked.
+      // The fragment of the address says which view its key shows; "dead" is a key that was
+      // revoked.
       ours: (url) => url.startsWith('https://h/source#'),
       shows: async (url) =>
         (([stage, view]) => (view ? { stage, view } : null))(url.split('#')[1].split('/')),
@@ -371,7 +372,7 @@ describe('the chat', () => {
   });
 });
 
-/** Sessions that the test plays, one for each token. */
+/** A client whose sessions the test controls, one for each token. */
 function stageOf({ life = 100_000 } = {}) {
   const world = {
     time: 0,
@@ -517,7 +518,7 @@ describe('a client', () => {
   });
 });
 
-/** A token whose claims are these. @param {object} claims */
+/** A token with these claims. @param {object} claims */
 const jwt = (claims) => `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.x`;
 const admission = {
   token: jwt({ jti: 'me', topic: 'x', events_url: 'ws://h/stage-events' }),

@@ -11,7 +11,7 @@ const read = (folder, is) =>
     .map((name) => readFileSync(new URL(name, folder), 'utf8'))
     .join('\n');
 const source = read(root, (name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name));
-// The terminal has the sentences of the dock in common.
+// The terminal uses sentences of the dock, too.
 const terminal = read(
   new URL('../../internal/obs/', import.meta.url),
   (name) => name.endsWith('.go') && !name.endsWith('_test.go'),
@@ -21,9 +21,7 @@ const placeholders = (text) =>
     .map((m) => m[1])
     .sort()
     .join();
-/**
- * The sentences of the pages; the server's own are there by their codes, in the other languages.
- */
+/** The sentences of the pages, without the server's sentences, whose keys contain their codes. */
 const own = (words) =>
   Object.fromEntries(Object.entries(words).filter(([key]) => !key.startsWith('server.')));
 const server = (words) =>
@@ -60,7 +58,7 @@ for (const [name, words] of Object.entries({ de, es })) {
 }
 
 describe('English', () => {
-  // Keys that are put together at run time: `setup.step.${step}`.
+  // Keys that are composed at run time: `setup.step.${step}`.
   const prefixes = [...source.matchAll(/`([\w.]+[.])\$\{/g)].map((m) => m[1]);
   it('has every text that is requested', () => {
     const asked = [...source.matchAll(/\bt\('([^']+)'/g)].map((m) => m[1]);
@@ -96,8 +94,8 @@ describe('English', () => {
 });
 
 /**
- * What docs/glossary.md, "German and Spanish", has another word for. OBS's own labels stay as they
- * are.
+ * Words that docs/glossary.md, "German and Spanish", replaces by another one. Labels of OBS stay as
+ * OBS has them.
  */
 const otherWords = {
   de: /\bStages?\b|Operator|Sendende[nr]?\b|Rechner|Mischer|\bMixer|Audio-Mixer|Übertragung|Telefon|Keyframe-Intervall|zurückgezogen|\bLeute\b|\b(alle|keine|viele|offenen?) Token\b|unterschreib|live gehen|[^ ]…/,
@@ -130,8 +128,7 @@ it('the first language of the person that there is wins', () => {
 });
 
 describe('errors that a page shows', () => {
-  // Texts for programmers, and what golive.js says of an OBS that does not keep its settings,
-  // beside OBS's own English words.
+  // This error is for programmers.
   const others = ['the page has no #${id}'];
   it('have no English of their own', () => {
     const thrown = [...source.matchAll(/\b\w*Error\(([^\n]*)/g)].flatMap((m) =>
@@ -155,9 +152,7 @@ describe('errors that a page shows', () => {
   });
 });
 
-/**
- * What the server says, by its code: it says it in English, and the other languages go by the code.
- */
+/** The server's sentences are in English. The other languages have a sentence for each code. */
 describe('the server’s codes', () => {
   const go = (folder) =>
     readdirSync(new URL(`../../internal/${folder}/`, import.meta.url))
@@ -180,7 +175,7 @@ describe('the server’s codes', () => {
     ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) =>
       [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase()),
     ),
-    // Kinds, where there is no code.
+    // Kinds of errors that have no code.
     ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) =>
       m[1].replaceAll(' ', '_'),
     ),
