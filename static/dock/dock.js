@@ -1,6 +1,6 @@
 /**
- * The broadcaster's dock: holds the state of the page, draws it, and carries out what is clicked.
- * The views are in views.js.
+ * The broadcaster's dock: holds the state of the page, draws it, and performs the actions of its
+ * buttons. The views are in views.js.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -123,7 +123,7 @@ let events = { stop() {} };
 let password = '';
 let permission = 'unknown';
 let looking = false;
-/** Settles when a rehearsal that was interrupted has given OBS's settings back. */
+/** Settles when an interrupted rehearsal has restored OBS's settings. */
 let freed = Promise.resolve();
 let scriptAsked = false; // whether the script was asked on this connection
 let noWhip = false; // OBS refused WHIP on this connection; the next OBS may have it
@@ -162,13 +162,13 @@ function draw() {
   tell();
 }
 
-/** Whether nothing is under way in OBS that a new page would not find out by itself. */
+/** Whether no broadcast, rehearsal or set-up is under way, so that a new page could take over. */
 const atRest = () => model.broadcast.phase === 'idle' && !rehearsal.running && !model.settingUp;
 
 /** Announces a new state to screen readers, in the title and to the server. */
 function tell() {
   const wrong = worry(model);
-  // The tab Broadcast announces it where it is shown.
+  // The tab Broadcast announces the problem where it shows it.
   if (tab === 'people' && wrong && wrong !== worried) say(wrong);
   worried = wrong;
   const state = stateOf(model);
@@ -261,8 +261,8 @@ function know(me) {
 }
 
 /**
- * The server refused something that this login should be allowed to do: read again who is signed in
- * and what they may do.
+ * Reads again who is signed in and what they may do. The server has refused an action that this
+ * login should be allowed.
  */
 async function askAgain() {
   while (model.me) {
@@ -278,7 +278,7 @@ async function askAgain() {
 /** The login ended, here or elsewhere. The page forgets everything about it. */
 function signedOut() {
   events.stop();
-  // A rehearsal that runs gives OBS's settings back.
+  // A running rehearsal restores OBS's settings first.
   freed = rehearsal.running ? rehearsal.cancel() : Promise.resolve();
   void freed.finally(() => obs.close());
   presence.clear();
@@ -303,7 +303,7 @@ async function leave() {
   await report.end();
 }
 
-/** Takes this user's token out of OBS, so that the next user does not go live as this one. */
+/** Removes this user's token from OBS, so that the next user does not go live with it. */
 async function blankToken() {
   try {
     const now = await obs.call('GetStreamServiceSettings');
@@ -313,7 +313,7 @@ async function blankToken() {
       streamServiceSettings: { bearer_token: '' },
     });
   } catch {
-    // OBS is streaming or gone: the token ends by itself
+    // OBS is streaming or gone: the token expires by itself.
   }
 }
 
@@ -495,7 +495,7 @@ async function endpoint(settings) {
   return tokens.reusable(settings, arn) ?? tokens.fresh(arn);
 }
 
-/** @param {boolean} force @param {string} [encoder] the one to set, or '' for x264 */
+/** @param {boolean} force @param {string} [encoder] the encoder to set, or '' for x264 */
 async function setUp(force, encoder) {
   if (model.settingUp || rehearsal.running || !model.stage) return;
   broadcast.dismiss();
@@ -545,7 +545,7 @@ function broadcastChanged(state) {
   const before = model.broadcast.phase;
   model.broadcast = state;
   if (['starting', 'live'].includes(state.phase) && model.rehearsal.phase !== 'off')
-    rehearsal.dismiss(); // the person has read it, or it is out of date
+    rehearsal.dismiss(); // the person has read the score, or it is out of date
   const summary = tally.follow(state, Date.now());
   if (summary || state.phase === 'starting') model.summary = summary;
   if (state.phase === 'live' && before !== 'live') meter.reset();
@@ -563,7 +563,7 @@ function rehearsalChanged(state) {
   model.quiet = rehearsal.muted;
   model.rehearsalViews = rehearsal.views;
   draw();
-  // By now OBS may do something else than it did before.
+  // During the rehearsal, the state of OBS may have changed.
   if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look);
 }
 

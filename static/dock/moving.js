@@ -1,4 +1,4 @@
-/** "This server has moved": one click opens the dock at the new address, from then on. */
+/** The notice "This server has moved". One click makes OBS open the dock at the new address. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { addressOf, isMoving, moved, moveOf } from '../lib/moving.js';
@@ -9,7 +9,7 @@ import { t } from '../lib/strings.js';
  * @param {object} about
  * @param {import('../lib/obs.js').ObsCaller} about.obs
  * @param {import('../lib/obs-script.js').Script} about.script
- * @param {() => string | undefined} about.publicUrl of the server, where its operator has set it
+ * @param {() => string | undefined} about.publicUrl the server's public URL, if it was set
  * @param {() => void} about.changed
  * @param {(notice: string) => void} about.note
  */
@@ -49,8 +49,8 @@ export function createMovePart({ obs, script, publicUrl, changed, note }) {
 
   return {
     /**
-     * OBS is connected: if the person has clicked at the old address, tells the script about the
-     * move.
+     * Called when OBS is connected: if the person clicked at the old address, reports the move to
+     * the script.
      */
     async connected() {
       const move = moveOf(publicUrl());

@@ -75,9 +75,9 @@ const failedView = (again) =>
   );
 
 /**
- * Chromium 127 and older remember that an address could not be imported: another try needs another
- * address. What that module imports is remembered, too; no reload by itself helps there, since it
- * would ask for OBS's password.
+ * Chromium 127 and older remember that a module could not be imported, so another try needs another
+ * address. They also remember this of the modules that it imports. The page does not reload by
+ * itself, since it would then ask for OBS's password.
  * @param {number} tries
  * @returns {Promise<typeof import('../stage/onstage.js')>}
  */

@@ -1,4 +1,4 @@
-/** "No OBS at hand?": a test picture that this page itself publishes, with a token of its user. */
+/** The card "No OBS at hand?": this page publishes a test picture with a token of its user. */
 import { api } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
 import { button, errorLine, href } from '../lib/page.js';
@@ -38,12 +38,12 @@ export class PicturePart {
     this.stageEvent = this.#publishing.stageEvent;
   }
 
-  /** @param {boolean} obs it is connected: the test picture is not what the person came for */
+  /** @param {boolean} obs whether OBS is connected: then the person needs no test picture */
   view(obs) {
     const { phase, why, since } = this.#publishing.state;
     const active = this.#picture !== null;
     const stage = this.#about.stage();
-    // A card that says why the picture ended stays, also where the stage went with it.
+    // A card with the reason why the picture ended stays, even if the person has lost the stage.
     if (phase !== 'ended' && !active && (!stage || obs)) return [];
     return [
       pictureView({

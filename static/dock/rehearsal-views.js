@@ -1,4 +1,4 @@
-/** The elements that the dock shows of a rehearsal. Loaded when a rehearsal begins. */
+/** The views of a rehearsal in the dock. The module is loaded when a rehearsal begins. */
 import { h } from '../lib/dom.js';
 import { button } from '../lib/page.js';
 import { t } from '../lib/strings.js';
@@ -71,7 +71,7 @@ export function rehearsing(s, { now, muted }, act, heading, steps) {
   ];
 }
 
-/** Seconds that are left. @param {State} s @param {number} now */
+/** The seconds until the rehearsal ends. @param {State} s @param {number} now */
 export const left = (s, now) => Math.max(0, Math.ceil(SECONDS - (now - s.since) / 1000));
 
 /** The view of the score. @param {State} s @param {Deeds} act @param {Node} heading */

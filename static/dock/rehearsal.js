@@ -14,7 +14,7 @@ export const NONE = Object.freeze({
   score: null,
 });
 
-/** The code could not be loaded from the server. @type {Readonly<State>} */
+/** The state if the server did not deliver the code. @type {Readonly<State>} */
 const AWAY = Object.freeze({ ...NONE, phase: 'failed', reason: { text: 'api.unreachable' } });
 
 /**
@@ -61,7 +61,7 @@ export function createRehearsalPart({ obs, limits, changed }) {
     stageEvent: (event) => made?.stageEvent(event),
     /** Called when the page closes. The next page cleans up what is left in OBS. */
     abandon: () => void (made?.running && obs.call('StopStream').catch(() => {})),
-    /** Removes what a rehearsal left in OBS; a failure is left to the next connection. */
+    /** Removes what a rehearsal left in OBS. After a failure, the next connection tries again. */
     async mend() {
       if (part.running) return false;
       const done = await mendLate(obs, made?.earlier ?? null).catch(() => false);
@@ -93,7 +93,7 @@ const mendLate = async (obs, earlier) => {
 const load = () => Promise.all([import('../lib/rehearsal.js'), import('./rehearsal-views.js')]);
 
 /**
- * Called 20 times a second, so it does not draw the page.
+ * Shows the level of the sound. It is called 20 times a second, so it does not draw the page.
  * @param {HTMLElement} bar
  * @param {number} share
  */
@@ -109,7 +109,7 @@ function fill(bar, share) {
 function hang(screen, bar) {
   const frame = document.getElementById('rehearsal-screen');
   const meter = document.getElementById('rehearsal-level');
-  if (!frame || !meter) return; // OBS is gone, which the page shows
+  if (!frame || !meter) return; // OBS is gone, and the page says so
   screen.setAttribute('aria-label', t('rehearsal.picture'));
   if (screen.parentNode !== frame) frame.replaceChildren(screen);
   if (bar.parentNode !== meter) meter.replaceChildren(bar);

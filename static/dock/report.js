@@ -6,14 +6,14 @@ import { stateOf } from './views.js';
 /** Milliseconds in which several changes make one report. */
 const SOON = 400;
 
-/** The server accepts no texts that are longer. */
+/** The longest text that the server accepts in a report. */
 const LONGEST = 400;
 
 /**
  * @param {object} world
- * @param {string} world.id the dock's
+ * @param {string} world.id the ID of the dock
  * @param {import('./views.js').Model} world.model
- * @param {() => import('../lib/obs.js').ObsVersion | null} world.version OBS's
+ * @param {() => import('../lib/obs.js').ObsVersion | null} world.version the version of OBS
  */
 export function createReport({ id, model, version }) {
   const path = `api/docks/${id}`;
@@ -31,8 +31,8 @@ export function createReport({ id, model, version }) {
       timer = window.setTimeout(now, SOON);
     },
     /**
-     * Also sent while the page closes. The page does not wait for the answer: the server forgets a
-     * dock that sends no reports.
+     * Removes the dock from the server, also while the page closes. The page does not wait for the
+     * answer: the server forgets a dock that sends no reports.
      */
     end: () =>
       fetch(new URL(path, base), {

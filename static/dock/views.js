@@ -21,18 +21,18 @@ import { afterView } from './after.js';
  * @typedef {import('../lib/obs-check.js').Finding} Finding
  * @typedef {object} Model what the page knows
  * @property {Me | null} me
- * @property {boolean} online the event stream stands
- * @property {import('../lib/types.js').Stage | undefined} stage the chosen one
- * @property {import('../lib/types.js').Stage[]} stages where one may publish
+ * @property {boolean} online whether the event stream is connected
+ * @property {import('../lib/types.js').Stage | undefined} stage the chosen stage
+ * @property {import('../lib/types.js').Stage[]} stages the stages on which the user may publish
  * @property {import('../lib/obs.js').ObsStatus} obs
  * @property {ReturnType<typeof import('../lib/obs.js').whyUnreachable>} why
  * @property {string} [addressError]
  * @property {string} address as typed
- * @property {boolean} remembered the password lies in this browser
- * @property {string} version OBS's
- * @property {string} encoder the one of Advanced mode; '' in Simple mode
- * @property {string[]} encoders the IDs of those that the script in OBS can make fit
- * @property {string} profile OBS's current one
+ * @property {boolean} remembered whether this browser stores the password of OBS
+ * @property {string} version the version of OBS
+ * @property {string} encoder the encoder of Advanced mode; '' in Simple mode
+ * @property {string[]} encoders the IDs of the encoders that the script in OBS can set up
+ * @property {string} profile the current profile of OBS
  * @property {boolean} scriptGone the script that paired this dock does not answer
  * @property {Finding[] | null} findings
  * @property {string} [readError]
@@ -44,10 +44,10 @@ import { afterView } from './after.js';
  * @property {import('../lib/rehearsal.js').State} rehearsal
  * @property {typeof import('./rehearsal-views.js') | null} rehearsalViews null before the first
  *   rehearsal
- * @property {boolean} quiet what is played back makes no sound
+ * @property {boolean} quiet whether the playback of a rehearsal is muted
  * @property {boolean} dying
  * @property {import('../lib/numbers.js').Sent | null} sent
- * @property {Presence[]} present on the chosen stage
+ * @property {Presence[]} present the participants on the chosen stage
  * @property {import('../lib/types.js').Dock[]} others other docks of this account
  * @property {{token: import('../lib/types.js').Token | null, shown: boolean, busy: boolean, error?:
  *   string}} hand
@@ -307,7 +307,8 @@ function noObs(m, act) {
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
       : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act),
-    // Shown from the start: otherwise everything below would move when the first attempt fails.
+    // The button is shown from the start: otherwise everything below it would move when the first
+    // attempt fails.
     ((off && (m.why === 'off' || m.obs.attempts > 0)) || phase === 'unsupported') &&
       button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
     m.remembered && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
@@ -392,8 +393,8 @@ function notSetUp(m, act) {
 }
 
 /**
- * Whether the person may go live without setting OBS up: WHIP works with the findings that are
- * left.
+ * Whether the person may go live without setting OBS up: WHIP works in spite of the remaining
+ * findings.
  * @param {Finding[]} findings
  */
 const mayGoAnyway = (findings) =>
@@ -466,14 +467,14 @@ function setupFailed(m, act) {
 }
 
 /**
- * The findings that only the person can fix, without those that block: the page shows these by
- * themselves.
+ * The findings that only the person can fix, without those that block, which the page shows
+ * separately.
  * @param {Model} m
  */
 const forThePerson = (m) => (m.findings ?? []).filter((f) => f.level === 'person' && !f.blocks);
 
 /**
- * The findings in a closed list, while another step comes first.
+ * The findings in a collapsed section, while another step comes first.
  * @param {Model} m
  * @param {Actions} act
  */
@@ -665,7 +666,9 @@ function starting(m, act) {
   ];
 }
 
-/** Findings that setting up OBS cannot mend in Advanced mode; they say what the person can do. */
+/**
+ * Problems that setting up OBS cannot fix in Advanced mode. Their texts say what a person can do.
+ */
 const THEIRS = Object.freeze([
   'wrong.bitrate',
   'wrong.bFrames',
