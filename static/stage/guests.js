@@ -20,7 +20,7 @@ const LIVES = Object.freeze(['3600', '86400', '604800']);
  *
  * @typedef {object} Model
  * @property {Link[]} links
- * @property {string} of the stage that they are of
+ * @property {string} of the ARN of the stage of the links
  * @property {string} made the address of the newest link
  * @property {string} error
  * @property {boolean} busy
@@ -62,8 +62,8 @@ export class Guests {
   }
 
   /**
-   * @param {Participant[]} guests who are on the stage: the list of links is read again when one
-   *   came or left
+   * @param {Participant[]} guests the guests on the stage: when their number changes, the links are
+   *   read again
    */
   view(guests) {
     const stage = this.#about.stage();

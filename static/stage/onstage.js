@@ -1,6 +1,7 @@
 /**
- * The participants of a stage as the broadcaster sees them: holds who is present, and carries out
- * what is clicked. The views are in views.js. The page around it owns the connection to OBS.
+ * The participants of a stage as the broadcaster sees them: keeps the participants, and performs
+ * the actions of the buttons. The views are in views.js. The page around it owns the connection to
+ * OBS.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -17,7 +18,7 @@ import { createSources } from './sources.js';
 import { Tiles } from './tiles.js';
 import { notices, peopleView, sourcesView, toolbar } from './views.js';
 
-/** What this browser remembers. */
+/** The keys of localStorage. */
 const KEYS = Object.freeze({
   choices: 'stagedoor.stage.choices',
   watched: 'stagedoor.stage.watched',
@@ -39,13 +40,13 @@ const narrow = matchMedia('(max-width: 519px)');
  * @property {Me} me
  * @property {import('../lib/obs.js').ObsCaller & {readonly status:
  *   import('../lib/obs.js').ObsStatus}} obs
- * @property {() => void} changed there is something to draw
- * @property {() => void} again asks anew who is signed in, and where they may be
- * @property {() => string | null | undefined} stage the ARN where one is who has not chosen another
- *   stage here
- * @property {(url: string, password: string) => void} [connect] connects to OBS; without it that is
- *   done in another tab:
- * @property {() => void} [toBroadcast] leads there
+ * @property {() => void} changed called when there is something to draw
+ * @property {() => void} again reads again who is signed in, and on which stages they may be
+ * @property {() => string | null | undefined} stage the ARN of the page's stage, for a person who
+ *   has chosen no other stage here
+ * @property {(url: string, password: string) => void} [connect] connects to OBS; absent where the
+ *   tab Broadcast does that
+ * @property {() => void} [toBroadcast] opens the tab Broadcast
  */
 
 /**
@@ -148,7 +149,7 @@ export class People {
     this.#tiles.clear();
   }
 
-  /** Has the page find out whether the login has ended, or its access to this stage. */
+  /** Makes the page find out whether the login has ended, or its access to this stage. */
   #askAgain() {
     this.#cut = true;
     setTimeout(() => {
@@ -224,7 +225,7 @@ function home({ stages }, about) {
   return find(localStorage.getItem(KEYS.watched)) ?? find(about.stage()) ?? stages[0];
 }
 
-/** What this browser remembers of each person. */
+/** The choices about each person, which this browser remembers. */
 function createChoices() {
   const read = () => readChoices(localStorage.getItem(KEYS.choices));
   let now = read();
@@ -300,7 +301,7 @@ function announce(old, list) {
 }
 
 /**
- * Carries out what is clicked.
+ * Creates the actions of the buttons.
  * @param {object} world
  * @param {About} world.about
  * @param {import('./views.js').Model} world.model
@@ -368,7 +369,7 @@ function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
     stage: () => model.stage,
     moderates: () => ['operator', 'moderator'].includes(model.me.role),
   });
-  let atEnd = true; // of the chat
+  let atEnd = true; // whether the chat is scrolled to its end
   return {
     view() {
       const messages = document.getElementById('messages');

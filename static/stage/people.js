@@ -7,7 +7,7 @@
 /** @typedef {'small' | 'normal' | 'large'} Size */
 /**
  * @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice what the
- *   person chose; else the default
+ *   person chose; absent: the default
  */
 /**
  * @typedef {{participant: Participant, you: boolean, hidden: boolean, muted: boolean, pinned:
@@ -44,7 +44,7 @@ export const crowded = (list, me, choices, narrow) =>
  * @param {Participant[]} list
  * @param {string} me user id
  * @param {Record<string, Choice>} choices
- * @param {Size} [usual] of those for whom none was chosen
+ * @param {Size} [usual] the size of participants for whom none was chosen
  * @returns {Card[]}
  */
 export function cards(list, me, choices, usual) {

@@ -23,27 +23,27 @@ export class SceneError extends Error {
 }
 
 /**
- * @typedef {{stage: string, view: string}} Shown what the key in an address shows
+ * @typedef {{stage: string, view: string}} Shown the view of the key in an address
  * @typedef {{name: string, url: string, shown: Shown | null}} Ours a source that shows a page of
- *   ours; null: its key is good no more
+ *   ours; null: its key is no longer valid
  *
  * @typedef {object} Source
- * @property {string} name what it is called, unless a source for something else is called so
+ * @property {string} name the name of the source, unless a source for something else has it
  * @property {{arn: string, name: string}} stage
  * @property {string} view
- * @property {boolean} canvas as large as the canvas, instead of one picture
+ * @property {boolean} canvas whether it is as large as the canvas, instead of one picture
  * @property {(url: string) => boolean} ours
  * @property {(url: string) => Promise<Shown | null>} shows
  * @property {(url: string) => string} [dress] the address with the look that was chosen
- * @property {() => Promise<{url: string, discard: () => Promise<unknown>}>} make makes a new
- *   address; discard takes it back
+ * @property {() => Promise<{url: string, discard: () => Promise<unknown>}>} make creates an address
+ *   with a new key; discard deletes the key
  */
 
 /**
- * Puts a source into the current scene. A source that shows the same already is taken, whatever it
- * is called; else the one of that name whose key was revoked, with a new key. So two clicks make
- * one source and one key. A source that shows somebody else, or another stage, is left alone, and
- * the new one gets another name.
+ * Puts a source into the current scene. A source that shows the same already is used, whatever its
+ * name. Otherwise a source of that name whose key was revoked gets a new key. So two clicks make
+ * one source and one key. A source that shows another person or stage is left alone, and the new
+ * source gets another name.
  * @param {Obs} obs
  * @param {Source} source
  * @returns {Promise<{done: Done, scene: string}>}
@@ -111,14 +111,14 @@ async function addressOf(obs, name) {
   try {
     return (await obs.call('GetInputSettings', { inputName: name })).inputSettings.url ?? '';
   } catch (/** @type {any} */ err) {
-    if (err.code === NOT_FOUND) return ''; // removed just now
+    if (err.code === NOT_FOUND) return ''; // the source was removed just now
     throw err;
   }
 }
 
 /**
- * The first name under which nothing else is shown. Sources of two stages are told apart by the
- * stages' names, two people of one name by a number.
+ * The first name that no source for something else has. The stage's name distinguishes sources of
+ * two stages, and a number distinguishes two people of one name.
  * @param {Source} source
  * @param {Ours[]} ours
  * @param {{inputName: string}[]} inputs

@@ -1,6 +1,5 @@
 /**
- * The people of the stage in a dock, or a browser tab, of their own, with its own connection to
- * OBS.
+ * The tab People as a page of its own, in a dock or a browser tab, with its own connection to OBS.
  */
 import { h } from '../lib/dom.js';
 import { KEYS } from '../lib/memory.js';

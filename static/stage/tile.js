@@ -7,8 +7,8 @@ import { followHeight } from '../lib/height.js';
 import { meter } from '../lib/stage/level.js';
 
 /**
- * @param {{name: string, blocked: () => void, height: (lines: number) => void}} about blocked: the
- *   browser wants a click before there is sound
+ * @param {{name: string, blocked: () => void, height: (lines: number) => void}} about blocked:
+ *   called when the browser requires a click before it plays sound
  */
 export function createTile({ name, blocked, height }) {
   const video = h('video', { autoplay: true, playsInline: true, 'aria-label': name });
@@ -23,7 +23,7 @@ export function createTile({ name, blocked, height }) {
     video
       .play()
       .catch((err) => {
-        // A new stream has replaced the one that was interrupted; its own play() follows.
+        // After another error, the stream was replaced; the new one has its own play().
         if (err.name !== 'NotAllowedError') return;
         video.muted = true;
         blocked();
@@ -48,7 +48,7 @@ export function createTile({ name, blocked, height }) {
       quiet = now;
       if (video.srcObject) start();
     },
-    /** After the person's click: the sound may start. */
+    /** Starts the sound after the click that browsers require. */
     unlock() {
       if (video.srcObject) start();
     },
@@ -64,7 +64,7 @@ export function createTile({ name, blocked, height }) {
     },
   };
 
-  /** Tracks come one after the other. @param {MediaStream | null} stream */
+  /** The tracks of a stream come one after the other. @param {MediaStream | null} stream */
   function listenTo(stream) {
     sound.stop();
     sound = stream ? meter(stream) : { level: () => 0, stop() {} };

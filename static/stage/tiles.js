@@ -14,7 +14,7 @@ const SILENT_AFTER = 5_000;
  *
  * @typedef {object} About
  * @property {() => void} changed
- * @property {() => void} blocked the browser wants a click before there is sound
+ * @property {() => void} blocked called when the browser requires a click before it plays sound
  * @property {(id: string, lines: number) => void} fit
  */
 
@@ -68,7 +68,7 @@ export class Tiles {
     for (const [id, { tile }] of this.#tiles) mount(id, tile);
   }
 
-  /** @param {boolean} isBlocked nothing is heard anyway */
+  /** @param {boolean} isBlocked whether the browser blocks all sound */
   measure(isBlocked) {
     if (document.hidden) return;
     const turned = [...this.#tiles.values()].filter((entry) => turnedSilent(entry, isBlocked));

@@ -1,4 +1,4 @@
-/** What is shown of the people of a stage. */
+/** The views of the tab People. */
 import { barsView } from '../lib/bars.js';
 import { checkbox, select } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
@@ -23,14 +23,14 @@ import { nextSize } from './people.js';
  * @property {Card[]} cards
  * @property {Participant[]} audience
  * @property {boolean} crowded people are rows, with a scroll bar of their own
- * @property {boolean} blocked the browser wants a click before there is sound
+ * @property {boolean} blocked whether the browser requires a click before it plays sound
  * @property {import('../lib/obs.js').ObsStatus} obs
- * @property {boolean} connects the connection to OBS is made here, not in the tab Broadcast
+ * @property {boolean} connects whether this page connects to OBS, and not the tab Broadcast
  * @property {boolean} working
  * @property {{text: string, bad: boolean} | null} note
  * @property {View[]} views
  * @property {{label: string, url: string} | null} made
- * @property {import('../lib/stage/look.js').Look} look of sources that are made
+ * @property {import('../lib/stage/look.js').Look} look the look of new browser sources
  *
  * @typedef {object} Actions
  * @property {(arn: string) => void} pick
@@ -211,8 +211,8 @@ const screenView = (p, link, quiet) =>
         { className: 'over', key: 'over' },
         t(p.stalled ? 'stage.stalled' : 'stage.noPicture'),
       ),
-    // On the picture, where it takes no space: in the foot it would push down what is below, away
-    // from the mouse.
+    // The tag is on the picture, where it takes no space. Below the picture it would move other
+    // elements away from the mouse.
     quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet),
   );
 
@@ -387,7 +387,7 @@ const viewRow = (v, name, act) =>
   );
 
 /**
- * The view of a key, in words. A guest without an account has a name while the guest is on the
+ * The view of a key, in words. A guest without an account has a name only while the guest is on the
  * stage.
  * @param {View} v
  * @param {Card[]} cards
@@ -414,7 +414,7 @@ const elsewhereView = (act) =>
 
 /** @param {Model} m @param {Actions} act */
 function connectView(m, act) {
-  // A repeated attempt of the page itself changes no words.
+  // Automatic attempts do not change the text.
   const phase = m.obs.phase === 'connecting' && m.obs.attempts > 0 ? 'lost' : m.obs.phase;
   return h(
     'div',
@@ -424,7 +424,7 @@ function connectView(m, act) {
       { className: phase === 'lost' || phase === 'password' ? 'warning' : 'hint' },
       t(`scene.obs.${phase}`),
     ),
-    // Never busy: while the page tries the old address again, a click of the person still counts.
+    // The form is never busy: a click counts even while the page tries the old address again.
     form(
       {
         key: 'obs',
