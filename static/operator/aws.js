@@ -12,7 +12,7 @@ import { t } from '../lib/strings.js';
  * @param {object} about
  * @param {AwsStages | null} about.aws null until the list was opened
  * @param {boolean} about.busy
- * @param {number} about.sent makes a form that was sent empty again
+ * @param {number} about.sent the number of sent forms: a new number empties a form
  * @param {import('../lib/dom.js').Child} about.error
  * @param {() => void} about.onopen
  * @param {(stage: Record<string, string>) => void} about.onadd

@@ -87,7 +87,7 @@ class KeysPage {
     );
   }
 
-  /** @param {string} region @param {OwnKey[]} [keys] its own keys */
+  /** @param {string} region @param {OwnKey[]} [keys] the own keys of the region */
   regionCard(region, keys = []) {
     const { act, asking, errorAt } = this.console;
     const signs = keys.some((k) => k.state === 'active' || k.state === 'new');

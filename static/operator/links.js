@@ -25,8 +25,8 @@ async function isOver({ id, inviteExpiresAt, seen }) {
 
 /**
  * Checks links while the page is visible.
- * @param {() => Link[]} links those that are shown @param {(link: Link) => void} forget
- * @returns {() => void} to be called when there are new ones
+ * @param {() => Link[]} links returns the shown links @param {(link: Link) => void} forget
+ * @returns {() => void} to be called when there are new links
  */
 export function watchLinks(links, forget) {
   let timer = 0;

@@ -1,4 +1,4 @@
-/** A list that the server searches and pages: the page holds only the part that was asked for. */
+/** A list that the server searches and pages: the page has only the requested part. */
 import { api } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
@@ -16,7 +16,7 @@ const SEARCH_AFTER = 250; // milliseconds after the last key
  * @property {string} member that holds the items
  * @property {(item: T) => string} keyOf
  * @property {() => void} draw
- * @property {(query: Record<string, string>) => void} [onfilter] where the filter is remembered
+ * @property {(query: Record<string, string>) => void} [onfilter] stores the filters
  * @property {Record<string, string>} [fixed] parts of the query that do not change
  */
 

@@ -14,7 +14,7 @@ import { List } from './list.js';
 /** @typedef {import('../lib/types.js').Presence} Presence */
 /** @typedef {import('../types').V1Refusal} Refusal */
 
-const REFUSALS_EVERY = 10_000; // milliseconds, while the page is looked at
+const REFUSALS_EVERY = 10_000; // milliseconds, while the page is visible
 const ROWS = 100;
 
 class Live {
@@ -23,7 +23,7 @@ class Live {
   all = false;
   rows = ROWS;
   /**
-   * A row whose content has not changed stays the same element.
+   * The drawn rows: a row whose content has not changed stays the same element.
    * @type {Map<string, {of: string, row: HTMLElement}>}
    */
   kept = new Map();
@@ -187,7 +187,7 @@ class Live {
     const kept = this.kept.get(p.participantId);
     if (kept?.of === of) return kept.row;
     const row = this.drawn({ arn, stage, p }, what, asked);
-    // The row on the page stays, with what is typed in it.
+    // The row on the page stays, with the text that is typed in it.
     if (kept) show(kept.row, ...row.childNodes);
     this.kept.set(p.participantId, { of, row: kept?.row ?? row });
     return kept?.row ?? row;
@@ -292,7 +292,9 @@ class Live {
     this.console.draw();
   }
 
-  /** @param {string} arn @param {Presence} p @param {boolean} bar for good */
+  /**
+   * @param {string} arn @param {Presence} p @param {boolean} bar whether the user is barred, too
+   */
   kick(arn, { participantId }, bar) {
     const { state, act } = this.console;
     if (state.busy) return;

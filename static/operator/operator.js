@@ -1,6 +1,6 @@
 /**
- * The console. Every page of it has an address of its own; what a list is filtered by is in the
- * address, too. The event stream changes rows and never redraws a list.
+ * The console. Each of its pages has an address of its own, which also contains the filters of a
+ * list. The event stream changes rows and never redraws a list.
  */
 import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -23,8 +23,8 @@ import { createTokens } from './tokens.js';
 /** @typedef {import('../lib/types.js').Presence} Presence */
 /** @typedef {import('../lib/dom.js').Child} Child */
 /**
- * A page of the console. load reads what the address asks for. presence is called when the event
- * stream said who is on a stage, and answers whether the page shows it.
+ * A page of the console. `load` reads the data for the address. `presence` is called when the event
+ * stream has reported the participants of a stage, and returns whether the page shows them.
  * @typedef {{load: (query: URLSearchParams) => Promise<void>, view: () => Child, presence?: (arn:
  *   string) => boolean, leave?: () => void}} Page
  */
@@ -187,9 +187,9 @@ const query = () => new URLSearchParams(location.search);
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @param {string} [where] it is shown if it fails
+ * @param {string} [where] the place where the error is shown if the request fails
  * @param {{timeout?: number}} [options] of the request
- * @returns {Promise<any>} undefined when it failed, which is shown
+ * @returns {Promise<any>} undefined after an error, which the page shows
  */
 async function act(method, path, body, where = '', options = {}) {
   state.busy = true;

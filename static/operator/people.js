@@ -218,7 +218,7 @@ class People {
     );
   }
 
-  /** Open while the operator is the only person. */
+  /** The form that invites people. It is open while the operator is the only person. */
   inviteForm() {
     const { list } = this;
     const { state } = this.console;

@@ -458,7 +458,7 @@ function dock(dock) {
   );
 }
 
-/** @param {import('../types').V1Event} e @param {string} stage its name */
+/** @param {import('../types').V1Event} e @param {string} stage the name of the stage */
 const eventRow = (e, stage) =>
   h(
     'li',

@@ -131,7 +131,7 @@ async function save(filters, type, name) {
 }
 
 /**
- * The start of a day as people choose it, in the form of the API.
+ * The start of a chosen day, in the format of the API.
  * @param {string} day
  * @param {number} plus days
  */

@@ -15,7 +15,7 @@ const CAPABILITIES = ['publish', 'subscribe'];
 /** The server answers only after a rule was applied to everybody. */
 const PATIENCE = { timeout: 300_000 };
 
-/** The value of a choice that stands for all stages of a rule begins so. */
+/** The beginning of the value of a choice that stands for all stages of a rule. */
 const ALL_OF = 'all of ';
 
 /** What a rule gives: a stage, a stage of one's own, or all stages of a rule. @param {Data} d */

@@ -168,7 +168,7 @@ class SystemPage {
     );
   }
 
-  /** @param {string} shown the logo as it will be, in base64 */
+  /** @param {string} shown the logo that the form shows, in base64 */
   logoFields(shown) {
     return h(
       'div',

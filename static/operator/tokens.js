@@ -9,7 +9,7 @@ import { chip, filterChoice, List, stageChip } from './list.js';
 
 /**
  * @typedef {(key: string, label: string, question: string, about: string, yes: () => void) =>
- *   import('../lib/dom.js').Child} Asking a button that asks first
+ *   import('../lib/dom.js').Child} Asking a button that asks for confirmation
  */
 
 /**
@@ -65,7 +65,7 @@ export function tokenItem(token, stage, who, revoke, { live = false, asking } = 
 /**
  * @param {Console} console
  * @param {Token} k
- * @param {boolean} [named] whether the row says whose it is
+ * @param {boolean} [named] whether the row names the user
  */
 export function tokenRow({ link, stageName, asking, act, state: { present } }, k, named = true) {
   const live = present
