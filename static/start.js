@@ -1,4 +1,4 @@
-/** The page of the address that people type; it leads to the other pages. */
+/** The start page, which links to the other pages. */
 import { copyField, header, href, page } from './lib/page.js';
 import { signedIn } from './lib/signin.js';
 import { h } from './lib/dom.js';

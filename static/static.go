@@ -14,7 +14,7 @@ import (
 var FS embed.FS
 
 // Page returns a page as browsers receive it: with head.html inserted, and with links for an
-// address that lies that many folders below the first page. The links are relative, since a proxy
+// address that is below folders deeper than the first page. The links are relative, since a proxy
 // may serve Stagedoor below a path of its own.
 func Page(name string, below int) ([]byte, error) {
 	page, err := FS.ReadFile(name)

@@ -1,6 +1,6 @@
 /**
- * A guest by link: enters a name, checks camera and microphone, and is on the stage. No account, no
- * cookie.
+ * The page of a guest by link, who needs no account and no cookie. The guest enters a name, checks
+ * camera and microphone, and is on the stage.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -13,7 +13,7 @@ import { createDevices } from './devices.js';
 import { createOthers } from './others.js';
 import { previewView, endedView, onStageView, whyText } from './views.js';
 
-/** A tab that is loaded again stays the same guest, so that it uses the link only once. */
+/** Storage keys. With their values, a tab that is loaded again stays the same guest. */
 const KEYS = Object.freeze({
   secret: 'stagedoor.guest',
   admission: 'stagedoor.guest.admission',
@@ -119,7 +119,7 @@ const actions = {
   choose: (kind, id) => void devices.choose(kind, id),
   async join(name) {
     if (model.busy) return;
-    if (admission) return enter(); // the same guest: no other use of the link
+    if (admission) return enter(); // this guest has used the link already
     Object.assign(model, { busy: true, error: '', name });
     localStorage.setItem(KEYS.name, name);
     draw();
@@ -178,7 +178,7 @@ async function reconsider(why) {
     model.publishing = null;
     enter();
   } else {
-    model.phase = 'preview'; // camera and microphone first
+    model.phase = 'preview'; // the guest checks camera and microphone first
   }
   model.changed = t(`guest.now.${role}`);
   say(model.changed);

@@ -96,7 +96,7 @@ function createPlayers(fit) {
       players.set(id, { video, unfollow: followHeight(video, (lines) => fit(id, lines)) });
       return video;
     },
-    /** @param {string[]} ids those who are still there */
+    /** @param {string[]} ids the participants who are still there */
     keep(ids) {
       for (const id of [...players.keys()]) if (!ids.includes(id)) drop(id);
     },

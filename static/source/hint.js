@@ -1,7 +1,6 @@
 /**
  * Shows what is wrong with a browser source, for a person who opens OBS's "Interact" and moves the
- * mouse over it. Nobody else sees it: without a mouse or a keyboard over it the picture contains
- * nothing.
+ * mouse over the source. Viewers never see the hint: it needs a mouse or a keyboard.
  */
 import { byId } from '../lib/dom.js';
 import { t, useLanguage } from '../lib/strings.js';

@@ -14,7 +14,8 @@ const SPEAKING = 0.35;
 export const kindOf = (view) => (view === 'grid' || view === 'spotlight' ? view : 'person');
 
 /**
- * The participants that a view receives. Of two broadcasts of one person it is the newer one.
+ * The participants that a view receives. Of two broadcasts of one person, it receives the newer
+ * one.
  * @param {string} view @param {Participant[]} list in the order in which they came
  * @returns {Participant[]}
  */
@@ -26,8 +27,8 @@ export function cast(view, list) {
 }
 
 /**
- * The columns that make the pictures largest in a frame of that shape; side by side rather than
- * below each other.
+ * The number of columns that makes the pictures largest in a frame of that shape; of two equally
+ * good numbers, the larger one.
  * @param {number} n
  * @param {number} width
  * @param {number} height
@@ -51,7 +52,7 @@ export function createSpotlight() {
   let since = -Infinity;
   return {
     /**
-     * @param {Map<string, number>} levels how loud everybody is who can be shown
+     * @param {Map<string, number>} levels the level of each participant who can be shown
      * @param {number} now
      * @returns {string}
      */

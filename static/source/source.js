@@ -1,6 +1,6 @@
 /**
  * A browser source: joins the stage by the viewing key in the address's fragment and shows the
- * people of that key's view. It waits without a limit, and is transparent meanwhile.
+ * people of that key's view. It waits for them without a limit, and is transparent until they come.
  */
 import { base, problem } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
@@ -93,7 +93,8 @@ function picture(id) {
     look.names && h('figcaption', { dir: 'auto' }),
   );
   stage.append(frame);
-  // The next speaker must not be blurred at first.
+  // In a spotlight every picture is received at full size, so that the next speaker is sharp at
+  // once.
   const unfollow = followHeight(video, (lines) =>
     client.fit(
       id,

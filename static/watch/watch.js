@@ -109,7 +109,7 @@ function draw() {
   fit();
 }
 
-/** Sound, volume, full screen. */
+/** The buttons for sound and full screen, and the volume. */
 const controls = () => [
   button(t(state.sound ? 'watch.mute' : 'watch.sound'), () => setSound(!state.sound), {
     className: state.sound ? '' : 'primary',
@@ -220,7 +220,7 @@ function createPlayer(id) {
     video
       .play()
       .catch((err) => {
-        // A new stream has replaced the one that was interrupted; its own play() follows.
+        // After another error, the stream was replaced; the new one has its own play().
         if (err.name !== 'NotAllowedError') return;
         setSound(false);
         return video.play();
