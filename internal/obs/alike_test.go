@@ -101,7 +101,7 @@ func goFindings(findings []obs.Finding) (all []judged) {
 
 func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
 
-// odd are values that OBS would not write, but a person or a plug-in may.
+// odd contains values that OBS itself never writes, but that a person or a plug-in may write.
 var odd = []string{"", " ", "abc", "-1", "+5", "0", "00060", "2.5", "1e3", "0x10", " 160", "160 ",
 	"99999999999999999999", "TRUE", "yes", "None", "null"}
 
@@ -154,7 +154,7 @@ func randomReading(random *rand.Rand) obs.Reading {
 	}
 	for name, values := range likely {
 		switch random.IntN(12) {
-		case 0: // neither set nor with a default
+		case 0: // the parameter is absent: OBS has no value and no default for it
 		case 1:
 			r.Params[name] = pick(random, odd...)
 		default:

@@ -10,10 +10,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/obs"
 )
 
-// TestEverythingThatAmazonDocuments compares what Amazon documents for publishers of real-time
-// stages (real-time user guide, "Stream Ingest" and "OBS and WHIP Support") with what Set up OBS
-// leaves in OBS, row by row. Each row starts from an OBS that has it wrong, and is named by a
-// finding with a reason.
+// TestEverythingThatAmazonDocuments compares the settings that SetUp leaves in OBS with Amazon's
+// documents for publishers of real-time stages: "Stream Ingest" and "OBS and WHIP Support" in the
+// real-time user guide. Each row starts from an OBS in which one setting is wrong. Check must
+// return a finding with a reason for it, and SetUp must correct it.
 func TestEverythingThatAmazonDocuments(t *testing.T) {
 	t.Parallel()
 	const options = "SimpleOutput/x264Settings"
@@ -31,7 +31,7 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 		return func(r obs.Reading) bool { return r.Params[name] == value }
 	}
 	for row, c := range map[string]struct {
-		wrong   map[string]string // in our own profile
+		wrong   map[string]string // parameters of the profile "Stagedoor"
 		fps     float64
 		finding string
 		right   func(obs.Reading) bool
@@ -114,8 +114,9 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 	})
 }
 
-// TestTwoClientsOnOneOBS: while one sets OBS up again and again, another reads it, and a third
-// connects anew each time. A fake that is asked at the wrong moment crashes, and fails the test.
+// TestTwoClientsOnOneOBS: one client sets OBS up again and again, while a second one reads its
+// settings and a third one connects anew for each reading. The fake OBS crashes, and fails the
+// test, if it receives a request while it switches profiles.
 func TestTwoClientsOnOneOBS(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})

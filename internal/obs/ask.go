@@ -14,22 +14,23 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The script reads requests four times a second, but not within a second after the profile changed.
+// answerLimit allows for the script's pauses: it reads requests four times a second, but not within
+// a second after the profile changed.
 const (
 	answerLimit = 4 * time.Second
 	answerPause = 100 * time.Millisecond
 )
 
-// An answer is a response of the script in OBS. The zero value means that there is none.
+// An answer is a response of the script in OBS. In the zero value At is 0: the script sent none.
 type answer struct {
 	At       int64  `json:"at"`
-	Result   string `json:"result"`   // of a write: "done"
+	Result   string `json:"result"`   // of a request to write: "done"
 	Settings string `json:"settings"` // the text of streamEncoder.json
 	Encoders string `json:"encoders"` // IDs of the encoders that OBS has
 }
 
-// settings returns the settings in an answer. It returns nil without an answer, or when the file is
-// missing or broken.
+// settings returns the encoder's settings in an answer, nil without an answer, and an empty map
+// when the encoder's file is missing or broken.
 func (a answer) settings() map[string]any {
 	if a.At == 0 {
 		return nil
@@ -41,8 +42,8 @@ func (a answer) settings() map[string]any {
 	return settings
 }
 
-// ask sends a request to the script, as a signed parameter of the profile (docs/decisions/0127).
-// Without a script, or without an answer in time, it returns the zero value.
+// ask sends a request to the script, as a signed parameter of the profile (docs/decisions/0127). It
+// returns the zero value if there is no script, or if no answer arrives in time.
 func (c *Client) ask(ctx context.Context, body map[string]any) (answer, error) {
 	if c.opts.Script.Empty() {
 		return answer{}, nil
@@ -107,7 +108,7 @@ func (c *Client) sign(kind, text string) string {
 	return hex.EncodeToString(mac.Sum(nil)) + " " + text
 }
 
-// writeEncoder asks the script to write the encoder's file, in the set-up of that name.
+// writeEncoder asks the script to write the encoder's file, as part of the given set-up.
 func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int64) error {
 	a, err := c.ask(ctx, map[string]any{
 		"do": "write", "encoder": r.Encoder, "bitrate": r.Bitrate, "keyint_sec": r.Interval,
@@ -126,7 +127,8 @@ func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int
 	return nil
 }
 
-// restoreEncoder asks the script to restore the file from before the first write of that set-up.
+// restoreEncoder asks the script to restore the encoder's file as it was before that set-up first
+// wrote it.
 func (c *Client) restoreEncoder(ctx context.Context, setUp int64) error {
 	a, err := c.ask(ctx, map[string]any{"do": "restore", "setup": setUp})
 	switch {

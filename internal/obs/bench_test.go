@@ -45,13 +45,13 @@ func BenchmarkSetUp(b *testing.B) {
 	})
 }
 
-// BenchmarkGoLive measures from the start of going live until StartStream is sent; nothing answers
-// the request that OBS sends then.
+// BenchmarkGoLive measures from the start of going live until StartStream is sent. The endpoint
+// that OBS then calls does not exist.
 func BenchmarkGoLive(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
 		refused := obs.Target{Limits: stage.DefaultLimits(),
 			Issue: func(context.Context) (obs.Pass, error) {
-				// refused at once, without a look-up
+				// an IP address needs no look-up, and its port refuses the connection at once
 				return obs.Pass{Endpoint: "rtmp://127.0.0.1:9/x", Bearer: stage.NewSecret(bearer)},
 					nil
 			}}

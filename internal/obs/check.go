@@ -27,7 +27,7 @@ const (
 	OK     Level = "ok"
 )
 
-// A Finding is the result of checking one setting of OBS, as a sentence.
+// A Finding is the result of checking one setting of OBS. Its Text says it as a sentence.
 type Finding struct {
 	ID    string `json:"id"`
 	Level Level  `json:"level"`
@@ -52,12 +52,12 @@ const minHeight = 160
 // Opus encoder does not even start (obs-studio#12753).
 const maxAudio = 160
 
-// maxRetryDelay is the longest delay, in seconds, before OBS's first attempt to reconnect. OBS
-// makes each further delay half as long again, and viewers wait all that time.
+// maxRetryDelay is the longest allowed delay, in seconds, before OBS's first attempt to reconnect.
+// OBS makes each further delay half as long again, and viewers see nothing meanwhile.
 const maxRetryDelay = 10
 
-// simpleGOP is the number of frames between keyframes that every encoder in Simple mode uses (x264,
-// NVENC, AMF, QSV), unless it is set.
+// simpleGOP is the default number of frames between keyframes of every encoder in Simple mode
+// (x264, NVENC, AMF, QSV).
 const simpleGOP = 250
 
 // Check reads the settings of OBS and judges them.
@@ -93,8 +93,8 @@ func Judge(r Reading, limits stage.Limits) []Finding {
 	findings = append(findings, judgeDelay(r), judgeLayers(r), judgeAccount(r))
 	toFix := slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix })
 	if toFix && r.Profile != Profile {
-		// Problems that only the person could fix in this profile do not matter: SetUp selects
-		// Stagedoor's profile, and judges that one.
+		// Here, drop the findings that only the person could fix: SetUp leaves this profile for
+		// Stagedoor's, and judges the settings there.
 		findings = slices.DeleteFunc(findings, func(f Finding) bool {
 			return f.Level == Person &&
 				!f.Blocks
@@ -134,7 +134,7 @@ func params(pairs ...string) Change {
 	return c
 }
 
-// with returns the change with one more parameter.
+// with returns a copy of the change with one more parameter.
 func (c Change) with(name, value string) Change {
 	all := maps.Clone(c.Params)
 	all[name] = value
@@ -151,7 +151,7 @@ func whole(text string, otherwise int) int {
 	return otherwise
 }
 
-// isOn reads a boolean setting as OBS does.
+// isOn reads a boolean setting as OBS does: "true" and every number but 0 are true.
 func isOn(p map[string]string, name string, otherwise bool) bool {
 	text, set := p[name]
 	if !set {
@@ -180,9 +180,9 @@ func judgeWHIP(r Reading) Finding {
 	return ok("whip", "find.whip.ok", values{"version": r.Version})
 }
 
-// judgeMode checks the output mode. Stagedoor's profile uses Simple mode, whose settings can be
-// read and written. If a person chose Advanced mode in it, for a hardware encoder, that stays. The
-// mode of a profile can be seen only while it is selected.
+// judgeMode checks the output mode. Stagedoor's profile uses Simple mode, whose settings requests
+// can read and write. If a person chose Advanced mode in that profile, for a hardware encoder,
+// SetUp keeps it. The mode of a profile can be read only while the profile is selected.
 func judgeMode(r Reading, toFix bool) Finding {
 	switch {
 	case r.Params["Output/Mode"] != "Advanced":
@@ -224,8 +224,8 @@ func judgeService(r Reading) Finding {
 
 var hostOf = regexp.MustCompile(`(?i)^[a-z]+://(?:[^/@]*@)?([^/:?#]+)`)
 
-// name returns where OBS streams to: the name of a service, or the host of a server. The rest of a
-// URL may hold a key. It is empty for a service that was never set.
+// name returns where OBS streams to: the name of a service, or the host of a server, because the
+// rest of a URL may contain a key. It returns "" for a service that was never set.
 func (s Service) name() string {
 	if name := s.text("service"); name != "" {
 		return name
@@ -310,7 +310,7 @@ func judgeHardware(encoder string, v Video, limits stage.Limits, change Change) 
 	}
 }
 
-// quick reports whether a preset of x264 is as fast as the one that Amazon advises.
+// quick reports whether a preset of x264 is at least as fast as "veryfast", which Amazon advises.
 func quick(preset string) bool {
 	return slices.Contains([]string{"ultrafast", "superfast", "veryfast"}, preset)
 }
@@ -352,7 +352,7 @@ func judgeOptions(options string, change Change) []Finding {
 	tuned := slices.Contains(tunes, "zerolatency")
 	sliced := option(options, "sliced-threads")
 	if sliced == "" && tuned {
-		sliced = "1" // x264 slices frames with this tune
+		sliced = "1" // this tune switches sliced threads on
 	}
 	findings := []Finding{
 		ok("h264Profile", "find.h264Profile.ok", nil),
@@ -522,8 +522,8 @@ func judgeLayers(r Reading) Finding {
 	return ok("layers", "find.layers.ok", nil)
 }
 
-// judgeAccount checks for a linked account: it writes its stream key into whatever service is set,
-// at every start. The link belongs to the profile.
+// judgeAccount checks for a linked account. At every start, a linked account writes its stream key
+// into the service that is set. The link belongs to the profile.
 func judgeAccount(r Reading) Finding {
 	account := r.Params["Auth/Type"]
 	switch {
@@ -536,7 +536,7 @@ func judgeAccount(r Reading) Finding {
 		"ours": Profile}, Change{})
 }
 
-// judgeBusy checks that no output is active: only then does OBS rebuild the encoders.
+// judgeBusy checks that no output is active, because OBS rebuilds its encoders only then.
 func judgeBusy(r Reading) (findings []Finding) {
 	sentences := map[string]string{
 		"stream": "find.busy.stream", "record": "find.busy.record", "replay": "find.busy.replay",

@@ -50,7 +50,7 @@ type Client struct {
 	lastAsk  int64 // of the script in OBS
 	pending  map[string]chan response
 	watchers []*Watch
-	err      error // why the reader ended
+	err      error // why the reader ended; nil while it runs
 }
 
 // A requestError is a response of OBS other than "Success".
@@ -125,8 +125,8 @@ type Event struct {
 	Data json.RawMessage `json:"eventData"`
 }
 
-// Connect connects to OBS and identifies. Its errors are *stage.Error, and say what to do in OBS.
-// Close ends the connection.
+// Connect connects to OBS and identifies this client. Its errors are *stage.Error and say what to
+// do in OBS. Close ends the connection.
 func Connect(ctx context.Context, opts Options) (*Client, error) {
 	opts = opts.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
@@ -140,7 +140,8 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 	if err != nil {
 		return nil, unreachable(opts.URL, err)
 	}
-	// responses such as scene lists grow with the installation; the peer is the person's own OBS
+	// responses such as scene lists grow with the installation, and OBS on the person's own
+	// computer is trusted
 	conn.SetReadLimit(16 << 20)
 	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), turns: newTurns(opts.Quiet),
 		pending: map[string]chan response{}}
@@ -227,8 +228,8 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 	return m, json.Unmarshal(text, &m)
 }
 
-// write finishes even if ctx ends meanwhile: the library would close the connection, and then the
-// stream could not be stopped.
+// write finishes even if ctx ends meanwhile: an interrupted write would make the library close the
+// connection, and then the stream could not be stopped.
 func (c *Client) write(ctx context.Context, op int, d any) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -249,8 +250,8 @@ func unreachable(addr string, cause error) error {
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
-// reached reports whether a program accepted the connection: net/http failed neither in dialing nor
-// by its time limit.
+// reached reports whether a program accepted the connection: the error is neither a failure to
+// connect nor a timeout.
 func reached(err error) bool {
 	var exchange *url.Error
 	var network *net.OpError
@@ -334,7 +335,7 @@ func (c *Client) answer(d json.RawMessage) {
 	defer c.mu.Unlock()
 	if reply, waiting := c.pending[r.ID]; waiting {
 		delete(c.pending, r.ID)
-		reply <- r // has room for one
+		reply <- r // the channel has room for one response
 	}
 }
 
@@ -352,7 +353,7 @@ func (c *Client) tell(d json.RawMessage) {
 		if e.Type == w.kind {
 			select {
 			case w.events <- e:
-			default: // nobody reads the watch any more
+			default: // the buffer is full: the watch has no reader any more
 			}
 		}
 	}
@@ -371,18 +372,19 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Done returns a channel that is closed when the connection has ended. Err then returns the cause.
+// Done returns a channel that is closed when the connection has ended. After that, Err returns the
+// cause.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err returns nil while the connection is open, and then why it ended.
+// Err returns nil while the connection is open, and afterwards the reason why it ended.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Call sends a request and decodes the response into into, unless that is nil. While OBS is still
-// loading, it retries for a while.
+// Call sends a request and decodes the response into the value that into points to, unless into is
+// nil. While OBS is still loading, Call repeats the request.
 func (c *Client) Call(ctx context.Context, request string, data, into any) error {
 	return c.callWithin(ctx, c.opts.Timeout, request, data, into)
 }
@@ -502,7 +504,8 @@ func (w *Watch) Stop() {
 	w.client.watchers = slices.DeleteFunc(w.client.watchers, func(x *Watch) bool { return x == w })
 }
 
-// Next waits for the next event and decodes it into into, unless that is nil.
+// Next waits for the next event and decodes it into the value that into points to, unless into is
+// nil.
 func (w *Watch) Next(ctx context.Context, into any) error {
 	select {
 	case e, ok := <-w.events:

@@ -18,7 +18,7 @@ func options(url, password string) obs.Options {
 		Ready: 2 * time.Second}
 }
 
-// The same tests run against a fake OBS and a real one.
+// TestConnecting runs against a fake OBS and a real one.
 func TestConnecting(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func() string{
@@ -53,7 +53,8 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// Something else listens on the port and says nothing.
+// TestSomethingElseThere: the program that listens on the port accepts connections and sends
+// nothing.
 func TestSomethingElseThere(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -83,7 +84,8 @@ func TestKickedAndClosed(t *testing.T) {
 	}
 }
 
-// Responses that come in another order than their requests reach the right callers.
+// TestAnswersOutOfOrder: responses that arrive in another order than their requests reach the right
+// callers.
 func TestAnswersOutOfOrder(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -129,7 +131,8 @@ func TestASilentOBS(t *testing.T) {
 	}
 }
 
-// The client waits while OBS answers 207, up to a limit.
+// TestAnOBSThatStillLoads: the client repeats a request while OBS answers 207 (not ready), up to a
+// time limit.
 func TestAnOBSThatStillLoads(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{NotReady: true})

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Failure is why a command failed, as one sentence for the person. The underlying errors are for
-// errors.Is and errors.As alone.
+// A Failure says in one sentence for the person why a command failed. errors.Is and errors.As find
+// the underlying errors.
 type Failure struct {
 	Code, Detail string
 	err          error
@@ -23,10 +23,10 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Detail }
 
-// Unwrap returns the whole error.
+// Unwrap returns the error with all its causes.
 func (f *Failure) Unwrap() error { return f.err }
 
-// told returns an error as one sentence. With --json it also prints the error for scripts.
+// told turns an error into a Failure. With --json it also prints the error for scripts.
 func (c *Commands) told(err error) error {
 	if err == nil {
 		return nil
@@ -38,7 +38,8 @@ func (c *Commands) told(err error) error {
 	return f
 }
 
-// sentence returns the text for the person: two sentences if an undo failed, too.
+// sentence returns an error as text for the person. Joined errors, such as that of a failed undo,
+// become several sentences.
 func sentence(err error) string {
 	var refused *requestError
 	var e *stage.Error
@@ -77,8 +78,8 @@ func code(err error) string {
 	return "internal"
 }
 
-// Commands are those of "stagedoor obs". They control an OBS, request tokens from a Stagedoor
-// server, and print text for people or JSON for scripts.
+// Commands are the commands of "stagedoor obs". They control an OBS, request tokens from a
+// Stagedoor server, and print text for people or JSON for scripts.
 type Commands struct {
 	OBS     Options
 	Server  string       // URL of a Stagedoor server; status and stop need none
@@ -144,8 +145,8 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	return c.print("OBS was ready; nothing was changed.")
 }
 
-// Live is "obs live". It returns when viewers can see the broadcast. With Stay it watches over the
-// broadcast until that ends, or until ctx ends and it stops the broadcast.
+// Live is "obs live". It returns when viewers can see the broadcast. With Stay it keeps the
+// broadcast running until that ends. When ctx ends, it stops the broadcast.
 func (c *Commands) Live(ctx context.Context) error { return c.told(c.live(ctx)) }
 
 func (c *Commands) live(ctx context.Context) error {
@@ -251,7 +252,7 @@ const (
 )
 
 // limits returns the limits of the key's stage, if there is a key. If the server does not answer,
-// it reports that, and the command judges OBS all the same: the person asked for the state of OBS.
+// it prints a warning and returns the limits of IVS: the person asked for the state of OBS.
 func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	if c.Key.Empty() {
 		return stage.DefaultLimits(), ofIVS, nil

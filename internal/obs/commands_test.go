@@ -22,8 +22,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// camera is a WHIP publisher with real H.264 and Opus, called by OBS with the endpoint and the
-// token that OBS was given.
+// A camera is the media of a fake OBS: a WHIP publisher with real H.264 and Opus, which uses the
+// endpoint and the token that OBS received.
 type camera struct{ *rtcpeer.Publisher }
 
 func (c camera) Done() <-chan struct{} { return c.Closed() }
@@ -43,8 +43,8 @@ func film(t *testing.T) fakeobs.WHIPOutput {
 	}
 }
 
-// TestCommands goes from the terminal to a broadcast: an access key, an OBS, a Stagedoor, and media
-// that arrive.
+// TestCommands runs every command from the set-up to a broadcast, with an access key, a fake OBS, a
+// Stagedoor server and real media.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t)
@@ -151,8 +151,8 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 	}
 }
 
-// TestFailuresAreOneSentence: a failure is one sentence for people and, with --json, one for
-// scripts.
+// TestFailuresAreOneSentence: a failure is printed as one sentence for people and, with --json, as
+// one JSON object for scripts.
 func TestFailuresAreOneSentence(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -16,7 +16,8 @@ func fitted(id string, kbits, seconds int) map[string]any {
 	return e.Fit(kbits, seconds)
 }
 
-// The terminal sends the script the same request as the dock.
+// TestAHardwareEncoderIsSetByTheScript: the terminal sends the script the same request as the dock
+// does.
 func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	t.Parallel()
 	const card = "h264_texture_amf"
@@ -67,8 +68,8 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	}
 }
 
-// TestAFailedSetUpGivesTheEncodersFileBack: a failed set-up restores the encoder's file, even if
-// another profile was selected before.
+// TestAFailedSetUpGivesTheEncodersFileBack: a failed set-up restores the encoder's file, even if it
+// began in another profile.
 func TestAFailedSetUpGivesTheEncodersFileBack(t *testing.T) {
 	t.Parallel()
 	const card = "h264_texture_amf"

@@ -12,10 +12,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Keep goes live, reports each broadcast that has started, and stays with it until it ends. It
-// follows the same state machine as the dock, without a person to click. It starts the broadcast
-// anew, once, after an unwanted stop, with a dead token, or when the server forgot the broadcast.
-// It accepts a stop in OBS. When ctx ends, it stops the stream.
+// Keep goes live, reports each broadcast that has started, and runs until the broadcast ends. It
+// follows the same state machine as the dock, without a person to click. It restarts the broadcast
+// once after an unexpected stop, an expired token, or a restart of the server. If somebody stops
+// the stream in OBS, Keep returns. When ctx ends, it stops the stream.
 func Keep(ctx context.Context, c *Client, b Broadcast, report func(Live) error) error {
 	return newKeeper(c, b, report).run(ctx)
 }
@@ -44,10 +44,10 @@ type keeper struct {
 	spoilt stage.ParticipantID
 	timer  <-chan time.Time
 
-	verdict  Verdict // the latest one
+	verdict  Verdict // the latest poll's result
 	polled   time.Time
 	offline  bool // the server does not answer
-	unknown  int  // verdicts in a row in which the stage did not know the broadcast
+	unknown  int  // consecutive polls in which the stage did not know the broadcast
 	verdicts chan polled
 	polling  sync.WaitGroup
 	busy     bool // a poll is running
@@ -121,11 +121,11 @@ func outputState(e Event) string {
 	var data struct {
 		State string `json:"outputState"`
 	}
-	_ = json.Unmarshal(e.Data, &data) // OBS's own events are well formed
+	_ = json.Unmarshal(e.Data, &data) // OBS's own events are valid JSON
 	return strings.TrimPrefix(data.State, "OBS_WEBSOCKET_OUTPUT_")
 }
 
-// prepare reports whether OBS is live already. An OBS in its reconnect loop is not live.
+// prepare reports whether OBS is live already. An OBS that is reconnecting does not count as live.
 func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	r, err := Read(ctx, k.c)
 	if err != nil {
@@ -144,7 +144,7 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	return false, mustBeReady(Judge(r, k.b.Limits))
 }
 
-// over reports whether the keeper is done, and reports each broadcast that started.
+// over reports whether the keeper is done. It also reports each broadcast that started.
 func (k *keeper) over(ctx context.Context) (bool, error) {
 	k.progress()
 	switch k.s.at {
@@ -182,7 +182,7 @@ func (k *keeper) arrived() (bool, error) {
 	return false, nil
 }
 
-// progress prints what the keeper waits for.
+// progress prints which step the keeper waits for.
 func (k *keeper) progress() {
 	say := ""
 	switch {
@@ -201,7 +201,8 @@ func (k *keeper) progress() {
 	k.shown = say
 }
 
-// tell passes a fact to the machine, carries out the effects and passes their results back.
+// tell passes a fact to the state machine, carries out the effects, and passes their results to the
+// machine as further facts.
 func (k *keeper) tell(ctx context.Context, f fact) {
 	for facts := []fact{f}; len(facts) > 0; facts = facts[1:] {
 		now := facts[0]
@@ -222,8 +223,8 @@ func (k *keeper) tell(ctx context.Context, f fact) {
 	}
 }
 
-// carryOut carries out the effects of the machine. Requests to OBS go on after ctx ends, with a
-// limit of their own: the result of StartStream must be known.
+// carryOut carries out an effect of the machine. A request to OBS continues after ctx ends, within
+// a time limit of its own: the result of StartStream must be known.
 func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 	toOBS := context.WithoutCancel(ctx)
 	var answer fact
@@ -287,8 +288,8 @@ func (k *keeper) service(ctx context.Context, fresh bool) (fact, error) {
 	return f, nil
 }
 
-// about returns the pass without its secret. The pass is renewed an hour before it expires, or
-// after three quarters of a short life.
+// about describes the pass without its secret. A pass is renewed an hour before it expires, or
+// after three quarters of its life if that is later.
 func (k *keeper) about() about {
 	if k.pass.ExpiresAt.IsZero() {
 		return about{participant: k.pass.Participant}
@@ -298,8 +299,7 @@ func (k *keeper) about() about {
 	return about{participant: k.pass.Participant, expiresAt: ends, renewAt: ends - before}
 }
 
-// mint requests a token. While a broadcast is started anew, it waits for a server that does not
-// answer.
+// mint requests a token. When it restarts a broadcast, it waits for a server that does not answer.
 func (k *keeper) mint(ctx context.Context) (fact, error) {
 	for {
 		pass, err := k.b.Issue(ctx)
@@ -329,7 +329,8 @@ func (k *keeper) put(ctx context.Context) (fact, error) {
 	return fact{kind: "put", kept: true}, err
 }
 
-// poll asks the stage about the participant: a program with an access key receives no events.
+// poll asks the stage about the participant. It has to poll because a program with an access key
+// receives no events.
 func (k *keeper) poll(ctx context.Context) {
 	pace := 200 * time.Millisecond
 	if k.s.at == "live" {
@@ -342,7 +343,7 @@ func (k *keeper) poll(ctx context.Context) {
 	id := k.pass.Participant
 	k.polling.Go(func() {
 		v, err := k.ask(ctx, id)
-		k.verdicts <- polled{v, err} // has room for one
+		k.verdicts <- polled{v, err} // the channel has room for one result
 	})
 }
 
@@ -379,8 +380,8 @@ func (k *keeper) judge(ctx context.Context, p polled) {
 			k.tell(ctx, p.v.fact())
 		}
 	case k.s.at == "live" && k.pass != nil && k.pass.Stage.Local():
-		// This server was restarted, and its stages forgot their sessions. AWS stages do not depend
-		// on it.
+		// The stage forgot the broadcast because this server was restarted. AWS stages do not
+		// depend on this server.
 		if k.unknown++; k.unknown >= 2 {
 			k.unknown = 0
 			k.tell(ctx, fact{kind: "absent"})

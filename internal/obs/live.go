@@ -15,7 +15,7 @@ type Waits struct {
 	Start   time.Duration
 	Stage   time.Duration // until the stage reports media: 20 s
 	Stop    time.Duration // until OBS has stopped: 15 s
-	Connect time.Duration // until OBS has called the endpoint, for which it allows 8 s: 9 s
+	Connect time.Duration // until OBS has called the endpoint: 9 s, as OBS gives up after 8 s
 	Reason  time.Duration // until the stage reports a reason: 1.5 s
 	Poll    time.Duration // between two polls of a stage while the broadcast is live: 2 s
 }
@@ -29,7 +29,7 @@ func (w Waits) withDefaults() Waits {
 	}
 }
 
-// of returns the limit of a wait of the state machine.
+// of returns the duration of one of the state machine's timers.
 func (w Waits) of(wait string) time.Duration {
 	switch wait {
 	case "start":
@@ -37,7 +37,7 @@ func (w Waits) of(wait string) time.Duration {
 	case "stage":
 		return w.Stage
 	case "stop":
-		return w.Stop / 3 // several attempts share the limit
+		return w.Stop / 3 // the attempts to stop share the limit
 	case "reason":
 		return w.Reason
 	}
@@ -47,10 +47,11 @@ func (w Waits) of(wait string) time.Duration {
 // A Verdict is the state of a participant on the stage.
 type Verdict struct {
 	Publishing bool            // media arrives
-	Kind       stage.EventKind // of the last event, if there was one
+	Kind       stage.EventKind // the kind of the last event; "" if there was none
 	Code       string
 	Detail     string // one sentence
-	// from a token with a wrong signature: it explains a failure, and has no consequence
+	// The event came from a token with a wrong signature, which anybody can send. It may explain a
+	// failure, but it does not end a broadcast.
 	Claimed bool
 }
 
@@ -68,7 +69,7 @@ type Stage interface {
 type Broadcast struct {
 	Limits   stage.Limits
 	Issue    Issue
-	Stage    Stage // nil: the state that OBS reports must suffice
+	Stage    Stage // nil: OBS's own report that it streams is sufficient
 	Waits    Waits
 	Now      func() time.Time
 	Progress func(sentence string)
@@ -129,9 +130,8 @@ func streaming(ctx context.Context, c *Client) (bool, error) {
 	return s.Active, err
 }
 
-// Stop ends the stream, even one that is only starting: while OBS connects, it reports that nothing
-// runs, and goes live a moment later. So Stop waits as long as OBS may take to connect before it
-// believes that nothing runs.
+// Stop ends the stream, even while OBS is still connecting. In that state, OBS reports that nothing
+// runs and goes live a moment later. So Stop waits as long as OBS may take to connect.
 func Stop(ctx context.Context, c *Client, waits Waits) error {
 	waits = waits.withDefaults()
 	states := c.Watch("StreamStateChanged")
@@ -152,14 +152,14 @@ func Stop(ctx context.Context, c *Client, waits Waits) error {
 	return err
 }
 
-// quiet ends a running stream.
+// quiet ends the stream, if one is running.
 func quiet(ctx context.Context, c *Client, waits Waits) error {
 	_, err := halt(ctx, c, waits)
 	return err
 }
 
-// halt ends a running stream and waits until it is inactive, which is later than OBS's response and
-// event. It reports whether a stream was running.
+// halt ends a running stream and waits until its output is inactive, which is later than OBS's
+// response and event. It reports whether a stream was running.
 func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, waits.withDefaults().Stop)
 	defer cancel()
@@ -201,7 +201,7 @@ type State struct {
 	Stream   Stream    `json:"stream"`
 	Findings []Finding `json:"findings"`
 
-	name string // of the service, as OBS shows it
+	name string // name of the service, as OBS shows it
 }
 
 // Status returns the state of OBS, and the findings about its settings.

@@ -41,7 +41,7 @@ func (j *judge) say(v obs.Verdict) {
 	j.v = v
 }
 
-// A booth is an OBS that is set up, a WHIP endpoint and a stage.
+// A booth is a fake OBS that is set up, with a WHIP endpoint and a stage.
 type booth struct {
 	*fakeobs.OBS
 	far   *fakeobs.Far
@@ -55,7 +55,7 @@ type booth struct {
 	passes int
 }
 
-// pass makes tokens that differ from each other.
+// pass issues a pass with a new token at each call.
 func (b *booth) pass(context.Context) (obs.Pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +118,7 @@ func TestGoLiveAndStop(t *testing.T) {
 	if err != nil || !s.Live || !s.Ready || s.Server != endpoint {
 		t.Errorf("Status: got %+v, %v", s, err)
 	}
-	for range 2 { // stopping an OBS that is stopped is no error
+	for range 2 { // the second Stop, of an OBS that does not stream, is no error
 		if err := obs.Stop(t.Context(), b.c, b.b.Waits); err != nil {
 			t.Errorf("Stop: %v", err)
 		}
@@ -128,7 +128,8 @@ func TestGoLiveAndStop(t *testing.T) {
 	}
 }
 
-// Every failure of a start that obs.md names has its sentence, and leaves nothing running.
+// TestGoLiveFails: every failure of a start that obs.md names has its sentence, and no stream keeps
+// running.
 func TestGoLiveFails(t *testing.T) {
 	t.Parallel()
 	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",
@@ -190,7 +191,7 @@ func TestGoLiveNeedsAnOBSThatIsSetUp(t *testing.T) {
 	}
 }
 
-// A stream to another service belongs to the person.
+// TestGoLiveLeavesAnotherStreamAlone: GoLive does not stop a stream to another service.
 func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -205,7 +206,8 @@ func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 	}
 }
 
-// In its reconnect loop OBS would try the dead token for three hours, and refuse new settings.
+// TestGoLiveCutsTheReconnectLoopShort: an OBS that reconnects with an invalid token would try for
+// three hours, and refuse new settings meanwhile.
 func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -269,7 +271,7 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 		return s.Stream == "STARTED" && calls[len(calls)-1].Bearer == bearer+"++"
 	})
 
-	// After a second failure within minutes Keep reports what is wrong, and OBS stays stopped.
+	// After a second failure within minutes Keep reports the reason, and OBS stays stopped.
 	b.far.Answer(func(context.Context, string, string, bool) (fakeobs.Session, error) {
 		b.judge.say(refused)
 		return nil, errors.New("401")
@@ -281,7 +283,8 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 	}
 }
 
-// ICE failed: OBS stops without being asked and does not start again.
+// TestKeepStartsAgainAfterAnUnexpectedStop: after ICE failed, OBS stops by itself and does not
+// start again.
 func TestKeepStartsAgainAfterAnUnexpectedStop(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -364,7 +367,7 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 	})
 }
 
-// Whatever happens, nothing that is printed has the token in it.
+// TestReadingsAndErrorsHideTheToken: no printed text contains the token.
 func TestReadingsAndErrorsHideTheToken(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -385,7 +388,8 @@ func TestReadingsAndErrorsHideTheToken(t *testing.T) {
 	}
 }
 
-// A message that anybody may have caused, by a token with a wrong signature, ends no broadcast.
+// TestAClaimEndsNoBroadcast: a refusal of a token with a wrong signature ends no broadcast, because
+// anybody can cause it.
 func TestAClaimEndsNoBroadcast(t *testing.T) {
 	t.Parallel()
 	claim := obs.Verdict{Kind: stage.EventRefused, Code: stage.CodeSignature,
@@ -406,7 +410,7 @@ func TestAClaimEndsNoBroadcast(t *testing.T) {
 	mustBe(t, err, stage.CodeSignature)
 }
 
-// connectsSlowly has the endpoint answer when the channel is closed.
+// connectsSlowly makes the endpoint wait with its answer until the returned channel is closed.
 func (b *booth) connectsSlowly() chan struct{} {
 	open := make(chan struct{})
 	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
@@ -417,8 +421,8 @@ func (b *booth) connectsSlowly() chan struct{} {
 	return open
 }
 
-// OBS says that nothing runs while it connects, and would go live a moment after it was told to
-// stop.
+// TestStopWhileOBSConnects: while OBS connects, it reports that nothing runs. Without Stop's wait,
+// it would go live a moment later.
 func TestStopWhileOBSConnects(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -439,8 +443,8 @@ func TestStopWhileOBSConnects(t *testing.T) {
 	}
 }
 
-// Giving up while OBS still connects leaves nothing running: StopStream is refused at that moment,
-// so OBS is stopped when it has started.
+// TestGivingUpWhileStarting: after ctx ends while OBS still connects, no stream keeps running. OBS
+// refuses StopStream at that moment, so it is stopped when it has started.
 func TestGivingUpWhileStarting(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -462,8 +466,8 @@ func TestGivingUpWhileStarting(t *testing.T) {
 	}
 }
 
-// forgets makes a local stage answer as after its server was killed: it does not know the
-// broadcast.
+// forgets makes the stage answer as a local stage does after its server was killed: it does not
+// know the broadcast.
 func (b *booth) forgets() { b.judge.say(obs.Verdict{Kind: stage.EventPublishing}) }
 
 func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
@@ -503,8 +507,8 @@ func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
 	}
 }
 
-// A stage of Amazon does not depend on this server: the broadcast goes on although this server does
-// not know it.
+// TestKeepLeavesAStageOfAWSAlone: an AWS stage does not depend on this server, so the broadcast
+// continues although this server does not know it.
 func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -521,7 +525,8 @@ func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
 	}
 }
 
-// OBS answers StopStream, and tells STOPPED, before its output is inactive.
+// TestStopWaitsUntilOBSIsInactive: OBS answers StopStream and sends STOPPED before its output is
+// inactive.
 func TestStopWaitsUntilOBSIsInactive(t *testing.T) {
 	t.Parallel()
 	b := ready(t, fakeobs.Options{})
@@ -533,7 +538,7 @@ func TestStopWaitsUntilOBSIsInactive(t *testing.T) {
 	if last := requests[len(requests)-1]; last.Type != "GetStreamStatus" || b.State().Active {
 		t.Errorf("Stop returned after %s, active %v", last.Type, b.State().Active)
 	}
-	// A set-up that follows at once finds no running stream.
+	// The set-up that follows at once finds no active output.
 	target := target()
 	target.Force = true
 	setUp(t, b.c, target)

@@ -7,15 +7,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// This file is the course of a broadcast as a state machine: step(state, fact) returns the next
-// state and the effects. It is pure. static/lib/broadcast.js is the same machine for the dock;
-// testdata/broadcast.json and a random test hold both together.
+// This file contains the state machine of a broadcast: step(state, fact) returns the next state and
+// the effects, and has no side effects itself. The dock has the same machine in
+// static/lib/broadcast.js. testdata/broadcast.json and a random test keep both equal.
 //
-// OBS's "started" only means that the endpoint answered 201, and OBS never gives a reason when a
-// stream failed. So a broadcast is live when the stage confirms it, and the stage's events give the
+// OBS reports "started" when the endpoint has answered 201, and never reports why a stream failed.
+// So a broadcast counts as live when the stage confirms it, and the stage's events give the
 // reasons.
 
-// longLive is how long a broadcast must have been live before a dead token is replaced once more.
+// longLive is how long a broadcast must have been live before the machine may replace an invalid
+// token once more.
 const longLive = 5 * time.Minute
 
 // How many times StopStream and GetStreamStatus are sent before OBS counts as stuck.
@@ -31,8 +32,8 @@ var settingsCodes = []string{
 	"invalid_video_codec", "invalid_audio_codec", "invalid_input",
 }
 
-// finalCodes are the codes after which no new token is requested: it would not help, or it would
-// defy a decision of the operator.
+// finalCodes are the codes after which no new token is requested, because it would not help or
+// would defy a decision of the operator.
 var finalCodes = append([]string{
 	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability",
 	"insufficient_capabilities",
@@ -41,7 +42,7 @@ var finalCodes = append([]string{
 
 func final(code string) bool { return slices.Contains(finalCodes, code) }
 
-// A reason is a sentence of static/strings, or one from the stage.
+// A reason is a sentence, either one of static/strings or one that the stage sent.
 type reason struct {
 	text         string
 	values       map[string]any
@@ -49,7 +50,7 @@ type reason struct {
 	err          error // the cause, if it was an error
 }
 
-// The identity of a pass, without its secret.
+// An about describes a pass without its secret.
 type about struct {
 	participant stage.ParticipantID
 	expiresAt   int64 // unix milliseconds; 0 when unknown
@@ -66,7 +67,7 @@ func (w word) reason(text string) *reason {
 	return &reason{text: text, detail: w.detail, code: w.code}
 }
 
-// What to do after a stop.
+// An afterStop says what follows when the stream has stopped.
 type afterStop struct {
 	after  string // idle, start, renew or trouble
 	reason *reason
@@ -106,7 +107,7 @@ type fact struct {
 	now          int64
 	turn         int // turn of the effect that this fact answers; 0 for none
 	stage        string
-	state        string // state of OBS's output: STARTED, STOPPED …
+	state        string // state of OBS's output: STARTED, STOPPED and so on
 	event        *word
 	online       bool
 	active       bool
@@ -135,7 +136,7 @@ func (f fact) name() string {
 // refresh.
 type effect struct {
 	do    string
-	wait  string // of a timer: start, stage, stop, reason or look
+	wait  string // which timer: start, stage, stop, reason or look
 	fresh bool
 	stage string
 	id    stage.ParticipantID
@@ -143,8 +144,8 @@ type effect struct {
 
 type row func(machineState, fact) (machineState, []effect)
 
-// A node describes one state of the machine: what is shown, and which facts count. A busy node
-// keeps the facts in defers for the node that follows.
+// A node describes one state of the machine: the phase to show, and the facts that it handles. A
+// node that waits for an effect keeps the facts in defers for the next node.
 type node struct {
 	phase, step string
 	defers      []string
@@ -192,7 +193,7 @@ func (s machineState) route(table map[string]node, f fact) (machineState, []effe
 	return s, nil
 }
 
-// note records the parts of a fact that count in every state.
+// note records the parts of a fact that matter in every state.
 func (s machineState) note(f fact) (machineState, []effect) {
 	switch f.kind {
 	case "events":
@@ -209,9 +210,9 @@ func (s machineState) note(f fact) (machineState, []effect) {
 		case f.state == "RECONNECTING" && s.word != nil && s.word.kind == "publishing":
 			s.word = nil
 		case f.state == "STOPPING" && s.at != "quieting":
-			s.unwanted = true // a click on OBS's own button
+			s.unwanted = true // somebody clicked Stop Streaming in OBS
 		case f.state == "RECONNECTED":
-			s.connecting, s.word = false, nil // the event belonged to the session before
+			s.connecting, s.word = false, nil // the recorded event belonged to the previous session
 		case f.state == "STARTED", f.state == "STOPPED":
 			s.connecting = false
 		}
@@ -230,7 +231,8 @@ func whileSending(sending, otherwise func(machineState) (machineState, []effect)
 	}
 }
 
-// to moves to another node. The node sets the phase that is shown; a node without a phase keeps it.
+// to moves to another node and shows its phase. A node without a phase leaves the shown phase
+// unchanged.
 func (s machineState) to(at string) machineState {
 	here := nodes()[at]
 	if here.phase != "" {
@@ -243,7 +245,7 @@ func (s machineState) to(at string) machineState {
 		s.step = here.step
 	}
 	if s.phase != "starting" || !s.renewing {
-		s.reason = nil // otherwise the reason says why the broadcast is started anew
+		s.reason = nil // during a restart, the reason says why the broadcast is restarted
 	}
 	s.at, s.turn, s.tries = at, s.turn+1, 0
 	return s
@@ -284,8 +286,8 @@ func asked(s machineState, f fact) (machineState, []effect) {
 	case !f.active:
 		return do(s.to("reading"), effect{do: "service", stage: s.stage, fresh: s.fresh})
 	case f.reconnecting && s.unattended:
-		// A reconnect loop with an unknown token may go on for three hours, and OBS refuses new
-		// settings until it ends.
+		// OBS is reconnecting with a token that this client does not know. That may last for three
+		// hours, and OBS refuses new settings meanwhile.
 		s.sending = true
 		return s.quiet(afterStop{after: "renew"})
 	}
@@ -294,7 +296,7 @@ func asked(s machineState, f fact) (machineState, []effect) {
 
 func read(s machineState, f fact) (machineState, []effect) {
 	switch {
-	case !f.whip: // changing the service alone would send AAC labelled as Opus; SetUp changes both
+	case !f.whip: // without SetUp, OBS would send AAC that is labelled as Opus
 		return s.trouble(&reason{text: "live.notOurs", code: "setup"}, false)
 	case f.mine != nil && f.reusable:
 		return s.put(*f.mine, true)
@@ -321,7 +323,7 @@ func putIn(s machineState, f fact) (machineState, []effect) {
 
 func (s machineState) unreached() (machineState, []effect) { return s.explain("live.unreachable") }
 
-// doubt asks OBS for its status: a failure inside OBS may cause no event.
+// doubt asks OBS for its status, because a failure inside OBS may cause no event.
 func (s machineState) doubt() (machineState, []effect) {
 	return do(s.to("doubting"), effect{do: "status"})
 }
@@ -365,7 +367,7 @@ func (s machineState) noMedia() (machineState, []effect) {
 	return s.trouble(&reason{text: "live.noMedia"}, true)
 }
 
-// hang waits: the stage ended the session, and OBS will stop or reconnect in a moment.
+// hang waits after the stage ended the session: OBS will stop or reconnect in a moment.
 func (s machineState) hang() (machineState, []effect) {
 	s = s.to("hanging")
 	s.sending = true
@@ -390,7 +392,7 @@ func (s machineState) lasting() (machineState, []effect) {
 
 func (s machineState) backLive() (machineState, []effect) { return s.to("live"), nil }
 
-// check follows when the stage answers again and does not know the broadcast.
+// check follows when the stage answers again but does not know the broadcast.
 func (s machineState) check() (machineState, []effect) {
 	return do(s.to("checking"), effect{do: "status"})
 }
@@ -421,7 +423,7 @@ func judged(s machineState, f fact) (machineState, []effect) {
 	return s, nil
 }
 
-// looped handles an OBS in its reconnect loop; the stage may have given a reason.
+// looped handles an OBS that is reconnecting. The stage may have given a reason.
 func (s machineState) looped() (machineState, []effect) {
 	over := s.word.over()
 	switch {
@@ -442,7 +444,7 @@ func (s machineState) looped() (machineState, []effect) {
 	return s, nil
 }
 
-// renew stops, puts in a new token and starts again, at most once.
+// renew stops the stream, gives OBS a new token and starts again, at most once.
 func (s machineState) renew() (machineState, []effect) {
 	s.renewals, s.renewing = s.renewals+1, true
 	return s.quiet(afterStop{after: "renew"})

@@ -4,7 +4,7 @@ package obs
 
 func (s machineState) ended() (machineState, []effect) { return s.explain("live.ended") }
 
-// explain follows when OBS stopped. The stage may give the reason before that or just after.
+// explain looks for the reason after OBS stopped. The stage may send it before that or just after.
 func (s machineState) explain(text string) (machineState, []effect) {
 	switch {
 	case s.unwanted:
@@ -27,7 +27,7 @@ func unexplained(s machineState, _ fact) (machineState, []effect) {
 	return s.conclude(nil, s.fallback)
 }
 
-// obsEnded follows when OBS was closed: it stops the broadcast first.
+// obsEnded handles the end of OBS, which stops the broadcast before it ends.
 func (s machineState) obsEnded() (machineState, []effect) {
 	return s.trouble(&reason{text: "live.obsEnded"}, false)
 }
@@ -65,8 +65,8 @@ func (s machineState) quiet(then afterStop) (machineState, []effect) {
 	return do(s, effect{do: "stop"}, timer("stop"))
 }
 
-// stopSent handles the response to StopStream. While OBS connects, it answers 501, and starts a
-// moment later all the same.
+// stopSent handles the response to StopStream. While OBS connects, the response is status 501 (not
+// running), and the stream starts a moment later.
 func stopSent(s machineState, f fact) (machineState, []effect) {
 	if f.running || s.connecting {
 		return s, nil
@@ -83,7 +83,7 @@ func (s machineState) stopAgain() (machineState, []effect) {
 	return do(s, effect{do: "stop"}, timer("stop"))
 }
 
-// stopSeen asks again: STOPPED arrives before the output is inactive.
+// stopSeen asks OBS for its status, because STOPPED arrives before the output is inactive.
 func (s machineState) stopSeen() (machineState, []effect) {
 	s.stopped, s.tries = true, 0
 	return do(s, effect{do: "status"})
@@ -154,7 +154,8 @@ func explainedLate(s machineState, f fact) (machineState, []effect) {
 	return s, nil
 }
 
-// startOrphaned follows when a server that did not answer at the end of the broadcast is back.
+// startOrphaned restarts the broadcast after the server, which did not answer when the broadcast
+// ended, answers again.
 func (s machineState) startOrphaned() (machineState, []effect) {
 	if !s.orphaned {
 		return s, nil
@@ -165,7 +166,7 @@ func (s machineState) startOrphaned() (machineState, []effect) {
 
 // Handling a stream that OBS runs already.
 
-// foundStarted follows a click on OBS's own button.
+// foundStarted handles a stream that somebody started in OBS itself.
 func (s machineState) foundStarted() (machineState, []effect) {
 	s.unwanted, s.renewals, s.word, s.claim, s.since = false, 0, nil, nil, 0
 	return s.take(false)
@@ -227,7 +228,8 @@ func (s machineState) backInTrouble() (machineState, []effect) {
 	return s, nil
 }
 
-// resumeFailed follows when the connection breaks again; the next connection resumes.
+// resumeFailed handles a connection that breaks while the machine resumes. The next connection
+// resumes again.
 func (s machineState) resumeFailed() (machineState, []effect) {
 	switch {
 	case s.phase == "trouble":

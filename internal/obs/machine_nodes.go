@@ -2,8 +2,8 @@ package obs
 
 import "maps"
 
-// nodes returns the table of states. The fact "failed" reports an effect that did not work; in a
-// state without a row for it, it leads to "trouble".
+// nodes returns the table of states. The fact "failed" reports an effect that did not work. A state
+// without a row for "failed" moves to "trouble".
 func nodes() map[string]node {
 	all := map[string]node{}
 	for _, group := range []map[string]node{idleNodes(), startingNodes(), liveNodes(), endNodes()} {
@@ -14,12 +14,13 @@ func nodes() map[string]node {
 
 type on = map[string]row
 
-// plain is a row whose function needs no field of the fact.
+// plain makes a row of a function that needs no field of the fact.
 func plain(f func(machineState) (machineState, []effect)) row {
 	return func(s machineState, _ fact) (machineState, []effect) { return f(s) }
 }
 
-// idleNodes are the states without a broadcast, and of a client that has just connected to OBS.
+// idleNodes returns the states without a broadcast, and those of a client that has just connected
+// to OBS.
 func idleNodes() map[string]node {
 	idle, stop := plain(machineState.toIdle), plain(machineState.halt)
 	back, started := plain(machineState.resume), plain(machineState.foundStarted)
@@ -29,7 +30,7 @@ func idleNodes() map[string]node {
 		"refreshing": {phase: "idle", defers: []string{"go", "resume", "STARTED"},
 			on: on{"refreshed": refreshed, "failed": idle}},
 
-		// A client that has just connected to OBS, or OBS's own button.
+		// The client has just connected to OBS, or somebody started the stream in OBS itself.
 		"resuming": {defers: []string{"go", "STARTED", "STOPPED"},
 			on: on{"status": resumed, "failed": plain(machineState.resumeFailed)}},
 		"taking": {defers: []string{"go", "STOPPED", "RECONNECTING"},
@@ -37,7 +38,7 @@ func idleNodes() map[string]node {
 	}
 }
 
-// startingNodes are the states of going live.
+// startingNodes returns the states of going live.
 func startingNodes() map[string]node {
 	idle, stop := plain(machineState.toIdle), plain(machineState.halt)
 	closed, over := plain(machineState.gone), plain(machineState.ended)
@@ -64,7 +65,7 @@ func startingNodes() map[string]node {
 	}
 }
 
-// liveNodes are the states of a broadcast that is on the stage.
+// liveNodes returns the states of a broadcast that is on the stage.
 func liveNodes() map[string]node {
 	stop, back := plain(machineState.halt), plain(machineState.resume)
 	over, looping := plain(machineState.ended), plain(machineState.looped)
@@ -88,7 +89,7 @@ func liveNodes() map[string]node {
 	}
 }
 
-// endNodes are the states that find out why a broadcast ended, and that stop it.
+// endNodes returns the states that find out why a broadcast ended, and the states that stop it.
 func endNodes() map[string]node {
 	idle, back := plain(machineState.toIdle), plain(machineState.resume)
 	return map[string]node{

@@ -78,12 +78,12 @@ func (f told) fact() fact {
 	return g
 }
 
-// answers are the kinds of facts that answer an effect, and so carry the number of its turn.
+// answers are the kinds of facts that answer an effect. They carry the effect's turn.
 var answers = []string{"status", "service", "token", "put", "stopSent", "timeout", "failed",
 	"refreshed"}
 
-// TestBroadcastStories runs the stories that the dock's machine is held to as well
-// (static/jstest/broadcast.test.js).
+// TestBroadcastStories runs the stories of testdata/broadcast.json, which the dock's machine must
+// pass, too (static/jstest/broadcast.test.js).
 func TestBroadcastStories(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/broadcast.json")
@@ -202,7 +202,7 @@ func TestMachinesAlike(t *testing.T) {
 	}
 }
 
-// randomFact is mostly one that the machine waits for.
+// randomFact returns a random fact, mostly of a kind that the current state handles.
 func randomFact(random *rand.Rand, s machineState, now int64) told {
 	f := told{Now: now}
 	names := []string{"go", "stop", "dismiss", "resume", "refresh", "closed", "events", "presence",

@@ -21,7 +21,7 @@ type Reading struct {
 	Params map[string]string `json:"params"`
 	Video  Video             `json:"video"`
 	Active Active            `json:"active"`
-	// encoder settings of Advanced mode; nil if no script reads them
+	// encoder settings of Advanced mode; nil without a script in OBS that reads them
 	Encoder map[string]any `json:"encoder,omitzero"`
 	// OBS answered 700 when it received the service
 	NoWHIP bool `json:"noWhip,omitempty"`
@@ -45,10 +45,11 @@ type Video struct {
 	FPSDenominator int `json:"fpsDenominator"`
 }
 
-// FPS is the frame rate.
+// FPS returns the frame rate.
 func (v Video) FPS() float64 { return float64(v.FPSNumerator) / float64(max(1, v.FPSDenominator)) }
 
-// Active lists the running outputs. While any runs, OBS does not rebuild its encoders.
+// An Active says which outputs are running. While any of them runs, OBS does not rebuild its
+// encoders.
 type Active struct {
 	Stream bool `json:"stream"`
 	Record bool `json:"record"`
@@ -126,7 +127,7 @@ func readService(ctx context.Context, c *Client) (Service, error) {
 	return Service{Type: got.Type, Settings: got.Settings}.hide(), nil
 }
 
-// hide removes the secrets from the settings: OBS sends them in clear.
+// hide moves the secrets out of the settings. OBS sends them in plain text.
 func (s Service) hide() Service {
 	hidden := Service{s.Type, map[string]any{}, map[string]stage.Secret{}}
 	for name, value := range s.Settings {
@@ -158,7 +159,8 @@ func (s Service) all() map[string]any {
 	return settings
 }
 
-// equal reports whether two services are the same to OBS, for which an absent setting is blank.
+// equal reports whether OBS treats both services the same. To OBS, an absent setting equals a blank
+// one.
 func (s Service) equal(o Service) bool {
 	blank := func(v any) bool { return v == nil || v == "" || v == false }
 	mine, theirs := s.all(), o.all()
@@ -183,7 +185,7 @@ func (s Service) text(name string) string {
 	return text
 }
 
-// same reports whether OBS has every setting in wanted.
+// same reports whether the service already has every setting of wanted.
 func (s Service) same(wanted Service) bool {
 	if s.Type != wanted.Type {
 		return false
@@ -234,7 +236,7 @@ func readActive(ctx context.Context, c *Client) (a Active, err error) {
 			Active bool `json:"outputActive"`
 		}
 		err := c.Call(ctx, output.request, nil, &got)
-		// those statuses mean that this OBS has no such output
+		// these statuses mean that this OBS has no such output
 		if err != nil && !IsStatus(err, statusBadState) && !IsStatus(err, statusUnknownRequest) {
 			return a, err
 		}
@@ -243,7 +245,7 @@ func readActive(ctx context.Context, c *Client) (a Active, err error) {
 	return a, nil
 }
 
-// names lists the running outputs, as the ends of the IDs "busy.…".
+// names returns the running outputs by name. The IDs of the findings are "busy." and this name.
 func (a Active) names() (names []string) {
 	for _, output := range []struct {
 		name string

@@ -11,22 +11,23 @@ import (
 	"github.com/coder/websocket"
 )
 
-// pretendVersion stands before an OBS 29 and says 30: all else is as it is.
+// pretendVersion relays to a real OBS 29.0.2 and changes its version to 30.0.0. All else stays as
+// it is.
 func pretendVersion(t testing.TB, url string) string {
 	return relay(t, url, func(s string) string { return s }, func(s string) string {
 		return strings.ReplaceAll(s, `"obsVersion":"29.0.2"`, `"obsVersion":"30.0.0"`)
 	})
 }
 
-// pretendWHIP also calls the custom RTMP service WHIP, so that a set-up can come to its end on an
-// OBS that has none.
+// pretendWHIP also renames the custom RTMP service to the WHIP service, so that a set-up can
+// succeed on an OBS that has no WHIP.
 func pretendWHIP(t testing.TB, url string) string {
 	return relay(t, url, func(s string) string { return strings.ReplaceAll(s, `"whip_custom"`, `"rtmp_custom"`) }, func(s string) string {
 		return strings.ReplaceAll(strings.ReplaceAll(s, `"rtmp_custom"`, `"whip_custom"`), `"obsVersion":"29.0.2"`, `"obsVersion":"30.0.0"`)
 	})
 }
 
-// relay passes text messages on, through a function each way.
+// relay passes text messages on. up changes those to OBS, down those to the client.
 func relay(t testing.TB, url string, up, down func(string) string) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

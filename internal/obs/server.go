@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Server is a client of a Stagedoor server, with an access key that may only issue tokens.
+// A Server is a client of a Stagedoor server. Its access key permits only issuing tokens.
 type Server struct {
 	URL  string
 	Key  stage.Secret
@@ -23,7 +23,7 @@ type Server struct {
 
 var _ Stage = (*Server)(nil)
 
-// stageOf is one stage of a Me.
+// A stageOf is one of the stages in the server's response to /api/me.
 type stageOf struct {
 	ARN          stage.ARN    `json:"arn"`
 	Name         string       `json:"name"`
@@ -31,8 +31,8 @@ type stageOf struct {
 	Limits       stage.Limits `json:"limits"`
 }
 
-// Stage finds a stage by its name or ARN. Without one, it returns the only stage on which the
-// caller may publish.
+// Stage finds a stage by its name or ARN. If wanted is empty, it returns the only stage on which
+// the owner of the key may publish.
 func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Limits, error) {
 	var me struct {
 		Stages []stageOf `json:"stages"`
@@ -69,7 +69,7 @@ func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Lim
 		strings.Join(names, ", ")).WithCode("no_stage")
 }
 
-// Pass requests a token to publish with.
+// Pass requests a token for publishing.
 func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 	var token struct {
 		Participant stage.ParticipantID `json:"participantId"`
@@ -83,7 +83,7 @@ func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 		Bearer: stage.NewSecret(token.Token), ExpiresAt: token.ExpiresAt, Stage: arn}, err
 }
 
-// Verdict requests the state of a token.
+// Verdict requests the state of a token's participant.
 func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, error) {
 	var state struct {
 		Presence *struct {
@@ -126,7 +126,7 @@ func (s *Server) do(ctx context.Context, method, path string, body, into any) er
 	return nil
 }
 
-// fetch sends a request. A problem (RFC 9457) becomes an error with the problem's own sentence.
+// fetch sends a request. It returns a problem (RFC 9457) as an error with the problem's detail.
 func (s *Server) fetch(ctx context.Context, method, path string, body any) ([]byte, error) {
 	payload := &bytes.Buffer{}
 	if body != nil {

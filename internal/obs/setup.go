@@ -17,7 +17,7 @@ import (
 
 const whipCustom = "whip_custom"
 
-// codeNotKept means that OBS does not have the settings that were written to it.
+// codeNotKept means that OBS did not keep the settings that were written to it.
 const codeNotKept = "obs_not_kept"
 
 // A Pass lets OBS publish: an endpoint and a participant token for it.
@@ -37,17 +37,17 @@ type Issue func(ctx context.Context) (Pass, error)
 // A Target is the stage for which OBS is set up.
 type Target struct {
 	Limits stage.Limits
-	Issue  Issue // called only when there is something to set
+	Issue  Issue // requests a token; called only if the service must be set
 	// Encoder is the ID of an encoder that the script in OBS can configure, in Advanced mode.
 	// "auto" is the best hardware encoder that OBS has, "x264" the encoder of Simple mode. Empty
 	// keeps the encoder.
 	Encoder string
-	// rebuild the encoders even if all settings are right: which encoders OBS really runs cannot be
-	// read
+	// Force rebuilds the encoders even if all settings are right, because no request tells which
+	// encoders OBS really runs.
 	Force bool
 }
 
-// A Step is what SetUp is doing.
+// A Step is a stage of a set-up, reported as progress.
 type Step string
 
 // The steps, in their order.
@@ -68,12 +68,12 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// SetUp makes OBS ready in a profile of its own: it writes the settings and the service, and then
-// leaves and selects the profile again, because OBS builds its encoders only when it selects a
-// profile. After a failure it restores everything. A second run changes nothing.
+// SetUp makes OBS ready, in a profile named "Stagedoor". It writes the settings and the service.
+// Then it leaves the profile and selects it again, because OBS builds its encoders only when it
+// selects a profile. After a failure SetUp restores everything. A second run changes nothing.
 func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (Report, error) {
 	progress(StepCheck)
-	// before the first reading, which another client's set-up would make wrong
+	// take the turn before the first reading, which another client's set-up would falsify
 	turn, err := c.takeTurn(ctx)
 	if err != nil {
 		return Report{}, err
@@ -105,8 +105,8 @@ func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (
 	return report, nil
 }
 
-// inTheWay returns the error for what the person must do first. A linked account of Stagedoor's own
-// profile shows only after that profile is selected.
+// inTheWay returns an error that says what the person must do first. A linked account of
+// Stagedoor's profile can be read only after that profile is selected.
 func inTheWay(r Reading, findings []Finding) error {
 	if busy := judgeBusy(r); len(busy) > 0 {
 		return notReady("obs_busy", busy[0])
@@ -130,7 +130,7 @@ type setUp struct {
 	before   Reading
 	progress func(Step)
 	turn     turn
-	name     int64 // of this set-up, for the script
+	name     int64 // identifies this set-up to the script
 	created  bool
 	wrote    bool // the script has written the encoder's file
 }
@@ -167,9 +167,9 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	return findings, nil
 }
 
-// enter selects Stagedoor's profile. A new profile gets the canvas, frame rate and sound format of
-// the one before: scenes are laid out for that canvas, and OBS wants to restart when the sound
-// format changes.
+// enter selects Stagedoor's profile. A new profile inherits the canvas, the frame rate and the
+// sound format of the previous one: scenes are laid out for that canvas, and OBS asks for a restart
+// when the sound format changes.
 func (s *setUp) enter(ctx context.Context) error {
 	if s.before.Profile == Profile {
 		return nil
@@ -196,7 +196,7 @@ func (s *setUp) inherit(ctx context.Context) error {
 	for _, name := range []string{"Audio/SampleRate", "Audio/ChannelSetup"} {
 		wanted[name] = s.before.Params[name]
 	}
-	// Keep a lower bitrate: the uplink is probably slow.
+	// Keep a bitrate that is lower than advised: the uplink is probably slow.
 	if kbits := whole(s.before.Params["SimpleOutput/VBitrate"],
 		0); s.before.Params["Output/Mode"] != "Advanced" &&
 		kbits >= 300 && kbits < whole(now["SimpleOutput/VBitrate"], 6000) {
@@ -208,8 +208,8 @@ func (s *setUp) inherit(ctx context.Context) error {
 	return setVideo(ctx, s.c, s.before.Video)
 }
 
-// settle applies the changes of findings until there are none: one change may call for another, as
-// a frame rate does for the keyframes.
+// settle applies the changes of findings until no finding needs one. One change may require
+// another: a new frame rate changes the keyframe interval in frames.
 func (s *setUp) settle(ctx context.Context) error {
 	if err := s.chooseEncoder(ctx); err != nil {
 		return err
@@ -239,7 +239,7 @@ func (s *setUp) settle(ctx context.Context) error {
 	return nil
 }
 
-// The encoders that a Target may name besides IDs.
+// Values of Target.Encoder that are not IDs.
 const (
 	encoderAuto   = "auto"
 	encoderSimple = "x264"
@@ -263,8 +263,8 @@ func hasEncoder(r Reading, wanted string) bool {
 		wanted == encoderAuto && e.Hardware)
 }
 
-// chooseEncoder selects Advanced mode with the wanted encoder. The script writes the encoder's file
-// later, if Judge finds it unfit.
+// chooseEncoder selects Advanced mode with the encoder of the target. The script writes the
+// encoder's file later, if Judge finds it unfit.
 func (s *setUp) chooseEncoder(ctx context.Context) error {
 	if s.target.Encoder == "" {
 		return nil
@@ -327,8 +327,8 @@ func (s *setUp) serve(ctx context.Context) error {
 	return giveService(ctx, s.c, now, whipService(pass))
 }
 
-// whipService returns the service as OBS's own dialog saves it. With the name, that dialog shows
-// WHIP instead of the first common service.
+// whipService returns the service as OBS's own dialog saves it. Without the name, that dialog would
+// show the first common service instead of WHIP.
 func whipService(p Pass) Service {
 	return Service{whipCustom,
 		map[string]any{"service": "WHIP", "server": p.Endpoint, "use_auth": false, "bwtest": false},
@@ -336,7 +336,7 @@ func whipService(p Pass) Service {
 	}
 }
 
-// setService sets the service, unless OBS has it already.
+// setService sets the service, unless OBS already has it.
 func setService(ctx context.Context, c *Client, wanted Service) error {
 	now, err := readService(ctx, c)
 	if err != nil {
@@ -345,8 +345,8 @@ func setService(ctx context.Context, c *Client, wanted Service) error {
 	return giveService(ctx, c, now, wanted)
 }
 
-// giveService sets the service, unless OBS has it already, and reads it back: a linked account may
-// have changed it.
+// giveService sets the service, unless OBS already has it. Then it reads the service back, because
+// a linked account may have changed it.
 func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 	if now.same(wanted) {
 		return nil
@@ -363,8 +363,8 @@ func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 }
 
 // bounce leaves Stagedoor's profile and selects it again, so that OBS builds its outputs anew. If
-// there is no other profile, it creates one and removes it again. It never removes the current
-// profile, which breaks OBS (Agash/ObsWebSocket#42).
+// there is no other profile, bounce creates one and removes it afterwards. It never removes the
+// current profile, which would break OBS (Agash/ObsWebSocket#42).
 func (s *setUp) bounce(ctx context.Context) error {
 	notOurs := func(name string) bool { return name != Profile }
 	other := first(append([]string{s.before.Profile}, s.before.Profiles...), notOurs)
@@ -391,9 +391,8 @@ func first(names []string, ok func(string) bool) string {
 	return ""
 }
 
-// changeProfile creates or selects a profile; another profile must be current. Since obs-websocket
-// 5.5.4, CreateProfile answers before the profile exists (obs-websocket#1283), earlier versions
-// answer after it. The event is sent in both.
+// changeProfile creates or selects a profile that is not the current one. It waits for the event:
+// since obs-websocket 5.5.4, CreateProfile answers before the profile exists (obs-websocket#1283).
 func changeProfile(ctx context.Context, c *Client, request, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -458,7 +457,7 @@ func setVideo(ctx context.Context, c *Client, wanted Video) error {
 	return c.Call(ctx, "SetVideoSettings", wanted, nil)
 }
 
-// explain returns an error that says what the person can do about OBS's response.
+// explain turns OBS's response into an error that says what the person can do.
 func (s *setUp) explain(err error) error {
 	switch {
 	case IsStatus(err, statusNotCreated):
@@ -471,7 +470,7 @@ func (s *setUp) explain(err error) error {
 	return err
 }
 
-// undo restores everything, and reports what it cannot restore.
+// undo restores everything. It returns an error for each part that it could not restore.
 func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -505,8 +504,9 @@ func (s *setUp) restore(ctx context.Context) error {
 	return nil
 }
 
-// restoreEncoder restores the encoder's file, and returns the profile that is current then. The
-// file is in Stagedoor's profile, and is deleted with it. The script works on the current profile.
+// restoreEncoder restores the encoder's file, and returns the profile that is current afterwards.
+// The script works on the current profile only. A profile that this set-up created is removed
+// together with its file.
 func (s *setUp) restoreEncoder(ctx context.Context, current string) (string, error) {
 	if !s.wrote || s.created {
 		return current, nil
@@ -519,7 +519,7 @@ func (s *setUp) restoreEncoder(ctx context.Context, current string) (string, err
 	return Profile, s.c.restoreEncoder(ctx, s.name)
 }
 
-// restoreOurs restores the settings inside Stagedoor's own profile.
+// restoreOurs restores the settings of Stagedoor's own profile.
 func (s *setUp) restoreOurs(ctx context.Context) error {
 	now, err := readParams(ctx, s.c)
 	if err != nil {
@@ -547,8 +547,8 @@ func (s *setUp) restoreOurs(ctx context.Context) error {
 	return restoreService(ctx, s.c, s.before.Service)
 }
 
-// restoreService restores a service. OBS ignores empty settings, and keeps others of the same type:
-// a setting that did not exist becomes blank, which is the same to OBS.
+// restoreService restores a service. OBS ignores an empty set of settings, and merges settings of
+// the same type. So a setting that did not exist before becomes blank, which OBS treats the same.
 func restoreService(ctx context.Context, c *Client, was Service) error {
 	now, err := readService(ctx, c)
 	if err != nil || now.equal(was) {
@@ -583,7 +583,8 @@ func blankOf(value any) any {
 	return false
 }
 
-// slot is where the name of the profile for Back is stored: in OBS, so that the dock finds it, too.
+// slot returns where the name of the previous profile is stored: in OBS, so that the dock finds it,
+// too.
 func slot(more map[string]any) map[string]any {
 	data := map[string]any{"realm": "OBS_WEBSOCKET_DATA_REALM_GLOBAL", "slotName": "stagedoor"}
 	maps.Copy(data, more)
@@ -621,8 +622,8 @@ func Back(ctx context.Context, c *Client) (string, error) {
 	return previous, changeProfile(ctx, c, "SetCurrentProfile", previous)
 }
 
-// previousProfile returns the profile that Back selects when Stagedoor's is current: the remembered
-// one, else any other; "" if there is none.
+// previousProfile returns the profile for Back: the remembered one, otherwise any other than
+// Stagedoor's, or "".
 func previousProfile(ctx context.Context, c *Client, all []string) string {
 	if name := remembered(ctx, c); slices.Contains(all, name) {
 		return name
@@ -630,7 +631,7 @@ func previousProfile(ctx context.Context, c *Client, all []string) string {
 	return first(all, func(name string) bool { return name != Profile })
 }
 
-// remembered returns the remembered profile, or "".
+// remembered returns the name of the profile that SetUp stored in OBS, or "".
 func remembered(ctx context.Context, c *Client) string {
 	var got struct {
 		Value struct {

@@ -61,14 +61,14 @@ func mustBe(t *testing.T, err error, code string) {
 	}
 }
 
-// standing returns all settings that SetUp must not change.
+// standing returns all settings of OBS as a text, to compare them.
 func standing(t *testing.T, c *obs.Client) string {
 	t.Helper()
 	r, err := obs.Read(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var service json.RawMessage // with its secrets, which a reading does not print
+	var service json.RawMessage // includes the secrets, which a Reading does not print
 	if err := c.Call(t.Context(), "GetStreamServiceSettings", nil, &service); err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +76,8 @@ func standing(t *testing.T, c *obs.Client) string {
 	return fmt.Sprintf("%+v %s", r, service)
 }
 
-// servers are where the stories of SetUp run: fakes of three versions, and a real OBS that has
-// everything but WHIP, which a relay makes it believe in.
+// servers starts the OBSes for the tests of SetUp: fakes of three versions, and a real OBS. The
+// real one has no WHIP; a relay presents its custom RTMP service as WHIP.
 func servers() map[string]func(t *testing.T) *obs.Client {
 	fake := func(v fakeobs.Version) func(t *testing.T) *obs.Client {
 		return func(t *testing.T) *obs.Client {
@@ -133,7 +133,7 @@ func TestSetUpFromFresh(t *testing.T) {
 				}
 			}
 
-			// Run twice it changes nothing.
+			// A second run of SetUp changes nothing.
 			ready := standing(t, c)
 			again := setUp(t, c, target())
 			if again.Changed {
@@ -147,7 +147,8 @@ func TestSetUpFromFresh(t *testing.T) {
 				t.Errorf("after the second run: got %s, want %s", got, ready)
 			}
 
-			// Back to my profile: as it was, but for the new one in the list.
+			// Back selects the person's profile. All is as before, except that the list contains a
+			// new profile.
 			profile, err := obs.Back(t.Context(), c)
 			if err != nil || profile != "Untitled" {
 				t.Fatalf("Back: got %q, %v", profile, err)
@@ -157,7 +158,7 @@ func TestSetUpFromFresh(t *testing.T) {
 				t.Errorf("after Back: got %s, want %s", got, before)
 			}
 
-			// And ready again, with the profile that is there.
+			// Another SetUp uses the profile that exists.
 			if report := setUp(t, c, target()); !report.Changed || !obs.Ready(report.Findings) {
 				t.Errorf("set up again: got %+v", report)
 			}
@@ -165,7 +166,7 @@ func TestSetUpFromFresh(t *testing.T) {
 	}
 }
 
-// A failure at any step leaves OBS unchanged.
+// TestSetUpIsUndone: a failure at any step leaves OBS unchanged.
 func TestSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, start := range servers() {
@@ -194,7 +195,8 @@ func TestSetUpWithoutWHIP(t *testing.T) {
 			return connect(t, fakeobs.Start(t,
 				fakeobs.Options{NoWHIP: true, Platform: "ubuntu"}).URL(), "")
 		},
-		// The real OBS 29 says 700 by itself, once the version does not give it away.
+		// The relay hides the version of this real OBS 29, so that only status 700 reveals the
+		// missing WHIP.
 		"real OBS": func(t *testing.T) *obs.Client {
 			return connect(t, pretendVersion(t, realobs.Start(t, "secret").URL()), "secret")
 		},
@@ -252,7 +254,8 @@ func TestNeverWhileAnOutputIsActive(t *testing.T) {
 	}
 }
 
-// Opus takes effect only when the profile is activated again, also where ours is the only one.
+// TestTheEncoderIsRebuilt: OBS uses Opus only after the profile is selected again, also if
+// Stagedoor's profile is the only one.
 func TestTheEncoderIsRebuilt(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]fakeobs.Options{
@@ -290,8 +293,8 @@ func TestSetUpOfOursIsTakenBack(t *testing.T) {
 	refusesUntouched(t, connect(t, o.URL(), ""), "obs_no_whip")
 }
 
-// OBS takes no empty settings; what is put back is the same to it, no token is left, and what was
-// never set is not set afterwards.
+// TestAnEmptyServiceIsTakenBack: OBS ignores empty settings. The restored service is the same to
+// OBS, and contains no token. A service that was never set counts as not set.
 func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"rtmp_common", "whip_custom"} {
@@ -323,8 +326,8 @@ func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	}
 }
 
-// A profile of ours in Advanced mode stays so, whatever profile the set-up comes from, and the
-// check says it before.
+// TestAdvancedModeOfOursStays: SetUp keeps Advanced mode in Stagedoor's profile, whichever profile
+// was selected before. Check announces that.
 func TestAdvancedModeOfOursStays(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor",
@@ -356,7 +359,8 @@ func TestAdvancedModeOfOursStays(t *testing.T) {
 	}
 }
 
-// What the person has chosen is kept where the stage bears it.
+// TestChoicesAreInherited: a new profile keeps the person's settings that are within the stage's
+// limits.
 func TestChoicesAreInherited(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Params: map[string]string{"SimpleOutput/VBitrate": "1200",
@@ -370,8 +374,8 @@ func TestChoicesAreInherited(t *testing.T) {
 	}
 }
 
-// An account that is linked to the person's profile never affects ours; if one is linked to our
-// profile, only the person can unlink it.
+// TestLinkedAccount: an account that is linked to the person's profile does not affect Stagedoor's.
+// If one is linked to Stagedoor's profile, only the person can unlink it.
 func TestLinkedAccount(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Account: "Twitch"})
@@ -389,8 +393,8 @@ func standingOf(r obs.Reading) string {
 	return fmt.Sprintf("%+v %#v %s %v", r, r, text, err)
 }
 
-// TestOrderOfSetUp compares the requests to OBS, in their order, with testdata/setup.json, as a
-// test of the dock does.
+// TestOrderOfSetUp compares the requests to OBS, and their order, with testdata/setup.json. A test
+// of the dock compares the dock's requests with the same file.
 func TestOrderOfSetUp(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/setup.json")
@@ -443,9 +447,9 @@ func do(t *testing.T, c *obs.Client, request, profile string) {
 	}
 }
 
-// written returns the requests and their arguments; consecutive readings of parameters count as
-// one. The terminal also asks for the previous profile, to print its name; that request is left
-// out.
+// written returns the requests and their arguments. Consecutive readings of parameters count as
+// one. It omits the request for the previous profile, which only the terminal sends, to print its
+// name.
 func written(requests []fakeobs.Request) (lines []string) {
 	for _, r := range requests {
 		line := r.Type

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// OBS 30.2 and 32.2 crash when they are asked about the stream while they switch profiles. So no
-// request is sent from CurrentProfileChanging until some time after the last CurrentProfileChanged,
-// whatever caused it. And two Stagedoor clients on one OBS take turns: the client that sets OBS up
-// announces it by a custom event, and the others wait. The dock does the same in
-// static/lib/obs-turns.js.
+// OBS 30.2 and 32.2 crash when they receive a request about the stream while they switch profiles.
+// So a client sends no request from CurrentProfileChanging until a pause after the last
+// CurrentProfileChanged, whoever switched.
+//
+// Two Stagedoor clients of one OBS also take turns: the client that sets OBS up claims it by a
+// custom event, and the others wait. The dock does the same in static/lib/obs-turns.js.
 
-// defaultQuiet is the pause after the last CurrentProfileChanged. A new connection listens for a
-// quarter of it to another client that may be setting OBS up.
+// defaultQuiet is the pause after the last CurrentProfileChanged. A new connection first waits a
+// quarter of it for the claim of another client that is setting OBS up.
 const defaultQuiet = time.Second
 
-// switchLimit is long because OBS may ask about its audio settings when it switches, and answers
-// only after the person.
+// switchLimit is long because OBS may ask the person about audio settings when it switches
+// profiles, and answers only after that.
 const switchLimit = time.Minute
 
 // claimLife is how long a claim is valid. Each step of a set-up renews it.
@@ -51,7 +52,7 @@ type turnEvent struct {
 	} `json:"stagedoor"`
 }
 
-// heard handles an event. It reports whether a new client asks this one to repeat its claim.
+// heard handles an event. It reports whether a new client asks this client to repeat its claim.
 func (t *turns) heard(e Event) (repeat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,8 +90,8 @@ func (t *turns) mine() bool {
 	return t.owned(time.Now()) && t.owner == t.id
 }
 
-// left returns the time until a request may be sent. changed is closed when that time must be
-// computed anew.
+// left returns the time until a request may be sent, and a channel. When the channel is closed,
+// that time must be computed anew.
 func (t *turns) left() (time.Duration, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,7 +103,7 @@ func (t *turns) left() (time.Duration, <-chan struct{}) {
 	return wait, t.changed
 }
 
-// wait returns when the request may be sent. Requests that switch profiles do not wait.
+// wait returns when the request may be sent. A request that switches profiles need not wait.
 func (t *turns) wait(ctx context.Context, request string) error {
 	if request == "SetCurrentProfile" || request == "CreateProfile" {
 		return nil
@@ -135,7 +136,7 @@ func (c *Client) takeTurn(ctx context.Context) (turn, error) {
 		}
 		_, changed := c.turns.left()
 		select {
-		case <-changed: // the event of this client's own claim, or of another client that was first
+		case <-changed: // this client's own claim has come back from OBS, or another client's claim
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 			return turn{c}, ctx.Err()
@@ -156,18 +157,19 @@ func (t turn) renew(ctx context.Context) error {
 func (t turn) end(ctx context.Context) {
 	var e turnEvent
 	e.Stagedoor.Release = t.c.turns.id
-	// on failure it expires by itself
+	// if this fails, the claim expires
 	_ = t.c.Call(ctx, "BroadcastCustomEvent", map[string]any{"eventData": e}, nil)
 }
 
-// announce asks, on a new connection, whether another client sets OBS up. It waits for no answer.
+// announce asks, on a new connection, whether another client is setting OBS up. It does not wait
+// for an answer.
 func (c *Client) announce() {
 	var e turnEvent
 	e.Stagedoor.Asks = c.turns.id
 	c.broadcast(e)
 }
 
-// repeatClaim answers the question of announce.
+// repeatClaim answers the question that announce sends.
 func (c *Client) repeatClaim() {
 	var e turnEvent
 	e.Stagedoor.Claim = c.turns.id

@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// values fill the placeholders of a sentence: text, whole numbers and numbers with one decimal.
+// values replace the placeholders of a sentence: text, whole numbers, and numbers with one decimal.
 type values map[string]any
 
 // english contains the sentences that the terminal shares with the dock.
@@ -28,7 +28,7 @@ var english = sync.OnceValue(func() map[string]string {
 
 var blank = regexp.MustCompile(`\{\w+\}`)
 
-// inEnglish returns the sentence of a key, with its placeholders filled as the pages do.
+// inEnglish returns the sentence of a key, and fills in its placeholders as the pages do.
 func inEnglish(key string, v values) string {
 	text, known := english()[key]
 	if !known {

@@ -18,7 +18,7 @@ import (
 // An Encoder is one of OBS's encoders.
 type Encoder struct {
 	ID       string `json:"id"`
-	Name     string `json:"name"` // name for people
+	Name     string `json:"name"` // for people
 	Hardware bool   `json:"hardware"`
 	// the first version of OBS that has it; empty if all do
 	Since string `json:"since"`
@@ -27,7 +27,7 @@ type Encoder struct {
 	Settings map[string]any `json:"settings"`
 }
 
-// A Request contains the settings that the script must write.
+// A Request contains the settings for the script to write.
 type Request struct {
 	Encoder  string `json:"encoder"`
 	Bitrate  int    `json:"bitrate"` // kb/s
@@ -40,7 +40,7 @@ const (
 )
 
 // Table returns all encoders, in order of preference. The file is embedded, so that an error in it
-// is a fault of the program.
+// is a mistake of the programmer.
 func Table() ([]Encoder, error) {
 	text, err := static.FS.ReadFile("lib/encoders.js")
 	if err != nil {
@@ -87,8 +87,8 @@ func (e Encoder) Fit(kbits, seconds int) map[string]any {
 	return settings
 }
 
-// Unfit returns the names of the settings that do not fit a stage. The quality preset is not one of
-// them: it is the person's choice.
+// Unfit returns the names of the settings that do not fit a stage. It ignores the quality preset,
+// which is the person's choice.
 func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []string) {
 	within := func(name string, most float64) bool {
 		n, ok := settings[name].(float64)
@@ -109,8 +109,8 @@ func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []st
 	return names
 }
 
-// Request returns the settings that must be written. It keeps a lower bitrate: the uplink is
-// probably slow.
+// Request returns the settings for the script to write. It keeps a bitrate that is lower than
+// advised: the uplink is probably slow.
 func (e Encoder) Request(settings map[string]any, limits stage.Limits) Request {
 	advised := min(50_000, limits.AdvisedBitrate/1000)
 	if n, ok := settings["bitrate"].(float64); ok && n == math.Trunc(n) && n >= 300 &&

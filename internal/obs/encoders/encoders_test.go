@@ -8,7 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// For every encoder the table has a keyframe interval, no B-frames, a bitrate and a profile.
+// TestEveryEncoderOfTheTableFits: for every encoder, the table sets a keyframe interval, no
+// B-frames, a bitrate and a profile.
 func TestEveryEncoderOfTheTableFits(t *testing.T) {
 	t.Parallel()
 	table, err := encoders.Table()

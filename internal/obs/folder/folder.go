@@ -13,11 +13,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Folder is OBS's configuration: basic/, plugin_config/ and user.ini or global.ini.
+// A Folder is OBS's configuration folder, which contains basic/, plugin_config/ and user.ini or
+// global.ini.
 type Folder struct{ Dir string }
 
-// Find returns OBS's folder. given may be the folder itself or a portable OBS, whose folder is
-// config/obs-studio. Without it, Find uses the folder of the system.
+// Find returns OBS's folder. given may be that folder or the folder of a portable OBS, which has it
+// in config/obs-studio. If given is empty, Find looks in the places of the operating system.
 func Find(given, goos string, env func(string) string) (Folder, error) {
 	places := systemPlaces(goos, env)
 	if given != "" {
@@ -27,7 +28,7 @@ func Find(given, goos string, env func(string) string) (Folder, error) {
 	var found []string
 	for _, place := range places {
 		if given == "" && !filepath.IsAbs(place) {
-			continue // the system does not reveal the home directory
+			continue // the environment does not name the home directory
 		}
 		if isFolder(place) {
 			found = append(found, place)
@@ -67,7 +68,7 @@ func systemPlaces(goos string, env func(string) string) []string {
 	}
 	return []string{
 		filepath.Join(config, "obs-studio"),
-		// Flatpak
+		// OBS as a Flatpak
 		filepath.Join(home, ".var", "app", "com.obsproject.Studio", "config", "obs-studio"),
 	}
 }
@@ -91,7 +92,7 @@ type WebSocket struct {
 
 const defaultPort = 4455
 
-// websocketFile contains the settings of the server since OBS 30.2; before, they were in
+// websocketFile contains the settings of the server since OBS 30.2. Earlier versions have them in
 // global.ini.
 const websocketFile = "plugin_config/obs-websocket/config.json"
 
@@ -161,15 +162,15 @@ func (f Folder) remove(name string) error {
 	return err
 }
 
-// Secret returns the secret that the script in OBS and its dock share, for the pairing with a
-// server; empty if there is none. Without a server it uses the only pairing.
+// Secret returns the secret that the script in OBS shares with the dock of a server, or an empty
+// one. If server is empty, it uses the only pairing.
 func (f Folder) Secret(server string) stage.Secret {
 	ids, _ := filepath.Glob(filepath.Join(f.Dir, "plugin_config", "stagedoor", "*.json"))
 	var secrets []string
 	for _, path := range ids {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
 		if strings.Trim(name, "0123456789abcdef") != "" {
-			continue // other files of the script
+			continue // not a pairing: the name is no hexadecimal ID
 		}
 		var notes struct{ Secret, Server string }
 		text, err := os.ReadFile(path)

@@ -17,13 +17,14 @@ import (
 
 const server = "https://stage.example"
 
-// lua has the lines of stagedoor.lua that matter here; internal/web's tests have the server's own.
+// lua returns the lines of stagedoor.lua that Pair parses. The tests of internal/web use the real
+// script.
 func lua(server, id string) string {
 	return "-- Stagedoor for OBS\nlocal server = \"" + server + "\"\nlocal id = \"" + id +
 		"\" -- of that server\nlocal code, code_expires = \"once\", 1900000000 -- seconds\n"
 }
 
-// install copies a folder as a version of OBS writes it.
+// install returns a configuration folder with the files that a version of OBS writes.
 func install(t *testing.T, version string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "obs-studio")
@@ -120,7 +121,7 @@ func TestAPairingAndItsUndo(t *testing.T) {
 			if _, err := f.Pair(lua(server, "ab12")); err != nil {
 				t.Fatal(err)
 			}
-			same(t, snapshot(t, dir), after) // the second time changes nothing
+			same(t, snapshot(t, dir), after) // a second Pair changes nothing
 			if at, err := f.Undo(""); err != nil || at != server {
 				t.Fatalf("%s, %v", at, err)
 			}
@@ -132,7 +133,8 @@ func TestAPairingAndItsUndo(t *testing.T) {
 	}
 }
 
-// What OBS has written since stays, and ours goes.
+// TestUndoAfterOBSHasRun: Undo keeps what OBS has written since Pair, and removes Stagedoor's
+// entries.
 func TestUndoAfterOBSHasRun(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "32")
@@ -172,8 +174,9 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 	}
 }
 
-// A dock that was added by hand, and that the script has moved with the server, is the person's
-// again; an entry of that ID that opens something else by now stays.
+// TestUndoGivesBackWhatTheScriptTookOver: Undo restores an entry that a person had added for the
+// dock and that the script took over. It keeps an entry with the same ID that opens another page
+// now.
 func TestUndoGivesBackWhatTheScriptTookOver(t *testing.T) {
 	t.Parallel()
 	mine := `{"title": "My stage", "url": "` + server + `/dock/", "uuid": "77"}`
@@ -206,7 +209,8 @@ func TestUndoGivesBackWhatTheScriptTookOver(t *testing.T) {
 	}
 }
 
-// The only script of a collection, written as OBS 32 writes it, leaves an empty list as OBS has it.
+// TestAnEmptyListOfScriptsStaysEmpty: Undo removes the only script of a collection and leaves the
+// empty list as OBS 32 writes it.
 func TestAnEmptyListOfScriptsStaysEmpty(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "32")
@@ -263,7 +267,8 @@ func TestTwoServersShareAnOBS(t *testing.T) {
 	}
 }
 
-// A changed address of the same server replaces the dock.
+// TestPairingAgainWithANewAddress: pairing again after the server's address changed replaces the
+// dock.
 func TestPairingAgainWithANewAddress(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "32")
@@ -328,7 +333,8 @@ func TestNothingIsChangedWhileOBSRuns(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.Create(filepath.Join(dir, "logs", "now.txt")) // this process plays OBS
+	// OBS keeps its log file open while it runs; here, this process does.
+	log, err := os.Create(filepath.Join(dir, "logs", "now.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}

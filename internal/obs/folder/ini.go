@@ -2,14 +2,15 @@ package folder
 
 import "strings"
 
-// An ini is a file of OBS's config-file as lines: unchanged lines stay the same byte for byte.
+// An ini is an ini file of OBS as a list of lines. Lines that are not set stay the same byte for
+// byte.
 type ini []string
 
 func parseINI(text string) ini { return strings.SplitAfter(text, "\n") }
 
 func (f ini) String() string { return strings.Join(f, "") }
 
-// find returns the line of a key, and the line after the end of the section; -1 if there is none.
+// find returns the index of a key's line, or -1, and the index after the end of its section, or -1.
 func (f ini) find(section, key string) (line, end int) {
 	line, end = -1, -1
 	inside := false
@@ -67,7 +68,7 @@ func (f ini) set(section, key, value string) ini {
 	return append(f[:len(f):len(f)], text)
 }
 
-// drop returns the file without a key.
+// drop returns the file without the line of a key.
 func (f ini) drop(section, key string) ini {
 	line, _ := f.find(section, key)
 	if line < 0 {

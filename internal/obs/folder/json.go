@@ -23,7 +23,8 @@ func websocketOfJSON(text string) (WebSocket, error) {
 		stage.NewSecret(settings.Password)}, err
 }
 
-// An object is a JSON object whose values keep their text.
+// An object is a JSON object whose values stay unparsed, so that they are written as they were
+// read.
 type object map[string]json.RawMessage
 
 func parseObject(text string) (object, error) {
@@ -35,8 +36,8 @@ func parseObject(text string) (object, error) {
 	return o, err
 }
 
-// like returns the object in the style of another text: sorted, with its indentation, which differs
-// between versions of OBS.
+// like formats the object as another text is formatted, since OBS's indentation differs between
+// versions. Names are sorted.
 func (o object) like(text string) string {
 	_, second, lines := strings.Cut(text, "\n")
 	if text != "" && !lines {
@@ -54,9 +55,9 @@ func (o object) like(text string) string {
 // An element is the position of an element of a JSON array in a text.
 type element struct{ from, to int64 }
 
-// elements returns the elements of the array below these names. at is where a first element would
-// be inserted, or -1 without the array. The rest of the text is not parsed, so that it stays the
-// same byte for byte.
+// elements returns the elements of the array at the path in names. at is where a first element
+// would be inserted, or -1 if there is no array. elements finds positions only: the text is not
+// written anew and stays the same byte for byte.
 func elements(text string, names ...string) (list []element, at int64, err error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	for _, name := range names {
@@ -116,7 +117,8 @@ func cut(text string, match func(element string) bool, names ...string) (string,
 	}
 }
 
-// insert returns the text with a new first element. It adds the array if there is none.
+// insert returns the text with a new first element in the array at the path in names. It adds the
+// array if there is none.
 func insert(text, element string, names ...string) (string, error) {
 	list, at, err := elements(text, names...)
 	if err != nil {
@@ -145,7 +147,7 @@ func insert(text, element string, names ...string) (string, error) {
 	return text, errors.New("no JSON object")
 }
 
-// opened reads up to the first member of the object below these names.
+// opened reads up to the first member of the object at the path in names.
 func opened(dec *json.Decoder, names []string) bool {
 	for _, name := range names {
 		if found, err := enter(dec, name); err != nil || !found {
@@ -156,7 +158,7 @@ func opened(dec *json.Decoder, names []string) bool {
 	return err == nil && t == json.Delim('{')
 }
 
-// quote returns a text as JSON, without the escapes for HTML.
+// quote returns a text as a JSON string, without the escapes for HTML.
 func quote(text string) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)

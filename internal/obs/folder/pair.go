@@ -31,10 +31,10 @@ type Paired struct {
 	Warnings    []string  `json:"warnings"`
 }
 
-// ours is the folder of the script's notes, and of the script if Pair has added it.
+// ours is the folder that contains the script's notes. Pair also stores the script there.
 const ours = "plugin_config/stagedoor/"
 
-// A made contains what the server has written into the script.
+// A made contains the values that the server has written into a script, and the script's text.
 type made struct {
 	server, id, code string
 	expires          time.Time
@@ -58,7 +58,8 @@ func parseLua(lua string) (made, error) {
 	return made{server[1], id[1], code[1], time.Unix(seconds, 0), lua}, err
 }
 
-// A backup contains what Undo needs: every file as it was, and as Pair left it.
+// A backup contains what Undo needs: each file before Pair changed it, and the hash of the file
+// after that.
 type backup struct {
 	Server string           `json:"server"`
 	ID     string           `json:"id"`
@@ -67,9 +68,9 @@ type backup struct {
 	// earlier settings as JSON; nil for a setting that did not exist
 	WebSocket map[string]*string `json:"websocket"`
 	NoDocks   bool               `json:"noDocks"` // there was no list of docks
-	Set       map[string]string  `json:"set"`     // the same settings as Pair set them
+	Set       map[string]string  `json:"set"`     // these settings as Pair wrote them
 
-	taken taken // by the script
+	taken taken // docks that the script took over
 }
 
 type saved struct {
@@ -106,7 +107,7 @@ func (f Folder) Pair(lua string) (Paired, error) {
 	return p.did, p.save()
 }
 
-// A pairing is one run. It collects the new texts of all files before it writes any.
+// A pairing is one run of Pair. It collects the new texts of all files before it writes any.
 type pairing struct {
 	f      Folder
 	m      made
@@ -132,7 +133,7 @@ func (p *pairing) run() error {
 	return err
 }
 
-// text returns the current text of a file in this run.
+// text returns the text of a file, including the changes of this run.
 func (p *pairing) text(name string) (string, error) {
 	if text, changed := p.files[name]; changed {
 		return text, nil
@@ -140,8 +141,8 @@ func (p *pairing) text(name string) (string, error) {
 	return p.f.read(name)
 }
 
-// switchOn switches the WebSocket server on. It keeps the port and the password, and sets them if
-// there are none.
+// switchOn switches the WebSocket server on. It keeps the port and the password, and chooses each
+// that is not set.
 func (p *pairing) switchOn() error {
 	now, err := p.f.WebSocket()
 	if err != nil {
@@ -190,7 +191,7 @@ func (p *pairing) switchOnJSON(change map[string]string) error {
 	return nil
 }
 
-// iniNames are the names of the same settings before OBS 30.2.
+// iniNames are the names of the WebSocket server's settings in global.ini, before OBS 30.2.
 var iniNames = map[string]string{
 	"server_enabled": "ServerEnabled", "auth_required": "AuthRequired",
 	"server_password": "ServerPassword", "first_load": "FirstLoad",
@@ -222,7 +223,8 @@ func (p *pairing) remember(name string, before *string, set string) {
 	p.backup.Set[name] = set
 }
 
-// dockFile returns the file with the list of docks, which is user.ini since OBS 31.
+// dockFile returns the name of the file with the list of docks: user.ini since OBS 31, global.ini
+// before.
 func (f Folder) dockFile() string {
 	if f.exists("user.ini") {
 		return "user.ini"
@@ -230,8 +232,8 @@ func (f Folder) dockFile() string {
 	return "global.ini"
 }
 
-// addDock adds the dock to the list. A dock that was added by hand for this server stays unchanged:
-// the script gives it the password when OBS starts.
+// addDock adds the dock to the list. It does not change a dock that a person has added for this
+// server: the script gives that one the password when OBS starts.
 func (p *pairing) addDock() error {
 	name := p.f.dockFile()
 	text, err := p.text(name)
@@ -270,8 +272,8 @@ func appended(array string, list []element, element string) (string, error) {
 	return array[:at] + ", " + element + array[at:], nil
 }
 
-// address passes the password on as the script does: after the #, which browsers send to no server.
-// The script removes it from the file when OBS ends.
+// address returns the dock's address, with the password after the "#", which browsers send to no
+// server. The script removes the password from the file when OBS ends.
 func (p *pairing) address() string {
 	password := ""
 	if set, changed := p.backup.Set["server_password"]; changed && p.did.MadePassword {
@@ -296,7 +298,7 @@ func (b backup) isOwnDock(text string) bool {
 	return unmarshal(text, &d) == nil && d.UUID == "stagedoor"+b.ID
 }
 
-// isDock reports whether an entry is a dock of this server.
+// isDock reports whether an entry is Stagedoor's own dock, or opens the dock of this server.
 func (b backup) isDock(text string) bool {
 	var d dock
 	address, _, _ := strings.Cut(d.URL, "#")
@@ -306,7 +308,8 @@ func (b backup) isDock(text string) bool {
 	return b.isOwnDock(text) || strings.TrimSuffix(address, "/") == b.Server+"/dock"
 }
 
-// collections returns the scene collections, each with its scripts.
+// collections returns the names of the scene collections' files, which contain the lists of
+// scripts.
 func (f Folder) collections() (names []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(f.Dir, "basic", "scenes"))
 	if os.IsNotExist(err) {
@@ -346,7 +349,7 @@ func (p *pairing) addScript(name string) error {
 	return err
 }
 
-// version returns the version of OBS at its last start here: 30.2 is 30<<24 | 2<<16.
+// version returns the version of OBS that last used this folder: 30.2 is 30<<24 | 2<<16.
 func (f Folder) version() int {
 	for _, name := range []string{"global.ini", "user.ini"} {
 		text, _ := f.read(name)
@@ -369,7 +372,8 @@ func (f Folder) warnings() (all []string) {
 	return all
 }
 
-// save writes the backup first, so that Undo finds the original files in any case.
+// save writes the backup before any other file, so that Undo finds the original files even after a
+// crash.
 func (p *pairing) save() error {
 	for name, text := range p.files {
 		was, known := p.backup.Files[name]
@@ -377,7 +381,7 @@ func (p *pairing) save() error {
 		if err != nil {
 			return err
 		}
-		if !known || was.After != sum(now) { // OBS has changed it since
+		if !known || was.After != sum(now) { // not written by Pair, or changed by OBS since
 			was.Before = nil
 			if p.f.exists(name) {
 				clean, err := p.backup.without(name, now)

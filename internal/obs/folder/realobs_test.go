@@ -13,14 +13,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A real OBS that was closed is paired, starts, listens with the password of its own file, has the
-// script and the dock, and after Undo it is as it was.
+// TestARealOBSIsPairedWhileItIsClosed pairs a real OBS that is closed. After its start, OBS listens
+// with the password of its own file and has the script and the dock. Undo restores all files.
 func TestARealOBSIsPairedWhileItIsClosed(t *testing.T) {
 	t.Parallel()
 	r := realobs.Prepare(t)
 	r.WriteIni(t, "[OBSWebSocket]\nServerPort="+r.Port+"\n")
 	r.Launch(t).Quit(t)
-	r.Launch(t).Quit(t) // some of its files OBS writes at its second end
+	r.Launch(t).Quit(t) // OBS writes some of its files only when it ends for the second time
 	before := r.Stable(t)
 	made := script.Script{
 		Server: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}, ID: "ab12", User: "Ada",

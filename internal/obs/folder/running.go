@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// mustBeClosed returns an error while OBS runs: it writes its files when it ends, and would revert
-// every change.
+// mustBeClosed returns an error while OBS runs: OBS writes its files when it ends, which would
+// revert every change.
 func (f Folder) mustBeClosed() error {
 	if !f.running() {
 		return nil
@@ -22,8 +22,8 @@ func (f Folder) mustBeClosed() error {
 		WithCode("obs_running")
 }
 
-// running looks for a process with an open log file of this folder, if the system reveals that;
-// otherwise for any OBS.
+// running looks for a process that has a log file of this folder open. On systems that do not
+// reveal open files, it looks for any OBS.
 func (f Folder) running() bool {
 	switch runtime.GOOS {
 	case "linux":

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// taken are the docks that a person had added by hand, and that the script took over: it gives them
-// the address of now, and the password.
+// A taken contains the docks that a person had added and that the script took over. The script
+// changed their addresses to the server's current one, with the password.
 type taken struct {
-	entries   map[string]string // by their IDs, as they were
-	addresses []string          // of the dock, now and before
+	entries   map[string]string // the original entries, by dock ID
+	addresses []string          // current and earlier addresses of the dock
 }
 
-// taken reads what the script noted.
+// taken reads the entries and addresses from the script's notes.
 func (f Folder) taken(b backup) (taken, error) {
 	t := taken{entries: map[string]string{}}
 	text, err := f.read(ours + b.ID + ".json")
@@ -39,7 +39,8 @@ func (f Folder) taken(b backup) (taken, error) {
 	return t, err
 }
 
-// giveBack puts the entries of a list of docks back that still open our dock.
+// giveBack replaces the entries that the script took over by the original ones, unless they open
+// another page now.
 func (t taken) giveBack(docks string) (string, error) {
 	list, _, err := elements(docks)
 	for _, e := range slices.Backward(list) {

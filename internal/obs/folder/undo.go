@@ -10,9 +10,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Undo reverts a pairing. Files that OBS has not changed since are restored byte for byte; from the
-// other files it removes its own entries. Without a server it reverts the only pairing. It returns
-// the address of the server.
+// Undo reverts a pairing, and returns the address of its server. It restores files that OBS has not
+// changed since byte for byte, and removes Stagedoor's entries from the others. If server is empty,
+// it reverts the only pairing.
 func (f Folder) Undo(server string) (string, error) {
 	if err := f.mustBeClosed(); err != nil {
 		return "", err
@@ -29,7 +29,7 @@ func (f Folder) Undo(server string) (string, error) {
 			return "", err
 		}
 	}
-	scenes, err := f.collections() // including collections that were created since
+	scenes, err := f.collections() // also those that were created after Pair
 	for _, name := range scenes {
 		if _, known := b.Files[name]; !known {
 			err = f.restore(b, name, saved{})
@@ -101,7 +101,7 @@ func (b backup) without(name, text string) (string, error) {
 	return text, nil
 }
 
-// withoutJSON restores the settings that still have the values set by Pair.
+// withoutJSON restores those settings that Pair changed and that still have Pair's values.
 func (b backup) withoutJSON(text string) (string, error) {
 	o, err := parseObject(text)
 	if err != nil {
@@ -193,7 +193,7 @@ func (f Folder) restoreEncoder() error {
 		return err
 	}
 	name, err := filepath.Rel(f.Dir, filepath.FromSlash(notes.File))
-	// the profiles are elsewhere: the file stays unchanged
+	// do not change a file outside OBS's folder
 	if err != nil || !filepath.IsLocal(name) {
 		return f.remove(ours + "encoder.json")
 	}

@@ -18,8 +18,9 @@ func (o *world) move(secret string, at int64, to string) any {
 	return o.ask(secret, at, map[string]any{"do": "move", "server": to})["result"]
 }
 
-// The dock asks at the new address. OBS still knows the old one when it ends; at its next start the
-// entry has the new one, and Undo gives every file back.
+// TestTheDockMovesWithTheServer: the dock, opened at the new address, asks the script to move. When
+// OBS ends, its list still has the old address. At the next start the entry has the new one, and
+// Undo restores every file.
 func TestTheDockMovesWithTheServer(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"30.2", "31", "32"} {
@@ -59,7 +60,7 @@ func TestTheDockMovesWithTheServer(t *testing.T) {
 	}
 }
 
-// A crash of OBS right after the move loses nothing.
+// TestAMoveIsNotedAtOnce: the move is not lost if OBS crashes right after it.
 func TestAMoveIsNotedAtOnce(t *testing.T) {
 	t.Parallel()
 	text, o := made(t, nil), newOBS(t, "32")
@@ -110,8 +111,9 @@ func TestTheDockMovesForThePairedPageAndToSafeAddressesAlone(t *testing.T) {
 	}
 }
 
-// What the person added by hand moves, too, once; Undo gives all of it back, whether OBS knows it
-// at the old address or at the new one.
+// TestDocksAddedByHandMoveAndAreGivenBack: docks that a person added for the server become one dock
+// at the new address. Undo restores all of them, whether OBS has loaded the old address or the new
+// one.
 func TestDocksAddedByHandMoveAndAreGivenBack(t *testing.T) {
 	t.Parallel()
 	mine := `[{"title": "My stage", "url": "` + server + `/dock", "uuid": "77"}, ` +
@@ -144,7 +146,8 @@ func TestDocksAddedByHandMoveAndAreGivenBack(t *testing.T) {
 	}
 }
 
-// Another Stagedoor may run by now at our old address: its docks are not ours, whoever added them.
+// TestTheAddressLeftBehindIsNotOurs: another Stagedoor server may use the old address now. The
+// script keeps docks at that address, whether a script or a person added them.
 func TestTheAddressLeftBehindIsNotOurs(t *testing.T) {
 	t.Parallel()
 	text, o := made(t, nil), newOBS(t, "32")
@@ -169,7 +172,8 @@ func TestTheAddressLeftBehindIsNotOurs(t *testing.T) {
 	}
 }
 
-// A script that was downloaded after the move has the address of now.
+// TestANewerScriptEndsAMove: a script that was downloaded after the move has the server's current
+// address, which replaces the moved one.
 func TestANewerScriptEndsAMove(t *testing.T) {
 	t.Parallel()
 	text, o := made(t, nil), newOBS(t, "32")

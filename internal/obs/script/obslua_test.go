@@ -13,31 +13,31 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// A world is what a script sees of OBS: obslua over real files, with ini files in memory until
-// they are saved, as in OBS. The numbers of its events are our own.
+// A world simulates OBS for a script: the module obslua over real files. Ini files are in memory
+// until they are saved, as in OBS. The numbers of the events are arbitrary.
 type world struct {
 	t       testing.TB
 	state   *lua.LState
 	dir     string // OBS's folder
 	version int
 	modules []string
-	kinds   []string // of services
-	encode  []string // encoders
-	user    *ini     // user.ini or global.ini
-	app     *ini     // nil before OBS 31
+	kinds   []string // IDs of the service types
+	encode  []string // IDs of the encoders
+	user    *ini     // user.ini, or global.ini before OBS 31
+	app     *ini     // global.ini; nil before OBS 31
 	profile *ini
-	active  bool // streaming
+	active  bool // a stream is running
 	now     float64
 
 	log       []string
 	callbacks []*lua.LFunction
 	timers    []*lua.LFunction
 	buttons   map[string]*lua.LFunction
-	status    string // the text in the pane
+	status    string // the text in the script's pane
 	settings  *lua.LUserData
 }
 
-// events are those that the script listens to.
+// events are the OBS events that the script handles.
 var events = []string{"PROFILE_CHANGING", "PROFILE_CHANGED", "SCENE_COLLECTION_CHANGING", "EXIT",
 	"SCRIPTING_SHUTDOWN"}
 
@@ -74,7 +74,7 @@ func (o *world) event(name string) {
 	}
 }
 
-// quit does what OBS does when it ends: it writes down its docks as it loaded them, then it
+// quit does what OBS does when it ends. It first writes the list of docks as it loaded it, and then
 // ends the scripts.
 func (o *world) quit(docks string) {
 	o.t.Helper()
@@ -106,7 +106,7 @@ func unwrap[T any](l *lua.LState, n int) (v T) {
 	return v
 }
 
-// module is obslua.
+// module returns the module obslua.
 func (o *world) module() *lua.LTable {
 	m := o.state.NewTable()
 	for _, functions := range []map[string]func(*lua.LState) lua.LValue{o.core(), o.files(),
@@ -256,7 +256,7 @@ func (o *world) configs() map[string]func(*lua.LState) lua.LValue {
 		},
 	}
 	user := func(*lua.LState) lua.LValue { return o.wrap(o.user) }
-	if o.app != nil { // OBS 31 has both, and the dock list in user.ini alone
+	if o.app != nil { // OBS 31 has both files, and the list of docks only in user.ini
 		all["obs_frontend_get_user_config"] = user
 		all["obs_frontend_get_app_config"] = func(*lua.LState) lua.LValue { return o.wrap(o.app) }
 		all["obs_frontend_get_global_config"] = all["obs_frontend_get_app_config"]
@@ -266,7 +266,7 @@ func (o *world) configs() map[string]func(*lua.LState) lua.LValue {
 	return all
 }
 
-// A data is an obs_data_t.
+// A data is an obs_data_t, OBS's type for settings.
 type data struct{ values map[string]any }
 
 func (o *world) datas() map[string]func(*lua.LState) lua.LValue {
@@ -329,7 +329,7 @@ func (o *world) datas() map[string]func(*lua.LState) lua.LValue {
 	}
 }
 
-// pane is what the script shows under Tools → Scripts.
+// pane returns the functions of obslua that build the script's pane under Tools → Scripts.
 func (o *world) pane() map[string]func(*lua.LState) lua.LValue {
 	o.buttons = map[string]*lua.LFunction{}
 	return map[string]func(*lua.LState) lua.LValue{
@@ -350,7 +350,7 @@ func (o *world) pane() map[string]func(*lua.LState) lua.LValue {
 	}
 }
 
-// bitModule is LuaJIT's bit, as far as the script needs it.
+// bitModule returns the functions of LuaJIT's module bit that the script uses.
 func bitModule(l *lua.LState) int {
 	m := l.NewTable()
 	add := func(name string, f func(a, b uint32) uint32) {
@@ -363,7 +363,7 @@ func bitModule(l *lua.LState) int {
 			for n := 2; n <= l.GetTop(); n++ {
 				value = f(value, word(n))
 			}
-			l.Push(lua.LNumber(int32(value))) // signed, as LuaJIT's
+			l.Push(lua.LNumber(int32(value))) // LuaJIT returns signed numbers
 			return 1
 		}))
 	}
@@ -377,8 +377,8 @@ func bitModule(l *lua.LState) int {
 	return 1
 }
 
-// An ini is a file of libobs's config-file.c: sections in their order, each with its items in
-// theirs. It is in memory until it is saved.
+// An ini is an ini file as libobs's config-file.c handles it: sections and their items keep their
+// order. It is in memory until it is saved.
 type ini struct {
 	path     string
 	sections []section

@@ -22,7 +22,7 @@ import (
 //go:embed testdata/newer.lua
 var newer string
 
-// A real is a real OBS with the script in its scene collection.
+// A real is a real OBS, prepared to have the script in its scene collection.
 type real struct {
 	*realobs.Install
 	t    *testing.T
@@ -65,20 +65,20 @@ func (r *real) ini(key string) string {
 	return ""
 }
 
-// TestTheScriptOnARealOBS: the script is added, OBS is ended and started; the dock is there, its
-// password is right, and the script writes the encoder's file; Undo restores everything.
+// TestTheScriptOnARealOBS adds the script and restarts OBS. The dock is there with the right
+// password, and the script writes the encoder's file. Undo restores everything.
 func TestTheScriptOnARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")
 	// Before OBS 30.2 no script can switch the WebSocket server on; `stagedoor obs pair` can.
 	r.WriteIni(t, "[OBSWebSocket]\nServerEnabled=true\nServerPort="+r.Port+"\n")
 	r.install("newer.lua")
-	r.Write(t, "../press", "undo\n") // undone before it paired: an OBS as it was
+	r.Write(t, "../press", "undo\n") // Undo before the pairing leaves OBS's files as they were
 	r.Launch(t).Quit(t)
 	o := r.Launch(t)
 	o.Await(t)
 	call := r.connect(o, r.ini("ServerPassword"))
-	// OBS writes more than the profile
+	// a new profile also changes other files of OBS, so create it before the files are compared
 	call("CreateProfile", map[string]any{"profileName": "Stagedoor"}, nil)
 	call("SetCurrentProfile", map[string]any{"profileName": "Untitled"}, nil)
 	o.Quit(t)
@@ -114,18 +114,19 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 		t.Error("Undo left the encoder's file")
 	}
 	after, profile := r.Stable(t), "/basic/profiles/Stagedoor/basic.ini"
-	after[profile] = before[profile] // the profile was made by the set-up and not by the script
+	after[profile] = before[profile] // the set-up made the profile, not the script
 	compare(t, after, before)
 }
 
-// handed returns the values that the dock receives from OBS's memory when OBS starts.
+// handed returns the values that OBS passes to the dock, from memory, when it starts.
 func (r *real) handed() url.Values {
 	r.t.Helper()
 	_, values := r.opened()
 	return values
 }
 
-// opened returns the address of the dock when OBS starts, and the values after its "#".
+// opened returns the address at which OBS opens the dock when it starts, and the values after its
+// "#".
 func (r *real) opened() (string, url.Values) {
 	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.home, "docks.txt"))
@@ -145,8 +146,9 @@ func (r *real) opened() (string, url.Values) {
 	return address, values
 }
 
-// encode does what Set up OBS does for an encoder: profile, Advanced mode, the request, and a
-// bounce. Then it records with the stream's encoder and measures what came out.
+// encode does what SetUp does for an encoder: it selects the profile and Advanced mode, sends the
+// request, and selects the profile again. Then it records with the stream's encoder and measures
+// the recording.
 func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	t := r.t
 	t.Helper()
@@ -190,7 +192,7 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	}
 	for status.Duration < 3500 {
 		call("GetRecordStatus", nil, &status)
-		// only to ask less often: the response ends the loop
+		// pause between requests; the loop ends when OBS reports enough
 		time.Sleep(50 * time.Millisecond)
 	}
 	var recorded struct {
@@ -204,7 +206,7 @@ func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	r.measure(recorded.Path)
 }
 
-// ask sends the script a request as the dock does, and waits until it is done.
+// ask sends the script a request as the dock does, and waits for the answer.
 func (r *real) ask(
 	call func(request string, data map[string]any, into any), secret, request string,
 ) {
@@ -227,7 +229,8 @@ func (r *real) ask(
 	}
 }
 
-// connect returns what calls OBS, for a minute, and fails the test where OBS refuses.
+// connect returns a function that sends a request to OBS, and fails the test if OBS refuses it. The
+// connection lasts for a minute.
 func (r *real) connect(
 	o *realobs.OBS, password string,
 ) func(request string, data map[string]any, into any) {
@@ -247,7 +250,7 @@ func (r *real) connect(
 	}
 }
 
-// measure fails unless there is a keyframe every second and no B-frame.
+// measure fails unless the recording has a keyframe every second and no B-frames.
 func (r *real) measure(path string) {
 	t := r.t
 	t.Helper()
@@ -292,8 +295,9 @@ func (r *real) measure(path string) {
 	t.Logf("%s, %d frames, keyframes at %v s", got.Streams[0].Profile, len(got.Frames), keyframes)
 }
 
-// The dock asks for the new address of the server. OBS writes down the old one when it ends, and
-// the script the new one after that; the next start opens the dock there.
+// TestTheDockMovesInARealOBS: the dock asks the script for the server's new address. When OBS ends,
+// it writes the old address, and after that the script writes the new one. The next start opens the
+// dock there.
 func TestTheDockMovesInARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")
@@ -329,7 +333,8 @@ func TestTheDockMovesInARealOBS(t *testing.T) {
 	}
 }
 
-// A script that saves while OBS ends made OBS 29 crash when it did so in script_unload.
+// TestARealOBSEndsCleanlyWithTheScript: OBS 29 crashed when the script saved a file in
+// script_unload, while OBS was ending.
 func TestARealOBSEndsCleanlyWithTheScript(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")
@@ -344,7 +349,8 @@ func TestARealOBSEndsCleanlyWithTheScript(t *testing.T) {
 	}
 }
 
-// Debian's OBS as it is: too old, without docks and WHIP. The script says so and changes nothing.
+// TestTheScriptInAnOBSThatIsTooOld runs the script in Debian's OBS, which is too old and has
+// neither docks nor WHIP. The script says so and changes nothing.
 func TestTheScriptInAnOBSThatIsTooOld(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "")

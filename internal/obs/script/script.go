@@ -22,19 +22,19 @@ var template string
 // Name is the file name of the script.
 const Name = "stagedoor.lua"
 
-// A Script contains the parts of a script that differ between persons.
+// A Script contains the values of a script that differ between servers and persons.
 type Script struct {
-	Server *url.URL // address of the dock
+	Server *url.URL // address of the Stagedoor server
 	// ID of the Stagedoor server, in hexadecimal; it stays when the address changes
 	ID       string
 	User     string       // the name of the person
 	Code     stage.Secret // the enrolment code; empty if the dock is signed in by hand
 	Expires  time.Time    // expiry of the code
-	Language string       // of the sentences: "en", "de" or "es"
+	Language string       // language of the sentences: "en", "de" or "es"
 }
 
-// Lua returns the text of the script. It returns an error if the server's pages would be sent
-// unencrypted over a network: the dock receives the password of OBS.
+// Lua returns the text of the script. It returns an error if the dock would be loaded over a
+// network without encryption, because the dock receives the password of OBS.
 func (s Script) Lua() (string, error) {
 	if s.Server.Scheme != "https" && !loopback(s.Server.Hostname()) {
 		return "", stage.Errorf(stage.ErrConflict,
@@ -66,7 +66,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// plain removes characters that would end a comment or a string of Lua.
+// plain removes characters that would end a comment or a string in Lua.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '"' || r == '\\' || r == '\u2028' || r == '\u2029' {
@@ -76,7 +76,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// sentencesIn returns the sentences of a language as a table of Lua.
+// sentencesIn returns the sentences in a language as a Lua table.
 func sentencesIn(language string) string {
 	column := max(0, slices.Index(languages, language))
 	lines := []string{"{"}

@@ -44,7 +44,7 @@ func made(t *testing.T, change func(*script.Script)) string {
 	return text
 }
 
-// newOBS is an OBS of a version with files as that version writes them.
+// newOBS returns a simulated OBS with the files that this version writes.
 func newOBS(t *testing.T, version string) *world {
 	t.Helper()
 	parent := t.TempDir()
@@ -88,7 +88,7 @@ func copyFolder(t *testing.T, from, to, config string) {
 	}
 }
 
-// snapshot is every file below a folder.
+// snapshot returns the text of every file below a folder.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -125,7 +125,7 @@ func (o *world) docks() string {
 	return text
 }
 
-// handed is what the dock receives after "#".
+// handed returns the values that the dock receives after the "#" of its address.
 func (o *world) handed() url.Values {
 	o.t.Helper()
 	return o.handedAt(server)
@@ -171,7 +171,8 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			o := newOBS(t, version)
 			before, docks := snapshot(t, o.dir), o.docks()
 
-			// The first time: added while OBS runs. OBS knows nothing of our dock when it ends.
+			// First run: the script is added while OBS runs. OBS does not know the dock when it
+			// ends.
 			o.start(made(t, nil))
 			password, _ := o.websocket()["server_password"].(string)
 			if on := o.websocket(); on["server_enabled"] != true || on["auth_required"] != true ||
@@ -184,7 +185,7 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			}
 			o.quit(docks)
 
-			// The second time the dock is there and is given what it needs.
+			// Second run: OBS opens the dock with the password, the port, the code and the secret.
 			o.start(made(t, nil))
 			handed := o.handed()
 			port := fmt.Sprint(o.websocket()["server_port"])
@@ -204,7 +205,7 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 				t.Errorf("after the end of OBS the docks are %s, want ours without secrets", saved)
 			}
 
-			// Undo, although OBS still knows the dock when it ends.
+			// Undo works although OBS still has the dock in its list when it ends.
 			o.start(made(t, nil))
 			loaded = o.docks()
 			o.press("undo")
@@ -214,7 +215,7 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			o.quit(loaded)
 			compare(t, snapshot(t, o.dir), before)
 
-			// It stays undone until the person pairs again.
+			// The script stays undone until the person clicks Pair again.
 			o.start(made(t, nil))
 			o.quit(o.docks())
 			compare(t, snapshot(t, o.dir), before)
@@ -282,7 +283,7 @@ func TestAnotherPasswordIsGivenAtTheNextStart(t *testing.T) {
 
 func TestAPasswordChosenSinceStays(t *testing.T) {
 	t.Parallel()
-	o := newOBS(t, "31") // without a password
+	o := newOBS(t, "31") // a WebSocket server without a password
 	o.start(made(t, nil))
 	path := o.dir + "/plugin_config/obs-websocket/config.json"
 	text, err := os.ReadFile(path)
@@ -304,7 +305,7 @@ func TestTwoServersShareAnOBS(t *testing.T) {
 	o := newOBS(t, "30.2")
 	before := snapshot(t, o.dir)
 	o.start(made(t, nil))
-	other := *o // another script in the same OBS
+	other := *o // a second script in the same OBS
 	other.settings, other.callbacks = nil, nil
 	other.start(made(t, func(s *script.Script) {
 		s.ID = strings.Repeat("f", 32)
@@ -382,7 +383,8 @@ func TestAnOpenWebSocketServerIsLeftAndSaid(t *testing.T) {
 	}
 }
 
-// ask puts a request where the dock puts it and returns the answer; nil without one.
+// ask sends a request as the dock does, as a parameter of the profile. It returns the script's
+// answer, or nil.
 func (o *world) ask(secret string, at int64, more map[string]any) map[string]any {
 	o.t.Helper()
 	request := map[string]any{"at": at}
@@ -450,8 +452,8 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			o.now += 2e9
 			file := o.dir + "/basic/profiles/Stagedoor/streamEncoder.json"
 
-			// The request does not come from the paired dock: it has no secret, a wrong secret, or
-			// a number that is not higher than the last.
+			// The script ignores a request without a valid signature, and refuses a request whose
+			// number is not higher than the last.
 			if got := o.ask(strings.Repeat("0", 64), 3, write); got != nil {
 				t.Errorf("with a foreign secret: %v, want no answer", got)
 			}
@@ -475,7 +477,7 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 				t.Errorf("a request of the same time: %v, want too_old", got)
 			}
 			for i, bad := range []map[string]any{
-				// this computer has no such encoder
+				// this computer has no encoder of that ID
 				{"do": "write", "encoder": "h264_texture_amf", "bitrate": 900, "keyint_sec": 1},
 				{"do": "write", "encoder": "../../x", "bitrate": 900, "keyint_sec": 1},
 				{"do": "write", "encoder": "obs_x264", "bitrate": 1, "keyint_sec": 1},
@@ -516,7 +518,7 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 	}
 	o.start(made(t, nil))
 	secret := o.handed().Get("obs-secret")
-	// the second write must not take the first one's values for the person's
+	// the second write must not record the values of the first one as the person's
 	for at := range int64(2) {
 		if got := o.ask(secret, at+1,
 			map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900,
@@ -530,9 +532,9 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 	}
 }
 
-// Each encoder gets keyframes, no B-frames, a constant bitrate and a profile, under its own names.
-// TestAFailedSetUpGivesTheEncoderFileBack byte for byte, to the paired dock alone, and what Undo
-// gives back stays the person's.
+// TestAFailedSetUpGivesTheEncoderFileBack: after a failed set-up, the script restores the encoder's
+// file byte for byte. It does so for the paired dock only. Undo then still restores the person's
+// original file.
 func TestAFailedSetUpGivesTheEncoderFileBack(t *testing.T) {
 	t.Parallel()
 	for name, mine := range map[string]string{
@@ -575,7 +577,7 @@ func TestAFailedSetUpGivesTheEncoderFileBack(t *testing.T) {
 			}
 
 			write(70, 900)
-			write(70, 800) // of the same set-up
+			write(70, 800) // a second write of the same set-up
 			if got := restore(71); got != "nothing_kept" {
 				t.Errorf("another set-up's: got %v", got)
 			}
@@ -662,7 +664,8 @@ func TestAScriptIsMadeForOnePersonAndNoCode(t *testing.T) {
 	}
 }
 
-// The address of the server has changed, and the old script is still in OBS: the newer one counts.
+// TestANewerScriptCounts: the server's address has changed, and OBS has both the old script and a
+// newer one. Only the newer one acts.
 func TestANewerScriptCounts(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "32")

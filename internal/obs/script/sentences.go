@@ -2,7 +2,7 @@ package script
 
 var languages = []string{"en", "de", "es"}
 
-// sentences are the sentences in the script's pane and in OBS's log.
+// sentences are the texts that the script shows in its pane and writes to OBS's log.
 var sentences = []struct {
 	key  string
 	text [3]string
