@@ -17,21 +17,21 @@
 
 local obs, bit = obslua, require("bit")
 local server = "{{server}}"
-local first_server = server -- before any move
-local id = "{{id}}" -- of that server: several can share an OBS
+local first_server = server -- as in this file, before any move
+local id = "{{id}}" -- the server's ID: several servers' scripts can share an OBS
 local code, code_expires = "{{code}}", {{expires}} -- seconds since 1970
 local say = {{sentences}}
 
-local settings        -- of this script, kept in the scene collection
-local notes           -- what has to be taken back, and the secret shared with the dock
+local settings        -- this script's settings in the scene collection
+local notes           -- what Undo must restore, and the secret shared with the dock
 local findings = {}   -- sentences for the pane
-local leaving         -- OBS ends, or loads another scene collection
-local quiet_until = 0 -- no look at the profile while OBS changes it
+local leaving         -- true while OBS ends or loads another scene collection
+local quiet_until = 0 -- when the profile may be read again after a change of profile
 local last_ask
 
 ---- Files ----------------------------------------------------------------------------------
 
--- OBS's folder, found by the settings of a module: in portable mode it is elsewhere.
+-- Returns OBS's folder, which is elsewhere in portable mode. A module's settings file reveals it.
 local function folder()
   local module = obs.obs_get_module("obs-websocket")
   local path = module and obs.obs_module_get_config_path(module, "config.json")
@@ -49,7 +49,7 @@ local function write(path, text)
   return obs.os_quick_write_utf8_file_safe(path, text, #text, false, "tmp", nil)
 end
 
--- Notes are a file of names and texts: what has to be taken back.
+-- Reads a file of notes: names and texts that say what Undo must restore.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
   for _, key in ipairs { "secret", "server", "moved_to", "left", "made", "asked_at", "docks", "adopted", "file", "before",
@@ -69,7 +69,7 @@ local function save_notes(name, texts)
   obs.obs_data_release(data)
 end
 
--- user.ini since OBS 31, global.ini before.
+-- Returns the configuration in user.ini, or before OBS 31 in global.ini.
 local function user_config()
   return (obs.obs_frontend_get_user_config or obs.obs_frontend_get_global_config)()
 end
@@ -87,7 +87,7 @@ end
 
 local function save_ini() obs.config_save_safe(user_config(), "tmp", nil) end
 
--- Random letters and digits, 122 bits for each UUID of the system's generator.
+-- Returns random hexadecimal digits: 122 random bits for each UUID from the system's generator.
 local function random(uuids)
   local text = ""
   for _ = 1, uuids do text = text .. obs.os_generate_uuid():gsub("-", "") end
@@ -96,15 +96,15 @@ end
 
 ---- OBS's WebSocket server -------------------------------------------------------------------
 
--- Its settings are in a JSON file since OBS 30.2. Before, they are in global.ini, where a script
--- can read them only: OBS writes them down when it ends, after its scripts.
+-- The server's settings are in a JSON file since OBS 30.2, and in global.ini before. A script can
+-- only read global.ini: OBS writes these settings again when it ends, after its scripts.
 local in_json = obs.obs_get_version() >= 30 * 2 ^ 24 + 2 * 2 ^ 16
 local ini_name = { server_enabled = "ServerEnabled", auth_required = "AuthRequired",
   server_password = "ServerPassword", server_port = "ServerPort" }
 
 local function websocket_file() return folder() .. "/plugin_config/obs-websocket/config.json" end
 
--- A setting as a text; nil where there is none.
+-- Returns a setting as a text, or nil if it is not set.
 local function get_websocket(name)
   if not in_json then return get_ini("OBSWebSocket", ini_name[name]) end
   local value, data = nil, obs.obs_data_create_from_json(read(websocket_file()) or "{}")
@@ -117,7 +117,7 @@ local function get_websocket(name)
   return value
 end
 
--- Changes a setting and nothing else in the file; nil removes it.
+-- Changes one setting and leaves the rest of the file as it is. The value nil removes the setting.
 local function set_websocket(name, value)
   local text, found = read(websocket_file()) or "{}", 0
   local place = '("' .. name .. '"%s*:%s*)"?%w*"?'
@@ -151,7 +151,7 @@ end
 
 local function stop_websocket()
   local before = load_notes("websocket.json")
-  if get_websocket("server_password") ~= before.made_password then -- the person chose another
+  if get_websocket("server_password") ~= before.made_password then -- keep the person's own
     before.server_password, before.first_load = nil, nil
   end
   for _, name in ipairs { "server_enabled", "auth_required", "server_password", "first_load" } do
@@ -163,7 +163,7 @@ end
 
 ---- The dock -------------------------------------------------------------------------------
 
--- Cuts a JSON array of objects into the texts of its objects.
+-- Splits a JSON array of objects into the texts of its objects.
 local function objects(array)
   local list, depth, quoted, start, i = {}, 0, false, 1, 1
   while i <= #array do
@@ -195,7 +195,7 @@ local function entry(title, url, uuid)
   return '{"title": ' .. quote(title) .. ', "url": ' .. quote(url) .. ', "uuid": ' .. quote(uuid) .. "}"
 end
 
--- Where the dock of this server is or was: before a move, OBS wrote down the address of then.
+-- Reports whether an address is that of the dock on one of the servers in the list.
 local function is_at(address, list)
   for known in list:gmatch("%S+") do
     if address == known .. "/dock" then return true end
@@ -210,9 +210,9 @@ end
 
 local function former() return (notes.left or "") .. " " .. (notes.server or "") end
 
--- Our dock, or one that was added by hand for this server; the others stay as they are, and so do
--- those of other servers' scripts. At an address that the server has left, another may be by now:
--- there, only an entry that was taken over before is ours.
+-- Reports whether an entry is this script's dock, or one that the person added for this server.
+-- Docks of other servers' scripts are not ours. Another server may use an address that this server
+-- has left: an entry there is ours only if the script has taken it over before.
 local function is_ours(object)
   local uuid = field(object, "uuid")
   if uuid:match("^stagedoor%x+$") then return uuid == "stagedoor" .. id end
@@ -221,8 +221,8 @@ local function is_ours(object)
     or find(objects(notes.adopted or ""), uuid) and is_at(address, former())
 end
 
--- Writes our dock with that address into OBS's list; nil takes it out again, and gives back what
--- the person had added.
+-- Writes this script's dock with that address into OBS's list. Without an address, it removes the
+-- dock and restores the entries that the person had added.
 local function set_dock(url)
   local list, adopted, place = {}, objects(notes.adopted or ""), nil
   local title, uuid = "Stagedoor", "stagedoor" .. id
@@ -246,12 +246,13 @@ local function set_dock(url)
   set_ini("BasicWindow", "ExtraBrowserDocks", not none and "[" .. table.concat(list, ", ") .. "]" or nil)
 end
 
----- The encoders: what makes each fit for WHIP ----------------------------------------------
--- A keyframe every 1 or 2 s, no B-frames, a constant bitrate, little delay. In order of choice.
+---- The encoders ---------------------------------------------------------------------------
+-- The encoders in order of preference, each with the settings that WHIP needs: a keyframe every 1
+-- or 2 s, no B-frames, a constant bitrate, little delay.
 
 local encoders = {{encoders}}
 
--- The IDs of those that this computer has.
+-- Returns the IDs of the encoders that this computer has.
 local function available()
   local ids = {}
   for _, encoder in ipairs(encoders) do
@@ -260,7 +261,7 @@ local function available()
   return ids
 end
 
--- The encoder's file of the current profile, if that is ours.
+-- Returns the path of the encoder's file if Stagedoor's profile is selected, otherwise nil.
 local function encoder_file()
   if get_ini("Basic", "Profile") ~= "Stagedoor" then return nil end
   local app = obs.obs_frontend_get_app_config and obs.obs_frontend_get_app_config()
@@ -270,7 +271,7 @@ local function encoder_file()
   return obs.os_file_exists(path .. "/basic.ini") and path .. "/streamEncoder.json" or nil
 end
 
--- What the file was before the first write of a set-up, which gives it back when it fails.
+-- The encoder's file before a set-up first wrote it, for restoring when the set-up fails.
 local kept
 
 local function keep(setup, file)
@@ -324,11 +325,11 @@ local function restore_encoder()
 end
 
 ---- The exchange with the dock --------------------------------------------------------------
--- The dock sets Ask in section Stagedoor of the profile, through OBS's WebSocket server; the
--- answer is set beside it. Both carry an HMAC-SHA256 (RFC 2104) of the shared secret: other
--- programs that reach OBS can ask for nothing.
+-- Through OBS's WebSocket server, the dock sets the parameter Ask in section Stagedoor of the
+-- profile. The script sets Answer there. Both carry an HMAC-SHA256 (RFC 2104) with the shared
+-- secret, so that other programs that reach OBS cannot send requests.
 
-local K = {} -- FIPS 180-4: the cube roots of the first 64 primes
+local K = {} -- SHA-256's constants (FIPS 180-4), from the cube roots of the first 64 primes
 do
   local n = 2
   while #K < 64 do
@@ -379,7 +380,8 @@ local function hmac(text)
   return (sha256(pad(0x5c) .. inner):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
 end
 
--- An address as a server has it: https, or this computer; no path, no user.
+-- Reports whether a text is a server's address: https, or http on this computer. It has no path and
+-- no user.
 local function is_address(text)
   local origin = text:gsub(":%d+$", "")
   local scheme, host = origin:match("^(https?)://([%w.-]+)$")
@@ -388,15 +390,15 @@ local function is_address(text)
     and (host == "localhost" or host == "[::1]" or host:match("^127%.%d+%.%d+%.%d+$") ~= nil)
 end
 
--- The server has moved: from the end of OBS on, the dock's entry has its new address. OBS itself
--- shows the dock there already, since it is the one that asks.
+-- Handles a move of the server: when OBS ends, the dock's entry gets the new address. In OBS, the
+-- dock is open at the new address already, because it sent this request.
 local function move(address)
   if #address > 250 or not is_address(address) then return "not_allowed" end
   notes.moved_to, server = address, address
   return "done"
 end
 
--- Serves a request of our dock. Its time only goes up: none is served twice.
+-- Answers a request of the dock. Times of requests must increase: none is carried out twice.
 local function serve(body)
   local data = obs.obs_data_create_from_json(body)
   local at = data and obs.obs_data_get_int(data, "at") or 0
@@ -440,7 +442,7 @@ end
 
 ---- Pairing and undoing ----------------------------------------------------------------------
 
--- What stands after "#" in the dock's address.
+-- Returns the dock's address, with the values for the dock after the "#".
 local function hand_over()
   local parts = {}
   local function add(name, value)
@@ -456,15 +458,16 @@ local function hand_over()
   return server .. "/dock#" .. table.concat(parts, "&")
 end
 
--- Reads the notes. A newer script has the server's newest address: what the dock asked of the one
--- before does not count any more.
+-- Reads the notes. A newer script has the server's current address, which replaces the address of
+-- an earlier move.
 local function recall()
   notes = load_notes(id .. ".json")
   if notes.made ~= ("%d"):format(code_expires) then notes.moved_to = nil end
   server = notes.moved_to or first_server
 end
 
--- The address with the secrets is for OBS's memory, where it reads its docks when it starts.
+-- Sets up the dock and the WebSocket server. The address with the secrets is only for OBS's memory,
+-- from which OBS opens its docks when it starts.
 local function pair(with_secrets)
   if not notes or notes.undone then recall() end
   if notes.server and not is_at(notes.server .. "/dock", server .. " " .. (notes.left or "")) then
@@ -478,7 +481,7 @@ local function pair(with_secrets)
   return problem
 end
 
--- The files of the other servers' scripts.
+-- Returns the number of servers whose scripts still have notes.
 local function others()
   local count, dir = 0, obs.os_opendir(own_file(""))
   local file = dir and obs.os_readdir(dir)
@@ -502,7 +505,7 @@ local function undo()
   end
 end
 
--- Says what is in the way. False: nothing can be done here.
+-- Collects the obstacles for the pane. It returns false if the script cannot work in this OBS.
 local function check()
   local service = obs.obs_service_create("whip_custom", "stagedoor", nil, nil)
   obs.obs_service_release(service)
@@ -514,7 +517,7 @@ local function check()
   return not blocked
 end
 
--- A newer script of this server, perhaps with another address of it, does all of this.
+-- Reports whether OBS has a newer script of this server, which does the work instead.
 local function superseded() return tonumber(load_notes(id .. ".json").made or 0) > code_expires end
 
 local function run()
@@ -544,7 +547,7 @@ local function on_event(event)
     leaving = true
   elseif event == obs.OBS_FRONTEND_EVENT_SCRIPTING_SHUTDOWN then
     leaving = true
-    if notes and not superseded() then -- OBS has just written down its docks, with the secrets
+    if notes and not superseded() then -- OBS has just saved its docks, with the secrets
       if notes.undone then undo() else pair(false) end
       save_ini()
     end
