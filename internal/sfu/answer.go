@@ -11,8 +11,9 @@ import (
 
 func itoa(n uint8) string { return strconv.Itoa(int(n)) }
 
-// answer returns the answer, with the sections of the offer in its order (RFC 3264, 6). It contains
-// all candidates, as neither OBS nor the IVS web SDK trickles.
+// answer returns the SDP answer, with a section for each section of the offer, in the same order
+// (RFC 3264, 6). It contains all candidates, because neither OBS nor the IVS web SDK supports
+// trickle ICE.
 func (p *peer) answer(o *offer, candidates []candidate, plan *plan) string {
 	d := &sdp.SessionDescription{
 		Origin: sdp.Origin{
@@ -101,8 +102,8 @@ func (p *peer) accept(m *planned, candidates []candidate, plan *plan) *sdp.Media
 	return media
 }
 
-// setup returns this side's role in DTLS. If the other side leaves the choice, this side is the
-// server, which only waits for the client.
+// setup returns this side's role in DTLS. If the offer leaves the choice, this server is the DTLS
+// server, which waits for the client.
 func (p *peer) setup() string {
 	if p.dtlsClient {
 		return "active"
@@ -135,8 +136,8 @@ func addCodec(media *sdp.MediaDescription, m *planned, plan *plan) {
 	}
 }
 
-// fmtp repeats the parameters of the offer. From a publisher it also requests stereo, without which
-// browsers send mono (RFC 7587, 6.1), unless the offer excludes it.
+// fmtp repeats the parameters of the offer. In an answer to a publisher it also requests stereo,
+// unless the offer excludes it. Without that request, browsers send mono (RFC 7587, 6.1).
 func (m *planned) fmtp(plan *plan) string {
 	line := m.codec.fmtpLine
 	if m.section.kind == "video" {
@@ -169,10 +170,10 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 	return names
 }
 
-// transportCC returns the ID of the extension for transport-wide feedback, or 0 if it is not agreed
-// on. To viewers, only the picture uses it: of a single stream, the RTP sequence number can be the
-// transport-wide number. Without layers, the feedback would change nothing. Packets of this server
-// have one-byte headers, whose IDs end at 14 (RFC 8285, 4.2).
+// transportCC returns the ID of the extension for transport-wide feedback, or 0 if it is not used.
+// For viewers, only a picture with layers uses it. With a single stream, the RTP sequence number
+// can be the transport-wide number, and without layers the feedback would change nothing. Packets
+// of this server have one-byte headers, whose IDs end at 14 (RFC 8285, 4.2).
 func (m *planned) transportCC(plan *plan) uint8 {
 	id := m.ext(extTransportCC)
 	if !m.feedback("transport-cc") {
@@ -204,7 +205,7 @@ func addExtensions(media *sdp.MediaDescription, m *planned, plan *plan) {
 	}
 }
 
-// addSimulcast accepts all layers: OBS gives up unless the answer accepts as many as it offered.
+// addSimulcast accepts all layers. OBS gives up if the answer accepts fewer layers than it offered.
 func addSimulcast(media *sdp.MediaDescription, m *planned) {
 	rids := m.rids()
 	if len(rids) == 0 {

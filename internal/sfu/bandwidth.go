@@ -8,10 +8,13 @@ import (
 )
 
 // A bandwidth decides which layer of a simulcast fits the network of one viewer. It uses the
-// viewer's transport-wide feedback (an estimator). Without that, it uses what every receiver
-// reports once a second (RFC 3550, 6.4): loss, and the round trip, which grows when a queue fills.
-// The capacity of a link is known only while it is congested: it is what arrived. Otherwise the
-// bandwidth probes: after a calm while it tries the next layer, and a failure doubles the wait.
+// viewer's transport-wide feedback (see estimator). Without that feedback, it uses what every
+// receiver reports once a second (RFC 3550, 6.4): loss and round trip. The round trip grows when a
+// queue fills.
+//
+// The capacity of a link is known only while the link is congested: it is the rate that arrives.
+// Otherwise the bandwidth probes: after a time without congestion it tries the next layer. Each
+// failed try doubles that time.
 type bandwidth struct {
 	mu       sync.Mutex
 	level    int           // the highest allowed layer, from 0 up
@@ -21,29 +24,29 @@ type bandwidth struct {
 	calm     time.Time     // since when there was no congestion at this level
 	patience time.Duration // wait before the next try
 	tried    bool          // the level is being tried, and has not held long enough yet
-	carried  int           // bit/s that the link carried when it was full; 0 if it never was
+	carried  int           // bit/s that arrived when the link was last full; 0 if it never was
 	settling bool          // the layer is being switched: reports still describe the old one
 
-	transport *estimator // nil if not agreed on
+	transport *estimator // nil if the viewer does not support the feedback
 	fedBack   time.Time
 
 	// From receiver reports.
-	shortest time.Duration // round trip
+	shortest time.Duration // shortest round trip
 	reported time.Time
 	sent     uint64 // bytes, as of the last report
-	queued   int    // consecutive reports that showed a long queue
+	queued   int    // consecutive reports with a round trip that shows a long queue
 }
 
 const (
 	firstPatience = 2 * time.Second
 	mostPatience  = time.Minute
-	quickPatience = 300 * time.Millisecond // when the next layer is known to fit
-	holdTime      = 10 * time.Second       // a level that holds for so long was no failed try
+	quickPatience = 300 * time.Millisecond // the wait if the next layer is known to fit
+	holdTime      = 10 * time.Second       // a try that holds for this long has succeeded
 	fitsWell      = 1.25
-	feedbackStale = 2 * time.Second // older feedback does not count; then receiver reports do
+	feedbackStale = 2 * time.Second // after this time without feedback, receiver reports count
 	lossTooHigh   = 0.08
 	queueTooLong  = 120 * time.Millisecond
-	// consecutive ones: a single one may come from a pause of the viewer's machine
+	// A single report may be late because the viewer's computer paused.
 	queueReports = 2
 	settleTime   = 1500 * time.Millisecond
 )
@@ -124,7 +127,7 @@ func (b *bandwidth) choose(rates []int, settling bool, now time.Time) int {
 	return b.level
 }
 
-// lower moves down to a layer that the link carries.
+// lower moves down to a layer whose bitrate the link carries.
 func (b *bandwidth) lower(rates []int) {
 	for b.carried > 0 && b.level > 0 && rates[b.level] > b.carried {
 		b.level--
@@ -135,7 +138,7 @@ func (b *bandwidth) lower(rates []int) {
 	}
 }
 
-// raise tries the next layer when it is time to.
+// raise tries the next layer if the time without congestion is long enough.
 func (b *bandwidth) raise(rates []int, now time.Time) {
 	calm := now.Sub(b.calm)
 	if b.tried && calm > holdTime {
@@ -149,8 +152,8 @@ func (b *bandwidth) raise(rates []int, now time.Time) {
 	b.calm, b.carried, b.tried = now, 0, true
 }
 
-// knownToFit reports whether the link has carried more than that rate. After a failed try it
-// returns false: a link may carry a burst, and not the rate.
+// knownToFit reports whether the link has recently carried clearly more than that rate. After a
+// failed try it returns false, because a link may carry a burst of a rate that it cannot sustain.
 func (b *bandwidth) knownToFit(rate int, now time.Time) bool {
 	return b.transport != nil && b.patience == firstPatience && rate > 0 &&
 		float64(b.transport.carriesLately(now)) > fitsWell*float64(rate)

@@ -7,8 +7,7 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A viewing runs a bandwidth estimate on a simulated clock. The layer that it chooses is received
-// at once.
+// A viewing runs a bandwidth on a simulated clock. A chosen layer takes effect at once.
 type viewing struct {
 	*bandwidth
 	t     *testing.T
@@ -29,7 +28,7 @@ func newViewing(t *testing.T, transport bool) *viewing {
 	return v
 }
 
-// wants that layer after that time, during which nothing is wrong.
+// wants lets time pass without congestion, and checks the chosen layer.
 func (v *viewing) wants(after time.Duration, level int) {
 	v.t.Helper()
 	v.now = v.now.Add(after)
@@ -55,7 +54,7 @@ func TestTriesBecomeRarer(t *testing.T) {
 		v.wants(patience*time.Second-time.Millisecond, 1)
 		v.wants(2*time.Millisecond, 2)
 	}
-	// A layer that fits resets the failures before it.
+	// Once a layer holds, earlier failures no longer lengthen the wait.
 	v.wants(11*time.Second, 2)
 	v.congested(50_000)
 	v.wants(0, 0)
@@ -68,13 +67,14 @@ func TestWhatIsKnownToFitIsTriedAtOnce(t *testing.T) {
 	v.transport.proven, v.transport.provenAt = 500_000, 0
 	v.wants(200*time.Millisecond, 0)
 	v.wants(200*time.Millisecond, 1)
-	v.wants(400*time.Millisecond, 1) // 1 Mb/s is not known to fit
+	v.wants(400*time.Millisecond, 1) // the layer of 1 Mb/s is not known to fit
 	v.congested(200_000)
 	v.wants(0, 0)
-	v.wants(time.Second, 0) // it did not fit: from now on each try waits in full
+	v.wants(time.Second, 0) // the try failed, so each further try waits in full
 }
 
-// A burst that exceeds the capacity of the link does not lower a layer that fits.
+// TestCongestionLowersNoMoreThanItMust: a burst that fills the link does not lower a layer whose
+// bitrate fits.
 func TestCongestionLowersNoMoreThanItMust(t *testing.T) {
 	t.Parallel()
 	v := newViewing(t, true)
@@ -84,7 +84,8 @@ func TestCongestionLowersNoMoreThanItMust(t *testing.T) {
 	v.wants(2100*time.Millisecond, 2)
 }
 
-// While a change of layer is under way nothing is tried, and nothing is a failed try.
+// TestAChangeIsWaitedFor: while a change of layer is under way, no further layer is tried and no
+// try fails.
 func TestAChangeIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	v := newViewing(t, true)
@@ -103,7 +104,7 @@ func TestAChangeIsWaitedFor(t *testing.T) {
 func TestReceiverReports(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		transport bool // was agreed on, and feedback comes
+		transport bool // both sides support the feedback, and the viewer sends it
 		level     int
 	}{
 		"alone":                {false, 1},
@@ -131,7 +132,7 @@ func TestReceiverReports(t *testing.T) {
 	}
 }
 
-// Transport-wide feedback of a peer that did not offer it is ignored.
+// TestFeedbackNobodyAgreedOn: transport-wide feedback of a peer that did not offer it is ignored.
 func TestFeedbackNobodyAgreedOn(t *testing.T) {
 	t.Parallel()
 	v := newViewing(t, false)

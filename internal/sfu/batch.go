@@ -32,7 +32,7 @@ type message struct {
 	to      *destination
 	packets [][]byte
 	oob     []byte
-	closed  bool // the last packet is shorter than the first, so none may follow
+	closed  bool // the last packet is shorter than the first, so no packet may follow
 }
 
 func newBatch(conn *net.UDPConn, counted *traffic) batch {
@@ -48,10 +48,10 @@ func newBatch(conn *net.UDPConn, counted *traffic) batch {
 // next returns the buffer for the next packet.
 func (b *batch) next() []byte { return b.buffers[b.used] }
 
-// add adds the packet that was written into the buffer.
+// add adds a packet that was written into the buffer of next.
 func (b *batch) add(packet []byte, to *destination) {
 	if to.tcp != nil {
-		to.tcp.send(packet) // send copies it: the buffer is free again
+		to.tcp.send(packet) // send copies the packet, so that the buffer is free again
 		return
 	}
 	b.used++
@@ -80,7 +80,7 @@ func (b *batch) join(packet []byte, to *destination) bool {
 	return true
 }
 
-// flush sends all messages. A packet that cannot be sent is lost, as on any network.
+// flush sends all messages. It drops a packet that cannot be sent, as any network may.
 func (b *batch) flush() {
 	for i := range b.messages[:b.filled] {
 		m := &b.messages[i]
@@ -121,7 +121,7 @@ func (b *batch) sendSingly(m *message, err error) {
 	}
 }
 
-// count counts packets that the kernel accepted.
+// count counts the packets that the kernel accepted.
 func (b *batch) count(packets [][]byte) {
 	size := 0
 	for _, packet := range packets {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Whatever is packed together comes out as it went in: each packet a datagram, in order, at its own
+// TestBatchKeepsPacketsApart: each packet arrives unchanged as one datagram, in order, at its own
 // viewer.
 func TestBatchKeepsPacketsApart(t *testing.T) {
 	t.Parallel()
@@ -28,8 +28,7 @@ func TestBatchKeepsPacketsApart(t *testing.T) {
 					want[v] = append(want[v], bytes.Clone(packet))
 				}
 			}
-			// Many packets to one viewer in a row: more than one message may hold, and more than
-			// the batch holds.
+			// Many packets to one viewer exceed both the largest message and the batch.
 			to := &destination{
 				path{addr: viewers[0].LocalAddr().(*net.UDPAddr).AddrPort()},
 				viewers[0].LocalAddr().(*net.UDPAddr),

@@ -20,7 +20,7 @@ type page struct {
 }
 
 // openPage starts the browser with a fake camera and shows it testdata/page.html, whose endpoints
-// lead into the house.
+// are those of the house.
 func (h *house) openPage() *page {
 	h.t.Helper()
 	mux := http.NewServeMux()
@@ -66,7 +66,7 @@ func serveEndpoint(w http.ResponseWriter, r *http.Request, endpoint rtcpeer.Endp
 	io.WriteString(w, answer.SDP)
 }
 
-// browserStats are what getStats says, and when the first frame was shown.
+// browserStats contains the results of getStats, and when the first frame was shown.
 type browserStats struct {
 	FirstFrame float64 // ms after the answer
 	Inbound    struct {
@@ -90,7 +90,7 @@ type browserStats struct {
 		QualityLimitationReason                string
 	}
 	Available float64
-	Protocol  string // of the nominated pair
+	Protocol  string // of the candidate pair in use
 }
 
 func (p *page) stats(name string) browserStats {
@@ -100,7 +100,7 @@ func (p *page) stats(name string) browserStats {
 	return s
 }
 
-// waitStats polls, as a browser has no event for it.
+// waitStats polls, because a browser sends no event when its statistics change.
 func (p *page) waitStats(name string, wish func(browserStats) bool) browserStats {
 	p.t.Helper()
 	ctx := patient(p.t)
@@ -131,8 +131,8 @@ func TestChromiumPublishesAndViews(t *testing.T) {
 	if s.Inbound.FrameWidth == 0 {
 		t.Errorf("no picture: %+v", s.Inbound)
 	}
-	// Without transport-wide feedback it stays at the 300 kb/s that it starts with. How far up it
-	// goes is a matter of the machine.
+	// Without transport-wide feedback the estimate stays at the initial 300 kb/s. How far it rises
+	// depends on the machine.
 	page.waitStats("ana", func(s browserStats) bool { return s.Available > 310_000 })
 }
 
@@ -151,7 +151,8 @@ func TestChromiumViewsOBS(t *testing.T) {
 	}
 }
 
-// A real decoder and jitter buffer come in late in a keyframe interval of 8 s.
+// TestChromiumCatchesUp: Chromium's decoder and jitter buffer handle a viewer who joins in the
+// middle of a keyframe interval of 8 s.
 func TestChromiumCatchesUp(t *testing.T) {
 	t.Parallel()
 	const keyint = 240
@@ -174,7 +175,7 @@ func TestChromiumCatchesUp(t *testing.T) {
 	t.Logf("first frame after %.0f ms, %.0f ms in the jitter buffer on average", s.FirstFrame,
 		1000*s.Inbound.JitterBufferDelay/float64(s.Inbound.FramesDecoded))
 
-	// Now nothing is sent any more: what comes is what came before.
+	// The publisher pauses, so that the next viewer receives only earlier frames.
 	if err := clock.Wait(ctx, midway); err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +187,8 @@ func TestChromiumCatchesUp(t *testing.T) {
 	})
 }
 
-// Stereo stays stereo: from OBS, and from a browser, which sends stereo only if the answer asks for
-// it.
+// TestChromiumHearsStereo: stereo from OBS and from a browser stays stereo. A browser sends stereo
+// only if the answer asks for it.
 func TestChromiumHearsStereo(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

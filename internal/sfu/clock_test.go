@@ -20,7 +20,7 @@ func (*bystander) onRTCP([]rtcp.Packet, time.Time)      {}
 func (*bystander) onTick(time.Time)                     {}
 func (b *bystander) onEnd(code, _ string)               { b.ended = code }
 
-// A clock that is set forward, as after a suspension or by NTP, ends no session.
+// TestTheClockIsSet: setting the clock forward, as after a suspension or by NTP, ends no session.
 func TestTheClockIsSet(t *testing.T) {
 	t.Parallel()
 	s := &SFU{cfg: Config{Listen: "127.0.0.1:0"}, changed: func(stage.ARN) {}}
@@ -39,11 +39,10 @@ func TestTheClockIsSet(t *testing.T) {
 	}
 }
 
-// setForward returns the moment as a clock shows it that was set forward since the process began:
-// the time of day differs, and the monotonic reading does not. Package time has no function for
-// that.
+// setForward returns the moment as read from a clock that was set forward: the wall clock differs,
+// the monotonic reading is the same. Package time has no function for that.
 func setForward(moment time.Time, by time.Duration) time.Time {
-	// the seconds, above 30 bits of nanoseconds
+	// In wall, the seconds are above 30 bits of nanoseconds.
 	*(*uint64)(unsafe.Pointer(&moment)) += uint64(by/time.Second) << 30
 	return moment
 }

@@ -119,16 +119,17 @@ func (t dtlsTransport) RemoteAddr() net.Addr {
 func (t dtlsTransport) SetDeadline(at time.Time) error { return t.SetReadDeadline(at) }
 func (dtlsTransport) SetWriteDeadline(time.Time) error { return nil }
 
-// onDTLS passes a datagram to the handshake. As a server, the first datagram starts the handshake.
+// onDTLS passes a datagram to the handshake. If this side is the DTLS server, the first datagram
+// starts the handshake.
 func (p *peer) onDTLS(datagram []byte) {
 	p.startDTLS()
 	if p.dtlsIn != nil {
-		p.dtlsIn.Write(datagram, nil) // a full buffer drops it; DTLS retransmits
+		p.dtlsIn.Write(datagram, nil) // a full buffer drops the datagram, and DTLS retransmits
 	}
 }
 
-// startDTLS starts the handshake, once. As a client it is called after the first connectivity
-// check, which shows the address of the remote side.
+// startDTLS starts the handshake, once. If this side is the DTLS client, it is called after the
+// first connectivity check, which shows the remote address.
 func (p *peer) startDTLS() {
 	if p.dtlsIn != nil || p.ctx.Err() != nil {
 		return
@@ -216,8 +217,8 @@ func (p *peer) verifyCertificate(chain [][]byte, _ [][]*x509.Certificate) error 
 	return errors.New("the certificate does not match a fingerprint of the offer")
 }
 
-// keySRTP creates one SRTP context for each use, so that each has one owner: senders write RTP, a
-// lock guards RTCP.
+// keySRTP creates one SRTP context for each use, so that each context has one owner: senders write
+// RTP, a lock guards RTCP.
 func (p *peer) keySRTP(conn *dtls.Conn) error {
 	profile, ok := conn.SelectedSRTPProtectionProfile()
 	if !ok {

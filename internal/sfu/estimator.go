@@ -8,16 +8,16 @@ import (
 )
 
 // An estimator derives from a viewer's transport-wide feedback
-// (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the link is full and what it carries
-// then. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): it groups packets into
-// bursts, fits a line through their delays, measures loss, and returns 0.85 of the rate that
-// arrived.
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the link is full, and the bitrate that
+// it carries then. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): it groups
+// packets into bursts, fits a line through their delays, measures loss, and returns 0.85 of the
+// rate that arrived.
 //
-// It differs from that draft because this server forwards instead of encoding and pacing. A
-// keyframe is sent at once and causes a queue on any link. So the estimator measures the standing
-// queue, which is the least delay within a fifth of a second, and not every variation. And it does
-// not increase a rate gradually, as there is nothing to send between one layer and the next. It has
-// no clock of its own, and one caller at a time may use it.
+// It differs from that draft because this server forwards, and neither encodes nor paces. A
+// keyframe is sent at once and causes a queue on any link. So the estimator ignores short queues
+// and measures the standing queue, the least delay within a fifth of a second. It does not increase
+// a rate gradually, because between the bitrates of two layers there is nothing to send. It has no
+// clock of its own, and one caller at a time may use it.
 type estimator struct {
 	epoch time.Time // all times are microseconds since then
 	sent  [sentKept]sentPacket
@@ -35,8 +35,8 @@ type estimator struct {
 	burst   burst // the burst that is being reported
 	bursts  [maxBursts]burst
 	filled  int
-	growing int64    // since when the standing queue grows; 0 if it does not
-	base    [2]int64 // the least delay in this period and in the previous one: an empty queue
+	growing int64    // since when the standing queue has been growing; 0 if it is not growing
+	base    [2]int64 // least delay of this and the previous period: an empty queue
 	baseAt  int64
 
 	loss     lossWindow
@@ -66,15 +66,15 @@ const (
 // A burst is a group of packets that were sent within burstTime.
 type burst struct {
 	sent, lastSent int64
-	arrived        int64 // when its last packet arrived
-	delay          int64 // the least delay in it, from this server's clock to the viewer's
+	arrived        int64 // when the last packet of the burst arrived
+	delay          int64 // the least delay in the burst, from this server's clock to the viewer's
 	packets, bytes int
-	gap            bool // some packets before it are not reported yet
+	gap            bool // earlier packets are not reported yet
 }
 
 type lossWindow struct {
 	from, to   int64 // when the packets were sent
-	told, lost int   // packets
+	told, lost int   // packets in the feedback, and how many of them were lost
 	bytes      int   // bytes that arrived
 }
 
@@ -107,12 +107,12 @@ func newEstimator(now time.Time) *estimator {
 
 func (e *estimator) micros(now time.Time) int64 { return now.Sub(e.epoch).Microseconds() }
 
-// record records that the packet of that number is sent. A second call for a number means that the
-// packet is repeated.
+// record records that the packet with that number is sent. A second call for a number means that
+// the packet is repeated.
 func (e *estimator) record(seq uint16, size int, now time.Time) {
 	ahead := int16(seq - e.last)
 	if e.any && ahead <= -sentKept {
-		return // a newer packet has its place
+		return // a newer packet uses the entry
 	}
 	if !e.any || ahead > 0 {
 		e.last, e.any = seq, true
@@ -125,15 +125,16 @@ func (e *estimator) record(seq uint16, size int, now time.Time) {
 	*p = sentPacket{at: e.micros(now), seq: seq, size: uint16(max(1, min(size, math.MaxUint16)))}
 }
 
-// restart judges only packets that are sent from now on, such as those of another layer. An
-// existing queue must first become empty, or have had the time to.
+// restart discards the earlier packets, such as those of another layer, and judges only packets
+// that are sent from now on. An existing queue must first become empty, or have had the time to.
 func (e *estimator) restart(now time.Time) {
 	e.settled = e.settled && (e.filled == 0 || e.bursts[e.filled-1].delay-e.empty() < standing)
 	e.from = e.micros(now)
 	e.burst, e.filled, e.growing, e.loss = burst{}, 0, 0, lossWindow{}
 }
 
-// carriesLately returns a rate that the link recently carried without a queue; it may carry more.
+// carriesLately returns the highest rate that the link recently carried without a queue. The link
+// may carry more.
 func (e *estimator) carriesLately(now time.Time) int {
 	if e.micros(now)-e.provenAt > provenFor {
 		return 0
@@ -141,8 +142,8 @@ func (e *estimator) carriesLately(now time.Time) int {
 	return e.proven
 }
 
-// feedback processes one feedback packet. If that shows that the link is full, carries is the
-// bitrate that the link carries, and packets sent before are not judged again.
+// feedback processes one feedback packet. If the link is full, carries is the bitrate that the link
+// carries, and packets sent before are not judged again.
 func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries int, full bool) {
 	if f.PacketStatusCount > sentKept {
 		return 0, false // it reports on more packets than are recorded
@@ -186,7 +187,8 @@ func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries i
 	return carries, full
 }
 
-// follow unwraps the viewer's clock, of which 24 bits are sent, and notices a lost feedback packet.
+// follow unwraps the viewer's clock, of which the feedback contains 24 bits. It also notices a lost
+// feedback packet.
 func (e *estimator) follow(f *rtcp.TransportLayerCC) {
 	if !e.fed {
 		e.reference, e.count, e.fed = int64(f.ReferenceTime), f.FbPktCount, true
@@ -199,7 +201,7 @@ func (e *estimator) follow(f *rtcp.TransportLayerCC) {
 	}
 }
 
-// find returns the packet that was sent with a number and is not judged yet.
+// find returns the packet that was sent with a number, unless it was judged already.
 func (e *estimator) find(seq uint16) *sentPacket {
 	p := &e.sent[seq%sentKept]
 	if p.size == 0 || p.seq != seq || p.told == fateReceived || p.at < e.from {
@@ -223,12 +225,12 @@ func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool)
 	e.loss.bytes += int(p.size)
 	if p.told == fateUnknown {
 		e.loss.take(p, p.repeated)
-	} else if !p.repeated { // it was late and not lost
+	} else if !p.repeated { // a packet that was reported lost has arrived late
 		e.loss.lost = max(0, e.loss.lost-1)
 	}
 	p.told = fateReceived
 	b := &e.burst
-	// it used the link, but its time of sending is ambiguous
+	// the packet used the link, but when it was sent is ambiguous
 	if p.repeated || b.packets > 0 && p.at < b.sent {
 		b.bytes += int(p.size)
 		return 0, false
@@ -270,7 +272,7 @@ func (e *estimator) finish() (carries int, full bool) {
 
 func (e *estimator) empty() int64 { return min(e.base[0], e.base[1]) }
 
-// since returns the latest bursts that span that time, or nil.
+// since returns the latest bursts that cover that time, or nil.
 func (e *estimator) since(span int64, atLeast int) []burst {
 	for i := e.filled - atLeast; i >= 0; i-- {
 		if e.bursts[e.filled-1].sent-e.bursts[i].sent >= span {
@@ -334,8 +336,8 @@ func slope(list []burst) float64 {
 	return (n*xy - x*y) / max(1, n*xx-x*x)
 }
 
-// bitrate returns the rate at which the bursts after the first arrived. Bursts that a pause of the
-// network compressed do not count as faster than they were sent.
+// bitrate returns the rate at which the bursts after the first arrived. If a pause of the network
+// compressed the bursts, the rate is at most the one at which they were sent.
 func bitrate(list []burst) int {
 	bytes, sending, arriving := 0, int64(0), int64(0)
 	for i, b := range list[1:] {
@@ -373,7 +375,7 @@ func (e *estimator) judgeLoss() (carries int, full bool) {
 	}
 	rate := int(float64(l.bytes) * 8e6 / float64(span))
 	if list := e.since(judgeTime, judgeBursts); list != nil {
-		rate = min(rate, bitrate(list)) // the loss may have grown a moment ago
+		rate = min(rate, bitrate(list)) // the loss may have begun only recently
 	}
 	return int(carriesShare * float64(rate)), true
 }

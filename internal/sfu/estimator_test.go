@@ -18,14 +18,14 @@ type trace struct {
 	chance    *rand.Rand
 	now       time.Time
 	seq       uint16
-	free      time.Duration // when the link will have sent everything that is queued, since begin
+	free      time.Duration // when the link will have sent its queue, since begin
 	onTheWay  []arriving
 	again     []again
 	last      time.Duration // when the last packet arrives: packets stay in order
 	begin     time.Time
 	nextBack  time.Duration
 
-	video int // bit/s of the picture: 30 frames a second, each 60th a keyframe of 8 frames' size
+	video int // bit/s of the picture: 30 frames a second, each 60th a keyframe 8 times as large
 	frame int
 	key   bool // the next frame is an additional keyframe
 
@@ -33,10 +33,10 @@ type trace struct {
 	queue     time.Duration // what the queue of the link holds, as a duration
 	jitter    time.Duration
 	loss      float64
-	stall     func(time.Duration) time.Duration // when the viewer's machine takes what arrived then
+	stall     func(time.Duration) time.Duration // when the viewer reads a packet, by its arrival
 	drift     float64                           // of the viewer's clock
-	clock     time.Duration                     // what it shows at the beginning
-	repeats   bool                              // the viewer asks for what is lost
+	clock     time.Duration                     // what the viewer's clock shows at the beginning
+	repeats   bool                              // the viewer requests lost packets
 	feedbacks func(n int) (arrives bool)
 	reports   int
 
@@ -48,7 +48,7 @@ type arriving struct {
 	at  time.Duration
 }
 
-// again is a packet that the viewer asks for.
+// An again is a packet that the viewer requests once more.
 type again struct {
 	seq  uint16
 	size int
@@ -69,7 +69,7 @@ func newTrace(t *testing.T) *trace {
 
 func (tr *trace) passed() time.Duration { return tr.now.Sub(tr.begin) }
 
-// run lets that time pass.
+// run lets the duration pass.
 func (tr *trace) run(d time.Duration) {
 	tr.t.Helper()
 	for end := tr.now.Add(d); tr.now.Before(end); tr.now = tr.now.Add(time.Millisecond) {
@@ -245,9 +245,9 @@ func TestLinksThatAreTooNarrow(t *testing.T) {
 			tr.rate = 550_000
 			tr.run(5 * time.Second)
 			tr.fullWithin(5*time.Second, 1200*time.Millisecond, 350_000, 620_000)
-			// The link recovers, and is not reported as full any more.
+			// The link recovers: after a moment it is no longer reported as full.
 			tr.rate = 10_000_000
-			tr.run(3 * time.Second) // what is queued comes at the old rate
+			tr.run(3 * time.Second) // the queue arrives at the old rate first
 			tr.full = nil
 			tr.run(20 * time.Second)
 			tr.neverFull()
@@ -276,7 +276,8 @@ func TestMuchLossIsAFullLink(t *testing.T) {
 	}
 }
 
-// Packets that were sent before a change of layer say nothing about the new layer.
+// TestOldLayerIsNotHeldAgainstTheNew: packets that were sent before a change of layer do not count
+// against the new layer.
 func TestOldLayerIsNotHeldAgainstTheNew(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)
@@ -289,8 +290,8 @@ func TestOldLayerIsNotHeldAgainstTheNew(t *testing.T) {
 	tr.neverFull()
 }
 
-// A try of a layer that does not fit is over soon, and one that fits is not blamed for its
-// keyframe.
+// TestATryIsJudgedSoon: the try of a layer that does not fit ends soon. The keyframe at the start
+// of a try does not make a layer that fits fail.
 func TestATryIsJudgedSoon(t *testing.T) {
 	t.Parallel()
 	try := func(rate int) *trace {
@@ -300,7 +301,7 @@ func TestATryIsJudgedSoon(t *testing.T) {
 		tr.neverFull()
 		tr.video, tr.key = 1_000_000, true
 		tr.run(time.Second / 30)
-		tr.estimator.restart(tr.now) // as it happens: when the keyframe has gone
+		tr.estimator.restart(tr.now) // as the server does, after the keyframe
 		return tr
 	}
 	tr := try(550_000)
@@ -312,7 +313,7 @@ func TestATryIsJudgedSoon(t *testing.T) {
 	tr.neverFull()
 }
 
-// The burst for a viewer who joins late is the first measurement.
+// TestBurstOfALateViewer: the burst for a viewer who joins late is the first measurement.
 func TestBurstOfALateViewer(t *testing.T) {
 	t.Parallel()
 	burst := func(tr *trace) {
@@ -344,8 +345,8 @@ func TestBurstOfALateViewer(t *testing.T) {
 	}
 }
 
-// Reports about packets that were never sent, reports of too many packets, repeated ones, and
-// reports with an impossible clock change nothing.
+// TestNonsenseIsNoFeedback: reports about packets that were never sent, about too many packets, or
+// with an impossible clock change nothing. Neither do repeated reports.
 func TestNonsenseIsNoFeedback(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)
@@ -375,19 +376,19 @@ func TestNonsenseIsNoFeedback(t *testing.T) {
 	tr.neverFull()
 }
 
-// The number of a repeated packet is not taken for a second packet, nor an old one's for a new
-// one's.
+// TestSentNumbers: a repeated packet does not count as a second packet, and an old packet does not
+// replace a newer one of the same entry.
 func TestSentNumbers(t *testing.T) {
 	t.Parallel()
 	begin := time.Unix(0, 0)
 	e := newEstimator(begin)
 	at := func(ms int) time.Time { return begin.Add(time.Duration(ms) * time.Millisecond) }
-	number := func(i int) uint16 { return uint16(64_000 + i) } // wraps
+	number := func(i int) uint16 { return uint16(64_000 + i) } // wraps around
 	for i := range 3000 {
 		e.record(number(i), 100, at(i))
 	}
 	e.record(number(2999), 100, at(4000))
-	e.record(number(0), 100, at(4000)) // has been forgotten
+	e.record(number(0), 100, at(4000)) // its entry belongs to a newer packet
 	if p := e.find(number(2999)); p == nil || !p.repeated || p.at != 2_999_000 {
 		t.Errorf("repeated: got %+v", p)
 	}

@@ -26,8 +26,8 @@ func FuzzOffer(f *testing.F) {
 		}
 		f.Add(string(text))
 	}
-	// No seed that is long: the fuzzer would spend its time on making it shorter. What long offers
-	// cost has a test of its own.
+	// Long seeds are left out, because the fuzzer would spend its time on minimizing them. Another
+	// test measures the cost of long offers.
 	s := &SFU{cfg: Config{Listen: "127.0.0.1:0"}}
 	s.cfg.setDefaults()
 	f.Fuzz(func(t *testing.T, text string) {
@@ -51,13 +51,13 @@ func FuzzOffer(f *testing.F) {
 	})
 }
 
-// FuzzPayload: RTP payloads are read by several parsers, none of which may trust them.
+// FuzzPayload: several parsers read an RTP payload, and none of them may trust it.
 func FuzzPayload(f *testing.F) {
 	f.Add([]byte{0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe8})
 	f.Add([]byte{0x78, 0, 4, 0x67, 0x42, 0xc0, 0x1f, 0, 2, 0x68, 0xce})
 	f.Add([]byte{0x7c, 0x85, 0xb8, 0x04})
 	f.Add([]byte{0x27, 0x85})                               // a parameter set that ends at once
-	f.Add([]byte{0x78, 0, 1, 0x67, 0, 3, 0x67, 0x42, 0xc0}) // two of them
+	f.Add([]byte{0x78, 0, 1, 0x67, 0, 3, 0x67, 0x42, 0xc0}) // two parameter sets
 	f.Add([]byte{0x61, 0x9a, 0x24})
 	f.Add([]byte{0xfc, 0xff, 0xfe})
 	f.Fuzz(func(_ *testing.T, payload []byte) {

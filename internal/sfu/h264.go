@@ -18,8 +18,8 @@ const (
 
 func nalType(nal []byte) h264.NALUType { return h264.NALUType(nal[0] & 0x1f) }
 
-// nalStarts yields the NAL units that begin in an RTP payload, as far as the payload contains them:
-// of a fragmented unit, only the first fragment. It stops at an invalid length.
+// nalStarts yields the NAL units that begin in an RTP payload, as far as the payload contains them.
+// Of a fragmented unit it yields only the first fragment. It stops at an invalid length.
 func nalStarts(payload []byte, yield func(kind h264.NALUType, nal []byte) bool) {
 	if len(payload) < 2 {
 		return
@@ -82,7 +82,7 @@ func isBSlice(nal []byte) bool {
 	return err == nil && (kind == 1 || kind == 6)
 }
 
-// A picture is the description in a sequence parameter set.
+// A picture contains what a sequence parameter set says about the picture.
 type picture struct {
 	profile       string
 	width, height int
@@ -163,7 +163,7 @@ func (p *parameterSets) learn(nal []byte) bool {
 	if nalType(nal) == h264.NALUTypeSPS {
 		list, header = &p.sps, 4 // seq_parameter_set_id follows profile and level (7.3.2.1.1)
 	}
-	if len(nal) <= header { // the library panics if it starts reading beyond the end
+	if len(nal) <= header { // beyond the end of a NAL unit, the library panics
 		return false
 	}
 	at := 0

@@ -7,9 +7,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// BenchmarkHandshake measures from an offer to a connection that is up, with the server as the DTLS
-// server (passive) and as its client (active): ICE, DTLS and the keys of SRTP, of a pion peer on
-// loopback. An active server starts when the first connectivity check has come.
+// BenchmarkHandshake measures the time from the offer of a pion peer on loopback until the
+// connection is up: ICE, DTLS and the keys of SRTP. The server is the DTLS server (passive) or the
+// DTLS client (active). An active server starts DTLS after the first connectivity check.
 func BenchmarkHandshake(b *testing.B) {
 	for name, peerPassive := range map[string]bool{"server-passive": false, "server-active": true} {
 		b.Run(name, func(b *testing.B) {

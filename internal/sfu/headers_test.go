@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Encoders that send their parameter sets once, or in the offer, are seen by viewers who come
-// later, too.
+// TestParameterSetsReachEveryViewer: later viewers decode the picture even if the encoder sends its
+// parameter sets only once, or only in the offer.
 func TestParameterSetsReachEveryViewer(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string]rtcpeer.Headers{
@@ -27,7 +27,7 @@ func TestParameterSetsReachEveryViewer(t *testing.T) {
 			}
 			h.waitEvent("ana", stage.EventPublishing, "")
 			ctx := patient(t)
-			for i := range 2 { // the second one comes when the first keyframe is gone
+			for i := range 2 { // the second viewer joins when the first keyframe is gone
 				v := h.view(stage.ParticipantID(fmt.Sprint("viewer", i)), "ana",
 					rtcpeer.ViewOptions{
 						Patience: 8 * time.Second,
@@ -57,7 +57,8 @@ func TestMissingParameterSetsAreWarnedOf(t *testing.T) {
 	h.waitEvent("ana", stage.EventWarning, "no_parameter_sets")
 }
 
-// What is sent before the first keyframe is repeated like everything else, bit for bit.
+// TestChromiumDecodesWithoutRepeatedHeaders: Chromium decodes the picture of an encoder that sends
+// its parameter sets only with the first keyframe.
 func TestChromiumDecodesWithoutRepeatedHeaders(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -12,22 +12,22 @@ type packet struct {
 }
 
 const (
-	keepPackets = 512 // at least so many are kept, so that packets lost by a viewer can be repeated
-	// at most so many bytes are kept since the last keyframe; 8.5 Mb/s fill them in 8 s
+	keepPackets = 512 // at least this many are kept, for viewers that lost packets
+	// at most this many bytes are kept since the last keyframe; 8.5 Mb/s fill them in 8 s
 	keepBytes  = 8 << 20
-	keepAtMost = 1 << 14 // packets, however small they are
+	keepAtMost = 1 << 14 // at most this many packets are kept, however small
 	keepTime   = 12 * time.Second
 )
 
-// A history contains the packets of one track since its last keyframe, in order of arrival. Each
-// viewer has an index into it, so it is also the queue of all viewers: limited, and shared. Indices
-// only grow.
+// A history contains the packets of one track since its last keyframe, in order of arrival. It is
+// the limited and shared queue of all viewers: each of them has an index into it. Indices only
+// grow.
 type history struct {
 	packets  []*packet
 	first    uint64 // the index of packets[0]
 	bytes    int
 	keyframe uint64 // the index at which the last keyframe starts
-	keyed    bool   // there is a keyframe
+	keyed    bool   // the history contains a whole keyframe
 }
 
 func (h *history) end() uint64 { return h.first + uint64(len(h.packets)) }
@@ -48,7 +48,7 @@ func (h *history) add(p *packet, startsKeyframe bool) {
 		h.first++
 	}
 	if h.keyed && h.keyframe < h.first {
-		h.keyed = false // its first packet was dropped: no viewer can start from it
+		h.keyed = false // the keyframe is incomplete: no viewer can start from it
 	}
 }
 
@@ -62,7 +62,7 @@ func (h *history) tooMuch(now time.Time) bool {
 	return !h.keyed || h.first < h.keyframe || now.Sub(h.packets[0].at) > keepTime
 }
 
-// bytesFrom returns the size of the packets from that index on.
+// bytesFrom returns the size of the packets from index i on.
 func (h *history) bytesFrom(i uint64) (n int) {
 	for _, p := range h.packets[i-h.first:] {
 		n += len(p.payload)

@@ -13,7 +13,7 @@ import (
 // maxPaths limits the paths of one peer; the oldest is dropped first.
 const maxPaths = 16
 
-// goneAfter is how long nothing must arrive by a path before another path may replace it.
+// goneAfter is how long a path must be silent before another path may replace it.
 const goneAfter = 5 * time.Second
 
 var (
@@ -60,8 +60,8 @@ func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 	}
 }
 
-// authenticate finds the session by the username "local:remote" and checks the password (RFC 8445,
-// 7.2.2).
+// authenticate finds the session by the username "local:remote" and checks the message integrity
+// with its password (RFC 8445, 7.2.2).
 func (s *SFU) authenticate(m *stun.Message) *peer {
 	var username stun.Username
 	if username.GetFrom(m) != nil {
@@ -87,7 +87,7 @@ func (s *SFU) onCheck(p *peer, m *stun.Message, from path, now time.Time) {
 		return
 	}
 	if !s.bind(p, from, now) {
-		return // another peer uses this path, so its datagrams would not reach this peer
+		return // another peer uses this path, so datagrams from the path go to that peer
 	}
 	p.heard(now)
 	switch dest := p.address(); {
@@ -117,8 +117,8 @@ func (s *SFU) reply(
 	s.send(response.Raw, to) // the remote side repeats the request if this answer is lost
 }
 
-// bind routes datagrams from a path to the peer. It does not take a path from another peer that is
-// still heard.
+// bind routes datagrams from a path to the peer. It does not take a path away from another peer
+// that still sends.
 func (s *SFU) bind(p *peer, from path, now time.Time) bool {
 	s.mu.RLock()
 	known := s.byPath[from] == p
@@ -166,9 +166,9 @@ func (p *peer) setAddress(to path, now time.Time) {
 }
 
 // nominate stores the path that the controlling side wants to use from now on, for example because
-// the client roams. An attacker can record a check and send it again from anywhere. So media moves
-// to the new path at once only if the current one is dead. Otherwise it moves after a packet
-// arrives by the new path that only the peer can have made and that is not a repetition.
+// the client roams. An attacker can record a check and repeat it from anywhere. So media moves to
+// the new path at once only if the current path is dead. Otherwise media moves after the new path
+// delivers an authenticated packet that is not a repetition.
 func (p *peer) nominate(to path, now time.Time) {
 	dead := now.Sub(p.destHeard) > goneAfter
 	if dest := p.address(); dest.tcp != nil && dest.tcp.closed() {
@@ -181,7 +181,8 @@ func (p *peer) nominate(to path, now time.Time) {
 	p.nominated = to
 }
 
-// proved is called for an authenticated packet that is not a repetition.
+// proved is called for an authenticated packet that is not a repetition, and shows that the peer
+// uses this path.
 func (p *peer) proved(from path, now time.Time) {
 	if from == p.nominated {
 		p.setAddress(from, now)

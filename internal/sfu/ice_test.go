@@ -16,7 +16,7 @@ var (
 	elsewhere = path{addr: netip.MustParseAddrPort("127.0.0.1:4003")}
 )
 
-// newChecked is a peer that has come to a session, from home.
+// newChecked returns a peer of a new session that has sent a connectivity check from that path.
 func newChecked(t *testing.T, s *SFU, from path) *peer {
 	t.Helper()
 	p := newPeer(s, stage.Participant{}, &offer{ufrag: "theirs"})
@@ -27,7 +27,7 @@ func newChecked(t *testing.T, s *SFU, from path) *peer {
 	return p
 }
 
-// check nominates the pair of that address.
+// check sends a connectivity check from that path, which nominates it.
 func (p *peer) check(t *testing.T, from path, now time.Time) {
 	t.Helper()
 	m, err := stun.Build(stun.TransactionID, stun.BindingRequest,
@@ -49,8 +49,8 @@ func newStill(t *testing.T) *SFU {
 	return s
 }
 
-// A check that is repeated from another address does not redirect the media; a client that changes
-// its address takes the media along.
+// TestMediaFollowsWhatIsProved: a check that an attacker repeats from another address does not
+// redirect the media. When a client changes its address, the media follows.
 func TestMediaFollowsWhatIsProved(t *testing.T) {
 	t.Parallel()
 	p := newChecked(t, newStill(t), home)
@@ -75,8 +75,9 @@ func TestMediaFollowsWhatIsProved(t *testing.T) {
 	}
 }
 
-// Packets from the address of a connected peer belong to that peer, whichever other session claims
-// the address. After that peer has gone, they belong to the session that has it now.
+// TestAnAddressIsNotTakenAway: packets from the address of a connected peer go to that peer, even
+// if another session claims the address. After that peer has gone silent, another session can take
+// the address.
 func TestAnAddressIsNotTakenAway(t *testing.T) {
 	t.Parallel()
 	s := newStill(t)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A bitrate must last to be held against a publisher: one keyframe or one change of the scene, be
-// it ever so large, ends no broadcast.
+// TestOnlyALastingBitrateCounts: only a lasting bitrate causes a finding. One large keyframe or
+// change of scene ends no broadcast.
 func TestOnlyALastingBitrateCounts(t *testing.T) {
 	t.Parallel()
 	limits := DefaultLimits()
@@ -35,7 +35,8 @@ func TestOnlyALastingBitrateCounts(t *testing.T) {
 	}
 }
 
-// A layer has stopped when others go on without it, and not when the source makes few frames.
+// TestALayerThatStops: a layer has stopped when other layers continue without it. A source with few
+// frames has not stopped.
 func TestALayerThatStops(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1_700_000_000, 0)
@@ -46,7 +47,7 @@ func TestALayerThatStops(t *testing.T) {
 			l.frameAt
 	}
 	now := start
-	for range 5 { // a frame a second, the layers 5 ms apart, in either order
+	for range 5 { // one frame a second, with the layers 5 ms apart, in either order
 		frame(low, now)
 		frame(high, now.Add(5*time.Millisecond))
 		now = now.Add(time.Second)
@@ -61,7 +62,7 @@ func TestALayerThatStops(t *testing.T) {
 		now = now.Add(time.Second)
 	}
 	last := high.receivedAt
-	for i := range 60 { // 30 a second
+	for i := range 60 { // 30 frames a second
 		now = last.Add(time.Duration(i) * time.Second / 30)
 		frame(low, now)
 		if got, want := p.stopped(high, now), now.Sub(last) > 500*time.Millisecond; got != want {

@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// encodings are the x264 settings that are compared: those of an OBS that was set up before the
-// documented settings were written, those, and sliced threads.
+// encodings are the x264 settings to compare: those that SetUp wrote before it followed Amazon's
+// documents, the present ones, and the present ones with sliced threads.
 var encodings = []struct {
 	name string
 	args []string
@@ -35,15 +35,15 @@ const (
 	latencyWidth, latencyHeight, latencyFPS = 640, 360, 30
 
 	flashes     = 20
-	flashEvery  = 36 // frames, and up to a third of a second more
+	flashEvery  = 36 // frames, plus a random third of a second at most
 	flashLength = 6
 )
 
-// BenchmarkLatency measures from a picture that is given to x264 to the moment at which Chromium
-// shows it, with the encoder, the publisher, the server and the browser in this machine. Flashes
-// are measured, 20 of each setting. The frames are a moving pattern of 640x360 at 30 a second, 2.5
-// Mb/s. What OBS itself needs before its encoder is not in it. The jitter buffer is the mean over
-// all of it; the last row watches that for a minute.
+// BenchmarkLatency measures from the moment x264 receives a picture until Chromium shows it. The
+// encoder, the publisher, the server and the browser run on this machine. It measures 20 flashes
+// for each setting, in a moving pattern of 640x360 at 30 frames a second and 2.5 Mb/s. The time
+// that OBS needs before its encoder is not included. The jitter buffer's delay is the mean of the
+// whole run. The last row watches the jitter buffer for a minute.
 func BenchmarkLatency(b *testing.B) {
 	for _, e := range encodings {
 		b.Run(e.name, func(b *testing.B) {
@@ -77,7 +77,7 @@ func benchLatency(b *testing.B, args []string, longer time.Duration) {
 
 	x264.flash(b, flashes)
 	if longer > 0 {
-		time.Sleep(longer) // the time that is measured
+		time.Sleep(longer) // a longer run for the mean of the jitter buffer
 	}
 	var shown []float64
 	page.Eval("flashes('ben')", &shown)
@@ -101,9 +101,9 @@ func benchLatency(b *testing.B, args []string, longer time.Duration) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// clockAhead is by how many milliseconds the page's performance.now() is ahead of the time since
-// epoch. Both are monotonic: wall clocks of two processes need not agree on a virtual machine. The
-// quickest of many readings counts, which is off by half its way there and back at most.
+// clockAhead returns how many milliseconds the page's performance.now() is ahead of the time since
+// epoch. Both are monotonic, because the wall clocks of two processes on a virtual machine may
+// differ. It uses the quickest of many readings, whose error is at most half of its round trip.
 func (p *page) clockAhead(epoch time.Time) (ahead float64) {
 	quickest := time.Hour
 	for range 50 {
@@ -125,15 +125,15 @@ func percentile(values []float64, percent int) float64 {
 	return values[min(len(values)-1, len(values)*percent/100)]
 }
 
-// An encoder is ffmpeg with x264. It is a net.PacketConn of what ffmpeg packetises.
+// An encoder runs ffmpeg with x264. Its net.PacketConn receives ffmpeg's RTP packets.
 type encoder struct {
 	net.PacketConn
 	frames io.WriteCloser
 	epoch  time.Time // start of the clock that flashAt and the page's times are measured by
 
 	mu      sync.Mutex
-	flashAt []float64 // ms: when white pictures were given to it
-	wanted  int       // flashes to come
+	flashAt []float64 // ms since epoch at which the encoder received white pictures
+	wanted  int       // flashes that are still to be encoded
 }
 
 func startEncoder(b *testing.B, args []string) *encoder {
@@ -165,7 +165,7 @@ func startEncoder(b *testing.B, args []string) *encoder {
 	return e
 }
 
-// write gives frames to the encoder in real time.
+// write sends frames to the encoder in real time.
 func (e *encoder) write(ctx context.Context) {
 	luma := latencyWidth * latencyHeight
 	frame := make([]byte, luma*3/2)
@@ -203,7 +203,7 @@ func (e *encoder) write(ctx context.Context) {
 	}
 }
 
-// flash has so many white pictures encoded and waits until they were shown.
+// flash encodes n flashes of white pictures and waits until they are shown.
 func (e *encoder) flash(b *testing.B, n int) {
 	e.mu.Lock()
 	e.wanted = n
@@ -214,7 +214,7 @@ func (e *encoder) flash(b *testing.B, n int) {
 		left := e.wanted
 		e.mu.Unlock()
 		if left == 0 {
-			time.Sleep(2 * time.Second) // the last one is on its way
+			time.Sleep(2 * time.Second) // the page still has to show the last flash
 			return
 		}
 		if b.Context().Err() != nil {
@@ -223,7 +223,7 @@ func (e *encoder) flash(b *testing.B, n int) {
 	}
 }
 
-// delays pairs what was shown with what was given, in ms.
+// delays returns the milliseconds from each flash's encoding until it was shown.
 func (e *encoder) delays(shown []float64) (delays []float64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -242,9 +242,10 @@ func (e *encoder) delays(shown []float64) (delays []float64) {
 	return delays
 }
 
-// BenchmarkQuality measures what the same settings cost in picture quality: the mean SSIM and PSNR
-// of three sources at 2.5 Mb/s, 1280x720 at 30 frames a second, 10 seconds each. They are
-// synthetic: a test picture, a zoom into a fractal, and that with noise, which no encoder predicts.
+// BenchmarkQuality measures how these settings affect picture quality: the mean SSIM and PSNR of
+// three sources at 2.5 Mb/s, 1280x720 at 30 frames a second, 10 seconds each. The sources are
+// synthetic: a test picture, a zoom into a fractal, and that zoom with noise, which no encoder
+// predicts.
 func BenchmarkQuality(b *testing.B) {
 	for _, source := range []struct{ name, filter string }{
 		{"test-picture", "testsrc2=size=1280x720:rate=30"},

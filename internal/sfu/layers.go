@@ -15,7 +15,7 @@ var (
 	_ whip.Playable     = (*viewer)(nil)
 )
 
-// living returns the layers that arrive, smallest first. Call with pub.mu held.
+// living returns the layers that still arrive, smallest first. Call with pub.mu held.
 func (p *publisher) living(now time.Time) []*track {
 	var list []*track
 	for _, t := range p.layers {
@@ -37,8 +37,7 @@ const stoppedAfter = 500 * time.Millisecond
 
 // stopped reports whether a layer is silent while another one arrives: browsers stop the highest
 // layer when their uplink is too slow. Two frames of the other layer must have begun since, so that
-// a source of one frame a second does not count as stopped between its frames. Call with pub.mu
-// held.
+// a source of one frame a second does not count as stopped. Call with pub.mu held.
 func (p *publisher) stopped(t *track, now time.Time) bool {
 	return now.Sub(t.receivedAt) > stoppedAfter &&
 		slices.ContainsFunc(p.layers, func(other *track) bool {
@@ -63,9 +62,9 @@ func (v *viewer) follow(now time.Time) {
 	}
 }
 
-// lead attaches a stream to a track. This happens at once if the stream has no track yet, or one of
-// another session, or one of a layer that has stopped. For a mere change of layer it happens at the
-// next keyframe.
+// lead attaches a stream to a track. It does so at once if the stream's track is missing, belongs
+// to another session, or has stopped. A change between layers that both arrive waits for the next
+// keyframe.
 func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) {
 	switch {
 	case want == s.track:
@@ -82,7 +81,8 @@ func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) 
 	}
 }
 
-// choose returns the layer that the viewer fixed, or the one that fits its size and its network.
+// choose returns the layer that the viewer selected. Without a selection, it returns the one that
+// fits the viewer's size and network.
 func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	if len(source.layers) == 1 {
 		return source.layers[0]
@@ -104,7 +104,8 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	return layers[v.bandwidth.choose(rates, s.target != nil, now)]
 }
 
-// largest returns the index of the smallest layer with at least as many lines as the viewer shows.
+// largest returns the index of the smallest layer with at least as many lines as the viewer shows,
+// or the highest index.
 func (v *viewer) largest(layers []*track) int {
 	if v.lines > 0 {
 		if i := slices.IndexFunc(layers,

@@ -15,7 +15,7 @@ import (
 )
 
 func simulcast(t *testing.T) rtcpeer.PublishOptions {
-	return rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{ // as OBS: the largest first
+	return rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{ // the largest first, as in OBS
 		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 1280, Height: 720, Bitrate: 1_000_000}),
 		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 640, Height: 360, Bitrate: 300_000}),
 		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 320, Height: 180, Bitrate: 100_000}),
@@ -28,7 +28,7 @@ func (h *house) layered(id stage.ParticipantID) whip.Layered {
 	return h.views[id].(whip.Layered)
 }
 
-// selected is the height of the layer that the viewer receives.
+// selected returns the height of the layer that the viewer receives.
 func (h *house) selected(id stage.ParticipantID) int {
 	for _, l := range h.layered(id).Layers() {
 		if l.Selected {
@@ -49,7 +49,7 @@ func (h *house) waitSelected(ctx context.Context, id stage.ParticipantID, height
 	}
 }
 
-// viewSimulcast is the view that ben has of ana, who publishes three layers.
+// viewSimulcast returns the viewer of ben, who views ana. She publishes three layers.
 func (h *house) viewSimulcast(t *testing.T) *rtcpeer.Viewer {
 	t.Helper()
 	h.publish("ana", simulcast(t))
@@ -69,7 +69,7 @@ func TestViewerChoosesALayer(t *testing.T) {
 	h := newHouse(t)
 	v := h.viewSimulcast(t)
 	ctx := patient(t)
-	// Up by itself, as the network bears it.
+	// The viewer's layer rises by itself, because the network carries it.
 	h.waitSelected(ctx, "ben", 720)
 	for _, l := range []whip.Layer{{EncodingID: "2", Height: 180}, {EncodingID: "0", Height: 720},
 		{EncodingID: "1", Height: 360}} {
@@ -104,8 +104,8 @@ func TestViewerChoosesALayer(t *testing.T) {
 	}
 }
 
-// A thumbnail needs no more than a small layer, whatever the network bears, and gets more when it
-// grows.
+// TestLayerFitsTheSizeAtWhichItIsShown: a thumbnail receives only a small layer, however fast the
+// network is. It receives a larger one when it grows.
 func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -118,7 +118,7 @@ func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	}
 	h.layered("ben").FitHeight(72)
 	h.waitSelected(ctx, "ben", 180)
-	if err := v.WaitFrames(ctx, v.Stats().Frames+60); err != nil { // long enough for a try of more
+	if err := v.WaitFrames(ctx, v.Stats().Frames+60); err != nil { // enough to try a layer
 		t.Fatal(err)
 	}
 	if got := h.selected("ben"); got != 180 {
@@ -128,14 +128,15 @@ func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	h.waitSelected(ctx, "ben", 720)
 }
 
-// A viewer whose link narrows gets a layer that fits, and the best one again when it widens;
-// another one beside him notices nothing. With transport-wide feedback it takes about a second,
-// most of it for the next keyframe; with receiver reports alone a few.
+// TestSlowViewerBesideAGoodOne: a viewer whose link narrows receives a layer that fits, and the
+// best one again when the link widens. Another viewer is not affected. The change takes about a
+// second with transport-wide feedback, mostly for the next keyframe, and a few seconds with
+// receiver reports alone.
 func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		reportsAlone bool
-		frames       int // of the publisher, until the layer has changed
+		frames       int // frames that the publisher may send until the layer has changed
 	}{
 		"transport-wide feedback": {false, 120},
 		"receiver reports alone":  {true, 300},
@@ -159,7 +160,7 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 			ctx := patient(t)
 			h.waitSelected(ctx, "slow", 720)
 			h.waitSelected(ctx, "good", 720)
-			// The first keyframes and reports are over.
+			// Wait until the first keyframes and reports are over.
 			if err := slow.WaitFrames(ctx, 60); err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +201,8 @@ func (h *house) fedBack(id stage.ParticipantID) bool {
 	return sfu.FedBack(h.views[id])
 }
 
-// A real browser's feedback is understood: its link narrows, and it comes down.
+// TestChromiumOnANarrowLink: the server understands a real browser's feedback, and lowers the layer
+// when the link narrows.
 func TestChromiumOnANarrowLink(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -230,7 +232,7 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 	})
 }
 
-// fromTheTop is the endpoint of a viewer who starts at the highest layer.
+// fromTheTop returns the endpoint of a viewer who starts at the highest layer.
 func (h *house) fromTheTop(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		answer, err := h.whep(id, target)(ctx, offer)
@@ -256,7 +258,7 @@ func TestPauseKeepsTheSound(t *testing.T) {
 	if err := session.Play("1", false); err != nil {
 		t.Fatal(err)
 	}
-	// What was on its way still comes. Then there is a second of sound without a frame.
+	// Packets in transit still arrive. After that, a second of sound must come without a frame.
 	for {
 		before := v.Stats()
 		if err := v.WaitAudio(ctx, before.AudioPackets+50); err != nil {
@@ -310,15 +312,16 @@ func TestChromiumSimulcast(t *testing.T) {
 	}
 }
 
-// The highest layer stops, as a browser's does whose uplink is short: its viewers go on with the
-// next one within half a second and a frame, not at its next keyframe.
+// TestHighestLayerStops: the highest layer stops, as in a browser whose uplink is too slow. Its
+// viewers continue with the next layer within half a second and a frame. They do not wait for that
+// layer's next keyframe.
 func TestHighestLayerStops(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	options := simulcast(t)
 	for i, l := range options.Layers {
 		l := l.Options
-		l.Keyint = 120 // 4 s: no keyframe comes in time
+		l.Keyint = 120 // 4 s, so that no keyframe comes in time
 		options.Layers[i] = rtcpeer.MakeClip(t, l)
 	}
 	p := h.publish("ana", options)
@@ -343,7 +346,7 @@ func TestHighestLayerStops(t *testing.T) {
 	h.waitSelected(ctx, "ben", 360)
 	took, most := p.Frames()-began, int(60*load.factor())
 	t.Logf("the layer changed after %d frames, of %d at most", took, most)
-	if took > most { // half a second is 15 of them
+	if took > most { // half a second is 15 frames
 		t.Errorf("the layer changed after %d frames, want about 15, %d at most", took, most)
 	}
 	before := v.Stats()

@@ -12,20 +12,20 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// 200 viewers come and go, and all their resources are released. The test is not parallel, as it
-// counts the resources of the whole process.
+// TestJoinAndLeave200Times: 200 viewers join and leave, and all their resources are released. The
+// test is not parallel, because it counts the resources of the whole process.
 func TestJoinAndLeave200Times(t *testing.T) {
 	h := newHouse(t)
 	h.publish("ana", rtcpeer.PublishOptions{
 		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Bitrate: 300_000}),
 	})
 	h.waitEvent("ana", stage.EventPublishing, "")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // one after the other
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // viewers join in sequence
 	defer cancel()
 	t.Run("warm", func(t *testing.T) { joinAndLeave(t, ctx, h, 0, 10) })
 	goroutines, heap := settle(ctx, h, 0)
 	for i := 1; i <= 20; i++ {
-		// A subtest lets go of its viewers at its end.
+		// The viewers of a subtest leave at its end.
 		t.Run(fmt.Sprint(i), func(t *testing.T) { joinAndLeave(t, ctx, h, i, 10) })
 	}
 	goroutinesAfter, heapAfter := settle(ctx, h, goroutines)
@@ -34,7 +34,8 @@ func TestJoinAndLeave200Times(t *testing.T) {
 	if goroutinesAfter > goroutines {
 		t.Errorf("%d goroutines, %d before", goroutinesAfter, goroutines)
 	}
-	// The history grows and shrinks with the keyframes; 200 sessions that stayed would be 20 MB.
+	// The size of the history varies with the keyframes. If the 200 sessions stayed, they would
+	// take 20 MB.
 	if heapAfter > heap+5<<20 {
 		t.Errorf("%d KB on the heap, %d before", heapAfter>>10, heap>>10)
 	}
@@ -61,7 +62,7 @@ func joinAndLeave(t *testing.T, ctx context.Context, h *house, round, n int) {
 	viewers.Wait()
 }
 
-// settle waits until no viewer is registered and there are no more goroutines than before.
+// settle waits until no viewer is registered and no more goroutines run than before.
 func settle(ctx context.Context, h *house, want int) (goroutines int, heap uint64) {
 	for ctx.Err() == nil {
 		list, _ := h.Participants(ctx, h.arn)

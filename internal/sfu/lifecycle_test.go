@@ -32,8 +32,8 @@ func TestTakenPort(t *testing.T) {
 	}
 }
 
-// A wildcard address announces every address of the machine, and peers of either family come in by
-// the one socket.
+// TestWildcardAddress: a server on a wildcard address announces every address of the machine,
+// loopback included. Its one socket serves IPv4 and IPv6.
 func TestWildcardAddress(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.Listen = ":0" })
@@ -102,8 +102,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The same participant publishes again, as OBS does after a network loss: the viewer goes on
-// without a new negotiation.
+// TestTakeover: when a participant publishes again, as OBS does after a network loss, the viewer
+// continues without a new negotiation.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -177,7 +177,7 @@ func TestHowSessionsEnd(t *testing.T) {
 	}
 }
 
-// An offer whose sender never connects is forgotten.
+// TestNobodyComes: the session of an offer whose sender never connects is removed.
 func TestNobodyComes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.Silence = 200 * time.Millisecond })
@@ -199,7 +199,7 @@ func TestTokenExpires(t *testing.T) {
 			var ahead atomic.Int64
 			h := newHouse(t, func(c *sfu.Config) {
 				c.EndAtExpiry = cut
-				c.Silence = 2 * time.Hour // the clock jumps
+				c.Silence = 2 * time.Hour // the clock jumps by an hour
 				c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 			h.expires = time.Now().Add(time.Hour)
@@ -251,8 +251,8 @@ func TestPresence(t *testing.T) {
 	}
 }
 
-// TestAStalledSenderHasNotSwitchedItsCameraOff: pages tell a stalled sender from one whose camera
-// is off.
+// TestAStalledSenderHasNotSwitchedItsCameraOff: pages can distinguish a stalled sender from one
+// whose camera is off.
 func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -285,8 +285,8 @@ func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 	}
 }
 
-// Both the way from the publisher and the way to the viewer lose packets; what is lost is asked for
-// and sent again.
+// TestLossIsRepaired: packets are lost from the publisher and to the viewer. Each receiver requests
+// the missing packets, and the sender repeats them.
 func TestLossIsRepaired(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -295,8 +295,7 @@ func TestLossIsRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	down, viewing := h.link(h.whep("ben", "ana"), lossy.Options{})
-	// Patient, so that a packet that a busy machine repeats late is not taken for one that is not
-	// repeated.
+	// The viewer waits long for a repeated packet, because a busy machine may repeat it late.
 	v, err := rtcpeer.View(t, viewing, rtcpeer.ViewOptions{Patience: 8 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -319,16 +318,16 @@ func TestLossIsRepaired(t *testing.T) {
 	if sent.Lost == 0 || received.Lost == 0 {
 		t.Errorf("lost %d up and %d down: the network was too good", sent.Lost, received.Lost)
 	}
-	// Gaps are counted and not frames, as one gap breaks every frame up to the next keyframe.
-	// Without repair of either side a quarter of its losses and more are gaps: the others are of
-	// sound, or beside another.
+	// The test counts gaps and not frames, because one gap breaks every frame up to the next
+	// keyframe. Without repair, at least a quarter of each side's losses would be gaps; the others
+	// are lost sound, or next to another loss.
 	if s := v.Stats(); s.Gaps-before.Gaps > min(sent.Lost, received.Lost)/8 {
 		t.Errorf("%d packets were lost up and %d down, and %d gaps stayed", sent.Lost,
 			received.Lost, s.Gaps-before.Gaps)
 	}
 }
 
-// everyNth loses every nth media packet.
+// everyNth picks every nth media packet.
 func everyNth(n int64) func([]byte) bool {
 	var count atomic.Int64
 	return func(b []byte) bool {
@@ -359,12 +358,12 @@ func TestPLIReachesThePublisher(t *testing.T) {
 	}
 }
 
-// OBS does not answer PLI: a viewer who comes late in a long keyframe interval must not wait for
-// its end. The aims are 300 ms to the first picture, which the benchmark measures, and 2 s to the
-// live edge. Here frames are counted, as a busy machine takes its time.
+// TestFirstPictureFast: OBS does not answer PLI, so a viewer who joins late in a long keyframe
+// interval must not wait for its end. The aims are 300 ms to the first picture, which the benchmark
+// measures, and 2 s to the live edge. The test counts frames, because a busy machine is slow.
 func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
-	const keyint, came = 120, 60 // 8 s, and the middle of them
+	const keyint, came = 120, 60 // 8 s, and the viewer joins in the middle
 	h := newHouse(t)
 	p := h.publish("ana", rtcpeer.PublishOptions{
 		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{FPS: 15, Keyint: keyint, Bitrate: 500_000}),
@@ -375,8 +374,8 @@ func TestFirstPictureFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
-	// A viewer that has caught up has every frame since the first keyframe, but for those in
-	// flight. One that waits for the next keyframe never gets the frames before it.
+	// A viewer that has caught up has every frame since the first keyframe, except those in
+	// transit. A viewer that waited for the next keyframe would never get the earlier frames.
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
 		return s.Frames >= p.Frames()-5
 	}); err != nil {
@@ -386,8 +385,8 @@ func TestFirstPictureFast(t *testing.T) {
 	inStep(t, ctx, v)
 }
 
-// inStep waits until the moments that the last frame and the last sound stand for, by the sender
-// reports, are as far apart as their arrivals are.
+// inStep waits until sound and picture are synchronized: by the sender reports, the last frame and
+// the last sound are as far apart as their arrivals.
 func inStep(t *testing.T, ctx context.Context, v *rtcpeer.Viewer) {
 	t.Helper()
 	moment := func(r *rtcp.SenderReport, ts uint32, clock float64) float64 {

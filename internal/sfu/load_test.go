@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A load measures by what factor this machine is slowed down by other work: it repeats the same
-// piece of work and compares its mean duration with the shortest.
+// A load measures how much other work slows this machine down. It repeats the same piece of work
+// and compares the mean duration with the shortest.
 type load struct {
 	stop chan struct{}
 	done sync.WaitGroup
@@ -16,8 +16,8 @@ type load struct {
 	runs int
 }
 
-// best is the shortest duration of the piece of work so far, in nanoseconds: the one without other
-// load.
+// best is the shortest duration of the piece of work so far, in nanoseconds. It stands for a
+// machine without other work.
 var best atomic.Int64
 
 func startLoad() *load {
@@ -50,7 +50,7 @@ func (l *load) piece() {
 	}
 }
 
-// factor ends the measurement. It is 1 on a quiet machine, and 5 at most.
+// factor ends the measurement. It returns 1 on a quiet machine, and at most 5.
 func (l *load) factor() float64 {
 	close(l.stop)
 	l.done.Wait()

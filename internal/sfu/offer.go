@@ -14,7 +14,8 @@ const (
 	maxOffer    = 128 << 10
 	maxSections = 64 // m-lines; a browser that publishes has two
 
-	// A section of a browser has some 200 lines, 8 parameters in a line, and 6 kinds of feedback.
+	// A section of a browser's offer has some 200 lines, 8 parameters in a line, and 6 kinds of
+	// feedback.
 	maxAttributes = 1024 // of each section, and of the session
 	maxParameters = 64   // of each a=fmtp
 	maxFeedback   = 32   // of each payload type
@@ -39,7 +40,7 @@ type section struct {
 	rejected bool // port 0 outside a bundle
 	codecs   []codec
 	extmap   map[string]uint8 // URI to id
-	rids     []string         // offered for sending, in the order of a=simulcast
+	rids     []string         // layers offered for sending, in the order of a=simulcast
 	rtcpMux  bool
 
 	reducedRTCP bool
@@ -83,7 +84,8 @@ func parseOffer(text string) (*offer, error) {
 	return o, o.parseTransport(d)
 }
 
-// parseSDP also accepts a description whose last line has no end: some HTTP clients strip it.
+// parseSDP parses a description. It also accepts one without the final newline, which some HTTP
+// clients strip.
 func parseSDP(text string) (*sdp.SessionDescription, error) {
 	if len(text) > maxOffer {
 		return nil, stage.Errorf(stage.ErrTooLarge, "The offer is longer than %d bytes.", maxOffer).
@@ -114,8 +116,8 @@ func bundleOf(d *sdp.SessionDescription) []string {
 	return nil
 }
 
-// parseTransport reads the ICE and DTLS attributes: of the session, or of the section with which
-// all others are bundled (RFC 9143, 7.1.3).
+// parseTransport reads the ICE and DTLS attributes of the session and of the section with which all
+// others are bundled (RFC 9143, 7.1.3).
 func (o *offer) parseTransport(d *sdp.SessionDescription) error {
 	m := d.MediaDescriptions[0]
 	for i, s := range o.sections {
@@ -211,7 +213,7 @@ func (s *section) parseAttribute(a sdp.Attribute) {
 // reservedExtension is not allowed as an ID in one-byte headers (RFC 8285, 4.2).
 const reservedExtension = 15
 
-// parseExtension parses "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8).
+// parseExtension parses the value of a=extmap: "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8).
 func (s *section) parseExtension(value string) {
 	number, uri, _ := strings.Cut(value, " ")
 	number, _, _ = strings.Cut(number, "/")
@@ -231,8 +233,8 @@ func validRID(rid string) bool {
 		func(r rune) bool { return !ok(r) }) < 0
 }
 
-// simulcastOrder returns the rids that a=simulcast sends, in its order. Without that line there is
-// no simulcast (RFC 8853, 5.3).
+// simulcastOrder returns the rids in the order of a=simulcast. Without that line there is no
+// simulcast (RFC 8853, 5.3).
 func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	line, _ := m.Attribute("simulcast")
 	fields := strings.Fields(line)
@@ -241,7 +243,7 @@ func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 			continue
 		}
 		for stream := range strings.SplitSeq(fields[i+1], ";") {
-			first, _, _ := strings.Cut(stream, ",") // of alternatives, take the first
+			first, _, _ := strings.Cut(stream, ",") // take the first alternative
 			first = strings.TrimPrefix(first, "~")  // "~" marks a stream that is paused at first
 			if slices.Contains(rids, first) && !slices.Contains(order, first) {
 				order = append(order, first)
@@ -251,8 +253,8 @@ func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	return order
 }
 
-// parseCodecs reads each payload type once, in the order of the m-line: otherwise a small offer
-// that repeats one a thousand times would cost a thousand times as much.
+// parseCodecs reads each payload type once, in the order of the m-line. Otherwise a small offer
+// that repeats one payload type a thousand times would cost a thousand times as much.
 func parseCodecs(m *sdp.MediaDescription) (codecs []codec, err error) {
 	described, err := describeCodecs(m)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// swollen returns offers that repeat one short line many times. Each has the greatest length that
-// the WHIP endpoint accepts.
+// swollen returns offers that repeat one short line many times. Each is as long as the WHIP
+// endpoint accepts.
 func swollen() map[string]string {
 	const size = 64 << 10
 	offer := func(formats, attributes string) string {
@@ -40,7 +40,7 @@ func swollen() map[string]string {
 	}
 }
 
-// What an offer costs is bounded by its length, whatever it repeats.
+// TestSwollenOffersAreCheap: the cost of an offer is limited by its length, whatever it repeats.
 func TestSwollenOffersAreCheap(t *testing.T) {
 	for name, text := range swollen() {
 		var before, after runtime.MemStats
@@ -57,7 +57,8 @@ func TestSwollenOffersAreCheap(t *testing.T) {
 	}
 }
 
-// A payload type that the m-line names twice is one codec, with the feedback of its own and of all.
+// TestPayloadTypesAreReadOnce: a payload type that the m-line names twice is one codec. Its
+// feedback is its own and that of "*".
 func TestPayloadTypesAreReadOnce(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/offers/obs-30.2.sdp")

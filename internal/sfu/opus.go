@@ -1,7 +1,7 @@
 package sfu
 
-// opusDuration returns how long the sound of a packet is, in samples at 48 kHz, by its first byte
-// (RFC 6716, 3.1), and whether the packet is valid (3.4).
+// opusDuration returns the duration of a packet in samples at 48 kHz, by its first byte (RFC 6716,
+// 3.1), and whether the packet is valid (3.4).
 func opusDuration(payload []byte) (samples uint64, valid bool) {
 	if len(payload) == 0 {
 		return 0, false
@@ -22,7 +22,7 @@ func opusDuration(payload []byte) (samples uint64, valid bool) {
 	return frames * each, frames > 0 && frames*each <= 5760 // 120 ms
 }
 
-// opusFrame returns the length of a frame by its configuration (table 2).
+// opusFrame returns the duration of a frame by its configuration (table 2).
 func opusFrame(config byte) uint64 {
 	switch {
 	case config < 12: // SILK: 10, 20, 40, 60 ms
@@ -33,9 +33,9 @@ func opusFrame(config byte) uint64 {
 	return [4]uint64{120, 240, 480, 960}[config%4] // CELT: 2.5, 5, 10, 20 ms
 }
 
-// soundCheck detects other codecs that are announced as Opus. OBS sends AAC under Opus's payload
-// type if its encoder was not changed. Such a packet may look like Opus by chance, but it lasts
-// 1024 samples, which no Opus packet does.
+// A soundCheck detects other codecs that are announced as Opus: OBS sends AAC under Opus's payload
+// type if its audio encoder was not changed. An AAC packet may look like Opus by chance, but it
+// lasts 1024 samples, which no Opus packet does.
 type soundCheck struct {
 	last    *packet
 	seen    int
@@ -43,8 +43,8 @@ type soundCheck struct {
 }
 
 const (
-	soundTolerance = 48 // samples: timestamps from a clock in µs or ms are slightly off
-	soundEnough    = 25 // packets that it needs before it judges
+	soundTolerance = 48 // samples; timestamps from a clock in µs or ms are slightly off
+	soundEnough    = 25 // packets before the first judgement
 )
 
 func (c *soundCheck) take(p *packet) {
@@ -64,8 +64,8 @@ func (c *soundCheck) take(p *packet) {
 	c.strange += (odd - c.strange) / soundEnough
 }
 
-// fits reports whether the time to the next packet fits the length of this one: it follows at its
-// end, or later, after silence that was not sent.
+// fits reports whether the next packet follows at the end of this one, or a whole number of packets
+// later, after silence that was not sent. delta is the difference of their timestamps.
 func fits(p *packet, delta uint64) bool {
 	samples, valid := opusDuration(p.payload)
 	if !valid || samples == 0 {

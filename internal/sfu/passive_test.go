@@ -33,7 +33,8 @@ func TestPassivePeers(t *testing.T) {
 	h.waitEvent("ana", stage.EventEnded, "closed_by_peer")
 }
 
-// A passive peer whose certificate is not the one of its offer gets no keys.
+// TestPassivePeerWithAnotherCertificate: a passive peer gets no keys if its certificate is not the
+// one of its offer.
 func TestPassivePeerWithAnotherCertificate(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -22,7 +22,7 @@ import (
 
 // A role is what a peer does: publish or view.
 type role interface {
-	// the connection is up; no media was sent or received yet
+	// called when the connection is up and media may begin
 	onReady()
 	onOpen() // media may be sent
 	// called by the reader alone; the role may keep payload
@@ -53,7 +53,7 @@ type peer struct {
 	ending sync.Once
 
 	dest atomic.Pointer[destination]
-	// a time.Duration since "since": a change of the wall clock must not end sessions
+	// a Duration since the field since, whose monotonic clock no change of the wall clock affects
 	lastHeard atomic.Int64
 	keys      atomic.Pointer[keys]
 
@@ -62,8 +62,8 @@ type peer struct {
 	early  []early          // owned by the reader: media that arrived before the keys
 	header rtp.Header       // owned by the reader
 
-	nominated path      // owned by the reader: the next path of media, once it is proved
-	destHeard time.Time // owned by the reader: when a datagram last arrived by the path of media
+	nominated path      // owned by the reader: the new path for media, until it is proved
+	destHeard time.Time // owned by the reader: when media's path last delivered a datagram
 
 	rtcpMu sync.Mutex // guards keys.rtcpOut
 }
@@ -161,8 +161,8 @@ func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 	p.decrypt(k, datagram, from, now)
 }
 
-// An early datagram arrived before this side finished the handshake: the other side finishes first
-// and may send at once. The datagrams often contain the only keyframe for seconds.
+// An early datagram arrived before this side finished the handshake. The other side finishes first
+// and may send at once, and often that is the only keyframe for seconds.
 type early struct {
 	datagram []byte
 	from     path

@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Header extensions that are negotiated. All others that a publisher sends are not forwarded.
+// Header extensions that this server negotiates. All others of a publisher are not forwarded.
 const (
 	extMID         = "urn:ietf:params:rtp-hdrext:sdes:mid"
 	extRID         = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
@@ -15,8 +15,8 @@ const (
 	extTransportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
 
-// A plan is the content of the answer: at most one audio and one video section are accepted, all
-// others are rejected.
+// A plan is the content of the answer. It accepts at most one audio and one video section, and
+// rejects all others.
 type plan struct {
 	publishing   bool
 	layered      bool // for a viewer: there are layers to choose from
@@ -27,7 +27,7 @@ type plan struct {
 type planned struct {
 	section *section
 	codec   codec
-	active  bool // media flows in the direction of the session
+	active  bool // media flows in the session's direction
 	ssrc    uint32
 }
 
@@ -40,8 +40,8 @@ func (p *plan) of(s *section) *planned {
 	return nil
 }
 
-// planPublish accepts H.264 and Opus. As IVS does, it refuses a broadcast without H.264, including
-// one without video. It also refuses sound without a codec that viewers can play.
+// planPublish accepts H.264 and Opus. As IVS does, it refuses an offer without H.264, including one
+// without video. It also refuses sound that is not offered as Opus.
 func planPublish(o *offer) (*plan, error) {
 	p := &plan{publishing: true}
 	p.take(o, func(s *section) bool { return s.sends })
@@ -62,9 +62,9 @@ func planPublish(o *offer) (*plan, error) {
 	return p, p.checkTransport(o)
 }
 
-// planSubscribe refuses an offer that requests a kind of media without a codec that the stage has.
-// The error has a reason, so that the author of a player knows what to change; a rejected section
-// in the answer would have none.
+// planSubscribe refuses an offer that requests sound or picture, but not in the stage's codec. Its
+// error has a reason, which tells the author of a player what to change. A rejected section in the
+// answer would have no reason.
 func planSubscribe(o *offer) (*plan, error) {
 	p := &plan{}
 	p.take(o, func(s *section) bool { return s.receives })
@@ -150,8 +150,8 @@ func pickOpus(s *section) *planned {
 }
 
 // pickH264 picks the payload type that most decoders play: constrained baseline, then baseline,
-// then any other. The encoder may use another profile (OBS always offers 42e01f), so the profile
-// that arrives is measured.
+// then any other. The encoder may use another profile, as OBS does, which always offers 42e01f. So
+// the server reads the profile from the media.
 func pickH264(s *section) *planned {
 	var best *codec
 	for i := range s.codecs {
@@ -166,9 +166,10 @@ func pickH264(s *section) *planned {
 	return &planned{section: s, codec: *best}
 }
 
-// h264Rank reads profile-level-id (RFC 6184, 8.1): profile_idc, then the constraint flags, of which
-// 0x40 makes baseline constrained. A payload type without a packetization mode has the lowest rank:
-// by the RFC it has mode 0, but GStreamer omits the parameters and plays mode 1 as well.
+// h264Rank rates a payload type by profile-level-id (RFC 6184, 8.1): profile_idc, then the
+// constraint flags, of which 0x40 makes baseline constrained. A payload type without a
+// packetization mode has the lowest rank. By the RFC its mode is 0, but GStreamer omits the
+// parameter and plays mode 1 as well.
 func h264Rank(c codec) int {
 	if c.name != "H264" || c.clock != 90000 {
 		return 0
@@ -185,7 +186,7 @@ func h264Rank(c codec) int {
 	switch {
 	case baseline && strings.ContainsRune("4567cdef", rune(profile[2])):
 		return 4
-	case baseline, profile == "": // absent means baseline
+	case baseline, profile == "": // the default is baseline
 		return 3
 	}
 	return 2
@@ -196,7 +197,7 @@ func (p *planned) feedback(name string) bool { return slices.Contains(p.codec.fe
 // ext returns the ID of an extension, or 0.
 func (p *planned) ext(uri string) uint8 { return p.section.extmap[uri] }
 
-// rids returns the accepted layers: none if packets could not name their layer.
+// rids returns the accepted layers. It returns none if packets cannot name their layer.
 func (p *planned) rids() []string {
 	if p.ext(extRID) == 0 {
 		return nil

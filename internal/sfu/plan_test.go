@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// answerTo answers an offer of testdata/offers as the server would.
+// answerTo returns the server's answer to an offer of testdata/offers.
 func answerTo(
 	t *testing.T, name string, plans func(*offer) (*plan, error), change ...string,
 ) (string, error) {
@@ -34,7 +34,7 @@ func answerTo(
 		[]candidate{{addr: netip.MustParseAddrPort("127.0.0.1:8189"), priority: 1}}, plan), nil
 }
 
-// planLayered is a viewer of a simulcast.
+// planLayered plans the answer to a viewer of a simulcast.
 func planLayered(o *offer) (*plan, error) {
 	p, err := planSubscribe(o)
 	if p != nil {
@@ -48,7 +48,7 @@ func TestAnswers(t *testing.T) {
 	for _, test := range []struct {
 		offer string
 		plans func(*offer) (*plan, error)
-		want  []string // lines, in this order
+		want  []string // lines of the answer, in this order
 		never []string
 	}{
 		{"publish-setup-passive", planPublish, []string{
@@ -126,8 +126,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// To a viewer the numbers of transport-wide feedback are those of the picture, so the sound must
-// have none.
+// TestViewerHasTransportFeedbackOfThePictureAlone: a viewer's transport-wide numbers are the
+// picture's sequence numbers, so the sound must have none.
 func TestViewerHasTransportFeedbackOfThePictureAlone(t *testing.T) {
 	t.Parallel()
 	got, err := answerTo(t, "chromium-view", planLayered)
@@ -170,7 +170,7 @@ func TestOffersRefused(t *testing.T) {
 	}
 }
 
-// Layers whose packets could not name their layer are one layer.
+// TestLayersThatCannotBeToldApart: layers whose packets cannot name their layer count as one layer.
 func TestLayersThatCannotBeToldApart(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string][]string{
@@ -188,8 +188,8 @@ func TestLayersThatCannotBeToldApart(t *testing.T) {
 	}
 }
 
-// A section in a codec that the stage lacks refuses the whole offer: a refused section is easily
-// overlooked.
+// TestNoSectionIsRefusedInSilence: if the stage lacks the codec of a section, the whole offer is
+// refused, because a rejected section is easily overlooked.
 func TestNoSectionIsRefusedInSilence(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -11,7 +11,8 @@ import (
 // mutedAfter is how long a kind of media must be silent to count as muted.
 const mutedAfter = 3 * time.Second
 
-// Participants implements stage.Moderator: everyone with a session, publisher or viewer.
+// Participants implements stage.Moderator. It returns every participant with a session, publishers
+// and viewers.
 func (s *SFU) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	now := s.cfg.Now()
 	found := make(map[stage.ParticipantID]*stage.Presence)
@@ -89,7 +90,7 @@ func (p *publisher) describe(seen *stage.Presence, now time.Time) {
 	}
 }
 
-// sentBefore reports whether the publisher has ever sent anything; mu of the publication is held.
+// sentBefore reports whether the publisher has ever sent media. Call with pub.mu held.
 func (p *publisher) sentBefore() bool {
 	sent := func(t *track) bool { return t != nil && !t.receivedAt.IsZero() }
 	return sent(p.audio) || slices.ContainsFunc(p.layers, sent)

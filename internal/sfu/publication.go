@@ -14,7 +14,7 @@ type publicationKey struct {
 }
 
 // A publication is the media that a participant sends to a stage. It outlives the session that
-// carries it: when the publisher reconnects, or takes over from another place, the viewers continue
+// carries it: when the publisher reconnects or publishes from another place, the viewers continue
 // with the new session.
 type publication struct {
 	sfu *SFU
@@ -94,8 +94,8 @@ func (pub *publication) everyViewer() []*viewer {
 	return slices.Concat(pub.viewers...)
 }
 
-// deserted reports whether the publication has no source, and no viewers except those that have
-// waited long enough.
+// deserted reports whether the publication has no source, and no viewer that may still wait for
+// one.
 func (pub *publication) deserted(now time.Time, linger time.Duration) bool {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()

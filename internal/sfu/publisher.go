@@ -17,7 +17,7 @@ const (
 	reportEvery   = time.Second            // interval of receiver reports
 	feedbackEvery = 100 * time.Millisecond // interval of transport-wide feedback
 	keyframeEvery = 500 * time.Millisecond // shortest interval between requests for a keyframe
-	// without media for so long, a publisher may lose its place on a full stage
+	// after this time without media, a publisher may lose its place on a full stage
 	idleAfter = 10 * time.Second
 	maxTracks = 8 // RTP streams of one publisher
 )
@@ -31,13 +31,13 @@ type publisher struct {
 	eventMu sync.Mutex // keeps events in order
 	ended   bool
 
-	// IDs of the extensions agreed on; 0 if not.
+	// The IDs of the negotiated extensions, or 0.
 	twccID uint8
 	ridID  uint8
 
 	// Guarded by pub.mu.
 	bySSRC     map[uint32]*track
-	twcc       *twcc.Recorder // nil if not agreed on
+	twcc       *twcc.Recorder // nil without transport-wide feedback
 	audio      *track
 	layers     []*track // of the picture, one track each
 	publishing bool     // EventPublishing was sent
@@ -45,7 +45,7 @@ type publisher struct {
 	reported   time.Time
 	fedBack    time.Time
 	examined   time.Time
-	bytes      int   // bytes received since "since"
+	bytes      int   // bytes received since the last examination
 	rates      []int // bit/s of the last seconds
 	warned     map[string]bool
 }
@@ -82,7 +82,7 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	})
 }
 
-// idle reports whether no media arrived although there was time for it.
+// idle reports whether no media arrived although there was enough time.
 func (p *publisher) idle(now time.Time) bool {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *publisher) recordTransport(h *rtp.Header, now time.Time) {
 }
 
 // trackOf returns the track of a packet by its SSRC. It recognizes a new track by its payload type,
-// and by its rid if there are layers.
+// and a layer also by its rid.
 func (p *publisher) trackOf(h *rtp.Header) *track {
 	if t := p.bySSRC[h.SSRC]; t != nil && t.arrival.startedOver() {
 		delete(p.bySSRC, h.SSRC) // viewers treat it as a new track
@@ -181,8 +181,8 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 	return t
 }
 
-// announces reports whether the publisher counts as live from now on: when a picture can be
-// decoded, or after a while with sound alone.
+// announces reports whether the publisher counts as live from now on. A publisher is live when a
+// picture can be decoded, or when media has arrived for a second without a picture.
 func (p *publisher) announces(now time.Time) bool {
 	if p.publishing {
 		return false

@@ -51,8 +51,8 @@ func (t *track) measure(now time.Time) (m measure) {
 	if m.packets < 2 {
 		return m
 	}
-	// Measured from the first packet on: a track may have just begun, and the history may be
-	// shorter than the window.
+	// The measurement starts at the oldest packet: a track may have just begun, and the history may
+	// be shorter than the window.
 	span := max(now.Sub(oldest), 100*time.Millisecond).Seconds()
 	m.bitrate = int(float64(bytes*8) / span)
 	m.fps = float64(frames) / span
@@ -62,7 +62,7 @@ func (t *track) measure(now time.Time) (m measure) {
 	return m
 }
 
-// reception describes what the stage receives. Call with pub.mu held.
+// reception returns what the stage receives from the publisher. Call with pub.mu held.
 func (p *publisher) reception(now time.Time) *stage.Reception {
 	r := &stage.Reception{Since: p.firstMedia}
 	packets, lost := 0, 0.0
@@ -117,7 +117,7 @@ type finding struct {
 	fatal        bool
 }
 
-// A jury collects findings. If the limits are enforced, a finding with end ends the session.
+// A jury collects findings. If the limits are enforced, a finding that breaks one ends the session.
 type jury struct {
 	limits   Limits
 	findings []finding
@@ -131,8 +131,8 @@ func (j *jury) find(warning, end, format string, args ...any) {
 	j.findings = append(j.findings, f)
 }
 
-// judge finds faults that a broadcaster should know, and media that the stage does not accept. Call
-// with pub.mu held.
+// judge finds faults that a broadcaster should know of, and media that the stage does not accept.
+// Call with pub.mu held.
 func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []finding {
 	j := &jury{limits: limits}
 	if a := r.Audio; a != nil && !a.Valid {
@@ -212,7 +212,7 @@ func (p *publisher) judgeKeyframes(j *jury, now time.Time) {
 }
 
 // keyframesApart returns the longest time between keyframes. It returns 0 for a publisher that
-// makes keyframes on request: its interval does not matter.
+// makes keyframes on request, whose interval does not matter.
 func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	for _, t := range p.layers {
 		if since := t.arrival.origin; !t.obedient() && alive(t, now) {
@@ -237,8 +237,8 @@ func (p *publisher) sustained() int {
 	return slices.Min(p.rates)
 }
 
-// examine measures the media. It returns new warnings, each kind once, and the finding that ends
-// the session, if any.
+// examine measures the media. It returns new warnings, each kind once. fatal is the finding that
+// ends the session, or nil.
 func (p *publisher) examine(now time.Time) (news []finding, fatal *finding) {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -275,8 +275,8 @@ func (p *publisher) countRate(since time.Duration) {
 	p.bytes = 0
 }
 
-// probeObedience requests a keyframe if they are rare, to learn whether the publisher makes them on
-// request.
+// probeObedience requests a keyframe if keyframes are rare, to find out whether the publisher makes
+// them on request.
 func (p *publisher) probeObedience(now time.Time) {
 	for _, t := range p.layers {
 		if t.asked < 2 && now.Sub(t.keyAt) > 2*time.Second {

@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// waitReception polls until what the stage says it receives is as wished.
+// waitReception polls until the reception of a publisher is as wished.
 func (h *house) waitReception(
 	id stage.ParticipantID, wish func(*stage.Reception) bool,
 ) *stage.Reception {
@@ -74,8 +74,7 @@ func TestLossIsMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.waitEvent("ana", stage.EventPublishing, "")
-	// Requests to repeat do not get through, or nothing would stay lost: RTCP is told from RTP by
-	// RFC 5761, 4.
+	// RTCP (RFC 5761, 4) does not get through, because requested packets would repair the loss.
 	rtcp := func(b []byte) bool { return b[0]&0xc0 == 0x80 && b[1] >= 192 && b[1] <= 223 }
 	link.Set(lossy.Weather{Picks: everyNth(5)}, lossy.Weather{Picks: rtcp})
 	h.waitReception("ana", func(r *stage.Reception) bool { return r.Loss > 0.1 && r.Loss < 0.3 })

@@ -47,7 +47,8 @@ func readOffer(t testing.TB, name string) string {
 	return string(text)
 }
 
-// Each page of a user is another participant; all of them are one person.
+// TestOnePersonHasSoManyViews: each page of a user is a participant of its own, but all of them
+// count for one person.
 func TestOnePersonHasSoManyViews(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.MaxViews = 4 })
@@ -92,8 +93,8 @@ func TestOnePersonHasSoManyViews(t *testing.T) {
 	}
 }
 
-// Requests to watch leave sessions free for publishers; offers that never connect take a quarter of
-// the sessions at most.
+// TestViewersLeaveRoom: viewers leave sessions free for publishers. Viewers that never connect take
+// at most a quarter of the sessions.
 func TestViewersLeaveRoom(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(c *sfu.Config) { c.MaxSessions = 20; c.MaxPublishers = 100 })
@@ -128,7 +129,7 @@ func TestViewersLeaveRoom(t *testing.T) {
 	}
 }
 
-// A publisher who sends nothing does not keep others off a full stage.
+// TestAPlaceIsForThoseWhoSend: on a full stage, a new publisher replaces one that sends nothing.
 func TestAPlaceIsForThoseWhoSend(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64

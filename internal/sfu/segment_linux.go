@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxSegments is the number of packets in one call: UDP_MAX_SEGMENTS is 64, and together they pass
-// through the kernel as one datagram of at most 64 KB.
+// maxSegments is the number of packets in one call. UDP_MAX_SEGMENTS is 64, and together the
+// packets must fit into one datagram of 64 KB.
 const maxSegments = 40
 
 // canSegment reports whether the kernel splits one large send into datagrams (UDP_SEGMENT, Linux
-// 4.18). Then many packets pass through the network stack at once, which is most of the cost of a
-// packet.
+// 4.18). Then many packets pass through the network stack at once, which saves most of the cost of
+// a packet.
 func canSegment(conn *net.UDPConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -40,8 +40,8 @@ func appendSegment(oob []byte, size int) []byte {
 	return oob
 }
 
-// neverSegments reports whether an error means that this interface never splits, and not only that
-// it refused this packet.
+// neverSegments reports whether an error means that this interface never splits messages. Other
+// errors concern a single message.
 func neverSegments(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) ||
 		errors.Is(err, unix.EOPNOTSUPP)

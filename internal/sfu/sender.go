@@ -9,11 +9,11 @@ import (
 	"github.com/pion/rtp"
 )
 
-const paceEvery = 5 * time.Millisecond // interval at which frames are sent to viewers that catch up
+const paceEvery = 5 * time.Millisecond // interval of sending to viewers that catch up
 
 // A sender forwards packets to its share of all viewers. There is one sender for each processor.
-// Senders share no viewer, so they share no cipher state, and each has one batch of buffers for the
-// packets of all its viewers.
+// Senders share no viewers, and so no cipher state. Each has one batch of buffers for the packets
+// to all its viewers.
 type sender struct {
 	sfu   *SFU
 	index int

@@ -2,10 +2,10 @@
 // packets, with their payloads unchanged, to every viewer.
 //
 // One UDP socket carries everything; a TCP listener is optional. The server is an ICE-lite agent
-// (RFC 8445, 2.5), which only answers connectivity checks. It finds the session by the STUN
-// username, later by the path. It is the DTLS server unless the offer says that the remote side is,
-// and derives the SRTP keys from DTLS (RFC 5764). Decision 0010 explains why this is not one
-// PeerConnection per viewer.
+// (RFC 8445, 2.5), which only answers connectivity checks. It finds a session by the STUN username,
+// and later by the path. Usually the server is the DTLS server; if the offer says that the remote
+// side is, this server is the client. It derives the SRTP keys from DTLS (RFC 5764). Decision 0010
+// explains why the server does not use one PeerConnection per viewer.
 package sfu
 
 import (
@@ -35,15 +35,15 @@ type Config struct {
 	ListenTCP string // TCP host:port for clients whose network blocks UDP; "" to disable
 
 	// Hosts are the addresses or names, with or without a port, that answers announce, for machines
-	// behind NAT. The default is the bound address, or every address of the machine if that is a
-	// wildcard.
+	// behind NAT. The default is the address of the socket. For a wildcard, it is every address of
+	// the machine.
 	Hosts []string
 
 	MaxPublishers int // on one stage; default stage.MaxParticipants
 	// on the whole server; default 2000. A tenth of them is reserved for publishers
 	MaxSessions int
-	// of one person on one stage, by user ID; default 128. Half of them at most may still be
-	// connecting
+	// the most views of one person on one stage, by user ID; default 128. At most half of them may
+	// still be connecting
 	MaxViews int
 	// a session ends after receiving nothing for this long; default 30 s
 	Silence     time.Duration
@@ -98,12 +98,13 @@ type SFU struct {
 	tcp     tcpListener
 	traffic traffic
 
-	// Held while datagrams are processed. The holder is called the reader; there is one at a time.
+	// The reader is the goroutine that holds reading, while it processes datagrams.
 	reading sync.Mutex
 	dirty   []*publication // owned by the reader
 }
 
-// New binds the socket. Sessions may be negotiated at once; media is answered after Run starts.
+// New binds the socket. Sessions can be negotiated at once, but media is answered only while Run
+// runs.
 func New(cfg Config) (*SFU, error) {
 	cfg.setDefaults()
 	cert, err := newCertificate(cfg.Now())
@@ -224,7 +225,7 @@ func (s *SFU) Publish(
 func (s *SFU) Subscribe(
 	ctx context.Context, who stage.Participant, target stage.ParticipantID, sdp string,
 ) (whip.Session, string, error) {
-	// checked before the costly parsing of the offer
+	// check this before the costly parsing of the offer
 	if err := s.publishes(publicationKey{who.Stage, target}); err != nil {
 		return nil, "", err
 	}
@@ -301,8 +302,8 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 	return earlier, idle, nil
 }
 
-// publishes returns nil if there is a publication to view. admitViewer checks again: the
-// publication may be gone after the offer is parsed.
+// publishes returns nil if there is a publication to view. admitViewer checks this again, because
+// the publication may be gone when the offer is parsed.
 func (s *SFU) publishes(key publicationKey) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -351,8 +352,8 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 	return nil
 }
 
-// admitPerson limits the views of one user, as each page is a participant of its own, and the views
-// that have not connected yet. The caller holds mu.
+// admitPerson limits the views of one user, because each page is a participant of its own. It also
+// limits the views that have not connected yet. The caller holds mu.
 func (s *SFU) admitPerson(who stage.Participant) error {
 	views, connecting, everybodys := 0, 0, 0
 	for _, p := range s.byUfrag {
@@ -396,7 +397,7 @@ func person(who stage.Participant) string {
 	return "user " + who.UserID
 }
 
-// admit returns an error if there is no room for one more of limit. The caller holds mu.
+// admit returns an error if there are limit sessions already. The caller holds mu.
 func (s *SFU) admit(limit int) error {
 	if s.stopped {
 		return errStopped()

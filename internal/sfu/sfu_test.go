@@ -26,7 +26,7 @@ type house struct {
 
 	mu    sync.Mutex
 	views map[stage.ParticipantID]whip.Session
-	// endpoints of viewers that a page does not reach directly
+	// endpoints of those page viewers that do not connect to the server directly
 	endpoints map[stage.ParticipantID]rtcpeer.Endpoint
 	events    []stage.Event
 	news      chan struct{}
@@ -72,7 +72,7 @@ func (h *house) heard(e stage.Event) {
 	h.news = make(chan struct{})
 }
 
-// waitEvent waits for an event of that kind and code; "" is any code.
+// waitEvent waits for an event of that kind and code. The code "" means any.
 func (h *house) waitEvent(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
 	h.t.Helper()
 	ctx := patient(h.t)
@@ -131,8 +131,8 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	}
 }
 
-// link puts a simulated network between the server and one of its peers; the returned endpoint
-// leads through it.
+// link puts a simulated network between the server and one of its peers. The returned endpoint uses
+// that network.
 func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, rtcpeer.Endpoint) {
 	h.t.Helper()
 	link := lossy.Open(h.t, h.Addr().String(), o)
@@ -143,14 +143,14 @@ func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, r
 	}
 }
 
-// through makes the page's viewer of that name use that endpoint.
+// through makes the page's viewer of that name use the endpoint.
 func (h *house) through(id stage.ParticipantID, endpoint rtcpeer.Endpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.endpoints[id] = endpoint
 }
 
-// endpointOf is the endpoint of a page's viewer.
+// endpointOf returns the endpoint of a page's viewer.
 func (h *house) endpointOf(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 const (
 	maxDatagram = 1500 // what an Ethernet frame carries; peers fragment RTP at 1200
 	readBatch   = 32   // datagrams per system call
-	// a keyframe to hundreds of viewers is a burst; the kernel may grant less
+	// large enough for a keyframe to hundreds of viewers at once; the kernel may grant less
 	socketBuffer = 4 << 20
 )
 
@@ -32,7 +32,7 @@ func listen(addr string) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, listenError("UDP", addr, err)
 	}
-	// A kernel that grants smaller buffers is no failure.
+	// If the kernel grants smaller buffers, the server works all the same.
 	conn.SetReadBuffer(socketBuffer)
 	conn.SetWriteBuffer(socketBuffer)
 	return conn, nil
@@ -166,8 +166,8 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	return list, nil
 }
 
-// announced returns the addresses to announce for a bound address. ports reports whether the ports
-// of the configured hosts, which are for UDP, count.
+// announced returns the addresses to announce for a bound address. ports reports whether to use the
+// ports of the configured hosts, which are UDP ports.
 func (s *SFU) announced(
 	ctx context.Context, bound netip.AddrPort, ports bool,
 ) ([]netip.AddrPort, error) {

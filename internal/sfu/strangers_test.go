@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// One address takes only a share of the TCP connections that have not shown a password; a
-// connection that has shown one, or has ended, counts no more.
+// TestStrangersAreLimited: one address may have only a share of the TCP connections that have not
+// proved a password. A connection that has proved a password, or has ended, no longer counts.
 func TestStrangersAreLimited(t *testing.T) {
 	t.Parallel()
 	s, err := New(Config{Listen: "127.0.0.1:0", ListenTCP: "127.0.0.1:0"})
@@ -52,7 +52,7 @@ func TestStrangersAreLimited(t *testing.T) {
 	}
 }
 
-// An IPv6 customer has 2^64 addresses, and still one share.
+// TestStrangersAreCountedByNetwork: an IPv6 customer has 2^64 addresses, which share one limit.
 func TestStrangersAreCountedByNetwork(t *testing.T) {
 	t.Parallel()
 	l := tcpListener{strangers: map[netip.Prefix]int{}}

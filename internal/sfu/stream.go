@@ -14,26 +14,26 @@ type stream struct {
 	mid         string
 	ssrc        uint32
 	payloadType uint8
-	transportCC uint8 // ID of the extension; 0 if not agreed on
+	transportCC uint8 // ID of the extension; 0 if not negotiated
 	clock       uint32
 
 	target     *track // the layer to switch to at its next keyframe
-	targetFrom uint64 // an index in its history: an earlier keyframe would lead back in time
+	targetFrom uint64 // index in the target's history; an earlier keyframe would lead back in time
 	paused     bool
 
 	track    *track
 	next     uint64    // index in the track's history of the next packet to send
 	started  bool      // a packet of this track was sent
-	starved  bool      // waits for a keyframe
-	asking   time.Time // since when it waits for a new keyframe instead of using the old one
+	starved  bool      // the stream waits for a keyframe
+	asking   time.Time // since when the stream waits for a new keyframe; zero if it does not
 	firstSeq uint64    // earlier packets are not for this viewer
 	header   *packet   // parameter sets before the first keyframe, if that has none
 	headed   bool      // the parameter sets were sent
-	seqShift uint16    // out = in + shift
+	seqShift uint16    // number for the viewer = number of the track + seqShift
 	tsShift  uint32
 	catchUp  catchUp
 
-	lastSeq uint16 // of the last packet that was sent
+	lastSeq uint16 // sequence number of the last packet that was sent
 	lastTS  uint32
 	lastAt  time.Time // zero before the first packet
 	packets uint32
@@ -56,7 +56,8 @@ func (s *stream) pause(on bool) {
 	s.paused = on
 }
 
-// due appends the packets that must be sent now, and reports whether more wait for their time.
+// due appends the packets that must be sent now. It reports whether more packets wait for their
+// time.
 func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) {
 	if s.track == nil || s.paused {
 		return list, false
@@ -73,7 +74,7 @@ func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) 
 	for ; s.next < h.end(); s.next++ {
 		p := h.at(s.next)
 		if p.seq < s.firstSeq {
-			continue // it precedes the packet at which this viewer started
+			continue // this packet is from before the viewer's start
 		}
 		ts, at := s.place(p)
 		if at.After(now) {
@@ -93,7 +94,7 @@ func (s *stream) outgoing(p *packet, ts uint32, now time.Time) outgoing {
 	return outgoing{s, p, seq, ts}
 }
 
-// place returns the timestamp of a packet for this viewer, and when the packet is due.
+// place returns a packet's timestamp for this viewer, and when the packet is due.
 func (s *stream) place(p *packet) (ts uint32, at time.Time) {
 	if past, at := s.catchUp.place(p.ts); past > 0 {
 		return uint32(p.ts) + s.tsShift + past, at
@@ -101,7 +102,7 @@ func (s *stream) place(p *packet) (ts uint32, at time.Time) {
 	return uint32(p.ts) + s.tsShift, time.Time{}
 }
 
-// start finds the first packet to send: a keyframe of the picture, any packet of the sound.
+// start finds the first packet to send: of the picture the last keyframe, of the sound any packet.
 func (s *stream) start(now time.Time) bool {
 	h := &s.track.history
 	switch {
@@ -118,8 +119,8 @@ func (s *stream) start(now time.Time) bool {
 	return true
 }
 
-// betterAsk reports whether to wait for a new keyframe. If the publisher makes keyframes on
-// request, a new one is better than seconds of fast motion; but the wait is short.
+// betterAsk reports whether to wait for a new keyframe for a short time. If the publisher makes
+// keyframes on request, waiting is better than seconds of fast motion.
 func (s *stream) betterAsk(now time.Time) bool {
 	if !s.track.obedient() || now.Sub(s.track.keyAt) < 2*time.Second {
 		return false
@@ -130,8 +131,8 @@ func (s *stream) betterAsk(now time.Time) bool {
 	return now.Sub(s.asking) < answerWithin
 }
 
-// splice sets the shifts so that the next packet continues the packets sent before, advanced by the
-// time that has passed, with the live edge of the track at the present.
+// splice sets the shifts so that the next packet continues the packets sent before. Timestamps
+// advance by the time that has passed, and the track's live edge corresponds to the present.
 func (s *stream) splice(h *history, now time.Time) {
 	first := h.at(s.next)
 	s.started = true
@@ -150,8 +151,8 @@ func (s *stream) splice(h *history, now time.Time) {
 	s.catchUp = newCatchUp(first.ts, span, h.bytesFrom(s.next), s.clock, now)
 }
 
-// sentPacket returns the packet that was sent with a number. Only packets after the last splice
-// have the current shifts.
+// sentPacket returns the packet that was sent with a number. It finds only packets since the last
+// splice, because earlier ones had other shifts.
 func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
 	if s.track == nil || !s.started || int16(seq-s.lastSeq) > 0 {
 		return outgoing{}, false
@@ -165,7 +166,7 @@ func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
 	return outgoing{s, p, seq, ts}, true
 }
 
-// sent returns the packet with a number of the track.
+// sent returns the packet with a number of the track, if this viewer has received it.
 func (s *stream) sent(seq uint64) *packet {
 	switch {
 	case s.headed && s.header.seq == seq:

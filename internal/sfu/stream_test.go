@@ -8,8 +8,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// The transport-wide number is the sequence number, a repetition is the same bit for bit, and
-// nothing is allocated for it.
+// TestNumberedPackets: the transport-wide number equals the sequence number, and a repeated packet
+// is the same bit for bit. Writing a packet allocates nothing.
 func TestNumberedPackets(t *testing.T) {
 	t.Parallel()
 	s := &stream{video: true, ssrc: 7, payloadType: 108, transportCC: 3}

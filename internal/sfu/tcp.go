@@ -13,19 +13,20 @@ import (
 	"time"
 )
 
-// Media over TCP (RFC 6544), for clients whose network blocks UDP. This server listens ("passive"
-// candidates). Each datagram is preceded by its length (RFC 4571). TCP handles congestion:
-// datagrams that do not fit into the queue of a connection are dropped, as UDP would lose them.
+// This file carries media over TCP (RFC 6544), for clients whose network blocks UDP. This server
+// listens ("passive" candidates). Each datagram is preceded by its length (RFC 4571). TCP handles
+// congestion: if the queue of a connection is full, further datagrams are dropped, as UDP would
+// lose them.
 
 const (
 	tcpQueue  = 512       // datagrams waiting for one connection
-	tcpBuffer = 256 << 10 // bytes in the kernel: a longer queue would add delay
+	tcpBuffer = 256 << 10 // bytes in the kernel; a longer queue would add delay
 	// time in which a connection must prove the password of a session
 	tcpProve    = 10 * time.Second
-	tcpStalled  = 10 * time.Second       // limit of one write; a longer one ends the connection
+	tcpStalled  = 10 * time.Second       // limit of one write, after which the connection ends
 	tcpLinger   = 500 * time.Millisecond // time for the DTLS alert that closes a session
-	tcpUnbound  = 512                    // connections that have not proved a password, in total …
-	tcpStranger = 64                     // … and per network: a venue may share one address
+	tcpUnbound  = 512                    // connections without a proved password, in total
+	tcpStranger = 64                     // the same per network, as a venue may share one address
 )
 
 // ErrTCP marks an error of the TCP address, rather than of the UDP address.
@@ -38,7 +39,7 @@ type tcpListener struct {
 	work     sync.WaitGroup
 
 	mu        sync.Mutex
-	conns     map[*tcpConn]bool // whether the connection has proved a session's password
+	conns     map[*tcpConn]bool // true if the connection has proved a session's password
 	unbound   int
 	strangers map[netip.Prefix]int // number of connections without a password, by network
 }
@@ -58,7 +59,7 @@ func (l *tcpListener) listen(s *SFU, addr string) error {
 	return nil
 }
 
-// addr returns the zero value if it does not listen.
+// addr returns the address of the listener, or the zero value if it does not listen.
 func (l *tcpListener) addr() netip.AddrPort {
 	if l.listener == nil {
 		return netip.AddrPort{}
@@ -109,7 +110,7 @@ func (l *tcpListener) close() {
 	l.work.Wait()
 }
 
-// add returns nil if there are too many connections.
+// add registers a connection. It returns nil if there are too many connections.
 func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
 	conn.SetWriteBuffer(tcpBuffer)
 	addr := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -128,8 +129,8 @@ func (l *tcpListener) add(conn *net.TCPConn) *tcpConn {
 	return c
 }
 
-// full reports whether there are too many connections without a password for one more. The caller
-// holds mu.
+// full reports whether there are too many connections without a proved password. The caller holds
+// mu.
 func (l *tcpListener) full(from netip.Addr) bool {
 	return l.unbound >= tcpUnbound || l.strangers[networkOf(from)] >= tcpStranger
 }
@@ -144,7 +145,7 @@ func networkOf(a netip.Addr) netip.Prefix {
 	return prefix
 }
 
-// countStranger counts a connection without a password. The caller holds mu.
+// countStranger adds n to the number of connections without a proved password. The caller holds mu.
 func (l *tcpListener) countStranger(c *tcpConn, n int) {
 	l.unbound += n
 	network := networkOf(c.addr.Addr())
@@ -153,8 +154,8 @@ func (l *tcpListener) countStranger(c *tcpConn, n int) {
 	}
 }
 
-// bound records that a connection has proved the password of a session, which frees its place among
-// the unproved ones.
+// bound records that a connection has proved the password of a session. It then no longer counts as
+// a stranger.
 func (l *tcpListener) bound(c *tcpConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,13 +185,13 @@ type tcpConn struct {
 	listener *tcpListener
 	conn     *net.TCPConn
 	addr     netip.AddrPort
-	queue    chan []byte // framed
+	queue    chan []byte // datagrams with their lengths
 
 	ending    sync.Once
 	ended     chan struct{} // closed with the connection
 	finishing sync.Once
-	finished  chan struct{} // closed when only queued datagrams will still be sent
-	readUntil time.Time     // owned by read: its deadline
+	finished  chan struct{} // closed when no more datagrams are added to the queue
+	readUntil time.Time     // owned by read: the connection's deadline
 }
 
 var errQueueFull = errors.New("the connection's queue is full")
@@ -207,7 +208,7 @@ func (c *tcpConn) send(datagram []byte) error {
 	}
 }
 
-// finish closes the connection after its queue is empty and nothing was added for a moment.
+// finish closes the connection when its queue is empty and stays so for a moment.
 func (c *tcpConn) finish() { c.finishing.Do(func() { close(c.finished) }) }
 
 func (c *tcpConn) close() {
@@ -251,7 +252,7 @@ func (c *tcpConn) read() {
 	}
 }
 
-// extend sets the deadline for the next datagrams, but only if a second of the last one has passed.
+// extend postpones the deadline for the next datagram, at most once a second.
 func (c *tcpConn) extend(silence time.Duration) {
 	now := time.Now() // network deadlines use the machine's clock
 	if c.readUntil.IsZero() {
@@ -265,7 +266,7 @@ func (c *tcpConn) extend(silence time.Duration) {
 	}
 }
 
-// write sends the queued datagrams, as many as there are in one call.
+// write sends the queued datagrams, as many as possible in one call.
 func (c *tcpConn) write() {
 	defer c.close()
 	linger := (<-chan time.Time)(nil)

@@ -40,9 +40,9 @@ func TestMediaOverTCP(t *testing.T) {
 	if !strings.Contains(p.Answer.SDP, "tcptype passive") {
 		t.Errorf("no TCP candidate in\n%s", p.Answer.SDP)
 	}
-	// The peer says goodbye before it closes its TCP connection. A connection that is closed while
-	// something is unread is reset, and a reset may drop what was sent before (RFC 1122, 4.2.2.13):
-	// then the session ends by its silence.
+	// The peer ends the session before it closes its TCP connection. If data is unread, closing
+	// resets the connection, which may drop sent data (RFC 1122, 4.2.2.13). Then the session ends
+	// only by its silence.
 	p.Close()
 	if e := h.waitEvent("ana", stage.EventEnded, ""); e.Code != "closed_by_peer" &&
 		e.Code != "lost" {
@@ -50,7 +50,7 @@ func TestMediaOverTCP(t *testing.T) {
 	}
 }
 
-// The end of a session reaches a peer over TCP, too.
+// TestGoodbyeOverTCP: a peer over TCP is also told of the end of its session.
 func TestGoodbyeOverTCP(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, overTCP)
@@ -66,7 +66,8 @@ func TestGoodbyeOverTCP(t *testing.T) {
 	}
 }
 
-// A connection that shows no password is closed, and so is one that sends no datagrams.
+// TestStrangersOverTCP: a connection is closed if it proves no password or sends no valid
+// datagrams.
 func TestStrangersOverTCP(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, overTCP)
@@ -109,7 +110,7 @@ func TestTakenTCPPort(t *testing.T) {
 	}
 }
 
-// A real browser whose network has no UDP.
+// TestChromiumOverTCP: a real browser without UDP publishes and views.
 func TestChromiumOverTCP(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, overTCP)

@@ -25,7 +25,7 @@ type track struct {
 	keyInterval time.Duration
 	askedAt     time.Time // when a keyframe was last requested
 	asked       int       // how often a keyframe was requested
-	answered    int       // how many consecutive requests, up to the last, were answered at once
+	answered    int       // how many of the latest requests in a row were answered at once
 	bFrames     bool
 	sets        parameterSets
 	bare        bool // the last keyframe arrived without parameter sets
@@ -83,7 +83,7 @@ func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 }
 
 // look inspects a packet of the picture, and reports whether it starts a keyframe. Parameter sets
-// and slices of one picture share a timestamp; the first of them starts the keyframe.
+// and slices of one picture share a timestamp, and only the first of them starts the keyframe.
 func (t *track) look(p *packet) bool {
 	u := inspect(p.payload)
 	t.bFrames = t.bFrames || u.bSlice
@@ -108,8 +108,7 @@ func (t *track) learn(nal []byte) {
 }
 
 // header returns a packet with the parameter sets that a viewer needs before the last keyframe,
-// which starts with the packet first. It returns nil if the keyframe has its own, or if none are
-// known.
+// whose first packet is first. It returns nil if the keyframe contains them, or if none are known.
 func (t *track) header(first *packet) *packet {
 	if !t.video || !t.bare {
 		return nil
@@ -140,27 +139,27 @@ func (t *track) keyframe(p *packet) {
 	}
 }
 
-// obedient reports whether the publisher makes keyframes on request. Browsers do, OBS does not. It
-// takes two answers, as one may be chance.
+// obedient reports whether the publisher makes keyframes on request. Browsers do, OBS does not. Two
+// requests must be answered, because one answer may be chance.
 func (t *track) obedient() bool { return t.answered >= 2 }
 
-// An arrival counts received packets (RFC 3550, A.1, A.3, A.8).
+// An arrival counts the received packets of a track (RFC 3550, A.1, A.3, A.8).
 type arrival struct {
 	started         bool
 	base            uint64 // the first sequence number
 	highest         uint64
 	highestTS       uint64
 	packets         uint64
-	strays          int // consecutive packets that are far off
+	strays          int // consecutive packets with a number that is far off
 	jitter          float64
 	transit         float64
 	origin          time.Time
-	reportedPackets uint64 // as of the last report
+	reportedPackets uint64 // packets at the last report
 	reportedHighest uint64
 }
 
-// maxJump is how far a sequence number may be off. After maxStrays consecutive packets that are
-// further off, the sender counts as restarted.
+// maxJump is how far a sequence number may differ from the highest. After maxStrays consecutive
+// packets that differ more, the sender counts as restarted.
 const (
 	maxJump   = 1 << 13
 	maxStrays = 32
@@ -239,7 +238,7 @@ func (a *arrival) lost() uint64 {
 	return 0
 }
 
-// A repair records which packets are missing, and when they were requested.
+// A repair records which packets are missing, and when each was requested.
 type repair struct {
 	missing map[uint64]request
 }
@@ -250,13 +249,13 @@ type request struct {
 }
 
 const (
-	maxMissing   = 256 // if more are missing at once, only a keyframe helps
+	maxMissing   = 256 // if more packets are missing, only a keyframe helps
 	maxRequests  = 8
 	requestEvery = 100 * time.Millisecond
 )
 
-// received updates the list of missing packets: it removes the packet that arrived, and adds the
-// packets between it and the highest one before it.
+// received updates the list of missing packets. It removes the packet that arrived, and adds the
+// packets between that one and the previous highest.
 func (r *repair) received(seq, highest uint64) {
 	delete(r.missing, seq)
 	if r.missing == nil {
@@ -268,7 +267,7 @@ func (r *repair) received(seq, highest uint64) {
 }
 
 // due returns the packets to request now. A packet that has been missing for less than a tick may
-// only be out of order, so it is first requested at a tick.
+// only be out of order, so the first request waits for a tick.
 func (r *repair) due(now time.Time) (seqs []uint16) {
 	for seq, req := range r.missing {
 		if now.Sub(req.at) < requestEvery {

@@ -2,14 +2,14 @@ package sfu
 
 import "sync/atomic"
 
-// A Traffic counts the media sent and received since the start, in bytes of the encrypted packets.
-// Repeated packets count again; packets that the kernel refused do not count.
+// A Traffic is the media sent and received since the start, in bytes of encrypted packets. Repeated
+// packets count again, packets that the kernel refused do not.
 type Traffic struct {
 	Received uint64
 	Sent     uint64
 }
 
-// traffic counts a Traffic.
+// traffic is the running count for a Traffic.
 type traffic struct{ received, sent atomic.Uint64 }
 
 // Traffic returns the media sent and received so far.

@@ -21,13 +21,13 @@ type viewer struct {
 	mu      sync.Mutex // locked before pub.mu
 	streams []*stream
 	fixed   string // the layer that the viewer selected; "" is automatic
-	lines   int    // lines in which the picture is shown; 0 if not known
+	lines   int    // height at which the picture is shown, in lines; 0 if not known
 	reports time.Time
 
 	bandwidth bandwidth
 	sent      atomic.Uint64 // bytes
 
-	inboxMu sync.Mutex // guards what the reader passes to the sender
+	inboxMu sync.Mutex // guards repeat, which the reader fills and the sender empties
 	repeat  []lost
 }
 
@@ -36,7 +36,7 @@ type lost struct {
 	seq    uint16
 }
 
-const maxRepeat = 256 // repetitions that may wait for one viewer
+const maxRepeat = 256 // limit of waiting repetitions for one viewer
 
 func newViewer(s *SFU, who stage.Participant, o *offer, plan *plan) *viewer {
 	v := &viewer{peer: newPeer(s, who, o)}
@@ -86,7 +86,7 @@ func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-// onReports uses the report on the picture to judge the network.
+// onReports passes the report about the picture to the bandwidth estimate.
 func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
 	for _, r := range reports {
 		if s := v.streamOf(r.SSRC); s != nil && s.video {
@@ -96,8 +96,8 @@ func (v *viewer) onReports(reports []rtcp.ReceptionReport, now time.Time) {
 	}
 }
 
-// roundTrip returns the time since the last sender report, less the time that the viewer held it
-// (RFC 3550, 6.4.1).
+// roundTrip returns the time since the last sender report, minus the time that the viewer held the
+// report (RFC 3550, 6.4.1).
 func (v *viewer) roundTrip(s *stream, r rtcp.ReceptionReport, now time.Time) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -203,7 +203,7 @@ func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	}
 	v.pub.mu.Unlock()
 	if v.bandwidth.transport != nil && len(list) > 0 {
-		// other viewers took time since the sender began
+		// read the clock again, because serving other viewers took time
 		v.bandwidth.record(list, v.sfu.cfg.Now())
 	}
 	for _, o := range list {

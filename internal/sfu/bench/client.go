@@ -34,8 +34,8 @@ type client struct {
 	conn     *net.UDPConn
 	ufrag    string
 	cert     tls.Certificate
-	password string // the server's
-	check    []byte // our connectivity check, which is also the keep-alive
+	password string // the server's ICE password
+	check    []byte // this client's connectivity check, also sent as keep-alive
 	checked  chan struct{}
 	once     sync.Once
 	dtlsIn   *packetio.Buffer
@@ -45,7 +45,7 @@ type client struct {
 	inReady  atomic.Bool
 	out      *srtp.Context
 
-	arrivals *twcc.Recorder // of a viewer; owned by the reader
+	arrivals *twcc.Recorder // transport-wide numbers that a viewer received; owned by the reader
 	fedBack  time.Time
 
 	answered time.Time
@@ -61,7 +61,7 @@ var (
 	answerAddr  = regexp.MustCompile(`a=candidate:\S+ 1 udp \d+ (127\.0\.0\.1) (\d+)`)
 )
 
-// connect posts an offer to the URL and returns when the connection is up.
+// connect sends an offer to the URL and returns when the connection is up.
 func connect(cert tls.Certificate, url, direction string, sampling bool) (*client, error) {
 	c := &client{ufrag: rand.Text()[:8], cert: cert, checked: make(chan struct{}),
 		dtlsIn: packetio.NewBuffer(), sampling: sampling,
@@ -244,7 +244,7 @@ func (c *client) read() {
 			c.once.Do(func() { close(c.checked) })
 		case b[0] < 64:
 			c.dtlsIn.Write(b[:n], nil)
-		case b[1]&0x7f < 64 || b[1]&0x7f > 95: // not RTCP
+		case b[1]&0x7f < 64 || b[1]&0x7f > 95: // neither is an RTCP packet type
 			c.media(b[:n])
 			c.record(b[:n])
 			c.feedBack()
@@ -418,7 +418,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-// few viewers all sample.
+// Up to this number, all viewers decrypt, to measure latency.
 const few = 20
 
 func (r *result) watch(

@@ -1,22 +1,23 @@
 // Command bench measures the media plane: go run ./internal/sfu/bench
 //
 // It measures fan-out (1x100 and 1x300: one publisher and its viewers) and a conversation (5x4:
-// five participants, each publishes and the four others view). Each row is a server process of its
-// own and one process beside it that holds the publishers (each 2.5 Mb/s of picture at 30 frames a
-// second, 50 packets of sound a second) and all viewers. A viewer is a socket that has done ICE and
-// DTLS and then only counts, so that what receiving costs is in no row; one in ten decrypts, of a
-// few all do, to measure latency. A viewer offers transport-wide feedback and sends it every 50 ms,
-// as Chromium does, to a server that numbers its packets for it: ours does, pion's fan-out does
-// not. The servers are:
+// five participants, each of whom publishes and is viewed by the four others). For each row, one
+// process is the server. A second process contains the publishers and all viewers. A publisher
+// sends 2.5 Mb/s of picture at 30 frames a second, and 50 packets of sound a second.
+//
+// A viewer is a socket that does ICE and DTLS and then only counts packets, so that no row includes
+// the cost of receiving. To measure latency, one viewer in ten decrypts; if there are few, all do.
+// Every viewer offers transport-wide feedback. It sends the feedback every 50 ms, as Chromium does,
+// if the server numbers its packets: ours does, pion's fan-out does not. The servers are:
 //
 //	floor  for every packet and viewer AES-128-GCM and sendmmsg, and nothing else
 //	ours   this package
 //	pion   pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
 //
-// The ratio is of the time per packet: on a busy machine the publishers, which share it, may send
-// less than they should. CPU is user and system time of the server process over the measured
-// seconds; on loopback that includes the kernel's delivery to the viewers' sockets. RSS is that of
-// the process at the end, and per viewer what it grew by from before the viewers came.
+// The ratio compares the time per packet: on a busy machine the publishers, which share it, may
+// send less than they should. CPU is user and system time of the server process over the measured
+// seconds. On loopback that includes the kernel's delivery to the viewers' sockets. RSS is that of
+// the server process at the end. RSS per viewer is its growth since before the viewers came.
 package main
 
 import (
@@ -103,7 +104,7 @@ func compare(kinds []string, stages []shape, seconds int) error {
 		"µs/packet", "RSS/MB", "MB/viewer", "latency50", "latency99", "first50", "first99",
 		"arrived")
 	for _, s := range stages {
-		var floor float64 // time per packet
+		var floor float64 // the floor's time per packet
 		for _, kind := range kinds {
 			r, err := measure(kind, s, seconds)
 			if err != nil {

@@ -53,7 +53,7 @@ func serve(kind string) error {
 	return nil
 }
 
-// negotiate publishes under a name, or views that publisher.
+// A negotiate answers an offer to publish under a name, or to view that publisher.
 type negotiate func(publisher, offer string) (answer string, err error)
 
 func endpoint(negotiate negotiate) http.HandlerFunc {
@@ -105,7 +105,7 @@ func ours(ctx context.Context) (publish, view negotiate, err error) {
 		}, nil
 }
 
-// pionAPI returns pion/webrtc on one port of loopback, with two codecs.
+// pionAPI returns a pion/webrtc API that uses one UDP port of loopback and two codecs.
 func pionAPI(audio, video webrtc.RTPCodecCapability) (*webrtc.API, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -132,12 +132,12 @@ func pionAPI(audio, video webrtc.RTPCodecCapability) (*webrtc.API, error) {
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetICEUDPMux(webrtc.NewICEUDPMux(nil, conn))
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	settings.SetSRTPProtectionProfiles(7) // AEAD_AES_128_GCM, as ours
+	settings.SetSRTPProtectionProfiles(7) // AEAD_AES_128_GCM, as package sfu uses
 	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
 		webrtc.WithSettingEngine(settings)), nil
 }
 
-// plainPion is the fan-out of pion's examples, also on one port.
+// plainPion is the fan-out of pion's examples, with one UDP port.
 func plainPion(context.Context) (publish, view negotiate, err error) {
 	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
 		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
@@ -149,7 +149,7 @@ func plainPion(context.Context) (publish, view negotiate, err error) {
 		return nil, nil, err
 	}
 
-	// the clients connect one after the other
+	// needs no lock, because the clients connect one after the other
 	published := map[string][]*webrtc.TrackLocalStaticRTP{}
 	publish = func(publisher, offer string) (string, error) {
 		tracks := make([]*webrtc.TrackLocalStaticRTP, 2)
@@ -225,8 +225,8 @@ func answer(
 	return pc.LocalDescription().SDP, nil
 }
 
-// A floor does for each packet and viewer only the unavoidable work: it encrypts the packet into a
-// reused buffer, and sends it in batches. Its viewers are bare sockets.
+// A floor does only the unavoidable work for each packet and viewer: it encrypts the packet into a
+// reused buffer, and sends packets in batches. Its viewers are plain sockets.
 type floor struct {
 	conn     *ipv4.PacketConn
 	sealer   cipher.AEAD
@@ -236,7 +236,7 @@ type floor struct {
 	viewers []*net.UDPAddr
 }
 
-// bare starts a floor for each publisher, with its first viewer.
+// bare answers offers with a floor for each publisher, which starts with its first viewer.
 func bare(ctx context.Context) (publish, view negotiate, err error) {
 	floors := map[string]*floor{}
 	view = func(publisher, addr string) (string, error) {
