@@ -7,7 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// session serves the URL of a session: DELETE and a beacon end it, PATCH trickles candidates.
+// session serves the URL of a session: DELETE or a beacon ends it, PATCH adds candidates (trickle
+// ICE).
 func (h *Handler) session(secret string) http.HandlerFunc {
 	patch := h.control(secret, h.patch)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -19,14 +20,14 @@ func (h *Handler) session(secret string) http.HandlerFunc {
 			h.fail(w, r, stage.Participant{}, err)
 			return
 		}
-		w.WriteHeader(http.StatusOK) // the only status that OBS accepts as success; RFC 9725, 4.2
+		w.WriteHeader(http.StatusOK) // RFC 9725, 4.2; OBS accepts no other status
 	}
 }
 
-// end ends a session. For a session that has just ended by itself it also responds with success:
-// OBS closes its peer connection before it sends DELETE, and reports a failure otherwise.
+// end ends a session. It also responds with success for a session that has just ended by itself:
+// OBS closes its peer connection before it sends DELETE, and would report a failure.
 //
-// It needs the bearer that opened the session, even if that has expired since.
+// The request needs the bearer that opened the session, even if that has expired since.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) error {
 	bearer, err := authorization(r)
 	if r.Method == http.MethodPost {
@@ -54,8 +55,8 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) err
 
 // layers lists the layers of a subscription, or selects one: {"mediaId":"1","encodingId":"low"}, or
 // {} for automatic. An extension of Stagedoor, {"height":180}, selects automatically up to the size
-// of the displayed video. The URL is the secret here: the SDK may have exchanged its token
-// meanwhile.
+// of the displayed video. The secret in the URL authorizes the request, because the SDK may have
+// exchanged its token meanwhile.
 func (h *Handler) layers(secret string) http.HandlerFunc {
 	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
 		layered, ok := s.media.(Layered)
@@ -64,7 +65,7 @@ func (h *Handler) layers(secret string) http.HandlerFunc {
 		}
 		if r.Method == http.MethodGet {
 			w.Header().Set("Content-Type", "application/json")
-			list := append([]Layer{}, layered.Layers()...) // never null
+			list := append([]Layer{}, layered.Layers()...) // never nil, which JSON would write as null
 			return json.NewEncoder(w).Encode(map[string][]Layer{"layers": list})
 		}
 		var choice struct {

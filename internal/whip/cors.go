@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// allowHeaders are the headers that the IVS web SDK 1.41.0 sends, and If-Match of WHIP.
+// allowHeaders are the headers that the IVS web SDK 1.41.0 sends, and WHIP's If-Match.
 const allowHeaders = "Authorization, Content-Type, If-Match, X-Stages-Initial-Layer-Pref, " +
 	"X-Stages-Options, X-Stages-Platform, X-Stages-Request-ID, X-Stages-SDK, " +
 	"X-Stages-Session-ID, X-Stages-Trace-ID, X-Stages-WHIP-Version"
@@ -19,8 +19,8 @@ func allow(methods []string) string { return strings.Join(append(methods, "OPTIO
 // options lists what may be posted (RFC 9725, 4.2), and answers the preflight of a page of another
 // origin.
 //
-// The answer to a preflight lists all methods for every address: scripts also send OPTIONS
-// themselves, and a script that sends PATCH handles a refusal by the server better than one by its
+// The answer to a preflight lists all methods for every address. If it refused a method, the
+// browser would block the request, and scripts handle the server's own refusal better.
 // browser.
 func (h *Handler) options(w http.ResponseWriter, methods []string, foreign bool) {
 	header := w.Header()

@@ -11,8 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The error numbers of IVS. The web SDK reacts to some of them, and only with the statuses used
-// here.
+// The error numbers of IVS. The web SDK handles some of them, but only with the statuses used here.
 const (
 	ivsUnspecified    = 2001
 	ivsTokenExpired   = 2002
@@ -27,8 +26,8 @@ const (
 // A Status is the response to an error: the HTTP status and the IVS number in the body.
 type Status struct{ HTTP, IVS int }
 
-// StatusOf maps errors to statuses; no other place does. It uses the code if that is more specific
-// than the kind.
+// StatusOf maps errors to statuses, and is the only place that does. It uses the code if the code
+// is more specific than the kind.
 func StatusOf(err error) Status {
 	var e *stage.Error
 	if errors.As(err, &e) {
@@ -71,7 +70,7 @@ func StatusOf(err error) Status {
 	return Status{http.StatusInternalServerError, ivsInternal}
 }
 
-// Refuse reports a refusal to the log, and as an event to the dock of the participant, if there is
+// Refuse logs a refusal, and reports it as an event for the dock of the participant, if there is
 // one. The receiver of events drops repetitions.
 func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	code, detail := Reason(err)
@@ -92,8 +91,9 @@ func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	}
 }
 
-// theirs reports whether a refusal counts on the rate limit of the participant. Wrong tokens count
-// on their address. A full server, or a publisher that is not there yet, is not the client's fault.
+// theirs reports whether a refusal counts towards the rate limit of the participant. Wrong tokens
+// count towards that of their address. A full server, or a publisher that is not there yet, is not
+// the client's fault.
 func theirs(err error) bool {
 	for _, kind := range []error{
 		stage.ErrUnauthorized, stage.ErrUnavailable, stage.ErrTooMany, stage.ErrNotFound,
@@ -136,8 +136,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participa
 	}{status.IVS, detail})
 }
 
-// Reason returns the stable code of an error and its sentence for people, without its cause, which
-// is for the log.
+// Reason returns the stable code of an error and its sentence for people. The cause is only for the
+// log.
 func Reason(err error) (code, detail string) {
 	var e *stage.Error
 	if !errors.As(err, &e) {
@@ -149,8 +149,8 @@ func Reason(err error) (code, detail string) {
 	return code, e.Detail
 }
 
-// challenge returns the WWW-Authenticate header of RFC 6750, 3: without a token only the scheme,
-// else with the error.
+// challenge returns the WWW-Authenticate header of RFC 6750, 3. It contains the error, unless there
+// was no token.
 func challenge(err error, status int) string {
 	code, detail := Reason(err)
 	if code == "token_missing" {

@@ -13,8 +13,8 @@ func code(err error) string {
 	return code
 }
 
-// FuzzHandler sends requests to the endpoints: nothing crashes, nothing redirects, and what is
-// refused says so in JSON.
+// FuzzHandler sends requests to the endpoints. Nothing panics, nothing redirects, and every refusal
+// is a JSON object.
 func FuzzHandler(f *testing.F) {
 	h := newHouse(f)
 	session := h.publish(f, "ana-token").header.Get("Location")

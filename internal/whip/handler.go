@@ -1,5 +1,5 @@
-// Package whip serves WHIP (RFC 9725) to publishers and WHEP to viewers, also in the dialect of the
-// IVS web SDK. It handles tokens and sessions; Media carries the media of the sessions.
+// Package whip serves WHIP (RFC 9725) to publishers and WHEP to viewers, including the dialect of
+// the IVS web SDK. It handles tokens and sessions; a Media carries the media.
 package whip
 
 import (
@@ -18,12 +18,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// negotiation is the time limit of the most impatient client: OBS gives up after 8 seconds,
-// including redirects.
+// negotiation is the time limit of a negotiation. The most impatient client, OBS, gives up after 8
+// seconds, including redirects.
 const negotiation = 8 * time.Second
 
-// Tokens verifies bearers. If it returns an error, the participant is what the token claims, or
-// empty.
+// Tokens verifies bearers. With an error, the participant is only what the token claims, or empty.
 type Tokens interface {
 	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }
@@ -35,18 +34,18 @@ type Config struct {
 	Log    *slog.Logger
 	Now    func() time.Time
 
-	// Guard limits wrong tokens. Other handlers share it.
+	// Guard limits wrong tokens by address. Other handlers share it.
 	Guard *httpkit.Guard
 	// Events receives refusals. Media reports the events of its sessions itself.
 	Events func(stage.Event)
-	// AllowOrigins are the other origins whose pages may call; "*" means all.
+	// AllowOrigins are other origins whose pages may send requests; "*" means all.
 	AllowOrigins []string
-	// Address returns the address of the client; the default is that of the connection.
+	// Address returns the address of the client. The default is the address of the connection.
 	Address func(*http.Request) netip.Addr
 	// ICEServers returns STUN and TURN servers, for clients in closed networks.
 	ICEServers func(stage.Participant) []ICEServer
-	// SessionPrefix returns the prefix of the secrets of sessions, by which replicas find the
-	// session of a URL.
+	// SessionPrefix returns a prefix for the secrets in session URLs. By it, replicas find the one
+	// that serves the session.
 	SessionPrefix func() string
 }
 
@@ -83,8 +82,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	foreign := h.cors.Allow(w, r)
 	serve, methods := h.route(httpkit.Segments(r.URL.Path))
 	if serve == nil {
-		// The response does not repeat the path, which may contain a secret that was put into the
-		// wrong place.
+		// The response does not repeat the path, because somebody may have put a secret there by
+		// mistake.
 		h.fail(w, r, stage.Participant{}, stage.Errorf(stage.ErrNotFound,
 			"There is nothing here. The WHIP endpoint is /whip."))
 		return
@@ -100,7 +99,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route returns the handler of a path and its methods.
+// route returns the handler of a path, and the methods that the path allows.
 func (h *Handler) route(path []string) (http.HandlerFunc, []string) {
 	switch {
 	case len(path) == 1 && path[0] == "whip":
@@ -129,8 +128,8 @@ func (h *Handler) routeSession(secret string, rest []string) (http.HandlerFunc, 
 	return nil, nil
 }
 
-// publish opens a publication. If the path contains an ID, as that of the IVS web SDK does, it must
-// be the token's.
+// publish opens a publication. If the path contains a participant ID, as with the IVS web SDK, it
+// must be that of the token.
 func (h *Handler) publish(id stage.ParticipantID) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		bearer, p, err := h.authenticate(r)
@@ -175,7 +174,8 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, o OpenRequest) {
 		return
 	}
 	header := w.Header()
-	// An absolute path without a query: OBS replaces the path of its URL and would lose a query.
+	// The path is absolute and has no query: OBS replaces the path of its URL and would lose a
+	// query.
 	header.Set("Location", answer.Session)
 	header.Set("ETag", answer.ETag)
 	header.Set("Content-Type", sdpType)
@@ -201,21 +201,21 @@ func (h *Handler) authenticate(r *http.Request) (stage.Secret, stage.Participant
 	return bearer, p, err
 }
 
-// Check verifies the token of a request, in whichever part of the request it came. It limits wrong
-// tokens by address, and the refusals of valid tokens by participant.
+// Check verifies the token of a request, wherever in the request it was. It limits wrong tokens by
+// address, and the refusals of valid tokens by participant.
 func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participant, err error) {
 	verify := func() error {
 		p, err = h.Tokens.Verify(r.Context(), bearer)
 		return err
 	}
 	if bearer.Empty() {
-		return p, verify() // costs nothing, and proves nothing about its address
+		return p, verify() // a request without a token proves nothing, so the Guard does not count it
 	}
 	switch err := h.Guard.Verify(r.Context(), h.Address(r), verify); {
 	case errors.Is(err, stage.ErrTooMany), errors.Is(err, stage.ErrUnavailable):
-		return stage.Participant{}, err // from the Guard: no dock receives its refusals
+		return stage.Participant{}, err // the Guard's own refusals are not shown in a dock
 	case errors.Is(err, stage.ErrUnauthorized):
-		return p, err // the claims of such a token count on no rate limit
+		return p, err // anybody can claim a participant, so nothing counts towards its rate limit
 	}
 	if slow := h.paces.check(p); slow != nil {
 		return p, slow

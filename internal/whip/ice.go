@@ -15,7 +15,8 @@ type ICEServer struct {
 	Credential stage.Secret
 }
 
-// link returns the server as a Link header, in the form that OBS and browser clients read.
+// link returns the value of a Link header for the server, in the form that OBS and browser clients
+// read.
 func (s ICEServer) link() string {
 	text := "<" + s.URL + `>; rel="ice-server"`
 	if s.Username != "" {
@@ -30,12 +31,13 @@ func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// patch accepts the candidates of a trickling client (RFC 9725, 4.3.1) and ignores them: the answer
-// contains all candidates of the stage, and the client's own checks arrive there. So the client
-// continues as if the server trickled. An ICE restart is refused with the status of 4.3.2 for a
-// server that supports only trickle ICE.
+// patch accepts the candidates of a client that uses trickle ICE (RFC 9725, 4.3.1) and ignores
+// them. The answer contains all candidates of the stage, and the client's own connectivity checks
+// reveal its address. An ICE restart is refused with the status of 4.3.2 for a server that supports
+// only trickle ICE.
 //
-// The URL is the secret here: clients such as MediaMTX's send no token, and If-Match: *.
+// The secret in the URL authorizes the request: clients such as MediaMTX's send no token, and
+// If-Match: *.
 func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) error {
 	if err := hasType(r, fragmentType); err != nil {
 		return err

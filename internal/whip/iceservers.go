@@ -15,22 +15,22 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// ICEServers are the STUN and TURN servers that clients receive with their answer. Browsers and OBS
+// ICEServers are the STUN and TURN servers in the response to a client's offer. Browsers and OBS
 // (30.2 and later) use them.
 type ICEServers struct {
 	URLs []string // in the form that ParseICEServer accepts
 
-	// For the TURN servers among them, one of these two:
+	// The TURN servers need one of these two:
 
-	// Secret is shared with the TURN servers. Each session gets a name and a password that expire
-	// ("TURN REST API", coturn's use-auth-secret).
+	// Secret is shared with the TURN servers. Each session gets its own user name and password,
+	// which expire ("TURN REST API", coturn's use-auth-secret).
 	Secret stage.Secret
 
 	// User and Password are the same for all sessions (RFC 8489, 9.2).
 	User     string
 	Password stage.Secret
 
-	Life time.Duration // life of the names made with Secret; stage.MaxSession
+	Life time.Duration // life of the user names made with Secret; stage.MaxSession
 }
 
 // ParseICEServer validates the URI of a STUN or TURN server (RFC 7064, RFC 7065), such as
@@ -57,7 +57,7 @@ func ParseICEServer(text string) error {
 	return nil
 }
 
-// For returns the servers for a participant.
+// For returns the servers with the credentials of a participant.
 func (s *ICEServers) For(p stage.Participant, now time.Time) (servers []ICEServer) {
 	user, password := s.credentials(p, now)
 	for _, address := range s.URLs {
@@ -70,8 +70,8 @@ func (s *ICEServers) For(p stage.Participant, now time.Time) (servers []ICEServe
 	return servers
 }
 
-// credentials returns a name and a password for the TURN servers. A name that expires consists of
-// its expiry and the participant, which the TURN server logs.
+// credentials returns a user name and a password for the TURN servers. A user name that expires
+// consists of its expiry and the participant ID, which the TURN server logs.
 func (s *ICEServers) credentials(
 	p stage.Participant, now time.Time,
 ) (user string, password stage.Secret) {

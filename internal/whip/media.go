@@ -8,19 +8,19 @@ import (
 
 // Media negotiates sessions and carries their media. It is safe for concurrent use.
 //
-// Errors are *stage.Error: ErrInvalid with code "bad_sdp" for an offer that cannot be read,
-// ErrInvalid "no_h264" or "no_opus" for an offer without a codec that the stage has (IVS: 2014),
-// ErrNotFound "not_publishing" for a Subscribe to a participant that does not publish, ErrConflict
-// "stage_full" when a limit of the stage is reached, ErrTooMany or ErrUnavailable when the server
-// is full.
+// Errors are *stage.Error. ErrInvalid has the code "bad_sdp" for an offer that cannot be read, and
+// "no_h264" or "no_opus" for one without the stage's codec (IVS: 2014). ErrNotFound
+// "not_publishing" means that the participant to receive does not publish. ErrConflict "stage_full"
+// means that a limit of the stage is reached. ErrTooMany and ErrUnavailable mean that the server is
+// full.
 //
-// Publish and Subscribe return when the answer is complete, with all candidates. The session lives
-// until Close is called or Media ends it; ctx limits the negotiation only.
+// Publish and Subscribe return when the answer is complete, with all candidates. ctx limits the
+// negotiation only: the session lives until Close is called or Media ends it.
 //
-// A Publish replaces the earlier publication of the participant, which ends with the code
-// "replaced" once the new one is negotiated, and continues if the new offer is refused; viewers
-// stay. Publish is never called for a participant whose earlier Publish has not returned, nor is
-// Subscribe for the same participant and publisher.
+// A Publish replaces the earlier publication of the participant. Once the new one is negotiated,
+// the earlier session ends with the code "replaced", and its viewers stay. If the new offer is
+// refused, the earlier session continues. Calls of Publish for one participant do not overlap, nor
+// do calls of Subscribe for one participant and publisher.
 type Media interface {
 	Publish(ctx context.Context, p stage.Participant, offer string) (Session, string, error)
 	Subscribe(
@@ -32,36 +32,37 @@ type Media interface {
 
 // A Session is one WHIP or WHEP session.
 type Session interface {
-	// Close ends the session, once. Its EventEnded has code and detail. It does not wait for the
-	// network.
+	// Close ends the session, once, with an EventEnded of that code and detail. It does not wait
+	// for the network.
 	Close(code, detail string)
 	// Done is closed when the session has ended, for any reason.
 	Done() <-chan struct{}
 }
 
-// A Layered is a subscription whose viewer may select a layer of a simulcast. Sessions implement it
-// optionally.
+// A Layered is a Session whose viewer may select a layer of a simulcast. A Session need not
+// implement it.
 type Layered interface {
 	Layers() []Layer
 	// SelectLayer fixes the layer; "" selects automatically. It returns ErrNotFound for an unknown
 	// layer.
 	SelectLayer(encodingID string) error
-	// FitHeight sets the height of the displayed video in lines: no larger layer than needed is
-	// selected. 0 means unknown.
+	// FitHeight sets the height of the displayed video in lines, which limits the automatic
+	// selection. 0 means unknown.
 	FitHeight(lines int)
 }
 
-// A HighestFirst is a subscription that can start at the highest layer of a simulcast and step
-// down, instead of climbing from the lowest. Sessions implement it optionally.
+// A HighestFirst is a Session that can start at the highest layer of a simulcast and step down.
+// Other sessions start at the lowest. A Session need not implement it.
 type HighestFirst interface {
-	// StartHighest is called before the viewer receives the answer, or never.
+	// StartHighest is called before the viewer receives the answer, if at all.
 	StartHighest()
 }
 
-// A Playable is a subscription whose media can be paused one by one. Sessions implement it
-// optionally.
+// A Playable is a Session whose sound and picture can be paused separately. A Session need not
+// implement it.
 type Playable interface {
-	// Play resumes or pauses the medium with that mid. It returns ErrNotFound for an unknown mid.
+	// Play resumes or pauses the sound or picture with that mid. It returns ErrNotFound for an
+	// unknown mid.
 	Play(mid string, on bool) error
 }
 

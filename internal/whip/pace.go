@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	paceBurst       = 30 // at once, and then one per paceEvery
+	paceBurst       = 30 // this many at once, and then one per paceEvery
 	paceEvery       = time.Second
 	maxParticipants = 10_000
 )
 
-// paces limit what one valid token can cause: refusals, which are stored for the dock of its owner,
-// and takeovers, each of which ends a session. They count by participant, so that no participant is
-// limited by others.
+// paces limit what one valid token can cause: refusals, which are stored for its owner's dock, and
+// takeovers, each of which ends a session. The limits are per participant, so that nobody uses up
+// another's.
 type paces struct {
 	now       func() time.Time
 	refusals  *pace
 	takeovers *pace
 }
 
-// A pace is one rate limit per participant.
+// A pace contains a rate limiter for each participant.
 type pace = httpkit.Map[member, *rate.Limiter]
 
-// A member identifies a participant among all stages.
+// A member identifies a participant across all stages.
 type member struct {
 	stage stage.ARN
 	id    stage.ParticipantID
@@ -38,7 +38,7 @@ func newPaces(now func() time.Time) paces {
 	return paces{now: now, refusals: fresh(), takeovers: fresh()}
 }
 
-// count adds one refusal or takeover of a participant.
+// count counts one refusal or takeover of a participant.
 func (p paces) count(on *pace, of stage.Participant) {
 	now := p.now()
 	on.Update(member{of.Stage, of.ID}, now, func(l *rate.Limiter, known bool) *rate.Limiter {
@@ -50,7 +50,7 @@ func (p paces) count(on *pace, of stage.Participant) {
 	})
 }
 
-// check returns ErrTooMany for a participant that is over one of the limits.
+// check returns ErrTooMany for a participant that has exceeded one of the limits.
 func (p paces) check(who stage.Participant) error {
 	if wait := p.wait(p.refusals, who); wait > 0 {
 		return tooMany("Too many requests with this token were refused one after the other; "+

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	keepEnded = 5 * time.Minute // sessions whose DELETE may still arrive
+	keepEnded = 5 * time.Minute // time in which the DELETE for an ended session may still arrive
 	maxEnded  = 10_000
 )
 
-// A slot is a session that a participant can have once: its publication, or its subscription to one
-// publisher. A new session in a slot replaces the old one, for example after OBS lost its network
-// or a page was reloaded.
+// A slot is what a participant can have one session of: its publication, or its subscription to one
+// publisher. A new session replaces the one in its slot, for example after OBS lost its network or
+// a page was reloaded.
 type slot struct {
 	stage                  stage.ARN
 	participant, publisher stage.ParticipantID
@@ -26,7 +26,7 @@ func (s *session) slot() slot { return slot{s.participant.Stage, s.participant.I
 // A registry contains the sessions.
 type registry struct {
 	now   func() time.Time
-	ended httpkit.Map[string, owner] // by secret
+	ended httpkit.Map[string, owner] // owners of sessions that ended recently, by secret
 
 	mu          sync.Mutex
 	closed      bool                // guarded by mu
@@ -55,7 +55,8 @@ func (r *registry) enter(s *session) error {
 	return nil
 }
 
-// negotiates puts a session into its slot and returns the session that already negotiates there.
+// negotiates puts a session into its slot. It returns the session that was being negotiated there,
+// if any.
 func (r *registry) negotiates(s *session) (rival *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +65,7 @@ func (r *registry) negotiates(s *session) (rival *session) {
 	return rival
 }
 
-// started gives the slot to the session and returns the session that had it.
+// started makes the session the live one of its slot. It returns the previous one, if any.
 func (r *registry) started(s *session) (earlier *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +82,7 @@ func clearSlot(slots map[slot]*session, s *session) {
 	}
 }
 
-// leave removes a session. For a session that was open, it keeps the owner.
+// leave removes a session. If the session was open, the registry keeps its owner for a late DELETE.
 func (r *registry) leave(s *session) {
 	if s.media != nil {
 		r.ended.Put(s.secret, s.ownedBy(), r.now())
@@ -94,7 +95,7 @@ func (r *registry) leave(s *session) {
 	close(s.over)
 }
 
-// find returns the session of a URL, if it has not ended.
+// find returns the session with that secret in its URL, if it has not ended.
 func (r *registry) find(secret string) (*session, bool) {
 	r.mu.Lock()
 	s, ok := r.bySecret[secret]
@@ -102,7 +103,7 @@ func (r *registry) find(secret string) (*session, bool) {
 	return s, ok && s.live()
 }
 
-// owner returns the owner of the session of a URL, which is open or ended recently.
+// owner returns the owner of the session with that secret, which is open or ended recently.
 func (r *registry) owner(secret string) (owner, bool) {
 	r.mu.Lock()
 	s, ok := r.bySecret[secret]

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	maxOffer = 64 << 10 // the offer of a browser with all codecs and simulcast has some 6 KB
-	maxSmall = 16 << 10 // all other bodies: a token, a layer, candidates
+	maxOffer = 64 << 10 // a browser's offer with all codecs and simulcast has some 6 KB
+	maxSmall = 16 << 10 // of all other bodies: a token, a layer, candidates
 
 	sdpType      = "application/sdp"
 	fragmentType = "application/trickle-ice-sdpfrag" // RFC 8840
@@ -32,7 +32,8 @@ func beacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
 	return stage.NewSecret(body.Authorization), nil
 }
 
-// acceptable checks a POST by RFC 9725, 4.2: its body must be an SDP, and it must accept one.
+// acceptable checks a POST by RFC 9725, 4.2: its body must be an SDP, and the client must accept
+// one.
 func acceptable(r *http.Request) error {
 	if err := hasType(r, sdpType); err != nil {
 		return err
@@ -63,7 +64,7 @@ func hasType(r *http.Request, want string) error {
 	return nil
 }
 
-// readSDP reads an offer. It detects that curl -d has removed all line ends; only the last line may
+// readSDP reads an offer. It detects that curl -d has removed all line ends. Only the last line may
 // lack its end.
 func readSDP(w http.ResponseWriter, r *http.Request) (string, error) {
 	sdp, err := readBody(w, r, maxOffer)

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The relations of links that the IVS web SDK uses.
+// Relations of links that the IVS web SDK uses.
 const (
 	RelDelete   = "urn:ietf:params:whip:ivs-stages:session-delete"
 	RelPlayback = "urn:ietf:params:whep:core:playback-controls"
@@ -22,14 +22,14 @@ const (
 
 // An OpenRequest requests a session, over HTTP or over the events socket of a stage.
 type OpenRequest struct {
-	Participant stage.Participant   // verified
+	Participant stage.Participant   // must be verified
 	Bearer      stage.Secret        // required to end the session later
 	Publisher   stage.ParticipantID // the publisher to receive; "" to publish
 	Offer       string
-	Highest     bool // start with the highest layer; the IVS web SDK's InitialLayerPreference
+	Highest     bool // start with the highest layer; InitialLayerPreference of the IVS web SDK
 }
 
-// An Answer is an open session. All URLs are absolute paths, and secrets.
+// An Answer describes an open session. All URLs are absolute paths, and secrets.
 type Answer struct {
 	SDP     string
 	Session string
@@ -37,10 +37,10 @@ type Answer struct {
 	Links   []Link
 }
 
-// A Link is a header of RFC 8288.
+// A Link is the content of a Link header (RFC 8288).
 type Link struct{ URL, Rel string }
 
-// Link returns the URL of a relation, or "".
+// Link returns the URL of the link with that relation, or "".
 func (a Answer) Link(rel string) string {
 	for _, link := range a.Links {
 		if link.Rel == rel {
@@ -50,32 +50,32 @@ func (a Answer) Link(rel string) string {
 	return ""
 }
 
-// An owner is the hash of the bearer that may end a session. No bearer is kept.
+// An owner is the hash of the bearer that may end a session. The bearer itself is not stored.
 type owner [sha256.Size]byte
 
 func ownerOf(bearer stage.Secret) owner { return sha256.Sum256([]byte(bearer.Reveal())) }
 
-// is compares in constant time.
+// is compares the hash with that of a bearer, in constant time.
 func (o owner) is(bearer stage.Secret) bool {
 	other := ownerOf(bearer)
 	return subtle.ConstantTimeCompare(o[:], other[:]) == 1
 }
 
-// A session is open, or being negotiated.
+// A session is a WHIP or WHEP session that is open or being negotiated.
 type session struct {
 	participant   stage.Participant
 	publisher     stage.ParticipantID
 	secret        string // appears only in the URL
 	etag          string
-	userFragments []string           // for ICE, as the client offered them
+	userFragments []string           // the client's ICE user names, from its offer
 	cancel        context.CancelFunc // ends the negotiation
 	settled       chan struct{}      // closed when the negotiation has ended
-	over          chan struct{}      // closed when the session is gone completely
+	over          chan struct{}      // closed when the session has ended and is removed
 
 	mu    sync.Mutex
 	owner owner        // guarded by mu: an exchange of tokens changes it
 	media Session      // guarded by mu: nil during the negotiation
-	ended *stage.Error // guarded by mu: why the session ended; nil before
+	ended *stage.Error // guarded by mu: why the session ended; nil while it lasts
 }
 
 func newSession(o OpenRequest, prefix string, cancel context.CancelFunc) *session {
@@ -112,18 +112,19 @@ func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
 	}
 	go func() {
 		<-s.media.Done()
-		h.sessions.leave(s) // Shutdown waits for it
+		h.sessions.leave(s) // the deferred call lets Shutdown wait for this session
 	}()
 	return s.answer(sdp), nil
 }
 
 func (h *Handler) establish(ctx context.Context, o OpenRequest, s *session) (string, error) {
-	// Verify again, since Close can find the session from now on: the token may have been revoked
-	// since the first check, and the sender of a slow body decides how long that takes.
+	// Verify again, because Close can find the session only from now on. The token may have been
+	// revoked since the first check: a client that sends its body slowly can make that time long.
 	if _, err := h.Tokens.Verify(ctx, o.Bearer); err != nil {
 		return "", err
 	}
-	// Of two concurrent starts, the later one wins: OBS forgets its first when it is started twice.
+	// Of two concurrent starts, the later one wins, because an OBS that is started twice drops its
+	// first connection.
 	if rival := h.sessions.negotiates(s); rival != nil {
 		rival.end(replaced())
 		<-rival.settled
@@ -149,7 +150,7 @@ func replaced() (code, detail string) {
 	return "replaced", "A newer connection with the same token took over."
 }
 
-// permit checks the capabilities of the token.
+// permit checks whether the token's capabilities allow the request.
 func permit(o OpenRequest) error {
 	can := o.Participant.Capabilities
 	switch {
@@ -164,7 +165,7 @@ func permit(o OpenRequest) error {
 }
 
 // inView limits the token of a viewing key to its view. A participant ID belongs to one user
-// permanently, so nothing changes between this check and the subscription.
+// permanently, so the result holds until the subscription.
 func (h *Handler) inView(ctx context.Context, o OpenRequest) error {
 	if o.Publisher == "" || o.Participant.View == "" {
 		return nil
@@ -187,8 +188,8 @@ func (h *Handler) inView(ctx context.Context, o OpenRequest) error {
 		WithCode("not_publishing")
 }
 
-// Drain refuses new publications from now on, except on a stage that has a publisher: a stage is on
-// one machine, and its broadcast continues.
+// Drain refuses new publications from now on, except on a stage that has a publisher. All
+// publishers of a stage must be on one machine.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 func (h *Handler) ending(ctx context.Context, o OpenRequest) error {
@@ -222,7 +223,7 @@ func (h *Handler) Close(id stage.ParticipantID, code, detail string) {
 	}
 }
 
-// CloseAll ends all sessions, including those being negotiated. New ones may follow.
+// CloseAll ends all sessions, including those being negotiated. New sessions are still accepted.
 func (h *Handler) CloseAll(code, detail string) {
 	for _, s := range h.sessions.all() {
 		s.end(code, detail)
@@ -230,7 +231,7 @@ func (h *Handler) CloseAll(code, detail string) {
 }
 
 // Exchange sets a new token for the sessions of a participant, after the web SDK has exchanged its
-// own. It ends the sessions that the new token does not allow.
+// token. It ends the sessions that the new token does not allow.
 func (h *Handler) Exchange(p stage.Participant, bearer stage.Secret) {
 	for _, s := range h.sessions.of(p.ID) {
 		if s.participant.Stage != p.Stage {
@@ -259,7 +260,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// end ends the session. The first reason counts.
+// end ends the session. If it is called again, the first reason stays.
 func (s *session) end(code, detail string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -286,8 +287,8 @@ func (s *session) start(media Session) error {
 	return nil
 }
 
-// failed returns why a session was not opened. The reason of its end says more than the error of
-// its context.
+// failed returns why a session was not opened. If the session was ended meanwhile, that reason is
+// more precise than the error of its context.
 func (s *session) failed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

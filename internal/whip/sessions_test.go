@@ -30,7 +30,8 @@ func (h *house) request(name string) whip.OpenRequest {
 	}
 }
 
-// TestTwoStartsAtOnce: OBS answers both of two StartStream requests and posts twice within 50 ms.
+// TestTwoStartsAtOnce: OBS accepts two StartStream requests and posts two offers within 50 ms. The
+// later one wins.
 func TestTwoStartsAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -84,8 +85,8 @@ func TestCloseEndsEverythingOfAParticipant(t *testing.T) {
 	}
 }
 
-// TestRevokedOnTheWay: the token is good at first, and revoked while the client is slow with the
-// body.
+// TestRevokedOnTheWay: the token is valid at first, and is revoked while the client sends its body
+// slowly.
 func TestRevokedOnTheWay(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -101,7 +102,7 @@ func TestRevokedOnTheWay(t *testing.T) {
 	}
 	req.Header.Set("Authorization", "Bearer ana-token")
 	req.Header.Set("Content-Type", "application/sdp")
-	// so that the body begins when the token has been checked
+	// the client sends its body only after the token was checked
 	req.Header.Set("Expect", "100-continue")
 	h.client.ExpectContinueTimeout = time.Minute
 	res, err := h.client.RoundTrip(req)
@@ -130,8 +131,8 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return b.text.Read(p)
 }
 
-// TestExchangedTokenEndsTheSession: after an exchange the web SDK uses its new token for
-// everything.
+// TestExchangedTokenEndsTheSession: after an exchange, the new token ends the session and the old
+// one does not.
 func TestExchangedTokenEndsTheSession(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -148,7 +149,7 @@ func TestExchangedTokenEndsTheSession(t *testing.T) {
 	}
 }
 
-// TestExchangeForLess: what the new token does not allow comes to its end.
+// TestExchangeForLess: sessions end that the new token does not allow.
 func TestExchangeForLess(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -161,7 +162,8 @@ func TestExchangeForLess(t *testing.T) {
 	}
 }
 
-// TestDeleteAfterTheEnd: OBS closes its peer connection before it sends DELETE.
+// TestDeleteAfterTheEnd: DELETE succeeds after the session ended, because OBS closes its peer
+// connection before it sends DELETE.
 func TestDeleteAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -182,7 +184,7 @@ func TestDeleteAfterTheEnd(t *testing.T) {
 	end(401)
 	end(403, "Authorization: Bearer bob-token")
 	end(200, "Authorization: Bearer ana-token")
-	end(200, "Authorization: Bearer ana-token") // OBS repeats it
+	end(200, "Authorization: Bearer ana-token") // OBS repeats its DELETE
 	beacon := h.send(t, "POST", session, `{"authorization":"ana-token"}`)
 	if beacon.status != 200 {
 		t.Errorf("beacon: got %d, want 200", beacon.status)
@@ -223,7 +225,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// from publishes from an address.
+// from publishes from the given client address.
 func (h *house) from(t testing.TB, address, bearer string) reply {
 	t.Helper()
 	header := []string{"Content-Type: application/sdp", "X-From: " + address}
@@ -233,7 +235,8 @@ func (h *house) from(t testing.TB, address, bearer string) reply {
 	return h.send(t, "POST", "/whip", "v=0", header...)
 }
 
-// TestGoodTokenAlwaysOpens: whatever else comes from its address, a good token is let in.
+// TestGoodTokenAlwaysOpens: a valid token is accepted, even if many wrong tokens come from its
+// address.
 func TestGoodTokenAlwaysOpens(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -261,7 +264,8 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	}
 }
 
-// TestNoTokenCountsOnNobody: any web page can make its visitors send such requests.
+// TestNoTokenCountsOnNobody: requests without a token count towards no rate limit, because any web
+// page can make its visitors send them.
 func TestNoTokenCountsOnNobody(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -275,7 +279,8 @@ func TestNoTokenCountsOnNobody(t *testing.T) {
 	}
 }
 
-// TestLogHasNoLineOfAnonymousRefusals at the levels that operators read, but for one per network.
+// TestLogHasNoLineOfAnonymousRefusals: refusals without a valid token are logged for debugging
+// only, except for one warning per network.
 func TestLogHasNoLineOfAnonymousRefusals(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -294,8 +299,8 @@ func TestLogHasNoLineOfAnonymousRefusals(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreThrottled by participant: a token that was good once is refused so often and not
-// more, and others of the same address are not held up.
+// TestRefusalsAreThrottled: the refusals of a valid token are limited per participant, and do not
+// affect others of the same address.
 func TestRefusalsAreThrottled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -312,7 +317,7 @@ func TestRefusalsAreThrottled(t *testing.T) {
 	if got := h.publish(t, "bob-token"); got.status != 201 {
 		t.Errorf("somebody else: got %d, want 201", got.status)
 	}
-	for range 40 { // tokens that claim to be Bob's take nothing from him
+	for range 40 { // invalid tokens with Bob's name do not count against Bob
 		h.publish(t, "bob-expired-token")
 	}
 	h.pass(time.Second)
@@ -324,7 +329,8 @@ func TestRefusalsAreThrottled(t *testing.T) {
 	}
 }
 
-// TestTakeoversAreThrottled: each of them ends a session, and its owner is told.
+// TestTakeoversAreThrottled: takeovers are limited, because each of them ends a session and causes
+// an event for its owner.
 func TestTakeoversAreThrottled(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -24,12 +24,12 @@ import (
 
 const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
 
-// A house is a Handler in a real server; everything that the Handler calls is in memory, and writes
-// down its calls in news.
+// A house is a Handler in a real HTTP server. The Handler's dependencies are in memory and record
+// its calls in news.
 type house struct {
 	*whip.Handler
 	URL    string
-	log    bytes.Buffer // read it when the server is closed
+	log    bytes.Buffer // to be read after the server is closed
 	media  *plane
 	client http.Transport
 
@@ -109,8 +109,8 @@ func (h *house) read() []string {
 	return news
 }
 
-// Verify knows tokens such as ana-token and, with less in them, ana-watch-token, ana-publish-token,
-// ana-expired-token.
+// Verify accepts tokens such as ana-token. ana-watch-token and ana-publish-token have one
+// capability, and ana-expired-token is refused.
 func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	name, rest, _ := strings.Cut(bearer.Reveal(), "-")
 	p := stage.Participant{
@@ -131,7 +131,7 @@ func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participan
 		return claimed, refuse("token_revoked", "The token was revoked.")
 	case rest == "expired-token":
 		return claimed, refuse("token_expired", "The token has expired: get a new one.")
-	case rest == "view-token": // of a viewing key for Ana
+	case rest == "view-token": // the token of a viewing key that shows Ana
 		p.Capabilities, p.View = stage.Subscribe, "u-ana"
 	case rest == "watch-token":
 		p.Capabilities = stage.Subscribe
@@ -240,7 +240,7 @@ func (f *flow) Close(code, _ string) {
 	})
 }
 
-// layeredFlow is what a viewer of a simulcast has.
+// layeredFlow is the session of a viewer of a simulcast.
 type layeredFlow struct {
 	*flow
 	id stage.ParticipantID
@@ -275,7 +275,7 @@ func (f *layeredFlow) Play(mid string, on bool) error {
 	return nil
 }
 
-// reply is a response as tests look at it.
+// reply is a response in the form that the tests compare.
 type reply struct {
 	status int
 	header http.Header

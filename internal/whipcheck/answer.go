@@ -21,7 +21,7 @@ func (x exchange) session() (*url.URL, error) {
 	return x.at.Parse(location)
 }
 
-// judgeAnswer checks the answer to a good offer, before any media flows. It reports whether the
+// judgeAnswer checks the answer to a valid offer, before any media flows. It reports whether the
 // publication can continue.
 func (r *run) judgeAnswer(offer string, x exchange) bool {
 	r.judgeRedirects(x)
@@ -48,7 +48,8 @@ func (r *run) judgeRedirects(x exchange) {
 	r.pass("redirects", "%d redirects.", len(x.hops))
 }
 
-// bareLocation matches a Location header that OBS misses: OBS cuts the line at the first space.
+// bareLocation matches a Location header that OBS does not read: OBS cuts the line at the first
+// space.
 var bareLocation = regexp.MustCompile(`(?im)^location:\S`)
 
 func (r *run) judgeLocation(x exchange) {
@@ -133,7 +134,7 @@ func (r *run) judgeSDP(offer, answer string) bool {
 	return accepted
 }
 
-// complete returns what an answer lacks.
+// complete returns an error that names what the answer lacks, or nil.
 func complete(offered, answered *sdp.SessionDescription) error {
 	if got, want := len(answered.MediaDescriptions), len(offered.MediaDescriptions); got != want {
 		return fmt.Errorf("the offer has %d m-sections, the answer %d", want, got)
@@ -177,7 +178,7 @@ func (r *run) judgeSetup(answered *sdp.SessionDescription) {
 	r.pass("setup-role", "a=setup:%s.", attribute(answered, answered.MediaDescriptions[0], "setup"))
 }
 
-// judgeCodecs checks for both codecs, under the payload types of the offer.
+// judgeCodecs checks that the answer contains both codecs, under the payload types of the offer.
 func (r *run) judgeCodecs(offered, answered *sdp.SessionDescription) bool {
 	wanted := map[string]string{"audio": "opus", "video": "h264"}
 	for i, m := range answered.MediaDescriptions {

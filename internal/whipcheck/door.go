@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// An origin that no endpoint has allowed: even then, a preflight must be answered.
+// someOrigin is an origin that no endpoint allows. A preflight from it must still be answered.
 const someOrigin = "https://studio.example"
 
-// reachable sends OPTIONS, which every HTTP server answers in some way.
+// reachable sends OPTIONS, because every HTTP server answers it in some way.
 func (r *run) reachable(ctx context.Context) bool {
 	x, err := r.do(ctx, request{method: http.MethodOptions, url: r.endpoint,
 		header: map[string]string{
@@ -93,7 +93,8 @@ func (r *run) refused(ctx context.Context, id, bearer string) exchange {
 	return x
 }
 
-// damaged changes the end of a token, so that its signature does not verify and no key is found.
+// damaged changes the end of a token. After that, the signature of a JWT is wrong, and a stream key
+// is unknown.
 func damaged(token string) string {
 	if len(token) < 8 {
 		return token + "-wrong"
@@ -132,7 +133,7 @@ func (r *run) bodies(ctx context.Context) {
 	}
 }
 
-// endQuietly deletes a session that should not have been created.
+// endQuietly deletes a session that the endpoint should not have created, and ignores errors.
 func (r *run) endQuietly(ctx context.Context, x exchange) {
 	if u, err := x.session(); err == nil && x.status == http.StatusCreated {
 		_, _ = r.withOurs(ctx, http.MethodDelete, u, request{})

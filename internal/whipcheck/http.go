@@ -20,12 +20,12 @@ const (
 	maxBody     = 1 << 20
 	maxHeaders  = 64 << 10
 	maxRedirect = 10
-	// OBS sends a User-Agent of this form; some endpoints choose by it.
+	// OBS sends a User-Agent of this form, and some endpoints depend on it.
 	userAgent = "Mozilla/5.0 (OBS-Studio/32.2.2; Linux x86_64; en-US) stagedoor-whip-check"
 )
 
-// An exchange is one request and its response. raw is the head of the response as it was sent:
-// net/http hides whether a space follows the colon, on which OBS depends.
+// An exchange is one request and its response. raw is the head of the response as it was sent,
+// because net/http hides whether a space follows the colon, on which OBS depends.
 type exchange struct {
 	status   int
 	header   http.Header
@@ -36,7 +36,7 @@ type exchange struct {
 	duration time.Duration
 }
 
-// A request is what the check sends; empty fields are omitted.
+// A request describes an HTTP request. Empty fields are omitted.
 type request struct {
 	method      string
 	url         *url.URL
@@ -46,8 +46,8 @@ type request struct {
 	header      map[string]string
 }
 
-// do sends a request and follows redirects as OBS does: with the bearer, and with the same method
-// only on 307 and 308.
+// do sends a request and follows redirects as OBS does: it sends the bearer to each URL, and keeps
+// the method only for 307 and 308.
 func (r *run) do(ctx context.Context, q request) (exchange, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.AnswerLimit+2*time.Second)
 	defer cancel()
@@ -170,7 +170,7 @@ func (r *run) post(ctx context.Context, offer, bearer string) (exchange, error) 
 	})
 }
 
-// withOurs sends a request for a session, with the bearer of the publication.
+// withOurs sends a request for a session, with the bearer that opened it.
 func (r *run) withOurs(
 	ctx context.Context, method string, u *url.URL, q request,
 ) (exchange, error) {
@@ -178,7 +178,7 @@ func (r *run) withOurs(
 	return r.once(ctx, q)
 }
 
-// said describes a response in a few words. It never repeats the bearer.
+// said describes a response in a few words, without the bearer.
 func (r *run) said(x exchange) string {
 	text := fmt.Sprintf("%d %s", x.status, http.StatusText(x.status))
 	if body := strings.Join(strings.Fields(string(x.body)), " "); body != "" && x.status >= 400 {
@@ -187,7 +187,7 @@ func (r *run) said(x exchange) string {
 	return text
 }
 
-// clean makes a text of the endpoint safe for a terminal: without control characters, without the
+// clean makes a text from the endpoint safe for a terminal: it removes control characters and the
 // bearer.
 func (r *run) clean(text string, most int) string {
 	if secret := r.Token.Reveal(); secret != "" {

@@ -24,8 +24,8 @@ const (
 	opusType = 111
 )
 
-// A peer is the publishing side. Like OBS, it offers no candidates, and the SRTP profile of OBS's
-// builds.
+// A peer is the publishing side. Like OBS, it offers no candidates, and only the SRTP profile of
+// OBS's builds.
 type peer struct {
 	pc        *webrtc.PeerConnection
 	audio     *webrtc.TrackLocalStaticRTP
@@ -35,7 +35,7 @@ type peer struct {
 	endOnce   sync.Once
 
 	reports, keyframes atomic.Int64
-	lost               atomic.Int64 // packets, as of the last report of each track
+	lost               atomic.Int64 // lost packets, by the last report of each track
 	readers            sync.WaitGroup
 }
 
@@ -171,7 +171,7 @@ func (p *peer) count(packet rtcp.Packet) {
 	}
 }
 
-// offer returns the offer, without candidates like OBS's.
+// offer returns the offer, which has no candidates, like OBS's.
 func (p *peer) offer() (string, error) {
 	offer, err := p.pc.CreateOffer(nil)
 	if err != nil {
@@ -180,7 +180,7 @@ func (p *peer) offer() (string, error) {
 	return offer.SDP, p.pc.SetLocalDescription(offer)
 }
 
-// plainOffer returns an offer without a connection, for requests that must be refused.
+// plainOffer returns an offer of a peer that is closed, for requests that must be refused.
 func plainOffer() (string, error) {
 	p, err := newPeer()
 	if err != nil {
@@ -219,7 +219,7 @@ func (p *peer) connect(ctx context.Context, answer string, limit time.Duration) 
 	}
 }
 
-// send publishes for a while. It returns how many frames it sent before the connection ended.
+// send publishes for a duration. It returns how many frames it sent before the connection ended.
 func (p *peer) send(ctx context.Context, clip string, bFrames bool, d time.Duration) (int, error) {
 	pictures, err := readPictures(clip, bFrames)
 	if err != nil {
@@ -285,7 +285,7 @@ func (p *peer) wait(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// gone reports whether the other end closes the connection within a limit.
+// gone reports whether the other side closes the connection within a time limit.
 func (p *peer) gone(ctx context.Context, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

@@ -89,7 +89,7 @@ func (r *run) judgePublication(ctx context.Context, s *session) {
 		s.lost.Load())
 }
 
-// judgePatch sends the end of candidates, as a trickling client does.
+// judgePatch sends the end of candidates, as a client with trickle ICE does.
 func (r *run) judgePatch(ctx context.Context, s *session, answer string) {
 	local := s.pc.LocalDescription().SDP
 	fragment := strings.Join([]string{
@@ -133,8 +133,8 @@ func (r *run) judgeDelete(ctx context.Context, s *session) {
 	}
 }
 
-// closeThenDelete publishes again with the same bearer and an offer like FFmpeg's, and ends as OBS
-// does: first the connection, then the session.
+// closeThenDelete publishes again, with the same bearer and an offer like FFmpeg's. It ends as OBS
+// does: it closes the connection first, and then deletes the session.
 func (r *run) closeThenDelete(ctx context.Context) {
 	s, x := r.shortSession(ctx, "setup-passive", passive)
 	if s == nil {
@@ -159,7 +159,7 @@ func (r *run) closeThenDelete(ctx context.Context) {
 func same(offer string) string { return offer }
 
 // shortSession opens another session and publishes for a moment. It returns nil if the endpoint
-// refuses or does not connect.
+// refuses the offer or does not connect.
 func (r *run) shortSession(
 	ctx context.Context, id string, change func(string) string,
 ) (*session, exchange) {
@@ -198,8 +198,8 @@ func (r *run) offerAgain(
 	return nil, exchange{}
 }
 
-// bFrames publishes a clip with B-frames. An endpoint may accept it or end it; the check reports
-// which.
+// bFrames publishes a clip with B-frames. An endpoint may accept the clip or end the session, and
+// the check reports which.
 func (r *run) bFrames(ctx context.Context) {
 	s, x := r.shortSession(ctx, "b-frames", same)
 	if s == nil {

@@ -23,7 +23,7 @@ func newRun(o Options, endpoint *url.URL) *run {
 	return &run{Options: o, endpoint: endpoint, found: map[string]Check{}}
 }
 
-// set records the result of a check. The first result stays.
+// set records the result of a check. Later results of the same check are ignored.
 func (r *run) set(id string, result Result, format string, args ...any) {
 	if _, known := r.found[id]; known {
 		return
@@ -55,7 +55,7 @@ func (r *run) fail(id, format string, args ...any) {
 	r.set(id, result, format, args...)
 }
 
-// is records whether a requirement is met.
+// is records the result of a check: passed if ok, otherwise failed.
 func (r *run) is(id string, ok bool, format string, args ...any) bool {
 	if ok {
 		r.pass(id, format, args...)
@@ -65,7 +65,8 @@ func (r *run) is(id string, ok bool, format string, args ...any) bool {
 	return ok
 }
 
-// rest records the checks that were not reached. A required check that was not made has not passed.
+// rest records results for the checks that were not made. A required check among them counts as not
+// passed.
 func (r *run) rest() {
 	for _, e := range catalog {
 		r.skip(e.id, "Not reached: an earlier check failed.")
@@ -84,7 +85,8 @@ func (r *run) report() Report {
 	return report
 }
 
-// entryOf panics for an ID that the catalog lacks, which is a fault of this package.
+// entryOf returns the entry of a check. It panics for an ID that is not in the catalog, which is an
+// error in this package.
 func entryOf(id string) entry {
 	for _, e := range catalog {
 		if e.id == id {

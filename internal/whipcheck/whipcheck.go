@@ -1,4 +1,4 @@
-// Package whipcheck checks whether a WHIP endpoint works with OBS: by RFC 9725, and by OBS's own
+// Package whipcheck checks whether a WHIP endpoint works with OBS, by RFC 9725 and by OBS's own
 // requirements. It publishes a few seconds of real H.264 and Opus, and reports the results.
 package whipcheck
 
@@ -23,7 +23,7 @@ type Options struct {
 	ConnectLimit time.Duration
 	// Transport sends the requests; nil means the default one, which verifies TLS as OBS does.
 	Transport *http.Transport
-	// Progress receives each check when it is made; it may be nil.
+	// Progress receives each check as soon as its result is known; it may be nil.
 	Progress func(Check)
 }
 

@@ -19,8 +19,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whipcheck"
 )
 
-// ownEndpoint starts Stagedoor and returns its WHIP endpoint, and a function that issues tokens for
-// it. Each check needs one of its own: a second publication with a token takes over from the first.
+// ownEndpoint starts Stagedoor and returns its WHIP endpoint and a function that issues tokens.
+// Each check needs a token of its own, because a second publication with one token replaces the
+// first.
 func ownEndpoint(t *testing.T) (endpoint string, issue func() string) {
 	t.Helper()
 	a := apptest.Start(t, "--token-limit=-1", "--max-publishers=100")
@@ -34,7 +35,7 @@ func check(t *testing.T, o whipcheck.Options) map[string]whipcheck.Check {
 		o.Publish = 500 * time.Millisecond
 	}
 	if o.AnswerLimit == 0 {
-		o.AnswerLimit = time.Minute // the machine may be busy; one test is about the limit
+		o.AnswerLimit = time.Minute // the machine may be busy, and only one test is about this limit
 	}
 	if o.ConnectLimit == 0 {
 		o.ConnectLimit = time.Minute
@@ -65,24 +66,25 @@ func TestOurOwnEndpointPassesEveryRequiredCheck(t *testing.T) {
 		if c.Required && c.Result != whipcheck.Passed {
 			t.Errorf("%s", c.Line())
 		}
-		// Origins are a setting of ours, and B-frames are for the dock to find.
+		// Allowed origins depend on the server's settings, and B-frames are found by the dock.
 		if c.Result != whipcheck.Passed && id != "preflight" && id != "b-frames" {
 			t.Errorf("%s", c.Line())
 		}
 	}
 }
 
-// A fault changes one answer of a good endpoint. It reports whether it answered itself.
+// A fault changes one response of a good endpoint. It returns true if it has sent the response
+// itself.
 type fault func(w http.ResponseWriter, q *http.Request, x *answer) (answered bool)
 
-// An answer is what the good endpoint said.
+// An answer is a response of the good endpoint.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// broken is a proxy in front of a good endpoint, with one fault.
+// broken starts a proxy in front of a good endpoint, with one fault.
 func broken(t *testing.T, good string, f fault) string {
 	t.Helper()
 	base := strings.TrimSuffix(good, "/whip")
@@ -158,7 +160,8 @@ func header(name string, values ...string) fault {
 	return created(func(x *answer) { x.header[name] = values })
 }
 
-// withoutSpace writes an answer as net/http never would.
+// withoutSpace writes a response whose headers have no space after the colon, which net/http never
+// does.
 func withoutSpace(w http.ResponseWriter, q *http.Request, x *answer) bool {
 	if q.Method != http.MethodPost || x.status != http.StatusCreated {
 		return false
@@ -185,7 +188,7 @@ func redirect(status int) fault {
 	}
 }
 
-// open lets everybody in: it replaces whatever bearer arrives.
+// open makes the endpoint accept every request: it replaces the bearer with a valid one.
 func open(token string) fault {
 	return func(_ http.ResponseWriter, q *http.Request, _ *answer) bool {
 		q.Header.Set("Authorization", "Bearer "+token)
@@ -200,7 +203,7 @@ func silentRefusals(_ http.ResponseWriter, _ *http.Request, x *answer) bool {
 	return false
 }
 
-// once accepts one offer of the token and refuses it from then on.
+// once accepts one offer with the token and refuses later ones.
 func once() fault {
 	var mu sync.Mutex
 	used := false
@@ -217,7 +220,7 @@ func once() fault {
 	}
 }
 
-// kicks ends each session as soon as its offer is answered and some media may have flowed.
+// kicks ends each session two seconds after its offer was accepted, when some media has flowed.
 func kicks(t *testing.T, good string) fault {
 	base := strings.TrimSuffix(good, "/whip")
 	return func(_ http.ResponseWriter, q *http.Request, x *answer) bool {
@@ -242,7 +245,7 @@ func TestEveryFaultIsFound(t *testing.T) {
 	stolen := issue()
 	slow := func(_ http.ResponseWriter, q *http.Request, x *answer) bool {
 		if q.Method == http.MethodPost && x.status == http.StatusCreated {
-			time.Sleep(1500 * time.Millisecond) // the fault itself
+			time.Sleep(1500 * time.Millisecond) // this delay is the fault
 		}
 		return false
 	}
@@ -333,7 +336,7 @@ func TestWhatIsNoEndpoint(t *testing.T) {
 	}
 }
 
-// An endpoint that repeats the bearer, with control characters around it.
+// TestTheReportHoldsNoToken: the endpoint repeats the bearer, with control characters around it.
 func TestTheReportHoldsNoToken(t *testing.T) {
 	t.Parallel()
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -361,7 +364,7 @@ func TestTheReportHoldsNoToken(t *testing.T) {
 	}
 }
 
-// docs/whip-check.md lists each check, under its ID and with its level.
+// TestDocsListEveryCheck: docs/whip-check.md lists each check, with its ID and level.
 func TestDocsListEveryCheck(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../../docs/whip-check.md")
