@@ -1,6 +1,6 @@
-// Package passkey registers and verifies passkeys (Web Authentication Level 3). It stores nothing
-// and decides nothing about accounts: it signs challenges instead of storing them, and returns a
-// registered key as a text for the caller to store.
+// Package passkey registers and verifies passkeys (Web Authentication Level 3). It has no storage
+// and does not decide about accounts. It signs challenges, so that they need not be stored, and
+// returns a registered key as a text for the caller to store.
 package passkey
 
 import (
@@ -27,7 +27,7 @@ import (
 // Life is the life of a challenge: people need time to find their phone or security key.
 const Life = 5 * time.Minute
 
-// A Relying party is this server in the terms of Web Authentication: browsers bind passkeys to it.
+// A Relying is a relying party of Web Authentication: the server to which browsers bind passkeys.
 type Relying struct {
 	id  string
 	web *webauthn.WebAuthn
@@ -41,8 +41,9 @@ var _ access.PasskeyVerifier = (*Relying)(nil)
 var ErrNoDomain = errors.New(
 	"passkeys need a public URL with a host name, such as https://stage.example.com")
 
-// New returns the relying party of a public URL. A loopback address is replaced with localhost,
-// since browsers bind passkeys to names only. The secret signs challenges; replicas share it.
+// New returns the relying party of a public URL. It replaces a loopback address with localhost,
+// because browsers bind passkeys only to names. The secret signs challenges, and all replicas share
+// it.
 func New(public *url.URL, secret []byte, now func() time.Time) (*Relying, error) {
 	origin := *public
 	if ip, err := netip.ParseAddr(public.Hostname()); err == nil {
@@ -61,13 +62,13 @@ func New(public *url.URL, secret []byte, now func() time.Time) (*Relying, error)
 	web, err := webauthn.New(&webauthn.Config{
 		RPID: origin.Hostname(), RPDisplayName: "Stagedoor", RPOrigins: []string{origin.String()},
 		AttestationPreference: protocol.PreferNoAttestation,
-		// The person must verify themselves by a PIN, a finger or a face: a passkey replaces the
-		// password.
+		// The authenticator must verify the person by a PIN, a finger or a face, because a passkey
+		// replaces the password.
 		AuthenticatorSelection: protocol.AuthenticatorSelection{
 			ResidentKey:      protocol.ResidentKeyRequirementRequired,
 			UserVerification: protocol.VerificationRequired,
 		},
-		// Some browsers return outputs that were not requested; they are not read here.
+		// Some browsers return extension outputs that were not requested. They are ignored.
 		ExtensionsUnsolicitedOutputPolicy: protocol.UnsolicitedOutputPolicyIgnore,
 	})
 	if err != nil {
@@ -147,8 +148,8 @@ func (r *Relying) ask(
 		webauthn.WithUserVerification(protocol.VerificationRequired))
 }
 
-// Answered verifies the browser's answer to Ask. find returns the user with the passkey of an ID.
-// The result contains the new record of the passkey.
+// Answered verifies the browser's answer to Ask. find returns the user who has the passkey with
+// that ID. The result contains the new record of the passkey, to be stored.
 func (r *Relying) Answered(answer []byte, find func(keyID string) (access.PasskeyUser, error)) (
 	access.CheckedPasskey, error,
 ) {
@@ -194,7 +195,7 @@ func refused(cause error) error {
 
 func encode(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
-// user is a User in the form that the library needs.
+// user is a user in the form that the library needs.
 type user struct {
 	access.PasskeyUser
 	credentials []webauthn.Credential
@@ -217,8 +218,8 @@ func (u user) WebAuthnName() string                       { return u.Name }
 func (u user) WebAuthnDisplayName() string                { return u.Name }
 func (u user) WebAuthnCredentials() []webauthn.Credential { return u.credentials }
 
-// A challenge consists of 16 random bytes, its expiry, and a signature over both and its user. So
-// requests without a login store nothing.
+// A challenge consists of 16 random bytes, its expiry, and a signature over both and its user.
+// Because of the signature, the server stores nothing for requests without a login.
 const (
 	randomBytes = 16
 	timeBytes   = 8
@@ -239,8 +240,8 @@ func (r *Relying) sign(c []byte, user string) []byte {
 	return mac.Sum(nil)
 }
 
-// checkChallenge returns the bytes of a challenge if this server made it for the user and it has
-// not expired.
+// checkChallenge returns the bytes of a challenge. The challenge must be signed by this server for
+// that user, and must not have expired.
 func (r *Relying) checkChallenge(text, user string) ([]byte, error) {
 	c, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(c) != signedBytes+sha256.Size ||

@@ -55,7 +55,7 @@ func TestAChallengeIsOfThisServerForOneUserAndForMinutes(t *testing.T) {
 		t.Errorf("another replica: %v", err)
 	}
 	bent := append([]byte{}, good...)
-	bent[20] ^= 1 // the time
+	bent[20] ^= 1 // changes the expiry
 	for name, check := range map[string]func() error{
 		"of another user": func() error { _, err := r.checkChallenge(text, "ben"); return err },
 		"of a sign-in":    func() error { _, err := r.checkChallenge(text, ""); return err },
