@@ -14,12 +14,12 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// An ACMEConfig configures for which names certificates are obtained, and how.
+// An ACMEConfig says for which names certificates are obtained, and how.
 type ACMEConfig struct {
 	Domains   []string
 	Email     string // sent to the authority; may be empty
 	Directory string // URL of the authority's directory; empty for Let's Encrypt
-	Roots     string // PEM file with the authority's own roots; empty for those of the system
+	Roots     string // PEM file with the authority's own root certificates; empty for the system's
 	Folder    string // stores account, keys and certificates; replicas may share it
 	Log       *slog.Logger
 }
@@ -101,7 +101,7 @@ func hostOf(a net.Addr) string {
 func (a *ACME) TLS() *tls.Config {
 	c := a.magic.TLSConfig()
 	c.MinVersion = tls.VersionTLS12
-	// the challenge's protocol is in the list already
+	// c.NextProtos already contains the protocol of the challenge
 	c.NextProtos = append([]string{"h2", "http/1.1"}, c.NextProtos...)
 	return c
 }

@@ -21,15 +21,18 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
 )
 
-// TestACME obtains a certificate by each challenge alone, and keeps it over a restart.
+// TestACME obtains a certificate by each challenge alone. After a restart, the server still has the
+// certificate.
 func TestACME(t *testing.T) {
 	t.Parallel()
 	for name, plain := range map[string]bool{"HTTP-01": true, "TLS-ALPN-01": false} {
-		// One after the other: certmagic keeps the open challenges of a name for the whole process.
+		// The subtests run one after the other, because certmagic keeps the open challenges of a
+		// name for the whole process.
 		t.Run(name, func(t *testing.T) {
 			authority := acme.New(t)
 			folder := t.TempDir()
-			// The authority serves before the first attempt: after a failed one there is a pause.
+			// The authority can reach the server before the first attempt, because a failed attempt
+			// is followed by a pause.
 			s := newServer(t, authority, folder, plain, func(s *server) {
 				if plain {
 					authority.Serve(t, portOf(s.plain.Addr()), 0)
@@ -51,14 +54,14 @@ func TestACME(t *testing.T) {
 
 const name = "stage.example.com"
 
-// A server presents the certificates that an ACME client obtains.
+// A server serves TLS with the certificates of an ACME client.
 type server struct {
 	secure, plain net.Listener
 	stop          func()
 }
 
-// newServer starts a server; listening is called when it has its ports and before it asks for
-// anything.
+// newServer starts a server. It calls listening when the ports are open, before it requests a
+// certificate.
 func newServer(
 	t *testing.T, authority *acme.Authority, folder string, plain bool, listening func(*server),
 ) *server {
@@ -111,7 +114,7 @@ func newServer(
 	return s
 }
 
-// certificate waits until the server presents one that the authority issued.
+// certificate waits until the server presents a certificate of the authority.
 func (s *server) certificate(t *testing.T, authority *acme.Authority) *x509.Certificate {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -129,8 +132,8 @@ func (s *server) certificate(t *testing.T, authority *acme.Authority) *x509.Cert
 	}
 }
 
-// TestFilesAreLoadedAgain: the files are loaded again when both have changed; while they do not
-// belong together, the earlier pair stays.
+// TestFilesAreLoadedAgain: the files are loaded again when both have changed. While certificate and
+// key do not match, the server keeps the earlier pair.
 func TestFilesAreLoadedAgain(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

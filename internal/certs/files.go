@@ -43,7 +43,7 @@ func LoadFiles(cert, key string, log *slog.Logger) (*Files, error) {
 }
 
 func (f *Files) load() error {
-	// before the files are read, so that a change in between is noticed later
+	// read the state before the files, so that a change in between is noticed at the next check
 	state, err := f.stat()
 	if err != nil {
 		return err
@@ -78,8 +78,8 @@ func (f *Files) TLS() *tls.Config {
 	}
 }
 
-// Run loads the files again when they have changed, until ctx ends. It retries a half-written pair;
-// meanwhile the earlier certificate stays.
+// Run loads the files again when they have changed, until ctx ends. It retries while the pair is
+// incomplete, and keeps the earlier certificate meanwhile.
 func (f *Files) Run(ctx context.Context) error {
 	tick := time.NewTicker(reloadEvery)
 	defer tick.Stop()
@@ -94,7 +94,8 @@ func (f *Files) Run(ctx context.Context) error {
 	}
 }
 
-// reload loads changed files. It returns the state of the files about which it has logged an error.
+// reload loads changed files. complained is the state for which an error was logged already. reload
+// returns the new such state.
 func (f *Files) reload(complained fileState) fileState {
 	state, err := f.stat()
 	if err == nil && state == f.current.Load().state {
