@@ -19,7 +19,7 @@ import (
 )
 
 // An Operation is invoked by its name in {"stagedoor": "name"}. Its result is returned as JSON.
-// Function URLs cannot invoke one: Lambda wraps their bodies.
+// Requests to the Function URL cannot invoke an Operation, because Lambda wraps their bodies.
 type Operation func(context.Context) (any, error)
 
 // A Function handles the invocations of a Lambda function.
@@ -28,7 +28,7 @@ type Function struct {
 	HTTP       func(host string) (http.Handler, error)
 	Event      func(ctx context.Context, event json.RawMessage) error // for EventBridge
 	Operations map[string]Operation
-	// Settle stores what an invocation left in memory: Lambda freezes the process after the
+	// Settle stores what an invocation left in memory, because Lambda freezes the process after the
 	// response.
 	Settle func(context.Context) error
 	Log    *slog.Logger
@@ -39,7 +39,7 @@ func (f *Function) Run(ctx context.Context) {
 	lambda.StartWithOptions(f.Invoke, lambda.WithContext(ctx))
 }
 
-// An invocation contains the fields of a payload that tell its kind.
+// An invocation contains those fields of a payload that show what invoked the function.
 type invocation struct {
 	RequestContext struct {
 		HTTP json.RawMessage `json:"http"`
@@ -62,7 +62,7 @@ func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, er
 	return answer, errors.Join(err, f.Settle(ctx))
 }
 
-// direct handles an invocation without the Function URL.
+// direct handles an invocation that did not come from the Function URL.
 func (f *Function) direct(
 	ctx context.Context, i invocation, payload json.RawMessage,
 ) (any, error) {
@@ -91,7 +91,8 @@ func (f *Function) request(ctx context.Context, payload json.RawMessage) (any, e
 	return lambdaurl.Wrap(f.around(handler))(ctx, &r)
 }
 
-// RequestID returns the ID that Lambda gave an invocation, which CloudWatch Logs contains, or "".
+// RequestID returns the ID of the Lambda invocation, under which CloudWatch Logs has its records,
+// or "".
 func RequestID(r *http.Request) string {
 	about, ok := lambdacontext.FromContext(r.Context())
 	if !ok {
@@ -100,8 +101,8 @@ func RequestID(r *http.Request) string {
 	return about.AwsRequestID
 }
 
-// addCookies copies the cookies into the header if it lacks them: payload format 2.0 has them in a
-// field of their own ("Invoking Lambda function URLs", Request payload format).
+// addCookies copies the cookies into the header if it lacks them. Payload format 2.0 has them in a
+// separate field ("Invoking Lambda function URLs", Request payload format).
 func addCookies(r *events.LambdaFunctionURLRequest) {
 	if r.Headers == nil {
 		r.Headers = map[string]string{}
@@ -111,8 +112,8 @@ func addCookies(r *events.LambdaFunctionURLRequest) {
 	}
 }
 
-// around adds what net/http does for a handler and lambdaurl does not: it recovers a panic, which
-// would end the process. The response ends after Settle.
+// around adds what net/http does for a handler and lambdaurl does not: it recovers from a panic,
+// which would end the process. The response ends after Settle.
 func (f *Function) around(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &streamed{ResponseWriter: w}
@@ -133,7 +134,8 @@ func (f *Function) around(handler http.Handler) http.Handler {
 	})
 }
 
-// streamed lets http.ResponseController flush: lambdaurl sends each write at once.
+// streamed implements flushing for http.ResponseController. Flushing does nothing, because
+// lambdaurl sends each write at once.
 type streamed struct {
 	http.ResponseWriter
 	began bool
@@ -149,5 +151,5 @@ func (s *streamed) Write(p []byte) (int, error) {
 	return s.ResponseWriter.Write(p)
 }
 
-// FlushError implements the interface of http.ResponseController.
+// FlushError implements the interface that http.ResponseController looks for.
 func (s *streamed) FlushError() error { return nil }
