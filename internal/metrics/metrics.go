@@ -1,5 +1,5 @@
-// Package metrics exports metrics for Prometheus. Labels come from fixed sets: no metric grows with
-// users, stages or the requests of unknown clients, and none contains a secret.
+// Package metrics exports metrics for Prometheus. Labels come from fixed sets, so that users,
+// stages and unknown clients cannot increase their number. No metric contains a secret.
 package metrics
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Metrics are the counters of one server.
+// Metrics contains the counters of one server.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -31,7 +31,7 @@ type Metrics struct {
 	awsWait      *prometheus.HistogramVec
 }
 
-// New returns the metrics of a build.
+// New returns metrics that name the version of the program and of Go.
 func New(version, goVersion string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -100,10 +100,10 @@ func (m *Metrics) Gauge(name, help string, read func() float64) {
 type Participants struct {
 	Publishing int
 	Viewers    int
-	Bitrate    int     // bit/s received
+	Bitrate    int     // received media in bit/s
 	Loss       float64 // the highest share of packets that a publisher loses
-	BytesIn    uint64  // of media received, since the start
-	BytesOut   uint64  // of media sent, since the start
+	BytesIn    uint64  // media received since the start
+	BytesOut   uint64  // media sent since the start
 }
 
 // WatchParticipants reads the local stages at each scrape.
@@ -149,7 +149,7 @@ func (p participants) Collect(out chan<- prometheus.Metric) {
 }
 
 // An Outbox describes the deliveries that are queued for webhooks, of all servers on the database.
-// Counts are limited, so that they take little time.
+// The counts have an upper limit, so that counting takes little time.
 type Outbox struct {
 	Waiting int
 	Oldest  time.Time // when the oldest one was queued; zero if none waits
@@ -181,7 +181,8 @@ func (outbox) Describe(out chan<- *prometheus.Desc) {
 	out <- deadDesc
 }
 
-// Collect exports nothing while the database does not answer; stagedoor_database_up shows that.
+// Collect implements prometheus.Collector. While the database does not answer, it exports nothing;
+// stagedoor_database_up shows that.
 func (o outbox) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
 	defer cancel()
@@ -218,17 +219,17 @@ func (m *Metrics) WatchDatabase(ping func(context.Context) error) {
 	})
 }
 
-// Token counts a request for a token: it was given, or refused.
+// Token counts a request for a token, and whether it was issued or refused.
 func (m *Metrics) Token(way string, err error) {
 	m.tokens.WithLabelValues(way, result(err)).Inc()
 }
 
-// Issuer records how long an issuer took. A token may need several attempts.
+// Issuer records how long an issuer took. One token may need several attempts.
 func (m *Metrics) Issuer(way string, took time.Duration) {
 	m.tokenSeconds.WithLabelValues(way).Observe(took.Seconds())
 }
 
-// AWSWait records how long a call to Amazon IVS waited for its turn.
+// AWSWait records how long a call to Amazon IVS waited in the queue for its quota.
 func (m *Metrics) AWSWait(operation string, d time.Duration) {
 	m.awsWait.WithLabelValues(operation).Observe(d.Seconds())
 }
@@ -238,7 +239,8 @@ func (m *Metrics) SignIn(way string, err error) {
 	m.signIns.WithLabelValues(way, result(err)).Inc()
 }
 
-// result returns the result of a request: ok, refused by a rule, or failed.
+// result classifies the result of a request as "ok", "unavailable", "throttled", "refused" (by a
+// rule) or "failed".
 func result(err error) string {
 	switch {
 	case err == nil:
@@ -255,8 +257,8 @@ func result(err error) string {
 	return "failed"
 }
 
-// StageEvent counts an event of a participant. Codes are a fixed set on local stages; events of
-// Amazon IVS are counted without theirs.
+// StageEvent counts an event of a participant. It ignores the codes of events from Amazon IVS,
+// which are not a fixed set as those of local stages are.
 func (m *Metrics) StageEvent(e stage.Event) {
 	reason := ""
 	if e.Stage.Local() {
@@ -313,5 +315,5 @@ func (w *statusWriter) status() int {
 	return w.written
 }
 
-// Unwrap gives http.ResponseController the connection.
+// Unwrap returns the wrapped writer, for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
