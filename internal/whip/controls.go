@@ -65,7 +65,7 @@ func (h *Handler) layers(secret string) http.HandlerFunc {
 		}
 		if r.Method == http.MethodGet {
 			w.Header().Set("Content-Type", "application/json")
-			list := append([]Layer{}, layered.Layers()...) // never nil, which JSON would write as null
+			list := append([]Layer{}, layered.Layers()...) // never null in JSON
 			return json.NewEncoder(w).Encode(map[string][]Layer{"layers": list})
 		}
 		var choice struct {

@@ -21,7 +21,6 @@ func allow(methods []string) string { return strings.Join(append(methods, "OPTIO
 //
 // The answer to a preflight lists all methods for every address. If it refused a method, the
 // browser would block the request, and scripts handle the server's own refusal better.
-// browser.
 func (h *Handler) options(w http.ResponseWriter, methods []string, foreign bool) {
 	header := w.Header()
 	header.Set("Allow", allow(methods))

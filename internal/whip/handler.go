@@ -209,7 +209,7 @@ func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participa
 		return err
 	}
 	if bearer.Empty() {
-		return p, verify() // a request without a token proves nothing, so the Guard does not count it
+		return p, verify() // the Guard does not count requests without a token
 	}
 	switch err := h.Guard.Verify(r.Context(), h.Address(r), verify); {
 	case errors.Is(err, stage.ErrTooMany), errors.Is(err, stage.ErrUnavailable):

@@ -35,7 +35,7 @@ func check(t *testing.T, o whipcheck.Options) map[string]whipcheck.Check {
 		o.Publish = 500 * time.Millisecond
 	}
 	if o.AnswerLimit == 0 {
-		o.AnswerLimit = time.Minute // the machine may be busy, and only one test is about this limit
+		o.AnswerLimit = time.Minute // the machine may be busy; one test sets the limit
 	}
 	if o.ConnectLimit == 0 {
 		o.ConnectLimit = time.Minute
