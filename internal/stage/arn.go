@@ -11,13 +11,13 @@ const LocalRegion = "local"
 
 const localPrefix = "arn:aws:ivs:" + LocalRegion + ":000000000000:stage/"
 
-// The pattern of StageArn in the model of the IVS real-time API.
+// arnPattern is the pattern of StageArn in the model of the IVS real-time API.
 var arnPattern = regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:stage/[a-zA-Z0-9-]+$`)
 
-// An ARN names a stage. Its region decides who serves the stage.
+// An ARN names a stage. Its region says whether Stagedoor or AWS serves the stage.
 type ARN string
 
-// ParseARN validates an ARN from outside.
+// ParseARN validates a text from outside as an ARN.
 func ParseARN(s string) (ARN, error) {
 	if len(s) > 128 || !arnPattern.MatchString(s) {
 		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as %sabcdABCDefgh "+
@@ -26,15 +26,15 @@ func ParseARN(s string) (ARN, error) {
 	return ARN(s), nil
 }
 
-// LocalARN returns the ARN of the local stage with an ID.
+// LocalARN returns the ARN of the local stage with that ID.
 func LocalARN(id string) ARN { return ARN(localPrefix + id) }
 
 // rehearsalPrefix is the prefix of the IDs of private stages. NewID returns no "-", so no other
 // stage has such an ID.
 const rehearsalPrefix = localPrefix + "rehearsal-"
 
-// RehearsalARN returns the private local stage of a user, on which only that user rehearses. It has
-// no record: no list contains it, and nobody has a grant for it.
+// RehearsalARN returns the private local stage of a user, on which only that user rehearses. The
+// stage has no record, so no list contains it and nobody has a grant for it.
 func RehearsalARN(userID string) ARN { return ARN(rehearsalPrefix + userID) }
 
 // RehearsalUser returns the ID of the user of a private stage, or "".
@@ -87,8 +87,8 @@ func NewID() string {
 	for {
 		rand.Read(raw[:])
 		for _, b := range raw {
-			// 248 is the largest multiple of 62 in a byte: higher values would favour some
-			// characters.
+			// 248 is the largest multiple of 62 in a byte. Higher values are skipped, because they
+			// would make some characters more likely.
 			if b >= 248 {
 				continue
 			}

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// The kinds of error. Each HTTP package maps them to statuses in one table; errors.Is finds them
-// through every wrapping.
+// The kinds of error. Each HTTP package maps them to statuses in one table. errors.Is finds the
+// kind in a wrapped error.
 var (
 	ErrInvalid      = errors.New("invalid")      // 400: malformed, or outside the limits
 	ErrUnauthorized = errors.New("unauthorized") // 401: no credential, or a wrong one
-	ErrDenied       = errors.New("denied")       // 403: the credential does not allow this
+	ErrDenied       = errors.New("denied")       // 403: the credential does not permit this
 	ErrNotFound     = errors.New("not found")    // 404
-	ErrConflict     = errors.New("conflict")     // 409: not possible in the present state
+	ErrConflict     = errors.New("conflict")     // 409: not possible in the current state
 	ErrTooLarge     = errors.New("too large")    // 413
 	ErrTooMany      = errors.New("too many")     // 429, with RetryAfter
-	ErrUnavailable  = errors.New("unavailable")  // 503, with RetryAfter where it is known
+	ErrUnavailable  = errors.New("unavailable")  // 503, with RetryAfter if that is known
 )
 
 // An Error has a kind, a stable code for programs, a sentence for people, and a cause for the log.
@@ -37,7 +37,7 @@ func Errorf(kind error, format string, args ...any) *Error {
 // WithCode sets the stable code.
 func (e *Error) WithCode(code string) *Error { e.Code = code; return e }
 
-// WithRetry sets the time after which a retry makes sense.
+// WithRetry sets the time after which the client should try again.
 func (e *Error) WithRetry(d time.Duration) *Error { e.RetryAfter = d; return e }
 
 // WithCause sets the cause, which is logged and never shown.

@@ -15,7 +15,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Check returns an error for senseless limits. The limits of IVS are far inside the allowed range.
+// Check returns an error for limits that make no sense. The limits of IVS are far inside the
+// allowed range.
 func (l Limits) Check() error {
 	switch {
 	case l.MaxHeight < 16 || l.MaxHeight > 8640:

@@ -6,13 +6,13 @@ import (
 	"log/slog"
 )
 
-// A Secret is a text that is never printed: by no verb of fmt, in no log, in no JSON. The pointer
-// hides it from printers that use reflection, too.
+// A Secret is a text that is not printed by fmt, in logs, or in JSON. The pointer also hides it
+// from printers that use reflection.
 type Secret struct{ text *string }
 
 const hidden = "[secret]"
 
-// NewSecret wraps a text.
+// NewSecret returns a Secret that contains the text.
 func NewSecret(text string) Secret { return Secret{&text} }
 
 // Reveal returns the text. Call it only to compare it or to send it to its owner.
@@ -23,10 +23,10 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// Empty reports whether there is no text.
+// Empty reports whether the text is empty.
 func (s Secret) Empty() bool { return s.Reveal() == "" }
 
-// Equal compares in constant time.
+// Equal compares two secrets in constant time.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }

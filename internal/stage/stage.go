@@ -1,5 +1,5 @@
-// Package stage defines the vocabulary of Stagedoor: stages, participants, tokens, errors, events.
-// It does no I/O and imports the standard library alone.
+// Package stage defines the types that all packages share: stages, participants, tokens, errors and
+// events. It does no I/O and imports only the standard library.
 package stage
 
 import (
@@ -17,15 +17,15 @@ const (
 	MaxTTL          = 14 * 24 * time.Hour
 	DefaultTTL      = 12 * time.Hour
 	MaxUserID       = 128  // characters
-	MaxAttributes   = 1024 // bytes of all keys and values together
+	MaxAttributes   = 1024 // bytes of all names and values together
 	MaxSession      = 24 * time.Hour
 	MaxParticipants = 12 // publishers on one stage
 )
 
 // Endpoints are the URLs of a stage, which are claims of its tokens.
 type Endpoints struct {
-	WHIP   string // whip_url
-	Events string // events_url
+	WHIP   string // the claim whip_url
+	Events string // the claim events_url
 }
 
 // A Stage is a virtual space in which participants exchange audio and video.
@@ -47,7 +47,7 @@ const (
 // Has reports whether c includes all of want.
 func (c Capabilities) Has(want Capabilities) bool { return c&want == want }
 
-// Words lists the capabilities in the words of the JSON API.
+// Words returns the capabilities in the words of the JSON API.
 func (c Capabilities) Words() []string {
 	words := []string{}
 	if c.Has(Publish) {
@@ -59,10 +59,11 @@ func (c Capabilities) Words() []string {
 	return words
 }
 
-// String joins the words with commas.
+// String returns the words, separated by commas.
 func (c Capabilities) String() string { return strings.Join(c.Words(), ",") }
 
-// ParseCapabilities parses the words of the API, in any case; IVS writes them in capitals.
+// ParseCapabilities parses the words of the JSON API in upper or lower case; IVS writes them in
+// upper case.
 func ParseCapabilities(words []string) (Capabilities, error) {
 	var c Capabilities
 	for _, word := range words {
@@ -78,8 +79,7 @@ func ParseCapabilities(words []string) (Capabilities, error) {
 	return c, nil
 }
 
-// A ParticipantID identifies a participant. It is the claim "jti" of the token: each token is one
-// participant.
+// A ParticipantID identifies a participant. It is the claim "jti" of the participant's token.
 type ParticipantID string
 
 // Valid reports whether the ID is one that IVS allows.
@@ -100,7 +100,7 @@ func ValidID[ID ~string](id ID) bool {
 	return true
 }
 
-// A Participant is one token's presence on a stage.
+// A Participant is the presence of one token on a stage.
 type Participant struct {
 	ID           ParticipantID
 	Stage        ARN
@@ -108,10 +108,11 @@ type Participant struct {
 	Attributes   map[string]string
 	Capabilities Capabilities
 	ExpiresAt    time.Time
-	View         View // what a viewing key's token may receive
+	View         View // limits what the token of a viewing key may receive
 }
 
-// Name returns the name to show: the attribute "name", else the user ID, else the participant ID.
+// Name returns the name to show: the attribute "name". If that is missing, it is the user ID, and
+// otherwise the participant ID.
 func (p Participant) Name() string {
 	if name := p.Attributes["name"]; name != "" {
 		return name
@@ -122,7 +123,8 @@ func (p Participant) Name() string {
 	return string(p.ID)
 }
 
-// A TokenRequest is the input of an Issuer. It comes from the grant, never from a client.
+// A TokenRequest is the input of an Issuer. Its values come from the grant, and never directly from
+// a client.
 type TokenRequest struct {
 	Stage        ARN
 	UserID       string
@@ -189,7 +191,7 @@ type Moderator interface {
 }
 
 // A StageSession is the time from the first participant's arrival until the last one leaves, as IVS
-// counts it. End is zero while it lasts.
+// defines it. End is zero until then.
 type StageSession struct {
 	ID         string
 	Start, End time.Time
@@ -202,7 +204,7 @@ type Presence struct {
 	Publishing  bool
 	AudioMuted  bool
 	VideoMuted  bool
-	// neither picture nor sound arrives, although neither was switched off
+	// no media arrives, although neither picture nor sound was switched off
 	Stalled   bool
 	Viewers   int        // sessions that receive this participant
 	Reception *Reception // nil if it cannot be measured
@@ -213,28 +215,28 @@ type Presence struct {
 type Reception struct {
 	Video *VideoReception `json:"video,omitempty"`
 	Audio *AudioReception `json:"audio,omitempty"`
-	Loss  float64         `json:"loss"` // share of packets that were lost, 0 to 1
+	Loss  float64         `json:"loss"` // lost packets as a share of all, 0 to 1
 	Since time.Time       `json:"since"`
 }
 
-// VideoReception describes the highest layer that is received.
+// VideoReception describes the highest layer that the stage receives.
 type VideoReception struct {
 	Codec            string  `json:"codec"`            // "H264"
-	Profile          string  `json:"profile"`          // of the SPS: "Constrained Baseline", …
+	Profile          string  `json:"profile"`          // by the SPS, such as "Constrained Baseline"
 	Width            int     `json:"width"`            // pixels, from the SPS
 	Height           int     `json:"height"`           //
 	FPS              float64 `json:"fps"`              //
 	Bitrate          int     `json:"bitrate"`          // bit/s
-	KeyframeInterval float64 `json:"keyframeInterval"` // seconds; 0 before the second
-	BFrames          bool    `json:"bFrames"`          // B slices were seen
-	Layers           int     `json:"layers"`           // simulcast layers that are received
+	KeyframeInterval float64 `json:"keyframeInterval"` // seconds; 0 before the second keyframe
+	BFrames          bool    `json:"bFrames"`          // the stage has received B slices
+	Layers           int     `json:"layers"`           // received simulcast layers
 }
 
-// AudioReception describes the audio that is received.
+// AudioReception describes the audio that the stage receives.
 type AudioReception struct {
 	Codec   string `json:"codec"`   // "opus"
 	Bitrate int    `json:"bitrate"` // bit/s
-	Valid   bool   `json:"valid"`   // false: not Opus; OBS can send AAC
+	Valid   bool   `json:"valid"`   // false if the audio is not Opus; OBS may send AAC
 }
 
 // An EventKind is the kind of a stage event.
@@ -244,7 +246,7 @@ type EventKind string
 const (
 	EventRefused    EventKind = "refused"    // an attempt to join was rejected
 	EventConnected  EventKind = "connected"  // the WHIP session is connected, without media so far
-	EventPublishing EventKind = "publishing" // media arrives: LIVE
+	EventPublishing EventKind = "publishing" // media arrives, so the broadcast is live
 	EventEnded      EventKind = "ended"      // the session has ended
 	EventWarning    EventKind = "warning"    // the session continues with a problem in its media
 )
@@ -256,19 +258,19 @@ type Event struct {
 	Stage       ARN
 	Participant ParticipantID
 	UserID      string
-	Code        string // stable, snake_case: token_expired, no_h264, kicked, lost …
+	Code        string // stable, snake_case, such as token_expired or no_h264
 	Detail      string // a sentence for people
 }
 
 // Claimed reports whether the event is about a token with a wrong signature. Its participant is
-// what the token claims, which anybody can have written. Such an event may be shown, and must have
-// no other effect.
+// what the token claims, and anybody can write such a claim. So such an event may be shown, but
+// must have no other effect.
 func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
 
 // CodeSignature is the code for a token with a wrong signature.
 const CodeSignature = "token_signature"
 
-// SortPresences sorts by the time of joining, so that lists keep their order.
+// SortPresences sorts by the time of joining, so that lists keep their order between requests.
 func SortPresences(list []Presence) {
 	slices.SortFunc(list, func(a, b Presence) int {
 		if c := a.Since.Compare(b.Since); c != 0 {

@@ -6,13 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// A View is what a viewing key shows, and the limit of what its tokens may receive: a layout of all
-// publishers, or one participant. The empty view has no limits; the token does not belong to a
-// viewing key.
+// A View is what a viewing key shows, and what its tokens may receive: a layout of all publishers,
+// or one participant. The empty view belongs to all other tokens and has no limits.
 //
-// The view of one participant is its user ID. IVS allows any user ID in a token, or none. A user ID
-// that reads like another view has the prefix "user:", and a participant without a user ID is
-// "participant:" followed by the participant ID.
+// The view of one participant is the participant's user ID. IVS allows any user ID in a token, or
+// none. A user ID that equals another view has the prefix "user:". A participant without a user ID
+// is "participant:" followed by the participant ID.
 type View string
 
 // The layouts.
@@ -44,7 +43,8 @@ func ParseView(text string) (View, error) {
 	return View(text), nil
 }
 
-// validUser reports whether a text can be a user ID. PostgreSQL stores no NUL in a text.
+// validUser reports whether a text can be a user ID. NUL is not allowed, because PostgreSQL cannot
+// store it in a text.
 func validUser(id string) bool {
 	return id != "" && utf8.ValidString(id) && utf8.RuneCountInString(id) <= MaxUserID &&
 		!strings.ContainsRune(id, 0)
