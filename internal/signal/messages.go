@@ -10,7 +10,7 @@ import (
 const (
 	typePing          = "PING"
 	typePong          = "PONG"
-	typeFlatSetState  = "SET_STATE" // V1
+	typeFlatSetState  = "SET_STATE" // only V1
 	typeSetState      = "aws:ivs:SET_STATE"
 	typeSDPOffer      = "aws:ivs:SDP_OFFER"
 	typeSDPAnswer     = "aws:ivs:SDP_ANSWER"
@@ -26,7 +26,7 @@ const (
 type incoming struct {
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload"`
-	muting                  // V1 sends it next to the type
+	muting                  // in V1, beside the type
 }
 
 // muting is the state of a client's own media.
@@ -35,7 +35,7 @@ type muting struct {
 	VideoStopped bool `json:"videoStopped"`
 }
 
-// setState is the message of V2, which waits for the requestId in the response.
+// setState is the message of V2. V2 waits for a response with the same requestId.
 type setState struct {
 	muting
 	RequestID string `json:"requestId"`
@@ -68,7 +68,7 @@ type exchangeToken struct {
 	TraceID   string `json:"traceId"`
 }
 
-// exchanged is the response to an exchange; without an error it has no member for one.
+// exchanged is the response to an exchange. The member for the error is absent if there is none.
 type exchanged struct {
 	RequestID string        `json:"requestId"`
 	TraceID   string        `json:"traceId"`
@@ -79,8 +79,8 @@ type errorMessage struct {
 	Message string `json:"message"`
 }
 
-// participant always has all members that the SDK reads: a missing one would be undefined in its
-// events.
+// participant always has all members that the SDK reads, because the SDK would pass on a missing
+// member as undefined.
 type participant struct {
 	ID           stage.ParticipantID `json:"id"`
 	UserID       string              `json:"userId"`
@@ -88,17 +88,17 @@ type participant struct {
 	IsPublishing bool                `json:"isPublishing"`
 	AudioMuted   bool                `json:"audioMuted"`
 	VideoStopped bool                `json:"videoStopped"`
-	// An extension for Stagedoor's pages; IVS has no such member.
+	// Stalled is an extension for Stagedoor's pages, which IVS does not have.
 	Stalled bool `json:"stalled,omitempty"`
 }
 
 // stateOf lists the participants who joined and those who publish, by any protocol. The result is a
-// text, so that two states can be compared.
+// text, so that two states are easy to compare.
 func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) string {
 	list := []participant{}
 	for _, p := range present {
 		if !p.Publishing && !joined(p.Participant.ID) {
-			continue // views by plain WHEP
+			continue // a viewer by plain WHEP
 		}
 		attributes := p.Participant.Attributes
 		if attributes == nil {
@@ -114,7 +114,7 @@ func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) st
 }
 
 // inView returns the participants that the token of a viewing key may see: the publishers in its
-// view, and itself.
+// view, and the token's own participant.
 func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
 	var seen []stage.Presence
 	for _, p := range present {
@@ -125,7 +125,8 @@ func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
 	return seen
 }
 
-// watching counts the participants who do not publish. IVS does not document what it counts.
+// watching counts the participants who do not publish. IVS does not document which participants it
+// counts.
 func watching(present []stage.Presence) (n int) {
 	for _, p := range present {
 		if !p.Publishing {
@@ -135,8 +136,9 @@ func watching(present []stage.Presence) (n int) {
 	return n
 }
 
-// stageState returns the messages of a state. Some clients know its type with the prefix, and some
-// without. The web SDK knows both, and treats the second message as a repetition.
+// stageState returns a state as two messages, because some clients know its type only with the
+// prefix, and some only without. The web SDK knows both types and ignores the second message as a
+// repetition.
 func stageState(sequence int, participants string) (messages [][]byte) {
 	for _, kind := range []string{typeStageState, typeBareState} {
 		messages = append(messages, message(kind, struct {
@@ -176,7 +178,8 @@ func message(kind string, payload any) []byte {
 	}{kind, payload})
 }
 
-// encode cannot fail: the messages consist of strings, numbers and booleans.
+// encode returns a message as JSON. It cannot fail, because messages consist of strings, numbers
+// and booleans.
 func encode(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -18,7 +18,8 @@ type room struct {
 	viewers  int    // the last subscriber count
 }
 
-// A member is a participant who joined over a socket. It outlives its socket for a while.
+// A member is a participant who joined over a socket. If the socket is lost, the member stays for a
+// while, so that the client can reconnect.
 type member struct {
 	participant stage.Participant
 	bearer      stage.Secret
@@ -30,7 +31,7 @@ type member struct {
 	audioMuted, videoStopped bool
 }
 
-// stop stops the timer of a lost socket.
+// stop stops the timer that a lost socket has started.
 func (m *member) stop() {
 	if m.leave != nil {
 		m.leave.Stop()
@@ -38,8 +39,8 @@ func (m *member) stop() {
 	}
 }
 
-// join adds a participant. Of two sockets with one token the last one counts; the first is closed
-// with a reason.
+// join adds a participant. If the token joins again over another socket, the earlier socket
+// receives the reason and is closed.
 func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,8 +68,8 @@ func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error
 	return nil
 }
 
-// lost handles the end of a socket. A client that closed it on purpose has left; other clients may
-// come back.
+// lost handles the end of a socket. A client that closed it on purpose has left. Any other client
+// may reconnect.
 func (s *Server) lost(k *socket, arn stage.ARN, id stage.ParticipantID, onPurpose bool) {
 	defer s.sockets.Done()
 	s.mu.Lock()
@@ -138,9 +139,9 @@ func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Prese
 	return r.merge(present), nil
 }
 
-// merge adds the members to the participants with sessions. The state that a member has sent is
-// newer than that of its sessions: a muted microphone still sends silence, and the token may have
-// been exchanged.
+// merge adds the members to the participants with sessions. What a member has sent is newer than
+// what its sessions show: a muted microphone still sends silence, and the token may have been
+// exchanged.
 func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	all := slices.Clone(sessions)
 	seen := map[stage.ParticipantID]bool{}
@@ -181,7 +182,7 @@ func (s *Server) Disconnect(
 ) error {
 	joined := s.remove(arn, id, disconnect("PARTICIPANT_DISCONNECTED", reason))
 	err := s.cfg.Media.Disconnect(ctx, arn, id, reason)
-	// Including sessions being negotiated, which Media does not have yet.
+	// This also ends sessions that are being negotiated, which Media does not know yet.
 	s.cfg.Sessions.Close(id, "kicked", cmp.Or(reason, "An operator ended the session."))
 	s.changed(arn)
 	if joined {
@@ -201,7 +202,7 @@ func (s *Server) CloseStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// remove removes a member after a last message. It reports whether the member existed.
+// remove sends a member a last message and removes it. It reports whether the member existed.
 func (s *Server) remove(arn stage.ARN, id stage.ParticipantID, last []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,8 +218,8 @@ func (s *Server) remove(arn stage.ARN, id stage.ParticipantID, last []byte) bool
 	return true
 }
 
-// sendState sends the state of a stage to the sockets that do not have it. It reports whether the
-// state is new.
+// sendState sends the state of a stage to those sockets that do not have it yet. It reports whether
+// the state is new.
 func (s *Server) sendState(ctx context.Context, arn stage.ARN) bool {
 	present, err := s.cfg.Media.Participants(ctx, arn)
 	if err != nil {
@@ -254,7 +255,7 @@ func (r *room) send(present []stage.Presence) (news bool) {
 	return news
 }
 
-// stateFor returns the state as a member may see it.
+// stateFor returns the state as a member may see it: the token of a viewing key sees only its view.
 func (r *room) stateFor(m *member, present []stage.Presence) string {
 	if m.participant.View == "" {
 		return r.state

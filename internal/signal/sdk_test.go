@@ -28,10 +28,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// The unmodified package of AWS, from npm; it is AWS Content, never a part of this repository.
+// sdkFile is the unmodified package of AWS, from npm. It is AWS Content and must not become part of
+// this repository.
 const sdkFile = "../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs-web-broadcast.js"
 
-// A theatre is a local stage as Stagedoor serves it, with real media, and with pages on the stock
+// A theatre is a local stage as Stagedoor serves it, with real media and pages that use the stock
 // SDK.
 type theatre struct {
 	*signal.Server
@@ -141,7 +142,7 @@ func (th *theatre) token(name string) stage.ParticipantToken {
 	return tok
 }
 
-// tab is a page that has not joined yet.
+// tab opens a page that has not joined yet.
 func (th *theatre) tab(of *browser.Page) *browser.Page {
 	th.t.Helper()
 	if of == nil {
@@ -149,7 +150,7 @@ func (th *theatre) tab(of *browser.Page) *browser.Page {
 	} else {
 		of = of.Tab()
 	}
-	of.Allow("console: Object") // the SDK writes down what it is refused
+	of.Allow("console: Object") // the SDK logs refusals to the console
 	of.Goto(th.url + "/guest.html")
 	return of
 }
@@ -169,7 +170,7 @@ func (th *theatre) joinAs(
 	return result
 }
 
-// once checks that the SDK has reported something once.
+// once checks that the SDK has reported an event exactly once.
 func (th *theatre) once(p *browser.Page, line string) {
 	th.t.Helper()
 	var n int
@@ -180,14 +181,15 @@ func (th *theatre) once(p *browser.Page, line string) {
 
 func diary(p *browser.Page, line string) { p.WaitFor(fmt.Sprintf("guest.has(%q)", line)) }
 
-// sees waits until the video of a participant moves and the sound is not silence.
+// sees waits until a page shows moving video of a participant and receives sound that is not
+// silence.
 func sees(p *browser.Page, id stage.ParticipantID) {
 	p.WaitFor(fmt.Sprintf("guest.seen(%q) > 10", id))
 	p.WaitFor(fmt.Sprintf("guest.heard(%q).then(energy => energy > 0)", id))
 }
 
-// TestStockSDK is an hour on the stage: two guests on the web SDK of AWS, one in each of its
-// signalling implementations, and a broadcaster with an OBS.
+// TestStockSDK: two guests use the web SDK of AWS, one with each of its signalling implementations,
+// and a broadcaster publishes by WHIP. The events of joining, muting and leaving arrive.
 func TestStockSDK(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
@@ -233,20 +235,20 @@ func TestStockSDK(t *testing.T) {
 	anaPage.Eval(`guest.stage.leave()`, nil)
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	diary(anaPage, "gone user-initiated")
-	// A state comes in two spellings, and is one for the SDK.
+	// Each state is sent with two types, but the SDK reports its events only once.
 	th.once(bobPage, fmt.Sprintf("joined %s u-Ana Ana", ana.Participant.ID))
 	th.once(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	th.once(anaPage, fmt.Sprintf("joined %s u-Bob Bob", bob.Participant.ID))
 }
 
-// A seat is one of several guests in a page.
+// A seat is a guest on a page that has several guests.
 type seat struct {
 	page *browser.Page
 	name string
 	id   stage.ParticipantID
 }
 
-// sit has a participant join who publishes.
+// sit adds a guest to a page, who joins and publishes.
 func (th *theatre) sit(p *browser.Page, name string, v2 bool) seat {
 	th.t.Helper()
 	tok := th.token(name)
@@ -262,7 +264,7 @@ func (s seat) diary(format string, args ...any) {
 	s.page.WaitFor(fmt.Sprintf("guests.%s.has(%q)", s.name, fmt.Sprintf(format, args...)))
 }
 
-// meet waits until everybody has seen and heard more of everybody else than before.
+// meet waits until each guest has received more picture and sound of each other guest than before.
 func meet(seats []seat) {
 	for _, s := range seats {
 		var others []string
@@ -278,7 +280,7 @@ func meet(seats []seat) {
 	}
 }
 
-// without waits until all others have received that a participant left, and returns the others.
+// without waits until all others have received that a guest left, and returns the others.
 func without(gone seat, seats []seat) []seat {
 	rest := slices.DeleteFunc(slices.Clone(seats), func(s seat) bool { return s.id == gone.id })
 	for _, s := range rest {
@@ -288,8 +290,8 @@ func without(gone seat, seats []seat) []seat {
 	return rest
 }
 
-// TestStockSDKAmongFive: everybody sees and hears everybody, and those who stay go on when one
-// leaves and one is sent away.
+// TestStockSDKAmongFive: five guests see and hear each other. After one leaves and one is kicked,
+// the others continue.
 func TestStockSDKAmongFive(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
@@ -314,8 +316,8 @@ func TestStockSDKAmongFive(t *testing.T) {
 	meet(seats)
 }
 
-// TestStockSDKIsSentAway: it learns why, the others learn that it left, and its token opens nothing
-// any more.
+// TestStockSDKIsSentAway: a kicked SDK receives the reason, and the others receive that it left.
+// Its token is refused from then on.
 func TestStockSDKIsSentAway(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
@@ -344,15 +346,14 @@ func TestStockSDKRefused(t *testing.T) {
 	page := th.tab(nil)
 	tok := th.token("Ana")
 	foreign := newTheatre(t).token("Ana")
-	// It is addressed to this theatre, and signed by the other.
+	// The token is for this theatre, but has a signature of the other theatre.
 	parts, other := strings.Split(tok.Secret.Reveal(), "."),
 		strings.Split(foreign.Secret.Reveal(), ".")
 	tok.Secret = stage.NewSecret(parts[0] + "." + parts[1] + "." + other[2])
 	if got, want := th.join(page, tok, `{}`), "refused 1"; got != want {
 		t.Errorf("another's signature: got %s, want %s (malformed)", got, want)
 	}
-	// The SDK itself refuses a token that has expired, unless it is told to leave that to the
-	// server.
+	// With this setting, the SDK leaves checking the expiry to the server.
 	th.signer.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
 	page.Eval(`window.IVS_CLIENT_OVERRIDES.disableTokenValidation = true`, nil)
 	if got, want := th.join(page, th.token("Ana"), `{}`), "refused 2"; got != want {
@@ -360,7 +361,8 @@ func TestStockSDKRefused(t *testing.T) {
 	}
 }
 
-// TestStockSDKExchangesItsToken: the others see the new name, and what runs goes on.
+// TestStockSDKExchangesItsToken: after an exchange, the others see the new name, and the sessions
+// continue.
 func TestStockSDKExchangesItsToken(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
@@ -376,12 +378,13 @@ func TestStockSDKExchangesItsToken(t *testing.T) {
 	sees(bobPage, ana.Participant.ID)
 	anaPage.Eval(fmt.Sprintf("guest.stage.exchangeToken(%q)", anna.Secret.Reveal()), nil)
 	diary(bobPage, fmt.Sprintf("renamed %s Anna", ana.Participant.ID))
-	anaPage.Eval(`guest.stage.leave()`, nil) // and ends its session with the new token
+	anaPage.Eval(`guest.stage.leave()`, nil) // this also ends the session, with the new token
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	th.isEmpty(bob.Participant.ID)
 }
 
-// isEmpty waits until only that one is on the stage: nothing of a session is left behind.
+// isEmpty waits until the given participant is the only one on the stage, so that no session is
+// left.
 func (th *theatre) isEmpty(but stage.ParticipantID) {
 	th.t.Helper()
 	deadline := time.Now().Add(soon)

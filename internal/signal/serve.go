@@ -21,7 +21,7 @@ import (
 const (
 	perSecond = 20 // messages per second that a client may send continuously
 	burst     = 100
-	maxID     = 128 // bytes of a requestId or traceId, which are sent back; the SDK's are UUIDs
+	maxID     = 128 // bytes of a requestId or traceId, which a response repeats; UUIDs in the SDK
 	maxOffers = 32  // concurrent negotiations on one socket; a stage has fewer publishers
 )
 
@@ -34,11 +34,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Browsers fail the handshake unless the response contains exactly the subprotocol that
 		// they offered.
 		Subprotocols: []string{bearer.Reveal()},
-		// Any page with a token may join; there is no cookie that could be abused.
+		// Any page with a token may join: there is no cookie that another page could abuse.
 		InsecureSkipVerify: true,
 	})
 	if err != nil {
-		s.cfg.Log.Debug("no websocket", "err", err) // Accept has responded
+		s.cfg.Log.Debug("no websocket", "err", err) // Accept has sent the response
 		return
 	}
 	defer conn.CloseNow()
@@ -53,8 +53,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.lost(k, p.Stage, p.ID, onPurpose)
 }
 
-// wire keeps the connection below a WebSocket, since closing a WebSocket waits for the client to
-// read.
+// wire stores the connection below a WebSocket, because closing a WebSocket waits for a client that
+// may not read.
 type wire struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -75,8 +75,8 @@ func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.P
 	if err := s.join(k, p, bearer); err != nil {
 		return p, err
 	}
-	// Verify again, since Disconnect can find the member from now on: it may have been disconnected
-	// in between.
+	// Verify again, because Disconnect can find the member only from now on, and may have been
+	// called since the first check.
 	if _, err := s.admit(r, bearer); err != nil {
 		s.lost(k, p.Stage, p.ID, true)
 		return p, err
@@ -104,7 +104,7 @@ func (s *Server) admit(r *http.Request, bearer stage.Secret) (stage.Participant,
 	return p, nil
 }
 
-// refuse sends the reason over the socket. An SDK would treat a failed handshake as a network
+// refuse sends the reason over the socket. After a failed handshake, an SDK would assume a network
 // failure, retry for a minute, and not know the reason.
 func (s *Server) refuse(r *http.Request, k *socket, p stage.Participant, err error) {
 	s.cfg.Sessions.Refuse(r, p, err)
@@ -113,10 +113,11 @@ func (s *Server) refuse(r *http.Request, k *socket, p stage.Participant, err err
 	k.close()
 	ctx, cancel := context.WithTimeout(r.Context(), writingTime)
 	defer cancel()
-	k.write(k.conn.CloseRead(ctx)) // fails if the client does not wait
+	k.write(k.conn.CloseRead(ctx)) // fails if the client has gone already
 }
 
-// joinErrorCode returns a code that the SDK knows. After INTERNAL it retries, with growing pauses.
+// joinErrorCode returns a code that the SDK knows. After INTERNAL the SDK retries, with growing
+// pauses.
 func joinErrorCode(err error) string {
 	code, _ := whip.Reason(err)
 	switch code {
@@ -140,13 +141,13 @@ func joinErrorCode(err error) string {
 	return "INTERNAL"
 }
 
-// converse reads and writes until the socket ends. It reports whether the client closed it on
-// purpose.
+// converse reads and writes messages until the socket ends. It reports whether the client closed
+// the socket on purpose.
 func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPurpose bool) {
 	ctx, cancel := context.WithCancel(r.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		defer cancel() // makes the reader end
+		defer cancel() // ends the reader
 		if err := k.write(ctx); err != nil {
 			s.cfg.Log.Debug("events socket", "participant", p.ID, "err", err)
 		}
@@ -218,10 +219,10 @@ func (c *client) handle(ctx context.Context, m incoming) {
 	}
 }
 
-// identified reports whether the IDs that are sent back are short enough.
+// identified reports whether the IDs that a response repeats are short enough.
 func identified(payload json.RawMessage) bool {
 	var ids struct{ RequestID, TraceID string }
-	json.Unmarshal(payload, &ids) // decode checks the other members
+	json.Unmarshal(payload, &ids) // other invalid members are found by decode
 	return len(ids.RequestID) <= maxID && len(ids.TraceID) <= maxID
 }
 
@@ -232,7 +233,7 @@ func decode[T any](payload json.RawMessage, handle func(T)) {
 	}
 }
 
-// member calls do with the member of this client, and reports whether the member still exists.
+// member calls do with this client's member. It returns false if the member no longer exists.
 func (c *client) member(do func(*member)) bool {
 	s := c.server
 	s.mu.Lock()
@@ -268,7 +269,7 @@ func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 	}
 }
 
-// answer opens a session in the same way as over HTTP.
+// answer opens a session, as an offer over HTTP does.
 func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	var k whip.OpenRequest
 	c.member(func(m *member) { k.Participant, k.Bearer = m.participant, m.bearer })
@@ -291,7 +292,7 @@ func (c *client) answer(ctx context.Context, offer sdpOffer) sdpAnswer {
 	}
 }
 
-// target parses the address to which the SDK would post: …/publish/{own ID} or
+// target parses the URL to which the SDK would otherwise post its offer: …/publish/{own ID} or
 // …/subscribe/{publisher}.
 func (c *client) target(address string) (publisher stage.ParticipantID, err error) {
 	u, err := url.Parse(address)

@@ -1,9 +1,11 @@
-// Package signal serves the events socket of a stage, over which the stock IVS web SDK joins,
-// receives the list of participants, and is disconnected. It knows all participants of a stage,
-// including those of plain WHIP and WHEP, and implements stage.Moderator for local stages.
+// Package signal serves the events socket of a stage. Over it, the stock IVS web SDK joins,
+// receives the list of participants, and learns that it is disconnected. The package knows all
+// participants of a stage, including those of plain WHIP and WHEP, and implements stage.Moderator
+// for local stages.
 //
-// AWS documents none of this. It was measured on amazon-ivs-web-broadcast 1.41.0, in its default
-// signalling implementation (V1) and in its newer one (V2); docs/decisions/0022-events-socket.md.
+// AWS does not document this protocol. It was measured on amazon-ivs-web-broadcast 1.41.0, in its
+// default signalling implementation (V1) and in its newer one (V2);
+// docs/decisions/0022-events-socket.md.
 package signal
 
 import (
@@ -37,11 +39,10 @@ var _ Sessions = (*whip.Handler)(nil)
 // Config is what a Server needs. Changed may be nil.
 type Config struct {
 	Sessions Sessions
-	// Media lists the participants with sessions. Server.MediaChanged must be called when they
-	// change.
+	// Media lists the participants with sessions. Call Server.MediaChanged when they change.
 	Media stage.Moderator
-	// Origin is the origin of session URLs, such as https://stage.example: clients of a socket have
-	// no address against which to resolve a path.
+	// Origin is the origin of session URLs, such as https://stage.example. Answers over a socket
+	// need it, because a client of a socket has no base URL for a path.
 	Origin string
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -63,7 +64,7 @@ type Server struct {
 	dirty   map[stage.ARN]struct{} // guarded by mu: stages whose state must be sent
 }
 
-// timing is the same for every server; tests shorten it.
+// timing contains the durations of a server. They are the same for every server, except in tests.
 type timing struct {
 	grace   time.Duration // how long a lost socket may be away before its participant has left
 	ping    time.Duration // between pings of a silent socket
@@ -72,7 +73,7 @@ type timing struct {
 
 var _ stage.Moderator = (*Server)(nil)
 
-// New returns a Server. It refuses to join before Run.
+// New returns a Server, which refuses participants until Run runs.
 func New(cfg Config) *Server {
 	if cfg.Changed == nil {
 		cfg.Changed = func(stage.ARN) {}
@@ -87,8 +88,8 @@ func New(cfg Config) *Server {
 // Run sends changes to all sockets until ctx ends. Then it closes the sockets and waits for them,
 // but not for clients that do not read.
 //
-// Only Run creates and queues states, so that each socket gets them in order: a V2 SDK would apply
-// an old state that arrives late.
+// Only Run creates and queues states, so that each socket gets them in order. Otherwise a V2 SDK
+// would apply an old state that arrives late.
 func (s *Server) Run(ctx context.Context) error {
 	s.setRunning(true)
 	tick := time.NewTicker(s.timing.refresh)
@@ -123,7 +124,7 @@ func (s *Server) changed(arn stage.ARN) {
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
-	default: // Run is about to read anyway
+	default: // Run is already due to read the changes
 	}
 }
 
@@ -158,8 +159,8 @@ func (s *Server) closeAll() {
 	s.CloseSockets(s.joined()...)
 }
 
-// CloseSockets closes the sockets of stages without a message, and removes their participants:
-// another server has these stages now. Without stages it does so for all of them.
+// CloseSockets closes the sockets of stages without a message and removes their participants,
+// because another server has taken over these stages. Without arguments it does so for all stages.
 func (s *Server) CloseSockets(stages ...stage.ARN) {
 	if len(stages) == 0 {
 		stages = s.joined()
@@ -186,7 +187,7 @@ func (s *Server) closeRoom(arn stage.ARN) {
 	delete(s.rooms, arn)
 }
 
-// drain waits for the sockets. By then, the sockets of clients that do not read are cut.
+// drain waits until the sockets have ended. Sockets of clients that do not read are cut by then.
 func (s *Server) drain() {
 	done := make(chan struct{})
 	go func() { s.sockets.Wait(); close(done) }()

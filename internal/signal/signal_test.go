@@ -25,10 +25,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
-	soon   = time.Minute // a limit and no measurement: the machine may be busy
+	soon   = time.Minute // long, because the machine may be busy
 )
 
-// A venue is a stage with an events socket, a real WHIP handler, and a media plane of memory.
+// A venue is a stage with an events socket, a real WHIP handler, and a media plane in memory.
 type venue struct {
 	*signal.Server
 	handler *whip.Handler
@@ -87,7 +87,8 @@ func (v *venue) refusals() []string {
 	return slices.Clone(v.told)
 }
 
-// tokens are of the form id.name; a name with a mark is special: id.!watch, id.!token_expired …
+// tokens accepts tokens of the form id.name. Names that begin with "!" are special, such as
+// id.!watch and id.!token_expired.
 type tokens struct{}
 
 func (tokens) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
@@ -107,7 +108,7 @@ func (tokens) Verify(_ context.Context, bearer stage.Secret) (stage.Participant,
 		return claimed, fmt.Errorf("the database is away")
 	case kind && code == "token_revoked":
 		return claimed, stage.Errorf(stage.ErrDenied, "The token was revoked.").WithCode(code)
-	case kind && code == "view": // of a viewing key for Ana
+	case kind && code == "view": // the token of a viewing key that shows Ana
 		p.Capabilities, p.View = stage.Subscribe, "u-ana"
 	case kind && code == "watch":
 		p.Capabilities = stage.Subscribe
@@ -213,7 +214,7 @@ func (m *plane) of(arn stage.ARN, id stage.ParticipantID) (list []*flow) {
 	return list
 }
 
-// publish brings a participant by plain WHIP, as OBS does.
+// publish opens a publication by plain WHIP, as OBS does.
 func (v *venue) publish(t *testing.T, bearer string) whip.Answer {
 	t.Helper()
 	p, err := tokens{}.Verify(t.Context(), stage.NewSecret(bearer))
@@ -228,11 +229,11 @@ func (v *venue) publish(t *testing.T, bearer string) whip.Answer {
 	return a
 }
 
-// A guest is a client of the socket, as the SDK is one.
+// A guest is a client of the events socket, as the SDK is.
 type guest struct {
 	*testing.T
 	conn *websocket.Conn
-	last int // sequence number
+	last int // sequence number of the last state
 }
 
 type envelope struct {
@@ -252,7 +253,7 @@ type person struct {
 	IsPublishing, AudioMuted, VideoStopped bool
 }
 
-// String is short, for comparing.
+// String returns a short text, for comparing.
 func (p person) String() string {
 	text := p.ID + ":" + p.Attributes["name"]
 	for _, flag := range []struct {
@@ -297,7 +298,7 @@ func (g *guest) tell(message string) {
 	}
 }
 
-// hears reads until a message of that type comes, and looks at the states on the way.
+// hears reads until a message of that type arrives, and checks the order of the states before it.
 func (g *guest) hears(kind string) json.RawMessage {
 	g.Helper()
 	return g.await(kind, func(m envelope) {
@@ -307,7 +308,7 @@ func (g *guest) hears(kind string) json.RawMessage {
 	})
 }
 
-// raw is hears for the states themselves.
+// raw is like hears, but does not check the states.
 func (g *guest) raw(kind string) json.RawMessage {
 	g.Helper()
 	return g.await(kind, func(envelope) {})
@@ -341,7 +342,7 @@ func (g *guest) inOrder(payload json.RawMessage) (s snapshot) {
 	return s
 }
 
-// sees reads until the stage is as given.
+// sees reads states until one contains exactly the given participants.
 func (g *guest) sees(want ...string) {
 	g.Helper()
 	var got []string
@@ -367,7 +368,7 @@ func people(s snapshot) (list []string) {
 	return list
 }
 
-// isClosed reads to the end, whatever else comes.
+// isClosed reads until the socket is closed, and ignores all messages.
 func (g *guest) isClosed() {
 	g.Helper()
 	ctx, cancel := context.WithTimeout(g.Context(), soon)
@@ -382,7 +383,7 @@ func (g *guest) isClosed() {
 	}
 }
 
-// leaves as the SDK does: a close frame without a status.
+// leaves closes the socket as the SDK does, with a close frame without a status.
 func (g *guest) leaves() {
 	g.Helper()
 	if err := g.conn.Close(websocket.StatusNoStatusRcvd, ""); err != nil {

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// What a client would have echoed is short, and a client that sends more is refused as one that
-// cannot be meant.
+// TestLongIDsAreRefused: a response repeats the client's IDs, so long IDs are refused.
 func TestLongIDsAreRefused(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("<", 129)
@@ -29,7 +28,7 @@ func TestLongIDsAreRefused(t *testing.T) {
 	}
 }
 
-// A message is no longer than an offer or two tokens need.
+// TestLongMessagesAreRefused: a message that is longer than an offer or two tokens is refused.
 func TestLongMessagesAreRefused(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -38,13 +37,14 @@ func TestLongMessagesAreRefused(t *testing.T) {
 	g.isClosed()
 }
 
-// Whoever does not read what was left to say does not hold up a server that stops.
+// TestAStopDoesNotWaitForWhoDoesNotRead: a client that does not read its last messages does not
+// delay the end of the server.
 func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
 	server := httptest.NewUnstartedServer(v.Server)
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		// so that it is the server that waits, and not the kernel
+		// small, so that the messages queue in the server and not in the kernel
 		c.(*net.TCPConn).SetWriteBuffer(4 << 10)
 		return ctx
 	}
@@ -55,7 +55,7 @@ func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	long := strings.Repeat("a", 400<<10)
 	v.join(t, "ana."+long)
 	bob.conn.SetReadLimit(-1)
-	bob.sees("ana:"+long, "bob:Bob") // and so Ana has her state queued, too
+	bob.sees("ana:"+long, "bob:Bob") // by then, Ana's socket has a queued state, too
 	bob.tell(`{"audioMuted":false,"type":"SET_STATE","version":"0","videoStopped":true}`)
 	began := time.Now()
 	v.stop()

@@ -20,18 +20,19 @@ const (
 var errBehind = errors.New("the client does not read")
 
 // A socket is one connection of a client. One goroutine writes the queued messages in order, so
-// that no caller waits for a slow client. A client with too many waiting messages is cut off.
+// that no caller waits for a slow client. If too many messages wait, the connection is cut.
 type socket struct {
 	conn *websocket.Conn
 	cut  func() // makes reads and writes fail at once; does not block
 	ping time.Duration
 	wake chan struct{}
 
-	sequence, counts int // of the newest queued ones; Server.mu guards them
+	sequence, counts int // of the newest queued state and count; guarded by Server.mu
 
 	mu    sync.Mutex
 	queue [][]byte // guarded by mu
-	// guarded by mu: messages that are not written yet, including those returned by take
+	// guarded by mu: number of messages that are not written yet, including those that take
+	// returned
 	waiting int
 	bytes   int  // guarded by mu: size of those messages
 	closing bool // guarded by mu: close after the queue is written
@@ -60,7 +61,7 @@ func (k *socket) send(text []byte) {
 	}
 }
 
-// close ends the connection after the queued messages, or after drainTime.
+// close ends the connection when the queued messages are written, or after drainTime.
 func (k *socket) close() {
 	k.mu.Lock()
 	defer k.notify()
@@ -95,7 +96,8 @@ func (k *socket) written(text []byte) {
 	k.bytes -= len(text)
 }
 
-// show queues the messages of a state, unless they were queued before. The caller holds Server.mu.
+// show queues the messages of a state, unless that state was queued before. The caller holds
+// Server.mu.
 func (k *socket) show(sequence int, state func() [][]byte) {
 	if k.sequence != sequence {
 		k.sequence = sequence
@@ -105,7 +107,7 @@ func (k *socket) show(sequence int, state func() [][]byte) {
 	}
 }
 
-// count queues a subscriber count in the same way.
+// count queues a subscriber count, unless that count was queued before.
 func (k *socket) count(sequence int, count func() []byte) {
 	if k.counts != sequence {
 		k.counts = sequence
@@ -113,7 +115,8 @@ func (k *socket) count(sequence int, count func() []byte) {
 	}
 }
 
-// write writes until the socket is closed or ctx ends. Its pings detect a client that has vanished.
+// write writes queued messages until the socket is closed or ctx ends. Its pings detect a client
+// that has disappeared.
 func (k *socket) write(ctx context.Context) error {
 	ping := time.NewTicker(k.ping)
 	defer ping.Stop()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// What is kept for a client that does not read is bounded, in messages and in bytes, and so is what
-// is being written.
+// TestAQueueIsBounded: the messages for a client that does not read are limited, in number and in
+// bytes. Messages that are being written count, too.
 func TestAQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -23,7 +23,7 @@ func TestAQueueIsBounded(t *testing.T) {
 		for range c.fit / 2 {
 			k.send(c.text)
 		}
-		// the writer hangs in the first of them
+		// from here, the writer is busy with these messages
 		if queue, _, err := k.take(); len(queue) != c.fit/2 || err != nil {
 			t.Errorf("%s: got %d, %v, want %d", name, len(queue), err, c.fit/2)
 		}
@@ -43,7 +43,7 @@ func TestAQueueIsBounded(t *testing.T) {
 	}
 }
 
-// A client that reads in time is never behind.
+// TestAQueueThatIsWrittenHasRoom: a client that reads in time is never cut.
 func TestAQueueThatIsWrittenHasRoom(t *testing.T) {
 	t.Parallel()
 	k := &socket{wake: make(chan struct{}, 1), cut: func() { t.Error("was cut") }}
@@ -56,8 +56,8 @@ func TestAQueueThatIsWrittenHasRoom(t *testing.T) {
 	}
 }
 
-// A socket that shall close, because of a rejoin or for another reason, has a while for its last
-// words and is cut then.
+// TestLastWordsHaveAnEnd: a closing socket has drainTime to send its queued messages, and is cut
+// after that.
 func TestLastWordsHaveAnEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -59,7 +59,7 @@ func TestRefusedOverTheSocket(t *testing.T) {
 	}
 }
 
-// TestOBSIsThereToo: who publishes by plain WHIP has no socket, and is on the stage nevertheless.
+// TestOBSIsThereToo: a participant who publishes by plain WHIP has no socket, but is in the state.
 func TestOBSIsThereToo(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -102,7 +102,8 @@ func TestKeepAliveAndNoise(t *testing.T) {
 	ana.hears("PONG")
 }
 
-// TestOffersOverTheSocket go the way of HTTP: V2 of the SDK knows no other.
+// TestOffersOverTheSocket: offers over the socket are handled as over HTTP. V2 of the SDK sends no
+// others.
 func TestOffersOverTheSocket(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -159,7 +160,7 @@ func TestOffersOverTheSocket(t *testing.T) {
 	}
 }
 
-// TestTheHighestLayerFirst: a viewer may ask for it with the offer.
+// TestTheHighestLayerFirst: a viewer may request the highest layer in its offer.
 func TestTheHighestLayerFirst(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -175,8 +176,8 @@ func TestTheHighestLayerFirst(t *testing.T) {
 	}
 }
 
-// TestStatesInBothSpellings: some clients look for the bare type, and some for the one with a
-// prefix.
+// TestStatesInBothSpellings: each state is sent with both types, because some clients know only the
+// bare one, and some only the one with the prefix.
 func TestStatesInBothSpellings(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -215,7 +216,7 @@ func TestTokenExchange(t *testing.T) {
 	}
 }
 
-// TestExchangeForLess: what runs and is not allowed any more ends.
+// TestExchangeForLess: a session ends that the new token does not allow.
 func TestExchangeForLess(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -241,7 +242,7 @@ func TestKicked(t *testing.T) {
 	}
 	ana.isClosed()
 	bob.sees("bob:Bob", "obs:Studio publishes")
-	// Somebody without a socket goes, too.
+	// A participant without a socket can be kicked, too.
 	if err := v.Disconnect(t.Context(), studio, "obs", ""); err != nil {
 		t.Errorf("OBS: got %v, want nil", err)
 	}
@@ -251,8 +252,8 @@ func TestKicked(t *testing.T) {
 	}
 }
 
-// TestKickedWhileJoining: a kick between the check of the token and the joining finds no
-// participant.
+// TestKickedWhileJoining: a kick comes after the check of the token and before the joining. The
+// participant is refused all the same.
 func TestKickedWhileJoining(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, func(c *signal.Config) { c.Sessions = &fickle{Sessions: c.Sessions} })
@@ -266,7 +267,7 @@ func TestKickedWhileJoining(t *testing.T) {
 	}
 }
 
-// fickle admits a token once.
+// fickle accepts a token at the first check and refuses it afterwards.
 type fickle struct {
 	signal.Sessions
 	asked atomic.Bool
@@ -315,7 +316,8 @@ func TestSameTokenTwice(t *testing.T) {
 	}
 }
 
-// TestLostSocket: a network that hiccups is not a goodbye, and the others notice nothing.
+// TestLostSocket: a participant whose socket breaks and reconnects does not leave. The others
+// receive no event.
 func TestLostSocket(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -326,7 +328,7 @@ func TestLostSocket(t *testing.T) {
 	ana = v.join(t, "ana.Ana")
 	ana.sees("ana:Ana", "bob:Bob")
 	v.publish(t, "obs.Studio")
-	// The very next state has all three: nothing came between.
+	// The next state has all three participants, so no state was sent in between.
 	if got, want := people(bob.inOrder(bob.raw("aws:ivs:STAGE_STATE"))),
 		[]string{"ana:Ana", "bob:Bob", "obs:Studio publishes"}; !slices.Equal(got, want) {
 		t.Errorf("next state: got %q, want %q", got, want)
@@ -361,7 +363,8 @@ func TestSubscriberCount(t *testing.T) {
 	}
 }
 
-// TestStatesComeInOrder while everybody talks at once; guests check the sequence of all they hear.
+// TestStatesComeInOrder: states arrive in order while all clients send messages. Guests check the
+// sequence of all states that they receive.
 func TestStatesComeInOrder(t *testing.T) {
 	t.Parallel()
 	v := newVenue(t, nil)
@@ -384,7 +387,7 @@ func TestStatesComeInOrder(t *testing.T) {
 	watcher.sees(want...)
 }
 
-// TestTheServerStops: sockets end without a DISCONNECT, so that clients come back to the next
+// TestTheServerStops: a stopping server sends no DISCONNECT, so that clients reconnect to another
 // server by themselves.
 func TestTheServerStops(t *testing.T) {
 	t.Parallel()
@@ -430,7 +433,7 @@ func TestAViewingKeyIsToldOfItsViewAlone(t *testing.T) {
 	v.publish(t, "bob.Bob")
 	eve := v.join(t, "eve.Eve")
 	eve.sees("bob:Bob publishes", "eve:Eve")
-	source := v.join(t, "source.!view") // shows Ana
+	source := v.join(t, "source.!view") // its view is Ana
 	source.sees("source:!view")
 	v.publish(t, "ana.Ana")
 	source.sees("ana:Ana publishes", "source:!view")
