@@ -1,6 +1,6 @@
 // Package oidc signs people in with an OpenID Connect provider: by the authorization code flow with
-// PKCE (RFC 7636), state and nonce. It decides nothing about accounts: it returns an identity for
-// which the provider vouches.
+// PKCE (RFC 7636), state and nonce. It returns an identity that the provider vouches for, and does
+// not decide about accounts.
 package oidc
 
 import (
@@ -26,11 +26,11 @@ import (
 )
 
 const (
-	// PendingLife limits the time that a person may take at the provider.
+	// PendingLife limits the time that a person may spend at the provider.
 	PendingLife = 10 * time.Minute
 
 	requestTimeout = 10 * time.Second
-	leeway         = time.Minute     // by which the clocks of provider and server may differ
+	leeway         = time.Minute     // allowed difference between the clocks of provider and server
 	retryPause     = 5 * time.Second // pause after a failed discovery
 	maxRetryPause  = time.Minute
 	maxAnswer      = 1 << 20
@@ -43,28 +43,29 @@ type Config struct {
 	ClientSecret stage.Secret // empty for a public client
 	RedirectURL  string       // …/api/oidc/callback
 	Scopes       []string     // besides openid, profile and email
-	HTTP         *http.Client // nil for a client with a time limit
+	HTTP         *http.Client // nil for a default client with a time limit
 	Now          func() time.Time
 	Log          *slog.Logger
 }
 
-// An Identity is a person as the provider describes them. Issuer and Subject identify the person
-// permanently; all other fields may change.
+// An Identity describes a person by the provider's claims. Issuer and Subject identify the person
+// permanently. All other fields may change.
 type Identity struct {
 	Issuer  string
 	Subject string
 	Name    string
 	Email   string
-	// EmailVerified is the provider's claim. An e-mail address alone never identifies a person.
+	// EmailVerified is the provider's claim that the address is the person's. An e-mail address
+	// alone never identifies a person.
 	EmailVerified bool
 	Claims        map[string]any
-	// Partial says that the user info could not be read, so that Claims are only those of the ID
-	// token.
+	// Partial means that the user info could not be read, so that Claims has only the claims of the
+	// ID token.
 	Partial bool
 }
 
-// Values returns a claim as a list: of a string, of a list of strings, or of the words of a
-// space-separated string for the claim "scope". For other types it returns nothing.
+// Values returns a claim as a list of strings. A text or a boolean is a list of one; of a list,
+// Values returns the texts. For other types it returns nil.
 func (i Identity) Values(claim string) []string {
 	switch v := i.Claims[claim].(type) {
 	case string:
@@ -83,8 +84,8 @@ func (i Identity) Values(claim string) []string {
 	return nil
 }
 
-// A Pending sign-in is the data that the browser keeps between the redirect to the provider and the
-// return.
+// A Pending is a sign-in that has begun. The browser keeps its data between the redirect to the
+// provider and the return.
 type Pending struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
@@ -97,13 +98,13 @@ type Pending struct {
 func (p Pending) Encode() string {
 	text, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings and a time always encode
+		panic(err) // strings and a time can always be encoded
 	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
 // DecodePending parses the result of Encode. For any other text it returns an empty Pending, which
-// matches no state.
+// no state matches.
 func DecodePending(value string) (p Pending) {
 	text, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil || json.Unmarshal(text, &p) != nil {
@@ -112,15 +113,15 @@ func DecodePending(value string) (p Pending) {
 	return p
 }
 
-// A Provider is one OpenID Connect provider. Its configuration is discovered at the first use, and
-// again after a failure, so that the server starts even if the provider is unavailable.
+// A Provider is one OpenID Connect provider. Its configuration is read at the first use, and again
+// after a failure, so that the server starts even if the provider is unavailable.
 type Provider struct {
 	Config
 
-	found atomic.Pointer[discovered] // nil if it is not discovered yet
+	found atomic.Pointer[discovered] // nil before the discovery has succeeded
 
 	mu       sync.Mutex // allows one discovery at a time
-	failed   error      // guarded by mu: result of the last discovery
+	failed   error      // guarded by mu: error of the last discovery
 	failedAt time.Time  // guarded by mu
 }
 
@@ -139,7 +140,7 @@ func New(c Config) *Provider {
 	return &Provider{Config: c}
 }
 
-// bounded reads at most maxAnswer of a response: no valid response of a provider is longer.
+// bounded reads at most maxAnswer of a response, because no valid response of a provider is longer.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -150,14 +151,14 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// Check discovers the provider's configuration, and returns the error if that fails.
+// Check reads the provider's configuration, and returns an error if that fails.
 func (p *Provider) Check(ctx context.Context) error {
 	_, err := p.discover(ctx)
 	return err
 }
 
-// Run discovers the provider's configuration before the first sign-in needs it. Until it succeeds,
-// it logs the errors and retries with growing pauses.
+// Run reads the provider's configuration before the first sign-in needs it. Until that succeeds, it
+// logs the errors and retries with growing pauses.
 func (p *Provider) Run(ctx context.Context) error {
 	for pause := retryPause; ; pause = min(2*pause, maxRetryPause) {
 		if p.Check(ctx) == nil {
@@ -171,7 +172,7 @@ func (p *Provider) Run(ctx context.Context) error {
 	}
 }
 
-// discover runs one discovery for all waiting sign-ins.
+// discover reads the provider's configuration, once for all waiting sign-ins.
 func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,7 +188,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 		err = provider.Claims(&d.endpoints)
 	}
 	if ctx.Err() != nil {
-		return nil, unavailable(err) // the server is stopping; that says nothing about the provider
+		return nil, unavailable(err) // the server is stopping, so the provider need not have failed
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
@@ -219,10 +220,10 @@ func (p *Provider) oauth(d *discovered) *oauth2.Config {
 }
 
 // Begin starts a sign-in. It returns the URL of the redirect, and the data that the browser keeps
-// meanwhile.
+// until it returns.
 func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, error) {
-	// A browser that disconnects must not count as a failure of the provider, which other sign-ins
-	// would get for a while.
+	// A browser that disconnects must not count as a failure of the provider: other sign-ins would
+	// receive that failure for a while.
 	d, err := p.discover(context.WithoutCancel(ctx))
 	if err != nil {
 		return "", Pending{}, err
@@ -236,7 +237,7 @@ func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, err
 	return address, pending, nil
 }
 
-// Finish ends a sign-in with the query of the provider's redirect back.
+// Finish ends a sign-in. query is that of the provider's redirect back to this server.
 func (p *Provider) Finish(
 	ctx context.Context, pending Pending, query url.Values,
 ) (Identity, error) {
@@ -286,7 +287,8 @@ func exchangeFailed(err error) error {
 	if !errors.As(err, &answered) {
 		return unavailable(err)
 	}
-	// The provider's description may repeat the code; its error code (RFC 6749 5.2) is enough.
+	// The error's code (RFC 6749, 5.2) is sufficient. Its description may repeat the authorization
+	// code.
 	err = fmt.Errorf("the token endpoint answered %q", answered.ErrorCode)
 	switch {
 	case answered.ErrorCode == "invalid_grant":
@@ -308,8 +310,8 @@ func (p *Provider) identify(
 	if raw == "" {
 		return Identity{}, refused("The sign-in service sent no ID token. Tell the operator.", nil)
 	}
-	// The verifier compares the expiry with the earlier of two clocks, so that the leeway applies
-	// in both directions.
+	// With the earlier time, the verifier accepts a token that expired less than the leeway ago.
+	// For times in the future it has a leeway of its own.
 	verifier := d.provider.Verifier(&gooidc.Config{
 		ClientID: p.ClientID, Now: func() time.Time { return p.Now().Add(-leeway) },
 	})
@@ -342,9 +344,8 @@ func verifyFailed(err error) error {
 	return refused("The ID token does not verify. Tell the operator.", err)
 }
 
-// addUserInfo adds claims from the user info: some providers put groups only there. Claims of the
-// ID token take precedence. It reports whether the claims are complete, that is, whether the user
-// info was read or there is none.
+// addUserInfo adds claims from the user info, because some providers put groups only there. Claims
+// of the ID token take precedence. It returns false if there is a user info that could not be read.
 func (p *Provider) addUserInfo(
 	ctx context.Context, d *discovered, tokens *oauth2.Token, subject string, claims map[string]any,
 ) bool {
@@ -380,7 +381,8 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	for _, name := range []string{"name", "preferred_username", "nickname", "cognito:username",
 		"email"} {
 		i.Name = text(name)
-		// If people sign in to Amazon Cognito by e-mail, its user name is the subject.
+		// In a user pool of Amazon Cognito that signs people in by e-mail, the user name is the
+		// subject and no name.
 		if i.Name != "" && (name != "cognito:username" || i.Name != i.Subject) {
 			break
 		}
@@ -388,15 +390,15 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	return i
 }
 
-// OffersLogout reports, without a request, whether a browser can sign out at the provider. Before
+// OffersLogout reports whether a browser can sign out at the provider. It sends no request: before
 // the discovery it returns true.
 func (p *Provider) OffersLogout() bool {
 	found := p.found.Load()
 	return found == nil || found.endpoints.EndSession != ""
 }
 
-// LogoutURL returns the page on which a browser signs out at the provider and is sent back, or ""
-// if the provider has none (OpenID Connect RP-Initiated Logout 1.0).
+// LogoutURL returns the URL at which a browser signs out at the provider and returns to this
+// server. It returns "" if the provider has none (OpenID Connect RP-Initiated Logout 1.0).
 func (p *Provider) LogoutURL(ctx context.Context, back string) (string, error) {
 	d, err := p.discover(context.WithoutCancel(ctx))
 	if err != nil {
@@ -408,7 +410,7 @@ func (p *Provider) LogoutURL(ctx context.Context, back string) (string, error) {
 	}
 	q := u.Query()
 	q.Set("client_id", p.ClientID)
-	// The logout page of Amazon Cognito has its own parameter instead of the standard's.
+	// The logout page of Amazon Cognito has a parameter of its own instead of the standard one.
 	if issuer, err := url.Parse(p.Issuer); err == nil && isCognito(issuer.Hostname()) {
 		q.Set("logout_uri", back)
 	} else {

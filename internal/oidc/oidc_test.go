@@ -22,7 +22,7 @@ import (
 
 const back = "http://127.0.0.1/api/oidc/callback"
 
-// service is a provider in this process.
+// service starts a provider in this process.
 func service(t *testing.T) *mockoidc.MockOIDC {
 	t.Helper()
 	m, err := mockoidc.Run() // on a free port of the loopback
@@ -72,7 +72,7 @@ func begin(t *testing.T, p *oidc.Provider) (oidc.Pending, url.Values) {
 	if err != nil {
 		t.Fatalf("Begin: %v", err)
 	}
-	// The browser keeps it in a cookie meanwhile.
+	// A browser keeps the pending sign-in in a cookie.
 	return oidc.DecodePending(pending.Encode()), visit(t, address)
 }
 
@@ -192,7 +192,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		ahead time.Duration // of the provider
+		ahead time.Duration // how far the provider's clock is ahead
 		code  string
 	}{
 		{"a little behind", -time.Duration(10*time.Minute + 30*time.Second), ""},
@@ -241,7 +241,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// The provider is away when the server starts, and comes back.
+// TestAProviderThatComesLater: the provider is unavailable when the server starts, and becomes
+// available later.
 func TestAProviderThatComesLater(t *testing.T) {
 	t.Parallel()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -309,7 +310,8 @@ func unwrap(err error) error {
 	return nil
 }
 
-// A paper provider is its discovery document alone, under a name that no test can serve.
+// A paper is a provider that consists only of its discovery document. It replaces the network, so
+// that its name need not exist.
 type paper map[string]string
 
 func (p paper) RoundTrip(*http.Request) (*http.Response, error) {
