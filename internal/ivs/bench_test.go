@@ -11,9 +11,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 )
 
-// BenchmarkTokensByAPI lets 200 broadcasters ask for a token each at the same moment, from an AWS
-// with the quota of 50 calls in a second. In the second case one broadcaster asks for 200 more: the
-// others must not wait behind it.
+// BenchmarkTokensByAPI lets 200 broadcasters request one token each at the same moment, from an AWS
+// with the quota of 50 calls a second. In the second case one broadcaster requests 200 more. The
+// requests of the others must not wait behind them.
 func BenchmarkTokensByAPI(b *testing.B) {
 	_, base := emulator(b, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(b, base, func(cfg *ivs.Config) { cfg.MaxWait = 15 * time.Second })

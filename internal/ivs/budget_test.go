@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// shared is a Budget of one rate, as a database keeps it.
+// A shared is a Budget in memory, with one rate, as the database has it.
 type shared struct {
 	mu   sync.Mutex
 	free time.Time
@@ -34,7 +34,8 @@ func (b *shared) Take(
 
 func (b *shared) Pause(context.Context, string, time.Duration) error { return nil }
 
-// calls makes so many calls in each of several processes, and returns how long all of them took.
+// calls makes calls in several processes, each calls per process, and returns how long all of them
+// took.
 func calls(t *testing.T, processes []*limits, each int) time.Duration {
 	t.Helper()
 	begun := time.Now()
@@ -66,7 +67,8 @@ func TestProcessesShareOneBudget(t *testing.T) {
 			}
 			return all
 		}
-		// Five in a second: the first at once, and 29 a fifth of a second later each.
+		// Five calls a second: the first one comes at once, and the other 29 at intervals of a
+		// fifth of a second.
 		if took := calls(t, three(), 10); took < 5800*time.Millisecond || took > 7*time.Second {
 			t.Errorf("30 calls of three processes took %v, want 5.8 s", took)
 		}

@@ -17,14 +17,14 @@ import (
 const (
 	// maxAge is how long AWS allows endpoints to be cached: "can be cached for up to 14 days".
 	maxAge = 14 * 24 * time.Hour
-	// renewAge is the age from which endpoints are requested again, while the cached ones are still
-	// valid.
+	// renewAge is the age at which endpoints are requested again. The cached ones are still valid
+	// then.
 	renewAge = 7 * 24 * time.Hour
 
 	listWait = time.Minute // limit for all pages of a list, at 5 calls per second
 )
 
-// A Cache stores stages, so that the limit of 5 GetStage calls per second does not delay tokens. It
+// A Cache stores stages, so that the quota of 5 GetStage calls a second does not delay tokens. It
 // is safe for concurrent use.
 type Cache interface {
 	// CachedStage returns stage.ErrNotFound for a stage that is not cached.
@@ -55,7 +55,7 @@ func (s *Service) Endpoints(ctx context.Context, arn stage.ARN) (stage.Endpoints
 	return found.Endpoints, err
 }
 
-// fetch requests a stage from AWS, once for all concurrent callers, and caches it.
+// fetch requests a stage from AWS, once for all concurrent callers, and caches the stage.
 func (s *Service) fetch(ctx context.Context, arn stage.ARN) (stage.Stage, error) {
 	found, err, _ := s.flights.Do("GetStage "+string(arn), func() (any, error) {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.MaxWait)
@@ -101,7 +101,7 @@ func stageOf(s *types.Stage) stage.Stage {
 	return found
 }
 
-// StagesOf lists the stages of a region, without endpoints: lists of AWS have none.
+// StagesOf lists the stages of a region. They have no endpoints, because AWS omits them in lists.
 func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.Stage, err error) {
 	err = s.eachStage(ctx, region, func(item types.StageSummary) bool {
 		found = append(found, stage.Stage{
@@ -112,7 +112,7 @@ func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.St
 	return found, err
 }
 
-// eachStage calls see with the stages of a region until it returns false.
+// eachStage calls see with each stage of a region, until see returns false.
 func (s *Service) eachStage(
 	ctx context.Context, region string, see func(types.StageSummary) bool,
 ) error {
@@ -141,14 +141,14 @@ func (s *Service) eachStage(
 
 var stageName = regexp.MustCompile(`^[a-zA-Z0-9-_]{0,128}$`)
 
-// ServesRegion reports whether stages of a region are served.
+// ServesRegion reports whether this Service is configured for a region.
 func (s *Service) ServesRegion(region string) bool {
 	_, err := s.region(region)
 	return err == nil
 }
 
-// EnsureStage creates a stage with tags. With again it first looks for a stage that has them, which
-// an interrupted attempt may have created.
+// EnsureStage creates a stage with tags. If again is true, an interrupted attempt may have created
+// the stage already, so EnsureStage first looks for a stage with these tags.
 func (s *Service) EnsureStage(
 	ctx context.Context, region, name string, tags map[string]string, again bool,
 ) (stage.Stage, error) {
@@ -161,7 +161,7 @@ func (s *Service) EnsureStage(
 	return s.createStage(ctx, region, name, tags)
 }
 
-// tagged returns a stage with certain tags, or "".
+// tagged returns a stage of the region that has these tags, or "".
 func (s *Service) tagged(
 	ctx context.Context, region string, tags map[string]string,
 ) (found stage.ARN, err error) {

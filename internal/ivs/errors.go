@@ -23,8 +23,8 @@ func throttled(err error) bool {
 }
 
 // explain turns an AWS error into an error that tells a person what to do. The subject is the
-// affected resource, or "". The text of AWS becomes the cause, for the log, with the message that
-// the SDK's own error omits.
+// affected resource, or "". The text from AWS becomes the cause, for the log. It includes the
+// message that the SDK's own error omits.
 func explain(err error, subject string) error {
 	var known *stage.Error
 	if errors.As(err, &known) {
@@ -142,8 +142,8 @@ func unanswered(err error) *stage.Error {
 		WithCode("aws_unreachable").WithRetry(5 * time.Second)
 }
 
-// withoutCredentials returns why there are no credentials: they have expired, AWS refuses to issue
-// any, or nobody has configured them.
+// withoutCredentials returns why there are no credentials for AWS: they have expired, AWS refuses
+// to issue them, or nobody has configured them.
 func withoutCredentials(err error) *stage.Error {
 	var session *ssocreds.InvalidTokenError
 	var api smithy.APIError
@@ -162,8 +162,8 @@ func withoutCredentials(err error) *stage.Error {
 			"or gives the server a role.")
 }
 
-// endedSession recognizes errors of the SDK's packages ssocreds and logincreds that have no type of
-// their own.
+// endedSession recognizes the errors for an ended sign-in session that the SDK's packages ssocreds
+// and logincreds report without a type.
 func endedSession(text string) bool {
 	return strings.Contains(text, "SSO token") || strings.Contains(text, "please reauthenticate")
 }
@@ -186,8 +186,8 @@ func credentials(sentence string) *stage.Error {
 	return stage.Errorf(stage.ErrUnavailable, "%s", sentence).WithCode("aws_credentials")
 }
 
-// policyLine returns the missing permission as IAM writes it. Lists and creations have no resource
-// of their own.
+// policyLine returns the missing permission as a line of an IAM policy. Operations that list or
+// create have no resource of their own.
 func policyLine(operation, subject string) string {
 	if subject == "" {
 		subject = "*"
@@ -210,7 +210,8 @@ func gone(operation string) *stage.Error {
 			"picks another.").WithCode("stage_gone")
 }
 
-// quota returns the name of the quota behind a 402; the error does not contain it.
+// quota returns the name of the quota that AWS reports as exceeded (402), because the error does
+// not contain the name.
 func quota(operation string) string {
 	switch operation {
 	case "CreateStage", "UpdateStage":

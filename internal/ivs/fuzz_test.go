@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzWebhook posts any body with the right secret: it is either taken as an event or refused, and
-// nothing panics.
+// FuzzWebhook posts any body with the right secret. The webhook accepts the body as an event or
+// refuses it, and never panics.
 func FuzzWebhook(f *testing.F) {
 	hook := served(service(f, "http://127.0.0.1:1", nil).Webhook(stage.NewSecret("hush")))
 	f.Add(`{"id":"1","detail-type":"IVS Stage Update","source":"aws.ivs","resources":["arn:aws:ivs:us-west-2:123456789012:stage/a"],"detail":{"event_name":"Participant Publish Error","event_time":"2025-04-23T06:36:53Z","participant_id":"p","error_code":"B_FRAME_PRESENT"}}`)

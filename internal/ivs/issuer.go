@@ -13,11 +13,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// IssuedBy is the issuer of the API's tokens in the operator's list.
+// IssuedBy is the text by which the operator's list names the API as the issuer of a token.
 const IssuedBy = "AWS API"
 
 // IssueToken requests a token from AWS. The token is opaque ("do not build functionality based on
-// token contents"): its participant and its expiry are taken from the response.
+// token contents"), so IssueToken takes the participant and the expiry from the response.
 func (s *Service) IssueToken(
 	ctx context.Context, req stage.TokenRequest,
 ) (stage.ParticipantToken, error) {

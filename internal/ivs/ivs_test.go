@@ -101,7 +101,7 @@ func TestTokenIsWhatAWSAnswers(t *testing.T) {
 		t.Errorf("endpoint: got %s, want the emulator's global one, %s", got.WHIPEndpoint,
 			e.WHIPEndpoint())
 	}
-	// 90 s are rounded down: a token must not outlive the grant.
+	// The life of 90 s is rounded down, because a token must not outlive the grant.
 	if life := time.Until(got.ExpiresAt); life > time.Minute || life < 50*time.Second {
 		t.Errorf("life: got %v, want a minute", life)
 	}
@@ -190,9 +190,9 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	_, base := emulator(t, nil)
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
-		cfg.MaxWait = time.Minute // this is a limit: the answer comes at once
+		cfg.MaxWait = time.Minute // only a limit: the answer comes at once
 	})
-	// A call that was throttled is answered when its wait is over.
+	// A throttled call fails after MaxWait.
 	throttled := service(t, base, func(cfg *ivs.Config) { cfg.MaxWait = 2 * time.Second })
 	for name, want := range map[string]string{
 		"expired-key":          "aws_credentials",
@@ -218,8 +218,8 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	}
 }
 
-// answering is an AWS that gives the same answer to every call, for errors that the emulator cannot
-// cause.
+// answering starts an AWS that gives the same answer to every call, for errors that the emulator
+// cannot cause.
 func answering(t *testing.T, status int, kind, body string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -301,7 +301,7 @@ func TestThrottlingByAWSIsWaitedOut(t *testing.T) {
 	_, base := emulator(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(t, base, nil)
 	made := create(t, s, "main")
-	// Another program uses up the account's 50 calls in a second at the same time.
+	// Another program uses the same account, and so shares its quota of 50 calls a second.
 	other := service(t, base, nil)
 	if _, err := other.Stage(t.Context(), made.ARN); err != nil {
 		t.Fatal(err)
@@ -366,8 +366,8 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	}
 }
 
-// These bodies reach the webhook if the target of the rule does not send the matched event
-// unchanged.
+// TestWebhookRefusesWhatIsNoWholeEvent: these bodies reach the webhook if the target of the rule
+// does not send the matched event unchanged.
 func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	t.Parallel()
 	_, base := emulator(t, nil)
@@ -402,7 +402,7 @@ func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	}
 }
 
-// served is a webhook as package web serves it.
+// served returns a webhook in an HTTP handler, as package web serves it.
 func served(take func(*http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch err := take(r); {

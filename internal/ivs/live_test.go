@@ -23,7 +23,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A house is the client of package ivs with an emulated AWS that has a real stage.
+// A house is a Service and an emulated AWS, which has a real stage.
 type house struct {
 	*ivs.Service
 	t     *testing.T
@@ -41,7 +41,7 @@ func newHouse(t *testing.T, change func(*ivs.Config), media func(*sfu.Config)) *
 	return houseAt(t, nil, change, media)
 }
 
-// houseAt is newHouse with another AWS.
+// houseAt is like newHouse, but changes the configuration of the emulated AWS, too.
 func houseAt(
 	t *testing.T, emulated func(*ivsemu.Config), change func(*ivs.Config), media func(*sfu.Config),
 ) *house {
@@ -80,7 +80,7 @@ func houseAt(
 	return h
 }
 
-// run runs until the test ends.
+// run runs a function until the test ends.
 func run(t *testing.T, f func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -101,7 +101,7 @@ func (h *house) heard(e stage.Event) {
 	h.news = make(chan struct{})
 }
 
-// wait waits for an event.
+// wait waits until an event of that participant, kind and code has arrived.
 func (h *house) wait(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
 	h.t.Helper()
 	timeout := time.After(20 * time.Second)
@@ -141,8 +141,8 @@ func (h *house) publish(
 		rtcpeer.PublishOptions{Clip: clip})
 }
 
-// postNoOffer posts a body that is no offer: 403 for a participant who is barred, 400 for one who
-// is not.
+// postNoOffer posts a body that is not an offer, and returns the status: 403 if the participant is
+// barred, otherwise 400.
 func (h *house) postNoOffer(made stage.ParticipantToken) int {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, made.WHIPEndpoint,
@@ -160,7 +160,7 @@ func (h *house) postNoOffer(made stage.ParticipantToken) int {
 	return answer.StatusCode
 }
 
-// eventually asks until the answer is right.
+// eventually polls the participants until they are as wished.
 func (h *house) eventually(what string, right func([]stage.Presence) bool) {
 	h.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -172,7 +172,7 @@ func (h *house) eventually(what string, right func([]stage.Presence) bool) {
 		if time.Now().After(deadline) {
 			h.t.Fatalf("%s: got %+v, %v", what, list, err)
 		}
-		// the API has no event for this, and the test is about the poller
+		// the API reports no change, so the test polls
 		time.Sleep(50 * time.Millisecond)
 	}
 }
@@ -251,8 +251,8 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 		t.Fatalf("who has not come yet: got %v, want not found", err)
 	}
 	h.eventually("somebody looks", func(list []stage.Presence) bool { return len(list) == 0 })
-	// AWS does not know that the participant is barred and admits it. It may be disconnected before
-	// or after its connection is established.
+	// AWS does not know that the participant is barred, and admits it. The Service may disconnect
+	// it before or after its connection is established.
 	var refused *rtcpeer.StatusError
 	if _, err := h.publish(made, nil); errors.As(err, &refused) {
 		t.Errorf("the endpoint: got %v, want it accepted", err)
@@ -381,8 +381,8 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	}
 }
 
-// `stagedoor users remove` and other replicas write the revocation into the database. The broadcast
-// ends although no page watches the stage.
+// TestARevocationMadeElsewhereEndsABroadcast: a command or another replica has written the
+// revocation into the database. The broadcast ends although no page watches the stage.
 func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	t.Parallel()
 	revoked := make(chan stage.Participant, 1)
@@ -411,8 +411,8 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	}
 }
 
-// Whether AWS bars a participant for good is not documented: Stagedoor disconnects a barred
-// participant each time it comes back.
+// TestWhoWasKickedIsSentAwayEveryTime: AWS does not document whether it bars a kicked participant
+// permanently. So the Service disconnects a barred participant each time it joins again.
 func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	t.Parallel()
 	h := houseAt(t, func(cfg *ivsemu.Config) { cfg.NoBar = true }, nil, nil)
@@ -428,8 +428,8 @@ func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	}
 	closed(t, first)
 	for i := range 2 {
-		// It may be disconnected before or after its connection is established; no page watches the
-		// stage.
+		// The Service may disconnect the participant before or after its connection is established.
+		// No page watches the stage.
 		again, err := h.publish(made, nil)
 		var refused *rtcpeer.StatusError
 		if errors.As(err, &refused) {
@@ -475,7 +475,7 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	}
 	ours := h.token(time.Hour)
 	mu.Lock()
-	// revoked in an earlier run: only the database has it
+	// revoked in an earlier run, so only the database contains it
 	revoked = append(revoked, ours.Participant)
 	mu.Unlock()
 	guest, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.emu.WHIPEndpoint(),

@@ -19,25 +19,25 @@ import (
 )
 
 const (
-	looking = 15 * time.Second // how long a stage is polled after a page asked for it
-	// stages that are polled only for barred participants are polled less often by this factor
+	looking = 15 * time.Second // how long a stage is polled after a page last asked for it
+	// a stage with barred participants that no page asks for is polled less often by this factor
 	barredPolls = 5
-	// participants per poll: ListParticipantEvents allows 5 calls per second, for all stages
-	// together
+	// read events of at most this many participants per poll, since ListParticipantEvents allows 5
+	// calls a second for all stages together
 	eventsPerLook = 5
 )
 
-// A watch is a stage that is polled, once for all pages that ask.
+// A watch is a stage that is polled, once for all pages that ask for it.
 type watch struct {
 	arn stage.ARN
 
 	mu        sync.Mutex
 	looked    time.Time // when a page last asked
 	began     time.Time // when the latest poll began
-	polled    time.Time // when it ended
+	polled    time.Time // when the latest poll ended
 	presences []stage.Presence
 	err       error
-	// participants who must not be on the stage, and when that ends
+	// participants who must not be on the stage, and until when they are barred
 	barred map[stage.ParticipantID]time.Time
 
 	// Used by the running poll; flights allows one at a time.
@@ -45,16 +45,16 @@ type watch struct {
 	people  map[stage.ParticipantID]*person
 }
 
-// A person is a participant of the session. AWS describes a participant in several responses.
+// A person is what AWS has reported about a participant of the session, in several responses.
 type person struct {
 	participant stage.Participant
 	joined      time.Time
-	published   bool // at any time: the API reports no more
-	gone        int  // polls since AWS stopped listing the participant as connected
+	published   bool // has ever published; the API does not report more
+	gone        int  // polls since AWS last listed the participant as connected
 	asked       time.Time
 }
 
-// Participants returns the presence of a stage, as of a few seconds ago.
+// Participants returns the presence of a stage as it was a few seconds ago.
 func (s *Service) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	if _, err := s.region(arn.Region()); err != nil {
 		return nil, err
@@ -85,9 +85,10 @@ func (s *Service) watch(arn stage.ARN) *watch {
 	return w
 }
 
-// Disconnect disconnects a participant, and reports the end with its reason. AWS does not document
-// whether it refuses the token from then on, and it disconnects only participants who have been on
-// the stage. So the participant is barred here: every poll that finds it disconnects it again.
+// Disconnect disconnects a participant, and reports the end with its reason. AWS disconnects only
+// participants who have been on the stage, and does not document whether it refuses their tokens
+// afterwards. So the participant is barred here: every poll that finds the participant on the stage
+// disconnects it again.
 func (s *Service) Disconnect(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
@@ -98,8 +99,8 @@ func (s *Service) Disconnect(
 	return err
 }
 
-// disconnectAs disconnects a participant, and reports the end with a reason: with present always,
-// otherwise only if the participant is known to be connected.
+// disconnectAs disconnects a participant, and reports the end with a reason. Without present, it
+// reports the end only if the participant is known to be connected.
 func (s *Service) disconnectAs(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, why report, present bool,
 ) error {
@@ -120,13 +121,13 @@ func (s *Service) disconnectAs(
 	return nil
 }
 
-// kicked returns the end of a kicked participant, with the same words as on a local stage.
+// kicked returns the end of a kicked participant, in the same words as on a local stage.
 func kicked(reason string) report {
 	return report{stage.EventEnded, "kicked", cmp.Or(reason, "An operator ended the session.")}
 }
 
-// revoked returns the end of a participant whose token was revoked, with the same words as on a
-// local stage.
+// revoked returns the end of a participant whose token was revoked, in the same words as on a local
+// stage.
 func revoked() report {
 	return report{
 		stage.EventEnded, "token_revoked",
@@ -134,7 +135,8 @@ func revoked() report {
 	}
 }
 
-// bar has a stage polled until then for a participant who must not be there.
+// bar records that a participant must not be on a stage until then. The stage is polled for that
+// long.
 func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w := s.watch(arn)
 	w.mu.Lock()
@@ -142,8 +144,8 @@ func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w.barred[id] = until
 }
 
-// KeepOut disconnects the participants whose tokens were revoked elsewhere: by a command, by
-// another replica, or in an earlier run. Run calls it every few seconds.
+// KeepOut disconnects participants whose tokens a command, another replica or an earlier run has
+// revoked. Run calls KeepOut every few seconds.
 func (s *Service) KeepOut(ctx context.Context) {
 	list, err := s.cfg.Barred(ctx)
 	if err != nil {
@@ -175,9 +177,10 @@ func (s *Service) newlyBarred(list []stage.Participant) (added []stage.Participa
 	return added
 }
 
-// keepOut disconnects and bars a participant whose token was revoked, and reports success.
+// keepOut disconnects and bars a participant whose token was revoked. It reports whether that
+// succeeded.
 func (s *Service) keepOut(ctx context.Context, p stage.Participant) bool {
-	// The participant may have left long ago. Without a known connection there is no end to report.
+	// The participant may have left long ago. So the end is reported only for a known connection.
 	err := s.disconnectAs(as(ctx, "revoked"), p.Stage, p.ID, revoked(), false)
 	if err != nil && !unknownToAWS(err) {
 		return false
@@ -263,7 +266,8 @@ func (s *Service) due() []*watch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*watch
-	// Many such stages take turns: together they are polled at most once per Poll.
+	// Stages with only barred participants take turns, so that together they are polled at most
+	// once per Poll.
 	barredEvery := time.Duration(max(barredPolls, len(s.watches))) * s.cfg.Poll
 	for arn, w := range s.watches {
 		needed, due := w.needed(s.cfg.Now(), s.cfg.Poll, barredEvery)
@@ -292,7 +296,7 @@ func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, 
 	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2
 }
 
-// look polls AWS once for all concurrent callers.
+// look polls a stage, once for all concurrent callers.
 func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	found, err, _ := s.flights.Do("look "+string(w.arn), func() (any, error) {
 		bounded, cancel := context.WithTimeout(as(context.WithoutCancel(ctx), string(w.arn)),
@@ -310,14 +314,14 @@ func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) 
 	return slices.Clone(found.([]stage.Presence)), err
 }
 
-// ask determines the presence of a stage. Only one poll at a time runs it.
+// ask requests the presence of a stage from AWS. At most one poll of a stage runs it at a time.
 func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	at, err := s.getStage(ctx, w.arn)
 	if err != nil {
 		return []stage.Presence{}, err
 	}
 	if session := aws.ToString(at.ActiveSessionId); session != w.session {
-		s.readEvents(ctx, w) // the last events of the session that ended
+		s.readEvents(ctx, w) // the last events of the previous session
 		w.session, w.people = session, map[stage.ParticipantID]*person{}
 	}
 	if w.session == "" {
@@ -330,8 +334,8 @@ func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	return s.presences(w), nil
 }
 
-// listPeople reads the connected participants. It reads new participants in full, and disconnects
-// barred ones.
+// listPeople lists the connected participants. It requests the attributes of new participants, and
+// disconnects barred ones.
 func (s *Service) listPeople(ctx context.Context, w *watch) error {
 	client := s.regions[w.arn.Region()]
 	for _, p := range w.people {
@@ -376,7 +380,7 @@ func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSu
 	return nil
 }
 
-// introduce reads the attributes, which the list omits.
+// introduce requests a participant's attributes, which the list omits.
 func (s *Service) introduce(
 	ctx context.Context, w *watch, listed types.ParticipantSummary,
 ) (*person, error) {
@@ -401,9 +405,9 @@ func (s *Service) introduce(
 	return p, nil
 }
 
-// disconnectBarred disconnects a barred participant at every poll. AWS admits a token that was
-// revoked before its first use, and does not document whether it bars other participants
-// permanently.
+// disconnectBarred disconnects a participant who is barred. It is called at every poll, because AWS
+// admits a token that was revoked before its first use. Whether AWS bars other participants
+// permanently is not documented.
 func (s *Service) disconnectBarred(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
@@ -425,8 +429,8 @@ func (s *Service) isBarred(w *watch, id stage.ParticipantID) bool {
 	return revoked || awaited
 }
 
-// readEvents reads the events of a few participants: first of those who left, then of those whose
-// events were read longest ago.
+// readEvents reads the events of a few participants: first of those who have left, then of those
+// whose events were read longest ago.
 func (s *Service) readEvents(ctx context.Context, w *watch) {
 	list := slices.SortedFunc(maps.Values(w.people), func(a, b *person) int {
 		return cmp.Or(cmp.Compare(b.gone, a.gone), a.asked.Compare(b.asked))
@@ -440,16 +444,17 @@ func (s *Service) readEvents(ctx context.Context, w *watch) {
 	}
 }
 
-// unknownToAWS reports whether AWS does not know a participant: it has left, or its ID contains
-// "_", which tokens may contain but these operations refuse.
+// unknownToAWS reports whether AWS does not know a participant. The participant has left, or its ID
+// contains "_": tokens allow that character, and these operations refuse it.
 func unknownToAWS(err error) bool {
 	return errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrInvalid)
 }
 
-// maxPages limits the events that are read of one participant, who may join a thousand times.
+// maxPages limits the events that are read for one participant, who may join a thousand times.
 const maxPages = 10
 
-// readEventsOf adds the events of a participant by time: AWS does not document their order.
+// readEventsOf reads the events of a participant and adds them in the order of their times, because
+// AWS does not document their order.
 func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	id := string(p.participant.ID)
 	in := &ivsrealtime.ListParticipantEventsInput{
@@ -477,8 +482,8 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	return nil
 }
 
-// oldestFirst keeps the order of events within one millisecond, such as an error and the end that
-// it caused.
+// oldestFirst sorts events by time. Events of the same millisecond, such as an error and the end
+// that it caused, keep their relative order.
 func oldestFirst(events []types.Event) []types.Event {
 	at := func(i int) time.Time { return aws.ToTime(events[i].EventTime) }
 	if n := len(events); n > 1 && at(0).After(at(n-1)) {

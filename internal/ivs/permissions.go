@@ -13,13 +13,14 @@ import (
 // A Permission is the result of trying one action at AWS.
 type Permission struct {
 	Action  string // as IAM writes it
-	Missing bool   // whether the IAM policy lacks it
-	Err     error  // why the result is not known; nil if it is
+	Missing bool   // true if the IAM policy lacks the permission
+	Err     error  // why the result is not known; otherwise nil
 }
 
 // Permissions tries the actions that change nothing, on a stage and a participant that do not
-// exist: AWS denies an action before it looks for the resource. The account is that of any stage of
-// the region. Without a stage only the lists can be tried.
+// exist. That is sufficient, because AWS denies an action before it looks for the resource. The
+// account in the ARNs is that of any stage of the region. Without a stage, only the lists can be
+// tried.
 func (s *Service) Permissions(ctx context.Context, region string) ([]Permission, error) {
 	client, err := s.region(region)
 	if err != nil {
@@ -39,12 +40,12 @@ func (s *Service) Permissions(ctx context.Context, region string) ([]Permission,
 	}
 	stages, err := s.StagesOf(ctx, region)
 	if err != nil || len(stages) == 0 {
-		return list, nil // the entry for the list contains the reason
+		return list, nil // the entry for ListStages contains the error
 	}
 	return append(list, permissionsOnStages(ctx, client, stages[0].ARN)...), nil
 }
 
-// permissionsOnStages tries the actions on stages that Stagedoor uses.
+// permissionsOnStages tries those actions on stages that Stagedoor uses.
 func permissionsOnStages(
 	ctx context.Context, client *ivsrealtime.Client, like stage.ARN,
 ) []Permission {
@@ -96,8 +97,8 @@ func permissionsOnStages(
 	}
 }
 
-// permission interprets the response to an action: only a caller with the permission learns that
-// the resource does not exist, or that AWS finds its ID invalid.
+// permission interprets the response to an action. Only a caller with the permission learns that
+// the resource does not exist or that its ID is invalid.
 func permission(operation string, try func() error) Permission {
 	p := Permission{Action: "ivs:" + operation}
 	err := try()

@@ -44,7 +44,7 @@ func (s *Service) ImportPublicKey(
 	return *out.PublicKey.Arn, nil
 }
 
-// PublicKeys lists the public keys of a region: their names by ARN.
+// PublicKeys returns the public keys of a region: a map of their names by ARN.
 func (s *Service) PublicKeys(ctx context.Context, region string) (map[string]string, error) {
 	client, err := s.region(region)
 	if err != nil {
@@ -68,7 +68,7 @@ func (s *Service) PublicKeys(ctx context.Context, region string) (map[string]str
 	}
 }
 
-// PublicKey returns the PEM of an ARN.
+// PublicKey returns the public key with that ARN, as PEM.
 func (s *Service) PublicKey(ctx context.Context, arn string) (string, error) {
 	client, err := s.region(stage.ARN(arn).Region())
 	if err != nil {
@@ -83,7 +83,8 @@ func (s *Service) PublicKey(ctx context.Context, arn string) (string, error) {
 	return aws.ToString(out.PublicKey.PublicKeyMaterial), nil
 }
 
-// DeletePublicKey deletes a public key. From then on, AWS refuses every token of that key.
+// DeletePublicKey deletes a public key. From then on, AWS refuses every token that was signed with
+// the key.
 func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
 	client, err := s.region(stage.ARN(arn).Region())
 	if err != nil {
@@ -98,9 +99,9 @@ func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
 	return nil
 }
 
-// KMSKey returns a key that never leaves AWS KMS: an ECC_NIST_P384 key for SIGN_VERIFY, by its ID,
-// alias or ARN. It also returns the ARN, which stays the same when the alias moves to another key
-// (KMS API Reference, GetPublicKey, "KeyId").
+// KMSKey returns a key in AWS KMS, by its ID, alias or ARN. It must be an ECC_NIST_P384 key for
+// SIGN_VERIFY. The key never leaves KMS. KMSKey also returns the ARN, which stays the same when the
+// alias moves to another key (KMS API Reference, GetPublicKey, "KeyId").
 func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer, string, error) {
 	if strings.HasPrefix(id, "arn:") {
 		region = stage.ARN(id).Region()
@@ -133,8 +134,8 @@ func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer,
 	return &kmsSigner{sign: client.Sign, id: arn, public: public, wait: s.cfg.MaxWait}, arn, nil
 }
 
-// A kmsSigner signs in AWS KMS. It stores the one operation that it needs: if it stored the client,
-// all methods of the client, which are 2 MB, would be linked into the binary.
+// A kmsSigner signs in AWS KMS. It stores only the operation Sign: with the whole client, the
+// linker would include all its methods, which are 2 MB.
 type kmsSigner struct {
 	sign   func(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
 	id     string
@@ -144,7 +145,8 @@ type kmsSigner struct {
 
 func (k *kmsSigner) Public() crypto.PublicKey { return k.public }
 
-// Sign returns DER. crypto.Signer has no context: patience limits the time of the call.
+// Sign returns the signature as DER. crypto.Signer has no context, so patience limits the time of
+// the call.
 func (k *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts.HashFunc() != crypto.SHA384 {
 		return nil, errors.New("a key on P-384 signs SHA-384 here")

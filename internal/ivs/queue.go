@@ -11,13 +11,13 @@ import (
 )
 
 // A queue limits the rate of calls and is fair: callers take turns, however many calls each has
-// waiting. It uses the machine's clock, since it has to wait.
+// waiting. It uses the machine's clock, because it really waits.
 type queue struct {
 	every time.Duration // interval between two calls
-	burst int           // calls that may come at once after a pause
+	burst int           // calls that may start at once after a pause
 
 	mu      sync.Mutex
-	free    time.Time // when the next call would be due without the burst
+	free    time.Time // when the next call would be due if the burst were 1
 	turns   []string  // callers with waiting calls; the first is next
 	waiting map[string][]chan struct{}
 	timer   *time.Timer // set while a call waits
@@ -26,14 +26,14 @@ type queue struct {
 func newQueue(perSecond int) *queue {
 	return &queue{
 		every: time.Second / time.Duration(perSecond),
-		// AWS does not document how it counts bursts: this stays far below the quota
+		// AWS does not document how it counts bursts, so this stays far below the quota.
 		burst:   max(1, perSecond/10),
 		waiting: map[string][]chan struct{}{},
 	}
 }
 
-// wait returns when it is the caller's turn. It returns an error at once if the turn would come
-// after the deadline of ctx.
+// wait returns when it is the caller's turn. If the turn would come after the deadline of ctx, wait
+// returns an error at once.
 func (q *queue) wait(ctx context.Context, caller string) error {
 	turn, err := q.enter(ctx, caller)
 	if turn == nil {
@@ -48,7 +48,8 @@ func (q *queue) wait(ctx context.Context, caller string) error {
 	}
 }
 
-// enter returns the caller's place in the queue, or nil if the call is due now.
+// enter adds the caller to the queue and returns a channel for its turn. It returns nil if the call
+// is due now.
 func (q *queue) enter(ctx context.Context, caller string) (chan struct{}, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -69,7 +70,7 @@ func (q *queue) enter(ctx context.Context, caller string) (chan struct{}, error)
 	return turn, nil
 }
 
-// estimate returns how long a new call of the caller would wait: in each round, every caller has
+// estimate returns how long a new call of the caller would wait. In each round, every caller has
 // one turn.
 func (q *queue) estimate(now time.Time, caller string) time.Duration {
 	round := len(q.waiting[caller]) + 1
@@ -80,7 +81,7 @@ func (q *queue) estimate(now time.Time, caller string) time.Duration {
 	return max(q.free.Sub(now), 0) + time.Duration(before)*q.every
 }
 
-// take consumes a call if one is due. q.mu is held.
+// take reports whether a call is due, and counts the call. q.mu is held.
 func (q *queue) take(now time.Time) bool {
 	if q.free.After(now.Add(time.Duration(q.burst-1) * q.every)) {
 		return false
@@ -92,7 +93,7 @@ func (q *queue) take(now time.Time) bool {
 	return true
 }
 
-// arm sets the timer for the next turn, unless it is set. q.mu is held.
+// arm sets the timer for the next turn, unless the timer is set already. q.mu is held.
 func (q *queue) arm(now time.Time) {
 	if q.timer != nil || len(q.turns) == 0 {
 		return
@@ -137,7 +138,7 @@ func (q *queue) length() (n int) {
 	return n
 }
 
-// leave gives up a place. If its turn came meanwhile, that turn is lost, which does no harm.
+// leave removes a waiting call. If its turn has come meanwhile, that turn stays unused.
 func (q *queue) leave(caller string, turn chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -152,8 +153,8 @@ func (q *queue) leave(caller string, turn chan struct{}) {
 	}
 }
 
-// pause blocks all calls for a while after AWS has throttled: other programs may use the same
-// account.
+// pause blocks all calls for a while. It is called when AWS has throttled a call, which happens
+// when other programs use the same account.
 func (q *queue) pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -22,7 +22,7 @@ func TestQueueKeepsTheRate(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// 5 come at once, the other 100 at 50 in a second.
+		// 5 calls start at once, the other 100 at 50 a second.
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("105 calls: got %v, want 2s", took)
 		}
@@ -92,7 +92,7 @@ func TestWhoGivesUpLeavesNoGap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(5)
-		q.wait(t.Context(), "first") // the next is due in 200 ms
+		q.wait(t.Context(), "first") // the next call is due in 200 ms
 		impatient, cancel := context.WithCancel(t.Context())
 		var g sync.WaitGroup
 		g.Go(func() {

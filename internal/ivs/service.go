@@ -1,6 +1,6 @@
-// Package ivs accesses AWS stages: tokens, stages, participants and public keys through the API of
-// Amazon IVS real-time, within its quotas, with its errors turned into sentences. No other package
-// knows the API of AWS.
+// Package ivs accesses AWS stages: tokens, stages, participants and public keys, through the API of
+// Amazon IVS real-time. It stays within the API's quotas, and turns its errors into sentences. No
+// other package uses the API of Amazon IVS.
 package ivs
 
 import (
@@ -42,23 +42,23 @@ type Config struct {
 	KMSEndpoint  string // URL of AWS KMS; "" for AWS
 
 	Cache   Cache         // stores stages; nil for a cache in memory
-	MaxWait time.Duration // longest wait of a token for its turn, then 503; 10 s
+	MaxWait time.Duration // how long a token may wait for its turn; then the error is 503; 10 s
 
 	Events func(stage.Event) // receives the events of publishers; must not block. May be nil
 	Poll   time.Duration     // interval between two polls of a watched stage; 2 s
 
-	// Barred lists participants whose token this server issued and that was revoked, wherever that
-	// was done. It omits other participants: other programs of the account may put them on its
-	// stages. May be nil.
+	// Barred lists the participants whose revoked tokens this server issued, whoever revoked them.
+	// It omits other participants, because other programs of the account may put their own
+	// participants on its stages. May be nil.
 	Barred func(context.Context) ([]stage.Participant, error)
 
-	// Leads reports whether this process, of several that serve the same stages, polls them and
-	// bars participants; nil means always. Every process gives the events of EventBridge to Pass,
-	// if that is set, and their data arrives at Passed in all processes. A process that begins to
-	// lead must call Recall.
+	// Leads reports whether this process polls the stages and bars participants; nil means always.
+	// Of several processes that serve the same stages, one leads. If Pass is set, every process
+	// gives the events of EventBridge to Pass, and their data arrives at Passed in all processes. A
+	// process that begins to lead must call Recall.
 	Leads func() bool
 	Pass  func([]byte) error
-	// Budget is shared by all processes that use the account; it may be nil.
+	// All processes that use the account share Budget; it may be nil.
 	Budget Budget
 	// Waited receives how long each call waited for its turn; it may be nil.
 	Waited func(operation string, d time.Duration)
@@ -69,16 +69,16 @@ type Config struct {
 
 // A Budget limits calls across processes.
 type Budget interface {
-	// Take takes a call from a rate of one call per every, and returns the wait until the call is
-	// due. If the wait would exceed most, ok is false and nothing is taken.
+	// Take counts a call towards the rate of one call per every, and returns the wait until the
+	// call is due. If the wait would exceed most, ok is false and the call is not counted.
 	Take(ctx context.Context, name string, every, most time.Duration) (wait time.Duration, ok bool,
 		err error)
-	// Pause blocks the calls of a rate in every process for a while.
+	// Pause blocks all calls of a rate, in every process, for a while.
 	Pause(ctx context.Context, name string, d time.Duration) error
 }
 
-// Load finds credentials like every AWS program: environment, shared files, SSO, container,
-// instance.
+// Load finds credentials as every AWS program does: in the environment, shared files, SSO, the
+// container or the instance.
 func Load(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -96,11 +96,11 @@ type Service struct {
 	flights singleflight.Group // at most one GetStage call or poll at a time for each stage
 	tracker *tracker
 	passed  passedEvents
-	seen    httpkit.Map[string, struct{}] // IDs of EventBridge events that were added
+	seen    httpkit.Map[string, struct{}] // IDs of the EventBridge events that were processed
 
 	mu      sync.Mutex
 	watches map[stage.ARN]*watch // guarded by mu
-	// guarded by mu: from Config.Barred; true if AWS has disconnected them
+	// guarded by mu: participants from Config.Barred; true if AWS has disconnected them
 	barred map[stage.ParticipantID]bool
 }
 
@@ -109,7 +109,7 @@ var (
 	_ stage.Moderator = (*Service)(nil)
 )
 
-// New prepares the clients. It calls nothing yet.
+// New prepares the clients. It sends no request.
 func New(cfg Config) (*Service, error) {
 	cfg.setDefaults()
 	if len(cfg.Regions) == 0 {
@@ -165,8 +165,8 @@ func (s *Service) client(region string) *ivsrealtime.Client {
 	})
 }
 
-// patience retries calls that the network or a server of AWS broke. It does not retry throttled
-// calls, which wait in the queue.
+// patience retries calls that failed because of the network or a server of AWS. Throttled calls are
+// not retried here: they wait in the queue.
 func patience() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -200,7 +200,7 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 }
 
 // whipEndpoint returns the endpoint for WHIP clients. AWS has one global endpoint for all stages,
-// in the domain of each stage's own. Other servers, such as the emulator, have it at /whip.
+// in the domain of their own endpoints. Other servers, such as the emulator, have theirs at /whip.
 func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	if s.cfg.WHIPEndpoint != "" {
 		return s.cfg.WHIPEndpoint
@@ -221,7 +221,7 @@ func noRegion(name string) error {
 		strings.Join(stage.AWSRegions(), ", "))
 }
 
-// limits limits the rate of every operation, in each region.
+// limits limits the rate of each operation in each region.
 type limits struct {
 	budget Budget // may be nil
 	waited func(operation string, d time.Duration)
@@ -229,8 +229,8 @@ type limits struct {
 	queues map[string]*queue
 }
 
-// perSecond returns the quota of an operation ("Service Quotas: Real-Time Streaming"). None of them
-// can be raised.
+// perSecond returns the quota of an operation ("Service Quotas: Real-Time Streaming"). AWS raises
+// none of these quotas.
 func perSecond(operation string) int {
 	switch {
 	case operation == "CreateParticipantToken":
@@ -261,8 +261,8 @@ func (s *Service) Waiting() (n int) {
 	return n
 }
 
-// Credentials returns why there are no credentials for AWS, or nil. The SDK caches them until they
-// expire, so frequent calls cost nothing.
+// Credentials returns an error if there are no credentials for AWS. The SDK caches credentials
+// until they expire, so frequent calls cost nothing.
 func (s *Service) Credentials(ctx context.Context) error {
 	if s.cfg.AWS.Credentials == nil {
 		return errors.New("no AWS credentials are configured")
@@ -271,7 +271,7 @@ func (s *Service) Credentials(ctx context.Context) error {
 	return err
 }
 
-// to adds the queue to the middleware, where every attempt passes, including retries.
+// to adds the queue to the SDK's middleware at a step that every attempt passes, including retries.
 func (l *limits) to(region string) func(*middleware.Stack) error {
 	wait := func(ctx context.Context, in middleware.FinalizeInput,
 		next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
@@ -305,8 +305,8 @@ func (l *limits) to(region string) func(*middleware.Stack) error {
 // throttleRest is the pause of all calls after AWS has throttled.
 const throttleRest = time.Second / 2
 
-// share waits for a turn among the calls of all processes. Callers that queue here meanwhile keep
-// their own order. If the budget does not answer, this process limits its own rate.
+// share waits for a turn among the calls of all processes. Callers that queue in this process
+// meanwhile keep their order. If the budget does not answer, only this process's own rate applies.
 func (l *limits) share(ctx context.Context, q *queue, name string) error {
 	if l.budget == nil {
 		return nil
@@ -336,14 +336,15 @@ func (l *limits) share(ctx context.Context, q *queue, name string) error {
 
 func (l *limits) pauseAll(ctx context.Context, name string) {
 	if l.budget != nil {
-		// Without an answer, each process learns of the throttling from AWS.
+		// If the budget does not answer, the other processes learn of the throttling from AWS.
 		_ = l.budget.Pause(ctx, name, throttleRest)
 	}
 }
 
 type callerKey struct{}
 
-// as sets the user of a call for the fair queue, so that no user's calls delay those of all others.
+// as sets the caller for the fair queue, so that one caller's calls do not delay those of all
+// others.
 func as(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)
 }
@@ -353,7 +354,8 @@ func callerOf(ctx context.Context) string {
 	return caller
 }
 
-// call calls an operation. When AWS throttles, it queues again until ctx ends.
+// call calls an operation of the API. When AWS throttles, the call waits in the queue again, until
+// ctx ends.
 func call[In, Out any](ctx context.Context, s *Service, subject string,
 	do func(context.Context, *In, ...func(*ivsrealtime.Options)) (*Out, error), in *In) (*Out,
 	error) {
@@ -368,14 +370,14 @@ func call[In, Out any](ctx context.Context, s *Service, subject string,
 		explained := explain(err, subject)
 		level := slog.LevelWarn
 		if errors.Is(explained, stage.ErrNotFound) {
-			level = slog.LevelInfo // mostly a participant who was not on the stage yet
+			level = slog.LevelInfo // usually a participant who was not on the stage yet
 		}
 		s.cfg.Log.Log(ctx, level, "aws", "err", explained)
 		return nil, explained
 	}
 }
 
-// namedCredentials marks errors that come from getting credentials.
+// namedCredentials marks the errors of getting credentials.
 type namedCredentials struct{ aws.CredentialsProvider }
 
 func (c namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {

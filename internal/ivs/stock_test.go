@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// stock is AWS's own client, for what Stagedoor itself never does to an account.
+// stock returns AWS's own client, for operations that Stagedoor does not use.
 func stock(base string) *ivsrealtime.Client {
 	return ivsrealtime.New(ivsrealtime.Options{
 		Region: region, BaseEndpoint: &base,

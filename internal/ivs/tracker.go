@@ -8,28 +8,28 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Events of a participant come from two sources: the API, which is polled while a page asks for the
-// stage, and EventBridge, which may lose, delay and reorder them. The tracker merges both into one
-// sequence without duplicates.
+// Events of a participant come from two sources: from the API, which is polled while a page asks
+// for the stage, and from EventBridge. EventBridge may lose, delay and reorder events. The tracker
+// merges both sources into one sequence without duplicates.
 
 // A happening is one event of a participant, from either source.
 type happening struct {
 	stage       stage.ARN
 	participant stage.ParticipantID
 	userID      string
-	name        string // of the API: JOINED, PUBLISH_STARTED …
-	code        string // of an error: BITRATE_EXCEEDED …
+	name        string // the name in the API, such as JOINED
+	code        string // the code of an error, such as BITRATE_EXCEEDED
 	at          time.Time
-	bridge      bool // from EventBridge, whose times are whole seconds; the API has milliseconds
+	bridge      bool // from EventBridge, whose times are whole seconds; the API's have milliseconds
 }
 
 const (
-	// largest time between an error and the end that it caused, and between the two reports of one
-	// event
+	// largest time between an error and the end that it caused, and between the reports of one
+	// event by both sources
 	sameMoment = 2 * time.Second
-	// how long after a disconnection or an error AWS may still report that end
+	// time in which AWS may still report the end after a disconnection or an error
 	aftermath   = time.Minute
-	staleAfter  = 10 * time.Minute    // older events no longer concern a dock
+	staleAfter  = 10 * time.Minute    // older events are not shown in a dock
 	forgetAfter = 15 * 24 * time.Hour // no token lives longer than 14 days
 )
 
@@ -48,31 +48,32 @@ type lifeKey struct {
 	participant stage.ParticipantID
 }
 
-// A report is what a dock receives. The zero value is no report.
+// A report is the content of an event for a dock. The zero value means that there is nothing to
+// report.
 type report struct {
 	kind         stage.EventKind
 	code, detail string
 }
 
-// A life is the state of a participant according to its events.
+// A life is the state of a participant, as its events say.
 type life struct {
-	entries []*entry // the API returns all of them at every poll
+	entries []*entry // kept, because the API returns all of them at every poll
 	joined  bool
-	met     bool // the participant joined, left or published: something is known
-	live    bool // publishes
+	met     bool // an event of the participant was added, so its state is known
+	live    bool // the participant publishes
 	since   moment
-	// since is the start of a broadcast that began before the previous one ended
+	// the running broadcast, which began at since, began before the previous one ended
 	takeover bool
-	ended    moment // the latest end
-	// until then, an end without a reason counts as the one that was reported
+	ended    moment // the latest end of a broadcast
+	// until then, an end without a reason is a repeated report of the last end
 	quiet  time.Time
 	errors map[string]time.Time // time of the latest error, by code
-	// the reason of every end, after this server has disconnected the participant
+	// the reason for every later end, if this server disconnected the participant
 	disconnectedFor *report
 	touched         time.Time
 }
 
-// An entry is an event that was added. The reports of one event by both sources are one entry.
+// An entry is an event that was added. If both sources report an event, they share an entry.
 type entry struct {
 	name, code string
 	at         moment
@@ -82,10 +83,10 @@ type entry struct {
 // A moment is a time with the precision of its source.
 type moment struct {
 	time.Time
-	coarse bool // precise to the second only
+	coarse bool // precise only to the second
 }
 
-// before reports whether a moment is certainly earlier.
+// before reports whether a moment is certainly earlier than another.
 func (m moment) before(other moment) bool {
 	if m.coarse || other.coarse {
 		return m.Truncate(time.Second).Before(other.Truncate(time.Second))
@@ -93,7 +94,8 @@ func (m moment) before(other moment) bool {
 	return m.Before(other.Time)
 }
 
-// sameSecond reports whether the order of two moments cannot be known.
+// sameSecond reports whether the order of two moments is unknown, because at least one is precise
+// only to the second.
 func (m moment) sameSecond(other moment) bool {
 	return (m.coarse || other.coarse) && m.Truncate(time.Second).Equal(other.Truncate(time.Second))
 }
@@ -102,14 +104,14 @@ func newTracker(emit func(stage.Event), now func() time.Time) *tracker {
 	return &tracker{emit: emit, now: now, lives: map[lifeKey]*life{}}
 }
 
-// add adds an event, and emits the resulting report.
+// add adds an event, and emits the report that results, if any.
 func (t *tracker) add(h happening) {
 	t.with(h, func(l *life) report { return l.add(h) })
 }
 
-// disconnecting records that this server is about to disconnect a participant, and why: AWS may
-// report the end before it answers the call. The first reason stays, since a kick also revokes the
-// token. undo reverts it after a failed call.
+// disconnecting records that this server is about to disconnect a participant, and why, because AWS
+// may report the end before it answers the call. The first reason stays, since a kick also revokes
+// the token. After a failed call, undo removes the reason.
 func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why report) (undo func()) {
 	ours := &why
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
@@ -128,7 +130,7 @@ func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why repor
 	}
 }
 
-// notDisconnecting reverts disconnecting for a failed call of another process.
+// notDisconnecting removes the reason for a call of another process that failed.
 func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why report) {
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
 		if l.disconnectedFor != nil && *l.disconnectedFor == why {
@@ -138,9 +140,9 @@ func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why re
 	})
 }
 
-// disconnected records the end of everything that is known to run, with the reason given to
-// disconnecting. With present it reports an end even if nothing is known of the participant. A
-// later report by AWS is the same end.
+// disconnected records that everything known of the participant has ended, for the reason given to
+// disconnecting. If present is true, it reports an end even if nothing is known. A later report by
+// AWS counts as the same end.
 func (t *tracker) disconnected(arn stage.ARN, id stage.ParticipantID, present bool) {
 	h := happening{stage: arn, participant: id, at: t.now()}
 	t.with(h, func(l *life) report { return l.disconnected(h.at, present) })
@@ -172,7 +174,7 @@ func (t *tracker) change(h happening, change func(*life) report) report {
 	return change(l)
 }
 
-// publishing reports whether a participant is live, if that is known.
+// publishing reports whether a participant is live, and whether that is known.
 func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,7 +185,7 @@ func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known
 	return l.live, true
 }
 
-// forget removes participants without an event for longer than a token lives.
+// forget removes participants who had no event for longer than a token lives.
 func (t *tracker) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -199,7 +201,7 @@ func (l *life) add(h happening) report {
 	switch h.name {
 	case "JOINED", "LEFT", "PUBLISH_STARTED", "PUBLISH_STOPPED", "PUBLISH_ERROR", "JOIN_ERROR":
 	default:
-		return report{} // mostly from participants who only watch
+		return report{} // an event of a participant who only watches
 	}
 	if e := l.find(h.name, h.code, at); e != nil {
 		return l.repeated(e, at)
@@ -223,8 +225,8 @@ func (l *life) add(h happening) report {
 	return l.fail(h.code, at)
 }
 
-// find returns the entry of an event that was added before: the same one, or the nearest one that
-// only the other source has reported.
+// find returns the entry of an event that was added before. If there is none with that time, it
+// returns the nearest entry that only the other source has reported.
 func (l *life) find(name, code string, at moment) (nearest *entry) {
 	for _, e := range l.entries {
 		if e.name != name || e.code != code {
@@ -242,8 +244,8 @@ func (l *life) find(name, code string, at moment) (nearest *entry) {
 	return nearest
 }
 
-// repeated adds an event for the second time. It may correct the state, as times of the API are
-// more precise: EventBridge can swap a start and an end within one second.
+// repeated handles the report of an event by the second source. It may correct the state, because
+// times of the API are more precise: EventBridge can swap a start and an end within one second.
 func (l *life) repeated(e *entry, at moment) report {
 	if e.at.coarse == at.coarse {
 		return report{}
@@ -272,7 +274,7 @@ func (l *life) repeated(e *entry, at moment) report {
 
 func (l *life) join(at moment) report {
 	if at.before(l.ended) || at.sameSecond(l.ended) {
-		return report{} // reported after its end
+		return report{} // the end of this presence was reported before
 	}
 	known := l.joined || l.live
 	l.joined = true
@@ -282,7 +284,8 @@ func (l *life) join(at moment) report {
 	return report{stage.EventConnected, "", "Amazon IVS let the participant in."}
 }
 
-// start returns a report, unless an end came first or the previous broadcast has not ended yet.
+// start adds the start of a broadcast. It reports nothing if a later end is known already, or if
+// the previous broadcast has not ended yet.
 func (l *life) start(at moment) report {
 	switch {
 	case l.live:
@@ -299,7 +302,7 @@ func (l *life) start(at moment) report {
 
 func (l *life) stop(at moment) report {
 	if l.live && l.overtaken(at) || !l.live && !at.After(l.quiet) {
-		return report{} // the end of an earlier broadcast, or the same end again
+		return report{} // an earlier broadcast ended, or the end was reported before
 	}
 	if l.disconnectedFor != nil {
 		l.end(at, aftermath)
@@ -309,7 +312,7 @@ func (l *life) stop(at moment) report {
 	return report{stage.EventEnded, "ended", "The broadcast ended."}
 }
 
-// overtaken reports whether an end belongs to an earlier broadcast than the running one.
+// overtaken reports whether an end belongs to a broadcast that began before the running one.
 func (l *life) overtaken(end moment) bool {
 	return end.before(l.since) || l.takeover && end.sameSecond(l.since)
 }
@@ -322,14 +325,14 @@ func (l *life) end(at moment, quiet time.Duration) {
 	l.quiet = at.Add(quiet)
 }
 
-// fail treats an error as the end of a broadcast, or as the refusal of one that never began.
+// fail treats an error as the end of a broadcast, or as a refusal if the broadcast never began.
 func (l *life) fail(code string, at moment) report {
 	if before, ok := l.errors[code]; ok && at.Sub(before).Abs() <= sameMoment {
 		return report{}
 	}
 	l.errors[code] = at.Time
 	if l.live && l.overtaken(at) {
-		return report{} // the error ended an earlier broadcast, and this one runs already
+		return report{} // the error ended an earlier broadcast, and a new one is running
 	}
 	n := report{stage.EventRefused, strings.ToLower(code), cure(code)}
 	if l.live || at.Sub(l.ended.Time).Abs() <= sameMoment {
@@ -341,7 +344,7 @@ func (l *life) fail(code string, at moment) report {
 
 func (l *life) disconnected(at time.Time, present bool) report {
 	switch {
-	// the participant was removed meanwhile, or AWS reported the end first
+	// the reason was removed meanwhile, or AWS reported the end first
 	case l.disconnectedFor == nil, !l.live && !at.After(l.quiet):
 		return report{}
 	case !l.live && !l.joined && (l.met || !present):
@@ -352,8 +355,8 @@ func (l *life) disconnected(at time.Time, present bool) report {
 	return *l.disconnectedFor
 }
 
-// cure returns a sentence with what to do, for each error of participants in the model
-// (EventErrorCode).
+// cure returns a sentence that says what to do about an error of a participant, for each code in
+// the model (EventErrorCode).
 func cure(code string) string {
 	switch code {
 	case "BITRATE_EXCEEDED":

@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// reports passes happenings to a tracker and returns what the tracker reports, as "kind code".
+// reports passes happenings to a tracker, and returns its reports in the form "kind code".
 func reports(t *testing.T, now time.Time, list ...happening) string {
 	t.Helper()
 	var got []string
@@ -50,7 +50,7 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 		return began.Add(
 			time.Duration(seconds * float64(time.Second)))
 	}
-	// bridged is a happening as EventBridge reports it
+	// bridged returns a happening as EventBridge reports it.
 	bridged := func(name string, seconds float64) happening {
 		h := happening{name: name, at: at(seconds).Truncate(time.Second), bridge: true}
 		if name == "PUBLISH_ERROR" {
@@ -144,8 +144,8 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestAHistoryIsToldOnce: the API returns the whole history of a participant at every poll; each
-// event is reported once.
+// TestAHistoryIsToldOnce: the API returns the whole history of a participant at every poll, but
+// each event is reported only once.
 func TestAHistoryIsToldOnce(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -221,8 +221,8 @@ func TestEventsInTheirOrder(t *testing.T) {
 	}
 }
 
-// A poll begins a little after its tick and may take a while; the next poll begins with the next
-// tick all the same.
+// TestLooksKeepTheirPace: a poll begins slightly after its tick and may take a while. The next poll
+// still begins with the next tick.
 func TestLooksKeepTheirPace(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

@@ -17,21 +17,21 @@ const (
 	rememberIDs   = 10_000
 	complainEvery = time.Minute // interval of log records about invalid bodies
 
-	// How long and how many passed events are kept. A lease expires within 8 seconds.
+	// How long, and how many, passed-on events are kept. A lease expires within 8 seconds.
 	rememberPassed = 30 * time.Second
 	maxPassed      = 5000
 )
 
 // Webhook returns a function that receives the events which Amazon EventBridge posts through an API
-// destination. The secret is in the header X-Stagedoor-Secret (a connection of type API key), or it
-// is the password of a connection of type Basic. An event of another kind is not an error: a retry
-// would not change it.
+// destination. The secret is in the header X-Stagedoor-Secret (a connection of type API key) or in
+// the password of a connection of type Basic. An event of another kind is not an error, because a
+// retry would not change it.
 func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
 	return (&webhook{secret: secret, service: s}).take
 }
 
-// Bridge returns a function that receives the event of Amazon EventBridge with which a Lambda
-// function was invoked. It needs no secret: AWS IAM decides who may invoke the function.
+// Bridge returns a function that receives the Amazon EventBridge event of a Lambda invocation. It
+// needs no secret, because AWS IAM decides who may invoke the function.
 func (s *Service) Bridge() func(event []byte) error {
 	h := &webhook{service: s}
 	return func(event []byte) error { return h.read(bytes.NewReader(event)) }
@@ -45,8 +45,8 @@ type webhook struct {
 	complained time.Time // when the last invalid body was logged
 }
 
-// A bridgeEvent contains the fields of an event that are read ("Using EventBridge with IVS
-// Real-Time").
+// A bridgeEvent contains those fields of an event that this package reads ("Using EventBridge with
+// IVS Real-Time").
 type bridgeEvent struct {
 	ID         string    `json:"id"`
 	DetailType string    `json:"detail-type"`
@@ -61,12 +61,12 @@ type bridgeEvent struct {
 		ErrorCode     string    `json:"error_code"`
 	} `json:"detail"`
 
-	// Members that other services add to or leave of an event.
-	Type      string `json:"Type"`       // of a message of Amazon SNS
-	EventName string `json:"event_name"` // of the detail alone
+	// Members by which other formats of an event are recognized.
+	Type      string `json:"Type"`       // only in a message of Amazon SNS
+	EventName string `json:"event_name"` // only in the detail of an event
 }
 
-// problem returns why a body is not an event in the format of EventBridge, or "".
+// problem returns why a body is not a whole event in the format of EventBridge, or "".
 func (e bridgeEvent) problem() string {
 	whole := "Let the target of the rule send the matched event, without an input path or " +
 		"transformer."
@@ -88,7 +88,7 @@ func (e bridgeEvent) problem() string {
 	return "The body is not an event of EventBridge: it has no source and no detail-type. " + whole
 }
 
-// ours reports whether this is an event of a participant.
+// ours reports whether this is the event of a participant.
 func (e bridgeEvent) ours() bool {
 	return e.ofStages() && bridgeNames[e.Detail.EventName] != ""
 }
@@ -97,7 +97,7 @@ func (e bridgeEvent) ofStages() bool {
 	return e.Source == "aws.ivs" && e.DetailType == "IVS Stage Update"
 }
 
-// bridgeNames are the names of events as the API lists them.
+// bridgeNames maps the names of events in EventBridge to those in the API.
 var bridgeNames = map[string]string{
 	"Participant Published":     "PUBLISH_STARTED",
 	"Participant Unpublished":   "PUBLISH_STOPPED",
@@ -131,9 +131,9 @@ func (h *webhook) read(body io.Reader) error {
 	return nil
 }
 
-// passOn gives an event to all processes. The one that leads knows the earlier events of the
-// participant. The others keep the event in case that process is about to die. The event is stored
-// when passOn returns.
+// passOn gives an event to all processes. The leader knows the earlier events of the participant.
+// The others keep the event in case the leader is about to die. When passOn returns, the event is
+// stored.
 func (s *Service) passOn(event bridgeEvent) error {
 	data, err := json.Marshal(event)
 	if err != nil {
@@ -142,8 +142,8 @@ func (s *Service) passOn(event bridgeEvent) error {
 	return s.cfg.Pass(data)
 }
 
-// Passed receives an event that a process passed on. It processes the event at once if this process
-// leads, otherwise when this process begins to lead soon (Recall). It does not block.
+// Passed receives an event that a process passed on. If this process leads, it processes the event
+// at once, otherwise when it begins to lead soon (Recall). Passed does not block.
 func (s *Service) Passed(data []byte) {
 	var about struct {
 		Away *passedReason `json:"away"`
@@ -166,8 +166,8 @@ func (s *Service) Passed(data []byte) {
 	}
 }
 
-// A passedReason says why a process is about to disconnect a participant. The process that leads
-// may receive the end by EventBridge before AWS has answered the other process.
+// A passedReason says why a process is about to disconnect a participant. The leader needs the
+// reason, because EventBridge may report the end before AWS has answered the other process.
 type passedReason struct {
 	Stage       stage.ARN           `json:"stage"`
 	Participant stage.ParticipantID `json:"participant"`
@@ -177,8 +177,7 @@ type passedReason struct {
 	Undone      bool                `json:"undone,omitempty"` // the call to AWS failed
 }
 
-// passReason sends the reason to the process that leads. Without it, the reason would arrive a
-// moment after the end.
+// passReason sends the reason to the leader, so that it arrives before the end does.
 func (s *Service) passReason(r passedReason) {
 	if s.cfg.Pass == nil || s.cfg.Leads() {
 		return
@@ -202,22 +201,23 @@ func (s *Service) takeReason(r passedReason) {
 }
 
 // Recall processes the events that were passed on in the last half minute. It is called when this
-// process begins to lead: the previous leader may have died before it processed them. An event that
-// it has stored is not stored again (Config.Events compares the time of the event).
+// process begins to lead, because the previous leader may have died before it processed them.
+// Events that the leader has stored are not stored again (Config.Events compares their times).
 func (s *Service) Recall() {
 	for _, e := range s.passed.since(s.cfg.Now().Add(-rememberPassed)) {
 		s.tellOnce(e.id, e.what)
 	}
 }
 
-// tellOnce processes an event unless it was processed before: EventBridge delivers at least once.
+// tellOnce processes an event unless it was processed before, because EventBridge may deliver an
+// event several times.
 func (s *Service) tellOnce(id string, what happening) {
 	if id == "" || s.seen.Add(id, struct{}{}, s.cfg.Now()) {
 		s.tracker.add(what)
 	}
 }
 
-// passedEvents are the recently passed events, limited in number.
+// passedEvents are recently passed-on events, limited in number.
 type passedEvents struct {
 	mu   sync.Mutex
 	list []passedEvent // guarded by mu: oldest first
@@ -259,8 +259,8 @@ func (h *webhook) trusted(r *http.Request) bool {
 	return !h.secret.Empty() && stage.NewSecret(given).Equal(h.secret)
 }
 
-// happening returns the event of a participant. Other events, such as those of compositions, are
-// ignored.
+// happening returns the event of a participant. It returns false for other events, such as those of
+// compositions.
 func (e bridgeEvent) happening() (happening, bool) {
 	if !e.ours() {
 		return happening{}, false
@@ -277,8 +277,8 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}, err == nil
 }
 
-// reject returns the error for a body, and logs it for the operator: EventBridge does not show how
-// it was answered.
+// reject returns the error for a body, and logs it for the operator, because EventBridge does not
+// show the response.
 func (h *webhook) reject(problem string) error {
 	if h.complains() {
 		h.service.cfg.Log.Warn("EventBridge posts what cannot be read", "problem", problem)
