@@ -6,8 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 )
 
-// BenchmarkRequests measures how many requests of stock clients, which sign, the emulator answers
-// in a second: one client reads, one makes tokens.
+// BenchmarkRequests measures how many signed requests of stock clients the emulator answers in a
+// second. One client reads, one creates tokens.
 func BenchmarkRequests(b *testing.B) {
 	_, base := start(b, nil)
 	c := client(base, "us-west-2")

@@ -37,8 +37,8 @@ type bridgeDetail struct {
 	ErrorCode     string `json:"error_code,omitempty"`
 }
 
-// announce queues an event. It never blocks: the stage does not depend on receivers, and
-// EventBridge gives no guarantee, either.
+// announce queues an event. It never blocks, because the stage must not depend on receivers. If the
+// queue is full, the event is lost: EventBridge does not guarantee delivery, either.
 func (e *Emulator) announce(
 	arn stage.ARN, session *sessionRecord, p *participantRecord, name, code string,
 ) {

@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The patterns of the model (ivs-realtime 2020-07-14). The ones that AWS publishes for the ARNs of
-// tagged resources are evidently wrong (one character for the kind) and not used.
+// The patterns of the model (ivs-realtime 2020-07-14). The patterns that AWS publishes for the ARNs
+// of tagged resources are evidently wrong (one character for the kind) and are not used.
 var (
 	namePattern        = regexp.MustCompile(`^[a-zA-Z0-9-_]*$`)
 	participantPattern = regexp.MustCompile(`^[a-zA-Z0-9-]*$`)
@@ -22,7 +22,7 @@ var (
 	ingestPattern      = arnPattern(kindIngest)
 )
 
-// The kinds of resources, as in their ARNs.
+// The kinds of resources, as they appear in ARNs.
 const (
 	kindStage  = "stage"
 	kindKey    = "public-key"
@@ -33,8 +33,8 @@ func arnPattern(kind string) *regexp.Regexp {
 	return regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:` + kind + `/[a-zA-Z0-9-]+$`)
 }
 
-// A checker collects violations of the model in a request. Like AWS, it reports all of them at
-// once.
+// A checker collects the violations of the model in a request. Like AWS, it reports all of them
+// together.
 type checker struct{ failures []string }
 
 func (c *checker) fail(value any, field, format string, args ...any) {
@@ -42,7 +42,7 @@ func (c *checker) fail(value any, field, format string, args ...any) {
 		shown(value), field, fmt.Sprintf(format, args...)))
 }
 
-// shown quotes a value. It shortens an oversized one.
+// shown quotes a value for a message, and shortens it if it is long.
 func shown(value any) string {
 	if value == nil {
 		return "null"
@@ -124,7 +124,7 @@ func (c *checker) oneOf(field string, value *string, words ...string) {
 	c.fail(*value, field, "Member must satisfy enum value set: [%s]", strings.Join(words, ", "))
 }
 
-// arn checks a required ARN; the pattern says of which kind.
+// arn checks a required ARN. The pattern is that of the expected kind.
 func (c *checker) arn(field string, value *string, pattern *regexp.Regexp) {
 	if c.required(field, value != nil) {
 		c.length(field, *value, 1, 128)
@@ -146,8 +146,8 @@ func (c *checker) participant(value *string) {
 	}
 }
 
-// attributes enforces "1 KB total". AWS does not document how it counts; here the bytes of all keys
-// and values count.
+// attributes enforces the limit "1 KB total". AWS does not document what it counts; this counts the
+// bytes of all keys and values.
 func (c *checker) attributes(attributes map[string]string) {
 	size := 0
 	for k, v := range attributes {

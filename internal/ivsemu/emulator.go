@@ -1,9 +1,9 @@
-// Package ivsemu emulates the Amazon IVS real-time API, so that a program written for it runs on a
-// laptop, in CI or on a plane: stages, participant tokens, public keys, participants, sessions,
-// events, tags and ingest configurations, with the validation, errors and quotas of the model, and
-// a real stage behind it to which the tokens publish over WHIP.
+// Package ivsemu emulates the Amazon IVS real-time API, so that a program for that API runs on a
+// laptop, in CI or without a network. It emulates stages, participant tokens, public keys,
+// participants, sessions, events, tags and ingest configurations, with the validation, errors and
+// quotas of the model. Behind it is a real stage, to which the tokens publish over WHIP.
 //
-// It is not Amazon IVS and not made by Amazon. What differs is listed in docs/ivs.md.
+// It is not Amazon IVS and not made by Amazon. docs/ivs.md lists the differences.
 package ivsemu
 
 import (
@@ -32,57 +32,57 @@ import (
 // Config is what an Emulator needs. BaseURL is required, and either a key pair or AnyCredentials;
 // other fields have defaults.
 type Config struct {
-	// URL at which clients reach the emulator, such as http://127.0.0.1:4566; endpoints of stages
-	// lie below it
+	// URL at which clients reach the emulator, such as http://127.0.0.1:4566. Endpoints of stages
+	// have paths below it.
 	BaseURL string
 
 	AccessKey      string       // the one key pair that signs requests
 	SecretKey      stage.Secret //
-	AnyCredentials bool         // accepts any signature, or none, but from this computer only
+	AnyCredentials bool         // accepts any signature, or none, but only from this computer
 
 	Account string // default 123456789012, as in AWS's documentation
-	Region  string // of requests that name none (AnyCredentials); default us-west-2
+	Region  string // for requests that name no region (AnyCredentials); default us-west-2
 
-	// also enforce the request rates of AWS; its counts (3 public keys …) are always enforced
+	// also enforce AWS's request rates; its other quotas (3 public keys …) are always enforced
 	Quotas bool
 	// faults to simulate: throttle, expired-key, pending-verification, internal-error or slow;
 	// "Operation=fault" for one operation
 	Faults []string
 
 	EventsURL    string       // where EventBridge events are posted; "" for nowhere
-	EventsSecret stage.Secret // sent along in X-Stagedoor-Secret
+	EventsSecret stage.Secret // sent in the header X-Stagedoor-Secret
 
 	StateFile string // stores the state between runs; "" to store nothing
 
-	// a disconnected participant may join again; AWS does not document whether it may
+	// let a disconnected participant join again; AWS does not document whether it does
 	NoBar bool
 
-	// whose pages may use the WHIP endpoints; default all, as with AWS
+	// origins whose pages may use the WHIP endpoints; default all, as at AWS
 	AllowOrigins []string
-	// of the client behind proxies; nil for RemoteAddr
+	// returns the client's address, for an emulator behind proxies; nil for RemoteAddr
 	Address func(*http.Request) netip.Addr
 	SlowBy  time.Duration // delay by the fault "slow"; 3 s
 	Now     func() time.Time
 	Log     *slog.Logger
 }
 
-// An Emulator is an http.Handler. Set Media, and Socket if there is one, before the first request:
-// the media plane needs Observe for its events, so it is created after the Emulator. Run delivers
-// events, and closes sessions at the end.
+// An Emulator is an http.Handler. The media plane needs Observe for its events, so it is created
+// after the Emulator. Set Media, and Socket if there is one, before the first request. Run delivers
+// events, and ends the sessions when it ends.
 type Emulator struct {
 	Media whip.Media // the real stage behind the WHIP endpoints
 	// the events socket of stages, below /events; may be nil
 	Socket http.Handler
-	// lists participants who joined by the socket, and calls Changed. May be nil
+	// lists participants who joined over the socket, and calls Changed; may be nil
 	Roster stage.Moderator
-	// called when a participant was disconnected, for the socket; may be nil
+	// the socket's function for a disconnected participant; may be nil
 	Kicked func(stage.ARN, stage.ParticipantID, string)
-	// called when a stage was deleted, for the socket; may be nil
+	// the socket's function for a deleted stage; may be nil
 	Closed func(stage.ARN)
 
 	cfg        Config
 	base       *url.URL
-	faults     map[string]string // by operation; "" is every operation
+	faults     map[string]string // by operation; "" means every operation
 	operations map[string]operation
 	signature  sigV4
 	rates      *rates
@@ -100,7 +100,7 @@ type Emulator struct {
 	world *world // guarded by mu
 }
 
-// New returns an emulator that is empty, or has the state in the state file.
+// New returns an emulator with the state in the state file, or an empty one.
 func New(cfg Config) (*Emulator, error) {
 	cfg.setDefaults()
 	base, ok := parseURL(cfg.BaseURL)
@@ -198,7 +198,7 @@ func (e *Emulator) open() error {
 		AllowOrigins: e.cfg.AllowOrigins,
 		Address:      e.cfg.Address,
 	})
-	// Save at once, so that a missing folder is found before the first stage is lost.
+	// Save at once, so that an unusable folder is an error at the start.
 	return e.save()
 }
 

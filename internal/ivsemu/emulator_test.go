@@ -26,7 +26,7 @@ const (
 	secretKey = "a-secret-of-this-test"
 )
 
-// start serves an emulator on a free port of this computer for as long as the test runs.
+// start serves an emulator on a free port of this computer until the test ends.
 func start(t testing.TB, change func(*ivsemu.Config)) (*ivsemu.Emulator, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,7 +60,7 @@ func start(t testing.TB, change func(*ivsemu.Config)) (*ivsemu.Emulator, string)
 	return e, cfg.BaseURL
 }
 
-// client is the stock client of AWS; only its endpoint is changed.
+// client returns the stock client of AWS with the emulator's endpoint.
 func client(base, region string) *ivsrealtime.Client {
 	return ivsrealtime.New(ivsrealtime.Options{
 		Region:       region,
@@ -79,7 +79,7 @@ func newStage(t testing.TB, c *ivsrealtime.Client, name string) *types.Stage {
 	return out.Stage
 }
 
-// code is the type of an error as the SDK sees it, with the status that carried it.
+// code returns the type of an error, as the SDK reports it, and its HTTP status.
 func code(err error) (string, int) {
 	var api smithy.APIError
 	var response interface{ HTTPStatusCode() int }
@@ -479,7 +479,7 @@ func TestStateIsKeptWhenAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The second run has the address of the first, because the token contains that address.
+	// The second run has the same address, because the token contains the address.
 	second, err := ivsemu.New(ivsemu.Config{BaseURL: base, AnyCredentials: true, StateFile: file})
 	if err != nil {
 		t.Fatal(err)

@@ -7,30 +7,30 @@ import (
 	"net/http"
 )
 
-// A fault is an error in the format of the API: a type that SDKs turn into a class, and a message.
+// A fault is an error in the format of the API. SDKs turn its type into a class.
 type fault struct {
 	Type    string
 	Status  int
 	Message string
-	common  bool // an error of all AWS services, which the model of IVS does not contain
+	common  bool // an error of all AWS services, which is not in the model of IVS
 }
 
 func (f *fault) Error() string { return f.Type + ": " + f.Message }
 
-// body contains the message under both names that clients read: exceptionMessage is in the model,
-// and message is read by AWS CLI v1, boto3 and the JavaScript SDK for any error.
+// body returns the response body. It has the message under both names that clients read.
+// exceptionMessage is in the model; AWS CLI v1, boto3 and the JavaScript SDK read message.
 func (f *fault) body() []byte {
 	members := map[string]string{"message": f.Message}
 	if !f.common {
 		members["exceptionMessage"] = f.Message
 	}
-	text, _ := json.Marshal(members) // a map of strings always encodes
+	text, _ := json.Marshal(members) // a map of strings can always be encoded
 	return text
 }
 
-// missing reports whether an error says that the resource does not exist. The model has no such
-// error for the operations that list sessions, participants, events and replicas: their lists are
-// empty.
+// missing reports whether an error says that the resource does not exist. In the model, operations
+// that list sessions, participants, events and replicas lack this error, so they return empty
+// lists.
 func missing(err error) bool {
 	var f *fault
 	return errors.As(err, &f) && f.Type == "ResourceNotFoundException"
@@ -80,8 +80,8 @@ func internalError() *fault {
 	}
 }
 
-// The errors that every AWS service has ("Common Errors"), with types and statuses that SDKs
-// recognize as such.
+// The errors that every AWS service has ("Common Errors"). SDKs recognize them by these types and
+// statuses.
 
 func common(kind string, status int, format string, args ...any) *fault {
 	return &fault{Type: kind, Status: status, Message: fmt.Sprintf(format, args...), common: true}

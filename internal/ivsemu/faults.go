@@ -7,10 +7,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The faults that can be simulated: by an option, for the whole emulator or one operation; or by
-// the name of a stage. If a stage is named like a fault, alone or followed by "-" and any text,
-// every operation fails that names the stage as stageArn. Operations that name it as arn keep
-// working, so that it can be read and deleted.
+// The faults that can be simulated. An option selects a fault for the whole emulator or for one
+// operation. The name of a stage selects a fault, too: if it is a fault's name, alone or followed
+// by "-" and any text. Then every operation fails that names the stage as stageArn. Operations that
+// name it as arn work, so that the stage can be read and deleted.
 const (
 	faultThrottle = "throttle"
 	faultExpired  = "expired-key"
@@ -44,7 +44,7 @@ func parseFaults(options []string) (map[string]string, error) {
 	return faults, nil
 }
 
-// faultNamed returns the fault that a name selects, or "".
+// faultNamed returns the fault that the name of a stage selects, or "".
 func faultNamed(name string) string {
 	for _, fault := range faultNames() {
 		if name == fault || strings.HasPrefix(name, fault+"-") {
@@ -63,7 +63,7 @@ func (e *Emulator) failOnPurpose(r *request) error {
 	return nil
 }
 
-// magic returns the fault that the name of the stage in the request selects.
+// magic returns the fault that is selected by the name of the request's stage.
 func (e *Emulator) magic(body []byte) string {
 	var in struct {
 		StageArn stage.ARN `json:"stageArn"`

@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzAPI sends any body to any path: every response is one that the API documents, and none is an
-// internal error.
+// FuzzAPI sends any body to any path. Every response must be one that the API documents, and no
+// response may be an internal error.
 func FuzzAPI(f *testing.F) {
 	e, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:4566", AnyCredentials: true})
 	if err != nil {
@@ -30,7 +30,7 @@ func FuzzAPI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target, body string) {
 		parsed, err := url.ParseRequestURI(target)
 		if err != nil || !strings.HasPrefix(target, "/") || strings.ContainsAny(target, " \r\n") {
-			return // no HTTP server would pass this request on
+			return // no HTTP server would accept this request
 		}
 		r := &http.Request{
 			Method: method, URL: parsed, RequestURI: target, Host: "127.0.0.1:4566",

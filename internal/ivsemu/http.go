@@ -35,8 +35,8 @@ type request struct {
 // An operation handles a call.
 type operation func(e *Emulator, r *request) (any, error)
 
-// op makes an operation from a function on shapes of the model: it decodes, validates, and calls
-// the function.
+// op makes an operation from a function on types of the model. The operation decodes and validates
+// the request, and calls the function.
 func op[In any, P interface {
 	*In
 	check(*checker)
@@ -55,10 +55,11 @@ func op[In any, P interface {
 	}
 }
 
-// decode ignores members that the model does not have, as AWS does: newer SDKs send some.
+// decode decodes a body. It ignores members that the model does not have, as AWS does, because
+// newer SDKs send some.
 func decode(body []byte, into any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return nil // an operation without required members may come without a body
+		return nil // the body may be missing if no member is required
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return serialization("The body is not what the operation takes: %v", err)
@@ -66,8 +67,8 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
-// ServeHTTP routes a request by the first segment of its path: the API, the WHIP endpoints, the
-// events socket, the page for people.
+// ServeHTTP routes a request by the first segment of its path to the API, the WHIP endpoints, the
+// events socket or the page for people.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "stagedoor-emulator (not Amazon IVS)")
 	if e.cfg.AnyCredentials && !fromHere(r) {
@@ -93,7 +94,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fromHere also checks Host: another name that resolves to this computer is not local.
+// fromHere reports whether a request comes from this computer. It also checks Host, because a
+// foreign name may resolve to this computer (DNS rebinding).
 func fromHere(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
@@ -105,7 +107,7 @@ func fromHere(r *http.Request) bool {
 }
 
 func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN string) {
-	// Without signatures, every web page could call the emulator through a developer's browser.
+	// Without signatures, any web page could call the emulator through a developer's browser.
 	if e.cfg.AnyCredentials && e.crossSite.Check(changing(r)) != nil {
 		e.fail(w, common("AccessDeniedException", http.StatusForbidden,
 			"This request comes from a web page of another site. Start the emulator with a key "+
@@ -129,7 +131,7 @@ func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN 
 	e.answer(w, http.StatusOK, "", answer)
 }
 
-// call runs the steps of every operation: authentication, rate limit, simulated fault, and then the
+// call runs the steps of every operation: authentication, rate limit, simulated fault, and the
 // operation itself.
 func (e *Emulator) call(r *http.Request, name, escapedARN string, body []byte) (any, error) {
 	region, err := e.authenticate(r, body)
@@ -181,8 +183,8 @@ func changes(operation string) bool {
 		operation != "CreateParticipantToken"
 }
 
-// changing returns the request with a method for which http.CrossOriginProtection checks the
-// origin: pages of any site could read the answers, including those to GET.
+// changing returns the request as a POST. http.CrossOriginProtection does not check GET, but pages
+// of other sites must not read those responses, either.
 func changing(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Method = http.MethodPost
@@ -208,7 +210,7 @@ func (e *Emulator) fail(w http.ResponseWriter, err error) {
 	e.write(w, f.Status, f.Type, f.body())
 }
 
-// write sets the headers of responses in the model.
+// write sends a response with the headers of the model.
 func (e *Emulator) write(w http.ResponseWriter, status int, errorType string, body []byte) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
@@ -228,7 +230,7 @@ func (e *Emulator) write(w http.ResponseWriter, status int, errorType string, bo
 	w.Write(body)
 }
 
-// sleep waits for d, or until the client goes away.
+// sleep waits for d, or until the client has disconnected.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Ingest configurations are stored as AWS stores them. They have no RTMP server: their state is
-// always INACTIVE.
+// Ingest configurations are stored, but the emulator has no RTMP server. So their state is always
+// INACTIVE.
 
 func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*ingestOut, error) {
 	e.mu.Lock()

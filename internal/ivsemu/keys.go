@@ -72,7 +72,7 @@ func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 }
 
 // deletePublicKey "invalidates future participant tokens generated using the key pair's private
-// key": such tokens are refused from now on, while connected participants stay.
+// key". From then on such tokens are refused, but connected participants stay.
 func deletePublicKey(e *Emulator, r *request, in *keyArnIn) (*empty, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -104,8 +104,8 @@ func parsePublicKey(material string) (*ecdsa.PublicKey, error) {
 	return public, nil
 }
 
-// fingerprint returns a text in the format of AWS's fingerprints, 16 bytes in hex. AWS does not
-// document how it computes them; no common hash gives the same.
+// fingerprint returns a text in the format of AWS's fingerprints: 16 bytes in hex. AWS does not
+// document how it computes them, and no common hash gives the same result.
 func fingerprint(material string) string {
 	sum := md5.Sum([]byte(material))
 	pairs := make([]string, len(sum))
@@ -115,7 +115,7 @@ func fingerprint(material string) string {
 	return strings.Join(pairs, ":")
 }
 
-// A keyring returns imported keys by their ARNs, which are the "kid" of tokens.
+// A keyring returns imported public keys by their ARNs, which tokens have as "kid".
 type keyring struct{ e *Emulator }
 
 // PublicKey implements token.Keyring.

@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// Events on the real stage are recorded here, as sessions, participants and events.
+// This file records the events of the real stage as sessions, participants and events.
 
 // The events of participants, and their errors, by their names in the model.
 const (
@@ -31,7 +31,8 @@ const (
 	protocolUnknown = "UNKNOWN"
 )
 
-// errorCode returns IVS's code for an error of the stage, or "" for an end that is no error.
+// errorCode returns IVS's code for an error of the stage. It returns "" for an end that is not an
+// error.
 func errorCode(code string) string {
 	switch code {
 	case "b_frame_present", "bitrate_exceeded", "resolution_exceeded", "stream_duration_exceeded",
@@ -80,8 +81,8 @@ func (e *Emulator) serveWHIP(w http.ResponseWriter, r *http.Request, first strin
 	e.whip.ServeHTTP(w, r)
 }
 
-// noteIncapable records an attempt to publish with a token that cannot publish. The endpoint will
-// refuse it.
+// noteIncapable records an attempt to publish with a token that does not permit publishing. The
+// endpoint then refuses it.
 func (e *Emulator) noteIncapable(r *http.Request) {
 	p, err := e.bearer(r)
 	if err != nil || p.Capabilities.Has(stage.Publish) {
@@ -97,8 +98,8 @@ func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
 	return e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
 }
 
-// redirection returns the URL at which the bearer's stage accepts publications. The endpoint itself
-// refuses a bearer that does not verify.
+// redirection returns the URL at which the token's stage accepts publications. It does not refuse
+// invalid tokens; the endpoint does.
 func (e *Emulator) redirection(r *http.Request) string {
 	p, err := e.bearer(r)
 	if err != nil {
@@ -123,12 +124,12 @@ func (e *Emulator) admit(_ context.Context, p stage.Participant) (stage.Particip
 	return p, nil
 }
 
-// A recorder is the media plane, and records its participants.
+// A recorder is a whip.Media that passes calls to the media plane and records the participants.
 type recorder struct{ e *Emulator }
 
 var _ whip.Media = recorder{}
 
-// Publish lets a participant publish.
+// Publish records a publisher whose offer the media plane accepts.
 func (m recorder) Publish(
 	ctx context.Context, p stage.Participant, offer string,
 ) (whip.Session, string, error) {
@@ -146,7 +147,7 @@ func (m recorder) Publish(
 	return s, answer, nil
 }
 
-// Subscribe lets a participant receive another.
+// Subscribe records a viewer whose offer the media plane accepts.
 func (m recorder) Subscribe(
 	ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string,
 ) (whip.Session, string, error) {
@@ -201,7 +202,7 @@ func errorCodeOf(err error) string {
 	return "INTERNAL_SERVER_EXCEPTION"
 }
 
-// Observe receives the events of publishers from the media plane, and the refusals of WHIP and
+// Observe receives the events of publishers from the media plane, and the refusals from WHIP and
 // WHEP.
 func (e *Emulator) Observe(event stage.Event) {
 	switch event.Kind {
@@ -215,7 +216,7 @@ func (e *Emulator) Observe(event stage.Event) {
 	}
 }
 
-// Join records that a participant connected. Each Join needs one Leave.
+// Join records that a participant has connected. Each Join needs one Leave.
 func (e *Emulator) Join(p stage.Participant, protocol string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -245,8 +246,8 @@ func (e *Emulator) Join(p stage.Participant, protocol string) {
 	}
 }
 
-// Leave records that one connection of a participant ended. The stage session ends with the last
-// participant.
+// Leave records that one connection of a participant has ended. When the last participant leaves,
+// the stage session ends.
 func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -282,8 +283,8 @@ func (e *Emulator) present(
 	return session, session.participant(string(id))
 }
 
-// latest returns a participant of the last session, even if that ended: the reason of an end may
-// arrive after the end. e.mu is held.
+// latest returns a participant of the last session. That session may have ended, because the reason
+// for an end may arrive after the end. e.mu is held.
 func (e *Emulator) latest(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {

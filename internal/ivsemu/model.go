@@ -7,11 +7,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The shapes of the model (ivs-realtime 2020-07-14), as JSON names them. A pointer distinguishes a
-// member that is absent from an empty one. Unknown members are ignored, as AWS ignores them.
+// This file contains the types of the model (ivs-realtime 2020-07-14), named as in JSON. A pointer
+// distinguishes an absent member from an empty one. Unknown members are ignored, as AWS does.
 
-// An instant is encoded in ISO 8601: the SDKs refuse the epoch numbers that restJson1 allows
-// elsewhere.
+// An instant is encoded in ISO 8601. The SDKs refuse epoch numbers here, although the protocol
+// restJson1 allows them elsewhere.
 type instant struct{ time.Time }
 
 func at(t time.Time) *instant {
@@ -49,7 +49,7 @@ type stageShape struct {
 	ActiveSessionID                       string            `json:"activeSessionId,omitempty"`
 	Tags                                  map[string]string `json:"tags"`
 	AutoParticipantRecordingConfiguration *recordingShape   `json:"autoParticipantRecordingConfiguration,omitempty"`
-	// only in the response for a single stage
+	// only in responses for a single stage
 	Endpoints *endpointsShape `json:"endpoints,omitempty"`
 }
 
@@ -90,7 +90,8 @@ func (in *createStageIn) check(c *checker) {
 	in.AutoParticipantRecordingConfiguration.check(c)
 }
 
-// stageArnIn is the request of operations that only name a stage by "arn". The next two are alike.
+// stageArnIn is the request of operations that only name a stage, as "arn". The next two types are
+// alike for other resources.
 type stageArnIn struct {
 	Arn *string `json:"arn"`
 }
@@ -237,7 +238,7 @@ func (in *importKeyIn) check(c *checker) {
 type keyShape struct {
 	Arn  string `json:"arn"`
 	Name string `json:"name"`
-	// absent from lists, like the fingerprint
+	// absent in lists, as the fingerprint is
 	PublicKeyMaterial string            `json:"publicKeyMaterial,omitempty"`
 	Fingerprint       string            `json:"fingerprint,omitempty"`
 	Tags              map[string]string `json:"tags"`
@@ -363,7 +364,7 @@ type participantShape struct {
 	State         string   `json:"state"`
 	FirstJoinTime *instant `json:"firstJoinTime,omitempty"`
 	Published     bool     `json:"published"`
-	// absent from lists, like the next one
+	// absent in lists, as the next member is
 	Attributes      map[string]string `json:"attributes,omitempty"`
 	Protocol        string            `json:"protocol,omitempty"`
 	RecordingState  string            `json:"recordingState,omitempty"`
@@ -416,9 +417,9 @@ type ingestShape struct {
 	Arn            string `json:"arn"`
 	Name           string `json:"name,omitempty"`
 	IngestProtocol string `json:"ingestProtocol"`
-	// absent from lists, like attributes and tags
+	// absent in lists, as attributes and tags are
 	StreamKey string `json:"streamKey,omitempty"`
-	// "" if there is none
+	// "" without a stage
 	StageArn                   string             `json:"stageArn"`
 	ParticipantID              string             `json:"participantId"`
 	State                      string             `json:"state"`
@@ -479,7 +480,7 @@ func (in *updateIngestIn) check(c *checker) {
 	checkIngestStage(c, in.StageArn)
 }
 
-// checkIngestStage also accepts "", which means no stage.
+// checkIngestStage checks the ARN of a stage. It also accepts "", which means no stage.
 func checkIngestStage(c *checker, arn *string) {
 	if arn != nil && *arn != "" {
 		c.arn("stageArn", arn, stagePattern)

@@ -3,6 +3,7 @@ package ivsemu
 import "net/http"
 
 // operations returns the whole API (39 operations in aws-sdk-go-v2/service/ivsrealtime v1.30.0).
+// The operations that the emulator lacks return an error.
 func operations() map[string]operation {
 	table := map[string]operation{
 		"CreateStage":               op(createStage),
@@ -37,8 +38,8 @@ func operations() map[string]operation {
 	return table
 }
 
-// elsewhere lists the operations of IVS that the emulator lacks: compositions and what they need,
-// and replication between stages.
+// elsewhere lists the operations of IVS that the emulator lacks: those of compositions and of
+// replication between stages.
 func elsewhere() []string {
 	return []string{
 		"StartComposition", "StopComposition", "GetComposition", "ListCompositions",
@@ -50,7 +51,8 @@ func elsewhere() []string {
 	}
 }
 
-// tagOperation returns the operation of /tags/{arn}. All others are POST /{operation}.
+// tagOperation returns the operation for a method on /tags/{arn}. All other operations are POST
+// /{operation}.
 func tagOperation(method string) string {
 	switch method {
 	case http.MethodGet:

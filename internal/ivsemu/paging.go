@@ -8,7 +8,7 @@ import (
 	"encoding/binary"
 )
 
-// A pager creates and reads nextToken, which is opaque to clients and valid only for its list.
+// A pager creates and reads nextTokens, which are opaque to clients and valid only for one list.
 type pager struct{ key []byte }
 
 func newPager() *pager {
@@ -19,7 +19,7 @@ func newPager() *pager {
 
 const pageMAC = 12
 
-// token returns the nextToken for the items after seq in a list.
+// token returns the nextToken for the items of a list after seq.
 func (p *pager) token(list string, seq int) string {
 	raw := binary.BigEndian.AppendUint64(nil, uint64(int64(seq)))
 	return base64.RawURLEncoding.EncodeToString(append(raw, p.mac(list, raw)...))
@@ -40,8 +40,8 @@ func (p *pager) mac(list string, raw []byte) []byte {
 	return mac.Sum(nil)[:pageMAC]
 }
 
-// page returns one page of a list whose keys increase. list names the list with all its filters.
-// Items that are deleted or added between two pages neither repeat nor hide others.
+// page returns one page of a list whose keys increase. list identifies the list and all its
+// filters. If items are added or deleted between two pages, no other item is repeated or left out.
 func page[T any](p *pager, list string, in paged, items []T, key func(T) int) (out []T, next string,
 	err error) {
 	size := 50

@@ -16,7 +16,8 @@ const (
 	maxTags    = 50
 )
 
-// tps returns how many calls of an operation AWS accepts per second. None of these can be raised.
+// tps returns how many calls of an operation AWS accepts per second. AWS raises none of these
+// quotas.
 func tps(operation string) int {
 	switch {
 	case operation == "CreateParticipantToken":
@@ -29,8 +30,8 @@ func tps(operation string) int {
 	return 5
 }
 
-// rates has a limiter for each region and operation. AWS does not document its bursts: here a burst
-// is the quota of one second.
+// rates has a rate limiter for each region and operation. AWS does not document its bursts; here, a
+// burst is the quota of one second.
 type rates struct {
 	now func() time.Time
 

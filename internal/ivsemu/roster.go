@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A participant that joins over the events socket of a stage is on it without any media. The roster
-// lists them. It is read after it reports a change.
+// A participant that joins over a stage's events socket is on the stage without any media. The
+// roster lists these participants, and is read after it reports a change.
 
 // A roll records which stages must be read, and which participants the roster listed last.
 type roll struct {
@@ -16,7 +16,7 @@ type roll struct {
 
 	mu    sync.Mutex
 	dirty map[stage.ARN]bool // guarded by mu
-	// owned by the goroutine that reads
+	// owned by the goroutine that reads the roster
 	named map[stage.ARN]map[stage.ParticipantID]stage.Participant
 }
 
@@ -47,7 +47,7 @@ func (r *roll) take() map[stage.ARN]bool {
 	return dirty
 }
 
-// callRoll reads the roster after changes until ctx ends.
+// callRoll reads the roster of each changed stage, until ctx ends.
 func (e *Emulator) callRoll(ctx context.Context) error {
 	for {
 		select {
@@ -61,7 +61,7 @@ func (e *Emulator) callRoll(ctx context.Context) error {
 	}
 }
 
-// compare records who joined and who left since the last read.
+// compare reads a stage's roster, and records who joined and who left since the last read.
 func (e *Emulator) compare(ctx context.Context, arn stage.ARN) {
 	if e.Roster == nil {
 		return

@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A roster is the events socket of a test: the participants on it have joined.
+// A roster is an events socket in memory: its participants have joined.
 type roster struct {
 	mu   sync.Mutex
 	list []stage.Presence

@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 )
 
-// TestScripts runs the conversations of testdata, each with an emulator of its own that takes any
+// TestScripts runs the conversations of testdata, each with its own emulator that accepts any
 // credentials.
 func TestScripts(t *testing.T) {
 	t.Parallel()

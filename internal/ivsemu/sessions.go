@@ -14,7 +14,7 @@ const (
 	stateDisconnected = "DISCONNECTED"
 )
 
-// newestFirst reverses a list for paging, whose keys must increase.
+// newestFirst reverses a list and its keys, because page needs keys that increase.
 func newestFirst[T any](list []T, seq func(T) int) ([]T, func(T) int) {
 	turned := slices.Clone(list)
 	slices.Reverse(turned)
@@ -94,7 +94,8 @@ func listParticipants(e *Emulator, r *request, in *listParticipantsIn) (*partici
 	return out, nil
 }
 
-// wants applies the filter. Nothing is recorded, so no recording state matches.
+// wants reports whether a participant matches the filter. The emulator records no media, so no
+// recording state matches.
 func (in *listParticipantsIn) wants(p *participantRecord) bool {
 	switch {
 	case in.FilterByUserID != nil:
@@ -154,8 +155,8 @@ func (w *world) participantOf(region string, in *participantIn) (*participantRec
 	return nil, notFound("Resource: %s not found", *in.ParticipantID)
 }
 
-// listParticipantEvents returns the newest events first, as the examples of the AWS CLI show it;
-// the guide shows the oldest first.
+// listParticipantEvents returns the newest events first, as in the AWS CLI's examples. The user
+// guide shows the oldest first.
 func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -192,9 +193,9 @@ func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicas
 	return &replicasOut{Replicas: []empty{}}, nil
 }
 
-// disconnectParticipant kicks a participant and bars the token: the web SDK knows the error
+// disconnectParticipant kicks a participant and bars its token: the web SDK knows the error
 // "Participant has been disconnected, unable to join". A participant who never joined cannot be
-// disconnected; AWS does not document this, either.
+// disconnected; AWS documents neither behaviour.
 func disconnectParticipant(e *Emulator, r *request, in *disconnectIn) (*empty, error) {
 	if err := e.bar(r.region, *in.StageArn, *in.ParticipantID); err != nil {
 		return nil, err

@@ -16,20 +16,21 @@ import (
 
 const (
 	algorithm   = "AWS4-HMAC-SHA256"
-	signingName = "ivs" // not "ivsrealtime", which is the prefix of the host name only
+	signingName = "ivs" // "ivsrealtime" is only the prefix of the host name
 	amzTime     = "20060102T150405Z"
 	maxSkew     = 5 * time.Minute
 )
 
-// A credential scope, "AKID/20261122/us-west-2/ivs/aws4_request", and the signed values.
+// An authorization contains a credential scope, "AKID/20261122/us-west-2/ivs/aws4_request", and the
+// signed values.
 type authorization struct {
 	accessKey, date, region, service, terminal string
 	signedHeaders                              []string
 	signature                                  []byte
 }
 
-// A sigV4 verifies Signature Version 4 ("Create a signed AWS API request", AWS IAM User Guide) in
-// the header.
+// A sigV4 verifies Signature Version 4 in the Authorization header ("Create a signed AWS API
+// request", AWS IAM User Guide).
 type sigV4 struct {
 	accessKey string
 	secretKey stage.Secret
@@ -62,7 +63,7 @@ func (s sigV4) verify(r *http.Request, body []byte) (region string, err error) {
 	return auth.region, nil
 }
 
-// regionOf returns the region of a request whose signature is not verified.
+// regionOf returns the region that a request claims. The signature is not verified.
 func regionOf(r *http.Request, otherwise string) string {
 	if auth, err := parseAuthorization(r.Header.Get("Authorization")); err == nil &&
 		auth.region != "" {
@@ -90,7 +91,7 @@ func parseAuthorization(header string) (authorization, error) {
 		case "SignedHeaders":
 			auth.signedHeaders = strings.Split(value, ";")
 		case "Signature":
-			// invalid hex becomes empty, and is refused below
+			// invalid hex becomes an empty signature, which is refused below
 			auth.signature, _ = hex.DecodeString(value)
 		}
 	}
@@ -166,8 +167,8 @@ func canonicalRequest(r *http.Request, body []byte, signed []string) string {
 	}, "\n")
 }
 
-// rawPath returns the path as it was sent: an ARN in /tags/… is percent-escaped, and its slash must
-// stay escaped.
+// rawPath returns the path as it was sent. In /tags/…, the ARN is percent-escaped, and its slash
+// must stay escaped.
 func rawPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") {

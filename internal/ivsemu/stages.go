@@ -92,7 +92,7 @@ func updateStage(e *Emulator, r *request, in *updateStageIn) (*stageOut, error) 
 	return &stageOut{Stage: e.stageShape(s)}, nil
 }
 
-// deleteStage disconnects all participants and clears the stage in ingest configurations.
+// deleteStage disconnects all participants, and removes the stage from ingest configurations.
 func deleteStage(e *Emulator, r *request, in *stageArnIn) (*empty, error) {
 	gone, err := e.removeStage(r.region, *in.Arn)
 	if err != nil {
@@ -135,8 +135,7 @@ func (e *Emulator) stageShape(s *stageRecord) stageShape {
 	shape.Endpoints = &endpointsShape{
 		Events: endpoints.Events,
 		WHIP:   endpoints.WHIP,
-		// The emulator has no RTMP. A name that resolves nowhere (RFC 6761) makes that clear at
-		// once.
+		// The emulator has no RTMP. A name that never resolves (RFC 6761) makes that clear at once.
 		RTMP:  "rtmp://" + s.Label + ".invalid/app/",
 		RTMPS: "rtmps://" + s.Label + ".invalid:443/app/",
 	}
@@ -161,7 +160,7 @@ func (e *Emulator) endpointsOf(s *stageRecord) stage.Endpoints {
 	return stage.Endpoints{WHIP: e.cfg.BaseURL + "/" + s.Label + "/whip", Events: events.String()}
 }
 
-// endpoints returns the endpoints for the verifier and the signer of tokens.
+// endpoints returns the endpoints of a stage, for the verifier and the signer of tokens.
 func (e *Emulator) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -235,7 +234,7 @@ func deref(s *string) string {
 	return *s
 }
 
-// tagsOf returns a copy that is never nil: AWS returns {} for no tags.
+// tagsOf returns a copy of the tags that is never nil, because AWS returns {} if there are none.
 func tagsOf(tags map[string]string) map[string]string {
 	own := map[string]string{}
 	maps.Copy(own, tags)

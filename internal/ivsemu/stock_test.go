@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// withMedia puts a real stage behind an emulator.
+// withMedia gives an emulator a real media plane.
 func withMedia(t testing.TB, e *ivsemu.Emulator) {
 	t.Helper()
 	plane, err := sfu.New(sfu.Config{
@@ -43,7 +43,8 @@ func withMedia(t testing.TB, e *ivsemu.Emulator) {
 	})
 }
 
-// program runs a Node program with the stock client, told of the emulator by the environment alone.
+// program runs a Node program with the stock client, which finds the emulator by environment
+// variables alone.
 func program(t *testing.T, base, file string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -103,8 +104,8 @@ func TestEveryOperationOfTheNodeClient(t *testing.T) {
 	}
 }
 
-// TestEveryOperationOfTheGoClient calls every operation that the client has: each succeeds, or
-// fails with an error that the client knows.
+// TestEveryOperationOfTheGoClient calls every operation of the client. Each call succeeds or
+// returns an error that the client knows.
 func TestEveryOperationOfTheGoClient(t *testing.T) {
 	t.Parallel()
 	_, base := start(t, nil)
@@ -141,7 +142,7 @@ func TestEveryOperationOfTheGoClient(t *testing.T) {
 	}
 }
 
-// fill gives every member a value, so that the client finds nothing missing.
+// fill gives every member of an input a value, so that the client finds no required member missing.
 func fill(v reflect.Value) {
 	for i := range v.NumField() {
 		name, f := v.Type().Field(i).Name, v.Field(i)

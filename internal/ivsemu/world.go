@@ -16,16 +16,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A world is the state of the emulator, in order of creation.
+// A world is the state of the emulator. Its lists are in order of creation.
 type world struct {
-	Seq     int // number of the latest record; pages of lists use it
+	Seq     int // number of the latest record; keys of paged lists
 	Stages  []*stageRecord
 	Keys    []*keyRecord
 	Ingests []*ingestRecord
 	APIKey  *ecdsa.PrivateKey `json:"-"` // signs the tokens of CreateParticipantToken
 }
 
-// A record contains the fields that all resources have.
+// A record contains the fields that all resources share.
 type record struct {
 	Seq    int
 	Region string
@@ -36,10 +36,10 @@ type record struct {
 
 type stageRecord struct {
 	record
-	Label     string // first segment of the path of its endpoints
+	Label     string // first segment of its endpoints' paths
 	Recording *recordingShape
 	Sessions  []*sessionRecord
-	Barred    map[string]bool // participants that DisconnectParticipant disconnected
+	Barred    map[string]bool // participants whom DisconnectParticipant disconnected
 }
 
 type keyRecord struct {
@@ -65,9 +65,9 @@ type participantRecord struct {
 	UserID     string
 	Attributes map[string]string
 	Joined     time.Time
-	Published  bool // at any time, as the API returns it
-	Publishing bool // now
-	Open       int  // open connections
+	Published  bool // has ever published, as the API returns it
+	Publishing bool // publishes now
+	Open       int  // number of open connections
 	Protocol   string
 	Events     []eventRecord
 }
@@ -81,8 +81,8 @@ type eventRecord struct {
 
 func (w *world) next() int { w.Seq++; return w.Seq }
 
-// resource returns a record by its ARN, as seen from a region: resources of other regions do not
-// exist there.
+// resource returns a record by its ARN. It does not find resources of other regions than the
+// request's.
 func resource[T any](list []T, of func(T) *record, region, arn string) (T, bool) {
 	i := slices.IndexFunc(list, func(item T) bool {
 		return of(item).Arn == arn && of(item).
@@ -136,7 +136,7 @@ func (w *world) ingest(region, arn string) (*ingestRecord, error) {
 	return nil, notFound("Resource: %s not found", arn)
 }
 
-// tagged returns the record of an ARN, of any kind.
+// tagged returns the record with that ARN, of any kind.
 func (w *world) tagged(region, arn string) (*record, error) {
 	if s, err := w.stage(region, arn); err == nil {
 		return &s.record, nil
@@ -182,8 +182,8 @@ type saved struct {
 	APIKey []byte // PKCS #8
 }
 
-// loadWorld reads the state file. Without one the world is empty. Nobody is connected after a
-// start.
+// loadWorld reads the state file. Without a state file the world is empty. After a start, nobody is
+// connected.
 func loadWorld(path string, now time.Time) (*world, error) {
 	if path == "" {
 		return &world{}, nil
@@ -211,7 +211,7 @@ func loadWorld(path string, now time.Time) (*world, error) {
 	return s.World, nil
 }
 
-// hangUp ends sessions that were open when the last run stopped.
+// hangUp ends the sessions that were open when the last run stopped.
 func (w *world) hangUp(now time.Time) {
 	for _, s := range w.Stages {
 		session := s.active()
@@ -225,8 +225,8 @@ func (w *world) hangUp(now time.Time) {
 	}
 }
 
-// save replaces the state file atomically. Writers take turns, so that the last one to read the
-// world is the last one to write.
+// save replaces the state file atomically. Writers take turns, so that the last writer has the
+// newest state.
 func (e *Emulator) save() error {
 	if e.cfg.StateFile == "" {
 		return nil
@@ -270,5 +270,5 @@ func writeFile(path string, content []byte) error {
 // newID returns the last part of an ARN.
 func newID() string { return stage.NewID() }
 
-// newSessionID returns "st-" and 13 letters and digits: exactly 16 characters by the model.
+// newSessionID returns "st-" and 13 letters and digits. The model requires exactly 16 characters.
 func newSessionID() string { return "st-" + stage.NewID() + strings.ToLower(stage.NewID()[:1]) }

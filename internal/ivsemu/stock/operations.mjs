@@ -1,6 +1,5 @@
-// Every operation of the stock client, in one story: node operations.mjs PUBLIC_KEY_PEM
-// PLAYED_STAGE_ARN, where something has happened on the played stage. Says "all is well", or
-// throws.
+// Calls every operation of the stock client: node operations.mjs PUBLIC_KEY_PEM PLAYED_STAGE_ARN.
+// The played stage must have had a session with events. The program prints "all is well" or throws.
 import assert from 'node:assert/strict';
 import * as ivs from '@aws-sdk/client-ivs-realtime';
 
@@ -111,7 +110,7 @@ assert.equal(
 );
 await call('DeleteIngestConfiguration', { arn, force: true });
 
-// What happened on the played stage
+// Sessions, participants and events of the played stage
 const { stageSessions } = await call('ListStageSessions', { stageArn: playedStageArn });
 const played = { stageArn: playedStageArn, sessionId: stageSessions[0].sessionId };
 assert.ok((await call('GetStageSession', played)).stageSession.startTime instanceof Date);
@@ -138,7 +137,7 @@ await call('DisconnectParticipant', { stageArn: playedStageArn, participantId, r
 await call('DeleteStage', { arn: stage.arn });
 await fails('ResourceNotFoundException', 404, 'GetStage', { arn: stage.arn });
 
-// All other operations of the client are named as not there.
+// The emulator lacks all other operations of the client, and its error names them.
 const x = 'arn:aws:ivs:us-west-2:123456789012:x/abcdefgh';
 const inputs = {
   StartComposition: { stageArn: stage.arn, destinations: [] },
