@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// BenchmarkOwnKey compares tokens that an own key signs for AWS stages, including the list of keys,
-// with tokens of the local signer and with a bare signature.
+// BenchmarkOwnKey measures tokens that an own key signs for AWS stages, including the look at the
+// list of keys. It compares them with tokens of the local signer and with a signature alone.
 func BenchmarkOwnKey(b *testing.B) {
 	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package keys manages own keys for AWS stages: it creates or imports them, gives AWS the public
-// half, rotates them without breaking a token, and chooses the issuer of each stage's tokens, an
-// own key or the API.
+// Package keys manages own keys for AWS stages. It creates or imports them, imports their public
+// halves into AWS, and rotates them without making a token invalid. It also chooses the issuer of
+// each stage's tokens: an own key or the API.
 //
-// The private half is in a file of mode 0600 or in AWS KMS, and nowhere else.
+// The private half is only in a file of mode 0600 or in AWS KMS.
 package keys
 
 import (
@@ -31,14 +31,14 @@ import (
 // Real-Time Streaming").
 const maxKeys = 3
 
-// AWS contains the calls to Amazon IVS and AWS KMS that keys needs. Errors are those of package
-// stage; a deleted key is stage.ErrNotFound.
+// AWS contains the calls to Amazon IVS and AWS KMS that this package needs. Errors are those of
+// package stage. For a deleted key, the error is stage.ErrNotFound.
 type AWS interface {
 	ImportPublicKey(ctx context.Context, region, name, material string) (arn string, err error)
 	PublicKeys(ctx context.Context, region string) (names map[string]string, err error) // by ARN
 	PublicKey(ctx context.Context, arn string) (material string, err error)
 	DeletePublicKey(ctx context.Context, arn string) error
-	// KMSKey finds a key by its ID, alias or ARN. It also returns the ARN, since an alias may be
+	// KMSKey finds a key by its ID, alias or ARN. It also returns the ARN, because an alias may be
 	// moved to another key.
 	KMSKey(ctx context.Context, region, id string) (key crypto.Signer, arn string, err error)
 }
@@ -51,17 +51,17 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Manager manages the keys of a folder. It is safe for concurrent use, also by several processes.
+// A Manager manages the keys in a folder. It is safe for concurrent use, also by several processes.
 type Manager struct {
 	cfg Config
 
 	mu      sync.Mutex
-	known   state                    // guarded by mu: last content of the file
-	info    fs.FileInfo              // guarded by mu: of the file with that content
-	signers map[string]crypto.Signer // guarded by mu: by name
+	known   state                    // guarded by mu: content of the file when it was last read
+	info    fs.FileInfo              // guarded by mu: identifies the file with that content
+	signers map[string]crypto.Signer // guarded by mu: by the key's name
 }
 
-// New returns a Manager. It reads no file yet.
+// New returns a Manager. It does not read the file yet.
 func New(cfg Config) *Manager {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -72,14 +72,15 @@ func New(cfg Config) *Manager {
 	return &Manager{cfg: cfg, signers: map[string]crypto.Signer{}}
 }
 
-// A Source is where the private half comes from. Its zero value creates a new one.
+// A Source says where the private half comes from. The zero value creates a new key.
 type Source struct {
 	Private *ecdsa.PrivateKey // from ParsePEM
 	KMS     string            // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
 }
 
-// ParsePEM parses a private key on P-384, as SEC 1 or PKCS #8. A text without a key is an error: a
-// new key in its place would look like the requested one.
+// ParsePEM parses a private key on P-384, as SEC 1 or PKCS #8. If the text contains no key, it
+// returns an error: creating a new key instead would look as if the requested one had been
+// imported.
 func ParsePEM(text stage.Secret) (*ecdsa.PrivateKey, error) {
 	private, err := token.ParseKey([]byte(text.Reveal()))
 	if err != nil {
@@ -94,11 +95,12 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 	return s.Keys, err
 }
 
-// Add creates or imports the first own key of a region. From then on it signs the tokens.
+// Add creates or imports the first own key of a region. From then on the key signs the region's
+// tokens.
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
-			return k, nil // this key was requested before, and the import was interrupted
+			return k, nil // the same key was requested before, and the import was interrupted
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrConflict,
@@ -108,13 +110,12 @@ func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, err
 	})
 }
 
-// Rotate replaces the key of a region: the new key is imported and then signs; the old one is kept
-// until its last token has expired. Rotate returns when the new key signs. Tidy deletes the old one
-// later.
+// Rotate replaces the key of a region. It returns when the new key is imported and signs. The old
+// key is kept until its last token has expired; Tidy deletes it later.
 func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
-			return k, nil // as in Add
+			return k, nil // as in Add, an interrupted change is finished
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name == "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
@@ -124,8 +125,8 @@ func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, 
 	})
 }
 
-// Retire ends the use of own keys in a region: the API issues tokens from now on, and the key is
-// deleted when its last token has expired. A key that never signed is abandoned.
+// Retire ends the use of own keys in a region. From then on the API issues tokens, and the key is
+// deleted when its last token has expired. A key that never signed is removed at once.
 func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -139,7 +140,7 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	k, err := m.current(ctx, region)
 	switch {
 	case k.Name == "" && dropped.Name != "":
-		return dropped, nil // whatever AWS returns: there was no other key
+		return dropped, nil // a result of AWS does not matter, as there was no other key
 	case err != nil || k.Name == "":
 		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
 			"%s has no own key to retire", region))
@@ -154,7 +155,7 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	return k, err
 }
 
-// giveUp reverts the unfinished keys of a region, and returns one of them.
+// giveUp removes the unfinished keys of a region, and returns one of them.
 func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err error) {
 	s, err := m.read()
 	if err != nil {
@@ -192,7 +193,7 @@ func (m *Manager) forgetImport(ctx context.Context, k Key) error {
 	return nil
 }
 
-// cmpErr returns err, or refusal if err is nil.
+// cmpErr returns err, or else refusal.
 func cmpErr(err error, refusal *stage.Error) error {
 	if err != nil {
 		return err
@@ -200,8 +201,8 @@ func cmpErr(err error, refusal *stage.Error) error {
 	return refusal
 }
 
-// exclusively runs one change of the keys of a region at a time. Before that, it finishes an
-// interrupted one.
+// exclusively runs one change of keys at a time. Before that, it finishes an interrupted change of
+// the region.
 func (m *Manager) exclusively(
 	ctx context.Context, region string, do func(finished []Key) (Key, error),
 ) (Key, error) {
@@ -224,9 +225,9 @@ func last(list []Key) (Key, bool) {
 	return list[len(list)-1], true
 }
 
-// current returns the active key of the region in the account of the credentials, or a Key without
-// a name. AWS does not list keys of other accounts, which may exist if the credentials were
-// changed.
+// current returns the active key of the region in the credentials' account, or a Key without a
+// name. A key of another account, left from earlier credentials, is not in AWS's list and is
+// ignored.
 func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	s, err := m.read()
 	if err != nil {
@@ -244,10 +245,10 @@ func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	return Key{}, nil
 }
 
-// begin stores the intention and then carries it out: after an interruption, resume continues.
+// begin stores the intended key and then finishes it. After an interruption, resume does the rest.
 func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
-	// The name contains the time and is unique. By it, a key is found whose import succeeded
-	// although the response was lost.
+	// The name contains the time and is unique. If the response to the import is lost, the key is
+	// found at AWS by this name.
 	name := fmt.Sprintf("stagedoor-%s-%s-%s", region, m.cfg.Now().UTC().Format("20060102T150405"),
 		strings.ToLower(stage.NewID()[:4]))
 	k := Key{
@@ -291,8 +292,8 @@ func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// resume finishes the interrupted changes of the wanted keys. A failure with one key does not stop
-// it.
+// resume finishes the interrupted changes of the wanted keys. If one key fails, it continues with
+// the next.
 func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()
 	if err != nil {
@@ -305,7 +306,7 @@ func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished [
 		}
 		done, err := m.finish(ctx, k)
 		switch {
-		case hopeless(err): // the key is abandoned, so that it does not block the others
+		case hopeless(err): // the key is abandoned, so that others are not blocked
 			m.cfg.Log.Warn("an interrupted change of keys is given up", "key", k.Name, "err", err)
 		case err != nil:
 			failed = append(failed, fmt.Errorf("go on with the key %s: %w", k.Name, err))
@@ -317,7 +318,7 @@ func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished [
 	return finished, errors.Join(failed...)
 }
 
-// finish takes a new key through its steps. It abandons the key if a retry will never help.
+// finish takes a new key through its steps. If a retry cannot succeed, it abandons the key.
 func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
 	done, err := m.step(ctx, k)
 	if hopeless(err) {
@@ -326,12 +327,13 @@ func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
 	return done, err
 }
 
-// hopeless reports whether a retry changes nothing: AWS has no room, or has another key.
+// hopeless reports whether a retry cannot succeed: AWS has no room for the key, or refuses it.
 func hopeless(err error) bool {
 	return errors.Is(err, stage.ErrConflict) || errors.Is(err, stage.ErrInvalid)
 }
 
-// step runs each step of a new key once, even if it is called again.
+// step takes a new key through its remaining steps. If it is called again, it repeats none that was
+// done.
 func (m *Manager) step(ctx context.Context, k Key) (Key, error) {
 	signer, err := m.private(ctx, k)
 	if err != nil {
@@ -354,8 +356,8 @@ func (m *Manager) step(ctx context.Context, k Key) (Key, error) {
 	return k, m.activate(ctx, &k)
 }
 
-// confirm reads the public key back from AWS, so that nothing is signed before AWS has the right
-// one.
+// confirm reads the public key back from AWS and compares it, so that no token is signed before AWS
+// can verify it.
 func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) error {
 	material, err := m.cfg.AWS.PublicKey(ctx, k.ARN)
 	if err != nil {
@@ -374,7 +376,8 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 	return nil
 }
 
-// private loads the private half. It creates one if that must be a file and does not exist yet.
+// private loads the private half. If it belongs in a file that does not exist yet, private creates
+// the key.
 func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	if k.KMS != "" {
 		key, _, err := m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)
@@ -387,7 +390,7 @@ func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	return private, err
 }
 
-// imported ensures that AWS has the public half, and returns its ARN.
+// imported imports the public half into AWS, unless AWS has it. It returns the ARN.
 func (m *Manager) imported(ctx context.Context, k Key, material string) (string, error) {
 	listed, err := m.cfg.AWS.PublicKeys(ctx, k.Region)
 	if err != nil {
@@ -395,7 +398,7 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 	}
 	for arn, name := range listed {
 		if name == k.Name {
-			return arn, nil // the key was imported, and the response was lost
+			return arn, nil // imported before, but the response was lost
 		}
 	}
 	if arn, err := m.adopted(ctx, k, listed, material); arn != "" || err != nil {
@@ -410,9 +413,9 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 	return m.cfg.AWS.ImportPublicKey(ctx, k.Region, k.Name, material)
 }
 
-// adopted finds the public half under another name: it was imported in the AWS console or by
-// another program, and AWS accepts a key only once. It ignores keys that were created here, which
-// have their own names at AWS.
+// adopted finds the public half at AWS under another name. The AWS console or another program has
+// imported it, and AWS accepts a key only once. It ignores keys that were created here, which have
+// their own names at AWS.
 func (m *Manager) adopted(
 	ctx context.Context, k Key, listed map[string]string, material string,
 ) (string, error) {
@@ -422,7 +425,7 @@ func (m *Manager) adopted(
 	for _, arn := range slices.Sorted(maps.Keys(listed)) {
 		there, err := m.cfg.AWS.PublicKey(ctx, arn)
 		if errors.Is(err, stage.ErrNotFound) {
-			continue // deleted meanwhile
+			continue // AWS has deleted the key meanwhile
 		}
 		if err != nil {
 			return "", err
@@ -447,7 +450,7 @@ func (m *Manager) adopted(
 	return "", nil
 }
 
-// sameKey compares public keys in PEM, however their lines are broken.
+// sameKey compares two public keys in PEM, regardless of line breaks.
 func sameKey(a, b string) bool {
 	one, _ := pem.Decode([]byte(a))
 	other, _ := pem.Decode([]byte(b))
@@ -466,7 +469,7 @@ func names(listed map[string]string) []string {
 	return list
 }
 
-// activate switches keys in one write: the new key signs, and the previous one retires.
+// activate makes the new key sign and the previous one retire, in one write.
 func (m *Manager) activate(ctx context.Context, k *Key) error {
 	return m.update(ctx, func(s *state) error {
 		entry := s.find(k.Name)
@@ -485,7 +488,7 @@ func (m *Manager) activate(ctx context.Context, k *Key) error {
 	})
 }
 
-// abandon removes a key that AWS does not accept. It never signed.
+// abandon removes a key that AWS does not accept, and that never signed.
 func (m *Manager) abandon(ctx context.Context, k Key) error {
 	return errors.Join(m.removeFile(k), m.drop(ctx, k))
 }
@@ -504,8 +507,8 @@ func (m *Manager) drop(ctx context.Context, k Key) error {
 	})
 }
 
-// Tidy deletes retiring keys whose last token has expired, at AWS and here, and returns them. A
-// failure with one key, for example of an account without credentials, does not stop it.
+// Tidy deletes retiring keys whose last token has expired, at AWS and here, and returns them. If
+// one key fails, for example because its account has no credentials, Tidy continues with the next.
 func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -528,7 +531,8 @@ func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 	return gone, errors.Join(failed...)
 }
 
-// tidy deletes in an order in which every step can be repeated: at AWS, the file, the entry.
+// tidy deletes a key at AWS, then its file, then its entry. In this order every step can be
+// repeated.
 func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
 	if !m.cfg.Now().After(k.LastExpiry) {
 		return false, nil
@@ -544,7 +548,7 @@ func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
 	return true, m.drop(ctx, k)
 }
 
-// Run finishes interrupted changes and deletes keys that are due, until ctx ends.
+// Run finishes interrupted changes and deletes retired keys that are due, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
@@ -562,7 +566,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-// pending reports whether there is anything to do; otherwise AWS is not called.
+// pending reports whether a key is unfinished or retiring. If not, Run does not call AWS.
 func (m *Manager) pending() bool {
 	s, err := m.read()
 	return err == nil && slices.ContainsFunc(s.Keys,

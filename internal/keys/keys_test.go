@@ -30,8 +30,8 @@ const (
 	arn     = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/main")
 )
 
-// An aws is the part of Amazon IVS that keeps public keys, in memory. It can fail before or after
-// it has executed a call.
+// An aws is Amazon IVS's store of public keys, in memory. A call can fail before or after it took
+// effect.
 type aws struct {
 	kms crypto.Signer
 
@@ -106,7 +106,7 @@ func (a *aws) KMSKey(_ context.Context, _, id string) (crypto.Signer, string, er
 	return a.kms, "arn:aws:kms:us-west-2:123456789012:key/" + strings.TrimPrefix(id, "alias/"), nil
 }
 
-// PublicKey of a keyring: what AWS would verify tokens with.
+// keyring returns the public keys with which AWS would verify tokens.
 func (a *aws) keyring() token.Keyring { return ring{a} }
 
 type ring struct{ a *aws }
@@ -134,7 +134,7 @@ func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return time.
 
 func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.ahead += d }
 
-// A house is a data folder with keys, the AWS that they are imported to, and a clock.
+// A house is a data folder with keys, an AWS in memory, and a clock.
 type house struct {
 	t      *testing.T
 	dir    string
@@ -148,7 +148,7 @@ func newHouse(t *testing.T) *house {
 	return &house{t: t, dir: filepath.Join(t.TempDir(), "keys"), aws: newAWS(), clock: &clock{}}
 }
 
-// start starts the program again on the same folder.
+// start creates a new Manager and Router on the same folder, as a restart does.
 func (h *house) start() *house {
 	h.keys = keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now})
 	h.router = &keys.Router{
@@ -260,7 +260,7 @@ func TestRotationOverlaps(t *testing.T) {
 	h := newHouse(t).start()
 	old := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	before := h.issue(2 * time.Hour)
-	// The server runs on while another process, the command, rotates.
+	// The Manager of the server keeps running while a command of another process rotates.
 	command := keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now})
 	fresh := h.must(command.Rotate(t.Context(), region, keys.Source{}))
 	after := h.issue(time.Hour)
@@ -383,8 +383,8 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	}
 }
 
-// The public half was imported in the AWS console, which gives it another name and other line
-// breaks.
+// TestAKeyThatAWSHasIsAdopted: somebody has imported the public half in the AWS console, where it
+// has another name and other line breaks.
 func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 	t.Parallel()
 	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -414,7 +414,7 @@ func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 		if err := h.accepted(h.issue(time.Hour)); err != nil {
 			t.Errorf("%s: got %v, want a token that is accepted", way, err)
 		}
-		// A second import of the same key would delete it at AWS when the first retires.
+		// If the same key were imported again, retiring the first entry would delete it at AWS.
 		if _, err := h.keys.Rotate(t.Context(), region, keys.Source{Private: private}); !errors.Is(
 			err, stage.ErrConflict) {
 			t.Errorf("%s, then the same again: got %v, want a refusal", way, err)
@@ -427,9 +427,9 @@ func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 
 var errCut = stage.Errorf(stage.ErrUnavailable, "cut")
 
-// TestAnInterruptedRotationGoesOn interrupts a rotation at every call to AWS, once before the call
-// took effect and once after. The folder is kept as it is at that moment, as after a kill, and the
-// program starts again on it.
+// TestAnInterruptedRotationGoesOn interrupts a rotation at every call to AWS, before and after the
+// call takes effect. It copies the folder at that moment, as a killed process would leave it, and
+// starts again with the copy.
 func TestAnInterruptedRotationGoesOn(t *testing.T) {
 	t.Parallel()
 	reached := 0
@@ -452,7 +452,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 			}
 			rotateAndTidy(h)
 			if _, err := os.Stat(killed); err != nil {
-				continue // the rotation has fewer calls
+				continue // a rotation has fewer calls
 			}
 			reached++
 			h.aws.broken = nil
@@ -475,7 +475,7 @@ func rotateAndTidy(h *house) {
 	h.keys.Tidy(h.t.Context())
 }
 
-// protect gives the copy the modes of the original, which CopyFS widens.
+// protect restores the file modes in the copy, because CopyFS makes them wider.
 func protect(t *testing.T, dir string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -488,13 +488,13 @@ func protect(t *testing.T, dir string) {
 	})
 }
 
-// checkWhole starts the program after an interruption: every token is accepted, and in the end
-// there is one key.
+// checkWhole restarts after an interruption. Every token must be accepted, and in the end there
+// must be one key.
 func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken) {
 	t.Helper()
 	h.keys.Tidy(t.Context())
-	// The old token is accepted until its key is due to be deleted. The clock is set back, so that
-	// is not yet.
+	// The old token is accepted until its key is due for deletion. The clock was set back, so the
+	// key is not due yet.
 	if len(h.aws.names) == 2 {
 		if err := h.accepted(old); err != nil {
 			t.Errorf("%s: the token from before: got %v, want that it is accepted", when, err)
@@ -546,7 +546,7 @@ func TestManyTokensWhileKeysRotate(t *testing.T) {
 	g.Wait()
 }
 
-// until waits until a condition holds that another goroutine brings about.
+// until waits for a condition that another goroutine makes true.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
@@ -588,8 +588,8 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	}
 }
 
-// A rotation is killed before its import; until the server starts again, another program has used
-// up the last place at AWS.
+// TestAKeyThatCannotBeFinishedStandsInNobodysWay: a rotation is killed before its import. Before
+// the server starts again, another program imports the last key that the quota allows.
 func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t).start()
@@ -621,13 +621,13 @@ func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	}
 }
 
-// A key of a region that does not answer, begun and not finished, does not block the keys of
-// another region.
+// TestAnUnfinishedKeyStaysInItsRegion: an unfinished key in a region that does not answer does not
+// block the keys of another region.
 func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t).start()
 	h.aws.broken = func(call int, before bool) error {
-		if call == 2 && before { // of the import: the key is begun
+		if call == 2 && before { // before the import, so that the key is unfinished
 			return errCut
 		}
 		return nil
@@ -655,8 +655,8 @@ func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	}
 }
 
-// The response to the import was lost: AWS has the public half, and retiring the key frees its
-// place.
+// TestRetiringAnUnfinishedKeyFreesItsPlace: the response to an import was lost, so AWS has the
+// public half. Retiring the key deletes it at AWS.
 func TestRetiringAnUnfinishedKeyFreesItsPlace(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t).start()
@@ -685,7 +685,7 @@ func TestTheAPIStepsInForAKeyThatCannotBeUsed(t *testing.T) {
 	if err := os.Remove(filepath.Join(h.dir, k.Name+".pem")); err != nil {
 		t.Fatal(err)
 	}
-	h.start() // the first one has the key in memory
+	h.start() // the earlier Manager has the key in memory
 	if made := h.issue(time.Hour); made.IssuedBy != "AWS API" {
 		t.Errorf("issued by %q, want the API", made.IssuedBy)
 	}

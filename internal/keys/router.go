@@ -13,9 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// A Router issues the tokens of AWS stages: with the own key of the stage's account and region if
-// there is one, else by the API. It reads the list of keys for every token, so that a command that
-// creates or rotates a key takes effect at once.
+// A Router issues the tokens of AWS stages. If there is an own key for the stage's account and
+// region, that key signs them; otherwise the API issues them. The Router looks at the list of keys
+// for every token, so that a new or rotated key takes effect at once.
 type Router struct {
 	Keys         *Manager
 	API          stage.Issuer
@@ -26,7 +26,7 @@ type Router struct {
 
 var _ stage.Issuer = (*Router)(nil)
 
-// IssueToken chooses the issuer, and issues the token.
+// IssueToken chooses the issuer, and returns its token.
 func (r *Router) IssueToken(
 	ctx context.Context, req stage.TokenRequest,
 ) (stage.ParticipantToken, error) {
@@ -51,7 +51,7 @@ func (r *Router) IssueToken(
 	return made, err
 }
 
-// Why describes the issuer of a stage's tokens to the operator.
+// Why says to the operator which issuer a stage has, and why.
 func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	where := arn.Region() + " of the account " + arn.Account()
 	k, found, err := r.Keys.active(arn)
@@ -72,11 +72,11 @@ func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 }
 
 // signer returns the active key of the stage's account and region for a token with that expiry, or
-// nil. It stores the expiry before the token exists, so that the key is not deleted too soon.
+// nil. It stores the expiry before the token is signed, so that the key is not deleted too soon.
 func (m *Manager) signer(
 	ctx context.Context, arn stage.ARN, expires time.Time, ttl time.Duration,
 ) (Key, crypto.Signer, error) {
-	for range 3 { // a rotation may happen in between
+	for range 3 { // a rotation may happen meanwhile
 		k, found, err := m.active(arn)
 		if err != nil || !found {
 			return k, nil, err
@@ -88,8 +88,8 @@ func (m *Manager) signer(
 		if !expires.After(k.LastExpiry) {
 			return k, private, nil
 		}
-		// Extend by a tenth of the life in advance: that is ten writes within the life of a token,
-		// however many tokens there are.
+		// The stored expiry is a tenth of the life later than needed. So it is written only about
+		// ten times within the life of a token, however many tokens there are.
 		if err := m.extend(ctx, k.Name, expires.Add(ttl/10+time.Second)); err == nil {
 			return k, private, nil
 		} else if !errors.Is(err, errRetired) {
@@ -128,7 +128,8 @@ func (m *Manager) active(arn stage.ARN) (Key, bool, error) {
 	return Key{}, false, nil
 }
 
-// view reads the list again if its file has changed: every write creates a new file.
+// view returns the list of keys. It reads the file only if it has changed: every write creates a
+// new file.
 func (m *Manager) view() (state, error) {
 	info, err := os.Stat(m.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -151,7 +152,7 @@ func (m *Manager) view() (state, error) {
 	return s, nil
 }
 
-// load returns the private half of a key, and keeps it in memory.
+// load returns the private half of a key, from memory if it was loaded before.
 func (m *Manager) load(ctx context.Context, k Key) (crypto.Signer, error) {
 	m.mu.Lock()
 	private := m.signers[k.Name]

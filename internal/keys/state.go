@@ -19,20 +19,20 @@ import (
 
 // The states of a key, in their order.
 const (
-	// chosen, perhaps not imported yet; resumed after an interruption
+	// chosen, but not imported and confirmed yet; resumed after an interruption
 	StateNew     = "new"
-	StateActive  = "active"   // signs
+	StateActive  = "active"   // signs tokens
 	StateGivenUp = "given up" // never signed; only returned, never stored
-	// no longer signs; deleted when its last token has expired
+	// signs no more tokens; deleted when its last token has expired
 	StateRetiring = "retiring"
 )
 
 // A Key is an own key and its state. None of its fields is secret.
 type Key struct {
-	Name       string    `json:"name"` // name in the list, at AWS, and of the file
+	Name       string    `json:"name"` // name in this list and at AWS, and of the file
 	Region     string    `json:"region"`
-	ARN        string    `json:"arn,omitempty"` // of the public half, once imported: the "kid" of tokens
-	KMS        string    `json:"kms,omitempty"` // the key in AWS KMS; "" if it is in a file
+	ARN        string    `json:"arn,omitempty"` // of the imported public half; "kid" of the tokens
+	KMS        string    `json:"kms,omitempty"` // ARN of the key in AWS KMS; "" for a file
 	State      string    `json:"state"`
 	Imported   bool      `json:"imported,omitempty"` // not created here, so AWS may have it already
 	CreatedAt  time.Time `json:"createdAt"`
@@ -42,8 +42,8 @@ type Key struct {
 // Account returns the AWS account of the key, or "" before the import.
 func (k Key) Account() string { return stage.ARN(k.ARN).Account() }
 
-// state is the content of aws.json in the folder of the keys. Several processes use it: the server,
-// and the commands of an operator.
+// A state is the content of aws.json in the folder of the keys. The server and the operator's
+// commands both use this file.
 type state struct {
 	Keys []Key `json:"keys"`
 }
@@ -76,8 +76,8 @@ func (m *Manager) read() (state, error) {
 	return s, nil
 }
 
-// update changes the state under a lock, which is never held during a call to AWS: tokens wait for
-// it.
+// update changes the state under a lock. The lock is never held during a call to AWS, because
+// tokens wait for it.
 func (m *Manager) update(ctx context.Context, change func(*state) error) error {
 	unlock, err := m.lock(ctx, "aws.json.lock")
 	if err != nil {
@@ -94,7 +94,7 @@ func (m *Manager) update(ctx context.Context, change func(*state) error) error {
 	return m.write(s)
 }
 
-// write replaces the file atomically: after a crash it is the old or the new one.
+// write replaces the file atomically: after a crash it is either the old or the new one.
 func (m *Manager) write(s state) error {
 	content, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -112,7 +112,7 @@ func (m *Manager) write(s state) error {
 	return os.Rename(tmp.Name(), m.path())
 }
 
-// lock waits for other processes, at most a minute.
+// lock waits until no other process holds the lock, at most a minute.
 func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err error) {
 	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the folder of keys: %w", err)
