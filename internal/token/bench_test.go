@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// BenchmarkIssue compares a token with one bare signature of the same key, and reports the ratio: 1
-// would mean that a token costs nothing but its signature.
+// BenchmarkIssue compares a token with a signature alone by the same key, and reports the ratio. A
+// ratio of 1 would mean that everything but the signature costs nothing.
 func BenchmarkIssue(b *testing.B) {
 	d := newDesk(b)
 	digest := sha512.Sum384([]byte("text"))

@@ -22,15 +22,15 @@ var (
 type Form int
 
 const (
-	// SelfSigned is the form of tokens signed with an own key: alg is ES384, kid is the key's ARN,
-	// and the signature is that of RFC 7518, 3.4: the two scalars, one after the other.
+	// SelfSigned is the form of tokens signed with an own key. alg is ES384, kid is the key's ARN,
+	// and the signature is that of RFC 7518, 3.4: the scalars r and s, concatenated.
 	SelfSigned Form = iota
-	// APIMade is the form of CreateParticipantToken: alg is "KMS", which no registry contains;
-	// there is no kid, and the signature is the DER that AWS KMS returns.
+	// APIMade is the form of CreateParticipantToken. alg is "KMS", which is not registered. There
+	// is no kid, and the signature is the DER that AWS KMS returns.
 	APIMade
 )
 
-// algorithm returns the "alg" in the header of the token.
+// algorithm returns the token header's "alg".
 func (f Form) algorithm() string {
 	if f == APIMade {
 		return "KMS"
@@ -47,7 +47,7 @@ func formOf(algorithm string) (Form, bool) {
 	return 0, false
 }
 
-// sign signs with a crypto.Signer. Its private half may be elsewhere, such as in AWS KMS.
+// sign signs with a crypto.Signer, whose private half may be elsewhere, such as in AWS KMS.
 func (f Form) sign(text string, key crypto.Signer) ([]byte, error) {
 	if !onP384(key.Public()) {
 		return nil, errCurve
@@ -81,7 +81,7 @@ func (f Form) verify(text string, sig []byte, key *ecdsa.PublicKey) error {
 	return nil
 }
 
-// raw converts the DER of a crypto.Signer to r and s, one after the other.
+// raw converts the DER of a crypto.Signer to the scalars r and s, concatenated.
 func raw(der []byte) ([]byte, error) {
 	var sig struct{ R, S *big.Int }
 	if rest, err := asn1.Unmarshal(der, &sig); err != nil || len(rest) != 0 {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// encoding is base64url without padding (RFC 7515, 2). Strict refuses stray bits at the end, with
-// which one token could be written in several ways.
+// encoding is base64url without padding (RFC 7515, 2). Strict refuses stray bits at the end, so
+// that each token has only one spelling.
 var encoding = base64.RawURLEncoding.Strict()
 
 // header is the JOSE header of a token.
@@ -20,12 +20,12 @@ type header struct {
 	Critical json.RawMessage `json:"crit,omitempty"`
 }
 
-// A compact is a JWS in compact serialization (RFC 7515, 7.1). Nothing in it is verified.
+// A compact is a JWS in compact serialization (RFC 7515, 7.1), before it is verified.
 type compact struct {
 	header    header
 	payload   []byte
-	signature string // not decoded
-	signed    string // what the signature covers
+	signature string // still encoded
+	signed    string // the text that the signature covers
 }
 
 // split decodes the header and the payload of a token.
@@ -42,7 +42,7 @@ func split(text string) (c compact, err error) {
 	if err := json.Unmarshal(raw, &c.header); err != nil {
 		return compact{}, err
 	}
-	// RFC 7515, 4.1.11: extensions that are not implemented must be refused
+	// RFC 7515, 4.1.11: a token with an unknown critical extension must be refused.
 	if c.header.Critical != nil {
 		return compact{}, errors.New("critical header parameters")
 	}
@@ -53,7 +53,7 @@ func split(text string) (c compact, err error) {
 	return c, nil
 }
 
-// decode refuses line breaks, which package base64 ignores.
+// decode decodes base64url. It refuses line breaks, which package base64 ignores.
 func decode(text string) ([]byte, error) {
 	if strings.ContainsAny(text, "\r\n") {
 		return nil, errors.New("a line break")
@@ -61,7 +61,7 @@ func decode(text string) ([]byte, error) {
 	return encoding.DecodeString(text)
 }
 
-// join encodes and signs a token.
+// join encodes a header and claims as a token, and signs it.
 func join(h header, c claims, sign func(text string) ([]byte, error)) (string, error) {
 	head, err := json.Marshal(h)
 	if err != nil {

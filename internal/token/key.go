@@ -21,8 +21,8 @@ import (
 
 const localKeyPrefix = "arn:aws:ivs:" + stage.LocalRegion + ":000000000000:public-key/"
 
-// CreateKey creates a key in a new file of mode 0600. It never changes an existing file: then it
-// returns ErrConflict.
+// CreateKey creates a key in a new file of mode 0600. If the file exists, it returns ErrConflict
+// and does not change the file.
 func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -39,8 +39,8 @@ func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// writeNew creates the file completely or not at all. It uses a link, which fails if the file
-// exists; a rename would replace it.
+// writeNew creates the whole file or nothing. It uses a link, which fails if the file exists,
+// whereas a rename would replace the file.
 func writeNew(path string, content []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".key-*") // mode 0600
@@ -58,7 +58,7 @@ func writeNew(path string, content []byte) error {
 	return syncDir(dir)
 }
 
-// syncDir makes the name of a file durable, after its content.
+// syncDir makes the name of a new file durable. Its content must be synced before.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // Windows has no such call for folders
@@ -71,8 +71,8 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// LoadKey reads a key in PEM, as PKCS#8 or as the SEC1 that openssl ecparam writes. Other users
-// must not be able to read the file.
+// LoadKey reads a key in PEM, as PKCS #8 or as the SEC 1 that openssl ecparam writes. It refuses a
+// file that other users can read.
 func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -104,8 +104,8 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// exposed reports whether other users can read the key, or its group can write it. The group may
-// read it: containers mount secrets in that way.
+// exposed reports whether other users can read the file, or its group can write it. The group may
+// read the file, because containers mount secrets that way.
 func exposed(info fs.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o037 != 0
 }
@@ -118,7 +118,7 @@ func ParseKey(content []byte) (*ecdsa.PrivateKey, error) {
 			return nil, stage.Errorf(stage.ErrInvalid, "there is no private key in PEM in it")
 		}
 		switch block.Type {
-		case "EC PARAMETERS": // present before the key if openssl ecparam ran without -noout
+		case "EC PARAMETERS": // openssl ecparam without -noout writes this before the key
 			continue
 		case "ENCRYPTED PRIVATE KEY":
 			return nil, errEncrypted()

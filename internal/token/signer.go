@@ -37,7 +37,7 @@ func (s *Signer) IssueToken(
 	if err != nil {
 		return stage.ParticipantToken{}, fmt.Errorf("endpoints of %s: %w", req.Stage, err)
 	}
-	// Both times are whole seconds, so that the token lives exactly its TTL, of which IVS allows 14
+	// Both times are whole seconds. So the token lives exactly its TTL, which IVS limits to 14
 	// days.
 	now := s.Now().Truncate(time.Second)
 	p := stage.Participant{

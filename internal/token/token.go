@@ -1,7 +1,7 @@
 // Package token creates and verifies the participant tokens of stages, in the format of Amazon IVS:
 // JSON Web Tokens (RFC 7519) signed with ES384 by an own key ("Distribute Tokens", Amazon IVS
-// Real-Time User Guide). So the same code signs for AWS stages and for local ones. The only other
-// form is that of CreateParticipantToken, which the emulator creates.
+// Real-Time User Guide). The same code signs for AWS stages and local stages. The only other form
+// is that of CreateParticipantToken, which the emulator creates.
 package token
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// version is the only version that IVS accepts in a self-signed token. It is "X.F", where F is a
-// set of flags. The flag 2 would make a web SDK send silence while it only subscribes.
+// version is the only version that IVS accepts in a self-signed token. It has the form "X.F", where
+// F is a set of flags. The flag 2 would make a web SDK send silence while it only subscribes.
 const version = "1.0"
 
 // claims are the payload of a participant token. User ID and attributes are optional.
@@ -33,8 +33,8 @@ type claims struct {
 	Version      string            `json:"version"`
 }
 
-// capabilities contains only the permitted members: "For subscribe-only tokens, set only
-// allow_subscribe to true".
+// capabilities has no member for a capability that is not permitted: "For subscribe-only tokens,
+// set only allow_subscribe to true".
 type capabilities struct {
 	Publish   bool `json:"allow_publish,omitempty"`
 	Subscribe bool `json:"allow_subscribe,omitempty"`
@@ -74,10 +74,11 @@ func seconds(t time.Time) *float64 {
 	return &s
 }
 
-// maxSeconds is in the year 9999. Calculations with later times overflow a time.Duration.
+// maxSeconds is in the year 9999. Later times would overflow a time.Duration in calculations.
 const maxSeconds = 253402300799
 
-// timeOf converts a NumericDate (RFC 7519, 2). It reports whether there is one within the calendar.
+// timeOf converts a NumericDate (RFC 7519, 2). It returns false if there is none, or one outside
+// the calendar.
 func timeOf(s *float64) (time.Time, bool) {
 	if s == nil || *s < 0 || *s > maxSeconds {
 		return time.Time{}, false
@@ -101,12 +102,12 @@ func decodeClaims(payload []byte) (c claims, wrong *stage.Error, err error) {
 }
 
 func wrongType(err *json.UnmarshalTypeError) *stage.Error {
-	kind, _, _ := strings.Cut(err.Value, " ") // "number 1e999" would repeat text of the token
+	kind, _, _ := strings.Cut(err.Value, " ") // the rest may repeat text of the token: "number 1e999"
 	return refuse("token_malformed", "The token's claim %q must be %s, not %s.",
 		err.Field, wantedType(err.Field), jsonTypes[kind])
 }
 
-// jsonTypes translates the types in json.UnmarshalTypeError.
+// jsonTypes translates type names of json.UnmarshalTypeError for people.
 var jsonTypes = map[string]string{
 	"string": "a text", "number": "a number", "bool": "true or false", "array": "a list",
 	"object": "an object",

@@ -24,7 +24,7 @@ const (
 	kid = "arn:aws:ivs:us-west-2:123456789012:public-key/f99cde61-c2b0-4df3-8941-ca7d38acca1a"
 )
 
-// The times and the names are those of the example in "Distribute Tokens".
+// The times and names are those of the example in "Distribute Tokens".
 var (
 	issued    = time.Unix(1697149263, 0)
 	endpoints = stage.Endpoints{
@@ -33,7 +33,7 @@ var (
 	}
 )
 
-// A desk has an issuer and the verifier that accepts its tokens.
+// A desk is an issuer with a verifier that accepts its tokens.
 type desk struct {
 	key      *ecdsa.PrivateKey
 	signer   *token.Signer
@@ -79,7 +79,7 @@ func (d *desk) issue(t testing.TB, req stage.TokenRequest) stage.ParticipantToke
 	return issued
 }
 
-// forge signs claims that no Signer would make; a nil value takes a claim away.
+// forge signs claims that a Signer does not create. A nil value removes a claim.
 func (d *desk) forge(t testing.TB, change map[string]any) stage.Secret {
 	t.Helper()
 	claims := jwt.MapClaims{
@@ -159,8 +159,8 @@ func TestOnlyCapabilitiesThatAreGivenAreNamed(t *testing.T) {
 	}
 }
 
-// TestSignatureIsOfRFC7518 lets the library judge, and many signatures, because a scalar that
-// begins with zeros is rare.
+// TestSignatureIsOfRFC7518 verifies many signatures with a library. Many are needed because a
+// scalar that begins with zeros is rare.
 func TestSignatureIsOfRFC7518(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -300,7 +300,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// TestWrongClaimIsNamed: a program that signs its own tokens learns which claim is wrong.
+// TestWrongClaimIsNamed: the error names the wrong claim, for programs that sign their own tokens.
 func TestWrongClaimIsNamed(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -327,7 +327,7 @@ func TestWrongClaimIsNamed(t *testing.T) {
 		if got := detail(err); got != c.want {
 			t.Errorf("%s %v: got %q, want %q", c.claim, c.value, got, c.want)
 		}
-		// Without the right signature nothing is said about the claims.
+		// If the signature is wrong, the error says nothing about the claims.
 		parts := strings.Split(forged.Reveal(), ".")
 		_, err = d.verifier.Verify(t.Context(), stage.NewSecret(
 			parts[0]+"."+parts[1]+"."+strings.Repeat("A", 128)))
@@ -338,7 +338,7 @@ func TestWrongClaimIsNamed(t *testing.T) {
 	}
 }
 
-// TestTimesWithAFraction: a NumericDate may have one (RFC 7519, 2).
+// TestTimesWithAFraction: a NumericDate may have a fraction (RFC 7519, 2).
 func TestTimesWithAFraction(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -350,8 +350,8 @@ func TestTimesWithAFraction(t *testing.T) {
 	}
 }
 
-// TestRefusedTokenTellsItsOwner: the dock of the user whom the token names shows the refusal, and
-// text of the token that is not valid is not passed on.
+// TestRefusedTokenTellsItsOwner: the refusal is shown in the dock of the user whom the token names.
+// Invalid text of the token is not passed on.
 func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxBearer is checked before anything is parsed. A token with everything that IVS allows has some
-// 3 KB.
+// maxBearer limits the length before a token is parsed. A token with everything that IVS allows has
+// some 3 KB.
 const maxBearer = 8 << 10
 
 // A Keyring returns the public keys whose tokens are accepted, and ErrNotFound for other IDs.
@@ -37,26 +37,26 @@ type Verifier struct {
 	// Endpoints returns ErrNotFound for a stage that is not served.
 	Endpoints func(context.Context, stage.ARN) (stage.Endpoints, error)
 	Now       func() time.Time
-	Leeway    time.Duration // by how much the issuer's clock may be ahead
+	Leeway    time.Duration // how far the issuer's clock may be ahead
 
 	// Admit checks what the token does not contain, such as a revocation, and completes the
-	// participant. It is called only for valid tokens. It may be nil.
+	// participant. It is called only for valid tokens, and may be nil.
 	Admit func(context.Context, stage.Participant) (stage.Participant, error)
-	// APIKey verifies tokens of the form APIMade. If it is nil, they are refused.
+	// APIKey verifies tokens of the form APIMade. If APIKey is nil, such tokens are refused.
 	APIKey *ecdsa.PublicKey
 }
 
 // Verify returns the participant of a token.
 //
-// If it returns an error, the participant is only what the token claims: its ID and Stage, or
-// nothing. It may only be used to show a refusal to the owner of that ID.
+// With an error, the participant is only what the token claims: its ID and Stage, or nothing. Use
+// it only to show the refusal to the owner of that ID.
 func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	t, err := parse(bearer.Reveal())
 	claimed := t.claimed()
 	if err != nil {
 		return claimed, err
 	}
-	// The signature is verified first: without it, anybody can have written the claims.
+	// The signature is verified first, because without it anybody can have written the claims.
 	if err := v.checkSignature(ctx, t); err != nil {
 		return claimed, err
 	}
@@ -72,18 +72,18 @@ func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Parti
 	return p, nil
 }
 
-// parsed is a token. Nothing in it is verified.
+// A parsed is a token that was parsed but not verified.
 type parsed struct {
 	form      Form
 	kid       string
 	signed    string // what the signature covers
 	signature []byte
 	claims    claims
-	wrong     *stage.Error // a claim of a wrong type
+	wrong     *stage.Error // names a claim of a wrong type
 }
 
-// parse parses a token. Only the form depends on "alg": that decides neither whether there is a
-// signature nor with which key it is verified (RFC 8725, 3.1).
+// parse parses a token. "alg" only selects the form. It does not decide whether the signature is
+// verified, nor with which key (RFC 8725, 3.1).
 func parse(text string) (t parsed, err error) {
 	if text == "" {
 		return t, refuse("token_missing",
@@ -110,8 +110,8 @@ func parse(text string) (t parsed, err error) {
 	return t, nil
 }
 
-// claimed returns the claimed participant if its format is valid, since it appears in logs and
-// events.
+// claimed returns the claimed participant, but only if its format is valid, because it appears in
+// logs and events.
 func (t parsed) claimed() (p stage.Participant) {
 	id := stage.ParticipantID(t.claims.ID)
 	if arn, err := stage.ParseARN(t.claims.Resource); err == nil && id.Valid() {
@@ -196,7 +196,7 @@ func (v *Verifier) checkTimes(c claims) error {
 		UserID:       c.UserID,
 		Attributes:   c.Attributes,
 		Capabilities: c.Capabilities.set(),
-		// Self-signed tokens may have a shorter life than those of the API.
+		// A self-signed token may live shorter than the API allows.
 		TTL: max(expires.Sub(issued), stage.MinTTL),
 	}
 	if err := request.Validate(); err != nil {
@@ -236,8 +236,8 @@ func refuse(code, format string, args ...any) *stage.Error {
 	return stage.Errorf(stage.ErrUnauthorized, format, args...).WithCode(code)
 }
 
-// ClaimedStage returns the stage that a token claims, or "". Nothing is verified: it may only
-// decide where the token is verified.
+// ClaimedStage returns the stage that a token claims, or "". It verifies nothing, so the result may
+// only decide where the token is verified.
 func ClaimedStage(bearer stage.Secret) stage.ARN {
 	t, _ := parse(bearer.Reveal())
 	return t.claimed().Stage
