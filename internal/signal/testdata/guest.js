@@ -1,12 +1,12 @@
-// Guests on the stock SDK: what an application would do, and a diary of what the SDK tells it. A
-// page may hold several.
+// Guests that use the stock SDK as an application would. Each guest records the SDK's events in a
+// diary. A page may have several guests.
 'use strict';
 
 const { Stage, StageEvents, LocalStageStream, SubscribeType } = window.IVSBroadcastClient;
 
 const newGuest = () => ({
   diary: [],
-  streams: {}, // by participant: the remote streams
+  streams: {}, // the remote streams by participant ID
   local: [],
   publishes: false,
   place: document.createElement('section'),
@@ -88,19 +88,19 @@ const newGuest = () => ({
     return this.place.querySelector('.of-' + id);
   },
 
-  // seen is how many frames of the participant were shown.
+  // seen returns how many frames of a participant were shown.
   seen(id) {
     const video = this.video(id);
     return video && video.videoWidth > 0 ? video.getVideoPlaybackQuality().totalVideoFrames : 0;
   },
 
-  // heard is the energy of the participant's sound so far: silence has none.
+  // heard returns the energy of a participant's sound so far, which is 0 for silence.
   async heard(id) {
     return (await this.received(id)).energy;
   },
 
-  // received is what came of the participant so far: the frames that were decoded, and the energy
-  // of the sound.
+  // received returns what arrived of a participant so far: the number of decoded frames, and the
+  // energy of the sound.
   async received(id) {
     let frames = 0,
       energy = 0;
@@ -113,8 +113,8 @@ const newGuest = () => ({
     return { frames, energy };
   },
 
-  // mark notes what came of these until now, and goesOn asks whether more has come of each of them
-  // since.
+  // mark records what arrived of these participants so far. goesOn then returns whether more has
+  // arrived of each of them.
   async mark(ids) {
     this.marked = await Promise.all(ids.map(async (id) => ({ id, ...(await this.received(id)) })));
   },
@@ -140,4 +140,4 @@ const newGuest = () => ({
   },
 });
 window.guest = newGuest();
-window.guests = {}; // by name, where a page has more than one
+window.guests = {}; // by name, for pages with several guests
