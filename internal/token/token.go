@@ -102,7 +102,7 @@ func decodeClaims(payload []byte) (c claims, wrong *stage.Error, err error) {
 }
 
 func wrongType(err *json.UnmarshalTypeError) *stage.Error {
-	kind, _, _ := strings.Cut(err.Value, " ") // the rest may repeat text of the token: "number 1e999"
+	kind, _, _ := strings.Cut(err.Value, " ") // "number 1e999" would repeat the token
 	return refuse("token_malformed", "The token's claim %q must be %s, not %s.",
 		err.Field, wantedType(err.Field), jsonTypes[kind])
 }
