@@ -174,12 +174,11 @@ func (c *Control) touch(ctx context.Context, cred Credential) bool {
 	return err == nil
 }
 
-// Refresh drops cached logins, grants and stages after a change, here or on another replica.
+// Refresh drops cached logins, grants and stages after a change, here or on another replica. What
+// Recall returns stays: it serves while no change can be read.
 func (c *Control) Refresh() {
 	c.logins.clear()
 	c.stages.clear()
-	c.outage.principals.clear()
-	c.outage.permits.clear()
 }
 
 // changed is called after the commit with the users whose logins, grants or stages changed, or with
@@ -189,6 +188,7 @@ func (c *Control) changed(ids ...UserID) {
 		return
 	}
 	c.Refresh()
+	c.outage.forget(ids)
 	if c.cfg.Changed == nil {
 		return
 	}

@@ -130,7 +130,7 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 	if !stage.ValidID(id) {
 		return noSuch("key")
 	}
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Credentials(ctx, Match{Kind: KindAPIKey, ID: id})
 		if err != nil || len(there) == 0 {
 			return cmpErr(err, noSuch("key"))
@@ -145,6 +145,8 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 			Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label,
 		})
 	})
+	c.outage.forgetKey(id)
+	return err
 }
 
 // byAPIKey returns the principal of an API key: an operator without an account, limited to the

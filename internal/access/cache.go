@@ -1,6 +1,7 @@
 package access
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -43,6 +44,15 @@ func (c *cache[K, V]) drop(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.entries, key)
+}
+
+// dropIf drops the entries for which a condition holds. It refuses values that were read before, as
+// clear does.
+func (c *cache[K, V]) dropIf(holds func(K, V) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	maps.DeleteFunc(c.entries, holds)
 }
 
 func (c *cache[K, V]) clear() {

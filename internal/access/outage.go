@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,11 +15,16 @@ import (
 
 const (
 	// recallFor is how long after its last authentication a principal may end sessions. A login
-	// that another replica ended can still end sessions for this time.
+	// that another replica ended can still end sessions for this time, if the database does not
+	// answer meanwhile.
 	recallFor = 10 * time.Minute
 	// maxLate is how many revocations may wait for the database.
 	maxLate   = 1000
 	lateEvery = time.Second
+	// endWithin limits each wait for the database before a session is ended without it. Two waits,
+	// for the principal and for the token, end before a server gives up the stages of a database
+	// that does not answer: then there would be no session to end.
+	endWithin = 1500 * time.Millisecond
 	lateLimit = 5 * time.Second // limit of the last attempt, when the server stops
 )
 
@@ -42,14 +48,30 @@ type late struct {
 	entry Entry
 }
 
-// remember stores an authenticated principal that may end sessions.
-func (c *Control) remember(presented Presented, who Principal) {
-	if !who.Allows(ScopeModerate) && !who.Allows(ScopeTokens) {
-		return
+// remember stores an authenticated principal that may end sessions. The generation is that of the
+// cache before the authentication.
+func (o *outage) remember(presented Presented, who Principal, generation int, now time.Time) {
+	if who.Allows(ScopeModerate) || who.Allows(ScopeTokens) {
+		o.principals.put(presented.key(), recalled{who, now}, generation)
 	}
-	key := presented.key()
-	_, generation, _ := c.outage.principals.get(key)
-	c.outage.principals.put(key, recalled{who, c.cfg.Now()}, generation)
+}
+
+// forget drops what was remembered of users whose logins, grants or stages changed here; "" means
+// that the stages of any user changed, which takes no role and no credential from anybody.
+func (o *outage) forget(ids []UserID) {
+	o.principals.dropIf(func(_ string, r recalled) bool {
+		return r.who.User.ID != "" && slices.Contains(ids, r.who.User.ID)
+	})
+	o.permits.dropIf(func(key permitKey, _ time.Time) bool {
+		return slices.Contains(ids, key.user) || slices.Contains(ids, "")
+	})
+}
+
+// forgetKey drops what was remembered of an API key.
+func (o *outage) forgetKey(id string) {
+	o.principals.dropIf(func(_ string, r recalled) bool {
+		return r.who.Kind == KindAPIKey && r.who.CredentialID == id
+	})
 }
 
 // key identifies the credential by a hash.
@@ -71,6 +93,34 @@ func (c *Control) Recall(presented Presented) (Principal, bool) {
 	}
 	known.who.From = presented.From
 	return known.who, true
+}
+
+// BeforeEnd returns the context in which the principal of a request to end a session is
+// authenticated: with a short time limit, if Recall knows the principal.
+func (c *Control) BeforeEnd(
+	ctx context.Context, presented Presented,
+) (context.Context, context.CancelFunc) {
+	_, found := c.Recall(presented)
+	return limited(ctx, found)
+}
+
+// beforeEnd returns the context in which the token of a participant is revoked: with a short time
+// limit, if the participant can be disconnected without the database.
+func (c *Control) beforeEnd(
+	ctx context.Context, id stage.ParticipantID,
+) (context.Context, context.CancelFunc) {
+	if c.cfg.Present == nil {
+		return limited(ctx, false)
+	}
+	_, found := c.cfg.Present(ctx, id)
+	return limited(ctx, found)
+}
+
+func limited(ctx context.Context, limit bool) (context.Context, context.CancelFunc) {
+	if !limit {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, endWithin)
 }
 
 // kickWithout does what Kick does, without the database. It returns away, the error of the

@@ -170,11 +170,12 @@ func (p Principal) Require(scope Scope) error {
 
 // Authenticate returns the principal behind a request. Every credential is recognized here.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
+	_, generation, _ := c.outage.principals.get(presented.key())
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
 	who = c.proven(who)
 	if err == nil {
-		c.remember(presented, who)
+		c.outage.remember(presented, who, generation, c.cfg.Now())
 	}
 	return who, err
 }

@@ -321,12 +321,14 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 			return err
 		}
 	}
-	i, err := c.issuance(ctx, id)
+	short, cancel := c.beforeEnd(ctx, id)
+	defer cancel()
+	i, err := c.issuance(short, id)
 	if err == nil && !i.own(who) && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
 		return noSuch("token")
 	}
 	if err == nil {
-		err = c.revokeOne(ctx, who, i)
+		err = c.revokeOne(short, who, i)
 	}
 	switch {
 	case errors.Is(err, stage.ErrUnavailable):
@@ -342,7 +344,9 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 func (c *Control) Kick(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
-	i, err := c.revokeKicked(ctx, who, arn, id)
+	short, cancel := c.beforeEnd(ctx, id)
+	defer cancel()
+	i, err := c.revokeKicked(short, who, arn, id)
 	switch {
 	case errors.Is(err, stage.ErrUnavailable):
 		return c.kickWithout(ctx, who, arn, id, reason, err)

@@ -45,12 +45,27 @@ func (a *adapter) principalFor(r *http.Request, scope access.Scope) (access.Prin
 }
 
 func (a *adapter) allowed(r *http.Request, scope access.Scope) (access.Principal, error) {
+	if endsSession(r) {
+		return a.allowedToEnd(r, scope)
+	}
 	who, err := a.principal(r)
-	if errors.Is(err, stage.ErrUnavailable) && endsSession(r) {
-		p := presented(r)
-		p.From = a.client(r)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	return who, who.Require(scope)
+}
+
+// allowedToEnd is allowed for a request that ends a session, which also works while the database
+// does not answer.
+func (a *adapter) allowedToEnd(r *http.Request, scope access.Scope) (access.Principal, error) {
+	p := presented(r)
+	p.From = a.client(r)
+	short, cancel := a.control.BeforeEnd(r.Context(), p)
+	defer cancel()
+	who, err := a.principal(r.WithContext(short))
+	if errors.Is(err, stage.ErrUnavailable) {
 		if known, found := a.control.Recall(p); found {
-			return known, known.Require(scope)
+			who, err = known, nil
 		}
 	}
 	if err != nil {

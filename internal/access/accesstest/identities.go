@@ -936,3 +936,37 @@ type outbox interface {
 }
 
 func (h *House) outbox() outbox { return h.Config.Store.(outbox) }
+
+// Principals that may end sessions while the database does not answer are those that were
+// authenticated before. A change takes this from the user of the change alone, and a notice of
+// another replica from nobody.
+func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op, ana, arn := h.Scene()
+		_, secret, err := h.CreateAccessKey(t.Context(), ana, "switcher")
+		ok(t, err)
+		anas := access.Presented{Bearer: secret}
+		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio", nil, 0)
+		ok(t, err)
+		key := access.Presented{Bearer: secret}
+		for _, p := range []access.Presented{anas, key} {
+			must(h.Authenticate(t.Context(), p))(t)
+		}
+		known := func(p access.Presented) bool { _, found := h.Recall(p); return found }
+
+		h.Broadcaster(op, "ben")
+		ok(t, h.UpdateStage(t.Context(), op, arn, "studio two", nil))
+		h.Refresh()
+		if !known(anas) || !known(key) {
+			t.Error("a change of others took the power to end sessions from Ana or the API key")
+		}
+		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "Noise."))
+		if known(anas) {
+			t.Error("a suspended user may end sessions")
+		}
+		ok(t, h.RevokeAPIKey(t.Context(), op, made.ID))
+		if known(key) {
+			t.Error("a revoked API key may end sessions")
+		}
+	})
+}
