@@ -16,6 +16,7 @@ import {
   header,
   page,
   passwordFields,
+  signedOut,
 } from '../lib/page.js';
 import { pairingView } from '../lib/pairing.js';
 import { signedIn } from '../lib/signin.js';
@@ -348,7 +349,7 @@ void signedIn(async (me) => {
   }
   draw();
   listen({
-    signedOut: () => location.reload(),
+    signedOut,
     event({ event, data }) {
       if (event === 'me') {
         state.me = data;

@@ -291,14 +291,14 @@ function obsProblem(m) {
 function noObs(m, act) {
   const { phase, everReady } = m.obs;
   const off = phase === 'off' || phase === 'lost' || phase === 'connecting';
+  const unpaired = off && m.why !== 'other_computer' && !everReady;
   return [
     title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),
     h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
-    off && m.why === 'off' && !everReady && pairingView({ publicUrl: m.me?.publicUrl }),
-    off && m.why === 'off' && !everReady && h('h2', { key: 'by-hand' }, t('pair.byHandTitle')),
-    off &&
+    unpaired && pairingView({ publicUrl: m.me?.publicUrl }),
+    unpaired && h('h2', { key: 'by-hand' }, t('pair.byHandTitle')),
+    unpaired &&
       m.why === 'off' &&
-      !everReady &&
       h(
         'ol',
         { className: 'steps', key: 'how' },

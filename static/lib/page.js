@@ -274,6 +274,17 @@ function languageChoice() {
   );
 }
 
+/** Whether this page is on its way to the provider, to sign out there. */
+let leaving = false;
+
+/**
+ * Shows the sign-in form after the login has ended. It does not when this page ended it: a reload
+ * would stop the way to the provider.
+ */
+export function signedOut() {
+  if (!leaving) location.reload();
+}
+
 /** Ends this login and shows the sign-in form. */
 async function endHere() {
   await api('DELETE', 'api/login').catch(() => {}); // the login has ended, or it expires by itself
@@ -288,7 +299,11 @@ async function endHere() {
 function endAtProvider(inDock) {
   const address = href('api/oidc/logout');
   const opened = inDock && window.open(address, '_blank');
-  if (!opened) return location.assign(address);
+  if (!opened) {
+    leaving = true;
+    addEventListener('pageshow', () => location.reload()); // if the person comes back
+    return location.assign(address);
+  }
   opened.opener = null;
   return endHere();
 }

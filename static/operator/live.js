@@ -104,6 +104,13 @@ class Live {
 
   /** @param {ReturnType<Live['found']>} found */
   presentCard(found) {
+    const rows = found.slice(0, this.rows).map((f) => this.row(f));
+    // A row that is put into a new list would lose the focus in it. So the list on the page keeps
+    // its rows, and gets the new ones once it is there.
+    queueMicrotask(() => {
+      const list = document.getElementById('live-rows');
+      if (list) show(list, ...rows);
+    });
     return h(
       'section',
       { className: 'card', key: 'now' },
@@ -111,11 +118,7 @@ class Live {
       this.search(),
       h('p', { className: 'hint', key: 'count' }, this.count(found)),
       found.length > 0 &&
-        h(
-          'ul',
-          { className: 'lines many', key: 'rows' },
-          ...found.slice(0, this.rows).map((f) => this.row(f)),
-        ),
+        h('ul', { className: 'lines many', key: 'rows', id: 'live-rows', keep: true }),
       found.length > this.rows &&
         button(
           t('op.more'),

@@ -5,7 +5,7 @@
 import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
-import { button, errorLine, errorText, header, page, say } from '../lib/page.js';
+import { button, errorLine, errorText, header, page, say, signedOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createKeys } from './keys.js';
@@ -288,5 +288,5 @@ void signedIn(async (me) => {
   document.addEventListener('visibilitychange', drawSoon);
   history.replaceState(null, '', address(here(), Object.fromEntries(query())));
   show();
-  listen({ signedOut: () => location.reload(), event: heard });
+  listen({ signedOut, event: heard });
 }, 'operator');

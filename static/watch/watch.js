@@ -8,7 +8,7 @@ import { select } from '../lib/choices.js';
 import { byId, h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
 import { followHeight } from '../lib/height.js';
-import { button, errorText, header, page, say } from '../lib/page.js';
+import { button, errorText, header, page, say, signedOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
@@ -318,7 +318,7 @@ void signedIn((me) => {
       state.online = online;
       draw();
     }),
-    signedOut: () => location.reload(),
+    signedOut,
     event({ event, data }) {
       if (event === 'me') know(data);
       if (event !== 'presence' || data.stage !== state.stage) return;

@@ -272,6 +272,10 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	}
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
+	// The figures of the row change meanwhile, and the field of the reason keeps the focus.
+	page.WaitFor(`new Promise(changed => new MutationObserver(changed).observe(
+		document.querySelector('ul.many'), { subtree: true, childList: true, characterData: true }))`)
+	page.WaitFor(`document.activeElement.id === 'f-reason'`)
 	page.Accessible()
 	page.ClickText("Disconnect and bar")
 	page.WaitText("No stage has a broadcast at the moment.")

@@ -36,6 +36,7 @@ func startProvider(t *testing.T) provider {
 			return
 		}
 		p.signedOut <- r.URL.Query()
+		time.Sleep(500 * time.Millisecond) // a provider that is far away
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write([]byte(`<!doctype html><html lang="en"><title>Bye</title><link rel="icon" href="data:,">` +
 			`<main><h1>You left Example Login</h1></main></html>`))
@@ -121,7 +122,7 @@ func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 	page.ClickText("Continue with Example Login")
 	page.WaitText("What comes next")
 
-	for _, path := range []string{"/account", "/operator", "/watch", "/device", ""} {
+	for _, path := range []string{"", "/operator", "/watch", "/device", "/account"} {
 		page.Goto(a.URL + path)
 		page.Click("header summary")
 		page.WaitText("Sign out of Example Login, too")
