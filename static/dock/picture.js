@@ -109,8 +109,8 @@ function pictureView({ phase, since, active, error, stage, start, stop }) {
     return h(
       'section',
       { className: 'card picture', key: 'picture', 'aria-labelledby': 'picture-title' },
-      h('h2', { id: 'picture-title' }, t('picture.none')),
-      h('p', { className: 'hint' }, t('picture.lead')),
+      h('h2', { id: 'picture-title' }, t(start ? 'picture.none' : 'picture.title')),
+      start && h('p', { className: 'hint', key: 'lead' }, t('picture.lead')),
       errorLine(error ?? ''),
       start && button(t('picture.start'), start, { className: 'wide', key: 'start' }),
     );

@@ -252,7 +252,7 @@ function notices(m) {
   const same = Boolean(first.participantId) && first.participantId === m.broadcast.participantId;
   const text = same
     ? t('docks.same')
-    : first.live && m.broadcast.phase !== 'live'
+    : first.live && m.stage && m.broadcast.phase !== 'live'
       ? t('docks.live', { where })
       : t('docks.other', { where, since: time(first.since), time: time(first.since) });
   return [
@@ -371,7 +371,9 @@ function notSetUp(m, act) {
   const hopeless = blocking.some((f) => f.id === 'whip');
   return [
     title('warning', t(toFix(findings).length > 0 ? 'check.title' : 'check.blockedTitle')),
-    toFix(findings).length > 0 && h('p', { className: 'lead' }, t('check.lead')),
+    !hopeless &&
+      toFix(findings).length > 0 &&
+      h('p', { className: 'lead', key: 'lead' }, t('check.lead')),
     blocking.length > 0 &&
       h('ul', { className: 'findings', key: 'blocking' }, ...blocking.map(finding)),
     !hopeless &&
@@ -816,7 +818,7 @@ function trouble(m, act) {
             className: 'primary wide',
             key: 'setup',
           })
-        : button(t('live.again'), act.go, { className: 'primary wide', key: 'again' }),
+        : m.stage && button(t('live.again'), act.go, { className: 'primary wide', key: 'again' }),
     !sending && button(t('live.dismiss'), act.dismiss, { className: 'link', key: 'dismiss' }),
   ];
 }
@@ -840,7 +842,7 @@ function byHand(m, act) {
     'details',
     { className: 'section', key: 'hand' },
     h('summary', null, t('hand.title')),
-    h('p', { className: 'hint' }, t('hand.lead')),
+    m.stage && h('p', { className: 'hint', key: 'lead' }, t('hand.lead')),
     m.stage
       ? m.obs.phase !== 'ready' && stageChoice(m, act)
       : h('p', { className: 'hint', key: 'none' }, noStageText(m)),

@@ -363,6 +363,14 @@ func (d *desk) become(f func()) {
 	f()
 }
 
+// bar takes the only stage from the user, as a moderator does; become runs it.
+func (d *desk) bar() {
+	d.me["stages"] = []any{}
+	d.me["bars"] = []any{object{
+		"arn": arn, "name": "main", "since": "2026-03-01T12:00:00Z", "reason": "Noise.",
+	}}
+}
+
 // awaitPage returns when a page has opened the event stream.
 func (d *desk) awaitPage() {
 	d.t.Helper()

@@ -53,6 +53,7 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 		kick(t, olga, "Thank you, that is enough.")
 		d.WaitText("You are barred from main")
 		d.WaitFor(`document.querySelector('.picture .error')?.innerText.includes('Thank you')`)
+		d.WaitNoText("This page can publish a moving test picture")
 		watch.WaitText("The stage is empty now")
 	}
 }

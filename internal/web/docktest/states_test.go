@@ -101,6 +101,7 @@ func rows() []row {
 			"OBS did not start the stream and does not say why."},
 		{"no-media", "trouble", ready, (*dock).noMedia, "no picture or sound arrives at the stage"},
 		{"kicked-off", "trouble", ready, (*dock).kickedOff, "The operator ended your broadcast"},
+		{"barred-live", "trouble", ready, (*dock).barredLive, "You are barred from main since"},
 		{"other-token", "trouble", ready, (*dock).otherToken,
 			"with a token that this dock did not put there"},
 	}
@@ -156,6 +157,8 @@ func (d *dock) gone() {
 func (d *dock) withoutWHIP() {
 	d.connected()
 	d.ClickText("Set up OBS")
+	d.WaitText("built without WHIP")
+	d.WaitNoText("This is what “Set up OBS” changes")
 }
 
 func (d *dock) recording() {
@@ -191,17 +194,30 @@ func (d *dock) noStage() {
 	d.connected()
 }
 
-// barred is a user who was barred from the only stage. The dock gives the reason.
+// barred is a user who was barred from the only stage. The dock gives the reason, and speaks of no
+// action for which a stage is needed.
 func (d *dock) barred() {
-	d.desk.become(func() {
-		d.desk.me["stages"] = []any{}
-		d.desk.me["bars"] = []any{object{
-			"arn": arn, "name": "main", "since": "2026-03-01T12:00:00Z", "reason": "Noise.",
-		}}
-	})
+	d.desk.become(d.desk.bar)
 	d.connected()
 	d.WaitText("Reason: Noise.")
 	d.WaitText("You may not publish on any other stage.")
+	d.ClickText("By hand")
+	d.tellOfAnotherDock()
+	d.WaitText("You have another dock open")
+	d.WaitNoText("then these two")
+	d.WaitNoText("Going live here")
+}
+
+// barredLive is a user who is barred during the broadcast.
+func (d *dock) barredLive() {
+	d.live()
+	d.far.Answer(fakeobs.Refuse(401))
+	d.desk.become(d.desk.bar)
+	d.desk.tell("me", d.desk.me)
+	d.desk.stage("ended", "kicked", "The operator ended your broadcast: Noise.")
+	d.far.Drop()
+	d.obs.WaitStream(d.t, "STOPPED")
+	d.WaitNoText("Go live again")
 }
 
 // goes clicks "Go live" and then lets OBS act.
@@ -218,6 +234,10 @@ func (d *dock) byHand() {
 
 func (d *dock) twoDocks() {
 	d.ready()
+	d.tellOfAnotherDock()
+}
+
+func (d *dock) tellOfAnotherDock() {
 	d.desk.tell("docks", object{"docks": []any{object{
 		"id": "another0", "since": time.Now().Add(-time.Hour),
 		"agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2", "live": true, "participantId": "p9",
