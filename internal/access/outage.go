@@ -21,9 +21,9 @@ const (
 	// maxLate is how many revocations may wait for the database.
 	maxLate   = 1000
 	lateEvery = time.Second
-	// endWithin limits each wait for the database before a session is ended without it. Two waits,
-	// for the principal and for the token, end before a server gives up the stages of a database
-	// that does not answer: then there would be no session to end.
+	// endWithin limits each wait for the database before a session is ended without it. A request
+	// waits twice: for the principal and for the token. Both waits must end before the server gives
+	// up its local stages because of the outage: that ends their sessions.
 	endWithin = 1500 * time.Millisecond
 	lateLimit = 5 * time.Second // limit of the last attempt, when the server stops
 )
@@ -56,8 +56,9 @@ func (o *outage) remember(presented Presented, who Principal, generation int, no
 	}
 }
 
-// forget drops what was remembered of users whose logins, grants or stages changed here; "" means
-// that the stages of any user changed, which takes no role and no credential from anybody.
+// forget drops what was remembered of users whose logins, grants or stages changed here. "" stands
+// for a change of the stages of all users. It drops all permits, but no principals, since roles and
+// credentials did not change.
 func (o *outage) forget(ids []UserID) {
 	o.principals.dropIf(func(_ string, r recalled) bool {
 		return r.who.User.ID != "" && slices.Contains(ids, r.who.User.ID)
@@ -123,8 +124,8 @@ func limited(ctx context.Context, limit bool) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, endWithin)
 }
 
-// kickWithout does what Kick does, without the database. It returns away, the error of the
-// database, if it does not know whether the principal may kick. It also does so if no server that
+// kickWithout does what Kick does, without the database. away is the error of the database.
+// kickWithout returns it if it does not know whether the principal may kick, or if no server that
 // can be reached has the participant.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,

@@ -38,12 +38,11 @@ func (c *Control) Refusals(
 	return list, err
 }
 
-// narrowed says to which stages a list for moderators is limited: to those in list, or to those to
-// which the user of has access. The latter is for more stages than one statement can name. The zero
-// value means every stage.
+// narrowed limits a list for moderators to certain stages. The zero value means every stage.
 type narrowed struct {
-	list []stage.ARN // nil: no limit by a list
-	of   UserID
+	list []stage.ARN // these stages; nil: see of
+	// the stages to which this user has access, if they are too many for list; "" is no limit
+	of UserID
 }
 
 func (n narrowed) none() bool { return n.list != nil && len(n.list) == 0 }

@@ -110,7 +110,7 @@ func (c *Control) Served(ctx context.Context, arn stage.ARN) error {
 	return notFoundIs(err, noSuch("stage"))
 }
 
-// issueRehearsal issues one token, and reports the result.
+// issueRehearsal issues one token, and passes the token or the error to Config.Asked.
 func (c *Control) issueRehearsal(
 	ctx context.Context, who Principal, can stage.Capabilities, address string,
 ) (stage.ParticipantToken, error) {

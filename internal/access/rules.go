@@ -27,8 +27,8 @@ type Rule struct {
 	Stage stage.ARN // empty: see Own and OwnOf
 	// Own is the name of the stage that each user gets; {name} stands for the name of the user.
 	Own string
-	// OwnOf is another rule with Own. This rule gives access to every stage that the other one
-	// creates.
+	// OwnOf names another rule, which has the field Own. This rule gives access to every stage that
+	// the other one creates.
 	OwnOf        RuleID
 	Region       string // AWS region of the stages that the rule creates; empty for local stages
 	Capabilities stage.Capabilities

@@ -204,7 +204,7 @@ type Credential struct {
 	Uses      int     // of a guest link
 }
 
-// A Match selects credentials by a Kind or an ID, at least. Other empty fields match all.
+// A Match selects credentials. At least Kind or ID is set; other empty fields match all.
 type Match struct {
 	Kind   Kind
 	ID     string

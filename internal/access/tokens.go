@@ -67,7 +67,7 @@ type basis struct {
 	guest      string // the name of a guest; empty for the user's own token
 }
 
-// issue decides about a token, and reports the result.
+// issue issues a token, and passes the token or the error to Config.Asked.
 func (c *Control) issue(
 	ctx context.Context, rests basis, req IssueRequest,
 ) (stage.ParticipantToken, error) {

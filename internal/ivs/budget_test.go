@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A shared is a Budget in memory, with one rate, as the database has it.
+// A shared is a Budget in memory. It has one rate for all calls.
 type shared struct {
 	mu   sync.Mutex
 	free time.Time

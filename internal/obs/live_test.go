@@ -128,8 +128,7 @@ func TestGoLiveAndStop(t *testing.T) {
 	}
 }
 
-// TestGoLiveFails: every failure of a start that obs.md names has its sentence, and no stream keeps
-// running.
+// TestGoLiveFails: each way in which a start fails has its sentence, and no stream keeps running.
 func TestGoLiveFails(t *testing.T) {
 	t.Parallel()
 	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",

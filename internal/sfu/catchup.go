@@ -28,8 +28,8 @@ func newCatchUp(from, behind uint64, bytes int, clock uint32, now time.Time) cat
 	}
 }
 
-// place returns how much later than in the live mapping a frame's timestamp is, and when the frame
-// is due. At the live edge, the difference is 0. The result for a timestamp never changes: a
+// place returns when a frame is due, and how much to add to the timestamp that it would have for a
+// viewer without a delay. At the live edge, that is 0. The result for a timestamp never changes: a
 // repeated packet must be the same bit for bit, because its SRTP nonce is the same.
 func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {
 	passed := uint64(0)
@@ -39,8 +39,8 @@ func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {
 	if passed >= c.behind+c.duration {
 		return 0, time.Time{}
 	}
-	// The frames of the time behind+duration are shown within duration. At its end, both mappings
-	// agree.
+	// While the fast motion lasts, the live edge moves on by duration. So frames that cover
+	// behind+duration are shown within duration.
 	shown := passed * c.duration / (c.behind + c.duration)
 	later = uint32(shown + c.behind - passed)
 	return later, c.began.Add(time.Duration(shown) * time.Second / time.Duration(c.clock))

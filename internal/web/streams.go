@@ -57,7 +57,7 @@ type sharer struct {
 	revision    int64
 }
 
-// A profile is a Me in the form in which it is sent.
+// A profile is the JSON of a Me, with its hash and its stages.
 type profile struct {
 	text   []byte
 	hash   [sha256.Size]byte

@@ -232,7 +232,7 @@ class Line {
   }
 
   /**
-   * One connection from open to close; answers the close code.
+   * One connection from open to close. Returns the close code.
    * @param {string} url @param {string} password
    * @param {{current: () => boolean, starting: () => void, ready: () => void}} on
    * @returns {Promise<number>}

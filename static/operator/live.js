@@ -105,8 +105,8 @@ class Live {
   /** @param {ReturnType<Live['found']>} found */
   presentCard(found) {
     const rows = found.slice(0, this.rows).map((f) => this.row(f));
-    // A row that is put into a new list would lose the focus in it. So the list on the page keeps
-    // its rows, and gets the new ones once it is there.
+    // A row that moves into a new list element would lose the focus. So `keep` leaves the rows of
+    // the list on the page alone, and they are updated once the list is in the page.
     queueMicrotask(() => {
       const list = document.getElementById('live-rows');
       if (list) show(list, ...rows);

@@ -119,7 +119,7 @@ async function save(filters, type, name) {
     });
     if (!answer.ok) throw await problem(answer);
     const text = await answer.text();
-    // Every page of a CSV has the line with the names of the columns.
+    // Every page of a CSV begins with the header line.
     parts.push(after && type === 'text/csv' ? text.slice(text.indexOf('\n') + 1) : text);
     after = answer.headers.get('Stagedoor-Next') ?? '';
     lines += 500;

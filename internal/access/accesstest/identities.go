@@ -937,9 +937,9 @@ type outbox interface {
 
 func (h *House) outbox() outbox { return h.Config.Store.(outbox) }
 
-// Principals that may end sessions while the database does not answer are those that were
-// authenticated before. A change takes this from the user of the change alone, and a notice of
-// another replica from nobody.
+// TestWhoMayEndSessionsInAnOutage: in an outage of the database, a principal that was authenticated
+// before may end sessions. A change of one user's account ends this for that user alone. A change
+// that another replica reports ends it for no user.
 func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()

@@ -1,6 +1,5 @@
 // Package fakeobs imitates OBS Studio for clients of obs-websocket 5. The server runs in the test's
-// process. It behaves as each version of OBS was measured to, or as its source says. The section
-// numbers in the comments refer to the notes on OBS from which the fake was written.
+// process. It behaves as each version of OBS was measured to, or as its source says.
 // docs/decisions/0051 describes the contract in apptest/realobs, which compares the fake with a
 // real OBS.
 package fakeobs
@@ -37,7 +36,7 @@ type Options struct {
 	Account  string  // [Auth] Type of that profile, such as "Twitch" or "YouTube - RTMP"
 	FPS      float64 // frames per second in that profile; 30 if zero
 	NotReady bool    // starts while loading: requests give 207 until SetReady(true)
-	// an obs-websocket that does not support version 1: Identify ends with 4010 (2.4)
+	// an obs-websocket that does not support version 1: Identify ends with 4010
 	OtherRPC bool
 	// share of frames that the encoder and the renderer leave out, as in GetStats
 	Lag float64
@@ -75,7 +74,7 @@ type OBS struct {
 	server   *http.Server  // nil while OBS is not running
 	life     context.Context
 	end      context.CancelFunc // ends life, when OBS ends
-	salt     string             // new at each start of the server (2.3)
+	salt     string             // new at each start of the server
 	sessions map[*session]bool
 	ready    bool
 	requests []Request
@@ -153,7 +152,7 @@ func (o *OBS) listen(addr string) error {
 	}
 	salt := make([]byte, 32)
 	rand.Read(salt)
-	// obs-websocket accepts any path and checks no origin (2.1).
+	// obs-websocket accepts any path and checks no origin.
 	srv := &http.Server{Handler: http.HandlerFunc(o.serve), ReadHeaderTimeout: 10 * time.Second}
 	o.mu.Lock()
 	o.addr, o.server, o.salt = l.Addr().String(), srv, base64.StdEncoding.EncodeToString(salt)
@@ -172,11 +171,11 @@ func (o *OBS) Connections() int {
 }
 
 // Kick closes every session like the button in OBS's "Connect Info": with 4011, after which clients
-// must not reconnect by themselves (2.4).
+// must not reconnect by themselves.
 func (o *OBS) Kick() { o.drop(4011, "Your session has been invalidated.") }
 
-// Quit ends OBS: it emits ExitStarted, ends the stream and closes the sessions with 1001 (2.4, 5).
-// Restart starts OBS again.
+// Quit ends OBS: it emits ExitStarted, ends the stream and closes the sessions with 1001. Restart
+// starts OBS again.
 func (o *OBS) Quit() {
 	o.mu.Lock()
 	o.emit(eventGeneral, "ExitStarted", nil)
@@ -225,7 +224,7 @@ func (o *OBS) Replace(withWHIP bool) {
 }
 
 // SetReady sets whether OBS has loaded. While it loads, or changes its scene collection, requests
-// give 207 and no events are sent (2.1).
+// give 207 and no events are sent.
 func (o *OBS) SetReady(ready bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -234,7 +233,7 @@ func (o *OBS) SetReady(ready bool) {
 }
 
 // Hold delays the responses to a type of request until the returned function is called, to test
-// time limits and reordered responses (2.1).
+// time limits and reordered responses.
 func (o *OBS) Hold(requestType string) (release func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -307,7 +306,7 @@ func (o *OBS) snapshot() State {
 }
 
 // AudioCodecInUse returns the codec of the encoder that the stream uses: "aac" or "opus". It
-// changes when a profile is activated, not when a parameter is set (1).
+// changes when a profile is activated, not when a parameter is set.
 func (o *OBS) AudioCodecInUse() string { return o.State().Encoders.Audio }
 
 // Param returns a parameter of the current profile as basic.ini contains it: "" if it was never

@@ -43,8 +43,8 @@ func whip(settings map[string]any) map[string]any {
 	return map[string]any{"streamServiceType": "whip_custom", "streamServiceSettings": settings}
 }
 
-// Section 0.1: on a clean profile OBS goes on sending AAC, labelled as Opus, until the profile is
-// activated again.
+// TestOpusTakesEffectOnlyAfterABounce: on a clean profile OBS goes on sending AAC, labelled as
+// Opus, until the profile is activated again.
 func TestOpusTakesEffectOnlyAfterABounce(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -77,8 +77,8 @@ func TestOpusTakesEffectOnlyAfterABounce(t *testing.T) {
 	}
 }
 
-// Section 0.1: after a clean close, OBS stays in its reconnect loop if every further POST gets 401.
-// It refuses settings until StopStream ends the loop.
+// TestReconnectTrap: after a clean close, OBS stays in its reconnect loop if every further POST
+// gets 401. It refuses settings until StopStream ends the loop.
 func TestReconnectTrap(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -137,8 +137,8 @@ func TestQuitRestartAndKick(t *testing.T) {
 	}
 }
 
-// Section 5: CreateProfile responds after it has acted; since obs-websocket 5.5.4 it responds
-// first.
+// TestCreateProfileByVersion: CreateProfile responds after it has acted; since obs-websocket 5.5.4
+// it responds first.
 func TestCreateProfileByVersion(t *testing.T) {
 	t.Parallel()
 	for version, async := range map[fakeobs.Version]bool{fakeobs.OBS29: false,
@@ -164,8 +164,8 @@ func TestCreateProfileByVersion(t *testing.T) {
 	}
 }
 
-// Section 3: SetStreamServiceSettings makes its checks in a certain order. It merges settings of
-// the same type, replaces those of another type, and gives 700 without WHIP.
+// TestServiceSettings: SetStreamServiceSettings makes its checks in a certain order. It merges
+// settings of the same type, replaces those of another type, and gives 700 without WHIP.
 func TestServiceSettings(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]fakeobs.Options{"OBS 29": {Version: fakeobs.OBS29},
@@ -196,8 +196,8 @@ func TestServiceSettings(t *testing.T) {
 	}
 }
 
-// Section 3: a linked account replaces the key of the service. With an account of YouTube, the
-// stream does not start.
+// TestLinkedAccounts: a linked account replaces the key of the service. With an account of YouTube,
+// the stream does not start.
 func TestLinkedAccounts(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -219,8 +219,8 @@ func TestLinkedAccounts(t *testing.T) {
 	}
 }
 
-// Section 3 and 0.1: while OBS connects, StopStream gives 501, settings are accepted, and a second
-// StartStream calls the endpoint again.
+// TestWhileConnecting: while OBS connects, StopStream gives 501, settings are accepted, and a
+// second StartStream calls the endpoint again.
 func TestWhileConnecting(t *testing.T) {
 	t.Parallel()
 	far := fakeobs.NewFar()
@@ -244,8 +244,8 @@ func TestWhileConnecting(t *testing.T) {
 	o.WaitStream(t, "STOPPED")
 }
 
-// Section 4.6: OBS does not reconnect after a failure of ICE, nor with Output/Reconnect=false. It
-// gives up after the last retry.
+// TestWhatIsNotReconnected: OBS does not reconnect after a failure of ICE, nor with
+// Output/Reconnect=false. It gives up after the last retry.
 func TestWhatIsNotReconnected(t *testing.T) {
 	t.Parallel()
 	live := func(params map[string]string) (*fakeobs.OBS, *fakeobs.Far) {
@@ -273,7 +273,7 @@ func TestWhatIsNotReconnected(t *testing.T) {
 	}
 }
 
-// Section 4.7: Opus above 256 kb/s does not start: OBS reports STARTING and nothing more.
+// TestOpusTooHigh: Opus above 256 kb/s does not start: OBS reports STARTING and nothing more.
 func TestOpusTooHigh(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{
@@ -290,7 +290,7 @@ func TestOpusTooHigh(t *testing.T) {
 	}
 }
 
-// Section 5: OBS 32.1 crashes when the current profile is removed.
+// TestRemovingTheCurrentProfile: OBS 32.1 crashes when the current profile is removed.
 func TestRemovingTheCurrentProfile(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Version: fakeobs.OBS32_1, MayCrash: true})
@@ -301,8 +301,8 @@ func TestRemovingTheCurrentProfile(t *testing.T) {
 	o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
 }
 
-// Section 0.2: OBS crashes if it is asked about the stream during a switch of profiles, or soon
-// after.
+// TestAskedDuringASwitch: OBS crashes if it is asked about the stream during a switch of profiles,
+// or soon after.
 func TestAskedDuringASwitch(t *testing.T) {
 	t.Parallel()
 	for _, request := range []string{"GetStreamServiceSettings", "GetStreamStatus"} {
@@ -332,8 +332,8 @@ func TestAskedDuringASwitch(t *testing.T) {
 	}
 }
 
-// Sections 2.2 and 2.6: sessions receive the events to which they subscribed, Reidentify changes
-// the subscription, and a batch has one response.
+// TestSubscriptionsAndBatches: sessions receive the events to which they subscribed, Reidentify
+// changes the subscription, and a batch has one response.
 func TestSubscriptionsAndBatches(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -354,7 +354,7 @@ func TestSubscriptionsAndBatches(t *testing.T) {
 	}
 }
 
-// Section 5: a browser source is created, found again, updated and reloaded.
+// TestBrowserSources: a browser source is created, found again, updated and reloaded.
 func TestBrowserSources(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
@@ -386,7 +386,8 @@ func TestBrowserSources(t *testing.T) {
 	}
 }
 
-// Authentication returns the string that section 2.3 gives for this password, salt and challenge.
+// TestAuthenticationVector: for this password, salt and challenge, the string is the one that OBS
+// computes.
 func TestAuthenticationVector(t *testing.T) {
 	t.Parallel()
 	got := fakeobs.Authentication("supersecretpassword",

@@ -11,14 +11,14 @@ func Accept() WHIPOutput {
 	return func(context.Context, string, string, bool) (Session, error) { return newLine(), nil }
 }
 
-// Refuse answers every POST with a status, which OBS does not report (4.5).
+// Refuse answers every POST with a status, which OBS does not report.
 func Refuse(status int) WHIPOutput {
 	return func(context.Context, string, string, bool) (Session, error) {
 		return nil, fmt.Errorf("HTTP endpoint returned response code %d", status)
 	}
 }
 
-// Hang answers no POST until the stream is stopped (OBS itself gives up after 8 s; 4.1).
+// Hang answers no POST until the stream is stopped (OBS itself gives up after 8 s).
 func Hang() WHIPOutput {
 	return func(ctx context.Context, _, _ string, _ bool) (Session, error) {
 		<-ctx.Done()
@@ -75,7 +75,7 @@ func (f *Far) Calls() []Call {
 // Drop closes the peer connection cleanly, after which OBS reconnects.
 func (f *Far) Drop() { f.end(nil) }
 
-// Lose makes ICE fail, after which OBS does not reconnect (4.6).
+// Lose makes ICE fail, after which OBS does not reconnect.
 func (f *Far) Lose() { f.end(ErrICE) }
 
 func (f *Far) end(err error) {

@@ -36,7 +36,7 @@ type profile struct {
 }
 
 // Encoders are the encoders that ResetOutputs built when the profile was activated. Later changes
-// of parameters do not affect them (1, table of 5).
+// of parameters do not affect them.
 type Encoders struct {
 	Mode     string // "Simple" or "Advanced"
 	Video    string
@@ -69,7 +69,7 @@ func newState(opts Options) state {
 }
 
 // enforceOpus sets Opus as LoadService does for a WHIP service: at startup and when a profile is
-// loaded, and at no other time (1).
+// loaded, and at no other time.
 func (p *profile) enforceOpus() {
 	if p.service.Type == whipCustom {
 		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"
@@ -78,7 +78,7 @@ func (p *profile) enforceOpus() {
 }
 
 // newProfile returns a clean profile: the canvas of the screen, scaled down to an area of at most
-// 1280x720, 30 fps, no chosen encoder (5).
+// 1280x720, 30 fps, no chosen encoder.
 func newProfile(opts Options, name string) *profile {
 	w, h := float64(opts.Screen[0]), float64(opts.Screen[1])
 	scale := 1.0
@@ -107,7 +107,7 @@ func (s Service) clone() Service {
 	return c
 }
 
-// defaults returns the defaults in section 5's table, and those seen in 29.0.2. Other parameters
+// defaults returns the defaults in the source of OBS, and those seen in 29.0.2. Other parameters
 // have none.
 func defaults(opts Options) map[string]string {
 	all := map[string]string{
@@ -160,7 +160,7 @@ func (p *profile) encoders(opts Options) Encoders {
 }
 
 // activate loads a profile: LoadService, then ResetOutputs, which rebuilds the encoders unless an
-// output is active (1; 5). The lock is held.
+// output is active. The lock is held.
 func (o *OBS) activate(p *profile) {
 	o.current = p
 	p.enforceOpus()
@@ -211,8 +211,7 @@ func (o *OBS) getProfileList(*call) (any, error) {
 	return map[string]any{"currentProfileName": o.current.name, "profiles": o.profileNames()}, nil
 }
 
-// createProfile acts before it responds in obs-websocket up to 5.5.3, and after it since 5.5.4
-// (0.1, 5).
+// createProfile acts before it responds in obs-websocket up to 5.5.3, and after it since 5.5.4.
 func (o *OBS) createProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -240,7 +239,7 @@ func (o *OBS) createProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// switchProfile sends the events in the measured order (0.1).
+// switchProfile sends the events in the measured order.
 func (o *OBS) switchProfile(to *profile, listChanged bool) {
 	o.emit(eventConfig, "CurrentProfileChanging", map[string]any{"profileName": o.current.name})
 	o.switched = time.Now()
@@ -260,14 +259,14 @@ func (o *OBS) setCurrentProfile(c *call) (any, error) {
 	if p == nil {
 		return nil, fail(600, "")
 	}
-	if p != o.current { // no effect if it is current (5)
+	if p != o.current { // no effect if it is current
 		o.switchProfile(p, false)
 	}
 	return nil, nil
 }
 
 // removeProfile removes a profile. If it is the current one, 29.0.2 selects another first
-// (measured), and 32.2.2 breaks (5). Here every newer version crashes, so that tests notice.
+// (measured), and 32.2.2 breaks. Here every newer version crashes, so that tests notice.
 func (o *OBS) removeProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -298,7 +297,7 @@ func (o *OBS) collapse(c *call, cause string) {
 }
 
 // disturbed reports whether OBS crashes from a request about the stream: while it switches
-// profiles, and for a while after (0.2).
+// profiles, and for a while after.
 func (o *OBS) disturbed(kind string) bool {
 	return (kind == "GetStreamServiceSettings" || kind == "GetStreamStatus") &&
 		o.opts.Version.behaviour().fragile && time.Since(o.switched) < o.opts.Settle
@@ -353,7 +352,7 @@ func (o *OBS) setProfileParameter(c *call) (any, error) {
 
 func (o *OBS) getVideoSettings(*call) (any, error) { return maps.Clone(o.current.video), nil }
 
-// setVideoSettings requires both fields of a pair, such as a width and its height (5).
+// setVideoSettings requires both fields of a pair, such as a width and its height.
 func (o *OBS) setVideoSettings(c *call) (any, error) {
 	if o.busy() {
 		return nil, fail(500, "Video settings cannot be changed while an output is active.")
@@ -391,8 +390,8 @@ func (o *OBS) getStreamServiceSettings(*call) (any, error) {
 		"streamServiceSettings": maps.Clone(o.current.service.Settings)}, nil
 }
 
-// setStreamServiceSettings makes its checks in the order of section 3. Settings of the same type
-// are merged; another type replaces them.
+// setStreamServiceSettings makes its checks in the order of obs-websocket. Settings of the same
+// type are merged; another type replaces them.
 func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 	if o.stream.active {
 		return nil, fail(500, "You cannot change stream service settings while streaming.")
@@ -415,7 +414,7 @@ func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 		next = o.current.service.clone()
 	}
 	maps.Copy(next.Settings, settings)
-	o.current.service = next // no event (3)
+	o.current.service = next // no event
 	return nil, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A failure is a requestStatus other than 100 (2.5).
+// A failure is a requestStatus other than 100.
 type failure struct {
 	code    int
 	comment string
@@ -202,7 +202,7 @@ func (o *OBS) handle(kind string, c *call) (any, error) {
 	return h(o, c)
 }
 
-// batch is RequestBatch without the undocumented variables (2.2).
+// batch is RequestBatch without the undocumented variables.
 func (s *session) batch(d map[string]any) *closing {
 	if _, ok := d["requestId"].(string); !ok {
 		return &closing{4003, "Your payload data is missing a `requestId`."}
@@ -299,7 +299,7 @@ func (o *OBS) broadcastCustomEvent(c *call) (any, error) {
 	return nil, nil
 }
 
-// callVendorRequest sends an event to browser sources. Docks do not receive it (5).
+// callVendorRequest sends an event to browser sources. Docks do not receive it.
 func (o *OBS) callVendorRequest(c *call) (any, error) {
 	names, err := c.texts("vendorName", "requestType")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Opcodes (2.2).
+// Opcodes.
 const (
 	opHello = iota
 	opIdentify
@@ -29,7 +29,7 @@ const (
 	opRequestBatchResponse
 )
 
-// Event subscriptions (2.6).
+// Event subscriptions.
 const (
 	eventGeneral = 1 << iota
 	eventConfig
@@ -60,7 +60,7 @@ type message struct {
 	D  any `json:"d"`
 }
 
-// A closing ends the session with a close code (2.4).
+// A closing ends the session with a close code.
 type closing struct {
 	code   int
 	reason string
@@ -69,12 +69,12 @@ type closing struct {
 func (o *OBS) serve(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{"obswebsocket.json"},
-		InsecureSkipVerify: true, // no Origin check (2.1)
+		InsecureSkipVerify: true, // no Origin check
 	})
 	if err != nil {
 		return
 	}
-	conn.SetReadLimit(16 << 20) // no message limit (2.1)
+	conn.SetReadLimit(16 << 20) // no message limit
 	nonce := make([]byte, 32)
 	rand.Read(nonce)
 	s := &session{obs: o, conn: conn, out: make(chan any, 4096), gone: make(chan struct{}),
@@ -286,7 +286,7 @@ func (s *session) authenticate(d map[string]any) *closing {
 	return nil
 }
 
-// Authentication is the string that answers a challenge (2.3).
+// Authentication is the string that answers a challenge.
 func Authentication(password, salt, challenge string) string {
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
@@ -295,7 +295,7 @@ func Authentication(password, salt, challenge string) string {
 	return hash(hash(password+salt) + challenge)
 }
 
-// unsigned reads an optional whole number. A number of another type closes the session (2.2).
+// unsigned reads an optional whole number. A number of another type closes the session.
 func unsigned(d map[string]any, key string) (*int, *closing) {
 	v, there := d[key]
 	if !there || v == nil {

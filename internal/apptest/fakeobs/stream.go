@@ -11,15 +11,15 @@ import (
 
 // A WHIPOutput is the network behind StartStream: it posts an offer to the endpoint with the
 // bearer, and returns after the 201. opus is false if the encoder in use is AAC: then OBS sends AAC
-// frames labelled as Opus (0.1), and a real publisher must do so, too. After an error, OBS reports
-// STOPPED without a reason (1). ctx ends when the stream is stopped.
+// frames labelled as Opus, and a real publisher must do so, too. After an error, OBS reports
+// STOPPED without a reason. ctx ends when the stream is stopped.
 type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (Session, error)
 
 // A Session is a WHIP session after its 201.
 //
 // A session with a method Bytes() int64 determines outputBytes of GetStreamStatus; otherwise the
 // bitrates do. If a session has a method Err() error that wraps ErrICE after the end, ICE has
-// failed without a close by the server. Then OBS does not reconnect (4.6).
+// failed without a close by the server. Then OBS does not reconnect.
 type Session interface {
 	Done() <-chan struct{} // closed when the far end has closed the peer connection
 	Close() error          // hangs up: DELETE on the session URL
@@ -33,20 +33,20 @@ const statePrefix = "OBS_WEBSOCKET_OUTPUT_"
 // An Output is an output other than the stream.
 type Output string
 
-// The outputs that keep OBS from rebuilding its encoders (5).
+// The outputs that keep OBS from rebuilding its encoders.
 const (
 	Recording    Output = "Record"
 	ReplayBuffer Output = "ReplayBuffer"
 	VirtualCam   Output = "Virtualcam"
 )
 
-// stream is the state machine of sections 4.6 and 5.
+// stream is the state of OBS's streaming output.
 type stream struct {
 	state string // the last event
 	// obs_frontend_streaming_active: from the first 201 until the stop, including reconnects
 	active   bool
 	attempts int // calls to the output
-	// number of the StartStream that counts; an earlier one still under way never completes (0.1)
+	// number of the StartStream that counts; an earlier one still under way never completes
 	latest  int
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -55,7 +55,7 @@ type stream struct {
 	silent  silence
 }
 
-// A silence is a start that fails without an event (5).
+// A silence is a start that fails without an event.
 type silence int
 
 // The values of silence say how the next StartStream fails.
@@ -124,7 +124,7 @@ func (o *OBS) startStream(c *call) (any, error) {
 }
 
 func (o *OBS) stopStream(c *call) (any, error) {
-	if !o.stream.active { // also true while OBS connects (3)
+	if !o.stream.active { // also true while OBS connects
 		return nil, fail(501, "")
 	}
 	c.later(o.stop)
@@ -160,7 +160,7 @@ func (o *OBS) start() {
 }
 
 // linkAccount does what OAuthStreamKey::OnStreamConfig does: it writes the account's key into any
-// service. It returns false for YouTube, for which OBS opens a dialog and starts no stream (3).
+// service. It returns false for YouTube, for which OBS opens a dialog and starts no stream.
 func (o *OBS) linkAccount() bool {
 	account := o.current.params["Auth/Type"]
 	if account == "" {
@@ -171,8 +171,8 @@ func (o *OBS) linkAccount() bool {
 	return !strings.HasPrefix(account, "YouTube")
 }
 
-// cannotStart reports whether obs_output_start fails: without a server, or with Opus above 256 kb/s
-// (4.5, 4.7).
+// cannotStart reports whether obs_output_start fails: without a server, or with Opus above 256
+// kb/s.
 func (o *OBS) cannotStart() bool {
 	if o.current.service.Type != whipCustom {
 		return false
@@ -228,7 +228,7 @@ func (o *OBS) broadcast(ctx context.Context, n int) {
 		case <-session.Done():
 		case <-ctx.Done():
 			o.stopped(n)
-			_ = session.Close() // measured: STOPPED comes before the DELETE (0.1)
+			_ = session.Close() // measured: STOPPED comes before the DELETE
 			return
 		}
 		_ = session.Close()
@@ -260,8 +260,8 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	return output(ctx, endpoint, bearer, opus)
 }
 
-// started is the output's "start" signal, right after the 201 and before ICE connects (4.6). It
-// returns false for an attempt that a second StartStream has replaced.
+// started is the output's "start" signal, right after the 201 and before ICE connects. It returns
+// false for an attempt that a second StartStream has replaced.
 func (o *OBS) started(n int, session Session, event string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -285,7 +285,7 @@ func (o *OBS) stopped(n int) {
 }
 
 // reconnect retries with growing pauses. It gives up after MaxRetries, or when the stream is
-// stopped (4.6).
+// stopped.
 func (o *OBS) reconnect(ctx context.Context, lost Session) Session {
 	delay, tries := o.retries(lost)
 	for range tries {
@@ -321,7 +321,7 @@ func (o *OBS) retries(lost Session) (delay time.Duration, tries int) {
 }
 
 // streamEvent emits StreamStateChanged. While OBS reconnects, its outputActive is false, unlike
-// that of GetStreamStatus (5). The lock is held.
+// that of GetStreamStatus. The lock is held.
 func (o *OBS) streamEvent(state string, active bool) {
 	o.stream.state = statePrefix + state
 	o.emit(eventOutputs, "StreamStateChanged", map[string]any{
@@ -335,7 +335,7 @@ func (o *OBS) getStreamStatus(*call) (any, error) {
 		"outputActive": o.stream.active, "outputReconnecting": o.stream.active &&
 			o.stream.since.IsZero(),
 		"outputTimecode": timecode(elapsed), "outputDuration": elapsed.Milliseconds(),
-		"outputCongestion": 0.0, "outputSkippedFrames": 0, // always 0 with WHIP (1)
+		"outputCongestion": 0.0, "outputSkippedFrames": 0, // always 0 with WHIP
 		"outputBytes": o.bytes(), "outputTotalFrames": o.frames(),
 	}, nil
 }
@@ -352,7 +352,7 @@ func (o *OBS) frames() int {
 		o.elapsed().Seconds() * o.current.video["fpsNumerator"] / o.current.video["fpsDenominator"])
 }
 
-// bytes returns the bytes since the last reconnect (5).
+// bytes returns the bytes since the last reconnect.
 func (o *OBS) bytes() int64 {
 	if s, ok := o.stream.session.(interface{ Bytes() int64 }); ok {
 		return s.Bytes()

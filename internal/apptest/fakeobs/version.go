@@ -11,7 +11,7 @@ const (
 	OBS29
 )
 
-// A behaviour contains the differences of a version (0.1, 4.3).
+// A behaviour contains the differences of a version.
 type behaviour struct {
 	obs, websocket string
 	whip           bool // since OBS 30.0
@@ -19,7 +19,7 @@ type behaviour struct {
 	helloOBS       bool // obsStudioVersion in Hello since 5.6.0
 	uuids          bool // inputUuid and the like since 5.4.0
 	asyncCreate    bool // CreateProfile responds before it acts since 5.5.4
-	// crashes if it is asked about the stream during a switch of profiles (0.2)
+	// crashes if it is asked about the stream during a switch of profiles
 	fragile bool
 	bitrate string // SimpleOutput/VBitrate of a clean profile
 }

@@ -86,8 +86,8 @@ func stories() []step {
 		{"GetVideoSettings", "", ""},
 		{"GetStreamStatus", "", ""}, {"GetRecordStatus", "", ""}, {"GetReplayBufferStatus", "", ""},
 		{"GetVirtualCamStatus", "", ""}, {"StopStream", "", ""},
-		// Section 3: service settings are checked in a certain order, then merged or replaced, or
-		// refused with 700.
+		// Service settings are checked in a certain order, then merged or replaced, or refused with
+		// 700.
 		{"SetStreamServiceSettings", "", ""}, {"SetStreamServiceSettings", `{}`, ""}, {"SetStreamServiceSettings", `[]`, ""},
 		{"SetStreamServiceSettings", `{"streamServiceType":5}`, ""}, {"SetStreamServiceSettings", `{"streamServiceType":""}`, ""},
 		{"SetStreamServiceSettings", `{"streamServiceType":"rtmp_custom"}`, ""},
@@ -95,7 +95,7 @@ func stories() []step {
 		{"SetStreamServiceSettings", service("whip_custom", `{"server":"x"}`), ""}, {"GetStreamServiceSettings", "", ""},
 		{"SetStreamServiceSettings", service("rtmp_custom", `{"server":"x","key":"k","odd":7}`), ""}, {"GetStreamServiceSettings", "", ""},
 		{"SetStreamServiceSettings", service("rtmp_custom", `{"server":"y"}`), ""}, {"GetStreamServiceSettings", "", ""},
-		// Section 5: parameters are strings, with null and defaults.
+		// Parameters are strings, with null and defaults.
 		{"SetProfileParameter", param("A/B", `null`), ""}, {"SetProfileParameter", param("A/B", ""), ""}, {"SetProfileParameter", param("A/B", `5`), ""},
 		{"SetProfileParameter", param("A/B", `"x"`), ""}, {"GetProfileParameter", param("A/B", ""), ""},
 		{"SetProfileParameter", param("A/B", `""`), ""}, {"GetProfileParameter", param("A/B", ""), ""},
@@ -107,7 +107,7 @@ func stories() []step {
 		{"GetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_GLOBAL","slotName":"s"}`, ""}, {"GetPersistentData", `{"realm":"X","slotName":"s"}`, ""},
 		{"SetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_GLOBAL","slotName":"s","slotValue":{"a":1}}`, ""}, {"GetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_GLOBAL","slotName":"s"}`, ""},
 		{"SetPersistentData", `{"realm":"OBS_WEBSOCKET_DATA_REALM_GLOBAL","slotName":"s"}`, ""},
-		// Section 5: profiles and their events.
+		// Profiles and their events.
 		{"SetCurrentProfile", profile("nobody"), ""},
 		{"SetCurrentProfile", profile("Untitled"), ""}, {"RemoveProfile", profile("Untitled"), ""},
 		{"RemoveProfile", profile("nobody"), ""},

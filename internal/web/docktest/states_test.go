@@ -391,8 +391,8 @@ func TestEveryState(t *testing.T) {
 		for _, r := range rows() {
 			walk(r, everyWidth()...)
 		}
-		// The same code lays these rows out, so one width is enough, and each engine takes its
-		// share of them.
+		// The troubles have the layout of the main states, so each is shown at one width and in one
+		// engine.
 		for i, r := range troubles() {
 			if browser.Engines()[i%len(browser.Engines())] == engine {
 				walk(r, 250)

@@ -35,7 +35,7 @@ func asIs(*fakeobs.Options) {}
 // wide gives OBS so large a picture that the set-up has to call SetVideoSettings.
 func wide(o *fakeobs.Options) { o.Screen = [2]int{3440, 1440} }
 
-// troubles returns more rows: the other ways in which OBS can be found, and can fail.
+// troubles returns the other states of the dock: those in which OBS is not ready or has failed.
 func troubles() []row {
 	set := func(pairs ...string) func(*fakeobs.Options) {
 		return func(o *fakeobs.Options) {
