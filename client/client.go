@@ -232,8 +232,9 @@ type Rule struct {
 	Claim        string   `json:"claim,omitempty"`
 	Value        string   `json:"value,omitempty"`
 	Stage        string   `json:"stage,omitempty"`
-	OwnStage     string   `json:"ownStage,omitempty"` // name of each user's own stage, with {name}
-	Region       string   `json:"region,omitempty"`   // AWS region of the stages that the rule creates
+	OwnStage     string   `json:"ownStage,omitempty"`    // name of each user's own stage, with {name}
+	Region       string   `json:"region,omitempty"`      // AWS region of the stages that the rule creates
+	OwnStagesOf  string   `json:"ownStagesOf,omitempty"` // ID of the rule whose stages it gives
 	Capabilities []string `json:"capabilities"`
 	MaxTTL       int64    `json:"maxTTL,omitempty"` // seconds
 }

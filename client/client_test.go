@@ -39,6 +39,20 @@ func TestAnApplicationSeesWhoIsThereAndChangesRules(t *testing.T) {
 	if rules, err := c.Rules(t.Context()); err != nil || len(rules) != 1 || rules[0].ID != rule.ID {
 		t.Errorf("the rules are %+v %v", rules, err)
 	}
+	t.Log("a rule for all stages that another rule makes")
+	own, err := c.PutRule(t.Context(), client.Rule{
+		Claim: "groups", Value: "streamers", OwnStage: "{name}", Capabilities: []string{"publish"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.PutRule(t.Context(), client.Rule{
+		Claim: "groups", Value: "moderators", OwnStagesOf: own.ID,
+		Capabilities: []string{"subscribe"},
+	})
+	if err != nil || all.OwnStagesOf != own.ID {
+		t.Errorf("the rule is %+v %v", all, err)
+	}
 	var token web.Token
 	ana.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: side.ARN}, &token)
 	dock := ana.Events()

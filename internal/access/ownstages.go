@@ -101,7 +101,7 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	if clean, err := cleanName(clipName(name)); err == nil {
 		made.Name = clean
 	}
-	if err := c.keepOwnStage(ctx, w, made); err != nil {
+	if err := c.keepOwnStage(ctx, rule, w, made); err != nil {
 		return err
 	}
 	c.changed("")
@@ -110,7 +110,9 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 
 // keepOwnStage stores a stage that was created. It gives the access that the rules give now,
 // because the user may have lost the claim meanwhile.
-func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stage) error {
+func (c *Control) keepOwnStage(
+	ctx context.Context, rule Rule, w OwnWanted, made stage.Stage,
+) error {
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		now := c.cfg.Now()
 		account, err := tx.Account(ctx, w.User)
@@ -136,7 +138,7 @@ func (c *Control) keepOwnStage(ctx context.Context, w OwnWanted, made stage.Stag
 		if err != nil {
 			return err
 		}
-		by := Principal{User: User{Name: "rule " + string(w.Rule)}}
+		by := Principal{User: User{Name: "rule: " + rule.words(rule.stages(nil))}}
 		if err := c.note(ctx, tx, by, ownStageEntry(made, account)); err != nil {
 			return err
 		}

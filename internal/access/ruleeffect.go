@@ -32,7 +32,7 @@ func (c *Control) RuleEffect(ctx context.Context, by Principal, r Rule) (RuleEff
 	if err != nil {
 		return effect, err
 	}
-	if r, err = c.placeRule(ctx, c.cfg.Store, r); err != nil {
+	if r, err = c.placeRule(before, r); err != nil {
 		return effect, err
 	}
 	after := append(slices.DeleteFunc(slices.Clone(before), func(old Rule) bool {

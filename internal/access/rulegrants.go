@@ -151,12 +151,11 @@ func (c *Control) narrowAll(ctx context.Context, tx Store, account Account) ([]I
 func (c *Control) noteRuleGrant(
 	ctx context.Context, tx Store, why ruling, account Account, g RuleGrant,
 ) error {
-	const all = "all stages of the rule "
+	all := allStagesOf(why.rules, g.Rule)
 	e := userEntry(ActionAccessGiven, account)
-	e.Detail = g.Capabilities.String() + " on " + all + string(g.Rule) + ", by rule"
+	e.Detail = g.Capabilities.String() + " on " + all + ", by rule"
 	if g.Capabilities == 0 {
-		e.Action = ActionAccessRemoved
-		e.Detail = all + string(g.Rule) + ": " + cmp.Or(why.lost, "by rule")
+		e.Action, e.Detail = ActionAccessRemoved, all+": "+cmp.Or(why.lost, "by rule")
 	}
 	return c.note(ctx, tx, why.by, e)
 }
@@ -212,7 +211,7 @@ func spareMaker(rules []Rule, maker RuleID) error {
 	for _, r := range rules {
 		if r.OwnOf == maker {
 			return stage.Errorf(stage.ErrConflict, "Another rule gives access to the stages of "+
-				"this one (%s): remove that one first.", r.describe())
+				"this one: %s. Remove that rule first.", r.words(r.stages(rules)))
 		}
 	}
 	return nil

@@ -78,15 +78,17 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 		if r, err = c.checkedRule(ctx, tx, r); err != nil {
 			return err
 		}
-		if r, err = c.placeRule(ctx, tx, r); err != nil {
+		rules, err := tx.Rules(ctx)
+		if err != nil {
+			return err
+		}
+		if r, err = c.placeRule(rules, r); err != nil {
 			return err
 		}
 		if err := tx.PutRule(ctx, r); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
-			Action: ActionRuleChanged, Target: string(r.ID), Stage: r.Stage, Detail: r.describe(),
-		})
+		return c.noteRule(ctx, tx, by, ActionRuleChanged, rules, r)
 	})
 	if err != nil {
 		return Rule{}, err
@@ -117,11 +119,7 @@ func (c *Control) wakeMaker() {
 }
 
 // placeRule sets the ID of a new rule, and the time of creation of an existing one.
-func (c *Control) placeRule(ctx context.Context, tx Store, r Rule) (Rule, error) {
-	rules, err := tx.Rules(ctx)
-	if err != nil {
-		return r, err
-	}
+func (c *Control) placeRule(rules []Rule, r Rule) (Rule, error) {
 	if r.OwnOf != "" {
 		if err := checkMaker(rules, r); err != nil {
 			return r, err
@@ -180,24 +178,6 @@ func checkRule(r Rule) (Rule, error) {
 
 func ownName(pattern, name string) string { return strings.ReplaceAll(pattern, "{name}", name) }
 
-func (r Rule) describe() string {
-	who := "every user"
-	if r.Claim.Name != "" {
-		who = r.Claim.Name + "=" + r.Claim.Value
-	}
-	what := string(r.Stage)
-	if r.Own != "" {
-		what = "a stage of one's own, " + r.Own
-		if r.Region != "" {
-			what += " in " + r.Region
-		}
-	}
-	if r.OwnOf != "" {
-		what = "all stages of the rule " + string(r.OwnOf)
-	}
-	return cleanText(who+" → "+what+" ("+r.Capabilities.String()+")", 400)
-}
-
 // RemoveRule deletes a rule and removes the access that only this rule gave.
 func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error {
 	if err := by.Require(ScopeUsers); err != nil {
@@ -214,7 +194,8 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 		if err := tx.DeleteRule(ctx, id); err != nil {
 			return notFoundIs(err, noSuch("rule"))
 		}
-		return c.note(ctx, tx, by, Entry{Action: ActionRuleRemoved, Target: string(id)})
+		i := slices.IndexFunc(rules, func(r Rule) bool { return r.ID == id })
+		return c.noteRule(ctx, tx, by, ActionRuleRemoved, rules, rules[i])
 	})
 	if err != nil {
 		return err
@@ -267,6 +248,7 @@ func (c *Control) applyStored(
 	if err != nil {
 		return nil, err
 	}
+	why.rules = rules
 	if account.Password == "" && allRefused(identities) {
 		rules = nil // the provider refused the user: no rule applies, not even rules for every user
 	}
@@ -281,13 +263,15 @@ func (c *Control) applyRules(
 	if err != nil {
 		return nil, err
 	}
+	why.rules = rules
 	return c.apply(ctx, tx, why, rules, account, claims)
 }
 
 // A ruling is the reason for applying the rules, for the audit trail.
 type ruling struct {
-	by   Principal
-	lost string // why access ends; empty if the rules no longer give it
+	by    Principal
+	rules []Rule // all rules, so that the trail can describe them
+	lost  string // why access ends; empty if the rules no longer give it
 	// widened collects the users who got access to a stage that was created for another user. It
 	// may be nil.
 	widened *[]UserID

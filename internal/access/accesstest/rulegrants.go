@@ -91,7 +91,9 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 		h.reaches(mia)
 		refused(t, h.MayStay(t.Context(), watching.Participant), stage.ErrDenied, "token_revoked")
 		if taken := h.trail(op, access.ActionAccessRemoved); !slices.ContainsFunc(taken,
-			func(e access.Entry) bool { return strings.Contains(e.Detail, "all stages") }) {
+			func(e access.Entry) bool {
+				return e.Detail == `all stages "{name}'s stage": by rule`
+			}) {
 			t.Errorf("the trail has %+v", taken)
 		}
 	})
@@ -104,10 +106,15 @@ func (on rules) TestRulesOfAllStagesStandOnAnother(t *testing.T) {
 		mia := h.member("2", "Mia", "moderators")
 		makes, moderates := h.crews(op)
 		h.reaches(mia, "Ana's stage subscribe")
-		refused(t, h.RemoveRule(t.Context(), op, makes.ID), stage.ErrConflict, "")
+		err := h.RemoveRule(t.Context(), op, makes.ID)
+		refused(t, err, stage.ErrConflict, "")
+		if says := "groups=moderators → all stages \"{name}'s stage\" (subscribe, tokens up to " +
+			"12 hours)"; !strings.Contains(err.Error(), says) {
+			t.Errorf("the refusal is %q, want it to say %s", err, says)
+		}
 		other := makes
 		other.Own, other.Stage = "", h.Studio(op, "main")
-		_, err := h.PutRule(t.Context(), op, other)
+		_, err = h.PutRule(t.Context(), op, other)
 		refused(t, err, stage.ErrConflict, "")
 		for _, bad := range []access.Rule{
 			{OwnOf: "nothing", Capabilities: both}, {OwnOf: moderates.ID, Capabilities: both},

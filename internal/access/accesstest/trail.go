@@ -252,6 +252,36 @@ func (on rules) TestWhatRulesGiveIsInTheTrail(t *testing.T) {
 	})
 }
 
+// A rule has no name: the trail says in words which rule it was.
+func (on rules) TestTheTrailDescribesRules(t *testing.T) {
+	on.each(t, func(t *testing.T, h *House) {
+		op := h.Operator()
+		studio := h.Studio(op, "main")
+		rule := must(h.PutRule(t.Context(), op, access.Rule{
+			Claim: access.Claim{Name: "groups", Value: "crew"}, Stage: studio,
+			Capabilities: stage.Publish, MaxTTL: time.Hour,
+		}))(t)
+		h.Clock.Pass(time.Second)
+		rule.Capabilities = both
+		must(h.PutRule(t.Context(), op, rule))(t)
+		ok(t, h.RemoveRule(t.Context(), op, rule.ID))
+		const first = `groups=crew → "main" (publish, tokens up to 1 hour)`
+		const second = `groups=crew → "main" (publish,subscribe, tokens up to 1 hour)`
+		want := []string{second + "|", second + "|before: " + first, first + "|"}
+		var got []string
+		for _, e := range append(h.trail(op, access.ActionRuleRemoved),
+			h.trail(op, access.ActionRuleChanged)...) {
+			got = append(got, e.TargetName+"|"+e.Detail)
+			if e.Target != string(rule.ID) || e.Stage != studio {
+				t.Errorf("an entry of the rule is about %q on %q", e.Target, e.Stage)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the trail says\n%q, want\n%q", got, want)
+		}
+	})
+}
+
 func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 	on.each(t, func(t *testing.T, h *House) {
 		op, ana, arn := h.Scene()
