@@ -1,14 +1,17 @@
-/** The start page, which links to the other pages. */
-import { copyField, header, href, page } from './lib/page.js';
+/** The start page: it connects OBS first, and links to the other pages. */
+import { header, href, page } from './lib/page.js';
+import { connectView } from './lib/pairing.js';
 import { signedIn } from './lib/signin.js';
 import { h } from './lib/dom.js';
 import { t } from './lib/strings.js';
+
+/** @typedef {import('./lib/types.js').Me} Me */
 
 /** The steps of an operator in the first hour. */
 const next = () =>
   h(
     'section',
-    { key: 'next' },
+    { className: 'card', key: 'next' },
     h('h2', null, t('start.next')),
     h(
       'ol',
@@ -22,46 +25,52 @@ const next = () =>
       h(
         'li',
         null,
-        t('start.nextDock'),
-        h('p', { className: 'hint' }, t('start.dockHow')),
-        copyField({ key: 'dock', label: t('menu.dock'), text: href('dock') }),
-      ),
-      h(
-        'li',
-        null,
         h('a', { href: href('operator/people') }, t('start.nextInvite')),
         h('p', { className: 'hint' }, t('start.nextInviteHint')),
       ),
     ),
   );
 
-void signedIn((me) => {
+/** The script for OBS, in two steps; by hand below. @param {Me} me */
+const connect = (me) =>
+  h(
+    'section',
+    { className: 'card', key: 'obs' },
+    h('h2', null, t('start.nextDock')),
+    ...connectView(me),
+  );
+
+/** @param {Me} me */
+function places(me) {
   /** @type {[string, string][]} */
-  const places = [
+  const list = [
     ['dock', 'start.dock'],
     ['watch', 'start.watch'],
     ['account', 'start.account'],
   ];
-  if (me.role === 'operator') places.splice(2, 0, ['operator', 'start.operator']);
+  if (me.role === 'operator') list.splice(2, 0, ['operator', 'start.operator']);
+  return h(
+    'section',
+    { className: 'card', key: 'places' },
+    h(
+      'ul',
+      { className: 'steps' },
+      ...list.map(([path, text]) => h('li', null, h('a', { href: href(path) }, t(text)))),
+    ),
+  );
+}
+
+void signedIn((me) => {
   page(
     header(me, ''),
     h(
       'main',
-      { className: 'card' },
+      { className: 'columns' },
       h('h1', null, t('app')),
       h('p', null, t('start.lead')),
       me.role === 'operator' && next(),
-      h(
-        'ul',
-        { className: 'steps' },
-        ...places.map(([path, text]) => h('li', null, h('a', { href: href(path) }, t(text)))),
-      ),
-      ...(me.role === 'operator'
-        ? []
-        : [
-            h('p', { className: 'hint' }, t('start.dockHow')),
-            copyField({ key: 'dock', label: t('menu.dock'), text: href('dock') }),
-          ]),
+      connect(me),
+      places(me),
     ),
   );
 }, '');

@@ -18,3 +18,6 @@ func Patterns() ([]string, error) {
 	}
 	return patterns, nil
 }
+
+// ScriptLife is how long a downloaded script signs in a dock.
+const ScriptLife = scriptLife

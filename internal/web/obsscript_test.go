@@ -1,7 +1,10 @@
 package web_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -101,4 +104,24 @@ func TestNoScriptForAServerWithoutTLS(t *testing.T) {
 	a := apptest.Start(t, "--public-url", "http://stage.example:8080")
 	ada := a.Broadcaster(a.Operator(), "Ada", "publish")
 	ada.Refused(http.StatusConflict, "needs_https", "GET", "/api/obs/script", nil)
+}
+
+func TestThePagesSayHowLongAScriptSignsIn(t *testing.T) {
+	t.Parallel()
+	figure := fmt.Sprintf("%.0f ", web.ScriptLife.Minutes())
+	for _, language := range []string{"en", "de", "es"} {
+		text, err := os.ReadFile("../../static/strings/" + language + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sentences map[string]string
+		if err := json.Unmarshal(text, &sentences); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"pair.once"} {
+			if !strings.Contains(sentences[key], figure) {
+				t.Errorf("%s: %s is %q, want %s minutes", language, key, sentences[key], figure)
+			}
+		}
+	}
 }

@@ -18,7 +18,7 @@ import {
   passwordFields,
   signedOut,
 } from '../lib/page.js';
-import { pairingView } from '../lib/pairing.js';
+import { connectView } from '../lib/pairing.js';
 import { signedIn } from '../lib/signin.js';
 import { createPasskeys } from './passkeys.js';
 import { t, time } from '../lib/strings.js';
@@ -66,13 +66,12 @@ function draw() {
   );
 }
 
-/** The download of the script for OBS. This page offers it too because a dock cannot save files. */
 const obsCard = () =>
   h(
     'section',
     { className: 'card', key: 'obs' },
     h('h2', null, t('pair.title')),
-    pairingView({ publicUrl: state.me?.publicUrl }),
+    ...connectView(state.me ?? {}),
   );
 
 function passwordCard() {

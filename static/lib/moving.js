@@ -17,7 +17,7 @@ import { KEYS } from './memory.js';
  * An origin that the script accepts: https, or this computer. '' for any other.
  * @param {string} text
  */
-function originOf(text) {
+export function originOf(text) {
   try {
     const { origin, protocol, hostname } = new URL(text);
     const own = /^(localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/.test(hostname);

@@ -1,6 +1,8 @@
 /** The values that a script in OBS hands to this page: see docs/decisions/0125. */
 import { h } from './dom.js';
 import { KEYS } from './memory.js';
+import { originOf } from './moving.js';
+import { copyField, href } from './page.js';
 import { takeFragment } from './signin.js';
 import { t } from './strings.js';
 
@@ -48,25 +50,23 @@ const picture = (name, text) =>
     loading: 'lazy',
   });
 
+/** @param {string} system */
+const restartPicture = (system) =>
+  h('div', { className: 'pictures' }, picture(`restart-${system}`, t('pair.restartPicture')));
+
 /**
- * The first way to connect OBS: a script, in two steps. OBS's docks save no files, so a dock says
- * where to download it.
- * @param {{inObs?: boolean, userAgent?: string, publicUrl?: string}} [about] publicUrl is that of
- *   the server, where its operator has set it
+ * The link to the script. OBS's docks save no files, so a dock shows where to download it.
+ * @param {boolean} inObs
+ * @param {string} server the address of the server
  */
-export function pairingView({
-  publicUrl = location.origin,
-  userAgent = navigator.userAgent,
-  inObs = / OBS\//.test(userAgent),
-} = {}) {
-  const system = systemOf(userAgent);
-  return h(
-    'div',
-    { className: 'pairing', key: 'pairing' },
-    h('p', null, t('pair.first')),
-    inObs
-      ? h('p', { className: 'hint' }, t('pair.inObs', { address: publicUrl + location.pathname }))
-      : h(
+const download = (inObs, server) =>
+  inObs
+    ? [
+        h('p', null, t('pair.inObs')),
+        copyField({ key: 'download', label: t('pair.page'), text: server }),
+      ]
+    : [
+        h(
           'p',
           null,
           h(
@@ -79,27 +79,61 @@ export function pairingView({
             t('pair.get'),
           ),
         ),
+      ];
+
+/** @param {string} system */
+const steps = (system) =>
+  h(
+    'ol',
+    { className: 'steps' },
     h(
-      'ol',
-      { className: 'steps' },
+      'li',
+      null,
+      t(system === 'macos' ? 'pair.addMac' : 'pair.add'),
       h(
-        'li',
-        null,
-        t(system === 'macos' ? 'pair.addMac' : 'pair.add'),
-        h(
-          'div',
-          { className: 'pictures' },
-          picture(`menu-${system}`, t('pair.menuPicture')),
-          picture('plus', t('pair.plusPicture')),
-        ),
-      ),
-      h(
-        'li',
-        null,
-        t('pair.restart'),
-        h('div', { className: 'pictures' }, picture(`restart-${system}`, t('pair.restartPicture'))),
+        'div',
+        { className: 'pictures' },
+        picture(`menu-${system}`, t('pair.menuPicture')),
+        picture('plus', t('pair.plusPicture')),
       ),
     ),
+    h('li', null, t('pair.restart'), restartPicture(system)),
+  );
+
+/**
+ * The first way to connect OBS: a script, in two steps. A server without https has no script.
+ * @param {{inObs?: boolean, userAgent?: string, publicUrl?: string}} [about] publicUrl is that of
+ *   the server, where its operator has set it
+ */
+export function pairingView({
+  publicUrl = href('').replace(/\/$/, ''),
+  userAgent = navigator.userAgent,
+  inObs = / OBS\//.test(userAgent),
+} = {}) {
+  if (!originOf(publicUrl))
+    return h('p', { key: 'pairing' }, t('pair.needsHttps', { address: publicUrl }));
+  return h(
+    'div',
+    { className: 'pairing', key: 'pairing' },
+    h('p', null, t('pair.first')),
+    ...download(inObs, publicUrl),
+    h('p', { className: 'hint' }, t('pair.once')),
+    steps(systemOf(userAgent)),
     h('p', { className: 'hint' }, t('pair.again')),
   );
 }
+
+/**
+ * How a page outside of OBS leads to a dock in OBS: by the script, or by hand.
+ * @param {{publicUrl?: string}} me
+ */
+export const connectView = ({ publicUrl }) => [
+  pairingView({ publicUrl }),
+  h(
+    'details',
+    { className: 'section', key: 'by-hand' },
+    h('summary', null, t('pair.byHandTitle')),
+    h('p', { className: 'hint' }, t('start.dockHow')),
+    copyField({ key: 'dock', label: t('menu.dock'), text: href('dock') }),
+  ),
+];

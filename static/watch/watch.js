@@ -8,7 +8,7 @@ import { select } from '../lib/choices.js';
 import { byId, h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
 import { followHeight } from '../lib/height.js';
-import { button, errorText, header, page, say, signedOut } from '../lib/page.js';
+import { button, errorText, header, href, page, say, signedOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
@@ -101,7 +101,12 @@ function draw() {
       list.length === 0 && h('p', { className: 'card', key: 'no-stage' }, t('watch.noStage')),
       stage &&
         shown.length === 0 &&
-        h('p', { className: 'card', key: 'nobody' }, t('watch.nobody')),
+        h(
+          'div',
+          { className: 'card', key: 'nobody' },
+          h('p', null, t('watch.nobody')),
+          stage.capabilities.includes('publish') && h('a', { href: href('') }, t('watch.toStart')),
+        ),
       h('div', { className: 'wall', id: 'wall', key: 'wall' }, ...shown.map(card)),
     ),
   );

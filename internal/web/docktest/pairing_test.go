@@ -48,9 +48,53 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			d.usesTheGraphicsCard()
 			d.Goto(app.URL + "/account")
 			d.WaitText("Docks save no files")
+			d.WaitFor(`document.querySelector("#c-download").value === "` + app.URL + `"`)
 			d.WaitFor(`[...document.querySelectorAll(".pictures img")].filter((i) => i.complete && i.naturalWidth > 0).length === 3`)
 		})
 	}
+}
+
+// Each page on which a broadcaster arrives has the script for OBS first, and the way by hand below.
+func TestABroadcasterFindsTheScriptOnEveryPage(t *testing.T) {
+	t.Parallel()
+	app := apptest.Start(t)
+	olga := app.Operator()
+	app.Broadcaster(olga, "Ada", "publish", "subscribe")
+	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
+	page.Goto(app.URL)
+	signInAs(page, "Ada")
+	page.WaitVisible("header summary")
+	for _, path := range []string{"", "/account"} {
+		page.Goto(app.URL + path)
+		page.WaitText("The file signs in one dock, once, within 30 minutes of the download.")
+		page.WaitFor(`document.querySelectorAll(".pictures img").length === 3`)
+		var first bool
+		page.Eval(`(() => {
+			const script = document.querySelector('main a[href^="api/obs/script"][download]');
+			const hand = document.querySelector('main #c-dock');
+			return Boolean(hand.closest('details:not([open])')) &&
+				[...document.querySelectorAll('main a, main button, main input')][0] === script;
+		})()`, &first)
+		if !first {
+			t.Errorf("%s/ does not have the script first and the way by hand below", path)
+		}
+	}
+	page.Goto(app.URL + "/watch")
+	page.ClickText("Go live yourself: connect OBS")
+	page.WaitText("Download for OBS")
+}
+
+// A server without https has no script. The pages say so where they would offer it.
+func TestAServerWithoutTLSSaysWhyItHasNoScript(t *testing.T) {
+	t.Parallel()
+	app := apptest.Start(t, "--public-url", "http://stage.example:8080")
+	app.Broadcaster(app.Operator(), "Ada", "publish")
+	page := browser.Open(t, browser.Current, browser.Options{})
+	page.Goto(app.URL)
+	signInAs(page, "Ada")
+	page.WaitText("OBS is paired over https only, and its address is http://stage.example:8080")
+	page.WaitNoText("Download for OBS")
+	page.WaitText("Connect by hand")
 }
 
 func fit(id string, kbits, seconds int) map[string]any {
