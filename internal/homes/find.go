@@ -29,9 +29,11 @@ func (h *Homes) holds(arn stage.ARN) bool {
 	return o != nil && !o.leaving && h.valid()
 }
 
-// valid reports whether this replica may be a home; mu is held.
+// valid reports whether this replica may be a home; mu is held. A replica that the others can reach
+// may only while it renews its heartbeat, even if it was alone when it last read the database:
+// others may have joined since. A replica without an address has no others.
 func (h *Homes) valid() bool {
-	return !h.lost && (time.Now().Before(h.until) || !h.rivals())
+	return !h.lost && (time.Now().Before(h.until) || h.cfg.URL == "")
 }
 
 // Drain stops this replica from becoming the home of further stages: requests for a stage without a

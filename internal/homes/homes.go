@@ -221,7 +221,7 @@ func (h *Homes) watchOver(ctx context.Context) {
 
 func (h *Homes) giveUpLate() {
 	h.mu.Lock()
-	late := !h.lost && h.rivals() && !time.Now().Before(h.until)
+	late := !h.lost && !h.valid()
 	if late {
 		h.lost = true
 		clear(h.mine)
@@ -234,18 +234,6 @@ func (h *Homes) giveUpLate() {
 	}
 }
 
-// rivals reports whether another replica may become the home of a stage. If there was none when
-// this replica last read the database, it keeps its homes while the database does not answer. mu is
-// held.
-func (h *Homes) rivals() bool {
-	for _, p := range h.peers {
-		if p.URL != "" && !p.Buried {
-			return h.cfg.URL != ""
-		}
-	}
-	return false
-}
-
 // round renews the heartbeat once, reads the other replicas, and then marks dead ones and releases
 // idle stages.
 func (h *Homes) round(ctx context.Context) error {
@@ -256,10 +244,11 @@ func (h *Homes) round(ctx context.Context) error {
 		h.surrender()
 		err = h.Join(ctx)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = h.look(ctx)
 	}
-	if err := h.look(ctx); err != nil {
+	if err != nil {
+		h.forgive()
 		return err
 	}
 	h.bury(ctx)
@@ -300,7 +289,6 @@ func (h *Homes) surrender() {
 func (h *Homes) look(ctx context.Context) error {
 	all, err := h.cfg.Store.Peers(ctx)
 	if err != nil {
-		h.forgive()
 		return err
 	}
 	now := time.Now()
