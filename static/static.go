@@ -13,9 +13,9 @@ import (
 //go:embed account device dock guest invite lib lost operator pictures setup source stage strings vendor watch
 var FS embed.FS
 
-// Page returns a page as browsers receive it: with head.html inserted, and with links for an
-// address that is below folders deeper than the first page. The links are relative, since a proxy
-// may serve Stagedoor below a path of its own.
+// Page returns a page as browsers receive it, with head.html inserted. Its links are relative,
+// since a proxy may serve Stagedoor below a path of its own. So they depend on the address of the
+// page: below is the number of folders in it.
 func Page(name string, below int) ([]byte, error) {
 	page, err := FS.ReadFile(name)
 	if err != nil {

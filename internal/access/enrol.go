@@ -194,8 +194,8 @@ func badEnrolment() error {
 		WithCode("bad_code")
 }
 
-// signInYourself returns the error for a dock that an access key signed in and that asks for
-// something which could outlive the key.
+// signInYourself is the error for a dock that an access key signed in. Such a dock must not create
+// anything that could outlive the key.
 func signInYourself() error {
 	return stage.Errorf(stage.ErrDenied,
 		"This dock was signed in by an access key: sign in yourself to do this.").

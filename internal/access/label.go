@@ -50,8 +50,8 @@ func labelOf(text string) (l loginLabel) {
 	return l
 }
 
-// madeBy returns the label of a login, or the label that the login of a code will have. A device
-// code keeps it in View, since its own label is the user code.
+// madeBy returns the label of a login. For a code, it returns the label of the login that the code
+// will create. A device code has this label in View, since its Label is the user code.
 func (cred Credential) madeBy() string {
 	if cred.Kind == kindDevice {
 		return cred.View

@@ -10,7 +10,7 @@ const (
 	// sameMoment is the largest difference between two reports of one event: EventBridge reports
 	// whole seconds.
 	sameMoment = 2 * time.Second
-	// better reports that e has the reason of an end that was stored without one.
+	// aftermath is how long after a reported end another server may still report that end.
 	aftermath = time.Minute
 )
 
@@ -18,7 +18,7 @@ const (
 // observe an AWS stage: one after the other, or at the same time if one kicks a participant and
 // another polls. A server that starts also reads events that its predecessor has stored.
 //
-// better reports that e has the reason of an end that was stored without one.
+// better means that e gives the reason of the end, and the stored event does not.
 func Repeats(known []StoredEvent, e stage.Event) (same StoredEvent, better, found bool) {
 	for _, k := range known {
 		if k.Kind != e.Kind {

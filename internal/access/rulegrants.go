@@ -194,8 +194,7 @@ func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn 
 	return noSuch("grant")
 }
 
-// checkMaker refuses a rule that gives access to the stages of another rule, if that rule creates
-// none.
+// checkMaker returns an error if OwnOf does not name another rule that creates stages.
 func checkMaker(rules []Rule, r Rule) error {
 	for _, maker := range rules {
 		if maker.ID == r.OwnOf && maker.Own != "" && maker.ID != r.ID {

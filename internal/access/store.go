@@ -74,8 +74,8 @@ type Store interface {
 	CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error
 	// ClosedStages lists the stages that are closed and not deleted yet.
 	ClosedStages(ctx context.Context) ([]stage.ARN, error)
-	// ClearStage deletes at most limit grants and limit keys of a closed stage, and reports whether
-	// there may be more.
+	// ClearStage deletes grants and keys of a closed stage, at most limit of each, and reports
+	// whether there may be more.
 	ClearStage(ctx context.Context, arn stage.ARN, limit int) (more bool, err error)
 	// DeleteStage deletes a closed stage.
 	DeleteStage(ctx context.Context, arn stage.ARN) error
@@ -128,8 +128,8 @@ type Store interface {
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
-	// Events lists at most limit events of a user with a greater ID and not before since, oldest
-	// first.
+	// Events lists the events of a user that have an ID above `after` and happened at `since` or
+	// later: the oldest first, at most limit.
 	Events(
 		ctx context.Context, user UserID, after int64, since time.Time, limit int,
 	) ([]StoredEvent, error)
@@ -137,16 +137,17 @@ type Store interface {
 	AddEvents(ctx context.Context, events []StoredEvent) ([]StoredEvent, error)
 	// ListEvents lists events, newest first.
 	ListEvents(ctx context.Context, f EventFilter, p Page) (PageOf[StoredEvent], error)
-	// Unfinished lists at most limit participants with an ID greater than after whose last event,
-	// apart from refusals, is not an end. The events have no kind and no detail.
+	// Unfinished lists the participants who have not ended: their last event, apart from refusals,
+	// is not an end. It lists at most limit of them, by ID, from the first ID above `after`. The
+	// events have no kind and no detail.
 	Unfinished(ctx context.Context, after stage.ParticipantID, limit int) ([]StoredEvent, error)
 	// OpenAt lists what Unfinished lists, for the local sessions of one of several servers.
 	OpenAt(ctx context.Context, server string, limit int) ([]StoredEvent, error)
 	// CloseAt removes a participant from the list of OpenAt, and reports whether it was there.
 	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)
 
-	// Prune deletes at most limit rows of each kind whose time is before that in the Retention, and
-	// reports whether there may be more.
+	// Prune deletes the rows of each kind that are older than the Retention says, at most limit of
+	// each. It reports whether there may be more.
 	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
 
 	IdentityStore

@@ -128,7 +128,8 @@ func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) 
 		return Permit{}, notFoundIs(err, signInAgain())
 	}
 	switch {
-	// decide refuses this permit. It is not cached, since only an insert checks the revision.
+	// decide will refuse this permit. A refusal inserts nothing, so nothing would notice that a
+	// cached permit is outdated: it is not cached.
 	case !mayEnter(permit):
 	case !permit.Full.IsZero():
 		return Permit{}, c.tooManyTokens(permit.Full, rate)

@@ -15,7 +15,8 @@ const (
 // A tide detects the end of a wave of new event streams, such as after a restart: at least crowd
 // streams have connected, and hardly any more connect.
 type tide struct {
-	before, level int // event streams at the last check, and when memory was last returned
+	before int // event streams at the last check
+	level  int // the fewest event streams since memory was last returned
 }
 
 // over gets the current number of event streams at each check, and reports whether a wave has

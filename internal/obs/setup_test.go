@@ -367,7 +367,7 @@ func TestChoicesAreInherited(t *testing.T) {
 		"Audio/SampleRate": "44100"}, Screen: [2]int{1600, 900}})
 	setUp(t, connect(t, o.URL(), ""), target())
 	if got := o.Param("SimpleOutput", "VBitrate"); got != "1200" {
-		t.Errorf("bit rate: got %s, want 1200", got)
+		t.Errorf("bitrate: got %s, want 1200", got)
 	}
 	if got := o.Param("Audio", "SampleRate"); got != "44100" {
 		t.Errorf("sample rate: got %s, want 44100", got)

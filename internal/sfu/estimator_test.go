@@ -18,7 +18,7 @@ type trace struct {
 	chance    *rand.Rand
 	now       time.Time
 	seq       uint16
-	free      time.Duration // when the link will have sent its queue, since begin
+	free      time.Duration // when the link will have sent all packets, counted from begin
 	onTheWay  []arriving
 	again     []again
 	last      time.Duration // when the last packet arrives: packets stay in order

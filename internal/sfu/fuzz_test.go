@@ -75,7 +75,7 @@ func FuzzPayload(f *testing.F) {
 }
 
 // FuzzRTCP: no report of a viewer or a publisher causes a panic, and transport-wide feedback always
-// leads to a possible bit rate.
+// leads to a possible bitrate.
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.TransportLayerCC{

@@ -95,7 +95,7 @@ func TestViewerChoosesALayer(t *testing.T) {
 		{EncodingID: "0", Width: 1280, Height: 720}} {
 		got := layers[i]
 		if got.Bitrate == 0 || got.FPS == 0 {
-			t.Errorf("got %+v, want a bit rate and a frame rate", got)
+			t.Errorf("got %+v, want a bitrate and a frame rate", got)
 		}
 		got.Bitrate, got.FPS = 0, 0
 		if got != want {

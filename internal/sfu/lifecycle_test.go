@@ -319,8 +319,8 @@ func TestLossIsRepaired(t *testing.T) {
 		t.Errorf("lost %d up and %d down: the network was too good", sent.Lost, received.Lost)
 	}
 	// The test counts gaps and not frames, because one gap breaks every frame up to the next
-	// keyframe. Without repair, at least a quarter of each side's losses would be gaps; the others
-	// are lost sound, or next to another loss.
+	// keyframe. Without repair, at least a quarter of the losses on each side would be gaps. The
+	// limit is half of that.
 	if s := v.Stats(); s.Gaps-before.Gaps > min(sent.Lost, received.Lost)/8 {
 		t.Errorf("%d packets were lost up and %d down, and %d gaps stayed", sent.Lost,
 			received.Lost, s.Gaps-before.Gaps)

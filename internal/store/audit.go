@@ -48,8 +48,8 @@ func (q queries) Entries(
 	return merged(ctx, q, append(walks, ofTokens...), entries(f), p, scanEntry)
 }
 
-// issuedColumns are the columns of an entry about an issued token. IDs of tokens and of entries are
-// unique together, and have one order.
+// issuedColumns are the columns of an entry about an issued token. The ID of the entry is that of
+// the token: no other entry has the same ID.
 const issuedColumns = `id, issued_at, 'token.issued',
 	CASE kind WHEN 'guest' THEN '' ELSE user_id END, user_name, kind, address, '', id,
 	user_name, stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'

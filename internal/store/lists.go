@@ -207,8 +207,8 @@ func inStatements(walks []walk) (statements [][]walk) {
 }
 
 // endOfAll finds the last row that the filters of all walks may read for one page, or nil if they
-// reach the end of every list. The walks share one window. So a page of many walks costs the same
-// as a page of one, and gets as far if one walk has nearly all rows.
+// reach the end of every list. The walks share one window, so that a page of many walks costs no
+// more than a page of one.
 func endOfAll(ctx context.Context, q queries, walks []walk, after mark) (end mark, err error) {
 	if !slices.ContainsFunc(walks, func(w walk) bool { return len(w.narrow) > 0 }) {
 		return nil, nil

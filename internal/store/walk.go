@@ -136,7 +136,8 @@ type marked[T any] struct {
 	at   mark
 }
 
-// extended scans additional columns after those of a scan function.
+// An extended is a row that a scan function can read although it has more columns at the end. It
+// scans those into more.
 type extended struct {
 	row
 	more []any

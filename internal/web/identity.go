@@ -203,8 +203,8 @@ func (s *oidcLogins) afterLogout(r *http.Request) string {
 	return cmp.Or(away, here)
 }
 
-// sameSite reports whether the request comes from a page of this server or from the address bar. It
-// prevents that a link on another site signs somebody out.
+// sameSite reports whether the request comes from a page of this server or from the address bar. A
+// link on another site must not sign its visitors out.
 func sameSite(r *http.Request) bool {
 	from := r.Header.Get("Sec-Fetch-Site")
 	return from == "same-origin" || from == "none" || from == ""

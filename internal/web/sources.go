@@ -51,7 +51,7 @@ func (s *stagePages) ivsSDK(*http.Request, access.Principal) (any, error) {
 // stages.
 func (s *stagePages) page(name string) http.Handler { return s.pageBelow(name, 0) }
 
-// pageBelow is like page, for a page whose address is below folders deeper than the first page's.
+// pageBelow is page for an address with that many more folders than the address of the first page.
 func (s *stagePages) pageBelow(name string, below int) http.Handler {
 	page := s.assets.pageBelow(name, below)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -130,7 +130,7 @@ func (a assets) routes() []route {
 // page serves an embedded page.
 func (a assets) page(name string) http.Handler { return a.pageBelow(name, 0) }
 
-// pageBelow is like page, for a page whose address is below folders deeper than the first page's.
+// pageBelow is page for an address with that many more folders than the address of the first page.
 func (a assets) pageBelow(name string, below int) http.Handler {
 	f, ok := a[name]
 	if !ok {

@@ -508,7 +508,8 @@ export function obsAddress(text, port = 4455) {
     const url = new URL(`ws://${trimmed}`);
     const host = url.hostname;
     const local = host === '127.0.0.1' || host === 'localhost' || host === '[::1]';
-    // The page's policy names 127.0.0.1 and localhost only, and OBS listens on both families.
+    // The Content-Security-Policy allows 127.0.0.1 and localhost, but not [::1]. OBS listens on
+    // 127.0.0.1, too.
     return {
       url: `ws://${host === '[::1]' ? '127.0.0.1' : host}:${url.port || port}`,
       host,
@@ -527,8 +528,8 @@ export function obsAddress(text, port = 4455) {
  */
 export function whyUnreachable({ origin, secure, chromium, permission, address, inObs, embedded }) {
   if (!address.local) return 'other_computer';
-  // OBS up to 32.2 has a Chromium without Local Network Access, and a page from this very computer
-  // is not public.
+  // No permission is needed in docks, since OBS up to 32.2 has a Chromium without Local Network
+  // Access, nor for a page that comes from this computer.
   if (inObs || /^https?:\/\/(127\.|localhost|\[::1\])/.test(origin)) return 'off';
   // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https
   // cannot ask for it: the browser reports "denied", and the person cannot allow it.

@@ -278,9 +278,8 @@ function languageChoice() {
 let leaving = false;
 
 /**
- * Shows the sign-in form after the login has ended. It does not when this page ended it: a reload
- * would stop the way to the provider.
- */
+ * Reloads the page after the login has ended, so that it shows the sign-in form. A page on its way
+ * to the provider is not reloaded, because that would stop it. /
 export function signedOut() {
   if (!leaving) location.reload();
 }

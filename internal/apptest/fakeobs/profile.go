@@ -15,7 +15,7 @@ type state struct {
 	stream     stream
 	outputs    map[Output]bool
 	persistent map[string]any
-	asked      int64    // when the script served its last request, by its own account
+	asked      int64    // the time in the last request that the script has served
 	kept       keptFile // file kept by the script
 	movedTo    string   // the address to which a dock moved, where the script opens it
 	scenes     scenes

@@ -268,7 +268,7 @@ func (s *session) subscribe(mask *int) {
 	s.send(opIdentified, map[string]int{"negotiatedRpcVersion": 1})
 }
 
-// authenticate follows 2.3: the secret that is hashed is the base64 text, not its bytes.
+// authenticate compares the authentication string. The secret in it is base64 text, not bytes.
 func (s *session) authenticate(d map[string]any) *closing {
 	if s.obs.opts.Password == "" {
 		return nil

@@ -236,7 +236,8 @@ type floor struct {
 	viewers []*net.UDPAddr
 }
 
-// bare answers offers with a floor for each publisher, which starts with its first viewer.
+// bare returns the functions that answer offers in place of a server. Each publisher is a floor
+// that starts with its first viewer.
 func bare(ctx context.Context) (publish, view negotiate, err error) {
 	floors := map[string]*floor{}
 	view = func(publisher, addr string) (string, error) {

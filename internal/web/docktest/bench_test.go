@@ -64,7 +64,7 @@ type means map[string][]float64
 func (m means) add(unit string, value float64) { m[unit] = append(m[unit], value) }
 
 func (m means) report(b *testing.B) {
-	b.ReportMetric(0, "ns/op") // leaves the time per loop out, which says nothing
+	b.ReportMetric(0, "ns/op") // omits the time per loop, which means nothing here
 	for unit, values := range m {
 		sum := 0.0
 		for _, v := range values {
