@@ -158,11 +158,11 @@ func TestDeletingMakesNobodyFaster(t *testing.T) {
 func TestChatReachesThePagesOfItsStage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		c := NewChat(w.Feed)
-		here, there := w.open(t, Listener{User: "a", Page: mainStage}),
-			w.open(t, Listener{User: "b", Page: sideStage})
-		view := w.open(t, Listener{User: "c", Page: mainStage, View: stage.ViewGrid})
+		h := start(t, NewMemory(time.Now))
+		c := NewChat(h.Feed)
+		here, there := h.open(t, Listener{User: "a", Page: mainStage}),
+			h.open(t, Listener{User: "b", Page: sideStage})
+		view := h.open(t, Listener{User: "c", Page: mainStage, View: stage.ViewGrid})
 		time.Sleep(time.Second)
 		for _, p := range []*page{here, there, view} {
 			wantNames(t, "at first", p, "presence")

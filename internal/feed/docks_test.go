@@ -16,13 +16,13 @@ import (
 func TestDocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		docks := NewDocks(w.Feed)
+		h := start(t, NewMemory(time.Now))
+		docks := NewDocks(h.Feed)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer synctest.Wait()
 		defer cancel()
 		go docks.Run(ctx)
-		ana := w.open(t, Listener{User: "ana"})
+		ana := h.open(t, Listener{User: "ana"})
 		put := func(d Dock) {
 			t.Helper()
 			if err := docks.Put(t.Context(), "ana", d); err != nil {

@@ -21,8 +21,8 @@ const (
 	awsStage  = stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/abc")
 )
 
-// A world is a running feed with the stages and the database that it reads.
-type world struct {
+// A harness is a running feed with the stages and the database that it reads.
+type harness struct {
 	*Feed
 	mu      sync.Mutex
 	present map[stage.ARN][]stage.Presence
@@ -36,15 +36,15 @@ func newFeed(shared Shared) *Feed {
 }
 
 // start runs a feed within a synctest bubble.
-func start(t *testing.T, shared Shared) *world {
+func start(t *testing.T, shared Shared) *harness {
 	t.Helper()
-	w := &world{
+	h := &harness{
 		Feed: newFeed(shared), present: map[stage.ARN][]stage.Presence{},
 		reads: map[stage.ARN]int{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx, Sources{Record: w.record, Participants: w.participants}) }()
+	go func() { done <- h.Run(ctx, Sources{Record: h.record, Participants: h.participants}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -52,42 +52,42 @@ func start(t *testing.T, shared Shared) *world {
 		}
 	})
 	synctest.Wait()
-	return w
+	return h
 }
 
-func (w *world) record(_ context.Context, e stage.Event) (access.StoredEvent, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.failure != nil {
-		return access.StoredEvent{}, w.failure
+func (h *harness) record(_ context.Context, e stage.Event) (access.StoredEvent, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failure != nil {
+		return access.StoredEvent{}, h.failure
 	}
-	w.events = append(w.events, e)
-	return access.StoredEvent{ID: int64(len(w.events)), User: access.UserID(e.UserID), Event: e},
+	h.events = append(h.events, e)
+	return access.StoredEvent{ID: int64(len(h.events)), User: access.UserID(e.UserID), Event: e},
 		nil
 }
 
-func (w *world) participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.reads[arn]++
-	return w.present[arn], nil
+func (h *harness) participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reads[arn]++
+	return h.present[arn], nil
 }
 
-func (w *world) fails(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.failure = err
+func (h *harness) fails(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failure = err
 }
 
 // come sets who is on a stage.
-func (w *world) come(arn stage.ARN, names ...string) {
-	w.mu.Lock()
-	w.present[arn] = nil
+func (h *harness) come(arn stage.ARN, names ...string) {
+	h.mu.Lock()
+	h.present[arn] = nil
 	for _, name := range names {
-		w.present[arn] = append(w.present[arn], presenceOf(name, arn))
+		h.present[arn] = append(h.present[arn], presenceOf(name, arn))
 	}
-	w.mu.Unlock()
-	w.StageChanged(arn)
+	h.mu.Unlock()
+	h.StageChanged(arn)
 }
 
 func presenceOf(name string, arn stage.ARN) stage.Presence {
@@ -171,12 +171,12 @@ func decode[T any](t *testing.T, f Frame) (v T) {
 func TestAnEventIsStoredAndThenSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		ana, ben := w.open(t, Listener{User: "ana"}), w.open(t, Listener{User: "ben"})
-		w.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana",
+		h := start(t, NewMemory(time.Now))
+		ana, ben := h.open(t, Listener{User: "ana"}), h.open(t, Listener{User: "ben"})
+		h.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana",
 			Stage: mainStage})
 		// The event of a participant who belongs to no user reaches nobody.
-		w.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage})
+		h.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage})
 		frames := ana.got()
 		if len(frames) != 1 || frames[0].Name != "stage" || frames[0].ID != 1 {
 			t.Fatalf("ana: got %v, want one event with its ID", frames)
@@ -192,22 +192,22 @@ func TestAnEventIsStoredAndThenSent(t *testing.T) {
 func TestEventsWaitForADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		ana := w.open(t, Listener{User: "ana"})
-		w.fails(stage.ErrUnavailable)
+		h := start(t, NewMemory(time.Now))
+		ana := h.open(t, Listener{User: "ana"})
+		h.fails(stage.ErrUnavailable)
 		for _, kind := range []stage.EventKind{stage.EventConnected, stage.EventPublishing} {
-			w.StageEvent(stage.Event{Kind: kind, UserID: "ana", Stage: mainStage})
+			h.StageEvent(stage.Event{Kind: kind, UserID: "ana", Stage: mainStage})
 		}
 		time.Sleep(time.Minute)
 		wantNames(t, "meanwhile", ana)
-		w.fails(nil)
+		h.fails(nil)
 		time.Sleep(maxRetry)
 		wantNames(t, "afterwards", ana, "stage", "stage")
-		w.fails(errors.New("this one cannot be stored"))
-		w.StageEvent(stage.Event{Kind: stage.EventEnded, UserID: "ana", Stage: mainStage})
+		h.fails(errors.New("this one cannot be stored"))
+		h.StageEvent(stage.Event{Kind: stage.EventEnded, UserID: "ana", Stage: mainStage})
 		synctest.Wait()
-		w.fails(nil)
-		w.StageEvent(stage.Event{Kind: stage.EventConnected, UserID: "ana", Stage: mainStage})
+		h.fails(nil)
+		h.StageEvent(stage.Event{Kind: stage.EventConnected, UserID: "ana", Stage: mainStage})
 		wantNames(t, "after one that cannot be stored", ana, "stage")
 	})
 }
@@ -215,17 +215,17 @@ func TestEventsWaitForADatabaseThatIsAway(t *testing.T) {
 func TestWhatIsQueuedAtTheEndIsStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{Feed: newFeed(NewMemory(time.Now))}
+		h := &harness{Feed: newFeed(NewMemory(time.Now))}
 		for range 10 {
-			w.StageEvent(stage.Event{Kind: stage.EventEnded, UserID: "ana", Stage: mainStage})
+			h.StageEvent(stage.Event{Kind: stage.EventEnded, UserID: "ana", Stage: mainStage})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := w.Run(ctx, Sources{Record: w.record, Participants: w.participants}); err != nil {
+		if err := h.Run(ctx, Sources{Record: h.record, Participants: h.participants}); err != nil {
 			t.Fatal(err)
 		}
-		if len(w.events) != 10 {
-			t.Errorf("got %d events, want 10", len(w.events))
+		if len(h.events) != 10 {
+			t.Errorf("got %d events, want 10", len(h.events))
 		}
 	})
 }
@@ -270,17 +270,17 @@ func TestRefusalsAreTheFirstToBeLost(t *testing.T) {
 func TestAccessChangesReachTheStreamsThatTheyConcern(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		ana, anaPage := w.open(t, Listener{User: "ana"}),
-			w.open(t, Listener{User: "ana", Page: mainStage})
-		ben := w.open(t, Listener{User: "ben"})
+		h := start(t, NewMemory(time.Now))
+		ana, anaPage := h.open(t, Listener{User: "ana"}),
+			h.open(t, Listener{User: "ana", Page: mainStage})
+		ben := h.open(t, Listener{User: "ben"})
 		time.Sleep(time.Second)
 		anaPage.got() // takes the first presence
-		w.AccessChanged("ana")
+		h.AccessChanged("ana")
 		wantNames(t, "ana", ana, FrameLook)
 		wantNames(t, "her page", anaPage, FrameLook)
 		wantNames(t, "ben", ben)
-		w.AccessChanged("")
+		h.AccessChanged("")
 		wantNames(t, "everybody", ben, FrameLook)
 	})
 }
@@ -288,10 +288,10 @@ func TestAccessChangesReachTheStreamsThatTheyConcern(t *testing.T) {
 func TestStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		early := w.open(t, Listener{User: "ana"})
-		w.Stop()
-		for _, p := range []*page{early, w.open(t, Listener{User: "ana", Proof: "late"})} {
+		h := start(t, NewMemory(time.Now))
+		early := h.open(t, Listener{User: "ana"})
+		h.Stop()
+		for _, p := range []*page{early, h.open(t, Listener{User: "ana", Proof: "late"})} {
 			wantNames(t, "the last frame", p, "bye")
 			if !p.over {
 				t.Error("the stream goes on, and would hold the server back")

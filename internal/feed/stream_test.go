@@ -16,16 +16,16 @@ import (
 func TestTheFirstPictureIsOneFrame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
+		h := start(t, NewMemory(time.Now))
 		var stages []stage.ARN
 		for i := range 1000 {
 			arn := stage.ARN(fmt.Sprintf("arn:aws:ivs:local:000000000000:stage/%d", i))
 			stages = append(stages, arn)
 			if i%2 == 0 {
-				w.come(arn, "ana")
+				h.come(arn, "ana")
 			}
 		}
-		before := w.open(t, Listener{User: "olga", Operator: true})
+		before := h.open(t, Listener{User: "olga", Operator: true})
 		before.Watch(true, stages)
 		if frames := before.got(); len(frames) != 1 ||
 			!decode[PresencesEvent](t, frames[0]).Complete {
@@ -35,7 +35,7 @@ func TestTheFirstPictureIsOneFrame(t *testing.T) {
 		if frames := before.got(); len(frames) == 0 || len(frames) > 500 || before.over {
 			t.Errorf("when all are known: got %d frames, over: %v", len(frames), before.over)
 		}
-		olga := w.open(t, Listener{User: "olga", Operator: true})
+		olga := h.open(t, Listener{User: "olga", Operator: true})
 		olga.Watch(true, stages)
 		frames := olga.got()
 		if len(frames) != 1 {
@@ -49,7 +49,7 @@ func TestTheFirstPictureIsOneFrame(t *testing.T) {
 		wantNames(t, "while nothing changes", olga)
 
 		t.Log("a slow page receives what changed on many stages as one frame, and is not cut")
-		slow, err := w.Listen(Listener{User: "sam", Operator: true, Ready: func() {}})
+		slow, err := h.Listen(Listener{User: "sam", Operator: true, Ready: func() {}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestTheFirstPictureIsOneFrame(t *testing.T) {
 		slow.Take()
 		for range 3 {
 			for _, arn := range stages {
-				w.come(arn, "ana", "ben")
+				h.come(arn, "ana", "ben")
 			}
 			time.Sleep(time.Second)
 		}
@@ -75,13 +75,13 @@ func TestTheFirstPictureIsOneFrame(t *testing.T) {
 func TestPresenceIsWhatAViewerMaySee(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		w.come(mainStage, "ana", "ben")
+		h := start(t, NewMemory(time.Now))
+		h.come(mainStage, "ana", "ben")
 		pages := map[string]*page{
-			"ana":    w.open(t, Listener{User: "ana"}),
-			"olga":   w.open(t, Listener{User: "olga", Operator: true}),
-			"eve":    w.open(t, Listener{User: "eve"}),
-			"source": w.open(t, Listener{User: "olga", Page: mainStage, View: "ben"}),
+			"ana":    h.open(t, Listener{User: "ana"}),
+			"olga":   h.open(t, Listener{User: "olga", Operator: true}),
+			"eve":    h.open(t, Listener{User: "eve"}),
+			"source": h.open(t, Listener{User: "olga", Page: mainStage, View: "ben"}),
 		}
 		for _, p := range pages {
 			p.Watch(p.Operator, []stage.ARN{mainStage})
@@ -112,11 +112,11 @@ func TestPresenceIsWhatAViewerMaySee(t *testing.T) {
 		}
 
 		t.Log("numbers that only some may see are sent to those alone")
-		w.mu.Lock()
+		h.mu.Lock()
 		list := []stage.Presence{presenceOf("ana", mainStage), presenceOf("ben", mainStage)}
 		list[0].Reception = &stage.Reception{Loss: 0.25}
-		w.present[mainStage] = list
-		w.mu.Unlock()
+		h.present[mainStage] = list
+		h.mu.Unlock()
 		time.Sleep(presencePace)
 		wantNames(t, "ana", pages["ana"], "presence")
 		wantNames(t, "olga", pages["olga"], "presence")
@@ -128,10 +128,10 @@ func TestPresenceIsWhatAViewerMaySee(t *testing.T) {
 func TestWatchFollowsAccess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		w.come(mainStage, "ben")
-		w.come(sideStage, "eve")
-		ana := w.open(t, Listener{User: "ana"})
+		h := start(t, NewMemory(time.Now))
+		h.come(mainStage, "ben")
+		h.come(sideStage, "eve")
+		ana := h.open(t, Listener{User: "ana"})
 		ana.Watch(false, []stage.ARN{mainStage})
 		time.Sleep(time.Second)
 		wantNames(t, "one stage", ana, "presences", "presence")
@@ -139,7 +139,7 @@ func TestWatchFollowsAccess(t *testing.T) {
 		time.Sleep(time.Second)
 		wantNames(t, "one more", ana, "presence")
 		ana.Watch(false, []stage.ARN{sideStage})
-		w.come(mainStage)
+		h.come(mainStage)
 		time.Sleep(time.Second)
 		wantNames(t, "one less", ana)
 		ana.Watch(true, []stage.ARN{sideStage})
@@ -147,15 +147,15 @@ func TestWatchFollowsAccess(t *testing.T) {
 			decode[PresenceEvent](t, frames[0]).Participants[0].Reception == nil {
 			t.Errorf("as an operator: got %v, want what operators see", frames)
 		}
-		w.come(sideStage)
+		h.come(sideStage)
 		time.Sleep(time.Second)
 		ana.Close()
 		time.Sleep(presencePace)
-		w.Feed.mu.Lock()
-		defer w.Feed.mu.Unlock()
-		if len(w.stages)+len(w.accounts)+len(w.streams)+len(w.counts) != 0 {
+		h.Feed.mu.Lock()
+		defer h.Feed.mu.Unlock()
+		if len(h.stages)+len(h.accounts)+len(h.streams)+len(h.counts) != 0 {
 			t.Errorf("when all have gone: %d stages, %d accounts, %d streams, counts %v are kept",
-				len(w.stages), len(w.accounts), len(w.streams), w.counts)
+				len(h.stages), len(h.accounts), len(h.streams), h.counts)
 		}
 	})
 }
@@ -163,22 +163,22 @@ func TestWatchFollowsAccess(t *testing.T) {
 func TestOnlyWhatMayHaveChangedIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, NewMemory(time.Now))
-		w.come(mainStage, "ben")
+		h := start(t, NewMemory(time.Now))
+		h.come(mainStage, "ben")
 		for i := range 50 {
-			p := w.open(t, Listener{User: "olga", Proof: fmt.Sprint(i)})
+			p := h.open(t, Listener{User: "olga", Proof: fmt.Sprint(i)})
 			p.Watch(true, []stage.ARN{mainStage, sideStage, awsStage})
 		}
 		time.Sleep(emptyEvery * presencePace)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if n := w.reads[mainStage]; n < emptyEvery || n > emptyEvery+2 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if n := h.reads[mainStage]; n < emptyEvery || n > emptyEvery+2 {
 			t.Errorf("a stage in use was read %d times, want about %d", n, emptyEvery)
 		}
-		if n := w.reads[awsStage]; n < emptyEvery {
+		if n := h.reads[awsStage]; n < emptyEvery {
 			t.Errorf("an AWS stage was read %d times, want %d or more", n, emptyEvery)
 		}
-		if n := w.reads[sideStage]; n > 2 {
+		if n := h.reads[sideStage]; n > 2 {
 			t.Errorf("an empty stage was read %d times, want 1 or 2", n)
 		}
 	})

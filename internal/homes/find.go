@@ -62,7 +62,7 @@ func (h *Homes) Others() (list []Peer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range h.peers {
-		if !p.Buried && p.URL != "" {
+		if !p.Dead && p.URL != "" {
 			list = append(list, p.Peer)
 		}
 	}
@@ -111,7 +111,7 @@ func (h *Homes) known(arn stage.ARN) (place, bool) {
 	}
 	was := h.holders[arn]
 	p := h.peers[was.id]
-	if p == nil || p.Buried || time.Since(was.at) > holderLife {
+	if p == nil || p.Dead || time.Since(was.at) > holderLife {
 		return place{}, false
 	}
 	return place{peer: p.Peer}, true
@@ -193,7 +193,7 @@ func (h *Homes) settle(arn stage.ARN, id string, term int64) (place, error) {
 		return place{here: true, done: h.begin(arn)}, nil
 	}
 	p := h.peers[id]
-	if p == nil || p.Buried || p.URL == "" {
+	if p == nil || p.Dead || p.URL == "" {
 		return place{}, errSettling()
 	}
 	h.holders[arn] = holding{id, time.Now()}
@@ -225,7 +225,7 @@ func (h *Homes) peer(id string) (Peer, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.peers[id]
-	if p == nil || p.Buried || p.URL == "" {
+	if p == nil || p.Dead || p.URL == "" {
 		return Peer{}, false
 	}
 	return p.Peer, true

@@ -37,7 +37,7 @@ type Peer struct {
 	URL      string // of its internal listener; empty if other replicas cannot reach it
 	Beat     int64
 	Draining bool
-	Buried   bool
+	Dead     bool
 }
 
 // A Store keeps the replicas and the homes. Several replicas use it at once; its rows decide races.
@@ -49,9 +49,9 @@ type Store interface {
 	Beat(ctx context.Context, id string, draining bool) error
 	// Peers lists all replicas, including those that are marked as dead.
 	Peers(ctx context.Context) ([]Peer, error)
-	// Bury marks a replica as dead and takes its homes from it, if its heartbeat still has that
+	// MarkDead marks a replica as dead and takes its homes from it, if its heartbeat still has that
 	// value. It reports whether this call did so.
-	Bury(ctx context.Context, id string, beat int64) (bool, error)
+	MarkDead(ctx context.Context, id string, beat int64) (bool, error)
 	// Forget deletes a replica that is marked as dead.
 	Forget(ctx context.Context, id string) error
 	// Home returns the home of a stage, or stage.ErrNotFound.
@@ -98,7 +98,7 @@ type Homes struct {
 	lost     bool
 	draining bool                  // guarded by mu
 	mine     map[stage.ARN]*own    // guarded by mu
-	peers    map[string]*sight     // guarded by mu: the other replicas
+	peers    map[string]*peerState // guarded by mu: the other replicas
 	holders  map[stage.ARN]holding // guarded by mu: homes of other stages, as read a moment ago
 }
 
@@ -111,8 +111,8 @@ type own struct {
 	leaving  bool      // it is being released
 }
 
-// A sight is what this replica has read of another replica.
-type sight struct {
+// A peerState is what this replica has read of another replica.
+type peerState struct {
 	Peer
 	since time.Time // since when the heartbeat has had this value
 }
@@ -125,14 +125,14 @@ type holding struct {
 // New returns Homes; Join starts them.
 func New(cfg Config) *Homes {
 	return &Homes{
-		cfg: cfg, mine: map[stage.ARN]*own{}, peers: map[string]*sight{},
+		cfg: cfg, mine: map[stage.ARN]*own{}, peers: map[string]*peerState{},
 		holders: map[stage.ARN]holding{},
 	}
 }
 
 // Join adds this replica to the others.
 func (h *Homes) Join(ctx context.Context) error {
-	crashed, err := h.buryBefore(ctx)
+	crashed, err := h.markPrevious(ctx)
 	if err != nil {
 		return err
 	}
@@ -151,18 +151,18 @@ func (h *Homes) Join(ctx context.Context) error {
 	return h.look(ctx)
 }
 
-// buryBefore marks the previous run of this replica as dead, unless it has left, and returns its
+// markPrevious marks the previous run of this replica as dead, unless it has left, and returns its
 // ID. A run at another address is a different replica, which has a copy of this one's data.
-func (h *Homes) buryBefore(ctx context.Context) (crashed string, err error) {
+func (h *Homes) markPrevious(ctx context.Context) (crashed string, err error) {
 	if h.cfg.Before == "" || h.cfg.URL == "" || h.ID() != "" {
 		return "", nil
 	}
 	all, err := h.cfg.Store.Peers(ctx)
 	for _, p := range all {
-		if p.ID != h.cfg.Before || p.URL != h.cfg.URL || p.Buried {
+		if p.ID != h.cfg.Before || p.URL != h.cfg.URL || p.Dead {
 			continue
 		}
-		if done, err := h.cfg.Store.Bury(ctx, p.ID, p.Beat); err != nil || !done {
+		if done, err := h.cfg.Store.MarkDead(ctx, p.ID, p.Beat); err != nil || !done {
 			return "", err
 		}
 		h.cfg.Log.Warn("the run before this one crashed; its local broadcasts have ended",
@@ -241,17 +241,17 @@ func (h *Homes) round(ctx context.Context) error {
 	defer cancel()
 	err := h.beat(ctx)
 	if errors.Is(err, stage.ErrNotFound) {
-		h.surrender()
+		h.giveUpAll()
 		err = h.Join(ctx)
 	}
 	if err == nil {
 		err = h.look(ctx)
 	}
 	if err != nil {
-		h.forgive()
+		h.restartTimers()
 		return err
 	}
-	h.bury(ctx)
+	h.markDead(ctx)
 	h.releaseIdle(ctx)
 	return nil
 }
@@ -271,8 +271,8 @@ func (h *Homes) beat(ctx context.Context) error {
 	return nil
 }
 
-// surrender gives up all homes of this replica after others marked it as dead.
-func (h *Homes) surrender() {
+// giveUpAll gives up all homes of this replica after others marked it as dead.
+func (h *Homes) giveUpAll() {
 	h.mu.Lock()
 	told := h.lost
 	h.lost, h.until = true, time.Time{}
@@ -295,12 +295,12 @@ func (h *Homes) look(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.peers
-	h.peers = map[string]*sight{}
+	h.peers = map[string]*peerState{}
 	for _, p := range all {
 		if p.ID == h.id {
 			continue
 		}
-		seen := &sight{Peer: p, since: now}
+		seen := &peerState{Peer: p, since: now}
 		if old := before[p.ID]; old != nil && old.Beat == p.Beat {
 			seen.since = old.since
 		}
@@ -309,9 +309,9 @@ func (h *Homes) look(ctx context.Context) error {
 	return nil
 }
 
-// forgive restarts the timers of the other replicas: while this replica could not reach the
+// restartTimers restarts the timers of the other replicas: while this replica could not reach the
 // database, they may not have reached it either.
-func (h *Homes) forgive() {
+func (h *Homes) restartTimers() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range h.peers {
@@ -319,12 +319,12 @@ func (h *Homes) forgive() {
 	}
 }
 
-// bury marks replicas whose heartbeat stands still as dead, and records the ends of their sessions.
-// After a failure, the next round or another replica retries.
-func (h *Homes) bury(ctx context.Context) {
+// markDead marks replicas whose heartbeat stands still as dead, and records the ends of their
+// sessions. After a failure, the next round or another replica retries.
+func (h *Homes) markDead(ctx context.Context) {
 	for _, p := range h.silent() {
-		if !p.Buried {
-			done, err := h.cfg.Store.Bury(ctx, p.ID, p.Beat)
+		if !p.Dead {
+			done, err := h.cfg.Store.MarkDead(ctx, p.ID, p.Beat)
 			if err != nil || !done {
 				continue
 			}
@@ -357,7 +357,7 @@ func (h *Homes) silent() (list []Peer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range h.peers {
-		if p.Buried || time.Since(p.since) >= deadAfter {
+		if p.Dead || time.Since(p.since) >= deadAfter {
 			list = append(list, p.Peer)
 		}
 	}
@@ -376,8 +376,8 @@ func (h *Homes) Leave(ctx context.Context) {
 		return
 	}
 	for _, p := range peers {
-		if p.ID == id && !p.Buried {
-			if _, err := h.cfg.Store.Bury(ctx, id, p.Beat); err != nil {
+		if p.ID == id && !p.Dead {
+			if _, err := h.cfg.Store.MarkDead(ctx, id, p.Beat); err != nil {
 				h.cfg.Log.Warn("the other replicas are not told that this one stops", "err", err)
 				return
 			}

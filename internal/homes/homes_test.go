@@ -103,7 +103,7 @@ func (l *link) mend() {
 }
 
 func (l *link) living(id string) (*Peer, error) {
-	if p := l.peers[id]; p != nil && !p.Buried {
+	if p := l.peers[id]; p != nil && !p.Dead {
 		return p, nil
 	}
 	return nil, stage.ErrNotFound
@@ -140,13 +140,13 @@ func (l *link) Peers(ctx context.Context) (list []Peer, err error) {
 	return list, nil
 }
 
-func (l *link) Bury(ctx context.Context, id string, beat int64) (done bool, err error) {
+func (l *link) MarkDead(ctx context.Context, id string, beat int64) (done bool, err error) {
 	err = l.say(ctx, func() error {
 		p, err := l.living(id)
 		if err != nil || p.Beat != beat {
 			return nil
 		}
-		p.Buried, done = true, true
+		p.Dead, done = true, true
 		for arn, home := range l.homes {
 			if home.id == id {
 				delete(l.homes, arn)
@@ -159,7 +159,7 @@ func (l *link) Bury(ctx context.Context, id string, beat int64) (done bool, err 
 
 func (l *link) Forget(ctx context.Context, id string) error {
 	return l.say(ctx, func() error {
-		if p := l.peers[id]; p != nil && p.Buried {
+		if p := l.peers[id]; p != nil && p.Dead {
 			delete(l.peers, id)
 		}
 		return nil

@@ -23,8 +23,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A house is a Service and an emulated AWS, which has a real stage.
-type house struct {
+// A harness is a Service and an emulated AWS, which has a real stage.
+type harness struct {
 	*ivs.Service
 	t     *testing.T
 	emu   *ivsemu.Emulator
@@ -36,17 +36,17 @@ type house struct {
 	news   chan struct{}
 }
 
-func newHouse(t *testing.T, change func(*ivs.Config), media func(*sfu.Config)) *house {
+func newHarness(t *testing.T, change func(*ivs.Config), media func(*sfu.Config)) *harness {
 	t.Helper()
-	return houseAt(t, nil, change, media)
+	return harnessWith(t, nil, change, media)
 }
 
-// houseAt is like newHouse, but changes the configuration of the emulated AWS, too.
-func houseAt(
+// harnessWith is like newHarness, but changes the configuration of the emulated AWS, too.
+func harnessWith(
 	t *testing.T, emulated func(*ivsemu.Config), change func(*ivs.Config), media func(*sfu.Config),
-) *house {
+) *harness {
 	t.Helper()
-	h := &house{t: t, news: make(chan struct{})}
+	h := &harness{t: t, news: make(chan struct{})}
 	var hook http.Handler = http.NotFoundHandler()
 	server := httptest.NewServer(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) { hook.ServeHTTP(w, r) }))
@@ -93,7 +93,7 @@ func run(t *testing.T, f func(context.Context) error) {
 	})
 }
 
-func (h *house) heard(e stage.Event) {
+func (h *harness) heard(e stage.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, e)
@@ -102,7 +102,7 @@ func (h *house) heard(e stage.Event) {
 }
 
 // wait waits until an event of that participant, kind and code has arrived.
-func (h *house) wait(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
+func (h *harness) wait(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
 	h.t.Helper()
 	timeout := time.After(20 * time.Second)
 	for {
@@ -123,7 +123,7 @@ func (h *house) wait(id stage.ParticipantID, kind stage.EventKind, code string) 
 	}
 }
 
-func (h *house) token(ttl time.Duration) stage.ParticipantToken {
+func (h *harness) token(ttl time.Duration) stage.ParticipantToken {
 	h.t.Helper()
 	req := request(h.stage.ARN)
 	req.TTL = ttl
@@ -134,7 +134,7 @@ func (h *house) token(ttl time.Duration) stage.ParticipantToken {
 	return made
 }
 
-func (h *house) publish(
+func (h *harness) publish(
 	made stage.ParticipantToken, clip *rtcpeer.Clip,
 ) (*rtcpeer.Publisher, error) {
 	return rtcpeer.Publish(h.t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()),
@@ -143,7 +143,7 @@ func (h *house) publish(
 
 // postNoOffer posts a body that is not an offer, and returns the status: 403 if the participant is
 // barred, otherwise 400.
-func (h *house) postNoOffer(made stage.ParticipantToken) int {
+func (h *harness) postNoOffer(made stage.ParticipantToken) int {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, made.WHIPEndpoint,
 		strings.NewReader("no offer"))
@@ -161,7 +161,7 @@ func (h *house) postNoOffer(made stage.ParticipantToken) int {
 }
 
 // eventually polls the participants until they are as wished.
-func (h *house) eventually(what string, right func([]stage.Presence) bool) {
+func (h *harness) eventually(what string, right func([]stage.Presence) bool) {
 	h.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -179,7 +179,7 @@ func (h *house) eventually(what string, right func([]stage.Presence) bool) {
 
 func TestABroadcastOnAnAWSStage(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil, nil)
+	h := newHarness(t, nil, nil)
 	made := h.token(time.Hour)
 	if _, err := h.publish(made, nil); err != nil {
 		t.Fatalf("publish through the global endpoint: got %v, want nil", err)
@@ -214,7 +214,7 @@ func TestABroadcastOnAnAWSStage(t *testing.T) {
 }
 
 // checkRecord checks what the API reports about a broadcast.
-func (h *house) checkRecord(session string, id stage.ParticipantID) {
+func (h *harness) checkRecord(session string, id stage.ParticipantID) {
 	h.t.Helper()
 	c := stock(h.base)
 	in := &ivsrealtime.ListParticipantEventsInput{
@@ -244,7 +244,7 @@ func (h *house) checkRecord(session string, id stage.ParticipantID) {
 
 func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(cfg *ivs.Config) { cfg.Poll = time.Second }, nil)
+	h := newHarness(t, func(cfg *ivs.Config) { cfg.Poll = time.Second }, nil)
 	made := h.token(time.Hour)
 	if err := h.Disconnect(t.Context(), h.stage.ARN, made.Participant.ID, ""); !errors.Is(err,
 		stage.ErrNotFound) {
@@ -287,7 +287,7 @@ func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t, nil, func(cfg *sfu.Config) {
+			h := newHarness(t, nil, func(cfg *sfu.Config) {
 				cfg.LimitsFor = func(stage.ARN) sfu.Limits {
 					l := sfu.DefaultLimits()
 					l.Enforce = true
@@ -312,7 +312,7 @@ func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
 
 func TestWithoutH264TheDockIsToldWhy(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil, nil)
+	h := newHarness(t, nil, nil)
 	made := h.token(time.Hour)
 	var refused *rtcpeer.StatusError
 	_, err := rtcpeer.Publish(t, rtcpeer.HTTP(made.WHIPEndpoint, made.Secret.Reveal()),
@@ -327,7 +327,7 @@ func TestWithoutH264TheDockIsToldWhy(t *testing.T) {
 // own key, rotates it, and retires the old key.
 func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil, nil)
+	h := newHarness(t, nil, nil)
 	var mu sync.Mutex
 	var ahead time.Duration
 	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return time.Now().Add(ahead) }
@@ -387,7 +387,7 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	t.Parallel()
 	revoked := make(chan stage.Participant, 1)
 	var list []stage.Participant
-	h := newHouse(t, func(cfg *ivs.Config) {
+	h := newHarness(t, func(cfg *ivs.Config) {
 		cfg.Barred = func(context.Context) ([]stage.Participant, error) {
 			select {
 			case p := <-revoked:
@@ -415,7 +415,7 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 // permanently. So the Service disconnects a barred participant each time it joins again.
 func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	t.Parallel()
-	h := houseAt(t, func(cfg *ivsemu.Config) { cfg.NoBar = true }, nil, nil)
+	h := harnessWith(t, func(cfg *ivsemu.Config) { cfg.NoBar = true }, nil, nil)
 	made := h.token(time.Hour)
 	first, err := h.publish(made, nil)
 	if err != nil {
@@ -461,7 +461,7 @@ func TestPeopleOfOtherProgramsStay(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var revoked []stage.Participant
-	h := newHouse(t, func(cfg *ivs.Config) {
+	h := newHarness(t, func(cfg *ivs.Config) {
 		cfg.Barred = func(context.Context) ([]stage.Participant, error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -97,7 +97,7 @@ type Emulator struct {
 	saving sync.Mutex // held while the state file is written; locked before mu
 
 	mu    sync.Mutex
-	world *world // guarded by mu
+	state *state // guarded by mu
 }
 
 // New returns an emulator with the state in the state file, or an empty one.
@@ -169,25 +169,25 @@ func (cfg *Config) setDefaults() {
 	}
 }
 
-// open loads or creates the world and serves its WHIP endpoints.
+// open loads or creates the state and serves its WHIP endpoints.
 func (e *Emulator) open() error {
-	w, err := loadWorld(e.cfg.StateFile, e.cfg.Now())
+	st, err := loadState(e.cfg.StateFile, e.cfg.Now())
 	if err != nil {
 		return err
 	}
-	if w.APIKey == nil {
-		if w.APIKey, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader); err != nil {
+	if st.APIKey == nil {
+		if st.APIKey, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader); err != nil {
 			return fmt.Errorf("make the key of the API: %w", err)
 		}
 	}
-	e.world = w
+	e.state = st
 	e.verifier = &token.Verifier{
 		Keys:      keyring{e},
 		Endpoints: e.endpoints,
 		Now:       e.cfg.Now,
 		Leeway:    time.Minute,
 		Admit:     e.admit,
-		APIKey:    &w.APIKey.PublicKey,
+		APIKey:    &st.APIKey.PublicKey,
 	}
 	e.whip = whip.New(whip.Config{
 		Media:        recorder{e},

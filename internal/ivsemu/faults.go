@@ -73,7 +73,7 @@ func (e *Emulator) magic(body []byte) string {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.anyStage(in.StageArn)
+	s, err := e.state.anyStage(in.StageArn)
 	if err != nil {
 		return ""
 	}

@@ -14,11 +14,11 @@ func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*in
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if arn := deref(in.StageArn); arn != "" {
-		if _, err := e.world.stage(r.region, arn); err != nil {
+		if _, err := e.state.stage(r.region, arn); err != nil {
 			return nil, invalid("stageArn: there is no stage %s in %s", arn, r.region)
 		}
 	}
-	if len(inRegion(e.world.Ingests, r.region)) >= maxIngests {
+	if len(inRegion(e.state.Ingests, r.region)) >= maxIngests {
 		return nil, overQuota(
 			"Your account has %d ingest configurations in %s, which is the quota. Delete some, "+
 				"or ask AWS for more.", maxIngests, r.region)
@@ -26,7 +26,7 @@ func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*in
 	id := newID()
 	c := &ingestRecord{
 		record: record{
-			Seq: e.world.next(), Region: r.region, Arn: e.arn(r.region, kindIngest, id),
+			Seq: e.state.next(), Region: r.region, Arn: e.arn(r.region, kindIngest, id),
 			Name: deref(in.Name), Tags: tagsOf(in.Tags),
 		},
 		Shape: ingestShape{
@@ -37,7 +37,7 @@ func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*in
 		},
 	}
 	e.setRedundant(c, in.RedundantIngest)
-	e.world.Ingests = append(e.world.Ingests, c)
+	e.state.Ingests = append(e.state.Ingests, c)
 	return &ingestOut{c.full()}, nil
 }
 
@@ -75,7 +75,7 @@ func (c *ingestRecord) summary() ingestShape {
 func getIngestConfiguration(e *Emulator, r *request, in *ingestArnIn) (*ingestOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c, err := e.world.ingest(r.region, *in.Arn)
+	c, err := e.state.ingest(r.region, *in.Arn)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func listIngestConfigurations(e *Emulator, r *request, in *listIngestsIn) (*inge
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var matching []*ingestRecord
-	for _, c := range inRegion(e.world.Ingests, r.region) {
+	for _, c := range inRegion(e.state.Ingests, r.region) {
 		if in.FilterByStageArn != nil && c.Shape.StageArn != *in.FilterByStageArn ||
 			in.FilterByState != nil && c.Shape.State != *in.FilterByState {
 			continue
@@ -112,13 +112,13 @@ func listIngestConfigurations(e *Emulator, r *request, in *listIngestsIn) (*inge
 func updateIngestConfiguration(e *Emulator, r *request, in *updateIngestIn) (*ingestOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c, err := e.world.ingest(r.region, *in.Arn)
+	c, err := e.state.ingest(r.region, *in.Arn)
 	if err != nil {
 		return nil, err
 	}
 	if in.StageArn != nil {
 		if *in.StageArn != "" {
-			if _, err := e.world.stage(r.region, *in.StageArn); err != nil {
+			if _, err := e.state.stage(r.region, *in.StageArn); err != nil {
 				return nil, err
 			}
 		}
@@ -133,10 +133,10 @@ func updateIngestConfiguration(e *Emulator, r *request, in *updateIngestIn) (*in
 func deleteIngestConfiguration(e *Emulator, r *request, in *ingestArnIn) (*empty, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c, err := e.world.ingest(r.region, *in.Arn)
+	c, err := e.state.ingest(r.region, *in.Arn)
 	if err != nil {
 		return nil, err
 	}
-	e.world.Ingests = without(e.world.Ingests, c)
+	e.state.Ingests = without(e.state.Ingests, c)
 	return &empty{}, nil
 }

@@ -24,7 +24,7 @@ func importPublicKey(e *Emulator, r *request, in *importKeyIn) (*keyOut, error) 
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	existing := inRegion(e.world.Keys, r.region)
+	existing := inRegion(e.state.Keys, r.region)
 	for _, k := range existing {
 		if other, err := parsePublicKey(k.Material); err == nil && other.Equal(public) {
 			return nil, conflict("The public key is imported already: %s", k.Arn)
@@ -37,19 +37,19 @@ func importPublicKey(e *Emulator, r *request, in *importKeyIn) (*keyOut, error) 
 	}
 	k := &keyRecord{
 		record: record{
-			Seq: e.world.next(), Region: r.region, Arn: e.arn(r.region, kindKey, uuid.NewString()),
+			Seq: e.state.next(), Region: r.region, Arn: e.arn(r.region, kindKey, uuid.NewString()),
 			Name: deref(in.Name), Tags: tagsOf(in.Tags),
 		},
 		Material: *in.PublicKeyMaterial,
 	}
-	e.world.Keys = append(e.world.Keys, k)
+	e.state.Keys = append(e.state.Keys, k)
 	return &keyOut{k.shape()}, nil
 }
 
 func getPublicKey(e *Emulator, r *request, in *keyArnIn) (*keyOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	k, err := e.world.key(r.region, *in.Arn)
+	k, err := e.state.key(r.region, *in.Arn)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func getPublicKey(e *Emulator, r *request, in *keyArnIn) (*keyOut, error) {
 func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list, next, err := page(e.pages, "keys/"+r.region, *in, inRegion(e.world.Keys, r.region),
+	list, next, err := page(e.pages, "keys/"+r.region, *in, inRegion(e.state.Keys, r.region),
 		seqOf[*keyRecord])
 	if err != nil {
 		return nil, err
@@ -76,11 +76,11 @@ func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 func deletePublicKey(e *Emulator, r *request, in *keyArnIn) (*empty, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	k, err := e.world.key(r.region, *in.Arn)
+	k, err := e.state.key(r.region, *in.Arn)
 	if err != nil {
 		return nil, err
 	}
-	e.world.Keys = without(e.world.Keys, k)
+	e.state.Keys = without(e.state.Keys, k)
 	return &empty{}, nil
 }
 
@@ -122,7 +122,7 @@ type keyring struct{ e *Emulator }
 func (k keyring) PublicKey(_ context.Context, kid string) (*ecdsa.PublicKey, error) {
 	k.e.mu.Lock()
 	defer k.e.mu.Unlock()
-	found, err := k.e.world.key(stage.ARN(kid).Region(), kid)
+	found, err := k.e.state.key(stage.ARN(kid).Region(), kid)
 	if err != nil {
 		return nil, stage.Errorf(stage.ErrNotFound, "there is no such key")
 	}

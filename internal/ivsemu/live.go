@@ -116,7 +116,7 @@ func (e *Emulator) redirection(r *http.Request) string {
 func (e *Emulator) admit(_ context.Context, p stage.Participant) (stage.Participant, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if s, err := e.world.anyStage(p.Stage); err == nil && s.Barred[string(p.ID)] {
+	if s, err := e.state.anyStage(p.Stage); err == nil && s.Barred[string(p.ID)] {
 		return p, stage.Errorf(stage.ErrDenied,
 			"The participant has been disconnected and cannot join again with this token.").
 			WithCode("participant_disconnected")
@@ -220,19 +220,19 @@ func (e *Emulator) Observe(event stage.Event) {
 func (e *Emulator) Join(p stage.Participant, protocol string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.anyStage(p.Stage)
+	s, err := e.state.anyStage(p.Stage)
 	if err != nil {
 		return // the stage was deleted while the token was verified
 	}
 	session := s.active()
 	if session == nil {
-		session = &sessionRecord{Seq: e.world.next(), ID: newSessionID(), Start: e.cfg.Now()}
+		session = &sessionRecord{Seq: e.state.next(), ID: newSessionID(), Start: e.cfg.Now()}
 		s.Sessions = append(s.Sessions, session)
 	}
 	known := session.participant(string(p.ID))
 	if known == nil {
 		known = &participantRecord{
-			Seq: e.world.next(), ID: string(p.ID), UserID: p.UserID,
+			Seq: e.state.next(), ID: string(p.ID), UserID: p.UserID,
 			Attributes: maps.Clone(p.Attributes),
 			Joined:     e.cfg.Now(), Protocol: protocol,
 		}
@@ -272,7 +272,7 @@ func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 func (e *Emulator) present(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {
-	s, err := e.world.anyStage(arn)
+	s, err := e.state.anyStage(arn)
 	if err != nil {
 		return nil, nil
 	}
@@ -288,7 +288,7 @@ func (e *Emulator) present(
 func (e *Emulator) latest(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {
-	s, err := e.world.anyStage(arn)
+	s, err := e.state.anyStage(arn)
 	if err != nil || len(s.Sessions) == 0 {
 		return nil, nil
 	}
@@ -345,6 +345,6 @@ func (e *Emulator) note(
 // record adds an event to a participant. e.mu is held.
 func (e *Emulator) record(p *participantRecord, name, code, remote string) {
 	p.Events = append(p.Events, eventRecord{
-		Seq: e.world.next(), Name: name, ErrorCode: code, Remote: remote, Time: e.cfg.Now(),
+		Seq: e.state.next(), Name: name, ErrorCode: code, Remote: remote, Time: e.cfg.Now(),
 	})
 }

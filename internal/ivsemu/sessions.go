@@ -24,7 +24,7 @@ func newestFirst[T any](list []T, seq func(T) int) ([]T, func(T) int) {
 func listStageSessions(e *Emulator, r *request, in *listSessionsIn) (*sessionsOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.stage(r.region, *in.StageArn)
+	s, err := e.state.stage(r.region, *in.StageArn)
 	if missing(err) {
 		return &sessionsOut{StageSessions: []sessionShape{}}, nil
 	}
@@ -46,15 +46,15 @@ func listStageSessions(e *Emulator, r *request, in *listSessionsIn) (*sessionsOu
 func getStageSession(e *Emulator, r *request, in *sessionIn) (*sessionOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	session, err := e.world.sessionOf(r.region, in)
+	session, err := e.state.sessionOf(r.region, in)
 	if err != nil {
 		return nil, err
 	}
 	return &sessionOut{session.shape()}, nil
 }
 
-func (w *world) sessionOf(region string, in *sessionIn) (*sessionRecord, error) {
-	s, err := w.stage(region, *in.StageArn)
+func (st *state) sessionOf(region string, in *sessionIn) (*sessionRecord, error) {
+	s, err := st.stage(region, *in.StageArn)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func listParticipants(e *Emulator, r *request, in *listParticipantsIn) (*partici
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	session, err := e.world.sessionOf(r.region, &in.sessionIn)
+	session, err := e.state.sessionOf(r.region, &in.sessionIn)
 	if missing(err) {
 		return &participantsOut{Participants: []participantShape{}}, nil
 	}
@@ -135,7 +135,7 @@ func (p *participantRecord) summary() participantShape {
 func getParticipant(e *Emulator, r *request, in *participantIn) (*participantOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p, err := e.world.participantOf(r.region, in)
+	p, err := e.state.participantOf(r.region, in)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +144,8 @@ func getParticipant(e *Emulator, r *request, in *participantIn) (*participantOut
 	return &participantOut{shape}, nil
 }
 
-func (w *world) participantOf(region string, in *participantIn) (*participantRecord, error) {
-	session, err := w.sessionOf(region, &in.sessionIn)
+func (st *state) participantOf(region string, in *participantIn) (*participantRecord, error) {
+	session, err := st.sessionOf(region, &in.sessionIn)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (w *world) participantOf(region string, in *participantIn) (*participantRec
 func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p, err := e.world.participantOf(r.region, &in.participantIn)
+	p, err := e.state.participantOf(r.region, &in.participantIn)
 	if missing(err) {
 		return &eventsOut{Events: []eventShape{}}, nil
 	}
@@ -187,7 +187,7 @@ func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOu
 func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicasOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, err := e.world.stage(r.region, *in.SourceStageArn); err != nil && !missing(err) {
+	if _, err := e.state.stage(r.region, *in.SourceStageArn); err != nil && !missing(err) {
 		return nil, err
 	}
 	return &replicasOut{Replicas: []empty{}}, nil
@@ -214,11 +214,11 @@ func disconnectParticipant(e *Emulator, r *request, in *disconnectIn) (*empty, e
 func (e *Emulator) bar(region, arn, participant string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.stage(region, arn)
+	s, err := e.state.stage(region, arn)
 	if err != nil {
 		return err
 	}
-	for _, c := range e.world.Ingests {
+	for _, c := range e.state.Ingests {
 		if c.Shape.ParticipantID == participant && c.Shape.StageArn == arn {
 			c.Shape.StageArn = ""
 			return nil

@@ -17,7 +17,7 @@ func (e *Emulator) arn(region, kind, id string) string {
 
 func createStage(e *Emulator, r *request, in *createStageIn) (*stageOut, error) {
 	e.mu.Lock()
-	if len(inRegion(e.world.Stages, r.region)) >= maxStages {
+	if len(inRegion(e.state.Stages, r.region)) >= maxStages {
 		e.mu.Unlock()
 		return nil, overQuota(
 			"Your account has %d stages in %s, which is the quota. Delete some, or ask "+
@@ -25,14 +25,14 @@ func createStage(e *Emulator, r *request, in *createStageIn) (*stageOut, error) 
 	}
 	s := &stageRecord{
 		record: record{
-			Seq: e.world.next(), Region: r.region, Arn: e.arn(r.region, kindStage, newID()),
+			Seq: e.state.next(), Region: r.region, Arn: e.arn(r.region, kindStage, newID()),
 			Name: deref(in.Name), Tags: tagsOf(in.Tags),
 		},
 		Label:     strings.ToLower(newID()),
 		Recording: in.AutoParticipantRecordingConfiguration,
 		Barred:    map[string]bool{},
 	}
-	e.world.Stages = append(e.world.Stages, s)
+	e.state.Stages = append(e.state.Stages, s)
 	out := &stageOut{Stage: e.stageShape(s)}
 	e.mu.Unlock()
 
@@ -49,7 +49,7 @@ func createStage(e *Emulator, r *request, in *createStageIn) (*stageOut, error) 
 func getStage(e *Emulator, r *request, in *stageArnIn) (*stageOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.stage(r.region, *in.Arn)
+	s, err := e.state.stage(r.region, *in.Arn)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func getStage(e *Emulator, r *request, in *stageArnIn) (*stageOut, error) {
 func listStages(e *Emulator, r *request, in *paged) (*stagesOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list, next, err := page(e.pages, "stages/"+r.region, *in, inRegion(e.world.Stages, r.region),
+	list, next, err := page(e.pages, "stages/"+r.region, *in, inRegion(e.state.Stages, r.region),
 		seqOf[*stageRecord])
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func listStages(e *Emulator, r *request, in *paged) (*stagesOut, error) {
 func updateStage(e *Emulator, r *request, in *updateStageIn) (*stageOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.stage(r.region, *in.Arn)
+	s, err := e.state.stage(r.region, *in.Arn)
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +110,12 @@ func deleteStage(e *Emulator, r *request, in *stageArnIn) (*empty, error) {
 func (e *Emulator) removeStage(region, arn string) (gone []stage.ParticipantID, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.stage(region, arn)
+	s, err := e.state.stage(region, arn)
 	if err != nil {
 		return nil, err
 	}
-	e.world.Stages = without(e.world.Stages, s)
-	for _, c := range e.world.Ingests {
+	e.state.Stages = without(e.state.Stages, s)
+	for _, c := range e.state.Ingests {
 		if c.Shape.StageArn == arn {
 			c.Shape.StageArn = ""
 		}
@@ -164,7 +164,7 @@ func (e *Emulator) endpointsOf(s *stageRecord) stage.Endpoints {
 func (e *Emulator) endpoints(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, err := e.world.anyStage(arn)
+	s, err := e.state.anyStage(arn)
 	if err != nil {
 		return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound,
 			"There is no such stage (any more).")
@@ -180,7 +180,7 @@ func (e *Emulator) WHIPEndpoint() string { return e.cfg.BaseURL + "/whip" }
 
 func createParticipantToken(e *Emulator, r *request, in *createTokenIn) (*createTokenOut, error) {
 	e.mu.Lock()
-	_, err := e.world.stage(r.region, *in.StageArn)
+	_, err := e.state.stage(r.region, *in.StageArn)
 	e.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -207,7 +207,7 @@ func (e *Emulator) makeToken(
 		minutes = *in.Duration
 	}
 	signer := token.Signer{
-		Key: e.world.APIKey, Form: token.APIMade, Endpoints: e.endpoints, Now: e.cfg.Now,
+		Key: e.state.APIKey, Form: token.APIMade, Endpoints: e.endpoints, Now: e.cfg.Now,
 	}
 	made, err := signer.IssueToken(ctx, stage.TokenRequest{
 		Stage: arn, UserID: deref(in.UserID), Attributes: in.Attributes,

@@ -10,7 +10,7 @@ import (
 func listTags(e *Emulator, r *request) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	resource, err := e.world.tagged(r.region, r.arn)
+	resource, err := e.state.tagged(r.region, r.arn)
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +21,7 @@ func tagResource(e *Emulator, r *request) (any, error) {
 	return op(func(e *Emulator, r *request, in *tagsIn) (*empty, error) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		resource, err := e.world.tagged(r.region, r.arn)
+		resource, err := e.state.tagged(r.region, r.arn)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func untagResource(e *Emulator, r *request) (any, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	resource, err := e.world.tagged(r.region, r.arn)
+	resource, err := e.state.tagged(r.region, r.arn)
 	if err != nil {
 		return nil, err
 	}

@@ -134,8 +134,8 @@ func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return time.
 
 func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.ahead += d }
 
-// A house is a data folder with keys, an AWS in memory, and a clock.
-type house struct {
+// A harness is a data folder with keys, an AWS in memory, and a clock.
+type harness struct {
 	t      *testing.T
 	dir    string
 	aws    *aws
@@ -144,12 +144,12 @@ type house struct {
 	router *keys.Router
 }
 
-func newHouse(t *testing.T) *house {
-	return &house{t: t, dir: filepath.Join(t.TempDir(), "keys"), aws: newAWS(), clock: &clock{}}
+func newHarness(t *testing.T) *harness {
+	return &harness{t: t, dir: filepath.Join(t.TempDir(), "keys"), aws: newAWS(), clock: &clock{}}
 }
 
 // start creates a new Manager and Router on the same folder, as a restart does.
-func (h *house) start() *house {
+func (h *harness) start() *harness {
 	h.keys = keys.New(keys.Config{Dir: h.dir, AWS: h.aws, Now: h.clock.now})
 	h.router = &keys.Router{
 		Keys: h.keys, API: api{}, Now: h.clock.now, Endpoints: endpoints,
@@ -169,7 +169,7 @@ func (api) IssueToken(context.Context, stage.TokenRequest) (stage.ParticipantTok
 	return stage.ParticipantToken{IssuedBy: "AWS API"}, nil
 }
 
-func (h *house) issue(ttl time.Duration) stage.ParticipantToken {
+func (h *harness) issue(ttl time.Duration) stage.ParticipantToken {
 	h.t.Helper()
 	made, err := h.router.IssueToken(h.t.Context(), stage.TokenRequest{
 		Stage: arn, Capabilities: stage.Publish, TTL: ttl,
@@ -181,13 +181,13 @@ func (h *house) issue(ttl time.Duration) stage.ParticipantToken {
 }
 
 // accepted reports whether AWS would accept the token.
-func (h *house) accepted(made stage.ParticipantToken) error {
+func (h *harness) accepted(made stage.ParticipantToken) error {
 	v := token.Verifier{Keys: h.aws.keyring(), Endpoints: endpoints, Now: h.clock.now}
 	_, err := v.Verify(h.t.Context(), made.Secret)
 	return err
 }
 
-func (h *house) must(k keys.Key, err error) keys.Key {
+func (h *harness) must(k keys.Key, err error) keys.Key {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatalf("got %v, want nil", err)
@@ -197,7 +197,7 @@ func (h *house) must(k keys.Key, err error) keys.Key {
 
 func TestAnOwnKeySignsAndTheOperatorSeesWhy(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	if made := h.issue(time.Hour); made.IssuedBy != "AWS API" {
 		t.Errorf("without a key: issued by %q, want the API", made.IssuedBy)
 	}
@@ -231,7 +231,7 @@ func TestAnOwnKeySignsAndTheOperatorSeesWhy(t *testing.T) {
 
 func TestThePrivateHalfIsInA0600FileOnly(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	k := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	h.issue(time.Hour)
 	secret, err := os.ReadFile(filepath.Join(h.dir, k.Name+".pem"))
@@ -257,7 +257,7 @@ func TestThePrivateHalfIsInA0600FileOnly(t *testing.T) {
 
 func TestRotationOverlaps(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	old := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	before := h.issue(2 * time.Hour)
 	// The Manager of the server keeps running while a command of another process rotates.
@@ -294,7 +294,7 @@ func TestRotationOverlaps(t *testing.T) {
 
 func TestRetiringGoesBackToTheAPI(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	made := h.issue(time.Hour)
 	h.must(h.keys.Retire(t.Context(), region))
@@ -312,7 +312,7 @@ func TestRetiringGoesBackToTheAPI(t *testing.T) {
 
 func TestTheLimitOfThreeIsKnown(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	for _, name := range []string{"theirs", ""} {
 		if _, err := h.aws.ImportPublicKey(t.Context(), region, name, "x"); err != nil {
 			t.Fatal(err)
@@ -340,7 +340,7 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	sec1, _ := x509.MarshalECPrivateKey(private)
 	pkcs8, _ := x509.MarshalPKCS8PrivateKey(private)
 	for kind, der := range map[string][]byte{"EC PRIVATE KEY": sec1, "PRIVATE KEY": pkcs8} {
-		h := newHouse(t).start()
+		h := newHarness(t).start()
 		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 		parsed, err := keys.ParsePEM(stage.NewSecret(string(text)))
 		if err != nil {
@@ -368,7 +368,7 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 			t.Errorf("%s: got %v, want a refusal", name, err)
 		}
 	}
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	h.aws.kms = private
 	k := h.must(h.keys.Add(t.Context(), region, keys.Source{KMS: "alias/stagedoor"}))
 	if err := h.accepted(h.issue(time.Hour)); err != nil {
@@ -396,7 +396,7 @@ func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, way := range []string{"import", "rotate"} {
-		h := newHouse(t).start()
+		h := newHarness(t).start()
 		if way == "rotate" {
 			h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 		}
@@ -435,7 +435,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 	reached := 0
 	for cut := 1; cut <= 20; cut++ {
 		for _, before := range []bool{true, false} {
-			h := newHouse(t).start()
+			h := newHarness(t).start()
 			h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 			old := h.issue(time.Hour)
 			h.aws.calls = 0
@@ -467,7 +467,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 	}
 }
 
-func rotateAndTidy(h *house) {
+func rotateAndTidy(h *harness) {
 	if _, err := h.keys.Rotate(h.t.Context(), region, keys.Source{}); err != nil {
 		return
 	}
@@ -490,7 +490,7 @@ func protect(t *testing.T, dir string) {
 
 // checkWhole restarts after an interruption. Every token must be accepted, and in the end there
 // must be one key.
-func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken) {
+func checkWhole(t *testing.T, when string, h *harness, old stage.ParticipantToken) {
 	t.Helper()
 	h.keys.Tidy(t.Context())
 	// The old token is accepted until its key is due for deletion. The clock was set back, so the
@@ -523,7 +523,7 @@ func checkWhole(t *testing.T, when string, h *house, old stage.ParticipantToken)
 
 func TestManyTokensWhileKeysRotate(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	var g sync.WaitGroup
 	for range 4 {
@@ -558,7 +558,7 @@ func until(t *testing.T, what string, done func() bool) {
 
 func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	old := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	h.issue(time.Hour)
 	h.aws.calls = 0
@@ -592,7 +592,7 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 // the server starts again, another program imports the last key that the quota allows.
 func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	active := h.must(h.keys.Rotate(t.Context(), region, keys.Source{}))
 	h.aws.calls = 0
@@ -625,7 +625,7 @@ func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 // block the keys of another region.
 func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	h.aws.broken = func(call int, before bool) error {
 		if call == 2 && before { // before the import, so that the key is unfinished
 			return errCut
@@ -659,7 +659,7 @@ func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 // public half. Retiring the key deletes it at AWS.
 func TestRetiringAnUnfinishedKeyFreesItsPlace(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	h.aws.broken = func(call int, before bool) error {
 		if call == 3 && !before {
 			return errCut
@@ -680,7 +680,7 @@ func TestRetiringAnUnfinishedKeyFreesItsPlace(t *testing.T) {
 
 func TestTheAPIStepsInForAKeyThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t).start()
+	h := newHarness(t).start()
 	k := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
 	if err := os.Remove(filepath.Join(h.dir, k.Name+".pem")); err != nil {
 		t.Fatal(err)

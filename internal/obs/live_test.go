@@ -41,8 +41,8 @@ func (j *judge) say(v obs.Verdict) {
 	j.v = v
 }
 
-// A booth is a fake OBS that is set up, with a WHIP endpoint and a stage.
-type booth struct {
+// A harness is a fake OBS that is set up, with a WHIP endpoint and a stage.
+type harness struct {
 	*fakeobs.OBS
 	far   *fakeobs.Far
 	judge *judge
@@ -56,45 +56,45 @@ type booth struct {
 }
 
 // pass issues a pass with a new token at each call.
-func (b *booth) pass(context.Context) (obs.Pass, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.passes++
+func (h *harness) pass(context.Context) (obs.Pass, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.passes++
 	arn := stage.ARN("arn:aws:ivs:eu-central-1:123456789012:stage/abc")
-	if b.local {
+	if h.local {
 		arn = "arn:aws:ivs:local:000000000000:stage/main"
 	}
 	return obs.Pass{Stage: arn, Participant: "p1", Endpoint: endpoint,
-		Bearer:    stage.NewSecret(bearer + strings.Repeat("+", b.passes)),
+		Bearer:    stage.NewSecret(bearer + strings.Repeat("+", h.passes)),
 		ExpiresAt: time.Now().Add(time.Hour)}, nil
 }
 
-func newBooth(t *testing.T, opts fakeobs.Options) *booth {
+func newHarness(t *testing.T, opts fakeobs.Options) *harness {
 	t.Helper()
 	far := fakeobs.NewFar()
 	opts.Output = far.Output
-	b := &booth{OBS: fakeobs.Start(t, opts), far: far,
+	h := &harness{OBS: fakeobs.Start(t, opts), far: far,
 		judge: &judge{v: obs.Verdict{Publishing: true}}}
-	b.c = connect(t, b.URL(), opts.Password)
-	b.b = obs.Broadcast{
-		Limits: stage.DefaultLimits(), Issue: b.pass, Stage: b.judge, Now: time.Now,
+	h.c = connect(t, h.URL(), opts.Password)
+	h.b = obs.Broadcast{
+		Limits: stage.DefaultLimits(), Issue: h.pass, Stage: h.judge, Now: time.Now,
 		Progress: func(string) {},
 		Waits: obs.Waits{Start: 2 * time.Second, Stage: 30 * time.Second, Stop: 30 * time.Second,
 			Connect: 500 * time.Millisecond, Poll: 50 * time.Millisecond},
 	}
-	return b
+	return h
 }
 
-func ready(t *testing.T, opts fakeobs.Options) *booth {
+func ready(t *testing.T, opts fakeobs.Options) *harness {
 	t.Helper()
-	b := newBooth(t, opts)
-	setUp(t, b.c, target())
-	return b
+	h := newHarness(t, opts)
+	setUp(t, h.c, target())
+	return h
 }
 
-func (b *booth) goLive(t *testing.T) obs.Live {
+func (h *harness) goLive(t *testing.T) obs.Live {
 	t.Helper()
-	live, err := obs.GoLive(t.Context(), b.c, b.b)
+	live, err := obs.GoLive(t.Context(), h.c, h.b)
 	if err != nil {
 		t.Fatalf("GoLive: %v", err)
 	}
@@ -103,27 +103,27 @@ func (b *booth) goLive(t *testing.T) obs.Live {
 
 func TestGoLiveAndStop(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	if live := b.goLive(t); live.Already || live.Participant != "p1" {
+	h := ready(t, fakeobs.Options{})
+	if live := h.goLive(t); live.Already || live.Participant != "p1" {
 		t.Errorf("got %+v", live)
 	}
 	want := fakeobs.Call{Endpoint: endpoint, Bearer: bearer + "+", Opus: true}
-	if calls := b.far.Calls(); len(calls) != 1 || calls[0] != want {
+	if calls := h.far.Calls(); len(calls) != 1 || calls[0] != want {
 		t.Errorf("OBS called %+v, want %+v once", calls, want)
 	}
-	if live := b.goLive(t); !live.Already || len(b.far.Calls()) != 1 {
-		t.Errorf("a second time: got %+v and %d calls", live, len(b.far.Calls()))
+	if live := h.goLive(t); !live.Already || len(h.far.Calls()) != 1 {
+		t.Errorf("a second time: got %+v and %d calls", live, len(h.far.Calls()))
 	}
-	s, err := obs.Status(t.Context(), b.c, stage.DefaultLimits())
+	s, err := obs.Status(t.Context(), h.c, stage.DefaultLimits())
 	if err != nil || !s.Live || !s.Ready || s.Server != endpoint {
 		t.Errorf("Status: got %+v, %v", s, err)
 	}
 	for range 2 { // the second Stop, of an OBS that does not stream, is no error
-		if err := obs.Stop(t.Context(), b.c, b.b.Waits); err != nil {
+		if err := obs.Stop(t.Context(), h.c, h.b.Waits); err != nil {
 			t.Errorf("Stop: %v", err)
 		}
 	}
-	if b.State().Active {
+	if h.State().Active {
 		t.Error("OBS streams on")
 	}
 }
@@ -134,46 +134,46 @@ func TestGoLiveFails(t *testing.T) {
 	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",
 		Detail: "The token has expired."}
 	for name, c := range map[string]struct {
-		prepare func(*booth)
+		prepare func(*harness)
 		code    string
 		says    string
 	}{
 		"the endpoint is not there": {func(
-			b *booth) {
-			b.far.Answer(fakeobs.Refuse(404))
-			b.judge.say(obs.Verdict{})
+			h *harness) {
+			h.far.Answer(fakeobs.Refuse(404))
+			h.judge.say(obs.Verdict{})
 		}, "obs_unreached", "could not reach"},
 		"the stage refuses": {func(
-			b *booth) {
-			b.far.Answer(fakeobs.Refuse(401))
-			b.judge.say(refused)
+			h *harness) {
+			h.far.Answer(fakeobs.Refuse(401))
+			h.judge.say(refused)
 		}, "token_expired", "The token has expired."},
 		"OBS fails before it starts, in silence": {func(
-			b *booth) {
-			b.FailNextStart(fakeobs.BeforeStart)
+			h *harness) {
+			h.FailNextStart(fakeobs.BeforeStart)
 		}, "obs_silent", "did not start"},
 		"OBS fails after STARTING, in silence": {func(
-			b *booth) {
-			b.FailNextStart(fakeobs.AfterStarting)
+			h *harness) {
+			h.FailNextStart(fakeobs.AfterStarting)
 		}, "obs_silent", "did not start"},
-		"no media comes": {func(b *booth) {
-			b.judge.say(obs.Verdict{Kind: stage.EventConnected})
-			b.b.Waits.Stage = time.Second
+		"no media comes": {func(h *harness) {
+			h.judge.say(obs.Verdict{Kind: stage.EventConnected})
+			h.b.Waits.Stage = time.Second
 		}, "no_media", "no picture or sound arrives"},
-		"the stage ends it at once": {func(b *booth) {
-			b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "b_frames", Detail: "B-frames."})
+		"the stage ends it at once": {func(h *harness) {
+			h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "b_frames", Detail: "B-frames."})
 		}, "b_frames", "B-frames."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := ready(t, fakeobs.Options{})
-			c.prepare(b)
-			_, err := obs.GoLive(t.Context(), b.c, b.b)
+			h := ready(t, fakeobs.Options{})
+			c.prepare(h)
+			_, err := obs.GoLive(t.Context(), h.c, h.b)
 			mustBe(t, err, c.code)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want a sentence with %q", err, c.says)
 			}
-			if b.State().Active {
+			if h.State().Active {
 				t.Error("OBS streams on")
 			}
 		})
@@ -182,25 +182,25 @@ func TestGoLiveFails(t *testing.T) {
 
 func TestGoLiveNeedsAnOBSThatIsSetUp(t *testing.T) {
 	t.Parallel()
-	b := newBooth(t, fakeobs.Options{})
-	_, err := obs.GoLive(t.Context(), b.c, b.b)
+	h := newHarness(t, fakeobs.Options{})
+	_, err := obs.GoLive(t.Context(), h.c, h.b)
 	mustBe(t, err, "obs_not_ready")
-	if b.State().Attempts != 0 || b.passes != 0 {
-		t.Errorf("got %d starts and %d tokens, want none", b.State().Attempts, b.passes)
+	if h.State().Attempts != 0 || h.passes != 0 {
+		t.Errorf("got %d starts and %d tokens, want none", h.State().Attempts, h.passes)
 	}
 }
 
 // TestGoLiveLeavesAnotherStreamAlone: GoLive does not stop a stream to another service.
 func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	b.goLive(t)
-	b.Edit(func(_ map[string]string, s *fakeobs.Service) {
+	h := ready(t, fakeobs.Options{})
+	h.goLive(t)
+	h.Edit(func(_ map[string]string, s *fakeobs.Service) {
 		*s = fakeobs.Service{Type: "rtmp_common", Settings: map[string]any{"service": "Twitch"}}
 	})
-	_, err := obs.GoLive(t.Context(), b.c, b.b)
+	_, err := obs.GoLive(t.Context(), h.c, h.b)
 	mustBe(t, err, "obs_busy")
-	if !b.State().Active {
+	if !h.State().Active {
 		t.Error("the other stream was stopped")
 	}
 }
@@ -209,33 +209,33 @@ func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 // three hours, and refuse new settings meanwhile.
 func TestGoLiveCutsTheReconnectLoopShort(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	b.goLive(t)
-	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
+	h := ready(t, fakeobs.Options{})
+	h.goLive(t)
+	h.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
 		error) {
 		if token == bearer+"+" {
 			return nil, errors.New("401")
 		}
 		return fakeobs.Accept()(ctx, endpoint, token, opus)
 	})
-	b.far.Drop()
-	b.WaitStream(t, "RECONNECTING")
-	if live := b.goLive(t); live.Already {
+	h.far.Drop()
+	h.WaitStream(t, "RECONNECTING")
+	if live := h.goLive(t); live.Already {
 		t.Error("a reconnect loop counts as live")
 	}
-	calls := b.far.Calls()
+	calls := h.far.Calls()
 	if got := calls[len(calls)-1].Bearer; got != bearer+"++" {
 		t.Errorf("OBS called with %q, want the second token", got)
 	}
 }
 
 // keep runs Keep until the test ends or Keep returns.
-func (b *booth) keep(t *testing.T) (result <-chan error, end context.CancelFunc) {
+func (h *harness) keep(t *testing.T) (result <-chan error, end context.CancelFunc) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done, live := make(chan error, 1), make(chan obs.Live, 8)
 	go func() {
-		done <- obs.Keep(ctx, b.c, b.b,
+		done <- obs.Keep(ctx, h.c, h.b,
 			func(l obs.Live) error { live <- l; return nil })
 	}()
 	t.Cleanup(cancel)
@@ -249,35 +249,35 @@ func (b *booth) keep(t *testing.T) (result <-chan error, end context.CancelFunc)
 
 func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	done, _ := b.keep(t)
+	h := ready(t, fakeobs.Options{})
+	done, _ := h.keep(t)
 	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",
 		Detail: "The token has expired."}
 	deadUntilRenewed := func(ctx context.Context, endpoint, token string,
 		opus bool) (fakeobs.Session, error) {
 		if token == bearer+"+" {
-			b.judge.say(refused)
+			h.judge.say(refused)
 			return nil, errors.New("401")
 		}
-		b.judge.say(obs.Verdict{Publishing: true})
+		h.judge.say(obs.Verdict{Publishing: true})
 		return fakeobs.Accept()(ctx, endpoint, token, opus)
 	}
-	b.far.Answer(deadUntilRenewed)
-	b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "lost"})
-	b.far.Drop()
-	b.Wait(t, "the renewed broadcast", func(s fakeobs.State) bool {
-		calls := b.far.Calls()
+	h.far.Answer(deadUntilRenewed)
+	h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "lost"})
+	h.far.Drop()
+	h.Wait(t, "the renewed broadcast", func(s fakeobs.State) bool {
+		calls := h.far.Calls()
 		return s.Stream == "STARTED" && calls[len(calls)-1].Bearer == bearer+"++"
 	})
 
 	// After a second failure within minutes Keep reports the reason, and OBS stays stopped.
-	b.far.Answer(func(context.Context, string, string, bool) (fakeobs.Session, error) {
-		b.judge.say(refused)
+	h.far.Answer(func(context.Context, string, string, bool) (fakeobs.Session, error) {
+		h.judge.say(refused)
 		return nil, errors.New("401")
 	})
-	b.far.Drop()
+	h.far.Drop()
 	mustBe(t, <-done, "token_expired")
-	if b.State().Active {
+	if h.State().Active {
 		t.Error("OBS goes on trying")
 	}
 }
@@ -286,32 +286,32 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 // start again.
 func TestKeepStartsAgainAfterAnUnexpectedStop(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	_, end := b.keep(t)
-	b.far.Lose()
-	b.Wait(t, "a second start", func(s fakeobs.State) bool {
+	h := ready(t, fakeobs.Options{})
+	_, end := h.keep(t)
+	h.far.Lose()
+	h.Wait(t, "a second start", func(s fakeobs.State) bool {
 		return s.Stream == "STARTED" && s.Attempts == 2
 	})
 	end()
-	b.WaitStream(t, "STOPPED")
+	h.WaitStream(t, "STOPPED")
 }
 
 func TestKeepLetsOBSReconnectByItself(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	done, end := b.keep(t)
-	b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "lost"})
-	b.far.Drop()
-	b.WaitStream(t, "RECONNECTED")
-	b.judge.say(obs.Verdict{Publishing: true})
-	if calls := b.far.Calls(); calls[len(calls)-1].Bearer != bearer+"+" {
+	h := ready(t, fakeobs.Options{})
+	done, end := h.keep(t)
+	h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "lost"})
+	h.far.Drop()
+	h.WaitStream(t, "RECONNECTED")
+	h.judge.say(obs.Verdict{Publishing: true})
+	if calls := h.far.Calls(); calls[len(calls)-1].Bearer != bearer+"+" {
 		t.Errorf("got %+v, want the first token again", calls)
 	}
 	end()
 	if err := <-done; err != nil {
 		t.Errorf("Keep: got %v", err)
 	}
-	if b.State().Active {
+	if h.State().Active {
 		t.Error("OBS streams on after the end")
 	}
 }
@@ -320,46 +320,46 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 	t.Parallel()
 	t.Run("stopped in OBS", func(t *testing.T) {
 		t.Parallel()
-		b := ready(t, fakeobs.Options{})
-		done, _ := b.keep(t)
-		b.StopByHand()
+		h := ready(t, fakeobs.Options{})
+		done, _ := h.keep(t)
+		h.StopByHand()
 		if err := <-done; err != nil {
 			t.Errorf("Keep: got %v", err)
 		}
-		if got := b.State().Attempts; got != 1 {
+		if got := h.State().Attempts; got != 1 {
 			t.Errorf("got %d starts, want 1", got)
 		}
 	})
 	t.Run("kicked off the stage", func(t *testing.T) {
 		t.Parallel()
-		b := ready(t, fakeobs.Options{})
-		done, _ := b.keep(t)
-		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked",
+		h := ready(t, fakeobs.Options{})
+		done, _ := h.keep(t)
+		h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked",
 			Detail: "The operator ended it."})
-		b.far.Answer(fakeobs.Refuse(401))
-		b.far.Drop()
+		h.far.Answer(fakeobs.Refuse(401))
+		h.far.Drop()
 		mustBe(t, <-done, "kicked")
-		if b.State().Active {
+		if h.State().Active {
 			t.Error("OBS goes on trying")
 		}
 	})
 	t.Run("ended for what OBS sends", func(t *testing.T) {
 		t.Parallel()
-		b := ready(t, fakeobs.Options{Second: time.Second})
-		done, _ := b.keep(t)
-		b.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "bitrate_exceeded",
+		h := ready(t, fakeobs.Options{Second: time.Second})
+		done, _ := h.keep(t)
+		h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "bitrate_exceeded",
 			Detail: "9.0 Mb/s come in; the stage takes 8.5 at most."})
-		b.far.Drop()
+		h.far.Drop()
 		mustBe(t, <-done, "bitrate_exceeded")
-		if s := b.State(); s.Active || s.Attempts != 1 {
+		if s := h.State(); s.Active || s.Attempts != 1 {
 			t.Errorf("OBS tries again what cannot be better: %+v", s)
 		}
 	})
 	t.Run("OBS quits", func(t *testing.T) {
 		t.Parallel()
-		b := ready(t, fakeobs.Options{})
-		done, _ := b.keep(t)
-		b.Quit()
+		h := ready(t, fakeobs.Options{})
+		done, _ := h.keep(t)
+		h.Quit()
 		if err := <-done; err == nil {
 			t.Error("Keep ended without an error")
 		}
@@ -369,14 +369,14 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 // TestReadingsAndErrorsHideTheToken: no printed text contains the token.
 func TestReadingsAndErrorsHideTheToken(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	b.goLive(t)
-	r, err := obs.Read(t.Context(), b.c)
+	h := ready(t, fakeobs.Options{})
+	h.goLive(t)
+	r, err := obs.Read(t.Context(), h.c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	cmd := &obs.Commands{OBS: obs.Options{URL: b.URL()}, JSON: true, Out: &out}
+	cmd := &obs.Commands{OBS: obs.Options{URL: h.URL()}, JSON: true, Out: &out}
 	if err := cmd.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -393,26 +393,26 @@ func TestAClaimEndsNoBroadcast(t *testing.T) {
 	t.Parallel()
 	claim := obs.Verdict{Kind: stage.EventRefused, Code: stage.CodeSignature,
 		Detail: "The token's signature is wrong.", Claimed: true}
-	b := ready(t, fakeobs.Options{})
-	done, end := b.keep(t)
-	b.judge.say(claim)
-	b.far.Drop()
-	b.WaitStream(t, "RECONNECTED")
+	h := ready(t, fakeobs.Options{})
+	done, end := h.keep(t)
+	h.judge.say(claim)
+	h.far.Drop()
+	h.WaitStream(t, "RECONNECTED")
 	end()
-	if err := <-done; err != nil || b.passes != 1 {
-		t.Errorf("Keep: got %v after %d tokens, want the first token to go on", err, b.passes)
+	if err := <-done; err != nil || h.passes != 1 {
+		t.Errorf("Keep: got %v after %d tokens, want the first token to go on", err, h.passes)
 	}
 
 	t.Log("but it explains why a start failed")
-	b.far.Answer(fakeobs.Refuse(401))
-	_, err := obs.GoLive(t.Context(), b.c, b.b)
+	h.far.Answer(fakeobs.Refuse(401))
+	_, err := obs.GoLive(t.Context(), h.c, h.b)
 	mustBe(t, err, stage.CodeSignature)
 }
 
 // connectsSlowly makes the endpoint wait with its answer until the returned channel is closed.
-func (b *booth) connectsSlowly() chan struct{} {
+func (h *harness) connectsSlowly() chan struct{} {
 	open := make(chan struct{})
-	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
+	h.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
 		error) {
 		<-open
 		return fakeobs.Accept()(ctx, endpoint, token, opus)
@@ -424,20 +424,20 @@ func (b *booth) connectsSlowly() chan struct{} {
 // it would go live a moment later.
 func TestStopWhileOBSConnects(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	open := b.connectsSlowly()
-	b.StartByHand()
-	b.Wait(t, "the attempt", func(s fakeobs.State) bool { return s.Attempts == 1 })
-	waits := b.b.Waits
+	h := ready(t, fakeobs.Options{})
+	open := h.connectsSlowly()
+	h.StartByHand()
+	h.Wait(t, "the attempt", func(s fakeobs.State) bool { return s.Attempts == 1 })
+	waits := h.b.Waits
 	waits.Connect = 10 * time.Second
 	done := make(chan error, 1)
-	go func() { done <- obs.Stop(t.Context(), b.c, waits) }()
-	b.WaitRequest(t, "StopStream", 1)
+	go func() { done <- obs.Stop(t.Context(), h.c, waits) }()
+	h.WaitRequest(t, "StopStream", 1)
 	close(open)
 	if err := <-done; err != nil {
 		t.Errorf("Stop: got %v", err)
 	}
-	if s := b.State(); s.Active || s.Stream != "STOPPED" {
+	if s := h.State(); s.Active || s.Stream != "STOPPED" {
 		t.Errorf("OBS streams on: %+v", s)
 	}
 }
@@ -446,51 +446,51 @@ func TestStopWhileOBSConnects(t *testing.T) {
 // refuses StopStream at that moment, so it is stopped when it has started.
 func TestGivingUpWhileStarting(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	open := b.connectsSlowly()
+	h := ready(t, fakeobs.Options{})
+	open := h.connectsSlowly()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := obs.GoLive(ctx, b.c, b.b)
+		_, err := obs.GoLive(ctx, h.c, h.b)
 		done <- err
 	}()
-	b.Wait(t, "the attempt", func(s fakeobs.State) bool { return s.Attempts == 1 })
+	h.Wait(t, "the attempt", func(s fakeobs.State) bool { return s.Attempts == 1 })
 	cancel()
 	close(open)
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("GoLive: got %v, want context.Canceled", err)
 	}
-	if s := b.State(); s.Active {
+	if s := h.State(); s.Active {
 		t.Errorf("OBS streams on: %+v", s)
 	}
 }
 
 // forgets makes the stage answer as a local stage does after its server was killed: it does not
 // know the broadcast.
-func (b *booth) forgets() { b.judge.say(obs.Verdict{Kind: stage.EventPublishing}) }
+func (h *harness) forgets() { h.judge.say(obs.Verdict{Kind: stage.EventPublishing}) }
 
 func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	b.local = true
+	h := ready(t, fakeobs.Options{})
+	h.local = true
 	var mu sync.Mutex
 	var said []string
-	b.b.Progress = func(sentence string) {
+	h.b.Progress = func(sentence string) {
 		mu.Lock()
 		defer mu.Unlock()
 		said = append(said, sentence)
 	}
-	done, end := b.keep(t)
-	b.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
+	done, end := h.keep(t)
+	h.far.Answer(func(ctx context.Context, endpoint, token string, opus bool) (fakeobs.Session,
 		error) {
-		b.judge.say(obs.Verdict{Publishing: true})
+		h.judge.say(obs.Verdict{Publishing: true})
 		return fakeobs.Accept()(ctx, endpoint, token, opus)
 	})
-	b.forgets()
-	b.Wait(t, "a second start", func(s fakeobs.State) bool {
+	h.forgets()
+	h.Wait(t, "a second start", func(s fakeobs.State) bool {
 		return s.Stream == "STARTED" && s.Attempts == 2
 	})
-	if calls := b.far.Calls(); calls[1].Bearer != bearer+"+" {
+	if calls := h.far.Calls(); calls[1].Bearer != bearer+"+" {
 		t.Errorf("got %+v, want the first token again: it is good", calls)
 	}
 	end()
@@ -510,17 +510,17 @@ func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
 // continues although this server does not know it.
 func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	done, end := b.keep(t)
-	b.forgets()
-	asked := b.judge.count()
-	for deadline := time.Now().Add(30 * time.Second); b.judge.count() < asked+5 &&
+	h := ready(t, fakeobs.Options{})
+	done, end := h.keep(t)
+	h.forgets()
+	asked := h.judge.count()
+	for deadline := time.Now().Add(30 * time.Second); h.judge.count() < asked+5 &&
 		time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	end()
-	if err := <-done; err != nil || b.State().Attempts != 1 {
-		t.Errorf("Keep: got %v after %d starts, want one", err, b.State().Attempts)
+	if err := <-done; err != nil || h.State().Attempts != 1 {
+		t.Errorf("Keep: got %v after %d starts, want one", err, h.State().Attempts)
 	}
 }
 
@@ -528,17 +528,17 @@ func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
 // inactive.
 func TestStopWaitsUntilOBSIsInactive(t *testing.T) {
 	t.Parallel()
-	b := ready(t, fakeobs.Options{})
-	b.goLive(t)
-	if err := obs.Stop(t.Context(), b.c, b.b.Waits); err != nil {
+	h := ready(t, fakeobs.Options{})
+	h.goLive(t)
+	if err := obs.Stop(t.Context(), h.c, h.b.Waits); err != nil {
 		t.Fatal(err)
 	}
-	requests := b.Requests()
-	if last := requests[len(requests)-1]; last.Type != "GetStreamStatus" || b.State().Active {
-		t.Errorf("Stop returned after %s, active %v", last.Type, b.State().Active)
+	requests := h.Requests()
+	if last := requests[len(requests)-1]; last.Type != "GetStreamStatus" || h.State().Active {
+		t.Errorf("Stop returned after %s, active %v", last.Type, h.State().Active)
 	}
 	// The set-up that follows at once finds no active output.
 	target := target()
 	target.Force = true
-	setUp(t, b.c, target)
+	setUp(t, h.c, target)
 }

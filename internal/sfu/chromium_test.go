@@ -20,8 +20,8 @@ type page struct {
 }
 
 // openPage starts the browser with a fake camera and shows it testdata/page.html, whose endpoints
-// are those of the house.
-func (h *house) openPage() *page {
+// are those of the test server.
+func (h *harness) openPage() *page {
 	h.t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter,
@@ -119,7 +119,7 @@ func (p *page) waitStats(name string, wish func(browserStats) bool) browserStats
 
 func TestChromiumPublishesAndViews(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	page := h.openPage()
 	page.Eval("publish('ana')", nil)
 	h.waitEvent("ana", stage.EventPublishing, "")
@@ -138,7 +138,7 @@ func TestChromiumPublishesAndViews(t *testing.T) {
 
 func TestChromiumViewsOBS(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish("obs", rtcpeer.PublishOptions{})
 	h.waitEvent("obs", stage.EventPublishing, "")
 	page := h.openPage()
@@ -156,7 +156,7 @@ func TestChromiumViewsOBS(t *testing.T) {
 func TestChromiumCatchesUp(t *testing.T) {
 	t.Parallel()
 	const keyint = 240
-	h := newHouse(t)
+	h := newHarness(t)
 	page := h.openPage()
 	p := h.publish("obs", rtcpeer.PublishOptions{
 		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Keyint: keyint}),
@@ -191,7 +191,7 @@ func TestChromiumCatchesUp(t *testing.T) {
 // only if the answer asks for it.
 func TestChromiumHearsStereo(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	page := h.openPage()
 	h.publish("obs", rtcpeer.PublishOptions{
 		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{LeftTone: true}),

@@ -13,7 +13,7 @@ import (
 func BenchmarkHandshake(b *testing.B) {
 	for name, peerPassive := range map[string]bool{"server-passive": false, "server-active": true} {
 		b.Run(name, func(b *testing.B) {
-			h := newHouse(b)
+			h := newHarness(b)
 			clip := rtcpeer.MakeClip(b, rtcpeer.ClipOptions{})
 			var took time.Duration
 			n := 0

@@ -20,7 +20,7 @@ func TestParameterSetsReachEveryViewer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHarness(t)
 			p := h.publish("ana", rtcpeer.PublishOptions{Headers: headers})
 			if strings.Contains(p.Answer.SDP, "sprop-parameter-sets") {
 				t.Errorf("the answer repeats the sender's parameter sets:\n%s", p.Answer.SDP)
@@ -52,7 +52,7 @@ func TestParameterSetsReachEveryViewer(t *testing.T) {
 
 func TestMissingParameterSetsAreWarnedOf(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish("ana", rtcpeer.PublishOptions{Headers: rtcpeer.HeadersMissing})
 	h.waitEvent("ana", stage.EventWarning, "no_parameter_sets")
 }
@@ -61,7 +61,7 @@ func TestMissingParameterSetsAreWarnedOf(t *testing.T) {
 // its parameter sets only with the first keyframe.
 func TestChromiumDecodesWithoutRepeatedHeaders(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish("ana", rtcpeer.PublishOptions{Headers: rtcpeer.HeadersFirst})
 	clock := h.view("clock", "ana", rtcpeer.ViewOptions{})
 	if err := clock.WaitFrames(patient(t), 60); err != nil {

@@ -60,7 +60,7 @@ func BenchmarkLatency(b *testing.B) {
 }
 
 func benchLatency(b *testing.B, args []string, longer time.Duration) {
-	h := newHouse(b)
+	h := newHarness(b)
 	x264 := startEncoder(b, args)
 	p, err := rtcpeer.Publish(b, h.whip("obs"), rtcpeer.PublishOptions{Live: x264})
 	if err != nil {

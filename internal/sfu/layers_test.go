@@ -22,14 +22,14 @@ func simulcast(t *testing.T) rtcpeer.PublishOptions {
 	}}
 }
 
-func (h *house) layered(id stage.ParticipantID) whip.Layered {
+func (h *harness) layered(id stage.ParticipantID) whip.Layered {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.views[id].(whip.Layered)
 }
 
 // selected returns the height of the layer that the viewer receives.
-func (h *house) selected(id stage.ParticipantID) int {
+func (h *harness) selected(id stage.ParticipantID) int {
 	for _, l := range h.layered(id).Layers() {
 		if l.Selected {
 			return l.Height
@@ -38,7 +38,7 @@ func (h *house) selected(id stage.ParticipantID) int {
 	return 0
 }
 
-func (h *house) waitSelected(ctx context.Context, id stage.ParticipantID, heights ...int) {
+func (h *harness) waitSelected(ctx context.Context, id stage.ParticipantID, heights ...int) {
 	h.t.Helper()
 	for !slices.Contains(heights, h.selected(id)) {
 		select {
@@ -50,7 +50,7 @@ func (h *house) waitSelected(ctx context.Context, id stage.ParticipantID, height
 }
 
 // viewSimulcast returns the viewer of ben, who views ana. She publishes three layers.
-func (h *house) viewSimulcast(t *testing.T) *rtcpeer.Viewer {
+func (h *harness) viewSimulcast(t *testing.T) *rtcpeer.Viewer {
 	t.Helper()
 	h.publish("ana", simulcast(t))
 	h.waitReception("ana", func(r *stage.Reception) bool {
@@ -66,7 +66,7 @@ func (h *house) viewSimulcast(t *testing.T) *rtcpeer.Viewer {
 
 func TestViewerChoosesALayer(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	v := h.viewSimulcast(t)
 	ctx := patient(t)
 	// The viewer's layer rises by itself, because the network carries it.
@@ -108,7 +108,7 @@ func TestViewerChoosesALayer(t *testing.T) {
 // network is. It receives a larger one when it grows.
 func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	v := h.viewSimulcast(t)
 	ctx := patient(t)
 	h.waitSelected(ctx, "ben", 720)
@@ -143,7 +143,7 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHarness(t)
 			p := h.publish("ana", simulcast(t))
 			h.waitReception("ana", func(r *stage.Reception) bool {
 				return r.Video != nil &&
@@ -195,7 +195,7 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	}
 }
 
-func (h *house) fedBack(id stage.ParticipantID) bool {
+func (h *harness) fedBack(id stage.ParticipantID) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return sfu.FedBack(h.views[id])
@@ -205,7 +205,7 @@ func (h *house) fedBack(id stage.ParticipantID) bool {
 // when the link narrows.
 func TestChromiumOnANarrowLink(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	p := h.publish("ana", simulcast(t))
 	h.waitReception("ana", func(r *stage.Reception) bool {
 		return r.Video != nil &&
@@ -233,7 +233,7 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 }
 
 // fromTheTop returns the endpoint of a viewer who starts at the highest layer.
-func (h *house) fromTheTop(id, target stage.ParticipantID) rtcpeer.Endpoint {
+func (h *harness) fromTheTop(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		answer, err := h.whep(id, target)(ctx, offer)
 		if err == nil {
@@ -245,7 +245,7 @@ func (h *house) fromTheTop(id, target stage.ParticipantID) rtcpeer.Endpoint {
 
 func TestPauseKeepsTheSound(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish("ana", rtcpeer.PublishOptions{})
 	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
 	ctx := patient(t)
@@ -287,7 +287,7 @@ func TestPauseKeepsTheSound(t *testing.T) {
 
 func TestChromiumSimulcast(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	page := h.openPage()
 	page.Eval("publish('ana', {simulcast: true, width: 1280, height: 720})", nil)
 	h.waitReception("ana", func(r *stage.Reception) bool {
@@ -317,7 +317,7 @@ func TestChromiumSimulcast(t *testing.T) {
 // layer's next keyframe.
 func TestHighestLayerStops(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	options := simulcast(t)
 	for i, l := range options.Layers {
 		l := l.Options

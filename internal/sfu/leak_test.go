@@ -15,7 +15,7 @@ import (
 // TestJoinAndLeave200Times: 200 viewers join and leave, and all their resources are released. The
 // test is not parallel, because it counts the resources of the whole process.
 func TestJoinAndLeave200Times(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish("ana", rtcpeer.PublishOptions{
 		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Bitrate: 300_000}),
 	})
@@ -41,7 +41,7 @@ func TestJoinAndLeave200Times(t *testing.T) {
 	}
 }
 
-func joinAndLeave(t *testing.T, ctx context.Context, h *house, round, n int) {
+func joinAndLeave(t *testing.T, ctx context.Context, h *harness, round, n int) {
 	t.Helper()
 	var viewers sync.WaitGroup
 	for i := range n {
@@ -63,7 +63,7 @@ func joinAndLeave(t *testing.T, ctx context.Context, h *house, round, n int) {
 }
 
 // settle waits until no viewer is registered and no more goroutines run than before.
-func settle(ctx context.Context, h *house, want int) (goroutines int, heap uint64) {
+func settle(ctx context.Context, h *harness, want int) (goroutines int, heap uint64) {
 	for ctx.Err() == nil {
 		list, _ := h.Participants(ctx, h.arn)
 		if len(list) == 1 && (want == 0 || runtime.NumGoroutine() <= want) {

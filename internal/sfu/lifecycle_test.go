@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTakenPort(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	_, err := sfu.New(sfu.Config{Listen: h.Addr().String()})
 	var problem *stage.Error
 	if !errors.As(err, &problem) || problem.Code != "port_taken" ||
@@ -36,7 +36,7 @@ func TestTakenPort(t *testing.T) {
 // loopback included. Its one socket serves IPv4 and IPv6.
 func TestWildcardAddress(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.Listen = ":0" })
+	h := newHarness(t, func(c *sfu.Config) { c.Listen = ":0" })
 	p := h.publish("ana", rtcpeer.PublishOptions{})
 	if !strings.Contains(p.Answer.SDP, " 127.0.0.1 ") {
 		t.Errorf("loopback is not announced:\n%s", p.Answer.SDP)
@@ -49,7 +49,7 @@ func TestWildcardAddress(t *testing.T) {
 
 func TestAnnouncedHosts(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) {
+	h := newHarness(t, func(c *sfu.Config) {
 		c.Hosts = []string{"192.0.2.7", "198.51.100.1:5000",
 			"localhost"}
 	})
@@ -72,7 +72,7 @@ func TestAnnouncedHosts(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.MaxPublishers = 1 })
+	h := newHarness(t, func(c *sfu.Config) { c.MaxPublishers = 1 })
 	h.publish("ana", rtcpeer.PublishOptions{})
 	publish := func(o rtcpeer.PublishOptions) error {
 		_, err := rtcpeer.Publish(t, h.whip("ben"), o)
@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 // continues without a new negotiation.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	first := h.publish("ana", rtcpeer.PublishOptions{})
 	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
 	ctx := patient(t)
@@ -133,7 +133,7 @@ func TestTakeover(t *testing.T) {
 
 func TestHowSessionsEnd(t *testing.T) {
 	t.Parallel()
-	h := newHouse(
+	h := newHarness(
 		t, func(c *sfu.Config) { c.Silence = 4 * time.Second; c.Linger = time.Millisecond })
 	ctx := patient(t)
 
@@ -180,7 +180,7 @@ func TestHowSessionsEnd(t *testing.T) {
 // TestNobodyComes: the session of an offer whose sender never connects is removed.
 func TestNobodyComes(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.Silence = 200 * time.Millisecond })
+	h := newHarness(t, func(c *sfu.Config) { c.Silence = 200 * time.Millisecond })
 	offer, err := os.ReadFile("testdata/offers/obs-30.2.sdp")
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestTokenExpires(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var ahead atomic.Int64
-			h := newHouse(t, func(c *sfu.Config) {
+			h := newHarness(t, func(c *sfu.Config) {
 				c.EndAtExpiry = cut
 				c.Silence = 2 * time.Hour // the clock jumps by an hour
 				c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
@@ -224,14 +224,14 @@ func TestTokenExpires(t *testing.T) {
 
 func TestLongestSession(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.MaxDuration = time.Second })
+	h := newHarness(t, func(c *sfu.Config) { c.MaxDuration = time.Second })
 	h.publish("ana", rtcpeer.PublishOptions{})
 	h.waitEvent("ana", stage.EventEnded, "stream_duration_exceeded")
 }
 
 func TestPresence(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish("ana", rtcpeer.PublishOptions{NoAudio: true})
 	h.waitEvent("ana", stage.EventPublishing, "")
 	h.view("ben", "ana", rtcpeer.ViewOptions{NoAudio: true})
@@ -255,7 +255,7 @@ func TestPresence(t *testing.T) {
 // whose camera is off.
 func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	ana := h.publish("ana", rtcpeer.PublishOptions{})
 	h.waitEvent("ana", stage.EventPublishing, "")
 	stalled := func() map[stage.ParticipantID]bool {
@@ -289,7 +289,7 @@ func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 // the missing packets, and the sender repeats them.
 func TestLossIsRepaired(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	up, publishing := h.link(h.whip("ana"), lossy.Options{})
 	if _, err := rtcpeer.Publish(t, publishing, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
@@ -337,7 +337,7 @@ func everyNth(n int64) func([]byte) bool {
 
 func TestPLIReachesThePublisher(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	p := h.publish("ana", rtcpeer.PublishOptions{})
 	v := h.view("ben", "ana", rtcpeer.ViewOptions{})
 	ctx := patient(t)
@@ -364,7 +364,7 @@ func TestPLIReachesThePublisher(t *testing.T) {
 func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
 	const keyint, came = 120, 60 // 8 s, and the viewer joins in the middle
-	h := newHouse(t)
+	h := newHarness(t)
 	p := h.publish("ana", rtcpeer.PublishOptions{
 		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{FPS: 15, Keyint: keyint, Bitrate: 500_000}),
 	})

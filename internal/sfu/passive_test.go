@@ -13,7 +13,7 @@ import (
 // Peers that are the DTLS server, as FFmpeg's WHIP muxer is, publish and view.
 func TestPassivePeers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	p := h.publish("ana", rtcpeer.PublishOptions{Passive: true})
 	if !strings.Contains(p.Answer.SDP, "a=setup:active") {
 		t.Errorf("the answer is not active:\n%s", p.Answer.SDP)
@@ -37,7 +37,7 @@ func TestPassivePeers(t *testing.T) {
 // one of its offer.
 func TestPassivePeerWithAnotherCertificate(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	other := regexp.MustCompile(`(a=fingerprint:sha-256 )[0-9A-F]{2}:[0-9A-F]{2}`)
 	endpoint := func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		return h.whip("ana")(ctx, other.ReplaceAllString(offer, "${1}00:00"))

@@ -12,7 +12,7 @@ import (
 )
 
 // waitReception polls until the reception of a publisher is as wished.
-func (h *house) waitReception(
+func (h *harness) waitReception(
 	id stage.ParticipantID, wish func(*stage.Reception) bool,
 ) *stage.Reception {
 	h.t.Helper()
@@ -41,7 +41,7 @@ func (h *house) waitReception(
 
 func TestReceptionIsMeasured(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{
 		Width: 1024, Height: 640, FPS: 30, Bitrate: 1_500_000, Keyint: 60,
 	})
@@ -68,7 +68,7 @@ func TestReceptionIsMeasured(t *testing.T) {
 
 func TestLossIsMeasured(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	link, endpoint := h.link(h.whip("ana"), lossy.Options{})
 	if _, err := rtcpeer.Publish(t, endpoint, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t)
+			h := newHarness(t)
 			h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, options)})
 			if e := h.waitEvent("ana", stage.EventWarning, code); e.Detail == "" {
 				t.Error("the warning has no text")
@@ -114,7 +114,7 @@ func TestLimitsEndTheSession(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(
+			h := newHarness(
 				t, func(c *sfu.Config) {
 					c.LimitsFor = func(stage.ARN) sfu.Limits { return limits }
 				})

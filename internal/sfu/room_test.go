@@ -24,13 +24,13 @@ func code(err error) string {
 }
 
 // publishes sends an offer of a peer that never connects.
-func (h *house) publishes(id stage.ParticipantID) error {
+func (h *harness) publishes(id stage.ParticipantID) error {
 	h.t.Helper()
 	_, _, err := h.Publish(h.t.Context(), h.who(id), readOffer(h.t, "obs-30.2"))
 	return err
 }
 
-func (h *house) watches(user string, n int, target stage.ParticipantID) error {
+func (h *harness) watches(user string, n int, target stage.ParticipantID) error {
 	h.t.Helper()
 	who := h.who(stage.ParticipantID(fmt.Sprintf("%s-%d", user, n)))
 	who.UserID = user
@@ -51,7 +51,7 @@ func readOffer(t testing.TB, name string) string {
 // count for one person.
 func TestOnePersonHasSoManyViews(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.MaxViews = 4 })
+	h := newHarness(t, func(c *sfu.Config) { c.MaxViews = 4 })
 	h.publish("ana", rtcpeer.PublishOptions{})
 	for n := range 2 {
 		if err := h.watches("eve", n, "ana"); err != nil {
@@ -97,7 +97,7 @@ func TestOnePersonHasSoManyViews(t *testing.T) {
 // at most a quarter of the sessions.
 func TestViewersLeaveRoom(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(c *sfu.Config) { c.MaxSessions = 20; c.MaxPublishers = 100 })
+	h := newHarness(t, func(c *sfu.Config) { c.MaxSessions = 20; c.MaxPublishers = 100 })
 	if err := h.publishes("p0"); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestViewersLeaveRoom(t *testing.T) {
 		t.Errorf("a sixth that does not connect: got %q, want server_full", got)
 	}
 
-	h = newHouse(t, func(c *sfu.Config) { c.MaxSessions = 20; c.MaxPublishers = 100 })
+	h = newHarness(t, func(c *sfu.Config) { c.MaxSessions = 20; c.MaxPublishers = 100 })
 	for n := range 18 {
 		if err := h.publishes(stage.ParticipantID(fmt.Sprint("p", n))); err != nil {
 			t.Fatalf("publisher %d: %v", n, err)
@@ -133,7 +133,7 @@ func TestViewersLeaveRoom(t *testing.T) {
 func TestAPlaceIsForThoseWhoSend(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
-	h := newHouse(t, func(c *sfu.Config) {
+	h := newHarness(t, func(c *sfu.Config) {
 		c.MaxPublishers = 2
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// A house is a server of package sfu that runs for one test.
-type house struct {
+// A harness is a server of package sfu that runs for one test.
+type harness struct {
 	*sfu.SFU
 	t     testing.TB
 	arn   stage.ARN
@@ -32,9 +32,9 @@ type house struct {
 	news      chan struct{}
 }
 
-func newHouse(t testing.TB, change ...func(*sfu.Config)) *house {
+func newHarness(t testing.TB, change ...func(*sfu.Config)) *harness {
 	t.Helper()
-	h := &house{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1),
+	h := &harness{t: t, arn: stage.LocalARN("main"), ended: make(chan error, 1),
 		news: make(chan struct{}), views: make(map[stage.ParticipantID]whip.Session),
 		endpoints: make(map[stage.ParticipantID]rtcpeer.Endpoint)}
 	cfg := sfu.Config{
@@ -56,7 +56,7 @@ func newHouse(t testing.TB, change ...func(*sfu.Config)) *house {
 	return h
 }
 
-func (h *house) close() {
+func (h *harness) close() {
 	h.stop()
 	if err := <-h.ended; err != nil {
 		h.t.Errorf("Run: %v", err)
@@ -64,7 +64,7 @@ func (h *house) close() {
 	h.ended <- nil
 }
 
-func (h *house) heard(e stage.Event) {
+func (h *harness) heard(e stage.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, e)
@@ -73,7 +73,7 @@ func (h *house) heard(e stage.Event) {
 }
 
 // waitEvent waits for an event of that kind and code. The code "" means any.
-func (h *house) waitEvent(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
+func (h *harness) waitEvent(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
 	h.t.Helper()
 	ctx := patient(h.t)
 	for {
@@ -93,14 +93,14 @@ func (h *house) waitEvent(id stage.ParticipantID, kind stage.EventKind, code str
 	}
 }
 
-func (h *house) who(id stage.ParticipantID) stage.Participant {
+func (h *harness) who(id stage.ParticipantID) stage.Participant {
 	return stage.Participant{
 		ID: id, Stage: h.arn, UserID: string(id), ExpiresAt: h.expires,
 		Capabilities: stage.Publish | stage.Subscribe,
 	}
 }
 
-func (h *house) whip(id stage.ParticipantID) rtcpeer.Endpoint {
+func (h *harness) whip(id stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		s, sdp, err := h.Publish(ctx, h.who(id), offer)
 		if err != nil {
@@ -114,7 +114,7 @@ func (h *house) whip(id stage.ParticipantID) rtcpeer.Endpoint {
 	}
 }
 
-func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Endpoint {
+func (h *harness) whep(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		s, sdp, err := h.Subscribe(ctx, h.who(id), target, offer)
 		if err != nil {
@@ -133,7 +133,7 @@ func (h *house) whep(id, target stage.ParticipantID) rtcpeer.Endpoint {
 
 // link puts a simulated network between the server and one of its peers. The returned endpoint uses
 // that network.
-func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, rtcpeer.Endpoint) {
+func (h *harness) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, rtcpeer.Endpoint) {
 	h.t.Helper()
 	link := lossy.Open(h.t, h.Addr().String(), o)
 	return link, func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
@@ -144,14 +144,14 @@ func (h *house) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link, r
 }
 
 // through makes the page's viewer of that name use the endpoint.
-func (h *house) through(id stage.ParticipantID, endpoint rtcpeer.Endpoint) {
+func (h *harness) through(id stage.ParticipantID, endpoint rtcpeer.Endpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.endpoints[id] = endpoint
 }
 
 // endpointOf returns the endpoint of a page's viewer.
-func (h *house) endpointOf(id, target stage.ParticipantID) rtcpeer.Endpoint {
+func (h *harness) endpointOf(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if endpoint := h.endpoints[id]; endpoint != nil {
@@ -160,13 +160,13 @@ func (h *house) endpointOf(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	return h.whep(id, target)
 }
 
-func (h *house) forgetView(id stage.ParticipantID) {
+func (h *harness) forgetView(id stage.ParticipantID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.views, id)
 }
 
-func (h *house) publish(id stage.ParticipantID, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
+func (h *harness) publish(id stage.ParticipantID, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
 	h.t.Helper()
 	p, err := rtcpeer.Publish(h.t, h.whip(id), o)
 	if err != nil {
@@ -175,7 +175,7 @@ func (h *house) publish(id stage.ParticipantID, o rtcpeer.PublishOptions) *rtcpe
 	return p
 }
 
-func (h *house) view(id, target stage.ParticipantID, o rtcpeer.ViewOptions) *rtcpeer.Viewer {
+func (h *harness) view(id, target stage.ParticipantID, o rtcpeer.ViewOptions) *rtcpeer.Viewer {
 	h.t.Helper()
 	v, err := rtcpeer.View(h.t, h.whep(id, target), o)
 	if err != nil {
@@ -197,7 +197,7 @@ func patient(t testing.TB) context.Context {
 
 func TestViewerSeesAndHears(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish("ana", rtcpeer.PublishOptions{})
 	h.waitEvent("ana", stage.EventConnected, "")
 	h.waitEvent("ana", stage.EventPublishing, "")

@@ -19,7 +19,7 @@ func overTCP(c *sfu.Config) { c.ListenTCP = "127.0.0.1:0" }
 // Peers without UDP publish and view, beside peers with it.
 func TestMediaOverTCP(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, overTCP)
+	h := newHarness(t, overTCP)
 	p := h.publish("ana", rtcpeer.PublishOptions{TCP: true})
 	h.publish("bob", rtcpeer.PublishOptions{Passive: true})
 	ctx := patient(t)
@@ -53,7 +53,7 @@ func TestMediaOverTCP(t *testing.T) {
 // TestGoodbyeOverTCP: a peer over TCP is also told of the end of its session.
 func TestGoodbyeOverTCP(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, overTCP)
+	h := newHarness(t, overTCP)
 	p := h.publish("ana", rtcpeer.PublishOptions{TCP: true})
 	h.waitEvent("ana", stage.EventConnected, "")
 	if err := h.Disconnect(t.Context(), h.arn, "ana", ""); err != nil {
@@ -70,7 +70,7 @@ func TestGoodbyeOverTCP(t *testing.T) {
 // datagrams.
 func TestStrangersOverTCP(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, overTCP)
+	h := newHarness(t, overTCP)
 	h.publish("ana", rtcpeer.PublishOptions{TCP: true})
 	for name, sent := range map[string][]byte{
 		"no datagram": binary.BigEndian.AppendUint16(nil, 60_000),
@@ -103,7 +103,7 @@ func isReset(err error) bool {
 
 func TestTakenTCPPort(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, overTCP)
+	h := newHarness(t, overTCP)
 	_, err := sfu.New(sfu.Config{Listen: "127.0.0.1:0", ListenTCP: h.TCPAddr().String()})
 	if got := code(err); got != "port_taken" || !strings.Contains(err.Error(), "TCP") {
 		t.Errorf("got %v, want port_taken that names TCP", err)
@@ -113,7 +113,7 @@ func TestTakenTCPPort(t *testing.T) {
 // TestChromiumOverTCP: a real browser without UDP publishes and views.
 func TestChromiumOverTCP(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, overTCP)
+	h := newHarness(t, overTCP)
 	page := h.openPage()
 	page.Eval("publish('ana', {tcp: true})", nil)
 	h.waitEvent("ana", stage.EventPublishing, "")

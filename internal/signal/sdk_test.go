@@ -32,9 +32,9 @@ import (
 // this repository.
 const sdkFile = "../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs-web-broadcast.js"
 
-// A theatre is a local stage as Stagedoor serves it, with real media and pages that use the stock
-// SDK.
-type theatre struct {
+// An sdkHarness is a local stage as Stagedoor serves it, with real media and pages that use the
+// stock SDK.
+type sdkHarness struct {
 	*signal.Server
 	t      *testing.T
 	url    string
@@ -44,7 +44,7 @@ type theatre struct {
 	barred map[stage.ParticipantID]bool // guarded by mu
 }
 
-func newTheatre(t *testing.T) *theatre {
+func newSDKHarness(t *testing.T) *sdkHarness {
 	t.Helper()
 	if _, err := os.Stat(sdkFile); err != nil {
 		t.Fatalf("the IVS web SDK is not there (%v): make test installs it", err)
@@ -60,8 +60,8 @@ func newTheatre(t *testing.T) *theatre {
 		return stage.Endpoints{WHIP: origin + "/whip",
 			Events: "ws" + strings.TrimPrefix(origin, "http") + "/stage-events"}, nil
 	}
-	th := &theatre{t: t, url: origin, barred: map[stage.ParticipantID]bool{}}
-	th.signer = &token.Signer{Key: key, KeyID: "own", Endpoints: endpoints, Now: time.Now}
+	h := &sdkHarness{t: t, url: origin, barred: map[stage.ParticipantID]bool{}}
+	h.signer = &token.Signer{Key: key, KeyID: "own", Endpoints: endpoints, Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
 	media, err := sfu.New(sfu.Config{Listen: "127.0.0.1:0", Log: log, Now: time.Now})
 	if err != nil {
@@ -69,19 +69,19 @@ func newTheatre(t *testing.T) *theatre {
 	}
 	handler := whip.New(whip.Config{Media: media, Log: log, Now: time.Now, Tokens: &token.Verifier{
 		Keys: token.Keys{"own": &key.PublicKey}, Endpoints: endpoints, Now: time.Now,
-		Leeway: time.Second, Admit: th.admit,
+		Leeway: time.Second, Admit: h.admit,
 	}})
-	th.Server = signal.New(signal.Config{
+	h.Server = signal.New(signal.Config{
 		Sessions: handler, Media: media, Origin: origin, Now: time.Now, Log: log,
 	})
-	media.OnChange(th.MediaChanged)
-	th.SetGrace(2 * time.Second)
+	media.OnChange(h.MediaChanged)
+	h.SetGrace(2 * time.Second)
 	mux.Handle("GET /", http.FileServer(http.Dir("testdata")))
 	mux.HandleFunc("GET /sdk.js", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, sdkFile)
 	})
 	mux.HandleFunc("POST /telemetry", func(http.ResponseWriter, *http.Request) {})
-	mux.Handle("GET /stage-events", th.Server)
+	mux.Handle("GET /stage-events", h.Server)
 	web.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if httpkit.FirstSegment(r.URL.Path) == "whip" {
 			handler.ServeHTTP(w, r)
@@ -91,91 +91,91 @@ func newTheatre(t *testing.T) *theatre {
 	})
 	web.Start()
 	t.Cleanup(web.Close)
-	th.run(media, handler)
-	return th
+	h.run(media, handler)
+	return h
 }
 
-func (th *theatre) run(media *sfu.SFU, handler *whip.Handler) {
+func (h *sdkHarness) run(media *sfu.SFU, handler *whip.Handler) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var g errgroup.Group
 	g.Go(func() error { return media.Run(ctx) })
-	g.Go(func() error { return th.Run(ctx) })
-	th.t.Cleanup(func() {
+	g.Go(func() error { return h.Run(ctx) })
+	h.t.Cleanup(func() {
 		if err := handler.Shutdown(context.Background()); err != nil {
-			th.t.Errorf("Shutdown: %v", err)
+			h.t.Errorf("Shutdown: %v", err)
 		}
 		cancel()
 		if err := g.Wait(); err != nil {
-			th.t.Errorf("Run: %v", err)
+			h.t.Errorf("Run: %v", err)
 		}
 	})
 }
 
-func (th *theatre) admit(_ context.Context, p stage.Participant) (stage.Participant, error) {
-	th.mu.Lock()
-	defer th.mu.Unlock()
-	if th.barred[p.ID] {
+func (h *sdkHarness) admit(_ context.Context, p stage.Participant) (stage.Participant, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.barred[p.ID] {
 		return p, stage.Errorf(stage.ErrDenied, "You were sent away.").WithCode("token_revoked")
 	}
 	return p, nil
 }
 
-func (th *theatre) kick(id stage.ParticipantID) {
-	th.t.Helper()
-	th.mu.Lock()
-	th.barred[id] = true
-	th.mu.Unlock()
-	if err := th.Disconnect(th.t.Context(), studio, id, "Not your turn."); err != nil {
-		th.t.Errorf("Disconnect: %v", err)
+func (h *sdkHarness) kick(id stage.ParticipantID) {
+	h.t.Helper()
+	h.mu.Lock()
+	h.barred[id] = true
+	h.mu.Unlock()
+	if err := h.Disconnect(h.t.Context(), studio, id, "Not your turn."); err != nil {
+		h.t.Errorf("Disconnect: %v", err)
 	}
 }
 
-func (th *theatre) token(name string) stage.ParticipantToken {
-	th.t.Helper()
-	tok, err := th.signer.IssueToken(th.t.Context(), stage.TokenRequest{
+func (h *sdkHarness) token(name string) stage.ParticipantToken {
+	h.t.Helper()
+	tok, err := h.signer.IssueToken(h.t.Context(), stage.TokenRequest{
 		Stage: studio, UserID: "u-" + name, Attributes: map[string]string{"name": name},
 		Capabilities: stage.Publish | stage.Subscribe, TTL: time.Hour,
 	})
 	if err != nil {
-		th.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	return tok
 }
 
 // tab opens a page that has not joined yet.
-func (th *theatre) tab(of *browser.Page) *browser.Page {
-	th.t.Helper()
+func (h *sdkHarness) tab(of *browser.Page) *browser.Page {
+	h.t.Helper()
 	if of == nil {
-		of = browser.Open(th.t, browser.Current, browser.Options{FakeMedia: true})
+		of = browser.Open(h.t, browser.Current, browser.Options{FakeMedia: true})
 	} else {
 		of = of.Tab()
 	}
 	of.Allow("console: Object") // the SDK logs refusals to the console
-	of.Goto(th.url + "/guest.html")
+	of.Goto(h.url + "/guest.html")
 	return of
 }
 
-func (th *theatre) join(
+func (h *sdkHarness) join(
 	p *browser.Page, tok stage.ParticipantToken, options string,
 ) (result string) {
-	th.t.Helper()
-	return th.joinAs("guest", p, tok, options)
+	h.t.Helper()
+	return h.joinAs("guest", p, tok, options)
 }
 
-func (th *theatre) joinAs(
+func (h *sdkHarness) joinAs(
 	guest string, p *browser.Page, tok stage.ParticipantToken, options string,
 ) (result string) {
-	th.t.Helper()
+	h.t.Helper()
 	p.Eval(fmt.Sprintf("%s.join(%q, %s)", guest, tok.Secret.Reveal(), options), &result)
 	return result
 }
 
 // once checks that the SDK has reported an event exactly once.
-func (th *theatre) once(p *browser.Page, line string) {
-	th.t.Helper()
+func (h *sdkHarness) once(p *browser.Page, line string) {
+	h.t.Helper()
 	var n int
 	if p.Eval(fmt.Sprintf("guest.diary.filter(line => line === %q).length", line), &n); n != 1 {
-		th.t.Errorf("%q: got it %d times, want once", line, n)
+		h.t.Errorf("%q: got it %d times, want once", line, n)
 	}
 }
 
@@ -192,16 +192,16 @@ func sees(p *browser.Page, id stage.ParticipantID) {
 // and a broadcaster publishes by WHIP. The events of joining, muting and leaving arrive.
 func TestStockSDK(t *testing.T) {
 	t.Parallel()
-	th := newTheatre(t)
-	ana, bob, obs := th.token("Ana"), th.token("Bob"), th.token("Studio")
-	anaPage := th.tab(nil)
-	bobPage := th.tab(anaPage)
+	h := newSDKHarness(t)
+	ana, bob, obs := h.token("Ana"), h.token("Bob"), h.token("Studio")
+	anaPage := h.tab(nil)
+	bobPage := h.tab(anaPage)
 
-	if got := th.join(anaPage, ana, `{publish: true}`); got != "joined" {
+	if got := h.join(anaPage, ana, `{publish: true}`); got != "joined" {
 		t.Fatalf("Ana: got %s, want joined", got)
 	}
 	diary(anaPage, "own published")
-	if got := th.join(bobPage, bob, `{publish: true, v2: true}`); got != "joined" {
+	if got := h.join(bobPage, bob, `{publish: true, v2: true}`); got != "joined" {
 		t.Fatalf("Bob: got %s, want joined", got)
 	}
 	diary(bobPage, fmt.Sprintf("joined %s u-Ana Ana", ana.Participant.ID))
@@ -209,7 +209,7 @@ func TestStockSDK(t *testing.T) {
 	sees(bobPage, ana.Participant.ID)
 	sees(anaPage, bob.Participant.ID)
 
-	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(th.url+"/whip", obs.Secret.Reveal()),
+	publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(h.url+"/whip", obs.Secret.Reveal()),
 		rtcpeer.PublishOptions{})
 	if err != nil {
 		t.Fatalf("OBS: %v", err)
@@ -236,53 +236,55 @@ func TestStockSDK(t *testing.T) {
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	diary(anaPage, "gone user-initiated")
 	// Each state is sent with two types, but the SDK reports its events only once.
-	th.once(bobPage, fmt.Sprintf("joined %s u-Ana Ana", ana.Participant.ID))
-	th.once(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
-	th.once(anaPage, fmt.Sprintf("joined %s u-Bob Bob", bob.Participant.ID))
+	h.once(bobPage, fmt.Sprintf("joined %s u-Ana Ana", ana.Participant.ID))
+	h.once(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
+	h.once(anaPage, fmt.Sprintf("joined %s u-Bob Bob", bob.Participant.ID))
 }
 
-// A seat is a guest on a page that has several guests.
-type seat struct {
+// A tabGuest is a guest on a page that has several guests.
+type tabGuest struct {
 	page *browser.Page
 	name string
 	id   stage.ParticipantID
 }
 
-// sit adds a guest to a page, who joins and publishes.
-func (th *theatre) sit(p *browser.Page, name string, v2 bool) seat {
-	th.t.Helper()
-	tok := th.token(name)
+// addGuest adds a guest to a page, who joins and publishes.
+func (h *sdkHarness) addGuest(p *browser.Page, name string, v2 bool) tabGuest {
+	h.t.Helper()
+	tok := h.token(name)
 	p.Eval(fmt.Sprintf("void (guests.%s = newGuest())", name), nil)
-	if got := th.joinAs("guests."+name, p, tok,
+	if got := h.joinAs("guests."+name, p, tok,
 		fmt.Sprintf("{publish: true, v2: %t}", v2)); got != "joined" {
-		th.t.Fatalf("%s: got %s, want joined", name, got)
+		h.t.Fatalf("%s: got %s, want joined", name, got)
 	}
-	return seat{p, name, tok.Participant.ID}
+	return tabGuest{p, name, tok.Participant.ID}
 }
 
-func (s seat) diary(format string, args ...any) {
-	s.page.WaitFor(fmt.Sprintf("guests.%s.has(%q)", s.name, fmt.Sprintf(format, args...)))
+func (g tabGuest) diary(format string, args ...any) {
+	g.page.WaitFor(fmt.Sprintf("guests.%s.has(%q)", g.name, fmt.Sprintf(format, args...)))
 }
 
 // meet waits until each guest has received more picture and sound of each other guest than before.
-func meet(seats []seat) {
-	for _, s := range seats {
+func meet(guests []tabGuest) {
+	for _, s := range guests {
 		var others []string
-		for _, other := range seats {
+		for _, other := range guests {
 			if other.id != s.id {
 				others = append(others, fmt.Sprintf("%q", other.id))
 			}
 		}
 		s.page.Eval(fmt.Sprintf("guests.%s.mark([%s])", s.name, strings.Join(others, ", ")), nil)
 	}
-	for _, s := range seats {
+	for _, s := range guests {
 		s.page.WaitFor(fmt.Sprintf("guests.%s.goesOn()", s.name))
 	}
 }
 
 // without waits until all others have received that a guest left, and returns the others.
-func without(gone seat, seats []seat) []seat {
-	rest := slices.DeleteFunc(slices.Clone(seats), func(s seat) bool { return s.id == gone.id })
+func without(gone tabGuest, guests []tabGuest) []tabGuest {
+	rest := slices.DeleteFunc(slices.Clone(guests), func(g tabGuest) bool {
+		return g.id == gone.id
+	})
 	for _, s := range rest {
 		s.diary("left %s", gone.id)
 		s.page.WaitFor(fmt.Sprintf("!guests.%s.video(%q)", s.name, gone.id))
@@ -294,47 +296,47 @@ func without(gone seat, seats []seat) []seat {
 // the others continue.
 func TestStockSDKAmongFive(t *testing.T) {
 	t.Parallel()
-	th := newTheatre(t)
-	pages := []*browser.Page{th.tab(nil)}
-	pages = append(pages, th.tab(pages[0]))
-	var seats []seat
+	h := newSDKHarness(t)
+	pages := []*browser.Page{h.tab(nil)}
+	pages = append(pages, h.tab(pages[0]))
+	var guests []tabGuest
 	for i, name := range []string{"Ana", "Bob", "Cyd", "Dan", "Eve"} {
-		seats = append(seats, th.sit(pages[i%2], name, i%3 == 1))
+		guests = append(guests, h.addGuest(pages[i%2], name, i%3 == 1))
 	}
-	meet(seats)
+	meet(guests)
 
-	bob := seats[1]
+	bob := guests[1]
 	bob.page.Eval("guests.Bob.stage.leave()", nil)
 	bob.diary("gone user-initiated")
-	seats = without(bob, seats)
-	meet(seats)
+	guests = without(bob, guests)
+	meet(guests)
 
-	cyd := seats[1]
-	th.kick(cyd.id)
+	cyd := guests[1]
+	h.kick(cyd.id)
 	cyd.diary("gone participant-disconnected")
-	seats = without(cyd, seats)
-	meet(seats)
+	guests = without(cyd, guests)
+	meet(guests)
 }
 
 // TestStockSDKIsSentAway: a kicked SDK receives the reason, and the others receive that it left.
 // Its token is refused from then on.
 func TestStockSDKIsSentAway(t *testing.T) {
 	t.Parallel()
-	th := newTheatre(t)
-	ana, bob := th.token("Ana"), th.token("Bob")
-	anaPage := th.tab(nil)
-	bobPage := th.tab(anaPage)
-	th.join(anaPage, ana, `{publish: true}`)
-	th.join(bobPage, bob, `{}`)
+	h := newSDKHarness(t)
+	ana, bob := h.token("Ana"), h.token("Bob")
+	anaPage := h.tab(nil)
+	bobPage := h.tab(anaPage)
+	h.join(anaPage, ana, `{publish: true}`)
+	h.join(bobPage, bob, `{}`)
 	sees(bobPage, ana.Participant.ID)
 
-	th.kick(ana.Participant.ID)
+	h.kick(ana.Participant.ID)
 	diary(anaPage, "gone participant-disconnected")
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
-	if got, want := th.join(anaPage, ana, `{}`), "refused 10"; got != want {
+	if got, want := h.join(anaPage, ana, `{}`), "refused 10"; got != want {
 		t.Errorf("Ana again: got %s, want %s (PARTICIPANT_DISCONNECTED)", got, want)
 	}
-	if err := th.CloseStage(t.Context(), studio); err != nil {
+	if err := h.CloseStage(t.Context(), studio); err != nil {
 		t.Errorf("CloseStage: %v", err)
 	}
 	diary(bobPage, "gone stage-deleted")
@@ -342,21 +344,21 @@ func TestStockSDKIsSentAway(t *testing.T) {
 
 func TestStockSDKRefused(t *testing.T) {
 	t.Parallel()
-	th := newTheatre(t)
-	page := th.tab(nil)
-	tok := th.token("Ana")
-	foreign := newTheatre(t).token("Ana")
-	// The token is for this theatre, but has a signature of the other theatre.
+	h := newSDKHarness(t)
+	page := h.tab(nil)
+	tok := h.token("Ana")
+	foreign := newSDKHarness(t).token("Ana")
+	// The token is for this server, but has a signature of the other one.
 	parts, other := strings.Split(tok.Secret.Reveal(), "."),
 		strings.Split(foreign.Secret.Reveal(), ".")
 	tok.Secret = stage.NewSecret(parts[0] + "." + parts[1] + "." + other[2])
-	if got, want := th.join(page, tok, `{}`), "refused 1"; got != want {
+	if got, want := h.join(page, tok, `{}`), "refused 1"; got != want {
 		t.Errorf("another's signature: got %s, want %s (malformed)", got, want)
 	}
 	// With this setting, the SDK leaves checking the expiry to the server.
-	th.signer.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
+	h.signer.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
 	page.Eval(`window.IVS_CLIENT_OVERRIDES.disableTokenValidation = true`, nil)
-	if got, want := th.join(page, th.token("Ana"), `{}`), "refused 2"; got != want {
+	if got, want := h.join(page, h.token("Ana"), `{}`), "refused 2"; got != want {
 		t.Errorf("expired: got %s, want %s (expired)", got, want)
 	}
 }
@@ -365,39 +367,39 @@ func TestStockSDKRefused(t *testing.T) {
 // continue.
 func TestStockSDKExchangesItsToken(t *testing.T) {
 	t.Parallel()
-	th := newTheatre(t)
-	ana := th.token("Ana")
-	th.signer.NewID = func() string { return string(ana.Participant.ID) }
-	anna := th.token("Anna")
-	th.signer.NewID = nil
-	bob := th.token("Bob")
-	anaPage := th.tab(nil)
-	bobPage := th.tab(anaPage)
-	th.join(anaPage, ana, `{publish: true}`)
-	th.join(bobPage, bob, `{}`)
+	h := newSDKHarness(t)
+	ana := h.token("Ana")
+	h.signer.NewID = func() string { return string(ana.Participant.ID) }
+	anna := h.token("Anna")
+	h.signer.NewID = nil
+	bob := h.token("Bob")
+	anaPage := h.tab(nil)
+	bobPage := h.tab(anaPage)
+	h.join(anaPage, ana, `{publish: true}`)
+	h.join(bobPage, bob, `{}`)
 	sees(bobPage, ana.Participant.ID)
 	anaPage.Eval(fmt.Sprintf("guest.stage.exchangeToken(%q)", anna.Secret.Reveal()), nil)
 	diary(bobPage, fmt.Sprintf("renamed %s Anna", ana.Participant.ID))
 	anaPage.Eval(`guest.stage.leave()`, nil) // this also ends the session, with the new token
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
-	th.isEmpty(bob.Participant.ID)
+	h.isEmpty(bob.Participant.ID)
 }
 
 // isEmpty waits until the given participant is the only one on the stage, so that no session is
 // left.
-func (th *theatre) isEmpty(but stage.ParticipantID) {
-	th.t.Helper()
+func (h *sdkHarness) isEmpty(but stage.ParticipantID) {
+	h.t.Helper()
 	deadline := time.Now().Add(soon)
 	for {
-		present, err := th.Participants(th.t.Context(), studio)
+		present, err := h.Participants(h.t.Context(), studio)
 		if err != nil {
-			th.t.Fatal(err)
+			h.t.Fatal(err)
 		}
 		if len(present) == 1 && present[0].Participant.ID == but {
 			return
 		}
 		if time.Now().After(deadline) {
-			th.t.Fatalf("on the stage: got %+v, want %s alone", present, but)
+			h.t.Fatalf("on the stage: got %+v, want %s alone", present, but)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

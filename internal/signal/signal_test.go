@@ -28,8 +28,8 @@ const (
 	soon   = time.Minute // long, because the machine may be busy
 )
 
-// A venue is a stage with an events socket, a real WHIP handler, and a media plane in memory.
-type venue struct {
+// A harness is a stage with an events socket, a real WHIP handler, and a media plane in memory.
+type harness struct {
 	*signal.Server
 	handler *whip.Handler
 	media   *plane
@@ -40,51 +40,51 @@ type venue struct {
 	told []string // guarded by mu: refusals
 }
 
-func newVenue(t *testing.T, change func(*signal.Config)) *venue {
-	v := &venue{media: &plane{flows: map[*flow]bool{}}}
+func newHarness(t *testing.T, change func(*signal.Config)) *harness {
+	h := &harness{media: &plane{flows: map[*flow]bool{}}}
 	log := slog.New(slog.DiscardHandler)
-	v.handler = whip.New(whip.Config{Media: v.media, Tokens: tokens{}, Log: log, Now: time.Now,
-		Events: v.refused})
+	h.handler = whip.New(whip.Config{Media: h.media, Tokens: tokens{}, Log: log, Now: time.Now,
+		Events: h.refused})
 	cfg := signal.Config{
-		Sessions: v.handler, Media: v.media, Origin: "https://stage.example", Now: time.Now,
+		Sessions: h.handler, Media: h.media, Origin: "https://stage.example", Now: time.Now,
 		Log: log,
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	v.Server = signal.New(cfg)
-	v.media.changed = v.MediaChanged
+	h.Server = signal.New(cfg)
+	h.media.changed = h.MediaChanged
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- v.Run(ctx) }()
-	server := httptest.NewServer(v.Server)
-	v.url = "ws" + strings.TrimPrefix(server.URL, "http")
-	v.stop = sync.OnceFunc(func() {
+	go func() { done <- h.Run(ctx) }()
+	server := httptest.NewServer(h.Server)
+	h.url = "ws" + strings.TrimPrefix(server.URL, "http")
+	h.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
 	t.Cleanup(func() {
-		v.stop()
-		if err := v.handler.Shutdown(context.Background()); err != nil {
+		h.stop()
+		if err := h.handler.Shutdown(context.Background()); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		server.Close()
 	})
-	return v
+	return h
 }
 
-func (v *venue) refused(e stage.Event) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.told = append(v.told, fmt.Sprintf("%s %s", e.Participant, e.Code))
+func (h *harness) refused(e stage.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = append(h.told, fmt.Sprintf("%s %s", e.Participant, e.Code))
 }
 
-func (v *venue) refusals() []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return slices.Clone(v.told)
+func (h *harness) refusals() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.told)
 }
 
 // tokens accepts tokens of the form id.name. Names that begin with "!" are special, such as
@@ -215,13 +215,13 @@ func (m *plane) of(arn stage.ARN, id stage.ParticipantID) (list []*flow) {
 }
 
 // publish opens a publication by plain WHIP, as OBS does.
-func (v *venue) publish(t *testing.T, bearer string) whip.Answer {
+func (h *harness) publish(t *testing.T, bearer string) whip.Answer {
 	t.Helper()
 	p, err := tokens{}.Verify(t.Context(), stage.NewSecret(bearer))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := v.handler.Open(t.Context(),
+	a, err := h.handler.Open(t.Context(),
 		whip.OpenRequest{Participant: p, Bearer: stage.NewSecret(bearer), Offer: "v=0"})
 	if err != nil {
 		t.Fatal(err)
@@ -268,18 +268,18 @@ func (p person) String() string {
 	return text
 }
 
-func (v *venue) join(t *testing.T, bearer string) *guest {
+func (h *harness) join(t *testing.T, bearer string) *guest {
 	t.Helper()
-	return v.joinAt(t, "?error_over_ws=1&topic=studio/publishers&traceid=1-6b036274", bearer)
+	return h.joinAt(t, "?error_over_ws=1&topic=studio/publishers&traceid=1-6b036274", bearer)
 }
 
-func (v *venue) joinAt(t *testing.T, query, bearer string) *guest {
+func (h *harness) joinAt(t *testing.T, query, bearer string) *guest {
 	t.Helper()
 	var protocols []string
 	if bearer != "" {
 		protocols = []string{bearer}
 	}
-	conn, _, err := websocket.Dial(t.Context(), v.url+"/events"+query,
+	conn, _, err := websocket.Dial(t.Context(), h.url+"/events"+query,
 		&websocket.DialOptions{Subprotocols: protocols})
 	if err != nil {
 		t.Fatalf("join: %v", err)

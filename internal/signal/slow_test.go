@@ -18,8 +18,8 @@ func TestLongIDsAreRefused(t *testing.T) {
 		`{"type":"aws:ivs:SDP_OFFER","payload":{"whipUrl":"/whip/subscribe/obs","requestId":"` + long + `"}}`,
 		`{"type":"aws:ivs:EXCHANGE_TOKEN","payload":{"requestId":"r","traceId":"` + long + `"}}`,
 	} {
-		v := newVenue(t, nil)
-		g := v.join(t, "ana.Ana")
+		h := newHarness(t, nil)
+		g := h.join(t, "ana.Ana")
 		g.tell(message)
 		if got := string(g.hears("aws:ivs:JOIN_ERROR")); !strings.Contains(got, `"BAD_REQUEST"`) {
 			t.Errorf("got %s, want BAD_REQUEST", got)
@@ -31,8 +31,8 @@ func TestLongIDsAreRefused(t *testing.T) {
 // TestLongMessagesAreRefused: a message that is longer than an offer or two tokens is refused.
 func TestLongMessagesAreRefused(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	g := v.join(t, "ana.Ana")
+	h := newHarness(t, nil)
+	g := h.join(t, "ana.Ana")
 	g.tell(`{"type":"PING","payload":"` + strings.Repeat("a", 64<<10) + `"}`)
 	g.isClosed()
 }
@@ -41,8 +41,8 @@ func TestLongMessagesAreRefused(t *testing.T) {
 // delay the end of the server.
 func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	server := httptest.NewUnstartedServer(v.Server)
+	h := newHarness(t, nil)
+	server := httptest.NewUnstartedServer(h.Server)
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		// small, so that the messages queue in the server and not in the kernel
 		c.(*net.TCPConn).SetWriteBuffer(4 << 10)
@@ -50,15 +50,15 @@ func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	v.url = "ws" + strings.TrimPrefix(server.URL, "http")
-	bob := v.join(t, "bob.Bob")
+	h.url = "ws" + strings.TrimPrefix(server.URL, "http")
+	bob := h.join(t, "bob.Bob")
 	long := strings.Repeat("a", 400<<10)
-	v.join(t, "ana."+long)
+	h.join(t, "ana."+long)
 	bob.conn.SetReadLimit(-1)
 	bob.sees("ana:"+long, "bob:Bob") // by then, Ana's socket has a queued state, too
 	bob.tell(`{"audioMuted":false,"type":"SET_STATE","version":"0","videoStopped":true}`)
 	began := time.Now()
-	v.stop()
+	h.stop()
 	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("the stop took %v, want some 3s", took)
 	}

@@ -17,10 +17,10 @@ import (
 
 func TestTwoMeetAndOneLeaves(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana := v.join(t, "ana.Ana")
+	h := newHarness(t, nil)
+	ana := h.join(t, "ana.Ana")
 	ana.sees("ana:Ana")
-	bob := v.join(t, "bob.Bob")
+	bob := h.join(t, "bob.Bob")
 	bob.sees("ana:Ana", "bob:Bob")
 	ana.sees("ana:Ana", "bob:Bob")
 	bob.leaves()
@@ -29,7 +29,7 @@ func TestTwoMeetAndOneLeaves(t *testing.T) {
 
 func TestRefusedOverTheSocket(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
+	h := newHarness(t, nil)
 	for bearer, want := range map[string]string{
 		"":                     "TOKEN_MISSING",
 		"ana.!token_expired":   "TOKEN_EXPIRED",
@@ -40,7 +40,7 @@ func TestRefusedOverTheSocket(t *testing.T) {
 		"ana.!token_revoked":   "PARTICIPANT_DISCONNECTED",
 		"ana.!broken":          "INTERNAL",
 	} {
-		g := v.join(t, bearer)
+		g := h.join(t, bearer)
 		var got struct{ Code, Message string }
 		if err := json.Unmarshal(g.hears("aws:ivs:JOIN_ERROR"), &got); err != nil {
 			t.Fatal(err)
@@ -50,11 +50,11 @@ func TestRefusedOverTheSocket(t *testing.T) {
 		}
 		g.isClosed()
 	}
-	other := v.joinAt(t, "?topic=another/publishers", "ana.Ana")
+	other := h.joinAt(t, "?topic=another/publishers", "ana.Ana")
 	if got := string(other.hears("aws:ivs:JOIN_ERROR")); !strings.Contains(got, `"BAD_REQUEST"`) {
 		t.Errorf("topic of another stage: got %s, want BAD_REQUEST", got)
 	}
-	if got := v.refusals(); !slices.Contains(got, "ana token_expired") {
+	if got := h.refusals(); !slices.Contains(got, "ana token_expired") {
 		t.Errorf("the dock was told %q, want the expired token among it", got)
 	}
 }
@@ -62,21 +62,21 @@ func TestRefusedOverTheSocket(t *testing.T) {
 // TestOBSIsThereToo: a participant who publishes by plain WHIP has no socket, but is in the state.
 func TestOBSIsThereToo(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana := v.join(t, "ana.Ana")
-	v.publish(t, "obs.Studio")
+	h := newHarness(t, nil)
+	ana := h.join(t, "ana.Ana")
+	h.publish(t, "obs.Studio")
 	ana.sees("ana:Ana", "obs:Studio publishes")
-	v.handler.Close("obs", "deleted", "")
+	h.handler.Close("obs", "deleted", "")
 	ana.sees("ana:Ana")
 }
 
 func TestMuting(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	bob := v.join(t, "bob.Bob")
-	ana := v.join(t, "ana.Ana")
+	h := newHarness(t, nil)
+	bob := h.join(t, "bob.Bob")
+	ana := h.join(t, "ana.Ana")
 	ana.tell(`{"audioMuted":false,"type":"SET_STATE","version":"0","videoStopped":true}`)
-	v.publish(t, "ana.Ana")
+	h.publish(t, "ana.Ana")
 	bob.sees("ana:Ana publishes unseen", "bob:Bob")
 	ana.tell(`{"audioMuted":true,"type":"SET_STATE","version":"0","videoStopped":false}`)
 	bob.sees("ana:Ana publishes muted", "bob:Bob")
@@ -86,7 +86,7 @@ func TestMuting(t *testing.T) {
 	}
 	bob.sees("ana:Ana publishes", "bob:Bob")
 
-	present, err := v.Participants(t.Context(), studio)
+	present, err := h.Participants(t.Context(), studio)
 	if err != nil || len(present) != 2 {
 		t.Fatalf("Participants: got %v, %v, want two", present, err)
 	}
@@ -94,7 +94,7 @@ func TestMuting(t *testing.T) {
 
 func TestKeepAliveAndNoise(t *testing.T) {
 	t.Parallel()
-	ana := newVenue(t, nil).join(t, "ana.Ana")
+	ana := newHarness(t, nil).join(t, "ana.Ana")
 	for _, noise := range []string{"", "null", "[]", "7", `"PING"`, "{", `{"type":7}`, `{"type":"aws:ivs:SDP_OFFER"}`, `{"type":"aws:ivs:SDP_OFFER","payload":[]}`, `{"type":"aws:ivs:UNKNOWN","payload":{}}`} {
 		ana.tell(noise)
 	}
@@ -106,8 +106,8 @@ func TestKeepAliveAndNoise(t *testing.T) {
 // others.
 func TestOffersOverTheSocket(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana, bob := v.join(t, "ana.Ana"), v.join(t, "bob.!watch")
+	h := newHarness(t, nil)
+	ana, bob := h.join(t, "ana.Ana"), h.join(t, "bob.!watch")
 	offer := func(g *guest, id, url, content string) (answer struct {
 		RequestID, Content, ContentType, Location, SessionDeleteLink, SubscriberControlLink,
 		VideoLayersLink, ErrorMessage string
@@ -154,7 +154,7 @@ func TestOffersOverTheSocket(t *testing.T) {
 			t.Errorf("%s: got %+v, want %d %d", c.url, got, c.status, c.code)
 		}
 	}
-	if got := v.refusals(); !slices.Contains(got, "ana no_h264") ||
+	if got := h.refusals(); !slices.Contains(got, "ana no_h264") ||
 		!slices.Contains(got, "bob no_capability") {
 		t.Errorf("the docks were told %q", got)
 	}
@@ -163,13 +163,13 @@ func TestOffersOverTheSocket(t *testing.T) {
 // TestTheHighestLayerFirst: a viewer may request the highest layer in its offer.
 func TestTheHighestLayerFirst(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	v.publish(t, "obs.Studio")
+	h := newHarness(t, nil)
+	h.publish(t, "obs.Studio")
 	for id, preference := range map[stage.ParticipantID]string{"ana": "highest", "bob": "lowest"} {
-		g := v.join(t, string(id)+".!watch")
+		g := h.join(t, string(id)+".!watch")
 		g.tell(`{"type":"aws:ivs:SDP_OFFER","payload":{"whipUrl":"https://stage.example/whip/subscribe/obs","requestId":"r","content":"v=0","initialLayerPref":"` + preference + `"}}`)
 		g.hears("aws:ivs:SDP_ANSWER")
-		flows := v.media.of(studio, id)
+		flows := h.media.of(studio, id)
 		if len(flows) != 1 || flows[0].highest != (preference == "highest") {
 			t.Errorf("%s: got %+v, want %s", id, flows, preference)
 		}
@@ -180,9 +180,9 @@ func TestTheHighestLayerFirst(t *testing.T) {
 // bare one, and some only the one with the prefix.
 func TestStatesInBothSpellings(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
+	h := newHarness(t, nil)
 	for range 3 {
-		ana := v.join(t, "ana.Ana")
+		ana := h.join(t, "ana.Ana")
 		prefixed := string(ana.raw("aws:ivs:STAGE_STATE"))
 		bare := string(ana.raw("STAGE_STATE"))
 		if prefixed != bare || !strings.Contains(bare, `"id":"ana"`) {
@@ -194,8 +194,8 @@ func TestStatesInBothSpellings(t *testing.T) {
 
 func TestTokenExchange(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana, bob := v.join(t, "ana.Ana"), v.join(t, "bob.Bob")
+	h := newHarness(t, nil)
+	ana, bob := h.join(t, "ana.Ana"), h.join(t, "bob.Bob")
 	exchange := func(old, fresh string) string {
 		t.Helper()
 		ana.tell(`{"type":"aws:ivs:EXCHANGE_TOKEN","payload":{"oldToken":"` + old + `","newToken":"` + fresh + `","requestId":"r","traceId":"t"}}`)
@@ -219,9 +219,9 @@ func TestTokenExchange(t *testing.T) {
 // TestExchangeForLess: a session ends that the new token does not allow.
 func TestExchangeForLess(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana, bob := v.join(t, "ana.Ana"), v.join(t, "bob.Bob")
-	v.publish(t, "ana.Ana")
+	h := newHarness(t, nil)
+	ana, bob := h.join(t, "ana.Ana"), h.join(t, "bob.Bob")
+	h.publish(t, "ana.Ana")
 	bob.sees("ana:Ana publishes", "bob:Bob")
 	ana.tell(`{"type":"aws:ivs:EXCHANGE_TOKEN","payload":{"oldToken":"ana.Ana","newToken":"ana.!watch","requestId":"r","traceId":"t"}}`)
 	bob.sees("ana:!watch", "bob:Bob")
@@ -229,12 +229,12 @@ func TestExchangeForLess(t *testing.T) {
 
 func TestKicked(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana, bob := v.join(t, "ana.Ana"), v.join(t, "bob.Bob")
-	v.publish(t, "ana.Ana")
-	v.publish(t, "obs.Studio")
+	h := newHarness(t, nil)
+	ana, bob := h.join(t, "ana.Ana"), h.join(t, "bob.Bob")
+	h.publish(t, "ana.Ana")
+	h.publish(t, "obs.Studio")
 	bob.sees("ana:Ana publishes", "bob:Bob", "obs:Studio publishes")
-	if err := v.Disconnect(t.Context(), studio, "ana", "Not your turn."); err != nil {
+	if err := h.Disconnect(t.Context(), studio, "ana", "Not your turn."); err != nil {
 		t.Fatalf("Disconnect: %v", err)
 	}
 	if got, want := string(ana.hears("aws:ivs:DISCONNECT")), `{"code":"PARTICIPANT_DISCONNECTED","reason":"Not your turn."}`; got != want {
@@ -243,11 +243,11 @@ func TestKicked(t *testing.T) {
 	ana.isClosed()
 	bob.sees("bob:Bob", "obs:Studio publishes")
 	// A participant without a socket can be kicked, too.
-	if err := v.Disconnect(t.Context(), studio, "obs", ""); err != nil {
+	if err := h.Disconnect(t.Context(), studio, "obs", ""); err != nil {
 		t.Errorf("OBS: got %v, want nil", err)
 	}
 	bob.sees("bob:Bob")
-	if err := v.Disconnect(t.Context(), studio, "nobody", ""); err == nil {
+	if err := h.Disconnect(t.Context(), studio, "nobody", ""); err == nil {
 		t.Error("somebody who is not there: got nil, want an error")
 	}
 }
@@ -256,13 +256,13 @@ func TestKicked(t *testing.T) {
 // participant is refused all the same.
 func TestKickedWhileJoining(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, func(c *signal.Config) { c.Sessions = &fickle{Sessions: c.Sessions} })
-	ana := v.join(t, "ana.Ana")
+	h := newHarness(t, func(c *signal.Config) { c.Sessions = &fickle{Sessions: c.Sessions} })
+	ana := h.join(t, "ana.Ana")
 	if got := string(ana.hears("aws:ivs:JOIN_ERROR")); !strings.Contains(got, `"PARTICIPANT_DISCONNECTED"`) {
 		t.Errorf("got %s, want PARTICIPANT_DISCONNECTED", got)
 	}
 	ana.isClosed()
-	if present, err := v.Participants(t.Context(), studio); err != nil || len(present) != 0 {
+	if present, err := h.Participants(t.Context(), studio); err != nil || len(present) != 0 {
 		t.Errorf("on the stage: got %v (%v), want nobody", present, err)
 	}
 }
@@ -284,34 +284,34 @@ func (d *fickle) Check(r *http.Request, bearer stage.Secret) (stage.Participant,
 
 func TestStageDeleted(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana := v.join(t, "ana.Ana")
-	v.publish(t, "obs.Studio")
+	h := newHarness(t, nil)
+	ana := h.join(t, "ana.Ana")
+	h.publish(t, "obs.Studio")
 	ana.sees("ana:Ana", "obs:Studio publishes")
-	if err := v.CloseStage(t.Context(), studio); err != nil {
+	if err := h.CloseStage(t.Context(), studio); err != nil {
 		t.Fatal(err)
 	}
 	if got := string(ana.hears("aws:ivs:DISCONNECT")); !strings.Contains(got, `"STAGE_DELETED"`) {
 		t.Errorf("got %s, want STAGE_DELETED", got)
 	}
-	if present, err := v.Participants(t.Context(), studio); err != nil || len(present) != 0 {
+	if present, err := h.Participants(t.Context(), studio); err != nil || len(present) != 0 {
 		t.Errorf("on the stage: got %v (%v), want nobody", present, err)
 	}
 }
 
 func TestSameTokenTwice(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	first := v.join(t, "ana.Ana")
+	h := newHarness(t, nil)
+	first := h.join(t, "ana.Ana")
 	first.sees("ana:Ana")
-	second := v.join(t, "ana.Ana")
+	second := h.join(t, "ana.Ana")
 	if got := string(first.hears("aws:ivs:DISCONNECT")); !strings.Contains(got, `"TOKEN_REUSED"`) {
 		t.Errorf("got %s, want TOKEN_REUSED", got)
 	}
 	first.isClosed()
 	second.tell(`{"type":"PING"}`)
 	second.hears("PONG")
-	if present, err := v.Participants(t.Context(), studio); err != nil || len(present) != 1 {
+	if present, err := h.Participants(t.Context(), studio); err != nil || len(present) != 1 {
 		t.Errorf("on the stage: got %v (%v), want ana once", present, err)
 	}
 }
@@ -320,14 +320,14 @@ func TestSameTokenTwice(t *testing.T) {
 // receive no event.
 func TestLostSocket(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	bob := v.join(t, "bob.Bob")
-	ana := v.join(t, "ana.Ana")
+	h := newHarness(t, nil)
+	bob := h.join(t, "bob.Bob")
+	ana := h.join(t, "ana.Ana")
 	bob.sees("ana:Ana", "bob:Bob")
 	ana.conn.CloseNow()
-	ana = v.join(t, "ana.Ana")
+	ana = h.join(t, "ana.Ana")
 	ana.sees("ana:Ana", "bob:Bob")
-	v.publish(t, "obs.Studio")
+	h.publish(t, "obs.Studio")
 	// The next state has all three participants, so no state was sent in between.
 	if got, want := people(bob.inOrder(bob.raw("aws:ivs:STAGE_STATE"))),
 		[]string{"ana:Ana", "bob:Bob", "obs:Studio publishes"}; !slices.Equal(got, want) {
@@ -337,9 +337,9 @@ func TestLostSocket(t *testing.T) {
 
 func TestLostForGood(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	v.SetGrace(50 * time.Millisecond)
-	bob, ana := v.join(t, "bob.Bob"), v.join(t, "ana.Ana")
+	h := newHarness(t, nil)
+	h.SetGrace(50 * time.Millisecond)
+	bob, ana := h.join(t, "bob.Bob"), h.join(t, "ana.Ana")
 	bob.sees("ana:Ana", "bob:Bob")
 	ana.conn.CloseNow()
 	bob.sees("bob:Bob")
@@ -347,9 +347,9 @@ func TestLostForGood(t *testing.T) {
 
 func TestSubscriberCount(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana := v.join(t, "ana.Ana")
-	v.join(t, "bob.Bob")
+	h := newHarness(t, nil)
+	ana := h.join(t, "ana.Ana")
+	h.join(t, "bob.Bob")
 	var got struct{ SequenceNumber, Count int }
 	last := 0
 	for got.Count != 2 {
@@ -367,15 +367,15 @@ func TestSubscriberCount(t *testing.T) {
 // sequence of all states that they receive.
 func TestStatesComeInOrder(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	watcher := v.join(t, "eva.Eva")
+	h := newHarness(t, nil)
+	watcher := h.join(t, "eva.Eva")
 	var wg sync.WaitGroup
 	want := []string{"eva:Eva"}
 	for n := range 8 {
 		id := "p" + strconv.Itoa(n)
 		want = append(want, id+":last")
 		wg.Go(func() {
-			g := v.join(t, id+".first")
+			g := h.join(t, id+".first")
 			for range 10 {
 				g.tell(`{"type":"SET_STATE","audioMuted":true,"videoStopped":true}`)
 			}
@@ -391,10 +391,10 @@ func TestStatesComeInOrder(t *testing.T) {
 // server by themselves.
 func TestTheServerStops(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	ana := v.join(t, "ana.Ana")
+	h := newHarness(t, nil)
+	ana := h.join(t, "ana.Ana")
 	ana.sees("ana:Ana")
-	go v.stop()
+	go h.stop()
 	ctx := t.Context()
 	for {
 		_, text, err := ana.conn.Read(ctx)
@@ -405,8 +405,8 @@ func TestTheServerStops(t *testing.T) {
 			t.Errorf("got %s, want the end of the socket", text)
 		}
 	}
-	v.stop()
-	late := v.join(t, "bob.Bob")
+	h.stop()
+	late := h.join(t, "bob.Bob")
 	if got := string(late.hears("aws:ivs:JOIN_ERROR")); !strings.Contains(got, `"INTERNAL"`) {
 		t.Errorf("who comes now: got %s, want INTERNAL, which makes the SDK try again", got)
 	}
@@ -415,8 +415,8 @@ func TestTheServerStops(t *testing.T) {
 func TestChangedIsCalled(t *testing.T) {
 	t.Parallel()
 	told := make(chan stage.ARN, 100)
-	v := newVenue(t, func(c *signal.Config) { c.Changed = func(arn stage.ARN) { told <- arn } })
-	v.join(t, "ana.Ana")
+	h := newHarness(t, func(c *signal.Config) { c.Changed = func(arn stage.ARN) { told <- arn } })
+	h.join(t, "ana.Ana")
 	select {
 	case arn := <-told:
 		if arn != studio {
@@ -429,13 +429,13 @@ func TestChangedIsCalled(t *testing.T) {
 
 func TestAViewingKeyIsToldOfItsViewAlone(t *testing.T) {
 	t.Parallel()
-	v := newVenue(t, nil)
-	v.publish(t, "bob.Bob")
-	eve := v.join(t, "eve.Eve")
+	h := newHarness(t, nil)
+	h.publish(t, "bob.Bob")
+	eve := h.join(t, "eve.Eve")
 	eve.sees("bob:Bob publishes", "eve:Eve")
-	source := v.join(t, "source.!view") // its view is Ana
+	source := h.join(t, "source.!view") // its view is Ana
 	source.sees("source:!view")
-	v.publish(t, "ana.Ana")
+	h.publish(t, "ana.Ana")
 	source.sees("ana:Ana publishes", "source:!view")
 	eve.sees("ana:Ana publishes", "bob:Bob publishes", "eve:Eve", "source:!view")
 

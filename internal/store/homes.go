@@ -42,14 +42,14 @@ func (q queries) Peers(ctx context.Context) ([]homes.Peer, error) {
 	scan := func(r row) (p homes.Peer, err error) {
 		var draining, buried int64
 		err = r.Scan(&p.ID, &p.URL, &p.Beat, &draining, &buried)
-		p.Draining, p.Buried = draining == 1, buried == 1
+		p.Draining, p.Dead = draining == 1, buried == 1
 		return p, err
 	}
 	return list(ctx, q, scan, "SELECT id, url, beat, draining, buried FROM peers")
 }
 
-// Bury implements homes.Store.
-func (q queries) Bury(ctx context.Context, id string, beat int64) (bool, error) {
+// MarkDead implements homes.Store.
+func (q queries) MarkDead(ctx context.Context, id string, beat int64) (bool, error) {
 	n := 0
 	err := q.run.together(ctx, func(q queries) (err error) {
 		n, err = q.exec(

@@ -43,14 +43,14 @@ func TestAStageHasOneHome(t *testing.T) {
 
 		t.Log("who has beaten since is not dead")
 		ok(t, a.Beat(t.Context(), "a", true))
-		if done := must(b.Bury(t.Context(), "a", 0))(t); done {
-			t.Error("a replica whose beat counts on was buried")
+		if done := must(b.MarkDead(t.Context(), "a", 0))(t); done {
+			t.Error("a replica whose beat counts on was marked as dead")
 		}
-		if done := must(b.Bury(t.Context(), "a", 1))(t); !done {
-			t.Error("a replica whose beat stands still was not buried")
+		if done := must(b.MarkDead(t.Context(), "a", 1))(t); !done {
+			t.Error("a replica whose beat stands still was not marked as dead")
 		}
-		if done := must(b.Bury(t.Context(), "a", 1))(t); done {
-			t.Error("a replica was buried twice")
+		if done := must(b.MarkDead(t.Context(), "a", 1))(t); done {
+			t.Error("a replica was marked as dead twice")
 		}
 		missing(t, a.Beat(t.Context(), "a", false))
 		_, _, err := a.Claim(t.Context(), arn, "a")
@@ -62,9 +62,9 @@ func TestAStageHasOneHome(t *testing.T) {
 			t.Fatalf("got the replicas %+v, want two", peers)
 		}
 		for _, p := range peers {
-			if p.ID == "a" && (!p.Buried || !p.Draining || p.Beat != 1 ||
+			if p.ID == "a" && (!p.Dead || !p.Draining || p.Beat != 1 ||
 				p.URL != "https://192.0.2.1:8444") {
-				t.Errorf("got %+v, want that it is buried", p)
+				t.Errorf("got %+v, want that it is marked as dead", p)
 			}
 		}
 		if home, _ := claim(b, "b"); home != "b" {
@@ -78,9 +78,9 @@ func TestAStageHasOneHome(t *testing.T) {
 	})
 }
 
-// TestACrashIsBuriedByTheNextRun: the next run marks the crashed run as dead. A copy of the data
-// folder on another machine does not.
-func TestACrashIsBuriedByTheNextRun(t *testing.T) {
+// TestTheNextRunMarksACrashedRunAsDead: the next run marks the crashed run as dead. A copy of the
+// data folder on another machine does not.
+func TestTheNextRunMarksACrashedRunAsDead(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *house) {
 		_, _, arn := h.scene()
 		const url = "https://192.0.2.1:8444"

@@ -10,17 +10,17 @@ import (
 // BenchmarkIssue compares a token with a signature alone by the same key, and reports the ratio. A
 // ratio of 1 would mean that everything but the signature costs nothing.
 func BenchmarkIssue(b *testing.B) {
-	d := newDesk(b)
+	h := newHarness(b)
 	digest := sha512.Sum384([]byte("text"))
 	req := request()
 	var bare, whole time.Duration
 	for b.Loop() {
 		start := time.Now()
-		if _, err := d.key.Sign(rand.Reader, digest[:], nil); err != nil {
+		if _, err := h.key.Sign(rand.Reader, digest[:], nil); err != nil {
 			b.Fatal(err)
 		}
 		middle := time.Now()
-		d.issue(b, req)
+		h.issue(b, req)
 		bare, whole = bare+middle.Sub(start), whole+time.Since(middle)
 	}
 	b.ReportMetric(float64(bare)/float64(whole), "bare/issue")
@@ -28,10 +28,10 @@ func BenchmarkIssue(b *testing.B) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	d := newDesk(b)
-	bearer := d.issue(b, request()).Secret
+	h := newHarness(b)
+	bearer := h.issue(b, request()).Secret
 	for b.Loop() {
-		if _, err := d.verifier.Verify(b.Context(), bearer); err != nil {
+		if _, err := h.verifier.Verify(b.Context(), bearer); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -149,8 +149,8 @@ func TestUnfitKeys(t *testing.T) {
 
 func TestPublicHalf(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	text, err := token.PublicPEM(&d.key.PublicKey)
+	h := newHarness(t)
+	text, err := token.PublicPEM(&h.key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,17 +159,17 @@ func TestPublicHalf(t *testing.T) {
 	if !material.Match(text) {
 		t.Errorf("ImportPublicKey would refuse %q", text)
 	}
-	id, err := token.LocalKeyID(&d.key.PublicKey)
+	id, err := token.LocalKeyID(&h.key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`^arn:aws:ivs:local:000000000000:public-key/[a-zA-Z0-9-]+$`).MatchString(id) {
 		t.Errorf("key ID: got %s, want an ARN", id)
 	}
-	if again, _ := token.LocalKeyID(&d.key.PublicKey); again != id {
+	if again, _ := token.LocalKeyID(&h.key.PublicKey); again != id {
 		t.Errorf("the ID of one key changed from %s to %s", id, again)
 	}
-	if other, _ := token.LocalKeyID(&newDesk(t).key.PublicKey); other == id {
+	if other, _ := token.LocalKeyID(&newHarness(t).key.PublicKey); other == id {
 		t.Error("two keys have one ID")
 	}
 }

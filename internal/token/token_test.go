@@ -33,34 +33,34 @@ var (
 	}
 )
 
-// A desk is an issuer with a verifier that accepts its tokens.
-type desk struct {
+// A harness is an issuer with a verifier that accepts its tokens.
+type harness struct {
 	key      *ecdsa.PrivateKey
 	signer   *token.Signer
 	verifier *token.Verifier
 	now      time.Time
 }
 
-func newDesk(t testing.TB) *desk {
+func newHarness(t testing.TB) *harness {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{key: key, now: issued}
+	h := &harness{key: key, now: issued}
 	stages := func(_ context.Context, a stage.ARN) (stage.Endpoints, error) {
 		if a != arn {
 			return stage.Endpoints{}, stage.Errorf(stage.ErrNotFound, "there is no such stage")
 		}
 		return endpoints, nil
 	}
-	d.signer = &token.Signer{Key: key, KeyID: kid, Endpoints: stages,
-		Now: func() time.Time { return d.now }, NewID: func() string { return "Mx6clRRHODPy" }}
-	d.verifier = &token.Verifier{
-		Keys: token.Keys{kid: &key.PublicKey}, Endpoints: stages, Now: d.signer.Now,
+	h.signer = &token.Signer{Key: key, KeyID: kid, Endpoints: stages,
+		Now: func() time.Time { return h.now }, NewID: func() string { return "Mx6clRRHODPy" }}
+	h.verifier = &token.Verifier{
+		Keys: token.Keys{kid: &key.PublicKey}, Endpoints: stages, Now: h.signer.Now,
 		Leeway: 5 * time.Second,
 	}
-	return d
+	return h
 }
 
 func request() stage.TokenRequest {
@@ -70,9 +70,9 @@ func request() stage.TokenRequest {
 	}
 }
 
-func (d *desk) issue(t testing.TB, req stage.TokenRequest) stage.ParticipantToken {
+func (h *harness) issue(t testing.TB, req stage.TokenRequest) stage.ParticipantToken {
 	t.Helper()
-	issued, err := d.signer.IssueToken(t.Context(), req)
+	issued, err := h.signer.IssueToken(t.Context(), req)
 	if err != nil {
 		t.Fatalf("IssueToken: %v", err)
 	}
@@ -80,7 +80,7 @@ func (d *desk) issue(t testing.TB, req stage.TokenRequest) stage.ParticipantToke
 }
 
 // forge signs claims that a Signer does not create. A nil value removes a claim.
-func (d *desk) forge(t testing.TB, change map[string]any) stage.Secret {
+func (h *harness) forge(t testing.TB, change map[string]any) stage.Secret {
 	t.Helper()
 	claims := jwt.MapClaims{
 		"exp": issued.Add(time.Hour).Unix(), "iat": issued.Unix(), "jti": "Mx6clRRHODPy",
@@ -92,7 +92,7 @@ func (d *desk) forge(t testing.TB, change map[string]any) stage.Secret {
 	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
 	tok := jwt.NewWithClaims(jwt.SigningMethodES384, claims)
 	tok.Header["kid"] = kid
-	text, err := tok.SignedString(d.key)
+	text, err := tok.SignedString(h.key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func asJSON(t *testing.T, v any) string {
 
 func TestTokenIsThatOfTheGuide(t *testing.T) {
 	t.Parallel()
-	tok := newDesk(t).issue(t, request())
+	tok := newHarness(t).issue(t, request())
 	var want map[string]any
 	err := json.Unmarshal([]byte(`{"exp":1697322063,"iat":1697149263,"jti":"Mx6clRRHODPy","user_id":"ana",
 		"resource":"arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh","topic":"abcdABCDefgh",
@@ -148,7 +148,7 @@ func TestOnlyCapabilitiesThatAreGivenAreNamed(t *testing.T) {
 	t.Parallel()
 	req := request()
 	req.Capabilities, req.UserID, req.Attributes = stage.Subscribe, "", nil
-	claims := part(t, newDesk(t).issue(t, req), 1)
+	claims := part(t, newHarness(t).issue(t, req), 1)
 	if got, want := asJSON(t, claims["capabilities"]), `{"allow_subscribe":true}`; got != want {
 		t.Errorf("capabilities: got %s, want %s", got, want)
 	}
@@ -163,14 +163,14 @@ func TestOnlyCapabilitiesThatAreGivenAreNamed(t *testing.T) {
 // scalar that begins with zeros is rare.
 func TestSignatureIsOfRFC7518(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	h := newHarness(t)
 	for range 300 {
-		tok := d.issue(t, request())
+		tok := h.issue(t, request())
 		_, err := jwt.Parse(tok.Secret.Reveal(), func(*jwt.Token) (any,
 			error) {
-			return &d.key.PublicKey, nil
+			return &h.key.PublicKey, nil
 		},
-			jwt.WithValidMethods([]string{"ES384"}), jwt.WithTimeFunc(d.signer.Now))
+			jwt.WithValidMethods([]string{"ES384"}), jwt.WithTimeFunc(h.signer.Now))
 		if err != nil {
 			t.Fatalf("jwt.Parse: %v", err)
 		}
@@ -179,11 +179,11 @@ func TestSignatureIsOfRFC7518(t *testing.T) {
 
 func TestVerifyAdmitsWhatWasIssued(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	h := newHarness(t)
 	for _, form := range []token.Form{token.SelfSigned, token.APIMade} {
-		d.signer.Form, d.verifier.APIKey = form, &d.key.PublicKey
-		tok := d.issue(t, request())
-		p, err := d.verifier.Verify(t.Context(), tok.Secret)
+		h.signer.Form, h.verifier.APIKey = form, &h.key.PublicKey
+		tok := h.issue(t, request())
+		p, err := h.verifier.Verify(t.Context(), tok.Secret)
 		if err != nil {
 			t.Fatalf("form %d: %v", form, err)
 		}
@@ -195,22 +195,22 @@ func TestVerifyAdmitsWhatWasIssued(t *testing.T) {
 
 func TestAPIMadeTokensLookLikeThoseOfAWS(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	d.signer.Form = token.APIMade
-	tok := d.issue(t, request())
+	h := newHarness(t)
+	h.signer.Form = token.APIMade
+	tok := h.issue(t, request())
 	if got, want := asJSON(t, part(t, tok, 0)), `{"alg":"KMS","typ":"JWT"}`; got != want {
 		t.Errorf("header: got %s, want %s", got, want)
 	}
-	if _, err := d.verifier.Verify(t.Context(), tok.Secret); code(err) != "token_signature" {
+	if _, err := h.verifier.Verify(t.Context(), tok.Secret); code(err) != "token_signature" {
 		t.Errorf("a verifier without the key of the API: got %v, want token_signature", err)
 	}
 }
 
 func TestVerifyRefuses(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	good := d.issue(t, request()).Secret.Reveal()
-	foreign := newDesk(t).issue(t, request()).Secret
+	h := newHarness(t)
+	good := h.issue(t, request()).Secret.Reveal()
+	foreign := newHarness(t).issue(t, request()).Secret
 	pieces := strings.Split(good, ".")
 	withHeader := func(header string) stage.Secret {
 		return stage.NewSecret(base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
@@ -226,7 +226,7 @@ func TestVerifyRefuses(t *testing.T) {
 			"token_malformed"},
 		"a megabyte": {stage.NewSecret(strings.Repeat("a", 1<<20)),
 			"token_malformed"},
-		"a token padded over 8 KB": {d.forge(t,
+		"a token padded over 8 KB": {h.forge(t,
 			map[string]any{"user_id": strings.Repeat("u", 9<<10)}), "token_malformed"},
 		"four parts":               {stage.NewSecret(good + ".x"), "token_malformed"},
 		"cut in the signature":     {stage.NewSecret(good[:len(good)-20]), "token_signature"},
@@ -245,48 +245,48 @@ func TestVerifyRefuses(t *testing.T) {
 		"alg a number":          {withHeader(`{"alg":384}`), "token_malformed"},
 		"no kid":                {withHeader(`{"alg":"ES384"}`), "token_signature"},
 		"unknown kid":           {withHeader(`{"alg":"ES384","kid":"arn:aws:ivs:us-west-2:1:public-key/other"}`), "token_signature"},
-		"expired": {d.forge(t, map[string]any{"iat": issued.Unix() - 60,
+		"expired": {h.forge(t, map[string]any{"iat": issued.Unix() - 60,
 			"exp": issued.Unix()}), "token_expired"},
-		"no exp":     {d.forge(t, map[string]any{"exp": nil}), "token_malformed"},
-		"no iat":     {d.forge(t, map[string]any{"iat": nil}), "token_malformed"},
-		"exp a word": {d.forge(t, map[string]any{"exp": "soon"}), "token_malformed"},
-		"of the future": {d.forge(t, map[string]any{"iat": issued.Unix() + 6}),
+		"no exp":     {h.forge(t, map[string]any{"exp": nil}), "token_malformed"},
+		"no iat":     {h.forge(t, map[string]any{"iat": nil}), "token_malformed"},
+		"exp a word": {h.forge(t, map[string]any{"exp": "soon"}), "token_malformed"},
+		"of the future": {h.forge(t, map[string]any{"iat": issued.Unix() + 6}),
 			"token_not_yet_valid"},
-		"more than 14 days": {d.forge(t,
+		"more than 14 days": {h.forge(t,
 			map[string]any{"exp": issued.Add(14*24*time.Hour + time.Second).Unix()}),
 			"token_malformed"},
-		"no version":  {d.forge(t, map[string]any{"version": nil}), "token_version"},
-		"version 1.2": {d.forge(t, map[string]any{"version": "1.2"}), "token_version"},
-		"jti with a slash": {d.forge(t, map[string]any{"jti": "../../etc"}),
+		"no version":  {h.forge(t, map[string]any{"version": nil}), "token_version"},
+		"version 1.2": {h.forge(t, map[string]any{"version": "1.2"}), "token_version"},
+		"jti with a slash": {h.forge(t, map[string]any{"jti": "../../etc"}),
 			"token_malformed"},
-		"jti too long": {d.forge(t, map[string]any{"jti": strings.Repeat("j", 65)}),
+		"jti too long": {h.forge(t, map[string]any{"jti": strings.Repeat("j", 65)}),
 			"token_malformed"},
-		"no jti": {d.forge(t, map[string]any{"jti": nil}), "token_malformed"},
-		"resource no ARN": {d.forge(t, map[string]any{"resource": "main"}),
+		"no jti": {h.forge(t, map[string]any{"jti": nil}), "token_malformed"},
+		"resource no ARN": {h.forge(t, map[string]any{"resource": "main"}),
 			"token_malformed"},
-		"stage that is gone": {d.forge(t, map[string]any{"resource": string(arn) + "x",
+		"stage that is gone": {h.forge(t, map[string]any{"resource": string(arn) + "x",
 			"topic": arn.ID() + "x"}), "stage_gone"},
-		"topic of another stage": {d.forge(t, map[string]any{"topic": "other"}),
+		"topic of another stage": {h.forge(t, map[string]any{"topic": "other"}),
 			"token_wrong_stage"},
-		"whip_url elsewhere": {d.forge(t, map[string]any{"whip_url": "https://evil.example"}),
+		"whip_url elsewhere": {h.forge(t, map[string]any{"whip_url": "https://evil.example"}),
 			"token_wrong_stage"},
-		"events_url elsewhere": {d.forge(t, map[string]any{"events_url": "wss://evil.example"}),
+		"events_url elsewhere": {h.forge(t, map[string]any{"events_url": "wss://evil.example"}),
 			"token_wrong_stage"},
-		"no capability": {d.forge(t,
+		"no capability": {h.forge(t,
 			map[string]any{"capabilities": map[string]bool{"allow_publish": false}}),
 			"token_malformed"},
-		"capabilities a list": {d.forge(t,
+		"capabilities a list": {h.forge(t,
 			map[string]any{"capabilities": []string{"PUBLISH"}}), "token_malformed"},
-		"attributes over 1 KB": {d.forge(t,
+		"attributes over 1 KB": {h.forge(t,
 			map[string]any{"attributes": map[string]string{"a": strings.Repeat("x", 1024)}}),
 			"token_malformed"},
 		"a critical extension": {withHeader(`{"alg":"ES384","kid":"` + kid + `","crit":["b64"]}`), "token_malformed"},
 		"a line break": {stage.NewSecret(good[:50] + "\n" + good[50:]),
 			"token_malformed"},
-		"exp beyond all time": {d.forge(t, map[string]any{"iat": hour, "exp": 1e300}),
+		"exp beyond all time": {h.forge(t, map[string]any{"iat": hour, "exp": 1e300}),
 			"token_not_yet_valid|token_malformed|token_expired"},
 	} {
-		p, err := d.verifier.Verify(t.Context(), c.bearer)
+		p, err := h.verifier.Verify(t.Context(), c.bearer)
 		if !strings.Contains(c.code, code(err)) || err == nil {
 			t.Errorf("%s: got code %q (%v), want %s", name, code(err), err, c.code)
 			continue
@@ -303,7 +303,7 @@ func TestVerifyRefuses(t *testing.T) {
 // TestWrongClaimIsNamed: the error names the wrong claim, for programs that sign their own tokens.
 func TestWrongClaimIsNamed(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	h := newHarness(t)
 	for _, c := range []struct {
 		claim string
 		value any
@@ -322,14 +322,14 @@ func TestWrongClaimIsNamed(t *testing.T) {
 		{"exp", nil, `The token's claims "iat" and "exp" must say when it was issued and when it expires.`},
 		{"version", "1.2", `The token's claim "version" must be "1.0": no other version is known here.`},
 	} {
-		forged := d.forge(t, map[string]any{c.claim: c.value})
-		_, err := d.verifier.Verify(t.Context(), forged)
+		forged := h.forge(t, map[string]any{c.claim: c.value})
+		_, err := h.verifier.Verify(t.Context(), forged)
 		if got := detail(err); got != c.want {
 			t.Errorf("%s %v: got %q, want %q", c.claim, c.value, got, c.want)
 		}
 		// If the signature is wrong, the error says nothing about the claims.
 		parts := strings.Split(forged.Reveal(), ".")
-		_, err = d.verifier.Verify(t.Context(), stage.NewSecret(
+		_, err = h.verifier.Verify(t.Context(), stage.NewSecret(
 			parts[0]+"."+parts[1]+"."+strings.Repeat("A", 128)))
 		if code(err) != stage.CodeSignature {
 			t.Errorf("%s %v, not signed: got %v, want %s", c.claim, c.value, err,
@@ -341,9 +341,9 @@ func TestWrongClaimIsNamed(t *testing.T) {
 // TestTimesWithAFraction: a NumericDate may have a fraction (RFC 7519, 2).
 func TestTimesWithAFraction(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	forged := d.forge(t, map[string]any{"exp": float64(issued.Unix()) + 3600.25})
-	p, err := d.verifier.Verify(t.Context(), forged)
+	h := newHarness(t)
+	forged := h.forge(t, map[string]any{"exp": float64(issued.Unix()) + 3600.25})
+	p, err := h.verifier.Verify(t.Context(), forged)
 	if want := issued.Add(3600*time.Second + 250*time.Millisecond); err != nil ||
 		!p.ExpiresAt.Equal(want) {
 		t.Errorf("got %v, %v, want %v", p.ExpiresAt, err, want)
@@ -354,15 +354,15 @@ func TestTimesWithAFraction(t *testing.T) {
 // Invalid text of the token is not passed on.
 func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	expired := d.issue(t, request()).Secret
-	d.now = issued.Add(48 * time.Hour)
-	p, err := d.verifier.Verify(t.Context(), expired)
+	h := newHarness(t)
+	expired := h.issue(t, request()).Secret
+	h.now = issued.Add(48 * time.Hour)
+	p, err := h.verifier.Verify(t.Context(), expired)
 	if code(err) != "token_expired" || p.ID != "Mx6clRRHODPy" || p.Stage != arn {
 		t.Errorf("expired: got %s %s (%v), want the claimed participant and stage",
 			p.ID, p.Stage, err)
 	}
-	p, _ = d.verifier.Verify(t.Context(), d.forge(t, map[string]any{"jti": "a\nb"}))
+	p, _ = h.verifier.Verify(t.Context(), h.forge(t, map[string]any{"jti": "a\nb"}))
 	if p.ID != "" || p.Stage != "" {
 		t.Errorf("a jti that is none: got %+v, want nobody", p)
 	}
@@ -370,12 +370,12 @@ func TestRefusedTokenTellsItsOwner(t *testing.T) {
 
 func TestErrorsHoldNothingOfTheToken(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
-	secret := d.forge(t, map[string]any{"version": "SECRETVERSION", "capabilities": "SECRETCAP"}).
+	h := newHarness(t)
+	secret := h.forge(t, map[string]any{"version": "SECRETVERSION", "capabilities": "SECRETCAP"}).
 		Reveal()
 	for _, bearer := range []string{secret, secret[:300], "SECRETword.SECRETword.SECRETword",
 		"Bearer " + secret} {
-		_, err := d.verifier.Verify(t.Context(), stage.NewSecret(bearer))
+		_, err := h.verifier.Verify(t.Context(), stage.NewSecret(bearer))
 		for n := 0; n+12 <= len(bearer); n += 12 {
 			if strings.Contains(err.Error(), bearer[n:n+12]) {
 				t.Errorf("the error repeats a part of the token: %v", err)
@@ -389,26 +389,26 @@ func TestErrorsHoldNothingOfTheToken(t *testing.T) {
 
 func TestAdmitHasTheLastWord(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	h := newHarness(t)
 	var asked stage.ParticipantID
-	d.verifier.Admit = func(_ context.Context, p stage.Participant) (stage.Participant, error) {
+	h.verifier.Admit = func(_ context.Context, p stage.Participant) (stage.Participant, error) {
 		asked = p.ID
 		return p, stage.Errorf(stage.ErrUnauthorized, "The token was revoked.").
 			WithCode("token_revoked")
 	}
-	p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret)
+	p, err := h.verifier.Verify(t.Context(), h.issue(t, request()).Secret)
 	if code(err) != "token_revoked" || asked != "Mx6clRRHODPy" || p.ID != asked || p.UserID != "" {
 		t.Errorf("got %v for %q as %+v, want token_revoked", err, asked, p)
 	}
 	asked = ""
-	if d.verifier.Verify(t.Context(), d.forge(t, map[string]any{"version": "2"})); asked != "" {
+	if h.verifier.Verify(t.Context(), h.forge(t, map[string]any{"version": "2"})); asked != "" {
 		t.Error("Admit was asked about a token that is wrong in itself")
 	}
-	d.verifier.Admit = func(_ context.Context, p stage.Participant) (stage.Participant, error) {
+	h.verifier.Admit = func(_ context.Context, p stage.Participant) (stage.Participant, error) {
 		p.View = stage.ViewGrid
 		return p, nil
 	}
-	if p, err := d.verifier.Verify(t.Context(), d.issue(t, request()).Secret); err != nil ||
+	if p, err := h.verifier.Verify(t.Context(), h.issue(t, request()).Secret); err != nil ||
 		p.View != stage.ViewGrid {
 		t.Errorf("what Admit knows of the participant: got %+v, %v, want the view", p, err)
 	}
@@ -416,23 +416,23 @@ func TestAdmitHasTheLastWord(t *testing.T) {
 
 func TestIssueTokenKeepsTheLimits(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	h := newHarness(t)
 	req := request()
 	req.TTL = stage.MaxTTL + time.Second
-	if _, err := d.signer.IssueToken(t.Context(), req); !errors.Is(err, stage.ErrInvalid) {
+	if _, err := h.signer.IssueToken(t.Context(), req); !errors.Is(err, stage.ErrInvalid) {
 		t.Errorf("over 14 days: got %v, want ErrInvalid", err)
 	}
 	req = request()
 	req.Stage += "x"
-	if _, err := d.signer.IssueToken(t.Context(), req); !errors.Is(err, stage.ErrNotFound) {
+	if _, err := h.signer.IssueToken(t.Context(), req); !errors.Is(err, stage.ErrNotFound) {
 		t.Errorf("a stage that is not there: got %v, want ErrNotFound", err)
 	}
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.signer.Key = p256
-	if _, err := d.signer.IssueToken(t.Context(), request()); !errors.Is(err,
+	h.signer.Key = p256
+	if _, err := h.signer.IssueToken(t.Context(), request()); !errors.Is(err,
 		stage.ErrUnavailable) {
 		t.Errorf("a key on P-256: got %v, want ErrUnavailable", err)
 	}
@@ -456,14 +456,14 @@ func code(err error) string {
 }
 
 func FuzzVerify(f *testing.F) {
-	d := newDesk(f)
-	good := d.issue(f, request()).Secret.Reveal()
+	h := newHarness(f)
+	good := h.issue(f, request()).Secret.Reveal()
 	for _, seed := range []string{"", good, good[:100], good + ".", "..", "e30.e30.",
-		"bnVsbA.bnVsbA.bnVsbA", d.forge(f, map[string]any{"exp": 1e300}).Reveal()} {
+		"bnVsbA.bnVsbA.bnVsbA", h.forge(f, map[string]any{"exp": 1e300}).Reveal()} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, bearer string) {
-		p, err := d.verifier.Verify(t.Context(), stage.NewSecret(bearer))
+		p, err := h.verifier.Verify(t.Context(), stage.NewSecret(bearer))
 		if err == nil && bearer != good && p.ID != "Mx6clRRHODPy" {
 			t.Errorf("admitted %+v", p)
 		}

@@ -37,9 +37,9 @@ func TestAuthorization(t *testing.T) {
 			// change of a rule applies to few accounts.
 			t.Run(column.name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t)
+				h := newHarness(t)
 				for _, row := range rows {
-					statuses[i] = append(statuses[i], w.try(column, row.method, row.target))
+					statuses[i] = append(statuses[i], h.try(column, row.method, row.target))
 				}
 			})
 		}
@@ -178,7 +178,7 @@ type column struct {
 	kind access.Kind // "" for no credential
 	role access.Role
 	can  []string // capabilities on the stage main
-	give func(w *world, owner *apptest.Client) (bearer string)
+	give func(h *harness, owner *apptest.Client) (bearer string)
 }
 
 var columns = []column{
@@ -193,13 +193,13 @@ var columns = []column{
 	{name: "apikey", kind: access.KindAPIKey, role: access.Operator, give: apiKey},
 	{name: "viewkey", kind: access.KindViewKey, can: both, give: viewKey},
 	{name: "token", kind: access.KindToken, can: both,
-		give: func(w *world, o *apptest.Client) string { return o.Token("").Token }},
+		give: func(h *harness, o *apptest.Client) string { return o.Token("").Token }},
 	{name: "viewtoken", kind: access.KindToken, can: both,
-		give: func(w *world, o *apptest.Client) string { return o.Token("view").Token }},
+		give: func(h *harness, o *apptest.Client) string { return o.Token("view").Token }},
 	{name: "keytoken", kind: access.KindToken, can: both,
-		give: func(w *world, o *apptest.Client) string {
-			source := w.Browser()
-			source.Key = viewKey(w, o)
+		give: func(h *harness, o *apptest.Client) string {
+			source := h.Browser()
+			source.Key = viewKey(h, o)
 			var made web.ViewToken
 			source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &made)
 			return made.Token.Token
@@ -207,41 +207,41 @@ var columns = []column{
 	{name: "guestlink", kind: access.KindGuestLink, can: both, give: guestLink},
 }
 
-func guestLink(w *world, owner *apptest.Client) string {
+func guestLink(h *harness, owner *apptest.Client) string {
 	var made web.CreatedGuestLink
 	owner.Must(http.StatusCreated, "POST", "/api/guest-links",
-		web.NewGuestLink{Stage: w.main, Role: access.GuestPublishes, Uses: 1000}, &made)
+		web.NewGuestLink{Stage: h.main, Role: access.GuestPublishes, Uses: 1000}, &made)
 	address, err := url.Parse(made.URL)
 	if err != nil {
-		w.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	return address.Fragment
 }
 
 var both = []string{"publish", "subscribe"}
 
-func accessKey(w *world, owner *apptest.Client) string {
+func accessKey(h *harness, owner *apptest.Client) string {
 	var made web.NewAccessKey
 	owner.Must(http.StatusCreated, "POST", "/api/keys", web.NewKey{Name: "table"}, &made)
 	return made.Key
 }
 
-func viewKey(w *world, owner *apptest.Client) string {
+func viewKey(h *harness, owner *apptest.Client) string {
 	var made web.CreatedView
-	owner.Must(http.StatusCreated, "POST", "/api/views", web.NewView{Stage: w.main, View: "grid"},
+	owner.Must(http.StatusCreated, "POST", "/api/views", web.NewView{Stage: h.main, View: "grid"},
 		&made)
 	address, err := url.Parse(made.URL)
 	if err != nil {
-		w.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	return address.Fragment
 }
 
-func apiKey(w *world, _ *apptest.Client) string {
+func apiKey(h *harness, _ *apptest.Client) string {
 	var made struct {
 		Key string `json:"key"`
 	}
-	w.olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys", map[string]string{"name": "table"},
+	h.olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys", map[string]string{"name": "table"},
 		&made)
 	return made.Key
 }
@@ -254,9 +254,9 @@ type caller struct {
 	id    access.UserID
 }
 
-// A world is a server with two stages, an operator, and a broadcaster bea, who owns the objects
+// A harness is a server with two stages, an operator, and a broadcaster bea, who owns the objects
 // that do not belong to the callers.
-type world struct {
+type harness struct {
 	*apptest.App
 	t          *testing.T
 	olga       *apptest.Client
@@ -267,65 +267,65 @@ type world struct {
 	users      int
 }
 
-func newWorld(t *testing.T) *world {
+func newHarness(t *testing.T) *harness {
 	app := apptest.Start(t, "--token-limit", "-1")
-	w := &world{App: app, t: t, olga: app.Operator(), callers: map[string]caller{}}
-	w.main = stage.ARN(w.olga.MainStage())
+	h := &harness{App: app, t: t, olga: app.Operator(), callers: map[string]caller{}}
+	h.main = stage.ARN(h.olga.MainStage())
 	var side web.Stage
-	w.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
-	w.side = side.ARN
-	w.bea = w.newUser("bea", "", both)
-	w.grant(w.bea.id, w.side, both)
-	return w
+	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
+	h.side = side.ARN
+	h.bea = h.newUser("bea", "", both)
+	h.grant(h.bea.id, h.side, both)
+	return h
 }
 
-func (w *world) grant(id access.UserID, arn stage.ARN, can []string) {
-	w.olga.Must(http.StatusNoContent, "PUT",
+func (h *harness) grant(id access.UserID, arn stage.ARN, can []string) {
+	h.olga.Must(http.StatusNoContent, "PUT",
 		"/api/users/"+string(id)+"/grants/"+url.PathEscape(string(arn)),
 		web.GrantRequest{Capabilities: can}, nil)
 }
 
-func (w *world) newUser(name string, role access.Role, can []string) caller {
-	w.users++
+func (h *harness) newUser(name string, role access.Role, can []string) caller {
+	h.users++
 	var invited web.Invited
-	w.olga.Must(http.StatusCreated, "POST", "/api/users",
-		web.NewUser{Name: fmt.Sprint(name, " ", w.users), Role: role}, &invited)
+	h.olga.Must(http.StatusCreated, "POST", "/api/users",
+		web.NewUser{Name: fmt.Sprint(name, " ", h.users), Role: role}, &invited)
 	if len(can) > 0 {
-		w.grant(invited.ID, w.main, can)
+		h.grant(invited.ID, h.main, can)
 	}
-	login := w.Browser()
+	login := h.Browser()
 	login.Must(http.StatusCreated, "POST", "/api/invite",
 		web.AcceptInvite{Code: apptest.Code(invited.Invite), Password: apptest.Password}, nil)
 	return caller{Client: login, owner: login, id: invited.ID}
 }
 
-func (w *world) caller(c column) caller {
-	if known, ok := w.callers[c.name]; ok {
+func (h *harness) caller(c column) caller {
+	if known, ok := h.callers[c.name]; ok {
 		return known
 	}
-	made := w.newUser(c.name, c.role, c.can)
+	made := h.newUser(c.name, c.role, c.can)
 	switch {
 	case c.kind == "":
-		made.Client = w.Browser()
+		made.Client = h.Browser()
 	case c.give != nil:
-		made.Client = w.Browser()
-		made.Client.Key = c.give(w, made.owner)
+		made.Client = h.Browser()
+		made.Client.Key = c.give(h, made.owner)
 	}
-	w.callers[c.name] = made
+	h.callers[c.name] = made
 	return made
 }
 
 // try sends one request. If the request may have ended the caller's credential, the next request
 // gets a new caller.
-func (w *world) try(c column, method string, target target) int {
-	who := w.caller(c)
-	path, body := target.request(w, who)
-	status := who.status(w.t, method, path, body)
+func (h *harness) try(c column, method string, target target) int {
+	who := h.caller(c)
+	path, body := target.request(h, who)
+	status := who.status(h.t, method, path, body)
 	if status < 300 && target.ends {
-		delete(w.callers, c.name)
+		delete(h.callers, c.name)
 	}
 	if status < 300 && target.name == "another's" {
-		w.message = ""
+		h.message = ""
 	}
 	return status
 }
@@ -351,24 +351,24 @@ func (c caller) status(t *testing.T, method, path string, body any) int {
 // A target is an object that a route may be called with, and the request for this object.
 type target struct {
 	name    string
-	request func(w *world, who caller) (path string, body any)
+	request func(h *harness, who caller) (path string, body any)
 	ends    bool // if the request succeeds, the caller's credential ends
 }
 
 // at returns a request that is the same for all callers.
-func at(path string, body any) func(*world, caller) (string, any) {
-	return func(*world, caller) (string, any) { return strings.ReplaceAll(path, "{$}", ""), body }
+func at(path string, body any) func(*harness, caller) (string, any) {
+	return func(*harness, caller) (string, any) { return strings.ReplaceAll(path, "{$}", ""), body }
 }
 
 // ownAndForeign returns two targets for one request: the caller's object on the stage main, and
 // bea's object on the stage side.
-func ownAndForeign(request func(w *world, of caller, arn string) (string, any)) []target {
+func ownAndForeign(request func(h *harness, of caller, arn string) (string, any)) []target {
 	return []target{
-		{name: "own", request: func(w *world, who caller) (string, any) {
-			return request(w, who, url.PathEscape(string(w.main)))
+		{name: "own", request: func(h *harness, who caller) (string, any) {
+			return request(h, who, url.PathEscape(string(h.main)))
 		}},
-		{name: "foreign", request: func(w *world, _ caller) (string, any) {
-			return request(w, w.bea, url.PathEscape(string(w.side)))
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return request(h, h.bea, url.PathEscape(string(h.side)))
 		}},
 	}
 }
@@ -398,13 +398,13 @@ func arnOf(escaped string) string {
 	return arn
 }
 
-func tokenID(w *world, of caller, arn string) string {
+func tokenID(h *harness, of caller, arn string) string {
 	return made(of, "participantId", "/api/tokens", map[string]any{"stage": arnOf(arn)})
 }
 
 // anotherLogin returns the ID of a login of the owner that the test does not use.
-func anotherLogin(w *world, of caller) string {
-	w.Browser().Must(http.StatusOK, "POST", "/api/login",
+func anotherLogin(h *harness, of caller) string {
+	h.Browser().Must(http.StatusOK, "POST", "/api/login",
 		web.Credentials{Name: of.owner.Me().Name, Password: apptest.Password}, nil)
 	var all web.Logins
 	of.owner.Must(http.StatusOK, "GET", "/api/logins", nil, &all)
@@ -432,8 +432,8 @@ var pageObjects = map[string][]target{
 		web.Credentials{Name: "olga", Password: apptest.Password}),
 	"DELETE /api/login":  ending("/api/login", nil),
 	"DELETE /api/logins": ending("/api/logins", nil),
-	"DELETE /api/logins/{id}": ownAndForeign(func(w *world, of caller, _ string) (string, any) {
-		return "/api/logins/" + anotherLogin(w, of), nil
+	"DELETE /api/logins/{id}": ownAndForeign(func(h *harness, of caller, _ string) (string, any) {
+		return "/api/logins/" + anotherLogin(h, of), nil
 	}),
 	"POST /api/password": ending("/api/password",
 		web.PasswordChange{Current: apptest.Password, New: "another good one"}),
@@ -442,32 +442,32 @@ var pageObjects = map[string][]target{
 		web.AcceptInvite{Code: "used up", Password: apptest.Password}),
 
 	"POST /api/keys": one("/api/keys", web.NewKey{Name: "kiosk"}),
-	"DELETE /api/keys/{id}": ownAndForeign(func(w *world, of caller, _ string) (string, any) {
+	"DELETE /api/keys/{id}": ownAndForeign(func(h *harness, of caller, _ string) (string, any) {
 		return "/api/keys/" + made(of, "id", "/api/keys", web.NewKey{Name: "kiosk"}), nil
 	}),
 
-	"POST /api/tokens": append(ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+	"POST /api/tokens": append(ownAndForeign(func(h *harness, of caller, arn string) (string, any) {
 		return "/api/tokens", map[string]any{"stage": arnOf(arn)}
-	}), rehearsal(func(_ *world, arn stage.ARN, _ string) (string, any) {
+	}), rehearsal(func(_ *harness, arn stage.ARN, _ string) (string, any) {
 		return "/api/tokens", map[string]any{"stage": arn, "for": "view"}
 	})),
 	"GET /api/tokens/{participant}": append(ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
-			return "/api/tokens/" + tokenID(w, of, arn), nil
-		}), rehearsal(func(_ *world, _ stage.ARN, id string) (string, any) {
+		func(h *harness, of caller, arn string) (string, any) {
+			return "/api/tokens/" + tokenID(h, of, arn), nil
+		}), rehearsal(func(_ *harness, _ stage.ARN, id string) (string, any) {
 		return "/api/tokens/" + id, nil
 	})),
 	"DELETE /api/tokens/{participant}": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
-			return "/api/tokens/" + tokenID(w, of, arn), nil
+		func(h *harness, of caller, arn string) (string, any) {
+			return "/api/tokens/" + tokenID(h, of, arn), nil
 		}),
 
 	"POST /api/rehearsals": one("/api/rehearsals", nil),
 	"POST /api/rehearsals/{participant}/uplink": {
-		{name: "own", request: func(w *world, who caller) (string, any) {
+		{name: "own", request: func(h *harness, who caller) (string, any) {
 			return "/api/rehearsals/" + rehearsedBy(who) + "/uplink", nil
 		}},
-		rehearsal(func(_ *world, _ stage.ARN, id string) (string, any) {
+		rehearsal(func(_ *harness, _ stage.ARN, id string) (string, any) {
 			return "/api/rehearsals/" + id + "/uplink", nil
 		}),
 	},
@@ -475,96 +475,98 @@ var pageObjects = map[string][]target{
 	"PUT /api/docks/{dock}":    one("/api/docks/0123456789abcdef", web.DockState{}),
 	"DELETE /api/docks/{dock}": one("/api/docks/0123456789abcdef", nil),
 
-	"POST /api/users": {{request: func(w *world, _ caller) (string, any) {
-		w.users++
-		return "/api/users", web.NewUser{Name: fmt.Sprint("invited ", w.users)}
+	"POST /api/users": {{request: func(h *harness, _ caller) (string, any) {
+		h.users++
+		return "/api/users", web.NewUser{Name: fmt.Sprint("invited ", h.users)}
 	}}},
 	"DELETE /api/users/{id}":        ofUser("", nil),
 	"POST /api/users/{id}/invite":   ofUser("/invite", nil),
 	"DELETE /api/users/{id}/logins": ofUser("/logins", nil),
 	"PUT /api/users/{id}/grants/{arn}": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
+		func(h *harness, of caller, arn string) (string, any) {
 			return "/api/users/" + string(of.id) + "/grants/" + arn,
 				web.GrantRequest{Capabilities: both}
 		}),
 	"DELETE /api/users/{id}/grants/{arn}": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
-			guest := w.invite()
-			w.grant(guest, stage.ARN(arnOf(arn)), both)
+		func(h *harness, of caller, arn string) (string, any) {
+			guest := h.invite()
+			h.grant(guest, stage.ARN(arnOf(arn)), both)
 			return "/api/users/" + string(guest) + "/grants/" + arn, nil
 		}),
 
-	"POST /api/stages": {{request: func(w *world, _ caller) (string, any) {
-		w.users++
-		return "/api/stages", web.NewStage{Name: fmt.Sprint("stage ", w.users)}
+	"POST /api/stages": {{request: func(h *harness, _ caller) (string, any) {
+		h.users++
+		return "/api/stages", web.NewStage{Name: fmt.Sprint("stage ", h.users)}
 	}}},
-	"PATCH /api/stages/{arn}": ownAndForeign(func(w *world, _ caller, arn string) (string, any) {
+	"PATCH /api/stages/{arn}": ownAndForeign(func(h *harness, _ caller, arn string) (string, any) {
 		return "/api/stages/" + arn, web.StageChange{}
 	}),
-	"DELETE /api/stages/{arn}": {{name: "foreign", request: func(w *world, _ caller) (string, any) {
-		w.users++
+	"DELETE /api/stages/{arn}": {{name: "foreign", request: func(
+		h *harness, _ caller,
+	) (string, any) {
+		h.users++
 		var made web.Stage
-		w.olga.Must(http.StatusCreated, "POST", "/api/stages",
-			web.NewStage{Name: fmt.Sprint("stage ", w.users)}, &made)
+		h.olga.Must(http.StatusCreated, "POST", "/api/stages",
+			web.NewStage{Name: fmt.Sprint("stage ", h.users)}, &made)
 		return "/api/stages/" + url.PathEscape(string(made.ARN)), nil
 	}}},
 	"GET /api/stages/{arn}/sessions": onStage("/sessions", nil),
 	"DELETE /api/stages/{arn}/participants/{participant}": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
-			return "/api/stages/" + arn + "/participants/" + tokenID(w, w.bea, arn), web.Removal{}
+		func(h *harness, of caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/participants/" + tokenID(h, h.bea, arn), web.Removal{}
 		}),
 
 	"PUT /api/stages/{arn}/participants/{participant}/role": ownAndForeign(
-		func(w *world, _ caller, arn string) (string, any) {
-			return "/api/stages/" + arn + "/participants/" + w.guest(arn) + "/role",
+		func(h *harness, _ caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/participants/" + h.guest(arn) + "/role",
 				web.GuestRole{Role: access.GuestViews}
 		}),
 
-	"POST /api/views": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+	"POST /api/views": ownAndForeign(func(h *harness, of caller, arn string) (string, any) {
 		return "/api/views", web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}
 	}),
-	"DELETE /api/views/{id}": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+	"DELETE /api/views/{id}": ownAndForeign(func(h *harness, of caller, arn string) (string, any) {
 		return "/api/views/" + made(of, "id", "/api/views",
 			web.NewView{Stage: stage.ARN(arnOf(arn)), View: "grid"}), nil
 	}),
 	"POST /api/views/token": one("/api/views/token", nil),
 
 	"POST /api/guest": one("/api/guest", web.GuestName{Name: "gil"}),
-	"POST /api/guest-links": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+	"POST /api/guest-links": ownAndForeign(func(h *harness, of caller, arn string) (string, any) {
 		return "/api/guest-links",
 			web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}
 	}),
 	"DELETE /api/guest-links/{id}": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
+		func(h *harness, of caller, arn string) (string, any) {
 			return "/api/guest-links/" + made(of, "id", "/api/guest-links",
 				web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}), nil
 		}),
 
 	"GET /api/stages/{arn}/events": append(onStage("/events", nil),
-		rehearsal(func(_ *world, arn stage.ARN, _ string) (string, any) {
+		rehearsal(func(_ *harness, arn stage.ARN, _ string) (string, any) {
 			return "/api/stages/" + url.PathEscape(string(arn)) + "/events", nil
 		})),
 	"POST /api/stages/{arn}/chat": onStage("/chat", web.NewMessage{Text: "hello"}),
 	"DELETE /api/stages/{arn}/chat/{message}": {
-		{name: "own", request: func(w *world, who caller) (string, any) {
-			chat := "/api/stages/" + url.PathEscape(string(w.main)) + "/chat"
+		{name: "own", request: func(h *harness, who caller) (string, any) {
+			chat := "/api/stages/" + url.PathEscape(string(h.main)) + "/chat"
 			return chat + "/" + made(who, "id", chat, web.NewMessage{Text: "mine"}), nil
 		}},
-		{name: "another's", request: func(w *world, _ caller) (string, any) {
-			chat := "/api/stages/" + url.PathEscape(string(w.main)) + "/chat"
-			return chat + "/" + w.anothers(chat), nil
+		{name: "another's", request: func(h *harness, _ caller) (string, any) {
+			chat := "/api/stages/" + url.PathEscape(string(h.main)) + "/chat"
+			return chat + "/" + h.anothers(chat), nil
 		}},
-		{name: "foreign", request: func(w *world, _ caller) (string, any) {
-			return "/api/stages/" + url.PathEscape(string(w.side)) + "/chat/nothing", nil
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return "/api/stages/" + url.PathEscape(string(h.side)) + "/chat/nothing", nil
 		}},
 	},
 	"PUT /api/stages/{arn}/chat/muted/{user}": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
-			return "/api/stages/" + arn + "/chat/muted/" + string(w.invite()), nil
+		func(h *harness, of caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/chat/muted/" + string(h.invite()), nil
 		}),
 	"DELETE /api/stages/{arn}/chat/muted/{user}": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
-			return "/api/stages/" + arn + "/chat/muted/" + string(w.bea.id), nil
+		func(h *harness, of caller, arn string) (string, any) {
+			return "/api/stages/" + arn + "/chat/muted/" + string(h.bea.id), nil
 		}),
 
 	"GET /operator/{page}": one("/operator/live", nil),
@@ -577,28 +579,28 @@ var pageObjects = map[string][]target{
 
 func ofUser(rest string, body any) []target {
 	return []target{
-		{name: "own", ends: true, request: func(_ *world, who caller) (string, any) {
+		{name: "own", ends: true, request: func(_ *harness, who caller) (string, any) {
 			return "/api/users/" + string(who.id) + rest, body
 		}},
-		{name: "foreign", request: func(w *world, _ caller) (string, any) {
-			return "/api/users/" + string(w.invite()) + rest, body
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return "/api/users/" + string(h.invite()) + rest, body
 		}},
 	}
 }
 
 func onStage(rest string, body any) []target {
-	return ownAndForeign(func(_ *world, _ caller, arn string) (string, any) {
+	return ownAndForeign(func(_ *harness, _ caller, arn string) (string, any) {
 		return "/api/stages/" + arn + rest, body
 	})
 }
 
 // rehearsal returns a request for a current rehearsal of bea: for her private stage and her
 // participant on it.
-func rehearsal(request func(w *world, arn stage.ARN, participant string) (string, any)) target {
-	return target{name: "rehearsal", request: func(w *world, _ caller) (string, any) {
+func rehearsal(request func(h *harness, arn stage.ARN, participant string) (string, any)) target {
+	return target{name: "rehearsal", request: func(h *harness, _ caller) (string, any) {
 		var made web.Rehearsal
-		w.bea.Must(http.StatusCreated, "POST", "/api/rehearsals", nil, &made)
-		return request(w, made.Publish.Stage, string(made.Publish.ParticipantID))
+		h.bea.Must(http.StatusCreated, "POST", "/api/rehearsals", nil, &made)
+		return request(h, made.Publish.Stage, string(made.Publish.ParticipantID))
 	}}
 }
 
@@ -614,35 +616,35 @@ func rehearsedBy(who caller) string {
 }
 
 // guest returns the participant ID of a guest who joined a stage by a link of bea's.
-func (w *world) guest(arn string) string {
+func (h *harness) guest(arn string) string {
 	var link web.CreatedGuestLink
-	w.bea.Must(http.StatusCreated, "POST", "/api/guest-links",
+	h.bea.Must(http.StatusCreated, "POST", "/api/guest-links",
 		web.NewGuestLink{Stage: stage.ARN(arnOf(arn)), Role: access.GuestPublishes}, &link)
 	address, err := url.Parse(link.URL)
 	if err != nil {
-		w.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	var token web.Token
-	guest := w.Browser()
+	guest := h.Browser()
 	guest.Key = address.Fragment
 	guest.Must(http.StatusCreated, "POST", "/api/guest", web.GuestName{Name: "gil"}, &token)
 	return string(token.ParticipantID)
 }
 
 // invite returns the ID of a new user who has not accepted the invitation yet.
-func (w *world) invite() access.UserID {
-	w.users++
+func (h *harness) invite() access.UserID {
+	h.users++
 	var invited web.Invited
-	w.olga.Must(http.StatusCreated, "POST", "/api/users",
-		web.NewUser{Name: fmt.Sprint("guest ", w.users)}, &invited)
+	h.olga.Must(http.StatusCreated, "POST", "/api/users",
+		web.NewUser{Name: fmt.Sprint("guest ", h.users)}, &invited)
 	return invited.ID
 }
 
 // anothers returns the ID of a message of another user in the chat of main.
-func (w *world) anothers(chat string) string {
-	if w.message == "" {
-		w.message = made(w.newUser("writer", "", both), "id", chat,
+func (h *harness) anothers(chat string) string {
+	if h.message == "" {
+		h.message = made(h.newUser("writer", "", both), "id", chat,
 			web.NewMessage{Text: "another's"})
 	}
-	return w.message
+	return h.message
 }

@@ -31,9 +31,9 @@ var programObjects = map[string][]target{
 	"POST /api/login/passkey": one("/api/login/passkey",
 		web.PasskeyAnswer{Answer: noAnswer}),
 
-	"POST /api/v1/users": {{request: func(w *world, _ caller) (string, any) {
-		w.users++
-		return "/api/v1/users", web.NewUser{Name: fmt.Sprint("invited ", w.users)}
+	"POST /api/v1/users": {{request: func(h *harness, _ caller) (string, any) {
+		h.users++
+		return "/api/v1/users", web.NewUser{Name: fmt.Sprint("invited ", h.users)}
 	}}},
 	"GET /api/v1/users/{id}":              v1User("", nil),
 	"PATCH /api/v1/users/{id}":            v1User("", web.V1UserChange{}),
@@ -54,58 +54,60 @@ var programObjects = map[string][]target{
 	"DELETE /api/v1/tokens/{participant}": v1(pageObjects["DELETE /api/tokens/{participant}"]),
 	"GET /api/v1/audit": {
 		{name: "all", request: at("/api/v1/audit", nil)},
-		{name: "own", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/audit?stage=" + url.QueryEscape(string(w.main)), nil
+		{name: "own", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/audit?stage=" + url.QueryEscape(string(h.main)), nil
 		}},
-		{name: "foreign", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/audit?stage=" + url.QueryEscape(string(w.side)), nil
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/audit?stage=" + url.QueryEscape(string(h.side)), nil
 		}},
 	},
 
 	"GET /api/v1/users/{id}/logins": v1User("/logins", nil),
 	"DELETE /api/v1/users/{id}/logins/{login}": {{name: "foreign",
-		request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/users/" + string(w.bea.id) + "/logins/" + anotherLogin(w, w.bea), nil
+		request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/users/" + string(h.bea.id) + "/logins/" + anotherLogin(h, h.bea), nil
 		}}},
 	"GET /api/v1/participants": {
 		{name: "all", request: at("/api/v1/participants", nil)},
-		{name: "own", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/participants?stage=" + url.QueryEscape(string(w.main)), nil
+		{name: "own", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/participants?stage=" + url.QueryEscape(string(h.main)), nil
 		}},
-		{name: "foreign", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/participants?stage=" + url.QueryEscape(string(w.side)), nil
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/participants?stage=" + url.QueryEscape(string(h.side)), nil
 		}},
 	},
 	"GET /api/v1/stages/{arn}/sessions": v1(pageObjects["GET /api/stages/{arn}/sessions"]),
-	"POST /api/v1/rules/effect": {{request: func(w *world, _ caller) (string, any) {
+	"POST /api/v1/rules/effect": {{request: func(h *harness, _ caller) (string, any) {
 		return "/api/v1/rules/effect",
-			web.V1Rule{Claim: "groups", Value: "crew", Stage: w.side, Capabilities: both}
+			web.V1Rule{Claim: "groups", Value: "crew", Stage: h.side, Capabilities: both}
 	}}},
 
 	"DELETE /api/v1/users/{id}/grants/{arn}/bar": ownAndForeign(
-		func(w *world, of caller, arn string) (string, any) {
+		func(h *harness, of caller, arn string) (string, any) {
 			return "/api/v1/users/" + string(of.id) + "/grants/" + arn + "/bar", nil
 		}),
 	"GET /api/v1/refusals": {
 		{name: "all", request: at("/api/v1/refusals", nil)},
-		{name: "own", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/refusals?stage=" + url.QueryEscape(string(w.main)), nil
+		{name: "own", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/refusals?stage=" + url.QueryEscape(string(h.main)), nil
 		}},
-		{name: "foreign", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/refusals?stage=" + url.QueryEscape(string(w.side)), nil
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/refusals?stage=" + url.QueryEscape(string(h.side)), nil
 		}},
 	},
 	"GET /api/v1/guest-links": {
-		{name: "own", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/guest-links?stage=" + url.QueryEscape(string(w.main)), nil
+		{name: "own", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/guest-links?stage=" + url.QueryEscape(string(h.main)), nil
 		}},
-		{name: "foreign", request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/guest-links?stage=" + url.QueryEscape(string(w.side)), nil
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/guest-links?stage=" + url.QueryEscape(string(h.side)), nil
 		}},
 	},
-	"POST /api/v1/guest-links": ownAndForeign(func(w *world, of caller, arn string) (string, any) {
+	"POST /api/v1/guest-links": ownAndForeign(func(
+		h *harness, of caller, arn string,
+	) (string, any) {
 		return "/api/v1/guest-links", web.NewGuestLink{
-			Stage: stage.ARN(arnOf(arn)), Role: access.GuestViews, User: w.bea.id,
+			Stage: stage.ARN(arnOf(arn)), Role: access.GuestViews, User: h.bea.id,
 		}
 	}),
 	"PUT /api/v1/stages/{arn}/participants/{participant}/role": v1(
@@ -123,9 +125,9 @@ var programObjects = map[string][]target{
 	"DELETE /api/v1/rules/{id}": ofRule("made", "DELETE"),
 
 	"POST /api/v1/api-keys": one("/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}),
-	"DELETE /api/v1/api-keys/{id}": {{request: func(w *world, _ caller) (string, any) {
+	"DELETE /api/v1/api-keys/{id}": {{request: func(h *harness, _ caller) (string, any) {
 		return "/api/v1/api-keys/" +
-			w.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}), nil
+			h.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "more"}), nil
 	}}},
 
 	"POST /api/v1/webhooks":             ofWebhook("", newHook),
@@ -141,8 +143,8 @@ var noAnswer = json.RawMessage(`{}`)
 var newHook = web.V1NewWebhook{URL: "https://hooks.example/in", Types: []string{"user.suspended"}}
 
 // makes creates an object as the operator and returns a member of it.
-func (w *world) makes(member, path string, body any) string {
-	return made(caller{owner: w.olga}, member, path, body)
+func (h *harness) makes(member, path string, body any) string {
+	return made(caller{owner: h.olga}, member, path, body)
 }
 
 // v1 returns the same targets for the route of the same name below /api/v1.
@@ -150,8 +152,8 @@ func v1(pages []target) []target {
 	var list []target
 	for _, p := range pages {
 		request := p.request
-		p.request = func(w *world, who caller) (string, any) {
-			path, body := request(w, who)
+		p.request = func(h *harness, who caller) (string, any) {
+			path, body := request(h, who)
 			return "/api/v1" + path[len("/api"):], body
 		}
 		list = append(list, p)
@@ -164,47 +166,47 @@ func v1User(rest string, body any) []target { return v1(ofUser(rest, body)) }
 // device returns a request for a dock that waits for approval. Only callers with a login get a dock
 // that exists, because few docks of one address may wait at a time.
 func device(act string) []target {
-	return []target{{request: func(w *world, who caller) (string, any) {
+	return []target{{request: func(h *harness, who caller) (string, any) {
 		code := web.DeviceCode{UserCode: "BBBB-BBBB"}
 		if who.Key == "" && who.Client == who.owner {
-			w.Browser().Must(http.StatusCreated, "POST", "/api/device", nil, &code)
+			h.Browser().Must(http.StatusCreated, "POST", "/api/device", nil, &code)
 		}
 		return "/api/device/" + act, web.UserCode{UserCode: code.UserCode}
 	}}}
 }
 
 func ofRule(id, method string) []target {
-	rule := func(w *world) web.V1Rule {
-		return web.V1Rule{Claim: "groups", Value: "crew", Stage: stage.ARN(w.side),
+	rule := func(h *harness) web.V1Rule {
+		return web.V1Rule{Claim: "groups", Value: "crew", Stage: stage.ARN(h.side),
 			Capabilities: both}
 	}
-	return []target{{request: func(w *world, _ caller) (string, any) {
+	return []target{{request: func(h *harness, _ caller) (string, any) {
 		path := "/api/v1/rules"
 		if id != "" {
-			path += "/" + w.makes("id", path, rule(w))
+			path += "/" + h.makes("id", path, rule(h))
 		}
 		if method == "DELETE" {
 			return path, nil
 		}
-		return path, rule(w)
+		return path, rule(h)
 	}}}
 }
 
 // ofWebhook returns a request for a new webhook. It first deletes the earlier webhooks, because a
 // server has at most 20.
 func ofWebhook(rest string, body any) []target {
-	return []target{{request: func(w *world, _ caller) (string, any) {
+	return []target{{request: func(h *harness, _ caller) (string, any) {
 		var all web.V1Webhooks
-		w.olga.Must(http.StatusOK, "GET", "/api/v1/webhooks", nil, &all)
+		h.olga.Must(http.StatusOK, "GET", "/api/v1/webhooks", nil, &all)
 		for _, hook := range all.Webhooks {
-			w.olga.Must(http.StatusNoContent, "DELETE", "/api/v1/webhooks/"+string(hook.ID), nil,
+			h.olga.Must(http.StatusNoContent, "DELETE", "/api/v1/webhooks/"+string(hook.ID), nil,
 				nil)
 		}
 		path := "/api/v1/webhooks"
 		if rest == "" {
 			return path, body
 		}
-		path += "/" + w.makes("id", path, newHook)
+		path += "/" + h.makes("id", path, newHook)
 		if rest != "/" {
 			path += rest
 		}

@@ -131,18 +131,18 @@ func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
 // the requests that change something.
 func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	h := newHarness(t)
 	patterns, err := web.Patterns()
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := w.bea.Token("publish")
+	token := h.bea.Token("publish")
 	door := rtcpeer.HTTP(token.Endpoint, token.Token)
 	if _, err := rtcpeer.Publish(t, door, rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	w.makes("id", "/api/v1/rules", web.V1Rule{Stage: w.side, Capabilities: both})
-	w.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio", Days: 1})
+	h.makes("id", "/api/v1/rules", web.V1Rule{Stage: h.side, Capabilities: both})
+	h.makes("id", "/api/v1/api-keys", web.V1NewAPIKey{Name: "studio", Days: 1})
 	asked := 0
 	for _, pattern := range patterns {
 		path, get := strings.CutPrefix(pattern, "GET ")
@@ -150,10 +150,10 @@ func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 			continue
 		}
 		asked++
-		who := caller{Client: w.olga, owner: w.olga, id: w.bea.id}
-		path, _ = targetOf(pattern, "").request(w, who)
-		status, _, text := w.olga.Do("GET", path, nil)
-		// Only AWS stages have sessions, and the world has no AWS stage.
+		who := caller{Client: h.olga, owner: h.olga, id: h.bea.id}
+		path, _ = targetOf(pattern, "").request(h, who)
+		status, _, text := h.olga.Do("GET", path, nil)
+		// Only AWS stages have sessions, and the server of the test has no AWS stage.
 		if status != http.StatusOK && pattern != "GET /api/v1/stages/{arn}/sessions" {
 			t.Errorf("%s: %d %s", path, status, text)
 		}

@@ -20,8 +20,8 @@ type trace struct {
 	action  access.Action
 	by      string // column of the authorization table; "" for operator
 	object  string // name of the target in that table; "" for the first
-	request func(w *world, who caller) (path string, body any)
-	before  bool // newWorld sent the request already
+	request func(h *harness, who caller) (path string, body any)
+	before  bool // newHarness sent the request already
 	// FILE:FUNCTION of another test that looks for the entry, if one request is not enough
 	test string
 	none string // why there is no entry
@@ -123,9 +123,9 @@ var trail = map[string]trace{
 	"POST /api/v1/users/{id}/invite":  {action: access.ActionUserInvited, object: "foreign"},
 	"POST /api/v1/users/{id}/suspend": {action: access.ActionUserSuspended, object: "foreign"},
 	"POST /api/v1/users/{id}/restore": {
-		action: access.ActionUserRestored, request: func(w *world, _ caller) (string, any) {
-			user := "/api/v1/users/" + string(w.invite())
-			w.olga.Must(http.StatusNoContent, "POST", user+"/suspend", nil, nil)
+		action: access.ActionUserRestored, request: func(h *harness, _ caller) (string, any) {
+			user := "/api/v1/users/" + string(h.invite())
+			h.olga.Must(http.StatusNoContent, "POST", user+"/suspend", nil, nil)
 			return user + "/restore", nil
 		},
 	},
@@ -137,18 +137,18 @@ var trail = map[string]trace{
 	"DELETE /api/v1/users/{id}/grants/{arn}": leaves(access.ActionAccessRemoved),
 	"DELETE /api/v1/users/{id}/grants/{arn}/bar": {
 		action: access.ActionUnbarred, by: "moderator",
-		request: func(w *world, _ caller) (string, any) {
-			return "/api/v1/users/" + string(w.bea.id) + "/grants/" +
-				url.PathEscape(string(w.main)) + "/bar", nil
+		request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/users/" + string(h.bea.id) + "/grants/" +
+				url.PathEscape(string(h.main)) + "/bar", nil
 		},
 	},
 	"POST /api/v1/stages":         leaves(access.ActionStageCreated),
 	"PATCH /api/v1/stages/{arn}":  leaves(access.ActionStageChanged),
 	"DELETE /api/v1/stages/{arn}": leaves(access.ActionStageRemoved),
 	"DELETE /api/v1/stages/{arn}/participants/{participant}": {
-		action: access.ActionBarred, request: func(w *world, _ caller) (string, any) {
-			arn := url.PathEscape(string(w.side))
-			return "/api/v1/stages/" + arn + "/participants/" + tokenID(w, w.bea, arn),
+		action: access.ActionBarred, request: func(h *harness, _ caller) (string, any) {
+			arn := url.PathEscape(string(h.side))
+			return "/api/v1/stages/" + arn + "/participants/" + tokenID(h, h.bea, arn),
 				web.Removal{Bar: true}
 		},
 	},
@@ -183,8 +183,8 @@ var trail = map[string]trace{
 // its entry. A route without a row in trail above fails.
 func TestEveryChangeIsInTheTrail(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.message = ""
+	h := newHarness(t)
+	h.message = ""
 	patterns, err := web.Patterns()
 	if err != nil {
 		t.Fatal(err)
@@ -198,17 +198,17 @@ func TestEveryChangeIsInTheTrail(t *testing.T) {
 		case row.test != "":
 			testExists(t, row.test)
 		case row.none == "":
-			w.traced(pattern, row)
+			h.traced(pattern, row)
 		}
 	}
 }
 
 // traced sends the request of a route and looks for its entry.
-func (w *world) traced(pattern string, row trace) {
-	w.t.Helper()
+func (h *harness) traced(pattern string, row trace) {
+	h.t.Helper()
 	if row.before {
-		if len(w.entries(row.action)) == 0 {
-			w.t.Errorf("%s left no entry %s", pattern, row.action)
+		if len(h.entries(row.action)) == 0 {
+			h.t.Errorf("%s left no entry %s", pattern, row.action)
 		}
 		return
 	}
@@ -224,30 +224,30 @@ func (w *world) traced(pattern string, row trace) {
 		if row.request == nil {
 			asked = targetOf(pattern, row.object)
 		}
-		who := w.caller(c)
-		path, body := asked.request(w, who)
-		before := w.entries(row.action)
+		who := h.caller(c)
+		path, body := asked.request(h, who)
+		before := h.entries(row.action)
 		method, _, _ := strings.Cut(pattern, " ")
 		if status, _, text := who.Do(method, path, body); status >= 300 {
-			w.t.Errorf("%s by %s: %d %s", pattern, name, status, text)
+			h.t.Errorf("%s by %s: %d %s", pattern, name, status, text)
 		}
 		if asked.ends {
-			delete(w.callers, c.name)
+			delete(h.callers, c.name)
 		}
-		w.wrote(pattern, who, before, w.entries(row.action))
+		h.wrote(pattern, who, before, h.entries(row.action))
 	}
 }
 
 // wrote checks that a request left an entry with the caller as its actor.
-func (w *world) wrote(pattern string, who caller, before, after []web.V1Entry) {
-	w.t.Helper()
+func (h *harness) wrote(pattern string, who caller, before, after []web.V1Entry) {
+	h.t.Helper()
 	if len(after) <= len(before) {
-		w.t.Errorf("%s left no entry", pattern)
+		h.t.Errorf("%s left no entry", pattern)
 		return
 	}
 	if e := after[0]; e.Address == "" || e.Actor.Name == "" || e.Time.IsZero() ||
 		e.Credential == "" {
-		w.t.Errorf("%s does not say who acted from where by what: %+v", pattern, e)
+		h.t.Errorf("%s does not say who acted from where by what: %+v", pattern, e)
 	}
 }
 
@@ -262,10 +262,10 @@ func targetOf(pattern, name string) target {
 }
 
 // entries returns the entries for an action, newest first.
-func (w *world) entries(action access.Action) []web.V1Entry {
-	w.t.Helper()
+func (h *harness) entries(action access.Action) []web.V1Entry {
+	h.t.Helper()
 	var page web.V1Audit
-	w.olga.Must(http.StatusOK, "GET", "/api/v1/audit?limit=500&action="+string(action), nil, &page)
+	h.olga.Must(http.StatusOK, "GET", "/api/v1/audit?limit=500&action="+string(action), nil, &page)
 	return page.Entries
 }
 

@@ -16,7 +16,7 @@ func code(err error) string {
 // FuzzHandler sends requests to the endpoints. Nothing panics, nothing redirects, and every refusal
 // is a JSON object.
 func FuzzHandler(f *testing.F) {
-	h := newHouse(f)
+	h := newHarness(f)
 	session := h.publish(f, "ana-token").header.Get("Location")
 	watching := h.send(f, "POST", "/whep/ana", "v=0", "Authorization: Bearer eva-token",
 		"Content-Type: application/sdp").header.Get("Location")

@@ -12,7 +12,7 @@ import (
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	httpscript.Run(t, "testdata", func(t *testing.T) httpscript.Conversation {
-		h := newHouse(t)
+		h := newHarness(t)
 		return httpscript.Conversation{
 			Send:     httpscript.To(h.URL, &h.client),
 			Happened: h.read,

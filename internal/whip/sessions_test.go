@@ -20,7 +20,7 @@ func (m *plane) hold() (release func()) {
 	return func() { m.gate.Store(nil); close(gate) }
 }
 
-func (h *house) request(name string) whip.OpenRequest {
+func (h *harness) request(name string) whip.OpenRequest {
 	return whip.OpenRequest{
 		Participant: stage.Participant{
 			ID: stage.ParticipantID(name), Stage: studio, Capabilities: stage.Publish,
@@ -34,7 +34,7 @@ func (h *house) request(name string) whip.OpenRequest {
 // later one wins.
 func TestTwoStartsAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	release := h.media.hold()
 	first, second := make(chan error), make(chan error)
 	go func() { _, err := h.Open(t.Context(), h.request("ana")); first <- err }()
@@ -56,7 +56,7 @@ func TestTwoStartsAtOnce(t *testing.T) {
 
 func TestCloseReachesWhoNegotiates(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	release := h.media.hold()
 	defer release()
 	done := make(chan error)
@@ -72,7 +72,7 @@ func TestCloseReachesWhoNegotiates(t *testing.T) {
 
 func TestCloseEndsEverythingOfAParticipant(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish(t, "bob-token")
 	h.publish(t, "ana-token")
 	h.send(t, "POST", "/whep/bob", "v=0", "Authorization: Bearer ana-token",
@@ -89,7 +89,7 @@ func TestCloseEndsEverythingOfAParticipant(t *testing.T) {
 // slowly.
 func TestRevokedOnTheWay(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	body := &slowBody{text: strings.NewReader("v=0"), meanwhile: func() {
 		h.mu.Lock()
 		h.gone["ana-token"] = true
@@ -135,7 +135,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 // one does not.
 func TestExchangedTokenEndsTheSession(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	session := h.publish(t, "ana-token").header.Get("Location")
 	ana := stage.Participant{ID: "ana", Stage: studio, Capabilities: stage.Publish}
 	h.Exchange(ana, stage.NewSecret("ana-new-token"))
@@ -152,7 +152,7 @@ func TestExchangedTokenEndsTheSession(t *testing.T) {
 // TestExchangeForLess: sessions end that the new token does not allow.
 func TestExchangeForLess(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish(t, "ana-token")
 	h.read()
 	h.Exchange(stage.Participant{ID: "ana", Stage: studio, Capabilities: stage.Subscribe},
@@ -166,7 +166,7 @@ func TestExchangeForLess(t *testing.T) {
 // connection before it sends DELETE.
 func TestDeleteAfterTheEnd(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	session := h.publish(t, "ana-token").header.Get("Location")
 	h.media.mu.Lock()
 	f := h.media.publishing["ana"]
@@ -203,7 +203,7 @@ func TestDeleteAfterTheEnd(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.publish(t, "ana-token")
 	h.publish(t, "bob-token")
 	h.read()
@@ -226,7 +226,7 @@ func TestShutdown(t *testing.T) {
 }
 
 // from publishes from the given client address.
-func (h *house) from(t testing.TB, address, bearer string) reply {
+func (h *harness) from(t testing.TB, address, bearer string) reply {
 	t.Helper()
 	header := []string{"Content-Type: application/sdp", "X-From: " + address}
 	if bearer != "" {
@@ -239,7 +239,7 @@ func (h *house) from(t testing.TB, address, bearer string) reply {
 // address.
 func TestGoodTokenAlwaysOpens(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	for n := range 60 {
 		want := http.StatusUnauthorized
 		if n >= 30 {
@@ -268,7 +268,7 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 // page can make its visitors send them.
 func TestNoTokenCountsOnNobody(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	for range 100 {
 		if got := h.from(t, "192.0.2.1", ""); got.status != 401 {
 			t.Fatalf("without a token: got %d, want 401", got.status)
@@ -283,7 +283,7 @@ func TestNoTokenCountsOnNobody(t *testing.T) {
 // only, except for one warning per network.
 func TestLogHasNoLineOfAnonymousRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	for range 200 {
 		h.from(t, "192.0.2.1", "wrong")
 		h.from(t, "192.0.2.1", "")
@@ -303,7 +303,7 @@ func TestLogHasNoLineOfAnonymousRefusals(t *testing.T) {
 // affect others of the same address.
 func TestRefusalsAreThrottled(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	for n := range 30 {
 		if got := h.publish(t, "ana-watch-token"); got.status != 403 {
 			t.Fatalf("refusal %d: got %d, want 403", n+1, got.status)
@@ -333,7 +333,7 @@ func TestRefusalsAreThrottled(t *testing.T) {
 // an event for its owner.
 func TestTakeoversAreThrottled(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	for n := range 31 {
 		if got := h.publish(t, "ana-token"); got.status != 201 {
 			t.Fatalf("start %d: got %d, want 201", n+1, got.status)

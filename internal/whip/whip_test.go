@@ -24,9 +24,9 @@ import (
 
 const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
 
-// A house is a Handler in a real HTTP server. The Handler's dependencies are in memory and record
+// A harness is a Handler in a real HTTP server. The Handler's dependencies are in memory and record
 // its calls in news.
-type house struct {
+type harness struct {
 	*whip.Handler
 	URL    string
 	log    bytes.Buffer // to be read after the server is closed
@@ -41,9 +41,9 @@ type house struct {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newHouse(t testing.TB) *house {
-	h := &house{now: time.Unix(1_700_000_000, 0), gone: map[string]bool{}}
-	h.media = &plane{house: h, publishing: map[stage.ParticipantID]*flow{}}
+func newHarness(t testing.TB) *harness {
+	h := &harness{now: time.Unix(1_700_000_000, 0), gone: map[string]bool{}}
+	h.media = &plane{harness: h, publishing: map[stage.ParticipantID]*flow{}}
 	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
 	h.Handler = whip.New(whip.Config{
 		Media:        h.media,
@@ -83,25 +83,25 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-func (h *house) clock() time.Time {
+func (h *harness) clock() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.now
 }
 
-func (h *house) pass(d time.Duration) {
+func (h *harness) pass(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now = h.now.Add(d)
 }
 
-func (h *house) tell(format string, args ...any) {
+func (h *harness) tell(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.news = append(h.news, fmt.Sprintf(format, args...))
 }
 
-func (h *house) read() []string {
+func (h *harness) read() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	news := h.news
@@ -111,7 +111,7 @@ func (h *house) read() []string {
 
 // Verify accepts tokens such as ana-token. ana-watch-token and ana-publish-token have one
 // capability, and ana-expired-token is refused.
-func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
+func (h *harness) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	name, rest, _ := strings.Cut(bearer.Reveal(), "-")
 	p := stage.Participant{
 		ID: stage.ParticipantID(name), Stage: studio, UserID: "u-" + name,
@@ -145,8 +145,8 @@ func (h *house) Verify(_ context.Context, bearer stage.Secret) (stage.Participan
 
 // plane is a media plane without media.
 type plane struct {
-	house *house
-	gate  atomic.Pointer[chan struct{}] // while set, negotiations wait for it
+	harness *harness
+	gate    atomic.Pointer[chan struct{}] // while set, negotiations wait for it
 
 	mu         sync.Mutex
 	publishing map[stage.ParticipantID]*flow
@@ -187,7 +187,7 @@ func (m *plane) Publish(
 	m.mu.Lock()
 	m.publishing[p.ID] = f
 	m.mu.Unlock()
-	m.house.tell("%s: publishes", p.ID)
+	m.harness.tell("%s: publishes", p.ID)
 	return f, "v=0 answer", nil
 }
 
@@ -204,7 +204,7 @@ func (m *plane) Subscribe(
 		return nil, "", stage.Errorf(stage.ErrNotFound, "Nobody of that name publishes.").
 			WithCode("not_publishing")
 	}
-	m.house.tell("%s: watches %s", p.ID, publisher)
+	m.harness.tell("%s: watches %s", p.ID, publisher)
 	return &layeredFlow{m.newFlow(p.ID), p.ID}, "v=0 answer", nil
 }
 
@@ -235,7 +235,7 @@ func (f *flow) Done() <-chan struct{} { return f.done }
 
 func (f *flow) Close(code, _ string) {
 	f.once.Do(func() {
-		f.plane.house.tell("%s: ended %s", f.id, code)
+		f.plane.harness.tell("%s: ended %s", f.id, code)
 		close(f.done)
 	})
 }
@@ -256,22 +256,22 @@ func (f *layeredFlow) SelectLayer(id string) error {
 	if id != "" && id != "hi" {
 		return stage.Errorf(stage.ErrNotFound, "There is no such layer.")
 	}
-	f.plane.house.tell("%s: layer %q", f.id, id)
+	f.plane.harness.tell("%s: layer %q", f.id, id)
 	return nil
 }
 
 func (f *layeredFlow) FitHeight(lines int) {
 	if lines > 0 {
-		f.plane.house.tell("%s: shown at %d lines", f.id, lines)
+		f.plane.harness.tell("%s: shown at %d lines", f.id, lines)
 	}
 }
 
 func (f *layeredFlow) StartHighest() {
-	f.plane.house.tell("%s: starts with the highest layer", f.id)
+	f.plane.harness.tell("%s: starts with the highest layer", f.id)
 }
 
 func (f *layeredFlow) Play(mid string, on bool) error {
-	f.plane.house.tell("%s: mid %s plays: %v", f.id, mid, on)
+	f.plane.harness.tell("%s: mid %s plays: %v", f.id, mid, on)
 	return nil
 }
 
@@ -282,13 +282,13 @@ type reply struct {
 	body   string
 }
 
-func (h *house) send(t testing.TB, method, path, body string, header ...string) reply {
+func (h *harness) send(t testing.TB, method, path, body string, header ...string) reply {
 	t.Helper()
 	got := httpscript.To(h.URL, &h.client)(t, method, path, header, body)
 	return reply{got.Status, got.Header, got.Body}
 }
 
-func (h *house) publish(t testing.TB, bearer string) reply {
+func (h *harness) publish(t testing.TB, bearer string) reply {
 	t.Helper()
 	return h.send(t, "POST", "/whip", "v=0", "Authorization: Bearer "+bearer,
 		"Content-Type: application/sdp")

@@ -32,7 +32,7 @@ func sdkFrom(t *testing.T, path string) string {
 const stockSDK = "../../../node_modules/amazon-ivs-web-broadcast/dist/amazon-ivs-web-broadcast.js"
 
 // studio creates an AWS stage at the emulator, and gives ana and bea access to it.
-func (h *house) studio(t *testing.T) (made web.Stage) {
+func (h *harness) studio(t *testing.T) (made web.Stage) {
 	t.Helper()
 	h.olga.Must(http.StatusCreated, "POST", "/api/stages",
 		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)

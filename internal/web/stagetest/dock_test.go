@@ -100,7 +100,7 @@ func TestEachPersonIsShownAsTheBroadcasterLikes(t *testing.T) {
 }
 
 // viewers waits until n sessions receive the media of a user.
-func viewers(t *testing.T, h *house, who *apptest.Client, n int) {
+func viewers(t *testing.T, h *harness, who *apptest.Client, n int) {
 	t.Helper()
 	apptest.Await(h.olga.Events(), "presence", func(e web.PresenceEvent) bool {
 		for _, p := range e.Participants {

@@ -173,7 +173,7 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 }
 
 // publishOn publishes to the given stage.
-func (h *house) publishOn(who *apptest.Client, arn stage.ARN) {
+func (h *harness) publishOn(who *apptest.Client, arn stage.ARN) {
 	h.t.Helper()
 	var token web.Token
 	who.Must(http.StatusCreated, "POST", "/api/tokens",

@@ -162,7 +162,7 @@ func TestGuestsOfAnyName(t *testing.T) {
 	shows(second, 1)
 }
 
-func evening(t *testing.T, h *house, app, arn string) {
+func evening(t *testing.T, h *harness, app, arn string) {
 	token := func(who *apptest.Client, use string) (token web.Token) {
 		who.Must(http.StatusCreated, "POST", "/api/tokens",
 			map[string]any{"stage": arn, "for": use}, &token)

@@ -23,7 +23,7 @@ func connect(page *browser.Page, obs *fakeobs.OBS) {
 }
 
 // keyOf returns the view of a browser source in OBS, or nil if its viewing key is not valid.
-func (h *house) keyOf(settings map[string]any) *web.View {
+func (h *harness) keyOf(settings map[string]any) *web.View {
 	h.t.Helper()
 	address, err := url.Parse(settings["url"].(string))
 	if err != nil || strings.Contains(address.RawQuery, "sdv_") {

@@ -159,7 +159,7 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 }
 
 // air publishes as a user, and returns the participant's ID.
-func (h *house) air(who *apptest.Client) string {
+func (h *harness) air(who *apptest.Client) string {
 	h.t.Helper()
 	token := who.Token("publish")
 	if _, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token),

@@ -18,7 +18,9 @@ import (
 var screenshots = flag.String("screenshots", "", "folder for pictures of the tab People")
 
 // bothTabs opens the dock with its two tabs as Ana, connected to the OBS if there is one.
-func (h *house) bothTabs(engine browser.Engine, obs *fakeobs.OBS, o browser.Options) *browser.Page {
+func (h *harness) bothTabs(
+	engine browser.Engine, obs *fakeobs.OBS, o browser.Options,
+) *browser.Page {
 	h.t.Helper()
 	page := browser.Open(h.t, engine, o)
 	page.Goto(h.URL + "/dock")

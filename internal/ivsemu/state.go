@@ -16,8 +16,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A world is the state of the emulator. Its lists are in order of creation.
-type world struct {
+// state is what the emulator stores. Its lists are in order of creation.
+type state struct {
 	Seq     int // number of the latest record; keys of paged lists
 	Stages  []*stageRecord
 	Keys    []*keyRecord
@@ -79,7 +79,7 @@ type eventRecord struct {
 	Time            time.Time
 }
 
-func (w *world) next() int { w.Seq++; return w.Seq }
+func (st *state) next() int { st.Seq++; return st.Seq }
 
 // resource returns a record by its ARN. It does not find resources of other regions than the
 // request's.
@@ -110,41 +110,41 @@ func inRegion[T interface{ base() *record }](list []T, region string) []T {
 	return found
 }
 
-func (w *world) stage(region, arn string) (*stageRecord, error) {
-	if s, ok := resource(w.Stages, (*stageRecord).base, region, arn); ok {
+func (st *state) stage(region, arn string) (*stageRecord, error) {
+	if s, ok := resource(st.Stages, (*stageRecord).base, region, arn); ok {
 		return s, nil
 	}
 	return nil, notFound("Resource: %s not found", arn)
 }
 
 // anyStage returns a stage of any region.
-func (w *world) anyStage(arn stage.ARN) (*stageRecord, error) {
-	return w.stage(arn.Region(), string(arn))
+func (st *state) anyStage(arn stage.ARN) (*stageRecord, error) {
+	return st.stage(arn.Region(), string(arn))
 }
 
-func (w *world) key(region, arn string) (*keyRecord, error) {
-	if k, ok := resource(w.Keys, (*keyRecord).base, region, arn); ok {
+func (st *state) key(region, arn string) (*keyRecord, error) {
+	if k, ok := resource(st.Keys, (*keyRecord).base, region, arn); ok {
 		return k, nil
 	}
 	return nil, notFound("Resource: %s not found", arn)
 }
 
-func (w *world) ingest(region, arn string) (*ingestRecord, error) {
-	if c, ok := resource(w.Ingests, (*ingestRecord).base, region, arn); ok {
+func (st *state) ingest(region, arn string) (*ingestRecord, error) {
+	if c, ok := resource(st.Ingests, (*ingestRecord).base, region, arn); ok {
 		return c, nil
 	}
 	return nil, notFound("Resource: %s not found", arn)
 }
 
 // tagged returns the record with that ARN, of any kind.
-func (w *world) tagged(region, arn string) (*record, error) {
-	if s, err := w.stage(region, arn); err == nil {
+func (st *state) tagged(region, arn string) (*record, error) {
+	if s, err := st.stage(region, arn); err == nil {
 		return &s.record, nil
 	}
-	if k, err := w.key(region, arn); err == nil {
+	if k, err := st.key(region, arn); err == nil {
 		return &k.record, nil
 	}
-	if c, err := w.ingest(region, arn); err == nil {
+	if c, err := st.ingest(region, arn); err == nil {
 		return &c.record, nil
 	}
 	return nil, notFound("Resource: %s not found", arn)
@@ -178,25 +178,25 @@ func (s *sessionRecord) participant(id string) *participantRecord {
 
 // saved is the content of the state file.
 type saved struct {
-	World  *world
+	State  *state `json:"World"` // the name in files of earlier versions
 	APIKey []byte // PKCS #8
 }
 
-// loadWorld reads the state file. Without a state file the world is empty. After a start, nobody is
+// loadState reads the state file. Without a state file the state is empty. After a start, nobody is
 // connected.
-func loadWorld(path string, now time.Time) (*world, error) {
+func loadState(path string, now time.Time) (*state, error) {
 	if path == "" {
-		return &world{}, nil
+		return &state{}, nil
 	}
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &world{}, nil
+		return &state{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the state of the emulator: %w", err)
 	}
 	var s saved
-	if err := json.Unmarshal(content, &s); err != nil || s.World == nil {
+	if err := json.Unmarshal(content, &s); err != nil || s.State == nil {
 		return nil, stage.Errorf(stage.ErrInvalid,
 			"%s is not a state file of the emulator; remove it to start afresh", path)
 	}
@@ -206,14 +206,14 @@ func loadWorld(path string, now time.Time) (*world, error) {
 		return nil, stage.Errorf(stage.ErrInvalid,
 			"%s has no usable key; remove it to start afresh", path)
 	}
-	s.World.APIKey = private
-	s.World.hangUp(now)
-	return s.World, nil
+	s.State.APIKey = private
+	s.State.hangUp(now)
+	return s.State, nil
 }
 
 // hangUp ends the sessions that were open when the last run stopped.
-func (w *world) hangUp(now time.Time) {
-	for _, s := range w.Stages {
+func (st *state) hangUp(now time.Time) {
+	for _, s := range st.Stages {
 		session := s.active()
 		if session == nil {
 			continue
@@ -233,7 +233,7 @@ func (e *Emulator) save() error {
 	}
 	e.saving.Lock()
 	defer e.saving.Unlock()
-	content, err := e.state()
+	content, err := e.encodeState()
 	if err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
@@ -244,14 +244,14 @@ func (e *Emulator) save() error {
 	return nil
 }
 
-func (e *Emulator) state() ([]byte, error) {
+func (e *Emulator) encodeState() ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key, err := x509.MarshalPKCS8PrivateKey(e.world.APIKey)
+	key, err := x509.MarshalPKCS8PrivateKey(e.state.APIKey)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(saved{e.world, key})
+	return json.Marshal(saved{e.state, key})
 }
 
 func writeFile(path string, content []byte) error {

@@ -15,20 +15,21 @@ import (
 
 const module = "github.com/stagedoor/stagedoor/"
 
-// floors lists for each package the packages of the project that it may import, from the lowest
-// floor up. With few exceptions, a package imports only packages of lower floors. To use another
-// package it declares an interface, and package app passes the implementation.
-var floors = map[string][]string{
-	// F0: the types that all packages share. It imports only the standard library.
+// allowedImports lists for each package the packages of the project that it may import. The
+// packages are grouped by level, from the lowest up. With few exceptions, a package imports only
+// packages of lower levels. To use another package it declares an interface, and package app passes
+// the implementation.
+var allowedImports = map[string][]string{
+	// Level 0: the types that all packages share. It imports only the standard library.
 	"internal/stage": {},
 	// Shared by several HTTP packages: bearer tokens, CORS, client addresses, bounded maps.
 	"internal/httpkit": {"internal/stage"},
 
-	// Also F0: the pages, which are files without Go code.
+	// Also level 0: the pages, which are files without Go code.
 	"static": {},
 
-	// F1: access, which decides who may do what, and packages for protocols of others. They do not
-	// import each other.
+	// Level 1: access, which decides who may do what, and packages for protocols of others. They do
+	// not import each other.
 	"internal/access":     {"internal/stage"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/httpkit"},
@@ -58,7 +59,7 @@ var floors = map[string][]string{
 	// common with it.
 	"internal/whipcheck": {"internal/stage"},
 
-	// F2: the adapters. Each implements an interface of F1, or serves F1 to clients.
+	// Level 2: the adapters. Each implements an interface of level 1, or serves level 1 to clients.
 	"internal/keys":   {"internal/stage", "internal/token"},
 	"internal/sfu":    {"internal/stage", "internal/whip"},
 	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
@@ -78,7 +79,7 @@ var floors = map[string][]string{
 	// Certificates: from files, or by ACME.
 	"internal/certs": {},
 
-	// F3: app builds and connects all parts.
+	// Level 3: app builds and connects all parts.
 	"internal/app":  {"internal/..."},
 	"cmd/stagedoor": {"internal/app"},
 
@@ -116,15 +117,15 @@ var floors = map[string][]string{
 // kit lists the packages that only tests import.
 var kit = []string{"internal/apptest/...", "internal/access/accesstest"}
 
-// A pen names the packages that may import certain third-party code. So the code can be replaced,
-// and its types do not spread.
-type pen struct {
+// A restriction names the packages that may import certain third-party code. So the code can be
+// replaced, and its types do not spread.
+type restriction struct {
 	code  []string // prefixes of import paths
 	in    []string // packages of the project that may import it
 	tests bool     // whether the tests of every package may import it
 }
 
-var pens = []pen{
+var restrictions = []restriction{
 	{code: []string{"github.com/aws/"},
 		in: []string{"internal/ivs", "internal/keys", "internal/lambda"}, tests: true},
 	{code: []string{"github.com/pion/"},
@@ -189,22 +190,22 @@ func goList(t *testing.T) []listed {
 func TestEveryPackageImportsDownwards(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t) {
-		may, ok := floors[p.name()]
+		may, ok := allowedImports[p.name()]
 		if !ok {
-			t.Errorf("%s stands on no floor: give it a row in floors_test.go, and say there "+
-				"what it may import", p.name())
+			t.Errorf("%s has no row in imports_test.go: add one that lists what it may "+
+				"import", p.name())
 			continue
 		}
 		for _, path := range p.Imports {
 			ours, ok := strings.CutPrefix(path, module)
 			if ok && !within(ours, may) {
-				t.Errorf("%s imports %s, its floor allows %v: declare an interface in %[1]s and "+
-					"let internal/app hand it over, or move the row in floors_test.go if the "+
-					"plan of the house has changed", p.name(), ours, may)
+				t.Errorf("%s imports %s, but may import only %v: declare an interface in "+
+					"%[1]s, whose implementation internal/app passes, or change the row in "+
+					"imports_test.go", p.name(), ours, may)
 			}
 			if !ok && p.name() == "internal/stage" && !standard(path) {
-				t.Errorf("internal/stage imports %s: the vocabulary needs the standard "+
-					"library alone", path)
+				t.Errorf("internal/stage imports %s: it may import only the standard "+
+					"library", path)
 			}
 		}
 	}
@@ -216,47 +217,48 @@ func TestTheTestKitIsForTests(t *testing.T) {
 		for _, path := range p.Imports {
 			if ours := strings.TrimPrefix(path, module); within(ours, kit) &&
 				!within(p.name(), kit) {
-				t.Errorf("%s imports %s outside its tests: the program must not carry its test kit",
+				t.Errorf("%s imports %s outside its tests: the program must not contain its test kit",
 					p.name(), ours)
 			}
 		}
 	}
 }
 
-func TestForeignCodeStaysInItsPen(t *testing.T) {
+func TestThirdPartyCodeIsImportedWhereItMay(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t) {
-		for _, pen := range pens {
-			if within(p.name(), pen.in) {
+		for _, r := range restrictions {
+			if within(p.name(), r.in) {
 				continue
 			}
 			imports := p.Imports
-			if !pen.tests {
+			if !r.tests {
 				imports = slices.Concat(imports, p.tests())
 			}
 			for _, path := range imports {
-				if slices.ContainsFunc(pen.code, func(prefix string) bool {
+				if slices.ContainsFunc(r.code, func(prefix string) bool {
 					return path == prefix ||
 						strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
 				}) {
-					t.Errorf("%s imports %s, which is kept in %s: say what you need there, in "+
-						"words of internal/stage", p.name(), path, strings.Join(pen.in, " and "))
+					t.Errorf("%s imports %s, which only %s may import: add what you need there, "+
+						"with the types of internal/stage", p.name(), path,
+						strings.Join(r.in, " and "))
 				}
 			}
 		}
 	}
 }
 
-// TestEveryFloorIsLivedOn: the tables have no row for a package that no longer exists.
-func TestEveryFloorIsLivedOn(t *testing.T) {
+// TestEveryRowNamesAPackage: allowedImports has no row for a package that no longer exists.
+func TestEveryRowNamesAPackage(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for _, p := range goList(t) {
 		names = append(names, p.name())
 	}
-	for row := range floors {
+	for row := range allowedImports {
 		if !slices.Contains(names, row) {
-			t.Errorf("floors_test.go has a row for %s, which is not there: remove it", row)
+			t.Errorf("imports_test.go has a row for %s, which does not exist: remove it", row)
 		}
 	}
 }

@@ -14,24 +14,24 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A house is a server with the operator olga and the broadcasters ana and bea.
-type house struct {
+// A harness is a server with the operator olga and the broadcasters ana and bea.
+type harness struct {
 	*apptest.App
 	t              testing.TB
 	olga, ana, bea *apptest.Client
 }
 
-func open(t testing.TB, flags ...string) *house {
+func open(t testing.TB, flags ...string) *harness {
 	t.Helper()
 	app := replicas.App(t, flags...)
 	olga := app.Operator()
-	return &house{App: app, t: t, olga: olga,
+	return &harness{App: app, t: t, olga: olga,
 		ana: app.Broadcaster(olga, "ana", "publish", "subscribe"),
 		bea: app.Broadcaster(olga, "bea", "publish", "subscribe")}
 }
 
 // publish publishes a picture and a tone.
-func (h *house) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
+func (h *harness) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.Publisher {
 	h.t.Helper()
 	token := who.Token("publish")
 	p, err := rtcpeer.Publish(h.t, rtcpeer.HTTP(token.Endpoint, token.Token), o)
@@ -42,7 +42,7 @@ func (h *house) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpeer.
 }
 
 // dock opens the tab People as a dock of its own, and signs a user in.
-func (h *house) dock(engine browser.Engine, name string, o browser.Options) *browser.Page {
+func (h *harness) dock(engine browser.Engine, name string, o browser.Options) *browser.Page {
 	h.t.Helper()
 	page := browser.Open(h.t, engine, o)
 	page.Goto(h.URL + "/dock/stage")
@@ -54,7 +54,7 @@ func (h *house) dock(engine browser.Engine, name string, o browser.Options) *bro
 }
 
 // side creates a second stage, which ana may watch.
-func (h *house) side() web.Stage {
+func (h *harness) side() web.Stage {
 	h.t.Helper()
 	var side web.Stage
 	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
@@ -65,7 +65,7 @@ func (h *house) side() web.Stage {
 }
 
 // source opens the page of a view, as a browser source in OBS does.
-func (h *house) source(
+func (h *harness) source(
 	engine browser.Engine, who *apptest.Client, view string,
 ) (*browser.Page, web.CreatedView) {
 	h.t.Helper()
@@ -75,7 +75,7 @@ func (h *house) source(
 	return page, made
 }
 
-func (h *house) view(who *apptest.Client, view string) (made web.CreatedView) {
+func (h *harness) view(who *apptest.Client, view string) (made web.CreatedView) {
 	h.t.Helper()
 	who.Must(http.StatusCreated, "POST", "/api/views",
 		map[string]any{"stage": who.MainStage(), "view": view}, &made)
