@@ -56,9 +56,8 @@ type Principal struct {
 	origin   string    // the passkey with which this login ends; empty if there is none
 }
 
-// The kinds of credential that authenticate a request. A new kind needs a constant here, its scopes
-// in Principal.Allows, a case in authenticate, and a column in the authorization table of package
-// web.
+// The kinds of credential that authenticate a request. The section "Where new things go" of
+// docs/glossary.md lists what a new kind needs.
 const (
 	// The operator at the machine itself. No request has this kind.
 	KindCommandLine Kind = "command line"

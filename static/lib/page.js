@@ -279,7 +279,8 @@ let leaving = false;
 
 /**
  * Reloads the page after the login has ended, so that it shows the sign-in form. A page on its way
- * to the provider is not reloaded, because that would stop it. /
+ * to the provider is not reloaded, because that would stop it.
+ */
 export function signedOut() {
   if (!leaving) location.reload();
 }
