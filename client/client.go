@@ -30,6 +30,7 @@ type Error struct {
 	Detail string `json:"detail"`
 }
 
+// Error returns the problem as one line of text.
 func (e *Error) Error() string {
 	return fmt.Sprintf("stagedoor: %s (%d %s)", e.Detail, e.Status, e.Code)
 }

@@ -51,12 +51,6 @@ func (h *Homes) Drain(ctx context.Context) {
 	h.releaseIdle(ctx)
 }
 
-// Alone reports whether no other replica accepts stages.
-func (h *Homes) Alone() bool {
-	_, ok := h.successor()
-	return !ok
-}
-
 // Others returns the replicas that can be reached, including those that drain.
 func (h *Homes) Others() (list []Peer) {
 	h.mu.Lock()

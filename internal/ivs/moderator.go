@@ -170,7 +170,7 @@ func (s *Service) newlyBarred(list []stage.Participant) (added []stage.Participa
 	s.barred = map[stage.ParticipantID]bool{}
 	for _, p := range list {
 		s.barred[p.ID] = done[p.ID]
-		if !done[p.ID] && s.Serves(p.Stage) {
+		if !done[p.ID] && s.serves(p.Stage) {
 			added = append(added, p)
 		}
 	}

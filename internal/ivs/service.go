@@ -27,10 +27,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// GlobalWHIP is the WHIP endpoint that OBS receives for every AWS stage: "Use
+// globalWHIP is the WHIP endpoint that OBS receives for every AWS stage: "Use
 // https://global.whip.live-video.net. It returns a 307 Temporary Redirect" to the stage's own (AWS
 // guide, "IVS WHIP Publishing").
-const GlobalWHIP = "https://global.whip.live-video.net"
+const globalWHIP = "https://global.whip.live-video.net"
 
 // Config is what a Service needs. Regions and AWS are required.
 type Config struct {
@@ -182,8 +182,8 @@ func patience() aws.Retryer {
 	})
 }
 
-// Serves reports whether the stage is in one of the served regions.
-func (s *Service) Serves(arn stage.ARN) bool {
+// serves reports whether the stage is in one of the served regions.
+func (s *Service) serves(arn stage.ARN) bool {
 	return !arn.Local() && s.regions[arn.Region()] != nil
 }
 
@@ -207,7 +207,7 @@ func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	}
 	own, err := url.Parse(e.WHIP)
 	if err != nil || own.Host == "" || strings.HasSuffix(own.Hostname(), ".live-video.net") {
-		return GlobalWHIP
+		return globalWHIP
 	}
 	return own.Scheme + "://" + own.Host + "/whip"
 }

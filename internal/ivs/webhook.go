@@ -121,7 +121,7 @@ func (h *webhook) read(body io.Reader) error {
 		return h.reject(problem)
 	}
 	what, ok := event.happening()
-	if !ok || !h.service.Serves(what.stage) {
+	if !ok || !h.service.serves(what.stage) {
 		return nil
 	}
 	if h.service.cfg.Pass != nil {
@@ -157,7 +157,7 @@ func (s *Service) Passed(data []byte) {
 		return
 	}
 	what, ok := event.happening()
-	if !ok || !s.Serves(what.stage) {
+	if !ok || !s.serves(what.stage) {
 		return
 	}
 	s.passed.add(passedEvent{event.ID, what, s.cfg.Now()})

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// Life is how long a lease is held after its last renewal. If a replica vanishes, its work
+	// life is how long a lease is held after its last renewal. If a replica vanishes, its work
 	// waits up to renewEvery longer, until another replica asks.
-	Life = 6 * time.Second
+	life = 6 * time.Second
 	// renewEvery leaves time for two more attempts before a lease expires.
 	renewEvery  = 2 * time.Second
 	answerLimit = 2 * time.Second // limit of a statement
@@ -78,14 +78,14 @@ func (l *Lead) ask(ctx context.Context) {
 	asked := l.now()
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	got, held, err := l.store.Acquire(ctx, l.name, l.by, Life)
+	got, held, err := l.store.Acquire(ctx, l.name, l.by, life)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case err != nil:
 		l.log.Debug("a lease cannot be renewed", "lease", l.name, "err", err)
 	case held:
-		l.lease, l.until = got, asked.Add(Life)
+		l.lease, l.until = got, asked.Add(life)
 		l.watchExpiry()
 	default:
 		l.until = time.Time{}

@@ -21,6 +21,7 @@ type Failure struct {
 	err          error
 }
 
+// Error returns the sentence.
 func (f *Failure) Error() string { return f.Detail }
 
 // Unwrap returns the error with all its causes.

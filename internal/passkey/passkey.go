@@ -24,8 +24,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Life is the life of a challenge: people need time to find their phone or security key.
-const Life = 5 * time.Minute
+// challengeLife is the life of a challenge: people need time to find their phone or security key.
+const challengeLife = 5 * time.Minute
 
 // A Relying is a relying party of Web Authentication: the server to which browsers bind passkeys.
 type Relying struct {
@@ -229,7 +229,7 @@ const (
 func (r *Relying) challenge(user string) []byte {
 	c := make([]byte, randomBytes, signedBytes+sha256.Size)
 	rand.Read(c)
-	c = binary.BigEndian.AppendUint64(c, uint64(r.now().Add(Life).UnixMilli()))
+	c = binary.BigEndian.AppendUint64(c, uint64(r.now().Add(challengeLife).UnixMilli()))
 	return append(c, r.sign(c, user)...)
 }
 

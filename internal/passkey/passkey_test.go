@@ -73,9 +73,9 @@ func TestAChallengeIsOfThisServerForOneUserAndForMinutes(t *testing.T) {
 			t.Errorf("%s: %v, want a refusal", name, err)
 		}
 	}
-	now = now.Add(Life)
+	now = now.Add(challengeLife)
 	if _, err := r.checkChallenge(text, "ana"); !errors.Is(err, stage.ErrUnauthorized) {
-		t.Errorf("after %v: %v, want a refusal", Life, err)
+		t.Errorf("after %v: %v, want a refusal", challengeLife, err)
 	}
 }
 

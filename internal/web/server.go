@@ -84,6 +84,7 @@ func New(c Config) (*Server, error) {
 // Stop ends every event stream with a Bye. When ctx ends, it cuts the streams that are still open.
 func (s *Server) Stop(ctx context.Context) { s.streams.stop(ctx) }
 
+// ServeHTTP serves a request by the table of routes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // A route is a pattern of http.ServeMux and its handler.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/browser"
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -358,15 +357,6 @@ func (p *Page) UserAgent() string {
 	var agent string
 	p.Eval(`navigator.userAgent`, &agent)
 	return agent
-}
-
-// CloseBrowser ends the browser before the test does, as when OBS exits.
-func (p *Page) CloseBrowser() {
-	p.t.Helper()
-	p.retire()
-	if _, err := chromedp.CallBrowser(p.ctx, browser.Close, cdp.Empty{}); err != nil {
-		p.t.Errorf("close the browser: %v", err)
-	}
 }
 
 func (p *Page) do(action chromedp.Action[chromedp.Void]) error {

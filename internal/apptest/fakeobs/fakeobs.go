@@ -86,7 +86,7 @@ type OBS struct {
 // Start runs an OBS on a free loopback port until the test ends.
 func Start(t testing.TB, opts Options) *OBS {
 	t.Helper()
-	o := New(opts)
+	o := newOBS(opts)
 	if err := o.listen("127.0.0.1:0"); err != nil {
 		t.Fatalf("fakeobs: %v", err)
 	}
@@ -99,8 +99,8 @@ func Start(t testing.TB, opts Options) *OBS {
 	return o
 }
 
-// New returns an OBS that is not running yet; Restart starts it.
-func New(opts Options) *OBS {
+// newOBS returns an OBS that is not running yet.
+func newOBS(opts Options) *OBS {
 	opts = opts.withDefaults()
 	o := &OBS{
 		opts:     opts,

@@ -334,16 +334,6 @@ func (o *OBS) mustKeepToLoopback(t testing.TB) {
 	}
 }
 
-// Ended reports whether OBS has crashed, or was closed.
-func (o *OBS) Ended() bool {
-	select {
-	case <-o.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 // A buffer is written by a process and read by a test.
 type buffer struct {
 	mu   sync.Mutex

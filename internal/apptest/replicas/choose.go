@@ -29,7 +29,7 @@ func App(t testing.TB, flags ...string) *apptest.App {
 // AppOnFleet is App with -fleet.
 func AppOnFleet(t testing.TB, flags ...string) *apptest.App {
 	t.Helper()
-	return Start(t, 3, flags...).app()
+	return start(t, 3, flags...).app()
 }
 
 // Chosen reports whether all tests run on a fleet.
@@ -43,7 +43,7 @@ func (f *Fleet) app() *apptest.App {
 	}
 	calm := func() {}
 	if *killEvery > 0 {
-		calm = f.KillEvery(*killEvery)
+		calm = f.killEvery(*killEvery)
 	}
 	stop := func() {
 		calm()

@@ -54,8 +54,8 @@ type Member struct {
 	done    chan struct{} // guarded by mu: closed when it has ended
 }
 
-// Start starts nginx and n servers.
-func Start(t testing.TB, n int, flags ...string) *Fleet {
+// start starts nginx and n servers.
+func start(t testing.TB, n int, flags ...string) *Fleet {
 	t.Helper()
 	f := Prepare(t, n, flags...)
 	f.StartAll()
@@ -234,11 +234,11 @@ func (f *Fleet) settled() bool {
 	return f.DB.Value(f.t, f.Database, "SELECT count(*)::text FROM users") != "0"
 }
 
-// KillEvery kills the servers one after the other at this interval, until the test ends or stop is
+// killEvery kills the servers one after the other at this interval, until the test ends or stop is
 // called. Each is restarted at once, as a supervisor does. The first one is killed when the first
 // operator exists, because a server that starts replaces the setup link. The time is random, so
 // that it hits tests at any point.
-func (f *Fleet) KillEvery(interval time.Duration) (stop func()) {
+func (f *Fleet) killEvery(interval time.Duration) (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -55,6 +55,7 @@ type StatusError struct {
 	Header http.Header
 }
 
+// Error returns the status and the body.
 func (e *StatusError) Error() string { return fmt.Sprintf("status %d: %s", e.Status, e.Body) }
 
 // HTTP returns a WHIP or WHEP endpoint over HTTP.
