@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -169,17 +170,18 @@ func (cmd *OBSBackCommand) Run(ctx context.Context, p *process) error {
 // OBSPairCommand is `stagedoor obs pair`. It pairs an OBS that is closed, as the script pairs a
 // running OBS.
 type OBSPairCommand struct {
-	Server    string `help:"The Stagedoor that OBS is paired with." default:"http://127.0.0.1:8080" placeholder:"URL" old:""`
+	Server    string `help:"The Stagedoor that OBS is paired with; http://127.0.0.1:8080 if none is given." placeholder:"URL" old:""`
 	Key       string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
 	OBSConfig string `help:"OBS's configuration folder, or a portable OBS; found by itself where there is one." name:"obs-config" placeholder:"DIR" old:""`
-	Undo      bool   `help:"Take the pairing back; --server says which, where there are several." old:""`
+	Undo      bool   `help:"Take the pairing back, also one that the script has made; --server says which, where there are several." old:""`
 	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 
 // Run pairs OBS with the dock, or undoes the pairing.
 func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
 	c := &obs.Commands{
-		JSON: cmd.JSON, Out: p.out, Server: cmd.Server, Key: stage.NewSecret(cmd.Key),
+		JSON: cmd.JSON, Out: p.out, Server: cmp.Or(cmd.Server, "http://127.0.0.1:8080"),
+		Key:  stage.NewSecret(cmd.Key),
 		HTTP: &http.Client{Timeout: 30 * time.Second},
 	}
 	f, err := folder.Find(cmd.OBSConfig, runtime.GOOS, p.getenv)
@@ -187,19 +189,20 @@ func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
 		return c.Tell(err, nil)
 	}
 	if cmd.Undo {
-		server, err := f.Undo(cmd.Server)
-		return c.Tell(err, map[string]string{"folder": f.Dir, "undone": server},
-			fmt.Sprintf("The pairing with %s is undone in %s.", server, f.Dir))
+		did, err := f.Undo(cmd.Server)
+		return c.Tell(err, did, append([]string{
+			fmt.Sprintf("The pairing with %s is undone in %s.", did.Server, f.Dir)},
+			did.Notices...)...)
 	}
 	lua, err := c.Script(ctx)
 	if err != nil {
 		return c.Tell(err, nil)
 	}
 	did, err := f.Pair(lua)
-	return c.Tell(err, did, append(did.Warnings,
+	return c.Tell(err, did,
 		fmt.Sprintf("OBS in %s is paired with %s; its WebSocket server is on, port %d.", did.Folder,
 			did.Server, did.Port),
 		fmt.Sprintf("Start OBS before %s: the dock Stagedoor signs itself in once.",
 			did.SignInUntil.UTC().Format("15:04 MST")),
-		"stagedoor obs pair --undo takes it back, while OBS is closed.")...)
+		"stagedoor obs pair --undo takes it back, while OBS is closed.")
 }

@@ -64,11 +64,17 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	}
 	// The script stores its secret in a file. The script of another server has another file and
 	// secret.
-	for id, notes := range map[string]string{
-		"ab12": `{"secret": "shared", "server": "` + a.URL + `"}`, "cd34": `{"secret": "foreign", "server": "https://other.example"}`,
+	ours := filepath.Join(dir, "plugin_config", "stagedoor")
+	backups, _ := filepath.Glob(filepath.Join(ours, "pair-*.json"))
+	if len(backups) != 1 {
+		t.Fatalf("got %q, want one backup", backups)
+	}
+	id := strings.TrimPrefix(filepath.Base(backups[0]), "pair-")
+	for name, notes := range map[string]string{
+		id:          `{"secret": "shared", "server": "` + a.URL + `"}`,
+		"cd34.json": `{"secret": "foreign", "server": "https://other.example"}`,
 	} {
-		if err := os.WriteFile(filepath.Join(dir, "plugin_config", "stagedoor", id+".json"),
-			[]byte(notes), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(ours, name), []byte(notes), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,11 +85,30 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 		t.Errorf("setup --encoder auto: %v, %s; mode %s, file %v", err, out, mode,
 			far.File("Stagedoor"))
 	}
-	if out, err := run(t, "obs", "pair", "--undo", "--obs-config", portable, "--json"); err != nil || !strings.Contains(out, `"undone"`) {
+	undo := func(more ...string) (string, error) {
+		args := append([]string{"obs", "pair", "--undo", "--obs-config", portable}, more...)
+		return run(t, args...)
+	}
+	out, err = undo("--server", "https://nowhere.example", "--json")
+	if err == nil || !strings.Contains(out, `"obs_not_paired"`) ||
+		!strings.Contains(out, a.URL) || !strings.Contains(out, "https://other.example") {
+		t.Errorf("undo of another server: %v, %s; want it refused, both named", err, out)
+	}
+	if out, err := undo(); err == nil {
+		t.Errorf("undo of one of two: %s; want it refused", out)
+	}
+	out, err = undo("--server", a.URL)
+	if err != nil || !strings.Contains(out, "still paired with https://other.example") {
 		t.Errorf("%v: %s", err, out)
 	}
-	out, err = run(t, "obs", "pair", "--undo", "--obs-config", portable, "--json")
-	if err == nil || !strings.Contains(out, `"obs_not_paired"`) {
+	if out, err := undo("--server", a.URL); err == nil {
+		t.Errorf("undone twice: %s", out)
+	}
+	out, err = undo("--json")
+	if err != nil || !strings.Contains(out, `"undone": "https://other.example"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := undo("--json"); err == nil || !strings.Contains(out, `"obs_not_paired"`) {
 		t.Errorf("undone twice: %v, %s", err, out)
 	}
 }

@@ -3,6 +3,7 @@ package folder
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,33 +24,38 @@ func websocketOfJSON(text string) (WebSocket, error) {
 		stage.NewSecret(settings.Password)}, err
 }
 
-// An object is a JSON object whose values stay unparsed, so that they are written as they were
-// read.
-type object map[string]json.RawMessage
+// aValue is a JSON value that is neither an object nor an array.
+const aValue = `("(?:[^"\\]|\\.)*"|[\w.+-]+)`
 
-func parseObject(text string) (object, error) {
-	o := object{}
-	if strings.TrimSpace(text) == "" {
-		return o, nil
+// setMember returns the text of a JSON object with a new value of a member. The rest stays the same
+// byte for byte. A new member becomes the first one, as in the script.
+func setMember(text, name, value string) string {
+	member := regexp.MustCompile(`(` + regexp.QuoteMeta(quote(name)) + `\s*:\s*)` + aValue)
+	if at := member.FindStringSubmatchIndex(text); at != nil {
+		return text[:at[4]] + value + text[at[5]:]
 	}
-	err := unmarshal(text, &o)
-	return o, err
+	before, after, found := strings.Cut(text, "{")
+	if !found {
+		return "{" + quote(name) + ": " + value + "}"
+	}
+	separator := ", "
+	if strings.HasPrefix(strings.TrimSpace(after), "}") {
+		separator = ""
+	}
+	return before + "{" + quote(name) + ": " + value + separator + after
 }
 
-// like formats the object as another text is formatted, since OBS's indentation differs between
-// versions. Names are sorted.
-func (o object) like(text string) string {
-	_, second, lines := strings.Cut(text, "\n")
-	if text != "" && !lines {
-		compact, _ := json.Marshal(o)
-		return string(compact)
+// dropMember returns the text of a JSON object without a member and its comma.
+func dropMember(text, name string) string {
+	member := regexp.QuoteMeta(quote(name)) + `\s*:\s*` + aValue
+	at := regexp.MustCompile(member + `, ?`).FindStringIndex(text)
+	if at == nil {
+		at = regexp.MustCompile(`(?:,\s*)?` + member).FindStringIndex(text) // the last member
 	}
-	indent := second[:len(second)-len(strings.TrimLeft(second, " \t"))]
-	if indent == "" {
-		indent = "    "
+	if at == nil {
+		return text
 	}
-	wide, _ := json.MarshalIndent(o, "", indent)
-	return string(wide) + text[len(strings.TrimRight(text, "\r\n")):]
+	return text[:at[0]] + text[at[1]:]
 }
 
 // An element is the position of an element of a JSON array in a text.

@@ -4,9 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,11 +26,13 @@ type Paired struct {
 	// the scene collections that contain the script now
 	Collections []string  `json:"collections"`
 	SignInUntil time.Time `json:"signInUntil"` // until then, the dock can sign itself in once
-	Warnings    []string  `json:"warnings"`
 }
 
 // ours is the folder that contains the script's notes. Pair also stores the script there.
 const ours = "plugin_config/stagedoor/"
+
+// scenesDir contains the scene collections.
+const scenesDir = "basic/scenes/"
 
 // A made contains the values that the server has written into a script, and the script's text.
 type made struct {
@@ -64,18 +64,16 @@ type backup struct {
 	Server string           `json:"server"`
 	ID     string           `json:"id"`
 	Script string           `json:"script"` // path of the script
-	Files  map[string]saved `json:"files"`
-	// earlier settings as JSON; nil for a setting that did not exist
-	WebSocket map[string]*string `json:"websocket"`
-	NoDocks   bool               `json:"noDocks"` // there was no list of docks
-	Set       map[string]string  `json:"set"`     // these settings as Pair wrote them
+	Files  map[string]saved `json:"files"`  // scene collections and the file with the docks
 
-	taken taken // docks that the script took over
+	notes   map[string]string // of the script; empty if the pairing is undone in its pane
+	noDocks bool              // OBS had no list of docks before its first pairing
+	taken   taken             // docks that the script took over
 }
 
 type saved struct {
-	Before *string `json:"before"` // nil if there was no file
-	After  string  `json:"after"`  // SHA-256
+	Before *string `json:"before"`
+	After  string  `json:"after"` // SHA-256
 }
 
 func sum(text string) string {
@@ -84,7 +82,8 @@ func sum(text string) string {
 }
 
 // Pair does the work of the script for a closed OBS: it adds the script to every scene collection,
-// adds the dock, and switches the WebSocket server on. A second call updates all of it.
+// adds the dock, and switches the WebSocket server on. A second call updates all of it. The address
+// of the dock has no secrets: the script adds them when OBS starts.
 func (f Folder) Pair(lua string) (Paired, error) {
 	m, err := parseLua(lua)
 	if err != nil {
@@ -93,18 +92,36 @@ func (f Folder) Pair(lua string) (Paired, error) {
 	if err := f.mustBeClosed(); err != nil {
 		return Paired{}, err
 	}
+	if err := f.mustBeFit(); err != nil {
+		return Paired{}, err
+	}
 	b, err := f.backup(m.id)
 	if err != nil {
 		return Paired{}, err
 	}
-	b.Server, b.ID = m.server, m.id
-	b.Script = filepath.ToSlash(filepath.Join(f.Dir, filepath.FromSlash(ours+m.id+".lua")))
+	b.Server = m.server
 	p := &pairing{f: f, m: m, backup: b, files: map[string]string{}}
-	p.did = Paired{Folder: f.Dir, Server: m.server, SignInUntil: m.expires, Warnings: f.warnings()}
+	p.did = Paired{Folder: f.Dir, Server: m.server, SignInUntil: m.expires}
 	if err := p.run(); err != nil {
 		return Paired{}, err
 	}
 	return p.did, p.save()
+}
+
+// mustBeFit returns an error for an OBS that the script would refuse when it starts, as far as the
+// files show it. They do not show whether OBS has WHIP: there, the script takes everything back.
+func (f Folder) mustBeFit() error {
+	if v := f.version(); v != 0 && v < 30<<24 {
+		return stage.Errorf(stage.ErrConflict,
+			"This OBS is too old: WHIP came with OBS 30. Update OBS, start it once, close it, and "+
+				"pair again. Nothing was changed.").WithCode("obs_too_old")
+	}
+	if scenes, err := f.collections(); err != nil || len(scenes) == 0 {
+		return stage.Errorf(stage.ErrConflict,
+			"There is no scene collection yet: start OBS once, close it, and pair again. Nothing "+
+				"was changed.").WithCode("obs_no_config").WithCause(err)
+	}
+	return nil
 }
 
 // A pairing is one run of Pair. It collects the new texts of all files before it writes any.
@@ -117,10 +134,20 @@ type pairing struct {
 }
 
 func (p *pairing) run() error {
-	if err := p.switchOn(); err != nil {
+	before, err := p.f.before()
+	if err != nil {
 		return err
 	}
-	if err := p.addDock(); err != nil {
+	if err := p.switchOn(before); err != nil {
+		return err
+	}
+	if err := p.addDock(before); err != nil {
+		return err
+	}
+	if p.files[ours+beforeFile], err = marshal(before); err != nil {
+		return err
+	}
+	if err := p.addNotes(); err != nil {
 		return err
 	}
 	p.files[ours+p.m.id+".lua"] = p.m.lua
@@ -133,6 +160,21 @@ func (p *pairing) run() error {
 	return err
 }
 
+// addNotes adds the script's notes, which say that this server is paired. The script fills them in
+// when OBS starts. Since OBS is closed, nothing waits for its restart.
+func (p *pairing) addNotes() (err error) {
+	all, err := p.f.strings(p.m.id + ".json")
+	if err != nil {
+		return err
+	}
+	delete(all, "restart")
+	if all["server"] == "" {
+		all["server"] = p.m.server
+	}
+	p.files[ours+p.m.id+".json"], err = marshal(all)
+	return err
+}
+
 // text returns the text of a file, including the changes of this run.
 func (p *pairing) text(name string) (string, error) {
 	if text, changed := p.files[name]; changed {
@@ -141,9 +183,9 @@ func (p *pairing) text(name string) (string, error) {
 	return p.f.read(name)
 }
 
-// switchOn switches the WebSocket server on. It keeps the port and the password, and chooses each
-// that is not set.
-func (p *pairing) switchOn() error {
+// switchOn switches the WebSocket server on, and notes the earlier settings for the last Undo. It
+// keeps the port and the password, and chooses each that is not set.
+func (p *pairing) switchOn(before map[string]string) error {
 	now, err := p.f.WebSocket()
 	if err != nil {
 		return fmt.Errorf("the WebSocket server's settings: %w", err)
@@ -157,70 +199,26 @@ func (p *pairing) switchOn() error {
 		change["auth_required"] = "true"
 	}
 	if now.Password.Empty() {
-		change["server_password"], change["first_load"] = quote(rand.Text()+rand.Text()), "false"
+		change["server_password"], change["first_load"] = rand.Text()+rand.Text(), "false"
+		before["made_password"] = change["server_password"]
 		p.did.MadePassword = true
 	}
 	if len(change) == 0 {
 		return nil
 	}
-	if p.f.exists(websocketFile) || !p.f.exists("global.ini") || p.f.version() >= 30<<24+2<<16 {
-		return p.switchOnJSON(change)
-	}
-	return p.switchOnINI(change)
-}
-
-func (p *pairing) switchOnJSON(change map[string]string) error {
-	text, err := p.text(websocketFile)
+	name := p.f.settingsFile()
+	text, err := p.text(name)
 	if err != nil {
 		return err
 	}
-	o, err := parseObject(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", websocketFile, err)
-	}
-	for name, value := range change {
-		var before *string
-		if raw, there := o[name]; there {
-			text := string(raw)
-			before = &text
+	for option, value := range change {
+		if _, known := before[option]; !known {
+			before[option] = setting(name, text, option)
 		}
-		p.remember(name, before, value)
-		o[name] = json.RawMessage(value)
+		text = withSetting(name, text, option, value)
 	}
-	p.files[websocketFile] = o.like(text)
+	p.files[name] = text
 	return nil
-}
-
-// iniNames are the names of the WebSocket server's settings in global.ini, before OBS 30.2.
-var iniNames = map[string]string{
-	"server_enabled": "ServerEnabled", "auth_required": "AuthRequired",
-	"server_password": "ServerPassword", "first_load": "FirstLoad",
-}
-
-func (p *pairing) switchOnINI(change map[string]string) error {
-	text, err := p.text("global.ini")
-	if err != nil {
-		return err
-	}
-	file := parseINI(text)
-	for name, value := range change {
-		value = strings.Trim(value, `"`)
-		var before *string
-		if old, there := file.get("OBSWebSocket", iniNames[name]); there {
-			before = &old
-		}
-		p.remember(name, before, value)
-		file = file.set("OBSWebSocket", iniNames[name], value)
-	}
-	p.files["global.ini"] = file.String()
-	return nil
-}
-
-func (p *pairing) remember(name string, before *string, set string) {
-	if _, known := p.backup.WebSocket[name]; !known {
-		p.backup.WebSocket[name] = before
-	}
-	p.backup.Set[name] = set
 }
 
 // dockFile returns the name of the file with the list of docks: user.ini since OBS 31, global.ini
@@ -234,7 +232,7 @@ func (f Folder) dockFile() string {
 
 // addDock adds the dock to the list. It does not change a dock that a person has added for this
 // server: the script gives that one the password when OBS starts.
-func (p *pairing) addDock() error {
+func (p *pairing) addDock(before map[string]string) error {
 	name := p.f.dockFile()
 	text, err := p.text(name)
 	if err != nil {
@@ -242,22 +240,27 @@ func (p *pairing) addDock() error {
 	}
 	file := parseINI(text)
 	docks, there := file.get("BasicWindow", "ExtraBrowserDocks")
-	if !there || strings.TrimSpace(docks) == "" {
-		docks = "[]"
+	if before["docks"] == "" {
+		before["docks"] = map[bool]string{true: "some", false: none}[there]
 	}
-	p.backup.NoDocks = p.backup.NoDocks || !there
-	docks, err = cut(docks, p.backup.isOwnDock)
-	if err != nil {
-		return fmt.Errorf("the docks in %s: %w", name, err)
+	if strings.TrimSpace(docks) == "" {
+		docks = "[]"
 	}
 	list, _, err := elements(docks)
 	if err != nil {
-		return err
+		return fmt.Errorf("the docks in %s: %w", name, err)
 	}
-	if !slices.ContainsFunc(list, func(e element) bool {
+	entry := fmt.Sprintf(`{"title": "Stagedoor", "url": %s, "uuid": %s}`,
+		quote(p.m.server+"/dock"), quote("stagedoor"+p.m.id))
+	own := slices.IndexFunc(list, func(e element) bool {
+		return p.backup.isOwnDock(docks[e.from:e.to])
+	})
+	switch {
+	case own >= 0: // its address may be an earlier one
+		docks = docks[:list[own].from] + entry + docks[list[own].to:]
+	case !slices.ContainsFunc(list, func(e element) bool {
 		return p.backup.isDock(docks[e.from:e.to])
-	}) {
-		entry := fmt.Sprintf(`{"title": "Stagedoor", "url": %s, "uuid": %s}`, quote(p.address()), quote("stagedoor"+p.m.id))
+	}):
 		docks, err = appended(docks, list, entry)
 	}
 	p.files[name] = file.set("BasicWindow", "ExtraBrowserDocks", docks).String()
@@ -271,24 +274,6 @@ func appended(array string, list []element, element string) (string, error) {
 	at := list[len(list)-1].to
 	return array[:at] + ", " + element + array[at:], nil
 }
-
-// address returns the dock's address, with the password after the "#", which browsers send to no
-// server. The script removes the password from the file when OBS ends.
-func (p *pairing) address() string {
-	password := ""
-	if set, changed := p.backup.Set["server_password"]; changed && p.did.MadePassword {
-		password = strings.Trim(set, `"`)
-	} else if now, err := p.f.WebSocket(); err == nil {
-		password = now.Password.Reveal()
-	}
-	parts := []string{"obs-port=" + strconv.Itoa(p.did.Port), "obs-password=" + escaped(password)}
-	if p.m.code != "" {
-		parts = append(parts, "enrol="+escaped(p.m.code))
-	}
-	return p.m.server + "/dock#" + strings.Join(parts, "&")
-}
-
-func escaped(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 type dock struct{ URL, UUID string }
 
@@ -317,15 +302,35 @@ func (f Folder) collections() (names []string, err error) {
 	}
 	for _, e := range entries {
 		if e.Type().IsRegular() && filepath.Ext(e.Name()) == ".json" {
-			names = append(names, "basic/scenes/"+e.Name())
+			names = append(names, scenesDir+e.Name())
 		}
 	}
 	return names, err
 }
 
+// A listed is an element of a scene collection's list of scripts.
+type listed struct {
+	Path     string
+	Settings struct{ Undone bool } // the person has pressed Undo in the script's pane
+}
+
+// isScript reports whether a script in a list is of this pairing: the one that Pair stored, or one
+// that the person downloaded from this server.
 func (b backup) isScript(text string) bool {
-	var script struct{ Path string }
-	return unmarshal(text, &script) == nil && path.Clean(strings.ReplaceAll(script.Path, `\`, "/")) == b.Script
+	var script listed
+	if unmarshal(text, &script) != nil {
+		return false
+	}
+	if b.isOwnScript(script) {
+		return true
+	}
+	lua, err := os.ReadFile(filepath.FromSlash(script.Path))
+	m, failed := parseLua(string(lua))
+	return err == nil && failed == nil && m.id == b.ID
+}
+
+func (b backup) isOwnScript(script listed) bool {
+	return path.Clean(strings.ReplaceAll(script.Path, `\`, "/")) == b.Script
 }
 
 func (p *pairing) addScript(name string) error {
@@ -339,12 +344,18 @@ func (p *pairing) addScript(name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	p.did.Collections = append(p.did.Collections, strings.TrimSuffix(path.Base(name), ".json"))
-	if slices.ContainsFunc(list, func(e element) bool {
-		return p.backup.isScript(text[e.from:e.to])
-	}) {
+	added := `{"path": ` + quote(p.backup.Script) + `, "settings": {}}`
+	for _, e := range list {
+		var script listed
+		if unmarshal(text[e.from:e.to], &script) != nil || !p.backup.isOwnScript(script) {
+			continue
+		}
+		if script.Settings.Undone {
+			p.files[name] = text[:e.from] + added + text[e.to:]
+		}
 		return nil
 	}
-	text, err = insert(text, `{"path": `+quote(p.backup.Script)+`, "settings": {}}`, scripts...)
+	text, err = insert(text, added, scripts...)
 	p.files[name] = text
 	return err
 }
@@ -361,43 +372,28 @@ func (f Folder) version() int {
 	return 0
 }
 
-func (f Folder) warnings() (all []string) {
-	if v := f.version(); v != 0 && v < 30<<24 {
-		all = append(all, "This OBS is too old: WHIP came with OBS 30.")
-	}
-	if scenes, _ := f.collections(); len(scenes) == 0 {
-		all = append(all, "There is no scene collection yet: start OBS once, close it, and "+
-			"pair again.")
-	}
-	return all
-}
-
 // save writes the backup before any other file, so that Undo finds the original files even after a
 // crash.
 func (p *pairing) save() error {
 	for name, text := range p.files {
+		if !isBackedUp(name) {
+			continue
+		}
 		was, known := p.backup.Files[name]
 		now, err := p.f.read(name)
 		if err != nil {
 			return err
 		}
 		if !known || was.After != sum(now) { // not written by Pair, or changed by OBS since
-			was.Before = nil
-			if p.f.exists(name) {
-				clean, err := p.backup.without(name, now)
-				if err != nil {
-					return err
-				}
-				was.Before = &clean
+			clean, err := p.backup.without(name, now)
+			if err != nil {
+				return err
 			}
+			was.Before = &clean
 		}
 		p.backup.Files[name] = saved{was.Before, sum(text)}
 	}
-	text, err := json.Marshal(p.backup)
-	if err != nil {
-		return err
-	}
-	if err := p.f.write(backupFile(p.m.id), string(text)); err != nil {
+	if err := p.f.saveBackup(p.backup); err != nil {
 		return err
 	}
 	for name, text := range p.files {
@@ -408,12 +404,25 @@ func (p *pairing) save() error {
 	return nil
 }
 
+// isBackedUp reports whether a file is restored as a whole where OBS has not written it since.
+func isBackedUp(name string) bool {
+	return strings.HasSuffix(name, ".ini") || strings.HasPrefix(name, scenesDir)
+}
+
+func (f Folder) saveBackup(b backup) error {
+	text, err := marshal(b)
+	if err != nil {
+		return err
+	}
+	return f.write(backupFile(b.ID), text)
+}
+
 func backupFile(id string) string { return ours + "pair-" + id + ".json" }
 
 // backup returns the backup of an earlier pairing, or an empty one.
 func (f Folder) backup(id string) (backup, error) {
-	b := backup{Files: map[string]saved{}, WebSocket: map[string]*string{},
-		Set: map[string]string{}}
+	b := backup{ID: id, Files: map[string]saved{},
+		Script: filepath.ToSlash(filepath.Join(f.Dir, filepath.FromSlash(ours+id+".lua")))}
 	text, err := f.read(backupFile(id))
 	if err == nil && text != "" {
 		err = unmarshal(text, &b)

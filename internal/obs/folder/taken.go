@@ -1,57 +1,63 @@
 package folder
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
 
-// A taken contains the docks that a person had added and that the script took over. The script
-// changed their addresses to the server's current one, with the password.
+// A taken contains the docks that a person had added and that the script took over. The script made
+// one dock of them, with the ID of one of them and the server's current address.
 type taken struct {
-	entries   map[string]string // the original entries, by dock ID
-	addresses []string          // current and earlier addresses of the dock
+	docks     []dock
+	texts     []string // the original entries
+	addresses []string // current and earlier addresses of the dock
 }
 
-// taken reads the entries and addresses from the script's notes.
-func (f Folder) taken(b backup) (taken, error) {
-	t := taken{entries: map[string]string{}}
-	text, err := f.read(ours + b.ID + ".json")
-	if err != nil || text == "" {
-		return t, err
-	}
-	var notes struct{ Adopted, Server, Left string }
-	if err := unmarshal(text, &notes); err != nil {
-		return t, fmt.Errorf("the script's notes: %w", err)
-	}
-	for _, server := range append(strings.Fields(notes.Left), notes.Server, b.Server) {
+// takenBy reads the entries and addresses from the script's notes.
+func takenBy(b backup) (taken, error) {
+	var t taken
+	for _, server := range append(strings.Fields(b.notes["left"]), b.notes["server"], b.Server) {
 		t.addresses = append(t.addresses, server+"/dock")
 	}
-	list, _, err := elements("[" + notes.Adopted + "]")
+	all := "[" + b.notes["adopted"] + "]"
+	list, _, err := elements(all)
 	for _, e := range list {
 		var d dock
-		entry := notes.Adopted[e.from-1 : e.to-1]
-		if err := unmarshal(entry, &d); err != nil {
+		if err := unmarshal(all[e.from:e.to], &d); err != nil {
 			return t, err
 		}
-		t.entries[d.UUID] = entry
+		t.docks, t.texts = append(t.docks, d), append(t.texts, all[e.from:e.to])
 	}
 	return t, err
 }
 
-// giveBack replaces the entries that the script took over by the original ones, unless they open
-// another page now.
-func (t taken) giveBack(docks string) (string, error) {
+// giveBack replaces the entry that the script made of the person's by the original ones, unless it
+// opens another page now. The script may have made it of its own entry, too.
+func (t taken) giveBack(docks string, isOwn func(entry string) bool) (string, error) {
 	list, _, err := elements(docks)
-	for _, e := range slices.Backward(list) {
-		var d dock
-		if err := unmarshal(docks[e.from:e.to], &d); err != nil {
+	there := make([]dock, len(list))
+	for i, e := range list {
+		if err := unmarshal(docks[e.from:e.to], &there[i]); err != nil {
 			return docks, err
 		}
-		address, _, _ := strings.Cut(d.URL, "#")
-		entry, known := t.entries[d.UUID]
-		if known && slices.Contains(t.addresses, strings.TrimSuffix(address, "/")) {
-			docks = docks[:e.from] + entry + docks[e.to:]
+	}
+	has := func(uuid string) bool {
+		return slices.ContainsFunc(there, func(d dock) bool { return d.UUID == uuid })
+	}
+	for i, e := range list {
+		address, _, _ := strings.Cut(there[i].URL, "#")
+		if !isOwn(docks[e.from:e.to]) &&
+			!slices.Contains(t.addresses, strings.TrimSuffix(address, "/")) {
+			continue
+		}
+		var back []string
+		for n, d := range t.docks {
+			if d.UUID == there[i].UUID || !has(d.UUID) {
+				back = append(back, t.texts[n])
+			}
+		}
+		if len(back) > 0 {
+			return docks[:e.from] + strings.Join(back, ", ") + docks[e.to:], nil
 		}
 	}
 	return docks, err

@@ -1,206 +1,269 @@
 package folder
 
 import (
-	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Undo reverts a pairing, and returns the address of its server. It restores files that OBS has not
-// changed since byte for byte, and removes Stagedoor's entries from the others. If server is empty,
-// it reverts the only pairing.
-func (f Folder) Undo(server string) (string, error) {
+// An Undone is the result of Undo.
+type Undone struct {
+	Folder  string   `json:"folder"`
+	Server  string   `json:"undone"` // the server of the pairing
+	Notices []string `json:"notices"`
+}
+
+// Undo reverts a pairing, also one that the script has made or that Undo in the script's pane has
+// begun to revert. It restores files that OBS has not changed since Pair byte for byte, and removes
+// Stagedoor's entries from the others. If server is empty, it reverts the only pairing.
+func (f Folder) Undo(server string) (Undone, error) {
 	if err := f.mustBeClosed(); err != nil {
-		return "", err
+		return Undone{}, err
 	}
-	b, err := f.pairingOf(server)
+	b, err := f.pairingOf(strings.TrimSuffix(server, "/"))
 	if err != nil {
-		return "", err
+		return Undone{}, err
 	}
-	if b.taken, err = f.taken(b); err != nil {
-		return "", err
+	did := Undone{Folder: f.Dir, Server: b.address(), Notices: []string{}}
+	before, err := f.before()
+	if err != nil {
+		return did, err
 	}
-	for name, was := range b.Files {
-		if err := f.restore(b, name, was); err != nil {
-			return "", err
-		}
+	b.noDocks = before["docks"] == none
+	if b.taken, err = takenBy(b); err != nil {
+		return did, err
 	}
 	scenes, err := f.collections() // also those that were created after Pair
-	for _, name := range scenes {
-		if _, known := b.Files[name]; !known {
-			err = f.restore(b, name, saved{})
-		}
-		if err != nil {
-			return "", err
+	if err != nil {
+		return did, err
+	}
+	others, err := f.others(b.ID)
+	if err != nil {
+		return did, err
+	}
+	for _, name := range append(scenes, f.dockFile()) {
+		if err := f.restore(b, name); err != nil {
+			return did, err
 		}
 	}
-	return b.Server, f.forget(b)
+	if err := f.forgetToken(); err != nil {
+		return did, err
+	}
+	if len(others) == 0 {
+		err = f.undoLast(before, &did)
+	} else {
+		did.say("OBS's WebSocket server and the profile Stagedoor stay as they are: OBS is still " +
+			"paired with " + strings.Join(others, " and ") + ".")
+	}
+	if err != nil {
+		return did, err
+	}
+	return did, f.forget(b)
+}
+
+func (u *Undone) say(notice string) { u.Notices = append(u.Notices, notice) }
+
+// undoLast restores what all pairings share, after the last one.
+func (f Folder) undoLast(before map[string]string, did *Undone) error {
+	if err := f.restoreWebSocket(before); err != nil {
+		return err
+	}
+	if err := f.restoreEncoder(); err != nil {
+		return err
+	}
+	stays, err := f.leaveProfile()
+	switch {
+	case err != nil:
+		return err
+	case stays:
+		did.say("The profile Stagedoor is still selected, without a token: choose yours in the " +
+			"menu Profile of OBS.")
+	case f.profile(ourProfile) != "":
+		did.say("The profile Stagedoor stays, without a token.")
+	}
+	return f.remove(ours + beforeFile)
+}
+
+// pairings returns the pairings of this OBS: Pair has left a backup of each, or the script notes.
+func (f Folder) pairings() (all []backup, err error) {
+	paths, _ := filepath.Glob(filepath.Join(f.Dir, filepath.FromSlash(ours), "*.json"))
+	for _, path := range paths {
+		id := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".json"), "pair-")
+		known := slices.ContainsFunc(all, func(b backup) bool { return b.ID == id })
+		if known || !isID(id) {
+			continue
+		}
+		b, err := f.backup(id)
+		if err == nil {
+			b.notes, err = f.strings(id + ".json")
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// isID reports whether a name is the ID of a server. Other notes have other names.
+func isID(name string) bool { return name != "" && strings.Trim(name, "0123456789abcdef") == "" }
+
+// address returns the address of the server, which may have moved since Pair.
+func (b backup) address() string {
+	if moved := b.notes["moved_to"]; moved != "" {
+		return moved
+	}
+	if b.Server != "" {
+		return b.Server
+	}
+	return b.notes["server"]
+}
+
+// others returns the addresses of the other servers that are paired. A pairing that was undone in
+// the pane of its script has no notes any more.
+func (f Folder) others(id string) (addresses []string, err error) {
+	all, err := f.pairings()
+	for _, b := range all {
+		if b.ID != id && len(b.notes) > 0 {
+			addresses = append(addresses, b.address())
+		}
+	}
+	return addresses, err
 }
 
 func (f Folder) pairingOf(server string) (backup, error) {
-	paths, _ := filepath.Glob(filepath.Join(f.Dir, filepath.FromSlash(ours+"pair-*.json")))
-	var all []backup
+	all, err := f.pairings()
+	if err != nil {
+		return backup{}, err
+	}
 	var servers []string
-	for _, path := range paths {
-		id := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "pair-"), ".json")
-		b, err := f.backup(id)
-		if err != nil {
-			return backup{}, err
-		}
-		if b.Server == strings.TrimSuffix(server, "/") {
+	for _, b := range all {
+		names := []string{b.address(), b.Server, b.notes["server"]}
+		if server != "" && slices.Contains(names, server) {
 			return b, nil
 		}
-		all, servers = append(all, b), append(servers, b.Server)
+		servers = append(servers, b.address())
 	}
-	switch len(all) {
-	case 0:
+	names := strings.Join(servers, " and ")
+	switch {
+	case len(all) == 0:
+		return backup{}, stage.Errorf(stage.ErrNotFound, "This OBS is not paired").
+			WithCode("obs_not_paired")
+	case server != "":
 		return backup{}, stage.Errorf(stage.ErrNotFound,
-			"This OBS was not paired by this command").WithCode("obs_not_paired")
-	case 1:
-		return all[0], nil
+			"This OBS is not paired with %s, but with %s: say which with --server", server, names).
+			WithCode("obs_not_paired")
+	case len(all) > 1:
+		return backup{}, stage.Errorf(stage.ErrInvalid,
+			"This OBS is paired with %s: say which with --server", names).
+			WithCode("obs_several_pairings")
 	}
-	return backup{}, stage.Errorf(stage.ErrInvalid,
-		"This OBS is paired with %s: say which with --server",
-		strings.Join(servers, " and ")).WithCode("obs_several_pairings")
+	return all[0], nil
 }
 
-func (f Folder) restore(b backup, name string, was saved) error {
+// restore takes a pairing out of a file, and out of the backups that other pairings have of it.
+func (f Folder) restore(b backup, name string) error {
 	now, err := f.read(name)
-	if err != nil {
+	if err != nil || !f.exists(name) {
 		return err
 	}
-	switch {
-	case was.After == sum(now) && was.Before == nil, strings.HasSuffix(name, ".lua"):
-		return f.remove(name)
-	case was.After == sum(now):
-		return f.write(name, *was.Before)
-	case !f.exists(name):
-		return nil
-	}
-	clean, err := b.without(name, now)
+	clean, err := b.cleaned(name, now)
 	if err != nil || clean == now {
+		return err
+	}
+	if err := f.passOn(b, name, now, clean); err != nil {
 		return err
 	}
 	return f.write(name, clean)
 }
 
-// without removes Stagedoor's entries from a file.
-func (b backup) without(name, text string) (string, error) {
-	switch {
-	case strings.HasPrefix(name, "basic/scenes/"):
-		return cut(text, b.isScript, "modules", "scripts-tool")
-	case name == websocketFile:
-		return b.withoutJSON(text)
-	case strings.HasSuffix(name, ".ini"):
-		return b.withoutINI(text)
+// cleaned returns the text of a file without a pairing: as it was before Pair if nothing else has
+// changed it, otherwise without the pairing's entries.
+func (b backup) cleaned(name, text string) (string, error) {
+	if was := b.Files[name]; was.After == sum(text) && was.Before != nil {
+		return *was.Before, nil
 	}
-	return text, nil
+	return b.without(name, text)
 }
 
-// withoutJSON restores those settings that Pair changed and that still have Pair's values.
-func (b backup) withoutJSON(text string) (string, error) {
-	o, err := parseObject(text)
+// passOn takes a pairing out of the backups of later ones, so that their undo is byte for byte,
+// too.
+func (f Folder) passOn(b backup, name, now, clean string) error {
+	all, err := f.pairings()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", websocketFile, err)
+		return err
 	}
-	changed := false
-	for name, before := range b.WebSocket {
-		if string(o[name]) != b.Set[name] {
+	for _, other := range all {
+		was, known := other.Files[name]
+		if other.ID == b.ID || !known || was.Before == nil {
 			continue
 		}
-		changed = true
-		if delete(o, name); before != nil {
-			o[name] = json.RawMessage(*before)
+		before, err := b.cleaned(name, *was.Before)
+		if err != nil {
+			return err
+		}
+		if was.After == sum(now) {
+			was.After = sum(clean)
+		}
+		other.Files[name] = saved{&before, was.After}
+		if err := f.saveBackup(other); err != nil {
+			return err
 		}
 	}
-	if !changed {
+	return nil
+}
+
+// without removes a pairing's entries from a file.
+func (b backup) without(name, text string) (string, error) {
+	if strings.HasPrefix(name, scenesDir) {
+		return cut(text, b.isScript, "modules", "scripts-tool")
+	}
+	file := parseINI(text)
+	docks, there := file.get("BasicWindow", "ExtraBrowserDocks")
+	if !there {
 		return text, nil
 	}
-	return o.like(text), nil
+	clean, err := b.taken.giveBack(docks, b.isOwnDock)
+	if err == nil {
+		clean, err = cut(clean, b.isOwnDock)
+	}
+	switch {
+	case err != nil || clean == docks:
+		return text, err
+	case b.noDocks && strings.Trim(clean, "[] ") == "":
+		return file.drop("BasicWindow", "ExtraBrowserDocks").String(), nil
+	}
+	return file.set("BasicWindow", "ExtraBrowserDocks", clean).String(), nil
 }
 
-func (b backup) withoutINI(text string) (string, error) {
-	file := parseINI(text)
-	if docks, there := file.get("BasicWindow", "ExtraBrowserDocks"); there {
-		clean, err := cut(docks, b.isOwnDock)
-		if err == nil {
-			clean, err = b.taken.giveBack(clean)
-		}
-		if err != nil {
-			return "", err
-		}
-		switch {
-		case clean == docks:
-		case b.NoDocks && strings.Trim(clean, "[] ") == "":
-			file = file.drop("BasicWindow", "ExtraBrowserDocks")
-		default:
-			file = file.set("BasicWindow", "ExtraBrowserDocks", clean)
-		}
-	}
-	for name, before := range b.WebSocket {
-		key := iniNames[name]
-		if now, there := file.get("OBSWebSocket", key); !there || now != b.Set[name] {
-			continue
-		}
-		if before == nil {
-			file = file.drop("OBSWebSocket", key)
-		} else {
-			file = file.set("OBSWebSocket", key, *before)
-		}
-	}
-	return file.String(), nil
-}
-
-// forget removes the notes of this pairing. After the last pairing it also restores the encoder's
-// file, as the Undo of the script does.
+// forget removes the files of this pairing.
 func (f Folder) forget(b backup) error {
-	for _, name := range []string{b.ID + ".json", "pair-" + b.ID + ".json"} {
+	for _, name := range []string{b.ID + ".lua", b.ID + ".json", "pair-" + b.ID + ".json"} {
 		if err := f.remove(ours + name); err != nil {
 			return err
 		}
 	}
-	dir := filepath.Join(f.Dir, filepath.FromSlash(ours))
-	others, _ := filepath.Glob(filepath.Join(dir, "*.lua"))
-	notes, _ := filepath.Glob(filepath.Join(dir, "*.json"))
-	for _, path := range notes {
-		if strings.Trim(strings.TrimSuffix(filepath.Base(path), ".json"),
-			"0123456789abcdef") == "" {
-			others = append(others, path)
-		}
-	}
-	if len(others) > 0 {
-		return nil
-	}
-	if err := f.restoreEncoder(); err != nil {
-		return err
-	}
-	_ = f.remove(ours + "websocket.json")
-	_ = os.Remove(dir) // the folder stays if a person has put a file there
+	// The folder stays where another pairing, or a person, has a file there.
+	_ = os.Remove(filepath.Join(f.Dir, filepath.FromSlash(ours)))
 	return nil
 }
 
 func (f Folder) restoreEncoder() error {
-	text, err := f.read(ours + "encoder.json")
-	if err != nil || text == "" {
+	all, err := f.strings("encoder.json")
+	if err != nil || len(all) == 0 {
 		return err
 	}
-	var notes struct{ File, Before string }
-	if err := unmarshal(text, &notes); err != nil {
-		return err
-	}
-	name, err := filepath.Rel(f.Dir, filepath.FromSlash(notes.File))
-	// do not change a file outside OBS's folder
-	if err != nil || !filepath.IsLocal(name) {
-		return f.remove(ours + "encoder.json")
-	}
-	if notes.Before == "none" {
+	name, err := filepath.Rel(f.Dir, filepath.FromSlash(all["file"]))
+	switch {
+	case err != nil || !filepath.IsLocal(name): // do not change a file outside OBS's folder
+		err = nil
+	case all["before"] == none:
 		err = f.remove(filepath.ToSlash(name))
-	} else {
-		err = f.write(filepath.ToSlash(name), notes.Before)
+	default:
+		err = f.write(filepath.ToSlash(name), all["before"])
 	}
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package script_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -26,7 +27,9 @@ type world struct {
 	user    *ini     // user.ini, or global.ini before OBS 31
 	app     *ini     // global.ini; nil before OBS 31
 	profile *ini
-	active  bool // a stream is running
+	service *data // the service of the current profile; nil if it was never loaded
+	active  bool  // a stream is running
+	env     map[string]string
 	now     float64
 
 	log       []string
@@ -49,6 +52,14 @@ func (o *world) start(script string) {
 	o.t.Cleanup(o.state.Close)
 	o.state.PreloadModule("bit", bitModule)
 	o.state.SetGlobal("obslua", o.module())
+	getenv := func(l *lua.LState) int {
+		if value, there := o.env[l.CheckString(1)]; there {
+			l.Push(lua.LString(value))
+			return 1
+		}
+		return 0
+	}
+	o.state.SetField(o.state.GetGlobal("os"), "getenv", o.state.NewFunction(getenv))
 	if o.settings == nil {
 		o.settings = o.wrap(&data{values: map[string]any{}})
 	}
@@ -109,9 +120,12 @@ func unwrap[T any](l *lua.LState, n int) (v T) {
 // module returns the module obslua.
 func (o *world) module() *lua.LTable {
 	m := o.state.NewTable()
-	for _, functions := range []map[string]func(*lua.LState) lua.LValue{o.core(), o.files(),
-		o.configs(), o.datas(), o.pane()} {
+	for _, functions := range []map[string]func(*lua.LState) lua.LValue{o.core(), o.profiles(),
+		o.files(), o.configs(), o.datas(), o.pane()} {
 		for name, f := range functions {
+			if o.version < 30<<24 && strings.HasPrefix(name, "config_") {
+				continue // obslua has these since OBS 30
+			}
 			m.RawSetString(name, o.state.NewFunction(func(l *lua.LState) int {
 				l.Push(f(l))
 				return 1
@@ -149,6 +163,9 @@ func (o *world) core() map[string]func(*lua.LState) lua.LValue {
 		"obs_frontend_streaming_active": func(*lua.LState) lua.LValue {
 			return lua.LBool(o.active)
 		},
+		"obs_frontend_recording_active":     func(*lua.LState) lua.LValue { return lua.LFalse },
+		"obs_frontend_replay_buffer_active": func(*lua.LState) lua.LValue { return lua.LFalse },
+		"obs_frontend_virtualcam_active":    func(*lua.LState) lua.LValue { return lua.LFalse },
 		"obs_frontend_add_event_callback": func(l *lua.LState) lua.LValue {
 			o.callbacks = append(o.callbacks, l.CheckFunction(1))
 			return lua.LNil
@@ -169,6 +186,56 @@ func (o *world) core() map[string]func(*lua.LState) lua.LValue {
 			}
 			return lua.LString(strings.TrimSpace(string(text)))
 		},
+	}
+}
+
+// profiles returns the functions for the profiles and for the service of the current one.
+func (o *world) profiles() map[string]func(*lua.LState) lua.LValue {
+	return map[string]func(*lua.LState) lua.LValue{
+		"obs_frontend_get_current_profile": func(*lua.LState) lua.LValue {
+			name, _ := o.user.get("Basic", "Profile")
+			return lua.LString(name)
+		},
+		"obs_frontend_get_profiles": func(l *lua.LState) lua.LValue {
+			names := l.NewTable()
+			entries, _ := os.ReadDir(o.dir + "/basic/profiles")
+			for _, e := range entries {
+				names.Append(lua.LString(e.Name()))
+			}
+			return names
+		},
+		"obs_frontend_set_current_profile": func(l *lua.LState) lua.LValue {
+			o.selectProfile(l.CheckString(1))
+			return lua.LNil
+		},
+		"obs_frontend_get_streaming_service": func(*lua.LState) lua.LValue {
+			if o.service == nil {
+				return lua.LNil
+			}
+			return o.wrap(o.service)
+		},
+		"obs_frontend_save_streaming_service": func(l *lua.LState) lua.LValue {
+			o.saveService()
+			return lua.LNil
+		},
+		"obs_service_get_settings": func(l *lua.LState) lua.LValue { return l.Get(1) },
+		"obs_service_update": func(l *lua.LState) lua.LValue {
+			maps.Copy(unwrap[*data](l, 1).values, unwrap[*data](l, 2).values)
+			return lua.LNil
+		},
+	}
+}
+
+// saveService writes the service as OBS does: the file before becomes the copy "….bak".
+func (o *world) saveService() {
+	text, err := json.Marshal(map[string]any{"type": "whip_custom", "settings": o.service.values})
+	if err != nil {
+		o.t.Error(err)
+	}
+	path := filepath.Dir(o.profile.path) + "/service.json"
+	_ = os.Rename(path, path+".bak") // the first time there is none
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		o.t.Error(err)
 	}
 }
 
@@ -308,6 +375,12 @@ func (o *world) datas() map[string]func(*lua.LState) lua.LValue {
 		"obs_data_get_string": func(l *lua.LState) lua.LValue {
 			text, _ := get(l).(string)
 			return lua.LString(text)
+		},
+		"obs_data_get_obj": func(l *lua.LState) lua.LValue {
+			if values, ok := get(l).(map[string]any); ok {
+				return o.wrap(&data{values})
+			}
+			return lua.LNil
 		},
 		"obs_data_get_bool": func(l *lua.LState) lua.LValue {
 			b, _ := get(l).(bool)

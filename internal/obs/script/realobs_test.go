@@ -5,16 +5,19 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
 	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/obs/folder"
 	"github.com/stagedoor/stagedoor/internal/obs/script"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -103,19 +106,54 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 		t.Errorf("the dock is given %v", handed)
 	}
 	r.encode(o, handed)
+	r.serve(o, handed)
 	o.Quit(t)
 	if docks := r.ini("ExtraBrowserDocks"); strings.Contains(docks, "#") {
 		t.Errorf("secrets are left in %q", docks)
 	}
+	if got := tokenFiles(t, r.Dir); len(got) != 2 || r.ini("Profile") != "Stagedoor" {
+		t.Errorf("profile %s, token in %q; want Stagedoor, service.json and its copy",
+			r.ini("Profile"), got)
+	}
 
 	r.Write(t, "../press", "undo\n")
-	r.Launch(t).Quit(t)
+	o = r.Launch(t)
+	o.Quit(t)
+	if !strings.Contains(o.Log(), keeps) || !strings.Contains(o.Log(), stillOn) {
+		t.Errorf("the log does not say what Undo has left:\n%s", o.Log())
+	}
 	if _, err := os.Stat(r.Dir + "/basic/profiles/Stagedoor/streamEncoder.json"); err == nil {
 		t.Error("Undo left the encoder's file")
 	}
-	after, profile := r.Stable(t), "/basic/profiles/Stagedoor/basic.ini"
-	after[profile] = before[profile] // the set-up made the profile, not the script
-	compare(t, after, before)
+	if got := tokenFiles(t, r.Dir); len(got) > 0 {
+		t.Errorf("Undo left the token in %q", got)
+	}
+	compare(t, withoutSetUp(r.Stable(t)), withoutSetUp(before))
+}
+
+// withoutSetUp leaves out the files of the set-up, which the script did not make: its profile, and
+// the note which profile was selected.
+func withoutSetUp(files map[string]string) map[string]string {
+	maps.DeleteFunc(files, func(name, _ string) bool {
+		return strings.HasPrefix(name, "/basic/profiles/Stagedoor/") ||
+			name == "/obsWebSocketPersistentData.json"
+	})
+	return files
+}
+
+// serve does what SetUp does for the service, twice: it notes which profile was selected, selects
+// Stagedoor, and gives OBS a token. This OBS has no WHIP, so that the service has another type.
+func (r *real) serve(o *realobs.OBS, handed url.Values) {
+	r.t.Helper()
+	call := r.connect(o, handed.Get("obs-password"))
+	call("SetPersistentData", map[string]any{"realm": "OBS_WEBSOCKET_DATA_REALM_GLOBAL",
+		"slotName": "stagedoor", "slotValue": map[string]any{"previousProfile": "Untitled"}}, nil)
+	call("SetCurrentProfile", map[string]any{"profileName": "Stagedoor"}, nil)
+	for range 2 {
+		call("SetStreamServiceSettings", map[string]any{"streamServiceType": "rtmp_custom",
+			"streamServiceSettings": map[string]any{"server": "rtmp://127.0.0.1:9/x",
+				"bearer_token": token}}, nil)
+	}
 }
 
 // handed returns the values that OBS passes to the dock, from memory, when it starts.
@@ -331,6 +369,103 @@ func TestTheDockMovesInARealOBS(t *testing.T) {
 	if docks := r.ini("ExtraBrowserDocks"); docks != "" {
 		t.Errorf("after Undo the docks are %q, want none", docks)
 	}
+}
+
+// paired pairs the closed OBS by the command, which gets the script with newer.lua before it. It
+// returns the files as they were before, and the folder.
+func (r *real) paired() (map[string]string, folder.Folder) {
+	t := r.t
+	t.Helper()
+	r.WriteIni(t, "[OBSWebSocket]\nServerPort="+r.Port+"\n")
+	r.Launch(t).Quit(t)
+	r.Launch(t).Quit(t) // OBS writes some of its files only when it ends for the second time
+	f := folder.Folder{Dir: r.Dir}
+	if _, err := f.Pair(made(t, nil)); err == nil || !strings.Contains(err.Error(), "too old") {
+		t.Errorf("pair with OBS 29: %v", err)
+	}
+	before := r.Stable(t)
+	r.Write(t, "global.ini", regexp.MustCompile(`LastVersion=\d+`).
+		ReplaceAllString(r.read("global.ini"), fmt.Sprint("LastVersion=", 30<<24)))
+	script := strings.TrimSuffix(strings.TrimSpace(newer), `dofile(home .. "/stagedoor.lua")`) +
+		made(t, func(s *script.Script) { s.Server = &url.URL{Scheme: "http", Host: "127.0.0.1:1"} })
+	if _, err := f.Pair(script); err != nil {
+		t.Fatal(err)
+	}
+	return before, f
+}
+
+// TestARealOBSIsPairedWhileItIsClosed pairs a real OBS that is closed. Its first start is ready:
+// OBS listens with the password of its own file, and has the script and the dock. The pane's Undo
+// takes back what a script can, and the command's Undo the rest.
+func TestARealOBSIsPairedWhileItIsClosed(t *testing.T) {
+	t.Parallel()
+	for name, button := range map[string]string{"command": "", "pane, then command": "undo"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReal(t, "")
+			before, f := r.paired()
+			o := r.Launch(t)
+			o.Await(t)
+			if _, err := f.Undo(""); err == nil {
+				t.Error("undone while OBS runs")
+			}
+			settings, err := f.WebSocket()
+			if err != nil || settings.Password.Empty() {
+				t.Fatalf("%v: no password", err)
+			}
+			r.connect(o, settings.Password.Reveal())
+			if _, handed := r.opened(); handed.Get("obs-password") != settings.Password.Reveal() {
+				t.Errorf("the dock is given %v", handed)
+			}
+			o.Quit(t)
+			if !strings.Contains(o.Log(), serverID+".lua] "+ready) {
+				t.Errorf("the script does not say that OBS is ready:\n%s", o.Log())
+			}
+			if docks := r.ini("ExtraBrowserDocks"); !strings.Contains(docks, "127.0.0.1:1/dock") ||
+				strings.Contains(docks, "#") {
+				t.Errorf("docks are %q, want ours without secrets", docks)
+			}
+			if button != "" {
+				r.Write(t, "../press", button+"\n")
+				o := r.Launch(t)
+				o.Quit(t)
+				docks := r.ini("ExtraBrowserDocks")
+				if !strings.Contains(o.Log(), undoRest) || docks != "" {
+					t.Errorf("docks are %q, and OBS's log is\n%s", docks, o.Log())
+				}
+			}
+			if _, err := f.Undo(""); err != nil {
+				t.Fatal(err)
+			}
+			compare(t, r.Stable(t), before)
+		})
+	}
+}
+
+// TestARealOBSWithoutWHIPGetsEverythingBack: the first start of a paired OBS shows that it has no
+// WHIP. The script takes the dock back, and says which step does the rest.
+func TestARealOBSWithoutWHIPGetsEverythingBack(t *testing.T) {
+	t.Parallel()
+	r := newReal(t, "")
+	before, f := r.paired()
+	r.Write(t, "../no-whip", "")
+	o := r.Launch(t)
+	o.Quit(t)
+	for _, want := range []string{noWHIP, takenBack, stillOn, undoRest} {
+		if !strings.Contains(o.Log(), want) {
+			t.Errorf("the script does not say %q:\n%s", want, o.Log())
+		}
+	}
+	if docks := r.ini("ExtraBrowserDocks"); docks != "" {
+		t.Errorf("docks are %q, want none", docks)
+	}
+	if _, err := os.Stat(r.Dir + "/plugin_config/stagedoor/" + serverID + ".json"); err == nil {
+		t.Error("the notes with the secret are left")
+	}
+	if _, err := f.Undo(""); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, r.Stable(t), before)
 }
 
 // TestARealOBSEndsCleanlyWithTheScript: OBS 29 crashed when the script saved a file in

@@ -50,7 +50,7 @@ func newOBS(t *testing.T, version string) *world {
 	parent := t.TempDir()
 	o := &world{
 		t: t, dir: filepath.Join(parent, "obs-studio"),
-		modules: []string{"obs-websocket", "obs-browser"},
+		modules: []string{"frontend-tools", "obs-websocket", "obs-browser"},
 		kinds:   []string{"rtmp_custom", "whip_custom"},
 		encode:  []string{"obs_x264"},
 	}
@@ -327,43 +327,6 @@ func TestTwoServersShareAnOBS(t *testing.T) {
 	compare(t, snapshot(t, o.dir), before)
 }
 
-func TestTheScriptSaysWhatIsInTheWay(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		change func(*world)
-		says   string
-		pairs  bool
-	}{
-		"too old": {func(o *world) { o.version = 29 << 24 }, "too old", false},
-		"no WHIP": {func(o *world) { o.kinds = nil }, "without WHIP", false},
-		"no WebSocket": {func(o *world) { o.modules = []string{"obs-browser"} },
-			"no WebSocket server", false},
-		"no docks": {func(o *world) { o.modules = []string{"obs-websocket"} },
-			"Open " + server + "/dock", true},
-		"30.1": {func(o *world) { o.version = 30<<24 | 1<<16 }, "Tick “Enable WebSocket server”",
-			true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := newOBS(t, "30.2")
-			before := snapshot(t, o.dir)
-			c.change(o)
-			o.start(made(t, nil))
-			if o.press("pair"); !strings.Contains(o.status, c.says) ||
-				!slices.ContainsFunc(o.log, func(line string) bool {
-					return strings.Contains(line, c.says)
-				}) {
-				t.Errorf("pane %q, log %q; want both to contain %q", o.status, o.log, c.says)
-			}
-			if !c.pairs {
-				o.press("undo")
-				o.quit(o.docks())
-				compare(t, snapshot(t, o.dir), before)
-			}
-		})
-	}
-}
-
 func TestAnOpenWebSocketServerIsLeftAndSaid(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "31")
@@ -422,7 +385,8 @@ func (o *world) selectProfile(name string) {
 	o.user.set("Basic", "Profile", name)
 	o.user.set("Basic", "ProfileDir", name)
 	path := o.dir + "/basic/profiles/" + name + "/basic.ini"
-	o.profile = &ini{path: path}
+	o.profile, o.service = &ini{path: path}, nil
+	o.profile.set("General", "Name", name)
 	o.profile.save()
 	o.event("PROFILE_CHANGED")
 }
@@ -496,6 +460,7 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			if got := o.ask(secret, 21, nil); got["settings"] != want {
 				t.Errorf("a look: %v, want the settings", got)
 			}
+			o.active = false
 			o.press("undo")
 			if _, err := os.Stat(file); err == nil {
 				t.Error("Undo left the encoder's file")
@@ -657,8 +622,8 @@ func TestAScriptIsMadeForOnePersonAndNoCode(t *testing.T) {
 		o := newOBS(t, "32")
 		o.start(made(t, func(s *script.Script) { s.Language = language }))
 		o.press("pair")
-		if got := map[string]string{"de": "gekoppelt",
-			"es": "emparejado"}[language]; !strings.Contains(o.status, got) || o.status == "" {
+		if got := map[string]string{"de": "Schließe OBS",
+			"es": "Cierra OBS"}[language]; !strings.Contains(o.status, got) || o.status == "" {
 			t.Errorf("language %q: the pane says %q", language, o.status)
 		}
 	}

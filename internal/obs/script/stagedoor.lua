@@ -9,8 +9,8 @@
 --   4. When that dock asks for it, it writes the encoder settings of the profile "Stagedoor".
 --   5. When the server has moved, and that dock asks for it at the new address, it opens the dock
 --      there from then on.
--- The script itself sends nothing. "Undo" in its pane takes everything back: press it before
--- you remove the script, since OBS writes down its docks when it ends.
+-- The script itself sends nothing. "Undo" in its pane takes all of this back, and says what only
+-- you can do: press it before you remove the script, since OBS writes down its docks when it ends.
 --
 -- The code below signs in the dock, once, until {{until}}. Until then, give this
 -- file to nobody. There is no other secret in it.
@@ -23,19 +23,21 @@ local code, code_expires = "{{code}}", {{expires}} -- seconds since 1970
 local say = {{sentences}}
 
 local settings        -- this script's settings in the scene collection
-local notes           -- what Undo must restore, and the secret shared with the dock
+local notes           -- of this server's pairing, with the secret shared with the dock
+local before = {}     -- what OBS had before its first pairing, for the last Undo
 local findings = {}   -- sentences for the pane
 local leaving         -- true while OBS ends or loads another scene collection
+local taken           -- true once the pairing was taken back in this run of OBS
 local quiet_until = 0 -- when the profile may be read again after a change of profile
 local last_ask
 
 ---- Files ----------------------------------------------------------------------------------
 
--- Returns OBS's folder, which is elsewhere in portable mode. A module's settings file reveals it.
+-- Returns OBS's folder, which is elsewhere in portable mode. A module's settings file reveals it:
+-- obs-websocket, or frontend-tools, which runs this script.
 local function folder()
-  local module = obs.obs_get_module("obs-websocket")
-  local path = module and obs.obs_module_get_config_path(module, "config.json")
-  return path and path:match("^(.*)[/\\]plugin_config[/\\]")
+  local module = obs.obs_get_module("obs-websocket") or obs.obs_get_module("frontend-tools")
+  return obs.obs_module_get_config_path(module, "config.json"):match("^(.*)[/\\]plugin_config[/\\]")
 end
 
 local function own_file(name) return folder() .. "/plugin_config/stagedoor/" .. name end
@@ -49,11 +51,12 @@ local function write(path, text)
   return obs.os_quick_write_utf8_file_safe(path, text, #text, false, "tmp", nil)
 end
 
--- Reads a file of notes: names and texts that say what Undo must restore.
+-- Reads a file of notes, which has names and texts. There is one for each paired server, named by
+-- its ID, and two for all of them: before.json and encoder.json have what the last Undo restores.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
-  for _, key in ipairs { "secret", "server", "moved_to", "left", "made", "asked_at", "docks", "adopted", "file", "before",
-    "server_enabled", "auth_required", "server_password", "first_load", "made_password" } do
+  for _, key in ipairs { "secret", "server", "moved_to", "left", "made", "asked_at", "adopted", "restart",
+    "file", "before", "docks", "server_enabled", "auth_required", "server_password", "first_load", "made_password" } do
     if data and obs.obs_data_has_user_value(data, key) then
       found[key] = obs.obs_data_get_string(data, key)
     end
@@ -123,20 +126,24 @@ local function set_websocket(name, value)
   local place = '("' .. name .. '"%s*:%s*)"?%w*"?'
   local new = name == "server_password" and '"' .. (value or "") .. '"' or value
   if value then text, found = text:gsub(place, "%1" .. new, 1)
-  else text = text:gsub(place .. ",?%s*", "", 1) end
+  else
+    text, found = text:gsub(place .. ", ?", "", 1)
+    if found == 0 then text = text:gsub(",?%s*" .. place, "", 1) end -- it was the last one
+  end
   if value and found == 0 then
     text = text:gsub("{", '{"' .. name .. '": ' .. new .. (text:find("{%s*}") and "" or ", "), 1)
   end
   write(websocket_file(), text)
 end
 
+-- Switches the server on. It returns a sentence where the person has to do something.
 local function start_websocket()
   if get_websocket("server_enabled") == "true" then
     return get_websocket("auth_required") == "false" and say.open_server or nil
   elseif not in_json then
     return say.enable_server
   end
-  local before, change = load_notes("websocket.json"), { server_enabled = "true" }
+  local change = { server_enabled = "true" }
   if get_websocket("auth_required") == "false" then change.auth_required = "true" end
   if (get_websocket("server_password") or "") == "" then
     change.server_password, change.first_load = random(1), "false"
@@ -146,19 +153,22 @@ local function start_websocket()
     before[name] = before[name] or get_websocket(name) or "none"
     set_websocket(name, value)
   end
-  save_notes("websocket.json", before)
+  notes.restart = "true" -- OBS reads these settings when it starts
 end
 
+-- Restores the server's settings as they were before the first pairing. Before OBS 30.2, only
+-- `stagedoor obs pair` can have changed them, and only it can restore them: it needs the notes.
 local function stop_websocket()
-  local before = load_notes("websocket.json")
-  if get_websocket("server_password") ~= before.made_password then -- keep the person's own
-    before.server_password, before.first_load = nil, nil
+  local was = load_notes("before.json")
+  if was.server_enabled and not in_json then return end
+  if get_websocket("server_password") ~= was.made_password then -- keep the person's own
+    was.server_password, was.first_load = nil, nil
   end
   for _, name in ipairs { "server_enabled", "auth_required", "server_password", "first_load" } do
-    if before[name] == "none" then set_websocket(name, nil)
-    elseif before[name] then set_websocket(name, before[name]) end
+    if was[name] == "none" then set_websocket(name, nil)
+    elseif was[name] then set_websocket(name, was[name]) end
   end
-  obs.os_unlink(own_file("websocket.json"))
+  obs.os_unlink(own_file("before.json"))
 end
 
 ---- The dock -------------------------------------------------------------------------------
@@ -221,8 +231,8 @@ local function is_ours(object)
     or find(objects(notes.adopted or ""), uuid) and is_at(address, former())
 end
 
--- Writes this script's dock with that address into OBS's list. Without an address, it removes the
--- dock and restores the entries that the person had added.
+-- Writes this script's dock with that address into OBS's list, and reports whether the list had it.
+-- Without an address, it removes the dock and restores the entries that the person had added.
 local function set_dock(url)
   local list, adopted, place = {}, objects(notes.adopted or ""), nil
   local title, uuid = "Stagedoor", "stagedoor" .. id
@@ -235,15 +245,80 @@ local function set_dock(url)
       if not place then place, title, uuid = #list + 1, field(object, "title"), own end
     end
   end
+  if not url and not place then return false end
   if url then table.insert(list, place or #list + 1, entry(title, url, uuid)) end
   for i = #adopted, 1, -1 do
-    local back = not url and place and not find(list, field(adopted[i], "uuid"))
+    local back = not url and not find(list, field(adopted[i], "uuid"))
     if back then table.insert(list, place, adopted[i]) end
   end
   notes.adopted = #adopted > 0 and table.concat(adopted, ", ") or nil
-  notes.docks = notes.docks or get_ini("BasicWindow", "ExtraBrowserDocks") or "none"
-  local none = #list == 0 and notes.docks == "none"
+  local none = #list == 0 and before.docks == "none"
   set_ini("BasicWindow", "ExtraBrowserDocks", not none and "[" .. table.concat(list, ", ") .. "]" or nil)
+  return place ~= nil
+end
+
+---- The profile "Stagedoor" ------------------------------------------------------------------
+
+local function is_selected() return obs.obs_frontend_get_current_profile() == "Stagedoor" end
+
+-- Returns the names in a folder.
+local function names_in(path)
+  local names, dir = {}, obs.os_opendir(path)
+  local file = dir and obs.os_readdir(dir)
+  while file do
+    table.insert(names, file.d_name)
+    file = obs.os_readdir(dir)
+  end
+  if dir then obs.os_closedir(dir) end
+  return names
+end
+
+-- Returns the folder of the profile "Stagedoor", or nil. Its name may differ from the profile's.
+local function profile_folder()
+  local app = obs.obs_frontend_get_app_config and obs.obs_frontend_get_app_config()
+  local place = app and obs.config_get_string(app, "Locations", "Profiles")
+  local all = (place and place ~= "" and place .. "/obs-studio" or folder()) .. "/basic/profiles/"
+  for _, name in ipairs(names_in(all)) do
+    local text = "\n" .. (read(all .. name .. "/basic.ini") or "")
+    if text:match("\nName=([^\r\n]*)") == "Stagedoor" then return all .. name end
+  end
+end
+
+-- Takes the token out of the profile's files. OBS keeps a copy of the last but one, "….bak".
+local function forget_token()
+  for _, name in ipairs(profile_folder() and { "service.json", "service.json.bak" } or {}) do
+    local path = profile_folder() .. "/" .. name
+    local text, found = (read(path) or ""):gsub('("bearer_token"%s*:%s*)"[^"]+"', '%1""')
+    if found > 0 then write(path, text) end
+  end
+end
+
+-- Takes the token out of OBS's memory, from where OBS would write it into the file again.
+local function forget_loaded_token()
+  local service = is_selected() and obs.obs_frontend_get_streaming_service()
+  if not service then return end
+  local settings = obs.obs_service_get_settings(service)
+  if obs.obs_data_get_string(settings, "bearer_token") ~= "" then
+    obs.obs_data_set_string(settings, "bearer_token", "")
+    obs.obs_service_update(service, settings)
+    obs.obs_frontend_save_streaming_service()
+  end
+  obs.obs_data_release(settings)
+end
+
+-- Returns the profile that the person had before the set-up, if OBS still has it. The dock noted
+-- its name among the persistent data of OBS's WebSocket server.
+local function previous_profile()
+  local file = in_json and "/plugin_config/obs-websocket/persistent_data.json"
+    or "/obsWebSocketPersistentData.json"
+  local data = obs.obs_data_create_from_json(read(folder() .. file) or "{}")
+  local slot = data and obs.obs_data_get_obj(data, "stagedoor")
+  local previous = slot and obs.obs_data_get_string(slot, "previousProfile") or ""
+  obs.obs_data_release(slot)
+  obs.obs_data_release(data)
+  for _, name in ipairs(obs.obs_frontend_get_profiles()) do
+    if name == previous then return name end
+  end
 end
 
 ---- The encoders ---------------------------------------------------------------------------
@@ -263,12 +338,8 @@ end
 
 -- Returns the path of the encoder's file if Stagedoor's profile is selected, otherwise nil.
 local function encoder_file()
-  if get_ini("Basic", "Profile") ~= "Stagedoor" then return nil end
-  local app = obs.obs_frontend_get_app_config and obs.obs_frontend_get_app_config()
-  local place = app and obs.config_get_string(app, "Locations", "Profiles")
-  local base = place and place ~= "" and place .. "/obs-studio" or folder()
-  local path = base .. "/basic/profiles/" .. get_ini("Basic", "ProfileDir")
-  return obs.os_file_exists(path .. "/basic.ini") and path .. "/streamEncoder.json" or nil
+  local path = is_selected() and profile_folder()
+  return path and path .. "/streamEncoder.json" or nil
 end
 
 -- The encoder's file before a set-up first wrote it, for restoring when the set-up fails.
@@ -466,8 +537,16 @@ local function recall()
   server = notes.moved_to or first_server
 end
 
+-- Returns the sentence for an OBS that shows no docks, otherwise nil.
+local function without_docks()
+  if not obs.obs_get_module("obs-browser") then return say.no_docks end
+  local wayland = os.getenv("WAYLAND_DISPLAY") and os.getenv("QT_QPA_PLATFORM") ~= "xcb"
+  return wayland and say.wayland or nil
+end
+
 -- Sets up the dock and the WebSocket server. The address with the secrets is only for OBS's memory,
--- from which OBS opens its docks when it starts.
+-- from which OBS opens its docks when it starts. It returns a sentence where the person has to do
+-- something.
 local function pair(with_secrets)
   if not notes or notes.undone then recall() end
   if notes.server and not is_at(notes.server .. "/dock", server .. " " .. (notes.left or "")) then
@@ -475,62 +554,129 @@ local function pair(with_secrets)
   end
   notes.secret, notes.server = notes.secret or random(2), server
   notes.made = ("%d"):format(code_expires)
+  before = load_notes("before.json")
+  before.docks = before.docks or (get_ini("BasicWindow", "ExtraBrowserDocks") and "some" or "none")
   local problem = start_websocket()
-  if obs.obs_get_module("obs-browser") then set_dock(with_secrets and hand_over() or server .. "/dock") end
+  save_notes("before.json", before)
+  if not obs.obs_get_module("obs-browser") then set_dock(nil)
+  elseif not set_dock(with_secrets and hand_over() or server .. "/dock") and not without_docks() then
+    notes.restart = "true" -- OBS opens its docks when it starts
+  end
+  if not with_secrets then notes.restart = nil end
   save_notes(id .. ".json", notes)
   return problem
 end
 
--- Returns the number of servers whose scripts still have notes.
+local function is_paired() return obs.os_file_exists(own_file(id .. ".json")) end
+
+-- Reports whether `stagedoor obs pair` added this script. Its --undo needs that file.
+local function by_command() return obs.os_file_exists(own_file("pair-" .. id .. ".json")) end
+
+-- Reports whether other servers are paired with this OBS: each has a file of notes.
 local function others()
-  local count, dir = 0, obs.os_opendir(own_file(""))
-  local file = dir and obs.os_readdir(dir)
-  while file do
-    if file.d_name:match("^%x+%.json$") then count = count + 1 end
-    file = obs.os_readdir(dir)
+  for _, name in ipairs(names_in(own_file(""))) do
+    if name:match("^%x+%.json$") and name ~= id .. ".json" then return true end
   end
-  if dir then obs.os_closedir(dir) end
-  return count
 end
 
+-- Takes back what a script can while OBS runs. OBS writes its docks when it ends, so that the dock
+-- is removed once more then.
 local function undo()
   if not notes then recall() end
-  notes.undone = true
+  before, notes.undone = load_notes("before.json"), true
   set_dock(nil)
+  forget_loaded_token()
+  forget_token()
   obs.os_unlink(own_file(id .. ".json"))
-  if others() == 0 then
+  if not others() then
     stop_websocket()
     restore_encoder()
     obs.os_rmdir(own_file(""))
   end
 end
 
--- Collects the obstacles for the pane. It returns false if the script cannot work in this OBS.
-local function check()
-  local service = obs.obs_service_create("whip_custom", "stagedoor", nil, nil)
-  obs.obs_service_release(service)
-  local wayland = os.getenv("WAYLAND_DISPLAY") and os.getenv("QT_QPA_PLATFORM") ~= "xcb"
-  local blocked = obs.obs_get_version() < 30 * 2 ^ 24 and say.too_old
-    or not service and say.no_whip or not folder() and say.no_websocket
-  local limited = not obs.obs_get_module("obs-browser") and say.no_docks or wayland and say.wayland
-  findings = { blocked or limited or nil }
-  return not blocked
-end
-
 -- Reports whether OBS has a newer script of this server, which does the work instead.
 local function superseded() return tonumber(load_notes(id .. ".json").made or 0) > code_expires end
 
-local function run()
-  local able = check()
-  if able and obs.obs_data_get_bool(settings, "undone") then
-    findings[#findings + 1] = say.undone
-  elseif able and superseded() then
-    notes = nil
-    findings[#findings + 1] = say.older
-  elseif able then
-    findings[#findings + 1] = read(own_file(id .. ".json")) and say.ready or say.restart
-    findings[#findings + 1] = pair(true)
+---- The pane ----------------------------------------------------------------------------------
+
+-- Returns the sentence for an OBS that cannot be paired, otherwise nil.
+local function obstacle()
+  local service = obs.obs_service_create("whip_custom", "stagedoor", nil, nil)
+  obs.obs_service_release(service)
+  return obs.obs_get_version() < 30 * 2 ^ 24 and say.too_old or not service and say.no_whip
+    or not obs.obs_get_module("obs-websocket") and say.no_websocket or nil
+end
+
+local function is_busy()
+  return obs.obs_frontend_streaming_active() or obs.obs_frontend_recording_active()
+    or obs.obs_frontend_replay_buffer_active() or obs.obs_frontend_virtualcam_active()
+end
+
+local function tell(sentence) if sentence then table.insert(findings, sentence) end end
+
+-- Pairs, and tells first what the person has to do.
+local function tell_paired()
+  local problem, no_docks = pair(true), without_docks()
+  tell(problem)
+  if notes.restart then tell(no_docks and say.reopen or say.restart) end
+  tell(no_docks or not notes.restart and problem ~= say.enable_server and say.ready or nil)
+end
+
+-- Tells what is taken back and what is not, and last the step that ends it.
+local function tell_undone(blocked, back)
+  tell(not is_paired() and say.taken_back) -- or it is paired in another scene collection
+  if taken and others() then
+    tell(say.others)
+  elseif taken then
+    tell(not in_json and get_websocket("server_enabled") == "true" and say.still_on)
+    tell(is_selected() and not back and say.selected or profile_folder() and say.profile)
   end
+  tell(by_command() and say.undo_rest
+    or not blocked and (taken and say.undone or say.removable))
+end
+
+-- Takes the pairing back, because the person pressed Undo or because OBS cannot be paired.
+local function take_back(blocked, pressed)
+  if is_paired() and (blocked or pressed) then
+    undo()
+    taken = true
+  elseif not notes and find(objects(get_ini("BasicWindow", "ExtraBrowserDocks") or ""), "stagedoor" .. id) then
+    recall()
+    notes.undone = true -- OBS still has the dock, and writes it down when it ends
+  end
+  if blocked and not taken then return tell(by_command() and say.undo_rest or say.unchanged) end
+  local back = pressed and is_selected() and not others() and previous_profile()
+  tell_undone(blocked, back)
+  if back then obs.obs_frontend_set_current_profile(back) end
+  if pressed then save_ini() end
+end
+
+-- Does what is due when OBS starts, or when the person has pressed a button.
+local function act(pressed)
+  if pressed == "undo" and is_selected() and is_busy() then return tell(say.busy) end
+  if pressed then obs.obs_data_set_bool(settings, "undone", pressed == "undo") end
+  local blocked, paired = obstacle(), is_paired()
+  if paired and superseded() then
+    notes = nil
+    obs.obs_data_set_bool(settings, "undone", true) -- or it would pair when the newer one is undone
+    return tell(say.older)
+  end
+  local undone = obs.obs_data_get_bool(settings, "undone")
+    or by_command() and not paired and pressed ~= "pair" -- undone in another scene collection
+  tell(blocked)
+  if not blocked and not undone then
+    tell_paired()
+  elseif obs.config_set_string then
+    take_back(blocked, pressed)
+  else -- before OBS 30, a script cannot write OBS's settings
+    tell((paired or by_command()) and say.undo_rest or say.unchanged)
+  end
+end
+
+local function run(pressed)
+  findings = {}
+  act(pressed)
   for i, sentence in ipairs(findings) do
     findings[i] = sentence:gsub("{server}", function() return server end)
     obs.script_log(obs.LOG_INFO, findings[i])
@@ -548,7 +694,7 @@ local function on_event(event)
   elseif event == obs.OBS_FRONTEND_EVENT_SCRIPTING_SHUTDOWN then
     leaving = true
     if notes and not superseded() then -- OBS has just saved its docks, with the secrets
-      if notes.undone then undo() else pair(false) end
+      if notes.undone and not is_paired() then set_dock(nil) else pair(false) end
       save_ini()
     end
   end
@@ -569,19 +715,14 @@ function script_properties()
   local pane = obs.obs_properties_create()
   local function status() return table.concat(findings, "\n\n") end
   obs.obs_properties_add_text(pane, "status", status(), obs.OBS_TEXT_INFO)
-  local function button(name, label, undone)
+  local function button(name, label)
     obs.obs_properties_add_button(pane, name, label, function(properties)
-      if undone and folder() then
-        undo()
-        save_ini()
-      end
-      obs.obs_data_set_bool(settings, "undone", undone)
-      run()
+      run(name)
       obs.obs_property_set_description(obs.obs_properties_get(properties, "status"), status())
       return true
     end)
   end
-  button("pair", say.pair, false)
-  button("undo", say.undo, true)
+  button("pair", say.pair)
+  button("undo", say.undo)
   return pane
 end

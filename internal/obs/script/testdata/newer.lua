@@ -1,5 +1,6 @@
 -- Makes OBS 29 look like a newer one to the script: obslua has config_* and os_generate_uuid
 -- since OBS 30, and Debian's OBS has neither WHIP nor browser docks. All else is the real OBS.
+-- A file named "no-whip" lets it stay without WHIP.
 local obs, ffi = obslua, require("ffi")
 local home = os.getenv("HOME")
 ffi.cdef [[
@@ -38,7 +39,10 @@ end
 
 local create, module, version = obs.obs_service_create, obs.obs_get_module, obs.obs_get_version()
 function obs.obs_get_version() return math.max(version, 30 * 2 ^ 24) end
-function obs.obs_service_create(kind, ...) return create(kind == "whip_custom" and "rtmp_custom" or kind, ...) end
+local blind = io.open(home .. "/no-whip")
+if not blind then
+  function obs.obs_service_create(kind, ...) return create(kind == "whip_custom" and "rtmp_custom" or kind, ...) end
+end
 function obs.obs_get_module(name) return module(name == "obs-browser" and "obs-websocket" or name) end
 
 -- Presses the button named in a file, as the person would, when OBS has loaded.
