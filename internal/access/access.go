@@ -115,8 +115,8 @@ type Config struct {
 
 	// Brand is the branding in the settings.
 	Brand Branding
-	// Replicated says that other processes change the database, too. Their changes cause calls of
-	// Refresh.
+	// Replicated says that other processes change the database, too. After their changes, Refresh
+	// must be called.
 	Replicated bool
 
 	// NoLocalStages refuses to add local stages, for servers without media.

@@ -504,8 +504,8 @@ func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason str
 		WithCause(errors.Join(failed...))
 }
 
-// present returns those participants of a long list who are on the stage. It returns all of a short
-// list, or if the stage does not answer.
+// present returns those participants of a list who are on the stage. It returns the whole list if
+// it is short, or if the stage does not answer.
 func (c *Control) present(
 	ctx context.Context, arn stage.ARN, ids []stage.ParticipantID,
 ) []stage.ParticipantID {

@@ -140,8 +140,7 @@ func Connect(ctx context.Context, opts Options) (*Client, error) {
 	if err != nil {
 		return nil, unreachable(opts.URL, err)
 	}
-	// responses such as scene lists grow with the installation, and OBS on the person's own
-	// computer is trusted
+	// the library's limit of 32 KiB is too small for responses such as lists of scenes
 	conn.SetReadLimit(16 << 20)
 	c := &Client{opts: opts, conn: conn, done: make(chan struct{}), turns: newTurns(opts.Quiet),
 		pending: map[string]chan response{}}

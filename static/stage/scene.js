@@ -31,7 +31,7 @@ export class SceneError extends Error {
  * @property {string} name the name of the source, unless a source for something else has it
  * @property {{arn: string, name: string}} stage
  * @property {string} view
- * @property {boolean} canvas whether it is as large as the canvas, instead of one picture
+ * @property {boolean} canvas whether it has the size of OBS's canvas; else it has that of a picture
  * @property {(url: string) => boolean} ours
  * @property {(url: string) => Promise<Shown | null>} shows
  * @property {(url: string) => string} [dress] the address with the look that was chosen

@@ -30,7 +30,7 @@ type Conversation struct {
 	Send func(t testing.TB, method, path string, header []string, body string) Answer
 	// returns the events since the last request; nil if scripts contain none
 	Happened func() []string
-	// values that names have at the beginning
+	// the values of those {names} that are known before the first request
 	Known map[string]string
 }
 
