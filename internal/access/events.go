@@ -50,8 +50,8 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 	return stored, err
 }
 
-// EventsAfter lists the events of a user with a greater ID that are not older than since, oldest
-// first.
+// EventsAfter lists the events of a user that have an ID above `after` and happened at `since` or
+// later, oldest first.
 func (c *Control) EventsAfter(
 	ctx context.Context, user UserID, after int64, since time.Time,
 ) ([]StoredEvent, error) {

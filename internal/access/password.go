@@ -35,7 +35,8 @@ type Passwords struct {
 	dummy  func() (string, error)
 }
 
-// NewPasswords returns Passwords with these costs that run at most parallel hashes at a time.
+// NewPasswords returns Passwords with these costs. They compute at most that many hashes in
+// parallel.
 func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 	return &Passwords{
 		params: params,

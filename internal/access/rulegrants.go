@@ -36,7 +36,7 @@ type RuleGrantStore interface {
 }
 
 // With adds the access that rules give on the same stage. It does not change a grant that an
-// operator gave. A bar of the grant applies to all of it.
+// operator gave. If the grant is barred, so is the result.
 func (g Grant) With(byRules Grant) Grant {
 	switch {
 	case byRules.Capabilities == 0 || g.Capabilities != 0 && !g.ByRule:

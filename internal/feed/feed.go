@@ -147,7 +147,7 @@ func (f *Feed) Move(ctx context.Context, perSecond int) {
 	}
 }
 
-// movesInASecond is the number of steps per second in which Move ends streams.
+// Move ends streams in this many steps per second.
 const movesInASecond = 10
 
 // send sends a notice. It only logs a failure, because pages authenticate and resume by themselves

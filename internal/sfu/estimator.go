@@ -361,8 +361,8 @@ func (l *lossWindow) take(p *sentPacket, lost bool) {
 	}
 }
 
-// judgeLoss reports whether more packets are lost than the limit plus two standard deviations: the
-// fewer packets, the larger the share that chance may explain.
+// judgeLoss reports whether the share of lost packets is above the limit by more than two standard
+// deviations. With few packets, a large share may be chance.
 func (e *estimator) judgeLoss() (carries int, full bool) {
 	l := e.loss
 	span := l.to - l.from

@@ -397,7 +397,7 @@ func person(who stage.Participant) string {
 	return "user " + who.UserID
 }
 
-// admit returns an error if there are limit sessions already. The caller holds mu.
+// admit returns an error if the number of sessions has reached the limit. The caller holds mu.
 func (s *SFU) admit(limit int) error {
 	if s.stopped {
 		return errStopped()
