@@ -290,8 +290,8 @@ func TestOldLayerIsNotHeldAgainstTheNew(t *testing.T) {
 	tr.neverFull()
 }
 
-// TestATryIsJudgedSoon: the try of a layer that does not fit ends soon. The keyframe at the start
-// of a try does not make a layer that fits fail.
+// TestATryIsJudgedSoon: the try of a layer that does not fit ends soon. A layer that fits is kept,
+// although each try begins with a keyframe.
 func TestATryIsJudgedSoon(t *testing.T) {
 	t.Parallel()
 	try := func(rate int) *trace {

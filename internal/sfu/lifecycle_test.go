@@ -385,8 +385,8 @@ func TestFirstPictureFast(t *testing.T) {
 	inStep(t, ctx, v)
 }
 
-// inStep waits until sound and picture are synchronized: by the sender reports, the last frame and
-// the last sound are as far apart as their arrivals.
+// inStep waits until sound and picture are synchronized: the time between the last frame and the
+// last sound is the same by the sender reports and by their arrival.
 func inStep(t *testing.T, ctx context.Context, v *rtcpeer.Viewer) {
 	t.Helper()
 	moment := func(r *rtcp.SenderReport, ts uint32, clock float64) float64 {

@@ -94,7 +94,8 @@ func lastTry(err error) error {
 
 // lockMigrations waits until no other replica migrates. It holds the lock until unlock is called.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
-	// A pooler keeps a connection with its session lock, so the lock belongs to a transaction.
+	// The lock is one of a transaction. Behind a pooler, a lock of a session would outlive its
+	// client, because the pooler keeps the connection.
 	tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return nil, err
