@@ -92,6 +92,7 @@ var allowedImports = map[string][]string{
 	"internal/apptest/acme":       {},
 	"internal/apptest/bigdata":    {},
 	"internal/apptest/browser":    {},
+	"internal/apptest/fakeivs":    {"internal/stage", "internal/ivsemu"},
 	"internal/apptest/fakekms":    {},
 	"internal/apptest/fakeobs":    {},
 	"internal/apptest/httpscript": {},

@@ -2,23 +2,18 @@ package app_test
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/acme"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -148,36 +143,21 @@ func TestAGuestFollowsAStage(t *testing.T) {
 	}
 }
 
-// certificate creates a certificate for 127.0.0.1.
+// certificate creates a certificate for 127.0.0.1, and the files for --tls-cert and --tls-key.
 func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pair := acme.SelfSigned(t, certFile)
+	private, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	about := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
-		NotAfter:    time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)
-	if err != nil {
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	if err := os.WriteFile(keyFile, text, 0o600); err != nil {
 		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
-	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"),
-		filepath.Join(t.TempDir(), "key.pem")
-	for path, text := range map[string][]byte{certFile: certPEM, keyFile: keyPEM} {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(certPEM)
+	roots.AddCert(pair.Leaf)
 	return certFile, keyFile, roots
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 )
@@ -15,7 +16,7 @@ import (
 // with the quota of 50 calls a second. In the second case one broadcaster requests 200 more. The
 // requests of the others must not wait behind them.
 func BenchmarkTokensByAPI(b *testing.B) {
-	_, base := emulator(b, func(cfg *ivsemu.Config) { cfg.Quotas = true })
+	_, base := fakeivs.Serve(b, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(b, base, func(cfg *ivs.Config) { cfg.MaxWait = 15 * time.Second })
 	made := create(b, s, "main")
 	var mu sync.Mutex

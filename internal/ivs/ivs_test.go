@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -26,40 +26,13 @@ import (
 
 const region = "us-west-2"
 
-// emulator serves an emulated AWS for one test.
-func emulator(t testing.TB, change func(*ivsemu.Config)) (*ivsemu.Emulator, string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := ivsemu.Config{
-		BaseURL: "http://" + listener.Addr().String(), AccessKey: "AKID",
-		SecretKey: stage.NewSecret("secret"),
-	}
-	if change != nil {
-		change(&cfg)
-	}
-	e, err := ivsemu.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: e}}
-	server.Start()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- e.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done; server.Close() })
-	return e, cfg.BaseURL
-}
-
 func service(t testing.TB, endpoint string, change func(*ivs.Config)) *ivs.Service {
 	t.Helper()
 	cfg := ivs.Config{
 		Regions:  []string{region},
 		Endpoint: endpoint,
 		AWS: aws.Config{
-			Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
+			Credentials: credentials.NewStaticCredentialsProvider(fakeivs.AccessKey, fakeivs.SecretKey, ""),
 		},
 	}
 	if change != nil {
@@ -90,7 +63,7 @@ func request(arn stage.ARN) stage.TokenRequest {
 
 func TestTokenIsWhatAWSAnswers(t *testing.T) {
 	t.Parallel()
-	e, base := emulator(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	s := service(t, base, nil)
 	made := create(t, s, "main")
 	got, err := s.IssueToken(t.Context(), request(made.ARN))
@@ -114,7 +87,7 @@ func TestTokenIsWhatAWSAnswers(t *testing.T) {
 
 func TestStagesOfAllRegionsAreListed(t *testing.T) {
 	t.Parallel()
-	_, base := emulator(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
+	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Regions = []string{"us-west-2",
 			"eu-west-1"}
@@ -152,7 +125,7 @@ func TestStagesOfAllRegionsAreListed(t *testing.T) {
 
 func TestEndpointsAreCachedForAtMost14Days(t *testing.T) {
 	t.Parallel()
-	_, base := emulator(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	var ahead time.Duration
 	s := service(
 		t, base, func(cfg *ivs.Config) {
@@ -187,7 +160,7 @@ func TestEndpointsAreCachedForAtMost14Days(t *testing.T) {
 func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	_, base := emulator(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 		cfg.MaxWait = time.Minute // only a limit: the answer comes at once
@@ -258,7 +231,7 @@ func TestQuotaIsNamed(t *testing.T) {
 
 func TestWithoutCredentialsItSaysSo(t *testing.T) {
 	t.Parallel()
-	_, base := emulator(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	api := func(code string) error {
 		return &smithy.OperationError{
 			ServiceID: "SSO OIDC", OperationName: "CreateToken", Err: &smithy.GenericAPIError{
@@ -298,7 +271,7 @@ func TestWithoutCredentialsItSaysSo(t *testing.T) {
 
 func TestThrottlingByAWSIsWaitedOut(t *testing.T) {
 	t.Parallel()
-	_, base := emulator(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
+	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(t, base, nil)
 	made := create(t, s, "main")
 	// Another program uses the same account, and so shares its quota of 50 calls a second.
@@ -323,7 +296,7 @@ func TestThrottlingByAWSIsWaitedOut(t *testing.T) {
 
 func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	t.Parallel()
-	_, base := emulator(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	var mu sync.Mutex
 	var events []stage.Event
 	s := service(t, base, func(cfg *ivs.Config) {
@@ -370,7 +343,7 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 // does not send the matched event unchanged.
 func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	t.Parallel()
-	_, base := emulator(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	var log bytes.Buffer
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Log = slog.New(

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
@@ -51,7 +52,7 @@ func harnessWith(
 	server := httptest.NewServer(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) { hook.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
-	h.emu, h.base = emulator(t, func(cfg *ivsemu.Config) {
+	h.emu, h.base = fakeivs.Serve(t, func(cfg *ivsemu.Config) {
 		cfg.EventsURL, cfg.EventsSecret = server.URL, stage.NewSecret("hush")
 		if emulated != nil {
 			emulated(cfg)

@@ -5,6 +5,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -12,7 +13,7 @@ import (
 func stock(base string) *ivsrealtime.Client {
 	return ivsrealtime.New(ivsrealtime.Options{
 		Region: region, BaseEndpoint: &base,
-		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
+		Credentials: credentials.NewStaticCredentialsProvider(fakeivs.AccessKey, fakeivs.SecretKey, ""),
 	})
 }
 

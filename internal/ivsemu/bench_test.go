@@ -4,12 +4,14 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 )
 
 // BenchmarkRequests measures how many signed requests of stock clients the emulator answers in a
 // second. One client reads, one creates tokens.
 func BenchmarkRequests(b *testing.B) {
-	_, base := start(b, nil)
+	_, base := fakeivs.Serve(b, nil)
 	c := client(base, "us-west-2")
 	s := newStage(b, c, "main")
 	for name, call := range map[string]func() error{

@@ -2,11 +2,8 @@ package ivsemu_test
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -17,48 +14,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 const (
-	accessKey = "AKIDEMULATOR00000001"
-	secretKey = "a-secret-of-this-test"
+	accessKey = fakeivs.AccessKey
+	secretKey = fakeivs.SecretKey
 )
-
-// start serves an emulator on a free port of this computer until the test ends.
-func start(t testing.TB, change func(*ivsemu.Config)) (*ivsemu.Emulator, string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := ivsemu.Config{
-		BaseURL:   "http://" + listener.Addr().String(),
-		AccessKey: accessKey,
-		SecretKey: stage.NewSecret(secretKey),
-	}
-	if change != nil {
-		change(&cfg)
-	}
-	e, err := ivsemu.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: e}}
-	server.Start()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- e.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: got %v, want nil", err)
-		}
-		server.Close()
-	})
-	return e, cfg.BaseURL
-}
 
 // client returns the stock client of AWS with the emulator's endpoint.
 func client(base, region string) *ivsrealtime.Client {
@@ -99,7 +63,7 @@ func wantError(t *testing.T, what string, err error, wantCode string, wantStatus
 
 func TestStagesLiveInTheirRegion(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	oregon, ireland := client(base, "us-west-2"), client(base, "eu-west-1")
 	made := newStage(t, oregon, "main")
 	if !strings.HasPrefix(*made.Arn, "arn:aws:ivs:us-west-2:123456789012:stage/") {
@@ -132,7 +96,7 @@ func TestStagesLiveInTheirRegion(t *testing.T) {
 
 func TestPagesNeitherRepeatNorHide(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	var arns []string
 	for range 7 {
@@ -172,7 +136,7 @@ func TestPagesNeitherRepeatNorHide(t *testing.T) {
 
 func TestTokensHaveWhatTheRequestSays(t *testing.T) {
 	t.Parallel()
-	e, base := start(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")
 	minutes := int32(15)
@@ -202,7 +166,7 @@ func TestTokensHaveWhatTheRequestSays(t *testing.T) {
 
 func TestValidationSaysEverythingThatIsWrong(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")
 	long := int32(20161)
@@ -250,7 +214,7 @@ func TestValidationSaysEverythingThatIsWrong(t *testing.T) {
 func TestSignaturesAreChecked(t *testing.T) {
 	t.Parallel()
 	clock := time.Now
-	_, base := start(t, func(cfg *ivsemu.Config) { cfg.Now = func() time.Time { return clock() } })
+	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) { cfg.Now = func() time.Time { return clock() } })
 	list := func(change func(*ivsrealtime.Options)) error {
 		o := client(base, "us-west-2").Options()
 		change(&o)
@@ -285,7 +249,7 @@ func TestSignaturesAreChecked(t *testing.T) {
 
 func TestOldSignaturesAreRefused(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, func(cfg *ivsemu.Config) {
+	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) {
 		cfg.Now = func() time.Time { return time.Now().Add(5*time.Minute + time.Second) }
 	})
 	_, err := client(base, "us-west-2").ListStages(t.Context(), &ivsrealtime.ListStagesInput{})
@@ -294,7 +258,7 @@ func TestOldSignaturesAreRefused(t *testing.T) {
 
 func TestTagsOfEveryKindOfResource(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	ingest, err := c.CreateIngestConfiguration(t.Context(),
 		&ivsrealtime.CreateIngestConfigurationInput{IngestProtocol: types.IngestProtocolRtmps})
@@ -327,7 +291,7 @@ func TestTagsOfEveryKindOfResource(t *testing.T) {
 
 func TestIngestConfigurationsFollowTheirStage(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")
 	_, err := c.CreateIngestConfiguration(t.Context(), &ivsrealtime.CreateIngestConfigurationInput{
@@ -371,7 +335,7 @@ func TestIngestConfigurationsFollowTheirStage(t *testing.T) {
 
 func TestQuotasThrottle(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
+	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	c := client(base, "us-west-2")
 	var err error
 	for range 20 {
@@ -384,7 +348,7 @@ func TestQuotasThrottle(t *testing.T) {
 
 func TestFaultsComeByOptionAndByName(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, func(cfg *ivsemu.Config) {
+	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) {
 		cfg.Faults = []string{"ListStages=internal-error", "GetPublicKey=slow"}
 		cfg.SlowBy = 50 * time.Millisecond
 	})
@@ -426,7 +390,7 @@ func TestFaultsComeByOptionAndByName(t *testing.T) {
 
 func TestWhatIsNotThereSaysSo(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	_, err := c.ListCompositions(t.Context(), &ivsrealtime.ListCompositionsInput{})
 	wantError(t, "ListCompositions", err, "NotEmulatedException", 501)
@@ -470,7 +434,7 @@ func TestStateIsKeptWhenAsked(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/state.json"
 	keep := func(cfg *ivsemu.Config) { cfg.StateFile = file }
-	first, base := start(t, keep)
+	first, base := fakeivs.Serve(t, keep)
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "kept")
 	made, err := c.CreateParticipantToken(t.Context(), &ivsrealtime.CreateParticipantTokenInput{
@@ -494,7 +458,7 @@ func TestStateIsKeptWhenAsked(t *testing.T) {
 
 func TestThePageSaysWhatThisIsNot(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	answer, err := http.Get(base + "/")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/token"
 )
@@ -44,7 +45,7 @@ func importKey(t testing.TB, c *ivsrealtime.Client) *types.PublicKey {
 
 func TestThreeKeysAndNoMore(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	first := importKey(t, c)
 	_, err := c.ImportPublicKey(t.Context(), &ivsrealtime.ImportPublicKeyInput{
@@ -71,7 +72,7 @@ func TestThreeKeysAndNoMore(t *testing.T) {
 
 func TestATokenOfAnImportedKeyIsGoodUntilTheKeyIsDeleted(t *testing.T) {
 	t.Parallel()
-	e, base := start(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")
 	private, material := newKey(t)

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
@@ -27,7 +28,7 @@ func apiToken(t *testing.T, c *ivsrealtime.Client, s *types.Stage) *types.Partic
 
 func TestAViewerSeesThePublisherAndBothAreRecorded(t *testing.T) {
 	t.Parallel()
-	e, base := start(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	withMedia(t, e)
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")
@@ -108,7 +109,7 @@ func eventNames(
 
 func TestATokenForWatchingCannotPublishAndThatIsRecorded(t *testing.T) {
 	t.Parallel()
-	e, base := start(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	withMedia(t, e)
 	c := client(base, "us-west-2")
 	s := newStage(t, c, "main")

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -36,7 +37,7 @@ func (r *roster) set(list ...stage.Presence) {
 
 func TestWhoJoinsOverTheSocketIsAParticipant(t *testing.T) {
 	t.Parallel()
-	e, base := start(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	r := &roster{}
 	e.Roster = r
 	c := client(base, "us-west-2")

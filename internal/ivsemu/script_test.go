@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/apptest/httpscript"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 )
@@ -14,7 +15,7 @@ import (
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	httpscript.Run(t, "testdata", func(t *testing.T) httpscript.Conversation {
-		_, base := start(t, func(cfg *ivsemu.Config) { cfg.AnyCredentials = true })
+		_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) { cfg.AnyCredentials = true })
 		return httpscript.Conversation{
 			Send:  httpscript.To(base, http.DefaultTransport),
 			Known: map[string]string{"base": base, "host": strings.TrimPrefix(base, "http://")},

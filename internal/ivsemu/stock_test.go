@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 	"github.com/stagedoor/stagedoor/internal/sfu"
@@ -65,7 +66,7 @@ func program(t *testing.T, base, file string, args ...string) string {
 
 func TestThePlainNodeProgramGetsATokenThatPublishes(t *testing.T) {
 	t.Parallel()
-	e, base := start(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	withMedia(t, e)
 	s := newStage(t, client(base, "us-west-2"), "main")
 	token := program(t, base, "token.mjs", *s.Arn)
@@ -77,7 +78,7 @@ func TestThePlainNodeProgramGetsATokenThatPublishes(t *testing.T) {
 
 func TestEveryOperationOfTheNodeClient(t *testing.T) {
 	t.Parallel()
-	e, base := start(t, nil)
+	e, base := fakeivs.Serve(t, nil)
 	withMedia(t, e)
 	c := client(base, "us-west-2")
 	played := newStage(t, c, "played")
@@ -108,7 +109,7 @@ func TestEveryOperationOfTheNodeClient(t *testing.T) {
 // returns an error that the client knows.
 func TestEveryOperationOfTheGoClient(t *testing.T) {
 	t.Parallel()
-	_, base := start(t, nil)
+	_, base := fakeivs.Serve(t, nil)
 	c := reflect.ValueOf(client(base, "us-west-2"))
 	operations := 0
 	for i := range c.NumMethod() {

@@ -52,7 +52,7 @@ func New(t testing.TB) *Authority {
 		Roots:     filepath.Join(t.TempDir(), "roots.pem"), listener: listener,
 		store: db.NewMemoryStore(),
 	}
-	a.pair = selfSigned(t, a.Roots)
+	a.pair = SelfSigned(t, a.Roots)
 	a.ca = ca.New(quiet(), a.store, "", "ecdsa", 0, 1, map[string]ca.Profile{
 		"default": {Description: "default"},
 	})
@@ -110,8 +110,8 @@ func answer(w dns.ResponseWriter, question *dns.Msg) {
 	w.WriteMsg(m)
 }
 
-// selfSigned creates the certificate of the directory, and writes it to a file for clients.
-func selfSigned(t testing.TB, path string) tls.Certificate {
+// SelfSigned creates a certificate for 127.0.0.1, and writes it to a file for clients.
+func SelfSigned(t testing.TB, path string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -130,5 +130,9 @@ func selfSigned(t testing.TB, path string) tls.Certificate {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }

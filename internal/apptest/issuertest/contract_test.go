@@ -7,9 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
 	"github.com/stagedoor/stagedoor/internal/apptest/issuertest"
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
@@ -59,23 +58,11 @@ func TestLocalSigner(t *testing.T) {
 // amazon returns an emulated AWS with one stage, and a client for it.
 func amazon(t *testing.T) (*ivsemu.Emulator, *ivs.Service, stage.ARN) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	base := "http://" + listener.Addr().String()
-	e, err := ivsemu.New(ivsemu.Config{
-		BaseURL: base, AccessKey: "AKID", SecretKey: stage.NewSecret("s"), Quotas: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: e}}
-	server.Start()
-	t.Cleanup(server.Close)
+	e, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	service, err := ivs.New(ivs.Config{
 		Regions: []string{"us-west-2"}, Endpoint: base,
-		AWS: aws.Config{Credentials: credentials.NewStaticCredentialsProvider("AKID", "s", "")},
+		AWS: aws.Config{Credentials: credentials.NewStaticCredentialsProvider(
+			fakeivs.AccessKey, fakeivs.SecretKey, "")},
 	})
 	if err != nil {
 		t.Fatal(err)
