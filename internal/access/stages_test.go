@@ -11,20 +11,20 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A shelf is a store with stages and one grant. It counts how often the stages are read.
-type shelf struct {
+// A fakeStore is a store with stages and one grant. It counts how often the stages are read.
+type fakeStore struct {
 	Store
 	stages []StageRecord
 	reads  int
 }
 
-func (s *shelf) Stages(context.Context) ([]StageRecord, error) {
+func (s *fakeStore) Stages(context.Context) ([]StageRecord, error) {
 	s.reads++
 	time.Sleep(time.Millisecond)
 	return append([]StageRecord{}, s.stages...), nil
 }
 
-func (s *shelf) Permit(_ context.Context, user UserID, arn stage.ARN, _ Rate) (Permit, error) {
+func (s *fakeStore) Permit(_ context.Context, user UserID, arn stage.ARN, _ Rate) (Permit, error) {
 	if arn == "a" && (user == "ana" || user == "") {
 		return Permit{Grant: Grant{User: user, Stage: arn, Capabilities: stage.Publish}}, nil
 	}
@@ -37,7 +37,7 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 		named := func(arn, name string) StageRecord {
 			return StageRecord{Stage: stage.Stage{ARN: stage.ARN(arn), Name: name}}
 		}
-		s := &shelf{stages: []StageRecord{named("b", "Side"), named("a", "main")}}
+		s := &fakeStore{stages: []StageRecord{named("b", "Side"), named("a", "main")}}
 		c := New(Config{Store: s, Now: time.Now})
 		operator := Principal{Kind: KindLogin, User: User{ID: "olga", Role: Operator}}
 		var all sync.WaitGroup
@@ -71,7 +71,7 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 func TestOnStageNeedsAGrantOfItsOwn(t *testing.T) {
 	t.Parallel()
 	c := New(Config{
-		Now: time.Now, Store: &shelf{stages: []StageRecord{{Stage: stage.Stage{ARN: "a"}}}},
+		Now: time.Now, Store: &fakeStore{stages: []StageRecord{{Stage: stage.Stage{ARN: "a"}}}},
 	})
 	for _, want := range []struct {
 		user    User

@@ -12,23 +12,23 @@ const (
 	crowd = 200
 )
 
-// A tide detects the end of a wave of new event streams, such as after a restart: at least crowd
-// streams have connected, and hardly any more connect.
-type tide struct {
+// A reconnectWave detects the end of a wave of new event streams, such as after a restart: at least
+// crowd streams have connected, and hardly any more connect.
+type reconnectWave struct {
 	before int // event streams at the last check
 	level  int // the fewest event streams since memory was last returned
 }
 
 // over gets the current number of event streams at each check, and reports whether a wave has
 // ended.
-func (t *tide) over(streams int) bool {
-	settled := streams-t.before < crowd/10
-	t.before = streams
-	t.level = min(t.level, streams)
-	if !settled || streams-t.level < crowd {
+func (w *reconnectWave) over(streams int) bool {
+	settled := streams-w.before < crowd/10
+	w.before = streams
+	w.level = min(w.level, streams)
+	if !settled || streams-w.level < crowd {
 		return false
 	}
-	t.level = streams
+	w.level = streams
 	return true
 }
 
@@ -36,9 +36,9 @@ func (t *tide) over(streams int) bool {
 // connected. Otherwise the runtime would keep several times the memory of the pages for minutes,
 // because collectSeldom makes garbage collections rare.
 func (s *server) giveBackMemory() func(context.Context) error {
-	var t tide
+	var wave reconnectWave
 	return func(context.Context) error {
-		if t.over(s.feed.Streams()) {
+		if wave.over(s.feed.Streams()) {
 			debug.FreeOSMemory()
 		}
 		return nil

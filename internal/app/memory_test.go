@@ -4,7 +4,7 @@ import "testing"
 
 func TestATideGivesMemoryBackOnce(t *testing.T) {
 	t.Parallel()
-	var tide tide
+	var wave reconnectWave
 	for i, step := range []struct {
 		streams int
 		over    bool
@@ -13,7 +13,7 @@ func TestATideGivesMemoryBackOnce(t *testing.T) {
 		{1200, false}, {2000, false}, {2005, true}, {2005, false}, {2100, false}, {2100, false},
 		{40, false}, {2000, false}, {2000, true}, // all streams ended and connected again
 	} {
-		if got := tide.over(step.streams); got != step.over {
+		if got := wave.over(step.streams); got != step.over {
 			t.Errorf("look %d, %d streams: got %v, want %v", i, step.streams, got, step.over)
 		}
 	}

@@ -18,17 +18,17 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A deed is the entry that a command leaves in the audit trail, with the arguments for the command.
-// If the command leaves no entry, none is the reason.
-type deed struct {
+// A trace is the entry that a command leaves in the audit trail, with the arguments for the
+// command. If the command leaves no entry, none is the reason.
+type trace struct {
 	action string
 	args   []string
 	none   string
 }
 
-// deeds has a deed for each command. The arguments may contain output of earlier commands:
+// traces has a trace for each command. The arguments may contain output of earlier commands:
 // {api-key}, {token}.
-var deeds = map[string]deed{
+var traces = map[string]trace{
 	"users add":    {action: "user.created", args: []string{"ana"}},
 	"users invite": {action: "user.invited", args: []string{"ana"}},
 	"users grant":  {action: "access.given", args: []string{"ana", "main"}},
@@ -82,8 +82,8 @@ func TestEveryCommandIsInTheTrail(t *testing.T) {
 		t.Errorf("%d commands were found in the manual", len(found))
 	}
 	for _, m := range found {
-		if _, known := deeds[m[1]]; !known && !reads.MatchString(m[1]) {
-			t.Errorf("say in deeds what `stagedoor %s` leaves in the trail", m[1])
+		if _, known := traces[m[1]]; !known && !reads.MatchString(m[1]) {
+			t.Errorf("say in traces what `stagedoor %s` leaves in the trail", m[1])
 		}
 	}
 
@@ -93,7 +93,7 @@ func TestEveryCommandIsInTheTrail(t *testing.T) {
 	names := map[string]string{"{pem}": filepath.Join(t.TempDir(), "key.pem")}
 	writeKey(t, names["{pem}"])
 	for _, command := range order {
-		d := deeds[command]
+		d := traces[command]
 		args := append(strings.Fields(command), "--data", a.Data)
 		if strings.HasPrefix(command, "keys ") {
 			args = append(args, "--ivs-endpoint", emulator)

@@ -214,7 +214,9 @@ func TestValidationSaysEverythingThatIsWrong(t *testing.T) {
 func TestSignaturesAreChecked(t *testing.T) {
 	t.Parallel()
 	clock := time.Now
-	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) { cfg.Now = func() time.Time { return clock() } })
+	_, base := fakeivs.Serve(t, func(cfg *ivsemu.Config) {
+		cfg.Now = func() time.Time { return clock() }
+	})
 	list := func(change func(*ivsrealtime.Options)) error {
 		o := client(base, "us-west-2").Options()
 		change(&o)

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A told is a fact as testdata/broadcast.json and the pages write it.
-type told struct {
+// A jsonFact is a fact as testdata/broadcast.json and the pages write it.
+type jsonFact struct {
 	Kind         string     `json:"kind"`
 	Now          int64      `json:"now,omitempty"`
 	Turn         *int       `json:"turn,omitempty"`
@@ -59,7 +59,7 @@ func (a *toldAbout) about() *about {
 	return &about{stage.ParticipantID(a.Participant), a.ExpiresAt, a.RenewAt, a.Stage}
 }
 
-func (f told) fact() fact {
+func (f jsonFact) fact() fact {
 	g := fact{
 		kind: f.Kind, now: f.Now, stage: f.Stage, state: f.State, online: f.Online,
 		active: f.Active, reconnecting: f.Reconnecting,
@@ -105,7 +105,7 @@ func TestBroadcastStories(t *testing.T) {
 			s := firstState()
 			s.unattended = story.Unattended
 			for i, line := range story.Steps {
-				f, place, want := parse[told](t, line[0]), parse[string](t, line[1]),
+				f, place, want := parse[jsonFact](t, line[0]), parse[string](t, line[1]),
 					parse[[]string](t, line[2])
 				if slices.Contains(answers, f.Kind) {
 					f.Turn = &s.turn
@@ -155,8 +155,8 @@ func TestMachinesAlike(t *testing.T) {
 		s := firstState()
 		s.unattended = random.IntN(2) == 0
 		line := struct {
-			Unattended bool   `json:"unattended"`
-			Facts      []told `json:"facts"`
+			Unattended bool       `json:"unattended"`
+			Facts      []jsonFact `json:"facts"`
 		}{Unattended: s.unattended}
 		var states []string
 		for now := int64(1_000_000); len(states) < 40; now += random.Int64N(100_000) {
@@ -203,8 +203,8 @@ func TestMachinesAlike(t *testing.T) {
 }
 
 // randomFact returns a random fact, mostly of a kind that the current state handles.
-func randomFact(random *rand.Rand, s machineState, now int64) told {
-	f := told{Now: now}
+func randomFact(random *rand.Rand, s machineState, now int64) jsonFact {
+	f := jsonFact{Now: now}
 	names := []string{"go", "stop", "dismiss", "resume", "refresh", "closed", "events", "presence",
 		"absent",
 		"STARTING", "STARTED", "STOPPING", "STOPPED", "RECONNECTING", "RECONNECTED", "publishing",

@@ -310,11 +310,11 @@ func unwrap(err error) error {
 	return nil
 }
 
-// A paper is a provider that consists only of its discovery document. It replaces the network, so
-// that its name need not exist.
-type paper map[string]string
+// A fakeProvider is a provider that consists only of its discovery document. It replaces the
+// network, so that its name need not exist.
+type fakeProvider map[string]string
 
-func (p paper) RoundTrip(*http.Request) (*http.Response, error) {
+func (p fakeProvider) RoundTrip(*http.Request) (*http.Response, error) {
 	text, err := json.Marshal(p)
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(text)),
 		Header: http.Header{"Content-Type": {"application/json"}}}, err
@@ -336,7 +336,7 @@ func TestEachProviderSignsOutInItsWay(t *testing.T) {
 		p := oidc.New(oidc.Config{
 			Issuer: c.issuer, ClientID: "stagedoor", Now: time.Now,
 			Log: slog.New(slog.DiscardHandler),
-			HTTP: &http.Client{Transport: paper{"issuer": c.issuer,
+			HTTP: &http.Client{Transport: fakeProvider{"issuer": c.issuer,
 				"end_session_endpoint": c.page}},
 		})
 		got, err := p.LogoutURL(t.Context(), home)

@@ -23,10 +23,10 @@ func TestOnlyALastingBitrateCounts(t *testing.T) {
 		"more than the limit": {[]int{9e6, 9e6, 9e6, 9e6, 9e6}, []string{"bitrate_exceeded"}},
 		"not for long enough": {[]int{9e6, 9e6, 9e6, 9e6}, nil},
 	} {
-		j := &jury{limits: limits}
-		(&publisher{rates: test.rates}).judgeBitrate(j)
+		f := &findings{limits: limits}
+		(&publisher{rates: test.rates}).judgeBitrate(f)
 		var got []string
-		for _, f := range j.findings {
+		for _, f := range f.list {
 			got = append(got, f.code)
 		}
 		if !slices.Equal(got, test.want) {

@@ -164,7 +164,8 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 			if err := slow.WaitFrames(ctx, 60); err != nil {
 				t.Fatal(err)
 			}
-			link.Set(lossy.Weather{}, lossy.Weather{Rate: 550_000, Queue: 300 * time.Millisecond})
+			link.Set(lossy.Conditions{},
+				lossy.Conditions{Rate: 550_000, Queue: 300 * time.Millisecond})
 			load := startLoad()
 			goodBefore, began := good.Stats(), p.Frames()
 			h.waitSelected(ctx, "slow", 360, 180)
@@ -189,7 +190,7 @@ func TestSlowViewerBesideAGoodOne(t *testing.T) {
 				t.Errorf("the good viewer has %d gaps more; the slow one's link dropped %d packets",
 					s.Gaps-goodBefore.Gaps, down.Queued)
 			}
-			link.Set(lossy.Weather{}, lossy.Weather{})
+			link.Set(lossy.Conditions{}, lossy.Conditions{})
 			h.waitSelected(ctx, "slow", 720)
 		})
 	}
@@ -219,7 +220,7 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 		return s.Inbound.FrameWidth == 1280 &&
 			s.Inbound.FramesDecoded > 60
 	})
-	link.Set(lossy.Weather{}, lossy.Weather{Rate: 550_000, Queue: 300 * time.Millisecond})
+	link.Set(lossy.Conditions{}, lossy.Conditions{Rate: 550_000, Queue: 300 * time.Millisecond})
 	began := p.Frames()
 	h.waitSelected(patient(t), "ben", 360, 180)
 	t.Logf("the layer changed after %d frames", p.Frames()-began)

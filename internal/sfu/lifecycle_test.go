@@ -304,8 +304,8 @@ func TestLossIsRepaired(t *testing.T) {
 	if err := v.WaitFrames(ctx, 30); err != nil {
 		t.Fatal(err)
 	}
-	up.Set(lossy.Weather{Picks: everyNth(20)}, lossy.Weather{})
-	down.Set(lossy.Weather{}, lossy.Weather{Picks: everyNth(30)})
+	up.Set(lossy.Conditions{Picks: everyNth(20)}, lossy.Conditions{})
+	down.Set(lossy.Conditions{}, lossy.Conditions{Picks: everyNth(30)})
 	before := v.Stats()
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
 		return s.Frames > before.Frames+

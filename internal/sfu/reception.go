@@ -117,46 +117,47 @@ type finding struct {
 	fatal        bool
 }
 
-// A jury collects findings. If the limits are enforced, a finding that breaks one ends the session.
-type jury struct {
-	limits   Limits
-	findings []finding
+// findings collects findings. If the limits are enforced, a finding that breaks one ends the
+// session.
+type findings struct {
+	limits Limits
+	list   []finding
 }
 
-func (j *jury) find(warning, end, format string, args ...any) {
-	f := finding{code: warning, detail: fmt.Sprintf(format, args...)}
-	if end != "" && j.limits.Enforce {
-		f.code, f.fatal = end, true
+func (f *findings) find(warning, end, format string, args ...any) {
+	found := finding{code: warning, detail: fmt.Sprintf(format, args...)}
+	if end != "" && f.limits.Enforce {
+		found.code, found.fatal = end, true
 	}
-	j.findings = append(j.findings, f)
+	f.list = append(f.list, found)
 }
 
 // judge finds faults that a broadcaster should know of, and media that the stage does not accept.
 // Call with pub.mu held.
 func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []finding {
-	j := &jury{limits: limits}
+	f := &findings{limits: limits}
 	if a := r.Audio; a != nil && !a.Valid {
-		j.find("not_opus", "", "The sound is not Opus, so nobody can hear it: "+
+		f.find("not_opus", "", "The sound is not Opus, so nobody can hear it: "+
 			"set OBS's audio encoder to Opus and start again.")
 	}
 	if v := r.Video; v != nil {
-		p.judgeHeaders(j)
-		j.judgePicture(v)
-		p.judgeBitrate(j)
-		p.judgeKeyframes(j, now)
+		p.judgeHeaders(f)
+		f.judgePicture(v)
+		p.judgeBitrate(f)
+		p.judgeKeyframes(f, now)
 	}
 	if r.Loss > 0.05 {
-		j.find("loss_high", "", "%.0f %% of what is sent does not arrive: "+
+		f.find("loss_high", "", "%.0f %% of what is sent does not arrive: "+
 			"the network on the way is too weak.", r.Loss*100)
 	}
-	return j.findings
+	return f.list
 }
 
 // judgeHeaders finds layers with which no decoder can start.
-func (p *publisher) judgeHeaders(j *jury) {
+func (p *publisher) judgeHeaders(f *findings) {
 	for _, t := range p.layers {
 		if t.history.keyed && !t.sets.complete() {
-			j.find("no_parameter_sets", "",
+			f.find("no_parameter_sets", "",
 				"The encoder sends no parameter sets (SPS and PPS), so "+
 					"nobody can see the picture: have it repeat its headers with each keyframe.")
 			return
@@ -164,46 +165,46 @@ func (p *publisher) judgeHeaders(j *jury) {
 	}
 }
 
-func (j *jury) judgePicture(v *stage.VideoReception) {
-	l := j.limits
+func (f *findings) judgePicture(v *stage.VideoReception) {
+	l := f.limits
 	long, short := max(v.Width, v.Height), min(v.Width, v.Height)
 	if widest := (l.MaxHeight*16 + 8) / 9; l.MaxHeight > 0 &&
 		(short > l.MaxHeight || long > widest) {
-		j.find("resolution_high", "resolution_exceeded",
+		f.find("resolution_high", "resolution_exceeded",
 			"The picture is %dx%d; the stage takes %dx%d at most.", v.Width, v.Height, widest,
 			l.MaxHeight)
 	}
 	if v.BFrames && l.NoBFrames {
-		j.find("b_frames", "b_frame_present",
+		f.find("b_frames", "b_frame_present",
 			"The encoder makes B-frames, with which browsers show "+
 				"the picture jumping: switch B-frames off.")
 	}
 	baseline := v.Profile == profileBaseline || v.Profile == profileConstrainedBaseline
 	if v.Profile != "" && !baseline {
-		j.find("profile_not_baseline", "", "The H.264 profile is %s; stages are specified for "+
+		f.find("profile_not_baseline", "", "The H.264 profile is %s; stages are specified for "+
 			"Baseline, which every browser plays: set the encoder's profile to baseline.",
 			v.Profile)
 	}
 }
 
-func (p *publisher) judgeBitrate(j *jury) {
-	rate, l := p.sustained(), j.limits
+func (p *publisher) judgeBitrate(f *findings) {
+	rate, l := p.sustained(), f.limits
 	switch {
 	case l.MaxBitrate > 0 && rate > l.MaxBitrate:
-		j.find("bitrate_high", "bitrate_exceeded",
+		f.find("bitrate_high", "bitrate_exceeded",
 			"%.1f Mb/s come in; the stage takes %.1f at most.",
 			float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
 	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
-		j.find("bitrate_high",
+		f.find("bitrate_high",
 			"", "%.1f Mb/s come in; %.1f are advised, as viewers with less would "+
 				"see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
 	}
 }
 
-func (p *publisher) judgeKeyframes(j *jury, now time.Time) {
-	interval, most := p.keyframesApart(now).Seconds(), j.limits.MaxKeyframeInterval
+func (p *publisher) judgeKeyframes(f *findings, now time.Time) {
+	interval, most := p.keyframesApart(now).Seconds(), f.limits.MaxKeyframeInterval
 	if most > 0 && interval > most+0.5 {
-		j.find("keyframes_far_apart", "",
+		f.find("keyframes_far_apart", "",
 			"Keyframes come every %.0f s; set the encoder's keyframe "+
 				"interval to %.0f s, so that viewers who lose a packet do not wait so long.",
 			interval,
@@ -215,7 +216,7 @@ func (p *publisher) judgeKeyframes(j *jury, now time.Time) {
 // makes keyframes on request, whose interval does not matter.
 func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	for _, t := range p.layers {
-		if since := t.arrival.origin; !t.obedient() && alive(t, now) {
+		if since := t.arrival.origin; !t.keyframesOnRequest() && alive(t, now) {
 			if t.keyAt.After(since) {
 				since = t.keyAt
 			}
@@ -259,7 +260,7 @@ func (p *publisher) examine(now time.Time) (news []finding, fatal *finding) {
 			news = append(news, f)
 		}
 	}
-	p.probeObedience(now)
+	p.probeKeyframes(now)
 	return news, nil
 }
 
@@ -275,9 +276,9 @@ func (p *publisher) countRate(since time.Duration) {
 	p.bytes = 0
 }
 
-// probeObedience requests a keyframe if keyframes are rare, to find out whether the publisher makes
+// probeKeyframes requests a keyframe if keyframes are rare, to find out whether the publisher makes
 // them on request.
-func (p *publisher) probeObedience(now time.Time) {
+func (p *publisher) probeKeyframes(now time.Time) {
 	for _, t := range p.layers {
 		if t.asked < 2 && now.Sub(t.keyAt) > 2*time.Second {
 			p.wantKeyframe(t, now)

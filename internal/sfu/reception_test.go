@@ -76,7 +76,7 @@ func TestLossIsMeasured(t *testing.T) {
 	h.waitEvent("ana", stage.EventPublishing, "")
 	// RTCP (RFC 5761, 4) does not get through, because requested packets would repair the loss.
 	rtcp := func(b []byte) bool { return b[0]&0xc0 == 0x80 && b[1] >= 192 && b[1] <= 223 }
-	link.Set(lossy.Weather{Picks: everyNth(5)}, lossy.Weather{Picks: rtcp})
+	link.Set(lossy.Conditions{Picks: everyNth(5)}, lossy.Conditions{Picks: rtcp})
 	h.waitReception("ana", func(r *stage.Reception) bool { return r.Loss > 0.1 && r.Loss < 0.3 })
 	h.waitEvent("ana", stage.EventWarning, "loss_high")
 }

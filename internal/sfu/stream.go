@@ -122,7 +122,7 @@ func (s *stream) start(now time.Time) bool {
 // betterAsk reports whether to wait for a new keyframe for a short time. If the publisher makes
 // keyframes on request, waiting is better than seconds of fast motion.
 func (s *stream) betterAsk(now time.Time) bool {
-	if !s.track.obedient() || now.Sub(s.track.keyAt) < 2*time.Second {
+	if !s.track.keyframesOnRequest() || now.Sub(s.track.keyAt) < 2*time.Second {
 		return false
 	}
 	if s.asking.IsZero() {

@@ -139,9 +139,9 @@ func (t *track) keyframe(p *packet) {
 	}
 }
 
-// obedient reports whether the publisher makes keyframes on request. Browsers do, OBS does not. Two
-// requests must be answered, because one answer may be chance.
-func (t *track) obedient() bool { return t.answered >= 2 }
+// keyframesOnRequest reports whether the publisher makes keyframes on request. Browsers do, OBS
+// does not. Two requests must be answered, because one answer may be chance.
+func (t *track) keyframesOnRequest() bool { return t.answered >= 2 }
 
 // An arrival counts the received packets of a track (RFC 3550, A.1, A.3, A.8).
 type arrival struct {

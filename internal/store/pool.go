@@ -9,9 +9,9 @@ import (
 
 // A pool is a set of connections with prepared statements: parsing costs SQLite more than running.
 type pool struct {
-	db       *sql.DB
-	patience patience
-	plain    bool // behind a pooler, the next statement may use another connection
+	db      *sql.DB
+	breaker breaker
+	plain   bool // behind a pooler, the next statement may use another connection
 
 	mu       sync.RWMutex
 	prepared map[string]*sql.Stmt // by text; the texts are constants of this package

@@ -115,7 +115,7 @@ func (d *database) alone(ctx context.Context, do func(queries) error) error {
 	if !d.postgres {
 		return failure(d.inTx(ctx, d.write, nil, do))
 	}
-	ctx, end, err := d.write.patience.begin(ctx)
+	ctx, end, err := d.write.breaker.begin(ctx)
 	if err != nil {
 		return err
 	}

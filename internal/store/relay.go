@@ -17,11 +17,11 @@ const (
 	noticesAtOnce = 500
 	sendsAtOnce   = 100 // calls of Send that share a transaction
 	pollNotices   = time.Second
-	// pollDeaf is the poll interval of a replica that receives no notifications.
-	pollDeaf     = pollNotices / 4
-	noticeMemory = 10 * time.Minute // a replica that was away longer receives a gap
-	tidyNotices  = time.Minute
-	deadPost     = time.Minute
+	// pollUnnotified is the poll interval of a replica that receives no notifications.
+	pollUnnotified = pollNotices / 4
+	noticeMemory   = 10 * time.Minute // a replica that was away longer receives a gap
+	tidyNotices    = time.Minute
+	deadPost       = time.Minute
 )
 
 // A relay implements feed.Relay on PostgreSQL. Notices are rows with consecutive numbers. The row
@@ -29,10 +29,10 @@ const (
 // notice 6. A notification only wakes the readers, which also poll once a second, or more often if
 // they receive no notifications (docs/decisions/0171).
 type relay struct {
-	q    queries
-	bell *bell
-	log  *slog.Logger
-	turn chan struct{} // held by the call that writes for all callers
+	q        queries
+	listener *listener
+	log      *slog.Logger
+	turn     chan struct{} // held by the call that writes for all callers
 
 	mu      sync.Mutex
 	waiting []*sending
@@ -109,15 +109,15 @@ func (r *relay) write(ctx context.Context, texts []string) error {
 			SELECT last.value - $2 + sent.n, `+r.q.run.clock()+`, sent.notice
 			FROM last, unnest(CAST($1 AS TEXT[])) WITH ORDINALITY AS sent (notice, n)
 		)
-		SELECT pg_notify('`+bellChannel+`', CAST(value AS TEXT)) FROM last`, texts, int64(len(texts)))
+		SELECT pg_notify('`+notifyChannel+`', CAST(value AS TEXT)) FROM last`, texts, int64(len(texts)))
 }
 
 // Receive implements feed.Relay.
 func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
-	rings := make(chan struct{}, 1)
+	notifications := make(chan struct{}, 1)
 	var listening sync.WaitGroup
 	defer listening.Wait()
-	listening.Go(func() { r.bell.listen(ctx, rings) })
+	listening.Go(func() { r.listener.listen(ctx, notifications) })
 
 	reader := &noticeReader{relay: r, deliver: deliver}
 	tidy := time.NewTicker(tidyNotices)
@@ -125,23 +125,23 @@ func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
 	poll := time.NewTimer(0)
 	defer poll.Stop()
 	for {
-		rung := false
+		notified := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tidy.C:
 			r.tidy(ctx)
 			continue
-		case <-rings:
-			rung = true
+		case <-notifications:
+			notified = true
 		case <-poll.C:
 		}
 		found, err := reader.read(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.log.Debug("notices of other replicas are not read", "err", err)
 		}
-		r.bell.useful(rung, found)
-		poll.Reset(r.bell.pollEvery())
+		r.listener.polled(notified, found)
+		poll.Reset(r.listener.pollEvery())
 	}
 }
 

@@ -19,12 +19,12 @@ func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (f
 	if !s.db.postgres {
 		return inProcess{feed.NewMemory(now), s}, nil
 	}
-	bell, err := newBell(s.where, direct, log)
+	listener, err := newListener(s.where, direct, log)
 	if err != nil {
 		return nil, err
 	}
 	return &shared{
-		queries: s.queries, relay: &relay{q: s.queries, bell: bell, log: log,
+		queries: s.queries, relay: &relay{q: s.queries, listener: listener, log: log,
 			turn: make(chan struct{}, 1)},
 	}, nil
 }

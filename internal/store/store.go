@@ -155,9 +155,9 @@ func (d *database) begin(
 	ctx context.Context, write bool,
 ) (context.Context, func(error) error, error) {
 	if write {
-		return d.write.patience.begin(ctx)
+		return d.write.breaker.begin(ctx)
 	}
-	return d.read.patience.begin(ctx)
+	return d.read.breaker.begin(ctx)
 }
 
 func (d *database) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
@@ -211,7 +211,7 @@ func (d *database) inTurn(
 }
 
 func (d *database) inBatch(ctx context.Context, text string, args []any) (int, error) {
-	ctx, end, err := d.quick.patience.begin(ctx)
+	ctx, end, err := d.quick.breaker.begin(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -223,7 +223,7 @@ func (d *database) inBatch(ctx context.Context, text string, args []any) (int, e
 func (d *database) inTx(
 	ctx context.Context, on *pool, options *sql.TxOptions, do func(queries) error,
 ) error {
-	ctx, end, err := on.patience.begin(ctx)
+	ctx, end, err := on.breaker.begin(ctx)
 	if err != nil {
 		return err
 	}

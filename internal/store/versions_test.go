@@ -42,8 +42,8 @@ func (r *recorder) keep(path string) error {
 	return os.WriteFile(path, []byte(text), 0o600)
 }
 
-// A said is a recorded statement of the previous version.
-type said struct {
+// A recorded is a statement of the previous version.
+type recorded struct {
 	Step  string
 	Text  string
 	Args  []any
@@ -112,71 +112,71 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	}
 }
 
-// An elder replays the recorded statements of the previous version.
-type elder struct {
+// A previousVersion replays the recorded statements of the previous version.
+type previousVersion struct {
 	t     *testing.T
 	db    *sql.DB
-	story []said
+	story []recorded
 }
 
-func versionBefore(t *testing.T, where string) *elder {
+func versionBefore(t *testing.T, where string) *previousVersion {
 	t.Helper()
 	db, err := sql.Open("pgx", where)
 	ok(t, err)
 	t.Cleanup(func() { db.Close() })
 	text, err := os.ReadFile(storyBefore)
 	ok(t, err)
-	e := &elder{t: t, db: db}
+	p := &previousVersion{t: t, db: db}
 	in := json.NewDecoder(bytes.NewReader(text))
 	in.UseNumber()
 	for in.More() {
-		var one said
+		var one recorded
 		ok(t, in.Decode(&one))
 		for i, arg := range one.Args {
 			if number, is := arg.(json.Number); is {
 				one.Args[i] = must(number.Int64())(t)
 			}
 		}
-		e.story = append(e.story, one)
+		p.story = append(p.story, one)
 	}
-	return e
+	return p
 }
 
 // run replays one step of the recorded test. A statement that writes must change as many rows as it
 // did on the tables of its own version. A statement that reads may find rows that this version has
 // added.
-func (e *elder) run(step string) {
-	e.t.Helper()
+func (p *previousVersion) run(step string) {
+	p.t.Helper()
 	ran := 0
-	for _, one := range e.story {
+	for _, one := range p.story {
 		if one.Step != step {
 			continue
 		}
 		ran++
-		rows, err := e.rows(one)
+		rows, err := p.rows(one)
 		if err != nil {
-			e.t.Fatalf("%s, as the version before does: %v\n    in %s", step, err, one.Text)
+			p.t.Fatalf("%s, as the version before does: %v\n    in %s", step, err, one.Text)
 		}
 		if rows < one.Rows || one.Write && rows != one.Rows {
-			e.t.Errorf("%s: %d rows, the version before had %d\n    in %s", step, rows, one.Rows,
+			p.t.Errorf("%s: %d rows, the version before had %d\n    in %s", step, rows, one.Rows,
 				one.Text)
 		}
 	}
 	if ran == 0 {
-		e.t.Fatalf("the story has no step %q", step)
+		p.t.Fatalf("the story has no step %q", step)
 	}
 }
 
-func (e *elder) rows(one said) (n int, err error) {
+func (p *previousVersion) rows(one recorded) (n int, err error) {
 	if one.Write && !strings.Contains(one.Text, "RETURNING") {
-		result, err := e.db.ExecContext(e.t.Context(), one.Text, one.Args...)
+		result, err := p.db.ExecContext(p.t.Context(), one.Text, one.Args...)
 		if err != nil {
 			return 0, err
 		}
 		changed, err := result.RowsAffected()
 		return int(changed), err
 	}
-	rows, err := e.db.QueryContext(e.t.Context(), one.Text, one.Args...)
+	rows, err := p.db.QueryContext(p.t.Context(), one.Text, one.Args...)
 	if err != nil {
 		return 0, err
 	}

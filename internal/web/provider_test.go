@@ -22,63 +22,63 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A foreign is an OpenID Connect provider from outside this repository: the program oidc-provider.
-// The provider and the server need each other's address before they start. So a reverse proxy opens
-// the provider's address first.
-type foreign struct {
+// An oidcProvider is an OpenID Connect provider from outside this repository: the program
+// oidc-provider. The provider and the server need each other's address before they start. So a
+// reverse proxy opens the provider's address first.
+type oidcProvider struct {
 	t      *testing.T
 	issuer string
 	people string // the file with the provider's users
 	proxy  atomic.Pointer[httputil.ReverseProxy]
 }
 
-func newForeign(t *testing.T) *foreign {
-	f := &foreign{t: t, people: filepath.Join(t.TempDir(), "people.json")}
+func newOIDCProvider(t *testing.T) *oidcProvider {
+	p := &oidcProvider{t: t, people: filepath.Join(t.TempDir(), "people.json")}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if proxy := f.proxy.Load(); proxy != nil {
+		if proxy := p.proxy.Load(); proxy != nil {
 			proxy.ServeHTTP(w, r)
 			return
 		}
 		panic(http.ErrAbortHandler) // closes the connection: the provider does not run yet
 	}))
 	t.Cleanup(s.Close)
-	f.issuer = s.URL
-	return f
+	p.issuer = s.URL
+	return p
 }
 
 // has writes the file with the provider's users and their groups.
-func (f *foreign) has(groups map[string][]string) {
-	f.t.Helper()
+func (p *oidcProvider) has(groups map[string][]string) {
+	p.t.Helper()
 	text, err := json.Marshal(groups)
 	if err != nil {
-		f.t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(f.people, text, 0o600); err != nil {
-		f.t.Fatal(err)
+	if err := os.WriteFile(p.people, text, 0o600); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
 // start runs oidc-provider until the test ends.
-func (f *foreign) start(server string) {
-	f.t.Helper()
-	cmd := exec.CommandContext(f.t.Context(), "node",
-		"testdata/provider.mjs", f.issuer, server, f.people)
+func (p *oidcProvider) start(server string) {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), "node",
+		"testdata/provider.mjs", p.issuer, server, p.people)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		f.t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		f.t.Fatalf("node (see make install): %v", err)
+		p.t.Fatalf("node (see make install): %v", err)
 	}
 	port, err := bufio.NewReader(out).ReadString('\n')
-	f.t.Cleanup(func() { cmd.Wait() }) // the end of the test's context stopped the program
+	p.t.Cleanup(func() { cmd.Wait() }) // the end of the test's context stopped the program
 	if err != nil {
 		cmd.Wait()
-		f.t.Fatalf("the provider printed no port: %v\n%s", err, &complaints)
+		p.t.Fatalf("the provider printed no port: %v\n%s", err, &complaints)
 	}
-	f.proxy.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	p.proxy.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + strings.TrimSpace(port)})
 		r.Out.Host = r.In.Host
 	}})
@@ -149,9 +149,9 @@ func (p page) asksWho() bool { return strings.Contains(p.text, `name="login"`) }
 // run yet when the server starts.
 func TestAForeignProvider(t *testing.T) {
 	t.Parallel()
-	f := newForeign(t)
-	f.has(map[string][]string{"ada": {"streamers", "admins"}, "ben": {"streamers"}})
-	a := apptest.Start(t, "--oidc-issuer", f.issuer, "--oidc-client-id", "stagedoor",
+	provider := newOIDCProvider(t)
+	provider.has(map[string][]string{"ada": {"streamers", "admins"}, "ben": {"streamers"}})
+	a := apptest.Start(t, "--oidc-issuer", provider.issuer, "--oidc-client-id", "stagedoor",
 		"--oidc-client-secret", "the secret of the client", "--oidc-scopes", "groups",
 		"--oidc-name", "Example Login",
 		"--oidc-require", "groups=streamers", "--oidc-operators", "groups=admins")
@@ -170,7 +170,7 @@ func TestAForeignProvider(t *testing.T) {
 	}
 
 	t.Log("it comes")
-	f.start(a.URL)
+	provider.start(a.URL)
 	p := open(t, ada, login, nil)
 	for patience := time.Now().Add(time.Minute); !p.asksWho(); p = open(t, ada, login, nil) {
 		if time.Now().After(patience) {
@@ -225,7 +225,7 @@ func TestAForeignProvider(t *testing.T) {
 	}
 
 	t.Log("a claim that is gone ends what it gave, at the next sign-in and everywhere")
-	f.has(map[string][]string{"ben": {"viewers"}})
+	provider.has(map[string][]string{"ben": {"viewers"}})
 	if at := open(t, ben, login, nil).address; at.Fragment != "sign-in=not_admitted" {
 		t.Errorf("without the claim the sign-in ends at %s", at)
 	}

@@ -75,7 +75,7 @@ func New(c Config) (*Server, error) {
 		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat,
 		present: s.stages().present, me: s.profiles().ofStream,
 		fail: s.adapter.fail, guarded: s.adapter.guarded, log: c.Log, now: c.Now,
-		short: c.Short, shared: newHerd[sharer, profile](profilesAtOnce),
+		short: c.Short, shared: newCoalescer[sharer, profile](profilesAtOnce),
 	}
 	s.handler = s.guard(s.mux())
 	return s, nil

@@ -43,7 +43,7 @@ type streams struct {
 	log    *slog.Logger
 	now    func() time.Time
 	short  ShortStreams
-	shared *herd[sharer, profile]
+	shared *coalescer[sharer, profile]
 
 	mu       sync.Mutex
 	open     map[*openStream]struct{} // guarded by mu

@@ -1,7 +1,7 @@
 // Package lossy simulates a bad network between two peers on this machine: a UDP relay that loses,
 // delays, slows down and cuts.
 //
-//	up := lossy.Weather{Loss: 0.02, Delay: 40 * time.Millisecond}
+//	up := lossy.Conditions{Loss: 0.02, Delay: 40 * time.Millisecond}
 //	link := lossy.Open(t, mediaAddress, lossy.Options{Up: up})
 //	answer = link.Rewrite(answer) // the publisher now sends through the link
 //	…
@@ -24,8 +24,8 @@ import (
 
 // Options say how bad the link is in each direction. The zero value is a perfect link.
 type Options struct {
-	Up   Weather // from the clients to the target
-	Down Weather // from the target to the clients
+	Up   Conditions // from the clients to the target
+	Down Conditions // from the target to the clients
 	Seed uint64
 }
 
@@ -45,7 +45,7 @@ type Link struct {
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
-	up, down Weather
+	up, down Conditions
 	cut      bool
 	closed   bool
 	counts   [2]Count
@@ -89,8 +89,8 @@ func candidate(addr net.Addr) string {
 	return " " + at.IP.String() + " " + strconv.Itoa(at.Port) + " typ "
 }
 
-// Set changes the weather of the link for further packets.
-func (l *Link) Set(up, down Weather) {
+// Set changes the conditions of the link for further packets.
+func (l *Link) Set(up, down Conditions) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.up, l.down = up, down
@@ -202,8 +202,8 @@ func (l *Link) close() {
 	l.wg.Wait()
 }
 
-// weather returns the current weather of a direction; a cut loses all packets.
-func (l *Link) weather(d direction) (w Weather, cut bool) {
+// conditions returns the current conditions of a direction; a cut loses all packets.
+func (l *Link) conditions(d direction) (c Conditions, cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if d == upward {
@@ -255,8 +255,8 @@ func newLane(l *Link, d direction, number uint64, send func([]byte)) *lane {
 func (a *lane) end() { a.endOnce.Do(func() { close(a.ended) }) }
 
 func (a *lane) take(packet []byte) {
-	weather, cut := a.link.weather(a.direction)
-	due, fate := a.shaper.decide(time.Now(), packet, weather)
+	conditions, cut := a.link.conditions(a.direction)
+	due, fate := a.shaper.decide(time.Now(), packet, conditions)
 	if cut {
 		fate = cutOff
 	}
@@ -283,7 +283,7 @@ func (a *lane) deliver() {
 			case <-time.After(time.Until(next.due)):
 			}
 			fate := passed
-			if _, cut := a.link.weather(a.direction); cut {
+			if _, cut := a.link.conditions(a.direction); cut {
 				fate = cutOff
 			} else {
 				a.send(next.packet)

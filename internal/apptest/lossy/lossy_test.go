@@ -92,7 +92,7 @@ func TestLossIsTheSameForTheSameSeed(t *testing.T) {
 	t.Parallel()
 	run := func(seed uint64) string {
 		link := lossy.Open(t, echo(t), lossy.Options{
-			Up: lossy.Weather{Loss: 0.1}, Down: lossy.Weather{Loss: 0.1}, Seed: seed,
+			Up: lossy.Conditions{Loss: 0.1}, Down: lossy.Conditions{Loss: 0.1}, Seed: seed,
 		})
 		back := volley(t, link, dial(t, link.Addr()), 500)
 		if len(back) < 350 || len(back) > 450 {
@@ -112,7 +112,7 @@ func TestLossIsTheSameForTheSameSeed(t *testing.T) {
 func TestPickedPacketsAreLost(t *testing.T) {
 	t.Parallel()
 	even := func(packet []byte) bool { return (packet[len(packet)-1]-'0')%2 == 0 }
-	link := lossy.Open(t, echo(t), lossy.Options{Down: lossy.Weather{Picks: even}})
+	link := lossy.Open(t, echo(t), lossy.Options{Down: lossy.Conditions{Picks: even}})
 	if got, want := strings.Join(volley(t, link, dial(t, link.Addr()), 6),
 		" "), "1 3 5"; got != want {
 		t.Errorf("came back: got %s, want %s", got, want)
@@ -121,8 +121,8 @@ func TestPickedPacketsAreLost(t *testing.T) {
 
 func TestDelayIsAddedEachWay(t *testing.T) {
 	t.Parallel()
-	w := lossy.Weather{Delay: 60 * time.Millisecond}
-	link := lossy.Open(t, echo(t), lossy.Options{Up: w, Down: w})
+	c := lossy.Conditions{Delay: 60 * time.Millisecond}
+	link := lossy.Open(t, echo(t), lossy.Options{Up: c, Down: c})
 	start := time.Now()
 	back := volley(t, link, dial(t, link.Addr()), 1)
 	if took := time.Since(start); len(back) != 1 || took < 120*time.Millisecond {

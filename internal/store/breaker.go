@@ -17,10 +17,10 @@ const (
 
 var errStalled = errors.New("the database has not answered for a while")
 
-// A patience limits how long callers wait for the database. After a call took too long, other calls
-// fail at once, so that a request with several calls does not wait several times. After a rest, one
-// call at a time tries again, until one succeeds.
-type patience struct {
+// A breaker is a circuit breaker. It limits how long callers wait for the database. After a call
+// took too long, other calls fail at once, so that a request with several calls does not wait
+// several times. After a rest, one call at a time tries again, until one succeeds.
+type breaker struct {
 	mu      sync.Mutex
 	stalled bool
 	resting bool // while stalled: no call may try
@@ -28,10 +28,10 @@ type patience struct {
 }
 
 // begin limits the time of a call. The caller passes its result to end.
-func (p *patience) begin(
+func (b *breaker) begin(
 	ctx context.Context,
 ) (bounded context.Context, end func(error) error, err error) {
-	tries, err := p.enter()
+	tries, err := b.enter()
 	if err != nil {
 		return nil, nil, unavailable("The database does not answer; try again in a moment.", err)
 	}
@@ -41,42 +41,42 @@ func (p *patience) begin(
 		// the caller gave up, which says nothing about the database
 		gaveUp := err != nil && ctx.Err() != nil
 		cancel()
-		p.leave(tries, late, gaveUp)
+		b.leave(tries, late, gaveUp)
 		return err
 	}, nil
 }
 
-func (p *patience) enter() (tries bool, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.stalled {
+func (b *breaker) enter() (tries bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.stalled {
 		return false, nil
 	}
-	if p.resting || p.trying {
+	if b.resting || b.trying {
 		return false, errStalled
 	}
-	p.trying = true
+	b.trying = true
 	return true, nil
 }
 
-func (p *patience) leave(tried, late, gaveUp bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (b *breaker) leave(tried, late, gaveUp bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if tried {
-		p.trying = false
+		b.trying = false
 	}
 	if gaveUp {
 		return
 	}
-	p.stalled = late
-	if late && !p.resting {
-		p.resting = true
-		time.AfterFunc(stallRest, p.wake)
+	b.stalled = late
+	if late && !b.resting {
+		b.resting = true
+		time.AfterFunc(stallRest, b.wake)
 	}
 }
 
-func (p *patience) wake() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.resting = false
+func (b *breaker) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.resting = false
 }

@@ -10,13 +10,13 @@ import (
 func TestAHerdSharesReadings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHerd[string, int](2)
+		c := newCoalescer[string, int](2)
 		var mu sync.Mutex
 		reads, running, most := map[string]int{}, 0, 0
 		var all sync.WaitGroup
 		ask := func(key string, least int) {
 			all.Go(func() {
-				got, err := h.get(t.Context(), key, func() (int, error) {
+				got, err := c.get(t.Context(), key, func() (int, error) {
 					mu.Lock()
 					reads[key]++
 					n := reads[key]
@@ -46,8 +46,8 @@ func TestAHerdSharesReadings(t *testing.T) {
 		if reads["a"] != 2 || reads["b"] != 1 || most != 2 {
 			t.Errorf("got %v readings, %d at a time, want two of a, and two at a time", reads, most)
 		}
-		if len(h.runs) != 0 {
-			t.Errorf("%d readings are left", len(h.runs))
+		if len(c.runs) != 0 {
+			t.Errorf("%d readings are left", len(c.runs))
 		}
 	})
 }

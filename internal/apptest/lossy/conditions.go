@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Weather describes the network in one direction.
-type Weather struct {
+// A Conditions describes the network in one direction.
+type Conditions struct {
 	Loss float64 // share of packets lost by chance, 0 to 1
 	// decides whether a packet is lost, in addition to Loss; may be called for several peers at
 	// once
@@ -41,24 +41,24 @@ func newShaper(seed, number uint64) *shaper {
 }
 
 // decide returns the fate of a packet.
-func (s *shaper) decide(now time.Time, packet []byte, w Weather) (due time.Time, f fate) {
+func (s *shaper) decide(now time.Time, packet []byte, c Conditions) (due time.Time, f fate) {
 	// Every packet takes a random number, so that the fates of later packets do not depend on the
-	// weather.
-	if s.chance.Float64() < w.Loss || w.Picks != nil && w.Picks(packet) {
+	// conditions.
+	if s.chance.Float64() < c.Loss || c.Picks != nil && c.Picks(packet) {
 		return time.Time{}, lost
 	}
 	sent := now
-	if w.Rate > 0 {
+	if c.Rate > 0 {
 		if s.free.Before(now) {
 			s.free = now
 		}
-		if s.free.Sub(now) > w.queue() {
+		if s.free.Sub(now) > c.queue() {
 			return time.Time{}, queueFull
 		}
-		s.free = s.free.Add(time.Duration(len(packet)) * 8 * time.Second / time.Duration(w.Rate))
+		s.free = s.free.Add(time.Duration(len(packet)) * 8 * time.Second / time.Duration(c.Rate))
 		sent = s.free
 	}
-	due = sent.Add(w.Delay)
+	due = sent.Add(c.Delay)
 	if due.Before(s.last) {
 		due = s.last
 	}
@@ -66,9 +66,9 @@ func (s *shaper) decide(now time.Time, packet []byte, w Weather) (due time.Time,
 	return due, passed
 }
 
-func (w Weather) queue() time.Duration {
-	if w.Queue == 0 {
+func (c Conditions) queue() time.Duration {
+	if c.Queue == 0 {
 		return defaultQueue
 	}
-	return w.Queue
+	return c.Queue
 }

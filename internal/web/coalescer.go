@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// A herd lets callers that request the same value at the same time share one read: after a restart,
-// all pages of an account reconnect at once. A shared read begins after the requests of its
-// callers, so that its value is not older than any request. At most cap(slots) reads run at a time,
-// which limits their memory.
-type herd[K comparable, V any] struct {
+// A coalescer lets callers that request the same value at the same time share one read: after a
+// restart, all pages of an account reconnect at once. A shared read begins after the requests of
+// its callers, so that its value is not older than any request. At most cap(slots) reads run at a
+// time, which limits their memory.
+type coalescer[K comparable, V any] struct {
 	slots chan struct{}
 
 	mu   sync.Mutex
@@ -21,17 +21,18 @@ type reading[V any] struct {
 	done  chan struct{} // closed when value and err are set
 	value V
 	err   error
-	next  *reading[V] // the reading for callers that came after this one began; guarded by herd.mu
+	// guarded by coalescer.mu: the reading for callers that came after this one began
+	next *reading[V]
 }
 
-func newHerd[K comparable, V any](atOnce int) *herd[K, V] {
-	return &herd[K, V]{slots: make(chan struct{}, atOnce), runs: map[K]*reading[V]{}}
+func newCoalescer[K comparable, V any](atOnce int) *coalescer[K, V] {
+	return &coalescer[K, V]{slots: make(chan struct{}, atOnce), runs: map[K]*reading[V]{}}
 }
 
 // get returns the result of read. It shares the result with other callers that came while the
 // previous read was running.
-func (h *herd[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V, error) {
-	r, before, leads := h.join(key)
+func (c *coalescer[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V, error) {
+	r, before, leads := c.join(key)
 	if !leads {
 		select {
 		case <-r.done:
@@ -44,10 +45,10 @@ func (h *herd[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V,
 	if before != nil {
 		<-before.done
 	}
-	h.slots <- struct{}{}
+	c.slots <- struct{}{}
 	defer func() {
-		<-h.slots
-		h.finish(key, r)
+		<-c.slots
+		c.finish(key, r)
 	}()
 	r.value, r.err = read()
 	return r.value, r.err
@@ -55,14 +56,14 @@ func (h *herd[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V,
 
 // join returns the reading of a caller, the reading that must end first, and whether this caller
 // must read.
-func (h *herd[K, V]) join(key K) (r, before *reading[V], leads bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	running := h.runs[key]
+func (c *coalescer[K, V]) join(key K) (r, before *reading[V], leads bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	running := c.runs[key]
 	switch {
 	case running == nil:
 		r = &reading[V]{done: make(chan struct{})}
-		h.runs[key] = r
+		c.runs[key] = r
 		return r, nil, true
 	case running.next == nil:
 		r = &reading[V]{done: make(chan struct{})}
@@ -72,13 +73,13 @@ func (h *herd[K, V]) join(key K) (r, before *reading[V], leads bool) {
 	return running.next, nil, false
 }
 
-func (h *herd[K, V]) finish(key K, r *reading[V]) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (c *coalescer[K, V]) finish(key K, r *reading[V]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if r.next != nil {
-		h.runs[key] = r.next
+		c.runs[key] = r.next
 	} else {
-		delete(h.runs, key)
+		delete(c.runs, key)
 	}
 	close(r.done)
 }
