@@ -7,12 +7,12 @@ import { h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
 import { KEYS } from '../lib/memory.js';
-import { isMoving } from '../lib/moving.js';
+import { isMoving, moveOf } from '../lib/moving.js';
 import { takePairing } from '../lib/pairing.js';
 import { createMeter } from '../lib/numbers.js';
 import { check, isReady, PROFILE } from '../lib/obs-check.js';
 import { readObs } from '../lib/obs-read.js';
-import { createScript } from '../lib/obs-script.js';
+import { createScript, isPaired } from '../lib/obs-script.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { Obs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorLine, errorText, header, page, prepare, say, whoAmI } from '../lib/page.js';
@@ -21,6 +21,7 @@ import { signInView } from '../lib/signin-views.js';
 import { t } from '../lib/strings.js';
 import { Tally } from '../lib/tally.js';
 import { Tokens } from '../lib/tokens.js';
+import { createFirstPart } from './first.js';
 import { createMovePart } from './moving.js';
 import { createPeopleTab } from './people.js';
 import { PicturePart } from './picture.js';
@@ -58,7 +59,7 @@ const tally = new Tally();
 
 const script = createScript();
 
-takePairing();
+const pairing = takePairing();
 
 /** @type {import('./views.js').Model} */
 const model = {
@@ -74,7 +75,9 @@ const model = {
   encoder: '',
   encoders: [],
   profile: '',
+  paired: isPaired(),
   scriptGone: false,
+  goneSeen: localStorage.getItem(KEYS.gone) !== null,
   findings: null,
   previous: undefined,
   settingUp: null,
@@ -113,6 +116,13 @@ const moving = createMovePart({
   changed: draw,
   note,
 });
+const first = createFirstPart({
+  pairing,
+  // Another Stagedoor client may have set OBS up meanwhile.
+  setUp: async () => (await setUp(false))?.changed ?? false,
+  undo: async () => noteBack(await backToMyProfile(obs, { remove: true })),
+  changed: draw,
+});
 const report = createReport({ id: dockId, model, version: () => obs.version });
 
 /** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
@@ -126,12 +136,15 @@ let looking = false;
 /** Settles when an interrupted rehearsal has restored OBS's settings. */
 let freed = Promise.resolve();
 let scriptAsked = false; // whether the script was asked on this connection
+/** The server has refused the code with which the script would have signed in this dock. */
+let codeRefused = false;
 let noWhip = false; // OBS refused WHIP on this connection; the next OBS may have it
 
 /* ---- drawing ---- */
 
 let tab = tabOfAddress();
 let drawn = '';
+let announced = '';
 let worried = '';
 
 function draw() {
@@ -150,6 +163,7 @@ function draw() {
         'broadcast',
         tab,
         atRest() && moving.view(model.obs.phase === 'ready'),
+        atRest() && model.obs.phase === 'ready' && first.view(model.previous),
         ...dockView(model, actions),
         ...picture.view(model.obs.phase === 'ready'),
       ),
@@ -174,12 +188,13 @@ function tell() {
   const state = stateOf(model);
   document.documentElement.dataset.state = state;
   document.title = state === 'live' ? `● ${t('live.live')} – ${t('app')}` : t('app');
-  if (state !== drawn) {
-    say(headline(model));
-    performance.mark(`dock ${state}`); // for make bench
-    drawn = state;
-    report.soon();
-  }
+  const words = headline(model);
+  if (state === drawn && words === announced) return;
+  if (words !== announced) say(words);
+  if (state !== drawn) performance.mark(`dock ${state}`); // for make bench
+  drawn = state;
+  announced = words;
+  report.soon();
 }
 
 /** @param {import('./tabs.js').Tab} next */
@@ -212,15 +227,26 @@ function note(notice) {
 
 /* ---- signing in ---- */
 
-/** Signs in by a dock link. A link that was used already leads to the sign-in form. */
+/**
+ * Signs in by a dock link or by the script's code. One that was used already leads to the sign-in
+ * form.
+ */
 async function enrolled() {
   try {
     return await enrol();
   } catch (err) {
     if (!(err instanceof ApiError)) throw err;
-    signing.error = errorText(err);
+    if (pairing && err.code === 'bad_code') codeRefused = true;
+    else signing.error = errorText(err);
     return null;
   }
+}
+
+/** Why a dock that the script has opened is not signed in. */
+function whySignIn() {
+  if (isMoving()) return t('move.signIn');
+  // A script leaves out a code that has expired.
+  return codeRefused || pairing === 'first' ? t('pair.codeOver') : undefined;
 }
 
 const ways = createWays({ here: 'dock', draw, arrived: arrive });
@@ -240,7 +266,7 @@ async function signIn(name, word) {
 
 /** @param {import('../lib/types.js').Me} me */
 function arrive(me) {
-  signing.notice = undefined;
+  signing.notice = signing.error = undefined;
   ways.stop();
   know(me);
   events.stop();
@@ -451,8 +477,11 @@ obs.on('StreamStateChanged', ({ outputState }) =>
 async function look() {
   if (looking || model.settingUp || rehearsal.running || obs.status.phase !== 'ready') return;
   looking = true;
+  /** @type {import('../lib/obs-read.js').Reading | null} */
+  let read = null;
   try {
-    judge(await readObs(obs, script));
+    read = await readObs(obs, script);
+    judge(read);
     model.previous = await previousProfile(obs);
     model.readError = undefined;
     void missScript();
@@ -462,7 +491,21 @@ async function look() {
   looking = false;
   draw();
   keepFresh();
+  if (read)
+    void first.tell({
+      kind: 'read',
+      reading: read,
+      findings: model.findings ?? [],
+      settled: isSettled(),
+    });
 }
+
+/**
+ * Whether OBS may be set up without a click: nothing is under way, there is a stage, and the dock
+ * stays at this address.
+ */
+const isSettled = () =>
+  Boolean(model.stage) && model.broadcast.phase === 'idle' && !moveOf(model.me?.publicUrl);
 
 /**
  * Asks once for each connection whether the script that paired this dock is still in OBS. The
@@ -472,7 +515,8 @@ async function missScript() {
   if (scriptAsked || model.profile !== PROFILE) return;
   scriptAsked = true;
   const gone = await script.isGone(obs).catch(() => false);
-  if (gone !== model.scriptGone) set({ scriptGone: gone });
+  if (!gone) localStorage.removeItem(KEYS.gone);
+  if (gone !== model.scriptGone) set({ scriptGone: gone, goneSeen: gone && model.goneSeen });
 }
 
 /** @param {import('../lib/obs-read.js').Reading} reading */
@@ -495,16 +539,20 @@ async function endpoint(settings) {
   return tokens.reusable(settings, arn) ?? tokens.fresh(arn);
 }
 
-/** @param {boolean} force @param {string} [encoder] the encoder to set, or '' for x264 */
+/**
+ * @param {boolean} force @param {string} [encoder] the encoder to set, or '' for x264
+ * @returns {Promise<{changed: boolean} | null>} null if OBS could not be set up
+ */
 async function setUp(force, encoder) {
-  if (model.settingUp || rehearsal.running || !model.stage) return;
+  if (model.settingUp || rehearsal.running || !model.stage) return null;
   broadcast.dismiss();
   rehearsal.dismiss();
   set({ settingUp: { step: 'check' }, setupError: null });
   /** @type {import('../lib/tokens.js').Ready | null} */
   let given = null;
+  let done = null;
   try {
-    const done = await setUpObs(obs, {
+    done = await setUpObs(obs, {
       limits: model.stage.limits,
       force,
       script,
@@ -519,13 +567,23 @@ async function setUp(force, encoder) {
     noWhip = false;
     model.settingUp = null;
     judge(done.reading);
-    note(t(done.changed ? 'setup.done' : 'setup.unchanged'));
   } catch (/** @type {any} */ err) {
     model.settingUp = null;
     setupFailed(err);
   }
   await look();
+  return done;
 }
+
+/** The person has asked for the set-up. @type {import('./views.js').Actions['setUp']} */
+async function setUpByHand(force = false, encoder) {
+  void first.tell({ kind: 'acted' });
+  const done = await setUp(force, encoder);
+  if (done) note(t(done.changed ? 'setup.done' : 'setup.unchanged'));
+}
+
+/** @param {string} profile */
+const noteBack = (profile) => note(t('check.backDone', { profile }));
 
 /** @param {any} err */
 function setupFailed(err) {
@@ -623,17 +681,21 @@ const actions = {
   disconnect: () => obs.close(),
   forget() {
     for (const key of [KEYS.password, KEYS.secret, KEYS.encoders]) localStorage.removeItem(key);
-    set({ remembered: false });
+    set({ remembered: false, paired: isPaired() });
   },
   look() {
     set({ readError: undefined });
     noWhip = false;
     void look();
   },
-  setUp: (force = false, encoder) => void setUp(force, encoder),
+  setUp: setUpByHand,
+  seeGone() {
+    localStorage.setItem(KEYS.gone, 'seen');
+    set({ goneSeen: true });
+  },
   async back() {
     try {
-      note(t('check.backDone', { profile: await backToMyProfile(obs) }));
+      noteBack(await backToMyProfile(obs));
     } catch (/** @type {any} */ err) {
       set({
         setupError: { text: err.text ? t(err.text, err.values) : errorText(err), undone: null },
@@ -643,6 +705,7 @@ const actions = {
   },
   go() {
     if (!model.stage || rehearsal.running) return;
+    void first.tell({ kind: 'dismissed' });
     rehearsal.dismiss();
     void broadcast.go(model.stage.arn);
   },
@@ -657,7 +720,7 @@ const actions = {
   stop: () => void broadcast.stop(),
   async stopAndSetUp() {
     await broadcast.stop();
-    if (broadcast.state.phase === 'idle') await setUp(true);
+    if (broadcast.state.phase === 'idle') await setUpByHand(true);
   },
   dismiss() {
     model.setupError = null;
@@ -730,7 +793,7 @@ async function start() {
     try {
       const me = (await enrolled()) ?? (await whoAmI());
       if (me) return arrive(me);
-      if (isMoving()) signing.notice = t('move.signIn');
+      signing.notice = whySignIn();
       draw();
       return ways.load();
     } catch (err) {

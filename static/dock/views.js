@@ -11,7 +11,7 @@ import { STEPS } from '../lib/obs-setup.js';
 import { bestHardware, encoderOf } from '../lib/encoders.js';
 import { isReady, toFix } from '../lib/obs-check.js';
 import { button, copyField, errorLine, field, form } from '../lib/page.js';
-import { pairingView } from '../lib/pairing.js';
+import { pairingView, restartPicture } from '../lib/pairing.js';
 import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js';
 import { afterView } from './after.js';
 
@@ -33,7 +33,9 @@ import { afterView } from './after.js';
  * @property {string} encoder the encoder of Advanced mode; '' in Simple mode
  * @property {string[]} encoders the IDs of the encoders that the script in OBS can set up
  * @property {string} profile the current profile of OBS
- * @property {boolean} scriptGone the script that paired this dock does not answer
+ * @property {boolean} paired a script has paired this dock with OBS
+ * @property {boolean} scriptGone that script does not answer
+ * @property {boolean} goneSeen the person has read that it does not
  * @property {Finding[] | null} findings
  * @property {string} [readError]
  * @property {string | undefined} previous the profile to go back to
@@ -61,6 +63,7 @@ import { afterView } from './after.js';
  * @property {() => void} forget
  * @property {() => void} look
  * @property {(force?: boolean, encoder?: string) => void} setUp
+ * @property {() => void} seeGone
  * @property {() => void} back
  * @property {() => void} go
  * @property {() => void} rehearse
@@ -113,6 +116,7 @@ export function dockView(m, act) {
     !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
     barsView(m.me?.bars),
     ...notices(m),
+    m.scriptGone && !m.goneSeen && goneView(act),
     h(
       'section',
       { className: `card state-${state}`, key: 'state' },
@@ -278,8 +282,9 @@ function obsProblem(m) {
   // The sentence stays the same during further attempts, so that the page does not move.
   if (m.obs.phase === 'connecting' && m.obs.attempts === 0) return t('obs.connecting');
   if (m.obs.phase === 'starting') return t('obs.starting');
-  if (m.obs.phase === 'password')
-    return t(m.obs.triedPassword ? 'obs.wrongPassword' : 'obs.needsPassword');
+  if (m.obs.phase === 'password' && m.obs.triedPassword)
+    return t(m.paired ? 'pair.refused' : 'obs.wrongPassword');
+  if (m.obs.phase === 'password') return t('obs.needsPassword');
   if (m.obs.phase === 'kicked') return t('obs.kicked');
   if (m.obs.phase === 'unsupported') return t('obs.unsupported');
   if (m.obs.phase === 'off' && m.obs.everReady && m.why !== 'other_computer') return t('obs.left');
@@ -287,23 +292,67 @@ function obsProblem(m) {
   return t(`obs.${m.why}`);
 }
 
+/** The script was removed from OBS, which takes nothing back. @param {Actions} act */
+const goneView = (act) =>
+  h(
+    'section',
+    { className: 'card notice warning', key: 'gone' },
+    h('p', null, t('pair.scriptGone')),
+    button(t('live.dismiss'), act.seeGone),
+  );
+
+/** Whether the page looks for OBS, and has not found it. @param {Model} m */
+const isOff = ({ obs: { phase, everReady }, why }) =>
+  ['off', 'lost', 'connecting'].includes(phase) && why !== 'other_computer' && !everReady;
+
+/**
+ * A dock that a script has paired, and that OBS refuses or that does not find it: at each start of
+ * OBS the script hands over the port and the password.
+ * @param {Model} m
+ * @param {Actions} act
+ */
+function pairedNoObs(m, act) {
+  const refused = m.obs.phase === 'password';
+  return [
+    title('warning', t(refused ? 'pair.refusedTitle' : 'obs.title')),
+    h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
+    h('p', { key: 'cure' }, h('b', null, t(refused ? 'pair.cure' : 'pair.cureOff'))),
+    restartPicture(),
+    h('h2', { key: 'by-hand' }, t('pair.byHandTitle')),
+    howToFind(refused ? [1, 3] : [1, 2, 3]),
+    connectForm(m, act),
+    button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
+    m.remembered && button(t('obs.forget'), act.forget, { className: 'link', key: 'forget' }),
+    h(
+      'details',
+      { className: 'section', key: 'again' },
+      h('summary', null, t('pair.noScript')),
+      pairingView({ publicUrl: m.me?.publicUrl }),
+    ),
+  ];
+}
+
+/** How to find the WebSocket server's settings in OBS. @param {number[]} steps */
+const howToFind = (steps) =>
+  h(
+    'ol',
+    { className: 'steps', key: 'how' },
+    ...steps.map((n) => h('li', null, t(`obs.how.${n}`))),
+  );
+
 /** @param {Model} m @param {Actions} act */
 function noObs(m, act) {
-  const { phase, everReady } = m.obs;
+  const { phase } = m.obs;
   const off = phase === 'off' || phase === 'lost' || phase === 'connecting';
-  const unpaired = off && m.why !== 'other_computer' && !everReady;
+  if (m.paired && (phase === 'password' || (isOff(m) && m.obs.attempts > 0)))
+    return pairedNoObs(m, act);
+  const unpaired = isOff(m) && !m.paired;
   return [
     title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),
     h('p', { className: 'lead', key: 'problem' }, obsProblem(m)),
     unpaired && pairingView({ publicUrl: m.me?.publicUrl }),
     unpaired && h('h2', { key: 'by-hand' }, t('pair.byHandTitle')),
-    unpaired &&
-      m.why === 'off' &&
-      h(
-        'ol',
-        { className: 'steps', key: 'how' },
-        ...[0, 1, 2, 3].map((n) => h('li', null, t(`obs.how.${n}`))),
-      ),
+    unpaired && m.why === 'off' && howToFind([0, 1, 2, 3]),
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
       : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act),

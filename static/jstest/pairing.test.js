@@ -12,14 +12,20 @@ const handed = {
   'obs-encoders': 'obs_x264',
 };
 
-/** @param {string} userAgent @param {Record<string, string>} fragment */
-function take(userAgent, fragment) {
-  /** @type {Record<string, string>} */
-  const stored = {};
+const HERE = 'https://here.example';
+
+/**
+ * @param {string} userAgent
+ * @param {Record<string, string>} fragment
+ * @param {Record<string, string>} [before] what the browser has stored
+ */
+function take(userAgent, fragment, before = {}) {
+  const stored = { ...before };
   const left = { ...fragment };
   const taken = takePairing(
     { userAgent },
     {
+      getItem: (key) => stored[key] ?? null,
       setItem: (key, value) => {
         stored[key] = value;
       },
@@ -29,6 +35,7 @@ function take(userAgent, fragment) {
       delete left[name];
       return value;
     },
+    HERE,
   );
   return { taken, stored, left };
 }
@@ -48,14 +55,28 @@ describe('a pairing', () => {
       'Mozilla/5.0 Chrome/127.0.0.0 OBS/32.2.2 Safari/537.36',
       handed,
     );
-    assert.equal(taken, true);
+    assert.equal(taken, 'first');
     assert.deepEqual(left, {});
     assert.equal(stored['stagedoor.obs.address'], '127.0.0.1:4455');
     assert.equal(stored['stagedoor.obs.password'], 'a #&= word');
   });
   it('is dropped anywhere else, and out of the address all the same', () => {
     const { taken, stored, left } = take('Mozilla/5.0 Chrome/150.0.0.0 Safari/537.36', handed);
-    assert.deepEqual([taken, stored, left], [false, {}, {}]);
+    assert.deepEqual([taken, stored, left], ['', {}, {}]);
+  });
+  it('is the first one only where this page has not been paired with this OBS before', () => {
+    const server = { 'obs-server': HERE };
+    /** @type {[string, string, Record<string, string>, Record<string, string>][]} */
+    const table = [
+      ['the first start of OBS with the script', 'first', server, {}],
+      ['another OBS, or one that was undone', 'first', server, { 'stagedoor.obs.secret': 'x' }],
+      ['each later start', 'again', server, { 'stagedoor.obs.secret': 's' }],
+      ['a move by a click', 'again', { 'obs-moving': '1' }, {}],
+      ['a redirect', 'again', { 'obs-server': 'https://old.example' }, {}],
+      ['a pairing without a script', 'again', { 'obs-secret': '' }, {}],
+    ];
+    for (const [name, want, more, before] of table)
+      assert.equal(take('Chrome/127 OBS/32.2.2', { ...handed, ...more }, before).taken, want, name);
   });
   it('changes nothing where the address has none, or an odd one', () => {
     for (const fragment of [{}, { 'obs-port': '1@evil.example' }, { 'obs-password': 'x' }]) {

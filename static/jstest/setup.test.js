@@ -277,10 +277,19 @@ describe('Back to my profile', () => {
     assert.equal(isReady(check(await readObs(obs), limits)), false);
   });
 
+  it('removes the profile that the set-up has made, if that is wanted', async () => {
+    const obs = fakeObs();
+    const before = structuredClone(obs.profiles);
+    await setUpObs(obs, options);
+    assert.equal(await backToMyProfile(obs, { remove: true }), 'Untitled');
+    assert.deepEqual([obs.current, obs.profiles], ['Untitled', before]);
+  });
+
   it('waits until nothing is active', async () => {
     const obs = fakeObs();
     await setUpObs(obs, options);
     obs.active.record = true;
+    await assert.rejects(backToMyProfile(obs, { remove: true }));
     await assert.rejects(backToMyProfile(obs), (err) => err.text === 'find.busy.record');
     assert.equal(obs.current, PROFILE);
   });

@@ -9,5 +9,7 @@ export const KEYS = Object.freeze({
   encoders: 'stagedoor.obs.encoders',
   scriptServer: 'stagedoor.obs.server',
   moving: 'stagedoor.obs.moving',
+  first: 'stagedoor.obs.first',
+  gone: 'stagedoor.obs.gone',
   stage: 'stagedoor.stage',
 });

@@ -28,6 +28,9 @@ const LOOK_AGAIN = 100;
  * @property {() => string[]} encoders the IDs of the encoders of OBS; none without a script
  */
 
+/** Whether a script has paired this page. */
+export const isPaired = (storage = localStorage) => Boolean(storage.getItem(KEYS.secret));
+
 /** @param {Uint8Array} bytes */
 const hex = (bytes) => [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('');
 
@@ -139,7 +142,10 @@ export function createScript(
       return answer?.result ?? '';
     },
     async isGone(obs) {
-      return secret() !== '' && (await ask(obs, { do: 'read' })) === undefined;
+      // A busy computer may miss one request.
+      for (let tries = 0; tries < 2; tries++)
+        if (secret() === '' || (await ask(obs, { do: 'read' }))) return false;
+      return true;
     },
     restore: async (obs, setup) => (await ask(obs, { do: 'restore', setup }))?.result ?? '',
     encoders: () =>

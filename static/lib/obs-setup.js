@@ -487,9 +487,10 @@ export async function previousProfile(obs) {
 /**
  * Selects the previous profile again. The set-up has not changed it.
  * @param {ObsCaller} obs
+ * @param {{remove?: boolean}} [options] remove our profile afterwards, if the set-up has made it
  * @returns {Promise<string>} the profile that is current now
  */
-export async function backToMyProfile(obs) {
+export async function backToMyProfile(obs, { remove = false } = {}) {
   mustBeIdle(await readActive(obs));
   const profile = await previousProfile(obs);
   if (!profile) throw new SetupError('setup.noOther');
@@ -498,6 +499,7 @@ export async function backToMyProfile(obs) {
   });
   try {
     await changeProfile(obs, 'SetCurrentProfile', profile);
+    if (remove) await obs.call('RemoveProfile', { profileName: PROFILE });
   } catch (err) {
     throw explain(err);
   } finally {

@@ -7,13 +7,26 @@ import { takeFragment } from './signin.js';
 import { t } from './strings.js';
 
 /**
+ * What the script has done when it opened this page: '' nothing · first: it has paired this page
+ * with this OBS, and had not before · again: as at each start of OBS
+ * @typedef {'' | 'first' | 'again'} Pairing
+ */
+
+/**
  * If OBS opened this page, takes the port and the password of OBS's WebSocket server out of the
  * address. A link that is opened anywhere else must not change what this browser remembers.
  * @param {{userAgent: string}} browser
- * @param {Pick<Storage, 'setItem'>} storage
+ * @param {Pick<Storage, 'getItem' | 'setItem'>} storage
  * @param {(name: string) => string} take
+ * @param {string} [here]
+ * @returns {Pairing}
  */
-export function takePairing(browser = navigator, storage = localStorage, take = takeFragment) {
+export function takePairing(
+  browser = navigator,
+  storage = localStorage,
+  take = takeFragment,
+  here = location.origin,
+) {
   const [port, password, secret, encoders, server, moving] = [
     'obs-port',
     'obs-password',
@@ -22,14 +35,17 @@ export function takePairing(browser = navigator, storage = localStorage, take = 
     'obs-server',
     'obs-moving',
   ].map(take);
-  if (!/ OBS\//.test(browser.userAgent) || !/^\d{1,5}$/.test(port ?? '')) return false;
+  if (!/ OBS\//.test(browser.userAgent) || !/^\d{1,5}$/.test(port ?? '')) return '';
+  // A dock that comes from another address of the server was paired there.
+  const moved = moving || (server && server !== here);
+  const known = !secret || secret === storage.getItem(KEYS.secret);
   storage.setItem(KEYS.address, `127.0.0.1:${port}`);
   storage.setItem(KEYS.password, password ?? '');
   storage.setItem(KEYS.secret, secret ?? '');
   storage.setItem(KEYS.encoders, encoders ?? '');
   storage.setItem(KEYS.scriptServer, server ?? '');
   storage.setItem(KEYS.moving, moving ?? '');
-  return true;
+  return known || moved ? 'again' : 'first';
 }
 
 /**
@@ -50,8 +66,8 @@ const picture = (name, text) =>
     loading: 'lazy',
   });
 
-/** @param {string} system */
-const restartPicture = (system) =>
+/** @param {string} [system] */
+export const restartPicture = (system = systemOf(navigator.userAgent)) =>
   h('div', { className: 'pictures' }, picture(`restart-${system}`, t('pair.restartPicture')));
 
 /**

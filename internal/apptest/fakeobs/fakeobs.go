@@ -216,6 +216,13 @@ func (o *OBS) Restart() error {
 	return o.listen(addr)
 }
 
+// SetPassword changes the password of an OBS that does not run.
+func (o *OBS) SetPassword(password string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.opts.Password = password
+}
+
 // Replace installs another build of the same version, which runs after the next Restart.
 func (o *OBS) Replace(withWHIP bool) {
 	o.mu.Lock()

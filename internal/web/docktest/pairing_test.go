@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// The address that the script gives to OBS opens a dock that is signed in and connected.
+// The address that the script gives to OBS opens a dock that is signed in and connected, and sets
+// OBS up.
 func TestAPairedDockNeedsNothingMore(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
@@ -38,13 +40,17 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			d.Goto(app.URL + "/dock#obs-port=" + far.Port() + "&obs-password=" + escaped(odd) +
 				"&obs-secret=shared&obs-encoders=jim_nvenc%20obs_x264&enrol=" +
 				escaped(string(code[1])))
-			d.state("not-set-up")
+			d.state("ready")
+			d.WaitText("Your profile “Untitled” is as it was.")
+			d.keep("dock-first")
 			var address string
 			if d.Eval("location.href", &address); address != app.URL+"/dock" {
 				t.Errorf("the address is %s, want it without secrets", address)
 			}
 			d.Reload()
-			d.state("not-set-up")
+			d.state("ready")
+			d.WaitText("Your profile “Untitled” is as it was.")
+			d.ClickText("OK")
 			d.usesTheGraphicsCard()
 			d.Goto(app.URL + "/account")
 			d.WaitText("Docks save no files")
@@ -105,22 +111,165 @@ func fit(id string, kbits, seconds int) map[string]any {
 // usesTheGraphicsCard sets OBS up for its hardware encoder, and back for x264.
 func (d *dock) usesTheGraphicsCard() {
 	d.t.Helper()
+	d.Click("details.section summary")
 	d.keep("dock-graphics-card")
 	d.ClickText("Use my graphics card (NVIDIA NVENC)")
+	d.WaitText("The encoder’s file is suitable")
 	d.state("ready")
 	file, built := d.obs.File("Stagedoor"), d.obs.State().Encoders
 	if file["keyint_sec"] != 2.0 || file["bf"] != 0.0 || built.Mode != "Advanced" ||
 		built.Audio != "opus" {
 		d.t.Errorf("the encoder's file is %v, OBS built %+v", file, built)
 	}
-	d.Click("details.section summary")
-	d.WaitText("The encoder’s file is suitable")
 	d.ClickText("Use x264 instead of the graphics card")
 	d.WaitText("Use my graphics card")
 	d.state("ready")
 	if built := d.obs.State().Encoders; built.Mode != "Simple" {
 		d.t.Errorf("OBS built %+v for x264", built)
 	}
+}
+
+// A pairing is a dock in OBS, as the script opens it there at each start of OBS.
+type pairing struct {
+	*dock
+	app       *apptest.App
+	olga, ada *apptest.Client
+}
+
+func newPairing(t *testing.T, obs fakeobs.Options) *pairing {
+	t.Helper()
+	app := apptest.Start(t)
+	olga := app.Operator()
+	obs.Version, obs.Password = fakeobs.OBS31, obsPassword
+	return &pairing{
+		app: app, olga: olga, ada: app.Broadcaster(olga, "Ada", "publish"),
+		dock: &dock{Page: browser.Open(t, browser.OBS31, browser.Options{}), t: t,
+			obs: fakeobs.Start(t, obs)},
+	}
+}
+
+// starts opens the dock with that secret, and with a code that signs it in unless code is "".
+func (p *pairing) starts(secret, word, code string) {
+	p.t.Helper()
+	p.Goto("about:blank")
+	address := p.app.URL + "/dock#obs-port=" + p.obs.Port() + "&obs-password=" + word +
+		"&obs-secret=" + secret + "&obs-encoders=obs_x264&obs-server=" + escaped(p.app.URL)
+	if code != "" {
+		address += "&enrol=" + escaped(code)
+	}
+	p.Goto(address)
+}
+
+func (p *pairing) code() string {
+	p.t.Helper()
+	var login web.Enrolment
+	p.ada.Must(http.StatusCreated, "POST", "/api/enrolments", nil, &login)
+	return login.Code
+}
+
+// pairedBefore is a dock that has been paired and whose person has undone the first set-up.
+func (p *pairing) pairedBefore() {
+	p.t.Helper()
+	p.starts("shared", obsPassword, p.code())
+	p.state("ready")
+	p.ClickText("Undo")
+	p.state("not-set-up")
+}
+
+// The set-up that a dock began by itself is undone as a whole, and does not come back: neither when
+// OBS starts again, nor when it is paired anew.
+func TestTheFirstSetUpIsUndone(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
+	before := p.obs.State()
+	p.pairedBefore()
+	p.WaitText("OBS is back on your profile “Untitled”.")
+	after := p.obs.State()
+	if !slices.Equal(after.Profiles, before.Profiles) || after.Profile != before.Profile ||
+		after.Service.Type != before.Service.Type {
+		t.Errorf("OBS has %+v, had %+v", after, before)
+	}
+	for _, secret := range []string{"shared", "another"} {
+		p.starts(secret, obsPassword, "")
+		p.state("not-set-up")
+		p.WaitText("Set up OBS")
+	}
+	if got := p.obs.State().Profiles; !slices.Equal(got, before.Profiles) {
+		t.Errorf("OBS was set up again: %v", got)
+	}
+}
+
+// Without a click, a dock sets up only an OBS that does nothing. When the recording has ended, the
+// person decides.
+func TestAPairedDockLeavesABusyOBSAlone(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{})
+	p.obs.SetOutput(fakeobs.Recording, true)
+	p.starts("shared", obsPassword, p.code())
+	p.WaitText("Stop the recording first")
+	p.obs.SetOutput(fakeobs.Recording, false)
+	p.WaitNoText("Stop the recording first")
+	p.ClickText("Set up OBS")
+	p.state("ready")
+	p.WaitNoText("is as it was")
+}
+
+// OBS has another password than the dock. The dock says that OBS refuses it, and first that a
+// restart of OBS mends it. The operator sees it, too.
+func TestAPairedDockSaysHowToGetTheNewPassword(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
+	p.pairedBefore()
+	p.obs.Quit()
+	p.obs.SetPassword("changed")
+	if err := p.obs.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	p.WaitText("its WebSocket password is not the one that this dock has")
+	p.WaitText("Close OBS and start it again: the script hands the password over.")
+	p.WaitNoText("not reachable")
+	p.WaitFor(`document.querySelector("#said").textContent.includes("password is not the one")`)
+	p.keep("dock-refused")
+	p.poll("the server knows that OBS refuses the dock", func() bool {
+		var ada web.V1UserDetail
+		p.olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(p.ada.Me().ID), nil, &ada)
+		return len(ada.Docks) == 1 && ada.Docks[0].OBS != nil &&
+			ada.Docks[0].OBS.State == "password"
+	})
+	p.starts("shared", "changed", "")
+	p.state("not-set-up")
+}
+
+// OBS listens at another port than the dock knows. The first cure is the same.
+func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
+	p.pairedBefore()
+	p.obs.Quit()
+	p.starts("shared", obsPassword, "")
+	p.WaitText("Close OBS and start it again: the script switches its WebSocket server on")
+	p.keep("dock-unreachable")
+}
+
+// The code of the script was used, has expired, so that the script leaves it out, or was guessed.
+// The dock says so in the words of the script.
+func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{})
+	used := p.code()
+	p.app.Browser().Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: used}, nil)
+	for _, code := range []string{used, "guessed", ""} {
+		p.Goto(p.app.URL + "/setup")
+		p.Eval(`localStorage.clear()`, nil)
+		p.starts("shared", obsPassword, code)
+		p.WaitText("The script did not sign this dock in: its code works once, for 30 minutes")
+		p.WaitNoText("sign-in link")
+	}
+	p.keep("dock-code-over")
+	p.Type(`input[name="name"]`, "Ada")
+	p.Type(`input[name="password"]`, apptest.Password)
+	p.Click(`form button[type="submit"]`)
+	p.state("ready") // paired in this load, so nothing else is missing
 }
 
 // escaped escapes as the script does: everything but letters and digits.
@@ -172,8 +321,8 @@ func TestAMoveWithABadCodeLeadsToTheSignIn(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared"})
 	m.starts(m.now, m.old, "&obs-moving=1&enrol=guessed")
-	m.WaitText("This sign-in link was used already, or it is too old.")
 	m.WaitText("This dock has come to the new address of the server.")
+	m.WaitNoText("sign-in link")
 	m.Type(`input[name="name"]`, "Ada")
 	m.Type(`input[name="password"]`, apptest.Password)
 	m.Click(`form button[type="submit"]`)
@@ -207,11 +356,16 @@ func TestADockSaysThatItsScriptIsGone(t *testing.T) {
 	m.Type(`input[name="name"]`, "Ada")
 	m.Type(`input[name="password"]`, apptest.Password)
 	m.Click(`form button[type="submit"]`)
-	m.state("not-set-up")
-	m.ClickText("Set up OBS")
+	m.state("ready")
+	m.WaitText("press “Undo” in its pane")
+	m.keep("dock-script-gone")
+	m.Click(".notice.warning button")
+	m.WaitGone(".notice.warning")
+	m.Reload()
 	m.state("ready")
 	m.Click("details.section summary")
 	m.WaitText("press “Undo” in its pane")
+	m.WaitGone(".notice.warning")
 }
 
 // A move is a paired dock in OBS, and a server whose public URL has changed since.
