@@ -289,6 +289,7 @@ function obsProblem(m) {
   if (m.obs.phase === 'unsupported') return t('obs.unsupported');
   if (m.obs.phase === 'off' && m.obs.everReady && m.why !== 'other_computer') return t('obs.left');
   if (m.obs.everReady && m.why !== 'other_computer') return t('obs.lost');
+  if (isLost(m)) return t('pair.unreachable', { address: m.address });
   return t(`obs.${m.why}`);
 }
 
@@ -298,12 +299,15 @@ const goneView = (act) =>
     'section',
     { className: 'card notice warning', key: 'gone' },
     h('p', null, t('pair.scriptGone')),
-    button(t('live.dismiss'), act.seeGone),
+    h('div', { className: 'row' }, button(t('live.dismiss'), act.seeGone)),
   );
 
 /** Whether the page looks for OBS, and has not found it. @param {Model} m */
 const isOff = ({ obs: { phase, everReady }, why }) =>
   ['off', 'lost', 'connecting'].includes(phase) && why !== 'other_computer' && !everReady;
+
+/** Whether a dock that a script has paired does not find OBS. @param {Model} m */
+const isLost = (m) => m.paired && isOff(m) && m.obs.attempts > 0;
 
 /**
  * A dock that a script has paired, and that OBS refuses or that does not find it: at each start of
@@ -344,8 +348,7 @@ const howToFind = (steps) =>
 function noObs(m, act) {
   const { phase } = m.obs;
   const off = phase === 'off' || phase === 'lost' || phase === 'connecting';
-  if (m.paired && (phase === 'password' || (isOff(m) && m.obs.attempts > 0)))
-    return pairedNoObs(m, act);
+  if (isLost(m) || (m.paired && phase === 'password')) return pairedNoObs(m, act);
   const unpaired = isOff(m) && !m.paired;
   return [
     title(phase === 'password' || phase === 'kicked' ? 'warning' : 'off', t('obs.title')),

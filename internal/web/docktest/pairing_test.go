@@ -167,11 +167,25 @@ func (p *pairing) code() string {
 	return login.Code
 }
 
+// fits checks in each language that the page fits every width of a dock, once come has brought it
+// to a state that has the selector. It ends in English.
+func (p *pairing) fits(name, selector string, come func()) {
+	p.t.Helper()
+	for _, lang := range []string{"de", "es", "en"} {
+		p.Eval(`localStorage.setItem('stagedoor.language', '`+lang+`')`, nil)
+		come()
+		p.WaitFor(`document.documentElement.lang === '` + lang + `'`)
+		p.WaitVisible(selector)
+		p.shoot(browser.OBS31, name+"-"+lang, everyWidth()...)
+	}
+}
+
 // pairedBefore is a dock that has been paired and whose person has undone the first set-up.
 func (p *pairing) pairedBefore() {
 	p.t.Helper()
 	p.starts("shared", obsPassword, p.code())
 	p.state("ready")
+	p.WaitText("Your profile “Untitled” is as it was.")
 	p.ClickText("Undo")
 	p.state("not-set-up")
 }
@@ -182,6 +196,10 @@ func TestTheFirstSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
 	before := p.obs.State()
+	p.starts("shared", obsPassword, p.code())
+	p.state("ready")
+	p.WaitText("Your profile “Untitled” is as it was.")
+	p.fits("dock-first", ".notice.good button", p.Reload)
 	p.pairedBefore()
 	p.WaitText("OBS is back on your profile “Untitled”.")
 	after := p.obs.State()
@@ -229,7 +247,7 @@ func TestAPairedDockSaysHowToGetTheNewPassword(t *testing.T) {
 	p.WaitText("Close OBS and start it again: the script hands the password over.")
 	p.WaitNoText("not reachable")
 	p.WaitFor(`document.querySelector("#said").textContent.includes("password is not the one")`)
-	p.keep("dock-refused")
+	p.fits("dock-refused", "ol.steps", p.Reload)
 	p.poll("the server knows that OBS refuses the dock", func() bool {
 		var ada web.V1UserDetail
 		p.olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(p.ada.Me().ID), nil, &ada)
@@ -247,8 +265,9 @@ func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
 	p.pairedBefore()
 	p.obs.Quit()
 	p.starts("shared", obsPassword, "")
+	p.WaitText("OBS’s WebSocket server does not answer at 127.0.0.1:" + p.obs.Port())
 	p.WaitText("Close OBS and start it again: the script switches its WebSocket server on")
-	p.keep("dock-unreachable")
+	p.fits("dock-unreachable", "ol.steps", p.Reload)
 }
 
 // The code of the script was used, has expired, so that the script leaves it out, or was guessed.
@@ -265,7 +284,10 @@ func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
 		p.WaitText("The script did not sign this dock in: its code works once, for 30 minutes")
 		p.WaitNoText("sign-in link")
 	}
-	p.keep("dock-code-over")
+	p.fits("dock-code-over", "p.notice", func() {
+		p.Eval(`localStorage.removeItem('stagedoor.obs.secret')`, nil)
+		p.starts("shared", obsPassword, "")
+	})
 	p.Type(`input[name="name"]`, "Ada")
 	p.Type(`input[name="password"]`, apptest.Password)
 	p.Click(`form button[type="submit"]`)
