@@ -1,6 +1,6 @@
 /**
  * The set-up of OBS that a dock begins without a click: once, when the script has just paired it
- * (docs/decisions/0205). A state machine: step(state, fact) → {state, effect?, store?}. Pure.
+ * (docs/decisions/0206). A state machine: step(state, fact) → {state, effect?, store?}. Pure.
  */
 import { PROFILE } from './obs-check.js';
 
