@@ -176,6 +176,28 @@ func (c *Client) Unbar(ctx context.Context, user, stage string) error {
 	return c.Do(ctx, http.MethodDelete, path, nil, nil)
 }
 
+// A Bar keeps a user off a stage until Unbar.
+type Bar struct {
+	User struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	} `json:"user"`
+	Stage  string    `json:"stage"`
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+	By     string    `json:"by"` // name of who barred the user
+}
+
+// Bars lists the newest bars of one stage or of all ("").
+func (c *Client) Bars(ctx context.Context, stage string) ([]Bar, error) {
+	var page struct {
+		Bars []Bar `json:"bars"`
+	}
+	query := url.Values{"stage": {stage}}
+	err := c.Do(ctx, http.MethodGet, "/bars?"+query.Encode(), nil, &page)
+	return page.Bars, err
+}
+
 // A Refusal is a connection that a stage refused.
 type Refusal struct {
 	Time          time.Time `json:"time"`

@@ -114,6 +114,11 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 	}
 	dock.Refused(http.StatusForbidden, "barred", "POST", "/api/tokens",
 		web.TokenRequest{Stage: token.Stage})
+	bars, err := c.Bars(t.Context(), string(token.Stage))
+	if err != nil || len(bars) != 1 || bars[0].User.ID != link.User.ID ||
+		bars[0].Reason != "time is up" {
+		t.Errorf("bars: %+v %v", bars, err)
+	}
 	if err := c.Unbar(t.Context(), link.User.ID, string(token.Stage)); err != nil {
 		t.Fatal(err)
 	}

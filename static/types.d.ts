@@ -363,6 +363,7 @@ export interface V1Grant {
   byRule: boolean;
   barredAt?: string;
   barredReason?: string;
+  barredBy?: string;
 }
 
 export interface Dock {
@@ -666,6 +667,19 @@ export interface V1Refusal extends V1Event {
 
 export interface V1Refusals {
   refusals: V1Refusal[];
+  next?: string;
+}
+
+export interface V1Bar {
+  user: Person;
+  stage: string;
+  since: string;
+  reason: string;
+  by?: string;
+}
+
+export interface V1Bars {
+  bars: V1Bar[];
   next?: string;
 }
 

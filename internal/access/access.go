@@ -55,6 +55,7 @@ type Grant struct {
 	ByRule       bool          // rules gave this grant, and may remove it again
 	BarredAt     time.Time     // set by KickAndBar; zero: not barred
 	BarredReason string
+	BarredBy     string // see Bar.By
 }
 
 // An Issuance is the record of a token. The token itself is never stored.

@@ -9,6 +9,38 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
+// A Bar keeps a user off a stage, although the grant stays.
+type Bar struct {
+	User   UserID
+	Name   string // of the user
+	Stage  stage.ARN
+	At     time.Time
+	Reason string // as the moderator wrote it
+	By     string // name of the moderator or operator; empty if the bar is older than this field
+}
+
+// A BarFilter selects bars. The zero value selects all.
+type BarFilter struct {
+	Stages []stage.ARN // any of these; nil means all stages
+	Of     UserID      // only stages to which this user has access
+}
+
+// Bars lists the bars in force, newest first: of one stage, or of all stages that the caller
+// moderates.
+func (c *Control) Bars(
+	ctx context.Context, by Principal, arn stage.ARN, p Page,
+) (PageOf[Bar], error) {
+	stages, err := c.moderated(ctx, by, arn)
+	if err != nil {
+		return PageOf[Bar]{}, err
+	}
+	p, err = checkList(p, "", arn)
+	if err != nil || stages.none() {
+		return PageOf[Bar]{}, err
+	}
+	return c.cfg.Store.ListBars(ctx, BarFilter{Stages: stages.list, Of: stages.of}, p)
+}
+
 // KickAndBar disconnects a participant, revokes every open token of the user on the stage, and
 // refuses new ones until Unbar. The grant does not change.
 func (c *Control) KickAndBar(
@@ -70,7 +102,10 @@ func (c *Control) bar(
 			"%s is an operator, who has access to every stage. Change the role first.",
 			account.Name)
 	}
-	if err := c.putBar(ctx, tx, i.User, i.Stage, reason); err != nil {
+	err = c.putBar(ctx, tx, Bar{
+		User: i.User, Stage: i.Stage, At: c.cfg.Now(), Reason: reason, By: who.User.Name,
+	})
+	if err != nil {
 		return nil, err
 	}
 	if err := tx.Advance(ctx, i.User); err != nil {
@@ -89,21 +124,19 @@ func (c *Control) bar(
 // putBar stores a bar with the grant of a user. A user who has access only by a rule for all its
 // stages has no grant for this stage, so putBar adds one. It does nothing for a user without
 // access.
-func (c *Control) putBar(
-	ctx context.Context, tx Store, id UserID, arn stage.ARN, reason string,
-) error {
-	err := tx.PutBar(ctx, id, arn, c.cfg.Now(), reason)
+func (c *Control) putBar(ctx context.Context, tx Store, b Bar) error {
+	err := tx.PutBar(ctx, b)
 	if !errors.Is(err, stage.ErrNotFound) {
 		return err
 	}
-	permit, err := tx.Permit(ctx, id, arn, Rate{})
+	permit, err := tx.Permit(ctx, b.User, b.Stage, Rate{})
 	if err != nil || permit.Grant.Capabilities == 0 {
 		return err
 	}
 	if err := tx.PutGrant(ctx, permit.Grant); err != nil {
 		return err
 	}
-	return tx.PutBar(ctx, id, arn, c.cfg.Now(), reason)
+	return tx.PutBar(ctx, b)
 }
 
 // Unbar lets a barred user get tokens for a stage again.
@@ -116,7 +149,7 @@ func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage
 		if err != nil {
 			return err
 		}
-		if err := tx.PutBar(ctx, id, arn, time.Time{}, ""); err != nil {
+		if err := tx.PutBar(ctx, Bar{User: id, Stage: arn}); err != nil {
 			return notFoundIs(err, noSuch("grant"))
 		}
 		if err := tx.Advance(ctx, id); err != nil {

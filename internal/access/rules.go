@@ -337,7 +337,7 @@ func (c *Control) applyTo(
 	ctx context.Context, tx Store, why ruling, account Account, g, want Grant, stays bool,
 	wide map[RuleID]RuleGrant,
 ) ([]Issuance, error) {
-	want.BarredAt, want.BarredReason = g.BarredAt, g.BarredReason
+	want.BarredAt, want.BarredReason, want.BarredBy = g.BarredAt, g.BarredReason, g.BarredBy
 	if stays && want == g {
 		return nil, nil
 	}

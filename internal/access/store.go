@@ -86,9 +86,11 @@ type Store interface {
 	PutGrant(ctx context.Context, g Grant) error
 	// DeleteGrant deletes a grant.
 	DeleteGrant(ctx context.Context, user UserID, arn stage.ARN) error
-	// PutBar sets when and why the holder of a grant was barred from the stage; the zero time
-	// removes the bar. Without the grant it returns stage.ErrNotFound.
-	PutBar(ctx context.Context, user UserID, arn stage.ARN, at time.Time, reason string) error
+	// PutBar stores a bar with the grant of its user; the zero time removes the bar. Without the
+	// grant it returns stage.ErrNotFound.
+	PutBar(ctx context.Context, b Bar) error
+	// ListBars lists the bars in force, newest first. A bar of an operator is not in force.
+	ListBars(ctx context.Context, f BarFilter, p Page) (PageOf[Bar], error)
 	// Advance increments the revision of an account, so that AddIssuance refuses tokens that were
 	// decided before.
 	Advance(ctx context.Context, user UserID) error

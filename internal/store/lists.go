@@ -327,3 +327,39 @@ func events(f access.EventFilter) walk {
 	}
 	return w
 }
+
+// ListBars implements access.Store.
+func (q queries) ListBars(
+	ctx context.Context, f access.BarFilter, p access.Page,
+) (access.PageOf[access.Bar], error) {
+	if f.Stages == nil {
+		return page(ctx, q, bars("", f.Of), p, scanBar)
+	}
+	var walks []walk
+	for _, arn := range f.Stages {
+		walks = append(walks, bars(arn, ""))
+	}
+	return merged(ctx, q, walks, bars("", ""), p, scanBar)
+}
+
+// bars returns the walk over the bars of a stage, or of all stages to which a user has access.
+func bars(arn stage.ARN, of access.UserID) walk {
+	w := walk{
+		columns: "g.user_id, u.name, g.stage, g.barred_at, g.barred_reason, g.barred_by",
+		from:    "grants g JOIN users u ON u.id = g.user_id", newest: true, window: window,
+		keys: []key{
+			{column: "g.barred_at", number: true}, {column: "g.user_id"}, {column: "g.stage"},
+		},
+	}
+	w.index.add("g.barred_at IS NOT NULL")
+	w.index.equal("g.stage", string(arn))
+	w.narrow.add("u.role <> 'operator'") // operators have access to every stage
+	w.of(of, "g.stage")
+	return w
+}
+
+func scanBar(r row) (access.Bar, error) {
+	var b access.Bar
+	err := r.Scan(&b.User, &b.Name, &b.Stage, at(&b.At), &b.Reason, &b.By)
+	return b, err
+}

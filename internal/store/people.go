@@ -280,7 +280,8 @@ func ofUsers[T any](
 
 const (
 	usersAtOnce  = 50
-	grantColumns = "user_id, stage, capabilities, max_ttl, by_rule, barred_at, barred_reason"
+	grantColumns = "user_id, stage, capabilities, max_ttl, by_rule, barred_at, barred_reason, " +
+		"barred_by"
 )
 
 var (
@@ -293,7 +294,7 @@ func scanGrant(r row) (access.Grant, error) {
 	var g access.Grant
 	var byRule int
 	err := r.Scan(&g.User, &g.Stage, &g.Capabilities, span{&g.MaxTTL}, &byRule, at(&g.BarredAt),
-		&g.BarredReason)
+		&g.BarredReason, &g.BarredBy)
 	g.ByRule = byRule != 0
 	return g, err
 }
@@ -309,11 +310,9 @@ func (q queries) PutGrant(ctx context.Context, g access.Grant) error {
 }
 
 // PutBar implements access.Store.
-func (q queries) PutBar(
-	ctx context.Context, user access.UserID, arn stage.ARN, when time.Time, reason string,
-) error {
-	n, err := q.exec(ctx, `UPDATE grants SET barred_at = $3, barred_reason = $4
-		WHERE user_id = $1 AND stage = $2`, string(user), string(arn), ms(when), reason)
+func (q queries) PutBar(ctx context.Context, b access.Bar) error {
+	n, err := q.exec(ctx, `UPDATE grants SET barred_at = $3, barred_reason = $4, barred_by = $5
+		WHERE user_id = $1 AND stage = $2`, string(b.User), string(b.Stage), ms(b.At), b.Reason, b.By)
 	if err == nil && n == 0 {
 		return stage.ErrNotFound
 	}

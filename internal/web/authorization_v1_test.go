@@ -86,6 +86,15 @@ var programObjects = map[string][]target{
 		func(h *harness, of caller, arn string) (string, any) {
 			return "/api/v1/users/" + string(of.id) + "/grants/" + arn + "/bar", nil
 		}),
+	"GET /api/v1/bars": {
+		{name: "all", request: at("/api/v1/bars", nil)},
+		{name: "own", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/bars?stage=" + url.QueryEscape(string(h.main)), nil
+		}},
+		{name: "foreign", request: func(h *harness, _ caller) (string, any) {
+			return "/api/v1/bars?stage=" + url.QueryEscape(string(h.side)), nil
+		}},
+	},
 	"GET /api/v1/refusals": {
 		{name: "all", request: at("/api/v1/refusals", nil)},
 		{name: "own", request: func(h *harness, _ caller) (string, any) {

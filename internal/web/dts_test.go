@@ -37,7 +37,7 @@ func TestTypes(t *testing.T) {
 		web.Users{}, web.Stages{}, web.AWSStages{}, web.StageSessions{}, web.StageEvent{},
 		web.PresenceEvent{}, web.PresencesEvent{}, web.DocksEvent{}, web.DockClosed{},
 		web.ChatHistory{}, web.ChatRemoved{}, web.Bye{},
-		web.V1Refusals{}, web.V1Event{}, web.V1System{}, web.V1Doctor{}, web.V1Keys{},
+		web.V1Refusals{}, web.V1Bars{}, web.V1Event{}, web.V1System{}, web.V1Doctor{}, web.V1Keys{},
 		web.Branding{}, web.V1Branding{},
 	)
 	if *update {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -12,6 +13,19 @@ type (
 	V1Refusal struct {
 		V1Event
 		Name string `json:"name,omitempty"`
+	}
+	// A V1Bar is the bar of a user from a stage, in force.
+	V1Bar struct {
+		User   Person    `json:"user"`
+		Stage  stage.ARN `json:"stage"`
+		Since  time.Time `json:"since"`
+		Reason string    `json:"reason"`
+		By     string    `json:"by,omitempty"` // name of who barred the user, if it is known
+	}
+	// A V1Bars is a page of bars, newest first.
+	V1Bars struct {
+		Bars []V1Bar `json:"bars"`
+		Next string  `json:"next,omitempty"`
 	}
 	// A V1Refusals is a page of refusals, newest first.
 	V1Refusals struct {
@@ -64,6 +78,17 @@ func (m moderation) role(r *http.Request, who access.Principal) (any, error) {
 	}
 	id := stage.ParticipantID(r.PathValue("participant"))
 	return nil, m.control.SetGuestRole(r.Context(), who, stageARN(r), id, in.Role)
+}
+
+func (m moderation) bars(r *http.Request, who access.Principal) (any, error) {
+	p, err := pageOf(r)
+	if err != nil {
+		return nil, err
+	}
+	list, err := m.control.Bars(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")), p)
+	return V1Bars{mapped(list.Items, func(b access.Bar) V1Bar {
+		return V1Bar{Person{ID: b.User, Name: b.Name}, b.Stage, b.At.UTC(), b.Reason, b.By}
+	}), list.Next}, err
 }
 
 func (m moderation) unbar(r *http.Request, who access.Principal) (any, error) {

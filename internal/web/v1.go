@@ -75,6 +75,9 @@ func (v v1) console() []operation {
 		{"PUT", "/stages/{arn}/participants/{participant}/role", access.ScopeModerate,
 			"Promote a guest of a local stage to publish, or demote one to view.", nil, GuestRole{},
 			nil, 0, watch.role},
+		{"GET", "/bars", access.ScopeModerate,
+			"List who is barred from which stage, newest first.", with(pageQuery,
+				parameter{"stage", "The ARN of a stage."}), nil, V1Bars{}, 0, watch.bars},
 		{"DELETE", "/users/{id}/grants/{arn}/bar", access.ScopeModerate,
 			"Let a user who was barred enter the stage again.", nil, nil, nil, 0, watch.unbar},
 

@@ -52,7 +52,7 @@ func (v v1People) read(r *http.Request, who access.Principal) (any, error) {
 		}
 		out.Grants = append(out.Grants, V1Grant{
 			g.Stage, st.Name, g.Capabilities.Words(), int64(g.MaxTTL / time.Second), g.ByRule,
-			optional(g.BarredAt), g.BarredReason,
+			optional(g.BarredAt), g.BarredReason, g.BarredBy,
 		})
 	}
 	docks, err := v.docks.Of(r.Context(), person.ID)

@@ -54,6 +54,7 @@ type (
 		// when the user was barred from the stage; since then the user gets no token for it
 		BarredAt     *time.Time `json:"barredAt,omitempty"`
 		BarredReason string     `json:"barredReason,omitempty"`
+		BarredBy     string     `json:"barredBy,omitempty"` // name of who barred the user
 	}
 	// A V1UserChange changes the members that it contains.
 	V1UserChange struct {

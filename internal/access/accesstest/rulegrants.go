@@ -213,6 +213,16 @@ func (on rules) TestRecordsOfManyStages(t *testing.T) {
 		if len(trail.Items) != stages {
 			t.Errorf("the trail shows %d stages, want %d", len(trail.Items), stages)
 		}
+		// Each of the last two streamers is barred from one stage; one of them is elsewhere.
+		for i, arn := range []stage.ARN{arns[0], foreign} {
+			who := h.member(fmt.Sprint(stages-1-i), fmt.Sprintf("Streamer %d", stages-1-i), "streamers")
+			h.Grant(op, who, arn, both)
+			ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(who, arn).Participant.ID, "Noise."))
+		}
+		if bars := must(h.Bars(t.Context(), mia, "", access.Page{}))(t).Items; len(bars) != 1 ||
+			bars[0].Stage != arns[0] {
+			t.Errorf("the moderator sees the bars %+v, want one from %s", bars, arns[0])
+		}
 		if moderated := must(h.Moderated(t.Context(), mia, ""))(t); len(moderated) != stages {
 			t.Errorf("the moderator moderates %d stages, want %d", len(moderated), stages)
 		}
