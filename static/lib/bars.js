@@ -7,11 +7,13 @@ import { t, time } from './strings.js';
 /** The reason that the server stores if a moderator gave none. */
 const NO_REASON = 'Removed by the operator.';
 
+/** The reason of a bar in a sentence; '' if there is none. @param {string} reason */
+export const reasonText = (reason) =>
+  reason && reason !== NO_REASON ? t('bars.reason', { reason }) : '';
+
 /** @param {Bar} bar */
-export function barText({ name, since, reason }) {
-  const text = t('bars.from', { stage: name, time: time(since) });
-  return reason === NO_REASON ? text : `${text} ${t('bars.reason', { reason })}`;
-}
+export const barText = ({ name, since, reason }) =>
+  `${t('bars.from', { stage: name, time: time(since) })} ${reasonText(reason)}`.trim();
 
 /** @param {Bar[] | undefined} bars */
 export function barsView(bars) {

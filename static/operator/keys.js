@@ -105,7 +105,11 @@ class KeysPage {
           t('op.keyRetire'),
           t('op.sureRetire'),
           region,
-          () => void act('DELETE', keyPath(region), undefined, region),
+          () =>
+            void act('DELETE', keyPath(region), undefined, {
+              where: region,
+              done: t('op.done.keyRetired', { region }),
+            }),
         ),
     );
   }
@@ -124,7 +128,11 @@ class KeysPage {
         submit: t(signs ? 'op.keyRotate' : 'op.keyCreate'),
         busy: state.busy,
         className: 'inline',
-        onsubmit: ({ kms }) => void act('POST', path, kms ? { kms: kms.trim() } : {}, region),
+        onsubmit: ({ kms }) =>
+          void act('POST', path, kms ? { kms: kms.trim() } : {}, {
+            where: region,
+            done: t('op.done.keyCreated', { region }),
+          }),
       },
       field(t('op.keyKms'), {
         name: 'kms',

@@ -8,6 +8,7 @@ import { t } from '../lib/strings.js';
 /** @typedef {import('../lib/dom.js').Child} Child */
 
 const SEARCH_AFTER = 250; // milliseconds after the last key
+const MOST = 500; // items that the server sends at once
 
 /**
  * @template T
@@ -42,9 +43,9 @@ export class List {
     this.fixed = about.fixed ?? {};
   }
 
-  /** @param {string} after */
-  #query(after) {
-    const all = Object.entries({ ...this.filters, ...this.fixed, after }).filter(
+  /** @param {Record<string, string>} more */
+  #query(more) {
+    const all = Object.entries({ ...this.filters, ...this.fixed, ...more }).filter(
       ([, value]) => value,
     );
     return new URLSearchParams(all).toString();
@@ -59,12 +60,18 @@ export class List {
     return this.load();
   }
 
-  /** @param {boolean} [more] the page after those that are shown */
-  async load(more = false) {
+  /**
+   * @param {boolean} [more] the page after those that are shown
+   * @param {Record<string, string>} [query] more parts of the query
+   */
+  async load(more = false, query = {}) {
     const turn = ++this.#turn;
     this.busy = true;
     try {
-      const answer = await api('GET', `${this.about.path}?${this.#query(more ? this.next : '')}`);
+      const answer = await api(
+        'GET',
+        `${this.about.path}?${this.#query(more ? { ...query, after: this.next } : query)}`,
+      );
       if (turn !== this.#turn) return;
       this.items = more ? [...this.items, ...answer[this.about.member]] : answer[this.about.member];
       this.next = answer.next ?? '';
@@ -75,6 +82,12 @@ export class List {
     }
     this.busy = false;
     this.about.draw();
+  }
+
+  /** Reads the rows again, as many as are shown. */
+  refresh() {
+    const limit = Math.min(MOST, Math.max(this.items.length, Number(this.fixed.limit ?? 0)));
+    return this.load(false, limit > 0 ? { limit: String(limit) } : {});
   }
 
   /** @param {string} name @param {string} value */

@@ -1,20 +1,21 @@
 /**
- * The console's first page: the broadcasts on all stages, what the stages receive, and whom they
- * refused.
+ * The console's first page: the broadcasts on all stages, what the stages receive, who is barred,
+ * and whom the stages refused.
  */
-import { api, escapeArn } from '../lib/api.js';
+import { escapeArn } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h, show } from '../lib/dom.js';
 import { button, field } from '../lib/page.js';
 import { serverSaid, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
+import { Bars } from './bars.js';
 import { List } from './list.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../lib/types.js').Presence} Presence */
 /** @typedef {import('../types').V1Refusal} Refusal */
 
-const REFUSALS_EVERY = 10_000; // milliseconds, while the page is visible
+const REFRESH_EVERY = 10_000; // milliseconds, while the page is visible
 const ROWS = 100;
 
 class Live {
@@ -45,13 +46,18 @@ class Live {
       draw: console.draw,
       fixed: { limit: '20' },
     });
+    this.bars = new Bars(console);
   }
 
   async load() {
     this.timer ??= setInterval(() => {
-      if (!document.hidden) void this.refusals.load();
-    }, REFUSALS_EVERY);
-    await this.refusals.load();
+      if (!document.hidden) void this.refresh();
+    }, REFRESH_EVERY);
+    await this.refresh();
+  }
+
+  refresh() {
+    return Promise.all([this.bars.list.refresh(), this.refusals.refresh()]);
   }
 
   leave() {
@@ -93,6 +99,7 @@ class Live {
       'div',
       { className: 'columns', key: 'live' },
       this.presentCard(found),
+      this.bars.card(),
       h(
         'section',
         { className: 'card', key: 'refusals' },
@@ -298,15 +305,19 @@ class Live {
   /**
    * @param {string} arn @param {Presence} p @param {boolean} bar whether the user is barred, too
    */
-  kick(arn, { participantId }, bar) {
-    const { state, act } = this.console;
+  kick(arn, { participantId, userId, name }, bar) {
+    const { state, act, stageName } = this.console;
     if (state.busy) return;
+    const done = !bar ? 'op.done.kicked' : userId ? 'op.done.barred' : 'op.done.guestBarred';
     const reason = this.reasons.get(participantId);
     void act(
       'DELETE',
       `api/v1/stages/${escapeArn(arn)}/participants/${encodeURIComponent(participantId)}`,
       { ...(reason ? { reason } : {}), ...(bar ? { bar } : {}) },
-      `kick ${participantId}`,
+      {
+        where: `kick ${participantId}`,
+        done: t(done, { name, stage: stageName(arn) }),
+      },
     );
   }
 
@@ -331,13 +342,6 @@ class Live {
 
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export const createLive = (console) => new Live(console);
-
-/** The address that lifts a bar. @param {string} user @param {string} arn */
-export const unbarPath = (user, arn) =>
-  `api/v1/users/${encodeURIComponent(user)}/grants/${escapeArn(arn)}/bar`;
-
-/** @param {string} user @returns {Promise<import('../types').V1UserDetail>} */
-export const readUser = (user) => api('GET', `api/v1/users/${encodeURIComponent(user)}`);
 
 /** @param {string} text @param {Record<string, any>} props @param {boolean} busy */
 const danger = (text, props, busy) =>

@@ -29,13 +29,20 @@ import { createTokens } from './tokens.js';
  *   string) => boolean, leave?: () => void}} Page
  */
 /** @typedef {typeof console} Console */
+/**
+ * About a request that changes something: what was done, as a sentence or from the answer; the place
+ * where an error is shown; and the timeout.
+ * @typedef {{done: string | ((answer: any) => string), where?: string, timeout?: number}} Deed
+ */
 
 const DRAW_AFTER = 250; // milliseconds: changes that arrive together are drawn together
+const DONE_FOR = 8_000; // milliseconds that the page shows what was done
 
 const state = {
   /** @type {Me | null} */ me: null,
   /** The key of the question that waits for an answer. */ asked: '',
   error: '',
+  /** What was done a moment ago. */ done: '',
   busy: false,
   /** The place of the page where the error is shown; '' for the top. */ where: '',
   /** Counts sent forms: a new number empties a form. */ sent: 0,
@@ -43,7 +50,7 @@ const state = {
   /** Who is on which stage. @type {Map<string, Presence[]>} */ present: new Map(),
 };
 
-const console = { state, draw, act, asking, errorAt, failed, link, filterBy, stageName };
+const console = { state, draw, act, did, asking, errorAt, failed, link, filterBy, stageName };
 
 /** @type {Record<string, Page>} */
 const pages = {
@@ -158,7 +165,13 @@ function draw() {
           }),
         ),
       ),
-      h('main', { className: 'columns', key: name }, errorAt(''), pages[name].view()),
+      h(
+        'main',
+        { className: 'columns', key: name },
+        errorAt(''),
+        pages[name].view(),
+        state.done && h('p', { className: 'notice good done', key: 'done' }, state.done),
+      ),
     ),
   );
 }
@@ -186,12 +199,11 @@ const query = () => new URLSearchParams(location.search);
  * Sends a request that changes something, then reads the page's data again.
  * @param {string} method
  * @param {string} path
- * @param {unknown} [body]
- * @param {string} [where] the place where the error is shown if the request fails
- * @param {{timeout?: number}} [options] of the request
+ * @param {unknown} body
+ * @param {Deed} deed
  * @returns {Promise<any>} undefined after an error, which the page shows
  */
-async function act(method, path, body, where = '', options = {}) {
+async function act(method, path, body, { done, where = '', ...options }) {
   state.busy = true;
   state.asked = '';
   draw();
@@ -200,7 +212,7 @@ async function act(method, path, body, where = '', options = {}) {
     state.error = '';
     state.sent++;
     await pages[here()].load(query());
-    say(t('op.saved'));
+    did(typeof done === 'string' ? done : done(answer));
     return answer ?? true;
   } catch (err) {
     failed(err, where);
@@ -209,6 +221,19 @@ async function act(method, path, body, where = '', options = {}) {
     state.busy = false;
     draw();
   }
+}
+
+let shownUntil = 0;
+
+/** Says what was done, on the page and to a screen reader. @param {string} text */
+function did(text) {
+  state.done = text;
+  say(text);
+  clearTimeout(shownUntil);
+  shownUntil = setTimeout(() => {
+    state.done = '';
+    draw();
+  }, DONE_FOR);
 }
 
 /**

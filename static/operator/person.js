@@ -5,17 +5,16 @@ import { checkbox, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
 import { has, number, serverSaid, t, time } from '../lib/strings.js';
+import { barNote, unbarButton } from './bars.js';
 import { linkView, watchLinks } from './links.js';
 import { rowsOr } from './list.js';
-import { readUser, unbarPath } from './live.js';
 import { roleOptions, standing } from './people.js';
 import { entryRow, historyOf } from './records.js';
+import { StageChoice } from './stagechoice.js';
 import { tokenRow } from './tokens.js';
 
 /** @typedef {import('../types').V1UserDetail} Detail */
 /** @typedef {import('./operator.js').Console} Console */
-
-const OFFERED = 50;
 
 class Person {
   id = '';
@@ -29,14 +28,15 @@ class Person {
   entries = [];
   /** @type {import('../types').Login[]} */
   logins = [];
-  /** The stages to choose from. @type {import('../types').V1Stage[]} */
-  stages = [];
   /** @type {import('./links.js').Link | null} */
   invite = null;
 
   /** @param {Console} console */
   constructor(console) {
     this.console = console;
+    this.stage = new StageChoice(console, {
+      without: (arn) => Boolean(this.user?.grants.some((g) => g.stage === arn)),
+    });
     this.watch = watchLinks(
       () => (this.invite ? [this.invite] : []),
       () => {
@@ -66,12 +66,12 @@ class Person {
     try {
       const of = encodeURIComponent(id);
       const [user, tokens, events, entries, { logins }] = await Promise.all([
-        readUser(id),
+        api('GET', this.path()),
         api('GET', `api/v1/tokens?limit=10&user=${of}`),
         api('GET', `api/v1/events?limit=20&user=${of}`),
         historyOf(id),
         api('GET', `${this.path()}/logins`),
-        this.offer(''),
+        this.stage.enter(),
       ]);
       if (id !== this.id) return;
       Object.assign(this, {
@@ -88,16 +88,11 @@ class Person {
     }
   }
 
-  /** @param {string} q */
-  async offer(q) {
-    this.stages = (
-      await api('GET', `api/v1/stages?limit=${OFFERED}&q=${encodeURIComponent(q)}`)
-    ).stages;
-    this.console.draw();
-  }
-
   async again() {
-    const made = await this.console.act('POST', `${this.path()}/invite`, undefined, 'acts');
+    const made = await this.console.act('POST', `${this.path()}/invite`, undefined, {
+      where: 'acts',
+      done: t('op.done.newLink', { name: this.user?.name ?? '' }),
+    });
     if (made) this.invite = { ...made, seen: this.user?.lastSeenAt };
     this.watch();
     this.console.draw();
@@ -205,7 +200,10 @@ class Person {
                 'DELETE',
                 `${this.path()}/logins/${encodeURIComponent(login.id)}`,
                 undefined,
-                'logins',
+                {
+                  where: 'logins',
+                  done: t('op.done.loginEnded', { name: this.user?.name ?? '', login: name }),
+                },
               ),
             {
               className: 'small',
@@ -238,63 +236,85 @@ class Person {
 
   /** @param {Detail} user */
   acts(user) {
-    const { act, asking } = this.console;
-    const about = (/** @type {string} */ label) => ({
-      className: 'small',
-      key: label,
-      'aria-label': `${label}: ${user.name}`,
-    });
     return h(
       'div',
       { className: 'inline', key: 'acts' },
-      choice(
-        t('op.role'),
-        {
-          id: 'choice-role',
-          chosen: user.role,
-          onchoose: (role) => void act('PATCH', this.path(), { role }, 'acts'),
-        },
-        roleOptions(),
+      this.roleChoice(user),
+      this.buttons(user),
+    );
+  }
+
+  /**
+   * About an act on the account.
+   * @param {Detail} user @param {string} what @param {Record<string, string>} [more]
+   */
+  deed(user, what, more) {
+    return { where: 'acts', done: t(`op.done.${what}`, { name: user.name, ...more }) };
+  }
+
+  /** @param {Detail} user */
+  roleChoice(user) {
+    const change = (/** @type {string} */ role) => {
+      const deed = this.deed(user, 'role', { role: t(`account.role.${role}`) });
+      void this.console.act('PATCH', this.path(), { role }, deed);
+    };
+    return choice(
+      t('op.role'),
+      { id: 'choice-role', chosen: user.role, onchoose: change },
+      roleOptions(),
+    );
+  }
+
+  /** @param {Detail} user */
+  buttons(user) {
+    const { act, asking } = this.console;
+    const { name } = user;
+    const about = (/** @type {string} */ label) => ({
+      className: 'small',
+      key: label,
+      'aria-label': `${label}: ${name}`,
+    });
+    return h(
+      'div',
+      { className: 'row wrap', key: 'buttons' },
+      button(t('op.newLink'), () => void this.again(), about(t('op.newLink'))),
+      button(
+        t('op.signOut'),
+        () => void act('DELETE', `${this.path()}/logins`, undefined, this.deed(user, 'signedOut')),
+        about(t('op.signOut')),
       ),
-      h(
-        'div',
-        { className: 'row wrap', key: 'buttons' },
-        button(t('op.newLink'), () => void this.again(), about(t('op.newLink'))),
-        button(
-          t('op.signOut'),
-          () => void act('DELETE', `${this.path()}/logins`, undefined, 'acts'),
-          about(t('op.signOut')),
-        ),
-        user.suspendedAt
-          ? button(
-              t('op.restore'),
-              () => void act('POST', `${this.path()}/restore`, undefined, 'acts'),
-              about(t('op.restore')),
-            )
-          : asking(
-              'suspend',
-              t('op.suspend'),
-              t('op.sureSuspend', { name: user.name }),
-              user.name,
-              () => void act('POST', `${this.path()}/suspend`, {}, 'acts'),
-            ),
-        asking(
-          'remove',
-          t('op.remove'),
-          t('op.sureRemove', { name: user.name }),
-          user.name,
-          () => void this.remove(),
-        ),
+      user.suspendedAt
+        ? button(
+            t('op.restore'),
+            () =>
+              void act('POST', `${this.path()}/restore`, undefined, this.deed(user, 'restored')),
+            about(t('op.restore')),
+          )
+        : asking(
+            'suspend',
+            t('op.suspend'),
+            t('op.sureSuspend', { name }),
+            name,
+            () => void act('POST', `${this.path()}/suspend`, {}, this.deed(user, 'suspended')),
+          ),
+      asking(
+        'remove',
+        t('op.remove'),
+        t('op.sureRemove', { name }),
+        name,
+        () => void this.remove(),
       ),
     );
   }
 
   async remove() {
-    const { state, failed } = this.console;
+    const { state, did, failed } = this.console;
+    const name = this.user?.name ?? '';
     try {
       await api('DELETE', this.path());
       state.asked = '';
       history.back();
+      did(t('op.done.removed', { name }));
     } catch (err) {
       failed(err, 'acts');
     }
@@ -302,7 +322,6 @@ class Person {
 
   /** @param {Detail} user */
   access(user) {
-    const free = this.stages.filter((s) => !user.grants.some((g) => g.stage === s.arn));
     return h(
       'div',
       { className: 'columns', key: 'grants' },
@@ -314,21 +333,7 @@ class Person {
         'details',
         { key: 'give', open: user.grants.length === 0 },
         h('summary', null, t('op.grant')),
-        h(
-          'div',
-          { className: 'columns' },
-          this.console.state.me &&
-            this.console.state.me.stages.length > OFFERED &&
-            field(t('op.searchStages'), {
-              name: 'find-grant',
-              type: 'search',
-              oninput: (/** @type {Event} */ e) =>
-                void this.offer(/** @type {HTMLInputElement} */ (e.target).value),
-            }),
-          free.length > 0
-            ? this.grantForm(user, free)
-            : h('p', { className: 'hint', key: 'no' }, t('op.noStages')),
-        ),
+        this.grantForm(user),
       ),
     );
   }
@@ -348,27 +353,25 @@ class Person {
         h(
           'span',
           { className: 'hint rest', key: 'why' },
-          t('op.barredSince', { time: time(g.barredAt), reason: g.barredReason ?? '' }),
+          barNote({ since: g.barredAt, by: g.barredBy, reason: g.barredReason }),
         ),
-      g.barredAt &&
-        button(
-          t('op.unbar'),
-          () => void act('DELETE', unbarPath(user.id, g.stage), undefined, 'access'),
-          { className: 'small', key: 'unbar', 'aria-label': `${t('op.unbar')}: ${g.name}` },
-        ),
+      g.barredAt && unbarButton(this.console, { user, stage: g.stage, where: 'access' }),
       !g.byRule &&
         button(
           t('op.ungrant'),
           () =>
-            void act('DELETE', `${this.path()}/grants/${escapeArn(g.stage)}`, undefined, 'access'),
+            void act('DELETE', `${this.path()}/grants/${escapeArn(g.stage)}`, undefined, {
+              where: 'access',
+              done: t('op.done.ungranted', { name: user.name, stage: g.name || g.stage }),
+            }),
           { className: 'small', key: 'ungrant', 'aria-label': `${t('op.ungrant')}: ${g.name}` },
         ),
     );
   }
 
-  /** @param {Detail} user @param {import('../types').V1Stage[]} free */
-  grantForm(user, free) {
-    const { act, state } = this.console;
+  /** @param {Detail} user */
+  grantForm(user) {
+    const { act, stageName, state } = this.console;
     return form(
       {
         key: `grant-${user.id}`,
@@ -383,14 +386,13 @@ class Person {
               capabilities: ['publish', 'subscribe'].filter((c) => d[c] === 'on'),
               maxTTL: Math.round(Number(d.hours) * 3600),
             },
-            'access',
+            {
+              where: 'access',
+              done: t('op.done.granted', { name: user.name, stage: stageName(d.stage) }),
+            },
           ),
       },
-      choice(
-        t('live.stage'),
-        { id: 'grant-stage', name: 'stage' },
-        free.map((s) => [s.arn, s.name]),
-      ),
+      ...this.stage.view({ id: 'grant-stage', name: 'stage' }),
       ...['publish', 'subscribe'].map((name) =>
         checkbox(t(`op.${name}`), { name, defaultChecked: true }),
       ),

@@ -19,8 +19,6 @@ class Programs {
   /** The failed deliveries of the webhooks whose list is open. @type {Map<string, Delivery[]>} */
   dead = new Map();
   secret = '';
-  /** The result of the last test or replay, by webhook. @type {Map<string, string>} */
-  said = new Map();
 
   /** @param {Console} console */
   constructor(console) {
@@ -44,7 +42,6 @@ class Programs {
   leave() {
     this.secret = '';
     this.dead.clear();
-    this.said.clear();
   }
 
   /** @param {string} id */
@@ -53,30 +50,27 @@ class Programs {
     this.console.draw();
   }
 
-  /** @param {string} path @param {unknown} body @param {string} member */
-  async make(path, body, member) {
-    const made = await this.console.act('POST', path, body, 'programs');
+  /** @param {string} path @param {unknown} body @param {string} member @param {string} done */
+  async make(path, body, member, done) {
+    const made = await this.console.act('POST', path, body, { where: 'programs', done });
     if (made) this.secret = made[member];
     this.console.draw();
   }
 
   /** @param {string} id */
-  async test(id) {
-    if (await this.console.act('POST', `api/v1/webhooks/${id}/test`, undefined, id))
-      this.said.set(id, t('op.testSent'));
-    this.console.draw();
+  test(id) {
+    const about = { where: id, done: t('op.testSent') };
+    return this.console.act('POST', `api/v1/webhooks/${id}/test`, undefined, about);
   }
 
   /** @param {string} id @param {string} [delivery] */
-  async replay(id, delivery = '') {
-    const answer = await this.console.act(
+  replay(id, delivery = '') {
+    return this.console.act(
       'POST',
       `api/v1/webhooks/${id}/replay${delivery && `?delivery=${encodeURIComponent(delivery)}`}`,
       undefined,
-      id,
+      { where: id, done: (answer) => t('op.replayed', { n: number(answer.replayed) }) },
     );
-    if (answer) this.said.set(id, t('op.replayed', { n: number(answer.replayed) }));
-    this.console.draw();
   }
 
   view() {
@@ -143,7 +137,11 @@ class Programs {
         t('op.revoke'),
         t('op.sureKey', { name }),
         name,
-        () => void act('DELETE', `api/v1/api-keys/${k.id}`, undefined, 'programs'),
+        () =>
+          void act('DELETE', `api/v1/api-keys/${k.id}`, undefined, {
+            where: 'programs',
+            done: t('op.done.apiKeyRevoked', { name }),
+          }),
       ),
     );
   }
@@ -164,6 +162,7 @@ class Programs {
               ...(d.days ? { days: Number(d.days) } : {}),
             },
             'key',
+            t('op.done.apiKeyCreated', { name: d.keyName }),
           ),
       },
       h(
@@ -203,6 +202,7 @@ class Programs {
               'api/v1/webhooks',
               { url: d.hookUrl.trim(), types: this.hooks.types.filter((type) => d[type] === 'on') },
               'secret',
+              t('op.done.hookAdded', { url: d.hookUrl.trim() }),
             ),
         },
         field(t('op.hookUrl'), {
@@ -239,7 +239,11 @@ class Programs {
         t('op.remove'),
         t('op.sureHook'),
         w.url,
-        () => void act('DELETE', `api/v1/webhooks/${w.id}`, undefined, 'programs'),
+        () =>
+          void act('DELETE', `api/v1/webhooks/${w.id}`, undefined, {
+            where: 'programs',
+            done: t('op.done.hookRemoved', { url: w.url }),
+          }),
       ),
       w.failedAt &&
         h(
@@ -247,7 +251,6 @@ class Programs {
           { className: 'error rest', key: 'failed' },
           t('op.hookFailed', { time: time(w.failedAt), failure: w.failure ?? '' }),
         ),
-      this.said.has(w.id) && h('span', { role: 'status', key: 'said' }, this.said.get(w.id)),
       errorAt(w.id),
       h(
         'details',

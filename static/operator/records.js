@@ -106,6 +106,8 @@ export function entryRow({ link, stageName, state }, e) {
  * @param {Record<string, string>} filters
  * @param {string} type
  * @param {string} name
+ * @returns {Promise<{lines: number, more: boolean}>} the entries in the file, and whether there are
+ *   older ones
  */
 async function save(filters, type, name) {
   /** @type {string[]} */
@@ -119,15 +121,17 @@ async function save(filters, type, name) {
     });
     if (!answer.ok) throw await problem(answer);
     const text = await answer.text();
+    const csv = type === 'text/csv';
     // Every page of a CSV begins with the header line.
-    parts.push(after && type === 'text/csv' ? text.slice(text.indexOf('\n') + 1) : text);
+    parts.push(after && csv ? text.slice(text.indexOf('\n') + 1) : text);
     after = answer.headers.get('Stagedoor-Next') ?? '';
-    lines += 500;
+    lines += text.split('\n').length - (csv ? 2 : 1); // each line ends with a newline
     say(t('op.saving', { n: number(lines) }));
   } while (after && lines < MOST);
   const url = URL.createObjectURL(new Blob(parts, { type }));
   h('a', { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  return { lines, more: after !== '' };
 }
 
 /**
@@ -229,7 +233,11 @@ class Records {
   /** @param {string} type @param {string} name of the file */
   async save(type, name) {
     try {
-      await save(this.list.filters, type, name);
+      const { lines, more } = await save(this.list.filters, type, name);
+      this.console.did(
+        t(more ? 'op.done.fileFull' : 'op.done.file', { n: number(lines), file: name }),
+      );
+      this.console.draw();
     } catch (err) {
       this.console.failed(err, 'records');
     }

@@ -84,13 +84,19 @@ class Stages {
 
   /** @param {Record<string, string>} stage name, name and region, or arn @param {string} where */
   async add(stage, where) {
-    const made = await this.console.act('POST', 'api/v1/stages', stage, where);
+    const made = await this.console.act('POST', 'api/v1/stages', stage, {
+      where,
+      done: (added) => t('op.done.stageAdded', { name: added.name }),
+    });
     if (made && where === 'aws') await this.loadAws();
   }
 
   /** @param {Stage} stage @param {string} path */
   async remove(stage, path) {
-    const gone = await this.console.act('DELETE', path, undefined, stage.arn);
+    const gone = await this.console.act('DELETE', path, undefined, {
+      where: stage.arn,
+      done: t('op.done.stageRemoved', { name: stage.name }),
+    });
     if (gone && this.aws) await this.loadAws();
   }
 
@@ -258,7 +264,7 @@ class Stages {
                 maxKeyframeInterval: Number(d.keyframes),
               },
             },
-            stage.arn,
+            { where: stage.arn, done: t('op.done.stageChanged', { name: d.name }) },
           ),
       },
       h(

@@ -228,7 +228,7 @@ class SystemPage {
         imprint: d.imprint,
         ...(logo === undefined ? {} : { logo }),
       },
-      'brand',
+      { where: 'brand', done: t('op.done.branding') },
     );
     if (!saved) return;
     use(await api('GET', 'api/branding'));

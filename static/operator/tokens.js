@@ -92,7 +92,10 @@ export function tokenRow({ link, stageName, asking, act, state: { present } }, k
         t('op.revoke'),
         t(live ? 'op.sureRevoke' : 'op.sureToken'),
         `${k.user.name}, ${time(k.issuedAt)}`,
-        () => void act('DELETE', path),
+        () =>
+          void act('DELETE', path, undefined, {
+            done: t('op.done.tokenRevoked', { name: k.user.name, stage: stageName(k.stage) }),
+          }),
       ),
     h(
       'span',

@@ -81,6 +81,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 
 	t.Log("a rule that gives everybody a stage of their own")
 	page.Click(`.places a[href$="/operator/rules"]`)
+	page.ClickText("Show the effect")
 	page.ClickText("Add rule")
 	page.WaitText("a stage of their own: {name}")
 	shootConsole(page, "console-rules")

@@ -40,12 +40,15 @@ func TestTheConsoleSaysHowThingsStand(t *testing.T) {
 
 	t.Log("a rule that gives all stages of another")
 	page.Click(`.places a[href$="/operator/rules"]`)
+	page.ClickText("Show the effect")
 	page.ClickText("Add rule")
 	page.WaitText("a stage of their own: {name}")
 	page.Eval(`(() => {
 		const select = document.querySelector('#rule-stage');
 		select.value = [...select.options].find((o) => o.text.startsWith('all stages')).value;
+		select.dispatchEvent(new Event('change', { bubbles: true }));
 	})()`, nil)
+	page.ClickText("Show the effect")
 	page.ClickText("Add rule")
 	page.WaitFor(`[...document.querySelectorAll('.lines .side')]
 		.some((e) => e.innerText === 'all stages of the rule: {name}')`)

@@ -1,0 +1,70 @@
+package docktest
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestARuleGivesTheLastOfManyStages: a rule and the access of a person find every stage by the same
+// search. A new rule shows its effect before it is applied, and the page says what was done.
+func TestARuleGivesTheLastOfManyStages(t *testing.T) {
+	t.Parallel()
+	a := replicas.App(t)
+	olga := a.Operator()
+	for i := range 120 {
+		olga.Must(http.StatusCreated, "POST", "/api/v1/stages",
+			web.NewStage{Name: fmt.Sprintf("stage %03d", i)}, nil)
+	}
+	ana := a.Broadcaster(olga, "ana", "publish")
+	rules := func() []web.V1Rule {
+		var all web.V1Rules
+		olga.Must(http.StatusOK, "GET", "/api/v1/rules", nil, &all)
+		return all.Rules
+	}
+	chosen := func(id, name string) string {
+		return fmt.Sprintf(`document.querySelector('#%s').selectedOptions[0]?.text === '%s'`, id, name)
+	}
+	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
+	page.Goto(a.URL + "/operator/rules")
+	signInAs(page, "olga")
+	page.WaitText("There are no rules.")
+	page.Type("#rule-stage-find", "stage 117")
+	page.WaitFor(chosen("rule-stage", "stage 117"))
+	page.WaitNoText("Name of a stage of their own") // is for rules that create stages
+	page.ClickText("Show the effect")
+	page.WaitText("Gain access: 1.")
+	if got := rules(); len(got) > 0 {
+		t.Errorf("before the effect was accepted: got %+v, want no rule", got)
+	}
+	shootConsole(page, "console-rules-effect")
+
+	t.Log("another choice takes the effect away, and a search keeps what was chosen")
+	page.Type("#rule-stage-find", "stage 118")
+	page.WaitFor(chosen("rule-stage", "stage 118"))
+	page.WaitNoText("Gain access")
+	page.Type("#rule-stage-find", "no such stage")
+	page.WaitText("No stage has this name.")
+	page.WaitFor(chosen("rule-stage", "stage 118"))
+	page.ClickText("Show the effect")
+	page.ClickText("Add rule")
+	page.WaitText("The rule is in force: Every user → stage 118")
+	page.WaitFor(`document.querySelector('.lines .side').innerText === 'stage 118'`)
+	page.WaitFor(chosen("rule-stage", "a stage of their own"))
+	if got := rules(); len(got) != 1 {
+		t.Errorf("after the effect was accepted: got %+v, want one rule", got)
+	}
+
+	t.Log("the page of a person has the same search")
+	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
+	page.WaitText("stage 118")
+	page.ClickText("Give access")
+	page.Type("#grant-stage-find", "stage 119")
+	page.WaitFor(chosen("grant-stage", "stage 119"))
+	page.Click(`form.inline button[type="submit"]`)
+	page.WaitText("ana has access to stage 119.")
+}
