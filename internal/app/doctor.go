@@ -205,10 +205,10 @@ func (d *doctor) checkServer(ctx context.Context) finding {
 	}
 	answer, err := get(ctx, d.running.client(), u.JoinPath("healthz"))
 	if err != nil {
-		return broken("look into its log", err)
+		return broken("read its log", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return broken("look into its log", fmt.Errorf("%s answers %s", u, answer.Status))
+		return broken("read its log", fmt.Errorf("%s answers %s", u, answer.Status))
 	}
 	return healthy("serves on %s, media on %s", d.running.Listen, d.running.Media)
 }

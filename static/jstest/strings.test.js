@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { chosen, serverSaid, t } from '../lib/strings.js';
+import { chosen, recognized, serverSaid, t } from '../lib/strings.js';
 import { de, en, es, speak } from './words.js';
 
 const root = new URL('../', import.meta.url);
@@ -118,6 +118,33 @@ it('one thing is not named like many', () => {
   assert.equal(t('op.hours', { n: '1' }), '1 hour');
   for (const key of Object.keys(en).filter((k) => k.endsWith('.one')))
     assert.ok(key.replace(/\.one$/, '') in en, key);
+});
+
+it('a sentence of the server that a page recognizes is in the language of the page', () => {
+  const rule =
+    'everybody → a stage of their own, "{name}" (publish,subscribe, tokens up to 1 hour)';
+  const details = [rule, 'publish, by rule', 'name Ana, role moderator', 'publish, own key k1'];
+  const inLanguage = (lang, family, texts) => {
+    speak(lang);
+    return texts.map((text) => recognized(family, text));
+  };
+  assert.deepEqual(inLanguage('en', 'record', details), details);
+  assert.deepEqual(inLanguage('de', 'record', details), [
+    'alle → eine eigene Bühne „{name}“ (senden, ansehen, Tokens bis zu 1 Stunde)',
+    'senden, durch eine Regel',
+    'Name Ana, Rolle Moderator',
+    'senden, eigener Schlüssel k1',
+  ]);
+  assert.deepEqual(inLanguage('es', 'doctor', ['/var/lib can be written', 'the moon is full']), [
+    'Se puede escribir en /var/lib.',
+    'the moon is full',
+  ]);
+  // What a person wrote stays as it is.
+  assert.deepEqual(
+    inLanguage('de', 'reason', ['role model, by rule', 'Removed by the operator.']),
+    ['role model, by rule', 'Vom Betreiber entfernt.'],
+  );
+  speak('en');
 });
 
 it('the first language of the person that there is wins', () => {

@@ -57,6 +57,7 @@ export async function useLanguage(wanted) {
 /** @param {string} tag @param {Words} source in English @param {Words} own in that language */
 export function useWords(tag, source, own) {
   language = tag;
+  sentences.clear();
   english = source;
   words = own;
 }
@@ -99,8 +100,67 @@ export function serverSaid(code, detail, wait = 0) {
   const own =
     words[code === 'kicked' && NO_REASON.test(detail) ? 'server.kicked.plain' : `server.${code}`];
   return own
-    ? fill(own, { detail, wait: wait > 0 ? duration(wait) : words['server.later'] })
+    ? fill(own, {
+        detail: code === 'conflict' ? recognized('record', detail) : detail,
+        wait: wait > 0 ? duration(wait) : words['server.later'],
+      })
     : detail;
+}
+
+/**
+ * The server's sentences by family, each with an expression that recognizes it. The most specific
+ * ones are first.
+ * @type {Map<string, {key: string, looks: RegExp}[]>}
+ */
+const sentences = new Map();
+
+/** @param {string} family */
+function sentencesOf(family) {
+  const known = sentences.get(family);
+  if (known) return known;
+  const fixed = (/** @type {string} */ text) => text.replace(/\{\w+\}/g, '').length;
+  const list = Object.entries(english)
+    .filter(([key]) => key.startsWith(`said.${family}.`) || key.startsWith('said.word.'))
+    .sort(([, a], [, b]) => fixed(b) - fixed(a))
+    .map(([key, text]) => ({ key, looks: lookOf(text) }));
+  sentences.set(family, list);
+  return list;
+}
+
+/** An expression for a sentence, with a group for each blank. @param {string} text */
+const lookOf = (text) =>
+  new RegExp(
+    `^${text
+      .split(/(\{\w+\})/)
+      .map((part) =>
+        /^\{\w+\}$/.test(part)
+          ? `(?<${part.slice(1, -1)}>.+?)`
+          : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'),
+      )
+      .join('')}$`,
+    's',
+  );
+
+/**
+ * A sentence that the server stores or sends in English only, in the language of the page: the one
+ * with a key of the family (`said.FAMILY.…`) that looks the same. What fills its blanks is
+ * translated, too. Any other text is returned as it is.
+ * @param {string} family
+ * @param {string} text
+ * @returns {string}
+ */
+export function recognized(family, text) {
+  if (language === 'en') return text;
+  for (const { key, looks } of sentencesOf(family)) {
+    const found = looks.exec(text);
+    if (!found) continue;
+    const values = Object.entries(found.groups ?? {}).map(([name, value]) => [
+      name,
+      recognized(family, value),
+    ]);
+    return t(key, Object.fromEntries(values));
+  }
+  return text;
 }
 
 /** @param {number} seconds */

@@ -30,8 +30,8 @@ import { createTokens } from './tokens.js';
  */
 /** @typedef {typeof console} Console */
 /**
- * About a request that changes something: what was done, as a sentence or from the answer; the place
- * where an error is shown; and the timeout.
+ * About a request that changes something: what was done, as a sentence or from the answer; the
+ * place where an error is shown; and the timeout.
  * @typedef {{done: string | ((answer: any) => string), where?: string, timeout?: number}} Deed
  */
 

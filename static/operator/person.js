@@ -396,7 +396,7 @@ class Person {
       ...['publish', 'subscribe'].map((name) =>
         checkbox(t(`op.${name}`), { name, defaultChecked: true }),
       ),
-      field(`${t('op.longest')} (${t('op.hoursLabel')})`, {
+      field(t('op.longestHours'), {
         name: 'hours',
         type: 'number',
         min: 1,

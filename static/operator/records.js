@@ -1,8 +1,9 @@
 /** The console's records: the audit trail, which can be filtered and saved as a file. */
+import { agentName } from '../lib/agent.js';
 import { api, base, problem } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, field, say } from '../lib/page.js';
-import { number, t, time } from '../lib/strings.js';
+import { has, number, recognized, t, time } from '../lib/strings.js';
 import { chip, filterChoice, List, stageChip } from './list.js';
 
 /** @typedef {import('./operator.js').Console} Console */
@@ -61,10 +62,27 @@ const ACTIONS = [
 
 const MOST = 100_000; // entries in one file: more would not fit into a spreadsheet
 
+/** The actions whose detail is a reason, which a person may have written. */
+const WITH_REASON = /^(participant|guest_link|guest|setting)\.|^(user\.suspended|token\.revoked)$/;
+
+/** The detail of an entry in the language of the page. @param {Entry} e */
+const detailOf = (e) =>
+  recognized(WITH_REASON.test(e.action) ? 'reason' : 'record', e.detail ?? '');
+
+/** What an entry is about. A rule has no name, so the entry has what it says. @param {Entry} e */
+const targetOf = (e) =>
+  e.action.startsWith('rule.') ? recognized('record', e.targetName ?? '') : e.targetName;
+
+/** @param {string} kind */
+const credentialName = (kind) => (has(`op.credential.${kind}`) ? t(`op.credential.${kind}`) : kind);
+
 /** @param {Console} console @param {Entry} e */
 export function entryRow({ link, stageName, state }, e) {
   const operator = state.me?.role === 'operator';
-  const actor = e.actor.name || t('op.unknownActor');
+  const actor = e.actor.id
+    ? e.actor.name
+    : recognized('record', e.actor.name) || t('op.unknownActor');
+  const target = targetOf(e);
   const person =
     operator &&
     e.target &&
@@ -80,14 +98,12 @@ export function entryRow({ link, stageName, state }, e) {
       'span',
       { dir: 'auto', className: 'main' },
       operator && e.actor.id ? link('person', { id: e.actor.id }, actor) : actor,
-      e.targetName &&
+      target &&
         h(
           'span',
           { dir: 'auto', key: 'target' },
           ' → ',
-          person
-            ? link('person', { id: e.target ?? '' }, e.targetName, { key: 'to' })
-            : e.targetName,
+          person ? link('person', { id: e.target ?? '' }, target, { key: 'to' }) : target,
         ),
     ),
     e.stage &&
@@ -96,7 +112,9 @@ export function entryRow({ link, stageName, state }, e) {
     h(
       'span',
       { className: 'hint rest clamp', title: e.agent ?? '' },
-      [e.detail, e.credential, e.address, e.agent].filter(Boolean).join(' · '),
+      [detailOf(e), credentialName(e.credential), e.address, e.agent && agentName(e.agent)]
+        .filter(Boolean)
+        .join(' · '),
     ),
   );
 }

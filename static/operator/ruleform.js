@@ -67,7 +67,7 @@ export class RuleForm {
    * @param {Console} console
    * @param {object} about
    * @param {string} about.id the beginning of the IDs of the fields
-   * @param {(rule?: Rule) => [string, string][]} about.sets all stages of each other rule, as options
+   * @param {(rule?: Rule) => [string, string][]} about.sets the stages of each other rule
    * @param {(rule: Rule, where: string) => Promise<boolean>} about.save returns whether the rule
    *   was stored
    */
@@ -136,7 +136,10 @@ export class RuleForm {
     );
   }
 
-  /** The effect, and the button that applies the rule. @param {NonNullable<RuleForm['asked']>} asked */
+  /**
+   * The effect, and the button that applies the rule.
+   * @param {NonNullable<RuleForm['asked']>} asked
+   */
   effect({ rule, effect }) {
     return h(
       'div',
@@ -180,7 +183,7 @@ export class RuleForm {
         ],
       }),
       ...(this.stage.chosen === '' ? this.ownFields() : []),
-      this.field(`${t('op.longest')} (${t('op.hoursLabel')})`, {
+      this.field(t('op.longestHours'), {
         name: 'ruleHours',
         type: 'number',
         min: 1,

@@ -3,7 +3,7 @@ import { api } from '../lib/api.js';
 import { brand, use } from '../lib/brand.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
-import { has, t, time } from '../lib/strings.js';
+import { has, recognized, t, time } from '../lib/strings.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../types').V1System} System */
@@ -125,8 +125,10 @@ class SystemPage {
               ' ',
               h('b', null, checkName(f.check)),
               ' ',
-              f.detail,
-              f.advice ? h('p', { className: 'hint', key: 'advice' }, f.advice) : null,
+              recognized('doctor', f.detail),
+              f.advice
+                ? h('p', { className: 'hint', key: 'advice' }, recognized('doctor', f.advice))
+                : null,
             ),
           ),
         ),

@@ -215,7 +215,8 @@ func (on rules) TestRecordsOfManyStages(t *testing.T) {
 		}
 		// Each of the last two streamers is barred from one stage; one of them is elsewhere.
 		for i, arn := range []stage.ARN{arns[0], foreign} {
-			who := h.member(fmt.Sprint(stages-1-i), fmt.Sprintf("Streamer %d", stages-1-i), "streamers")
+			n := stages - 1 - i
+			who := h.member(fmt.Sprint(n), fmt.Sprintf("Streamer %d", n), "streamers")
 			h.Grant(op, who, arn, both)
 			ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(who, arn).Participant.ID, "Noise."))
 		}
