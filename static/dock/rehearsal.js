@@ -18,10 +18,10 @@ export const NONE = Object.freeze({
 const AWAY = Object.freeze({ ...NONE, phase: 'failed', reason: { text: 'api.unreachable' } });
 
 /**
- * @param {object} world
- * @param {import('../lib/obs.js').ObsCaller} world.obs
- * @param {() => import('../lib/types.js').Limits | undefined} world.limits
- * @param {(state: State) => void} world.changed
+ * @param {object} deps
+ * @param {import('../lib/obs.js').ObsCaller} deps.obs
+ * @param {() => import('../lib/types.js').Limits | undefined} deps.limits
+ * @param {(state: State) => void} deps.changed
  */
 export function createRehearsalPart({ obs, limits, changed }) {
   /** @type {ReturnType<typeof import('../lib/rehearsal.js').createRehearsal> | null} */

@@ -10,10 +10,10 @@ const SOON = 400;
 const LONGEST = 400;
 
 /**
- * @param {object} world
- * @param {string} world.id the ID of the dock
- * @param {import('./views.js').Model} world.model
- * @param {() => import('../lib/obs.js').ObsVersion | null} world.version the version of OBS
+ * @param {object} deps
+ * @param {string} deps.id the ID of the dock
+ * @param {import('./views.js').Model} deps.model
+ * @param {() => import('../lib/obs.js').ObsVersion | null} deps.version the version of OBS
  */
 export function createReport({ id, model, version }) {
   const path = `api/docks/${id}`;

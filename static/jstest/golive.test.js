@@ -18,12 +18,12 @@ const limits = {
 };
 const hour = 3_600_000;
 
-let obs, world, broadcast, tokens;
+let obs, fakes, broadcast, tokens;
 
 /** A broadcaster whose OBS is set up, with a clock that the test sets. */
 async function begin({ waits = {} } = {}) {
   obs = fakeObs();
-  world = {
+  fakes = {
     now: Date.parse('2026-11-22T20:00:00Z'),
     minted: [],
     lives: 12 * hour,
@@ -44,28 +44,28 @@ async function begin({ waits = {} } = {}) {
 /** Loads the page, for the first time or again. */
 function load(waits = {}) {
   const mint = async (stage) => {
-    if (world.refuse) throw world.refuse;
-    const n = world.minted.push(stage);
+    if (fakes.refuse) throw fakes.refuse;
+    const n = fakes.minted.push(stage);
     return {
       participantId: `p${n}`,
       token: `token ${n}`,
       endpoint: 'https://stage.example/whip',
-      expiresAt: new Date(world.now + world.lives).toISOString(),
+      expiresAt: new Date(fakes.now + fakes.lives).toISOString(),
       stage,
       capabilities: ['publish'],
     };
   };
   tokens = new Tokens({
     mint,
-    user: () => world.user,
-    storage: world.storage,
-    now: () => world.now,
+    user: () => fakes.user,
+    storage: fakes.storage,
+    now: () => fakes.now,
   });
   broadcast = createBroadcast({
     obs,
     tokens,
-    now: () => world.now,
-    onChange: (s) => world.states.push(s),
+    now: () => fakes.now,
+    onChange: (s) => fakes.states.push(s),
     // Waits for expected events are long, since the machine may be busy; waits that must end are
     // short.
     waits: { start: 60_000, stage: 60_000, stop: 50, reason: 50, ...waits },
@@ -75,7 +75,7 @@ function load(waits = {}) {
 
 const said = (kind, code = '', detail = '') =>
   broadcast.stageEvent({
-    id: ++world.events,
+    id: ++fakes.events,
     kind,
     code,
     detail,
@@ -124,7 +124,7 @@ describe('Go live', () => {
       bwtest: false,
     });
     assert.deepEqual(
-      world.states.filter((s) => s.step).map((s) => s.step),
+      fakes.states.filter((s) => s.step).map((s) => s.step),
       ['token', 'settings', 'obs', 'stage'],
     );
   });
@@ -145,29 +145,29 @@ describe('Go live', () => {
     await Promise.all([broadcast.go(arn), broadcast.go(arn), broadcast.go(arn)]);
     await broadcast.go(arn);
     assert.equal(obs.count('StartStream'), 1);
-    assert.equal(world.minted.length, 1);
+    assert.equal(fakes.minted.length, 1);
   });
 
   it('reuses a token that is good for a while, this broadcaster’s, and put there by this dock', async () => {
     await live();
     await broadcast.stop();
     await live();
-    assert.equal(world.minted.length, 1, 'reused');
+    assert.equal(fakes.minted.length, 1, 'reused');
     await broadcast.stop();
 
-    world.now += 11.5 * hour;
+    fakes.now += 11.5 * hour;
     await live();
-    assert.equal(world.minted.length, 2, 'less than an hour left');
+    assert.equal(fakes.minted.length, 2, 'less than an hour left');
     await broadcast.stop();
 
     obs.now.service.settings.bearer_token = 'somebody else’s';
     await live();
-    assert.equal(world.minted.length, 3, 'not from this dock');
+    assert.equal(fakes.minted.length, 3, 'not from this dock');
     await broadcast.stop();
 
-    world.user = 'u2';
+    fakes.user = 'u2';
     await live();
-    assert.equal(world.minted.length, 4, 'another broadcaster');
+    assert.equal(fakes.minted.length, 4, 'another broadcaster');
   });
 
   it('does not switch the service itself: OBS would send AAC', async () => {
@@ -178,7 +178,7 @@ describe('Go live', () => {
   });
 
   it('shows the server’s sentence when it gives no token', async () => {
-    world.refuse = new ApiError('30 tokens in 10 minutes is the limit.', {
+    fakes.refuse = new ApiError('30 tokens in 10 minutes is the limit.', {
       status: 429,
       code: 'too_many_tokens',
     });
@@ -280,7 +280,7 @@ describe('Go live', () => {
       obs.state('STOPPED', false);
     };
     await broadcast.go(arn);
-    assert.equal(world.minted.length, 2);
+    assert.equal(fakes.minted.length, 2);
     assert.equal(obs.count('StartStream'), 3);
     assert.equal(broadcast.state.reason.detail, 'The token has expired.');
   });
@@ -299,7 +299,7 @@ describe('Go live', () => {
       said(kind, code, detail);
     };
     await broadcast.go(arn);
-    assert.deepEqual([phase(), world.minted.length], ['live', 2]);
+    assert.deepEqual([phase(), fakes.minted.length], ['live', 2]);
   });
 
   it('does not take the words about another participant or an earlier time for its own', async () => {
@@ -395,26 +395,26 @@ describe('While live', () => {
     await until(() => broadcast.state.step === 'stage');
     said('publishing');
     await reached('live');
-    assert.equal(world.minted.length, 1);
+    assert.equal(fakes.minted.length, 1);
   });
 
   it('is live again, and in no trouble between, though the stage ended the session before', async () => {
     said('ended', 'lost', 'The connection was lost.');
     obs.reconnecting = true;
     obs.state('RECONNECTING', false);
-    world.states = [];
+    fakes.states = [];
     obs.reconnecting = false;
     obs.state('RECONNECTED', true);
     said('publishing');
     await reached('live');
-    assert.deepEqual([...new Set(world.states.map((s) => s.phase))], ['starting', 'live']);
+    assert.deepEqual([...new Set(fakes.states.map((s) => s.phase))], ['starting', 'live']);
   });
 
   for (const [what, prepare] of [
     [
       'an expired token',
       () => {
-        world.now += 13 * hour;
+        fakes.now += 13 * hour;
       },
     ],
     [
@@ -427,7 +427,7 @@ describe('While live', () => {
       prepare();
       obs.state('RECONNECTING', false);
       await until(
-        () => world.minted.length === 2,
+        () => fakes.minted.length === 2,
         () => broadcast.state,
       );
       await reached('live');
@@ -455,7 +455,7 @@ describe('While live', () => {
     obs.state('RECONNECTING', false);
     said('refused', 'token_unknown', 'This token is not known.');
     await reached('trouble');
-    assert.equal(world.minted.length, 2);
+    assert.equal(fakes.minted.length, 2);
     assert.equal(broadcast.state.reason.detail, 'This token is not known.');
     assert.equal(obs.active.stream || obs.reconnecting, false, 'and OBS does not go on trying');
   });
@@ -466,7 +466,7 @@ describe('While live', () => {
     obs.state('RECONNECTING', false);
     await reached('trouble');
     assert.equal(broadcast.state.reason.detail, 'The operator ended your broadcast.');
-    assert.equal(world.minted.length, 1);
+    assert.equal(fakes.minted.length, 1);
     assert.equal(obs.reconnecting, false);
   });
 
@@ -474,7 +474,7 @@ describe('While live', () => {
     said('ended', 'b_frame_present', 'The encoder makes B-frames.');
     await reached('trouble');
     assert.deepEqual(
-      [broadcast.state.reason.code, broadcast.state.sending, world.minted.length],
+      [broadcast.state.reason.code, broadcast.state.sending, fakes.minted.length],
       ['b_frame_present', false, 1],
     );
   });
@@ -497,7 +497,7 @@ describe('While live', () => {
   it('lets nobody end a broadcast by a token with a wrong signature', async () => {
     const claim = () =>
       broadcast.stageEvent({
-        id: ++world.events,
+        id: ++fakes.events,
         kind: 'refused',
         code: 'token_signature',
         detail: 'Wrong.',
@@ -517,7 +517,7 @@ describe('While live', () => {
     said('publishing');
     await reached('live');
     assert.deepEqual(
-      [world.minted.length, obs.count('StopStream'), tokens.kept().expiresAt > 0],
+      [fakes.minted.length, obs.count('StopStream'), tokens.kept().expiresAt > 0],
       [1, 0, true],
     );
   });
@@ -535,7 +535,7 @@ describe('While live', () => {
 
   it('announces a token that would not survive a reconnect', () => {
     assert.equal(broadcast.dying(), false);
-    world.now += 11.5 * hour;
+    fakes.now += 11.5 * hour;
     assert.equal(broadcast.dying(), true);
   });
 
@@ -555,7 +555,7 @@ describe('While live', () => {
     await broadcast.resume();
     assert.equal(phase(), 'live');
     assert.deepEqual(
-      world.states.slice(-2).map((s) => s.phase),
+      fakes.states.slice(-2).map((s) => s.phase),
       ['away', 'live'],
       'and nothing between',
     );
@@ -564,7 +564,7 @@ describe('While live', () => {
   it('names the end of OBS, and never shows LIVE, when OBS crashed and came back', async () => {
     broadcast.obsClosed();
     obs.active.stream = false;
-    world.states = [];
+    fakes.states = [];
     await broadcast.resume();
     assert.deepEqual(
       [phase(), broadcast.state.reason.text, broadcast.state.sending],
@@ -573,7 +573,7 @@ describe('While live', () => {
     said('ended', 'lost', 'The connection was lost.');
     assert.equal(broadcast.state.reason.text, 'live.obsEnded', 'the consequence is no reason');
     assert.deepEqual(
-      world.states.filter((s) => s.phase === 'live'),
+      fakes.states.filter((s) => s.phase === 'live'),
       [],
     );
   });
@@ -586,8 +586,8 @@ describe('While live', () => {
       () => obs.count('StartStream') === 2 && phase() === 'live',
       () => broadcast.state,
     );
-    const again = world.states.slice(
-      world.states.findIndex((s) => s.phase === 'reconnecting'),
+    const again = fakes.states.slice(
+      fakes.states.findIndex((s) => s.phase === 'reconnecting'),
       -1,
     );
     assert.deepEqual(
@@ -596,7 +596,7 @@ describe('While live', () => {
       'and it is said all the time',
     );
     assert.deepEqual(
-      [world.minted.length, obs.count('StopStream'), obs.count('StartStream')],
+      [fakes.minted.length, obs.count('StopStream'), obs.count('StartStream')],
       [1, 1, 2],
       'with the same token',
     );
@@ -624,7 +624,7 @@ describe('While live', () => {
     broadcast.online(true);
     broadcast.presence([], true);
     await reached('live');
-    assert.equal(world.minted.length, 1);
+    assert.equal(fakes.minted.length, 1);
   });
 });
 
@@ -663,33 +663,33 @@ describe('The token never surprises', () => {
   it('is renewed while idle when it has less than an hour left', async () => {
     await broadcast.keepFresh(arn);
     await broadcast.keepFresh(arn);
-    assert.equal(world.minted.length, 1);
-    world.now += 11.2 * hour;
+    assert.equal(fakes.minted.length, 1);
+    fakes.now += 11.2 * hour;
     await broadcast.keepFresh(arn);
-    assert.equal(world.minted.length, 2);
+    assert.equal(fakes.minted.length, 2);
     assert.equal(obs.now.service.settings.bearer_token, 'token 2');
-    assert.equal(broadcast.state.expiresAt, world.now + 12 * hour);
+    assert.equal(broadcast.state.expiresAt, fakes.now + 12 * hour);
   });
 
   it('is renewed in time and not all the time when it lives for half an hour', async () => {
-    world.lives = hour / 2;
+    fakes.lives = hour / 2;
     for (let minute = 0; minute < 60; minute++) {
       await broadcast.keepFresh(arn);
-      world.now += 60_000;
+      fakes.now += 60_000;
     }
-    assert.equal(world.minted.length, 3, 'each after 22.5 minutes');
+    assert.equal(fakes.minted.length, 3, 'each after 22.5 minutes');
   });
 
   it('is not touched while OBS is active, and another dock’s never', async () => {
     await broadcast.keepFresh(arn);
-    world.now += 13 * hour;
+    fakes.now += 13 * hour;
     obs.active.stream = true;
     await broadcast.keepFresh(arn);
-    assert.equal(world.minted.length, 1);
+    assert.equal(fakes.minted.length, 1);
     obs.active.stream = false;
     obs.now.service.settings.bearer_token = 'another dock’s';
     await broadcast.keepFresh(arn);
-    assert.equal(world.minted.length, 1);
+    assert.equal(fakes.minted.length, 1);
   });
 
   it('does not swallow the click that comes while it is renewed', async () => {
@@ -698,11 +698,11 @@ describe('The token never surprises', () => {
     await broadcast.go(arn);
     await renewal;
     assert.equal(phase(), 'live');
-    assert.equal(world.minted.length, 1);
+    assert.equal(fakes.minted.length, 1);
   });
 
   it('is no trouble when the server has none just now', async () => {
-    world.refuse = new ApiError('Later.', { status: 503, code: 'unavailable' });
+    fakes.refuse = new ApiError('Later.', { status: 503, code: 'unavailable' });
     await broadcast.keepFresh(arn);
     assert.equal(phase(), 'idle');
   });

@@ -4,11 +4,11 @@ import { Obs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
 import { until } from './fake.js';
 
 /**
- * A fake of obs-websocket-js for obs.js: connects as `world.connect` says, and leaves calls pending
+ * A fake of obs-websocket-js for obs.js: connects as `fakes.connect` says, and leaves calls pending
  * when the socket closes.
  */
 function library() {
-  const world = {
+  const fakes = {
     sockets: [],
     connect: [],
     answer: {},
@@ -22,7 +22,7 @@ function library() {
   class Socket {
     listeners = {};
     constructor() {
-      world.sockets.push(this);
+      fakes.sockets.push(this);
     }
     on(event, f) {
       (this.listeners[event] ??= []).push(f);
@@ -34,23 +34,23 @@ function library() {
     }
     async connect(url, password, options) {
       Object.assign(this, { url, password, options });
-      const code = world.connect.shift() ?? 0;
+      const code = fakes.connect.shift() ?? 0;
       if (code === 'hang') return new Promise(() => {});
       if (code) throw Object.assign(new Error('closed'), { code });
       return {};
     }
     async call(request, data) {
-      world.said.push([request, data]);
-      world.most = Math.max(world.most, ++world.running);
+      fakes.said.push([request, data]);
+      fakes.most = Math.max(fakes.most, ++fakes.running);
       try {
         await null; // answers at once, so that none is late on a busy machine
-        const answer = world.answer[request];
+        const answer = fakes.answer[request];
         const now = typeof answer === 'function' ? answer(data) : answer;
         if (now === 'hang') return await new Promise(() => {});
         if (typeof now === 'number') throw Object.assign(new Error('no'), { code: now });
         return now ?? (request === 'GetVersion' ? { obsVersion: '32.1.2' } : {});
       } finally {
-        world.running--;
+        fakes.running--;
       }
     }
     async disconnect() {
@@ -60,8 +60,8 @@ function library() {
       this.emit('ConnectionClosed', Object.assign(new Error(''), { code }));
     }
   }
-  world.Socket = Socket;
-  return world;
+  fakes.Socket = Socket;
+  return fakes;
 }
 
 let lib, phases, pauses, obs;

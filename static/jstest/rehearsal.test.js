@@ -355,7 +355,7 @@ function scene(change = {}) {
     about.sound({});
     return player;
   };
-  const world = {
+  const deps = {
     obs,
     limits: () => limits,
     onChange() {},
@@ -365,7 +365,7 @@ function scene(change = {}) {
     length: 40,
     ...change,
   };
-  const rehearsal = createRehearsal(world);
+  const rehearsal = createRehearsal(deps);
   obs.on('StreamStateChanged', ({ outputState }) => rehearsal.obsState(outputState));
   const publishing = () =>
     rehearsal.stageEvent({

@@ -374,7 +374,7 @@ describe('the chat', () => {
 
 /** A client whose sessions the test controls, one for each token. */
 function stageOf({ life = 100_000 } = {}) {
-  const world = {
+  const fakes = {
     time: 0,
     sessions: [],
     tokens: 0,
@@ -384,14 +384,14 @@ function stageOf({ life = 100_000 } = {}) {
     streams: new Map(),
     lists: [],
   };
-  world.client = createClient(
+  fakes.client = createClient(
     {
       async token() {
-        if (world.refuse) throw world.refuse;
+        if (fakes.refuse) throw fakes.refuse;
         return {
-          token: `t${++world.tokens}`,
+          token: `t${++fakes.tokens}`,
           stage: 'arn:aws:ivs:local:0:stage/x',
-          expiresAt: new Date(world.time + life).toISOString(),
+          expiresAt: new Date(fakes.time + life).toISOString(),
         };
       },
       wants: () => true,
@@ -405,27 +405,27 @@ function stageOf({ life = 100_000 } = {}) {
             session.closed = true;
           },
         };
-        world.sessions.push(session);
+        fakes.sessions.push(session);
         return session;
       },
       on: {
-        participants: (list) => world.lists.push(list.map((p) => p.id)),
-        stream: (id, stream) => world.streams.set(id, stream),
-        removed: (id) => world.streams.delete(id),
-        state: (phase) => world.states.push(phase),
+        participants: (list) => fakes.lists.push(list.map((p) => p.id)),
+        stream: (id, stream) => fakes.streams.set(id, stream),
+        removed: (id) => fakes.streams.delete(id),
+        state: (phase) => fakes.states.push(phase),
       },
     },
     {
-      now: () => world.time,
+      now: () => fakes.time,
       pause: async (ms) => {
-        world.pauses.push(ms);
+        fakes.pauses.push(ms);
         await turn();
       },
       random: () => 0.5,
     },
   );
-  world.last = () => world.sessions[world.sessions.length - 1];
-  return world;
+  fakes.last = () => fakes.sessions[fakes.sessions.length - 1];
+  return fakes;
 }
 
 describe('a client', () => {

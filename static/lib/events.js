@@ -12,7 +12,7 @@ import { base } from './api.js';
  * @property {(connected: boolean) => void} [connected]
  * @property {() => void} signedOut
  *
- * @typedef {object} World
+ * @typedef {object} Dependencies
  * @property {string} path
  * @property {Record<string, string>} headers
  * @property {import('./types.js').Fetch} fetch
@@ -26,10 +26,10 @@ import { base } from './api.js';
  * Listens until stop() is called, the server says that the person signed out, or it answers 401 or
  * 403.
  * @param {On} on
- * @param {Partial<World>} [world]
+ * @param {Partial<Dependencies>} [deps]
  * @returns {{stop: () => void}}
  */
-export function listen(on, world = {}) {
+export function listen(on, deps = {}) {
   const listener = new Listener(on, {
     path: 'api/events',
     headers: {},
@@ -38,7 +38,7 @@ export function listen(on, world = {}) {
     random: Math.random,
     silence: 45_000,
     page: globalThis.window ?? new EventTarget(),
-    ...world,
+    ...deps,
   });
   listener.run().catch(() => {}); // it may throw when it is stopped
   return { stop: () => listener.stop() };
@@ -46,7 +46,7 @@ export function listen(on, world = {}) {
 
 class Listener {
   #on;
-  #world;
+  #deps;
   #visit;
   #stopped = new AbortController();
   #lastId = '';
@@ -56,11 +56,11 @@ class Listener {
   /** Milliseconds until the next connection, if the server ended the last one in order. */
   #rest = 0;
 
-  /** @param {On} on @param {World} world */
-  constructor(on, world) {
+  /** @param {On} on @param {Dependencies} deps */
+  constructor(on, deps) {
     this.#on = on;
-    this.#world = world;
-    this.#visit = watchVisit(world.page, this.#stopped.signal);
+    this.#deps = deps;
+    this.#visit = watchVisit(deps.page, this.#stopped.signal);
   }
 
   stop() {
@@ -68,7 +68,7 @@ class Listener {
   }
 
   async run() {
-    const { pause, random } = this.#world;
+    const { pause, random } = this.#deps;
     const { signal } = this.#stopped;
     for (let again = true; again && !signal.aborted; this.#tries++) {
       if (this.#tries > 0 && !this.#visit.left())
@@ -85,13 +85,13 @@ class Listener {
     const line = new AbortController();
     const abort = () => line.abort();
     this.#stopped.signal.addEventListener('abort', abort, { signal: line.signal });
-    this.#world.page.addEventListener('pagehide', abort, { signal: line.signal });
+    this.#deps.page.addEventListener('pagehide', abort, { signal: line.signal });
     // The server sends something at least every 15 seconds. A laptop that slept leaves a connection
     // that is open and dead.
-    let alive = setTimeout(abort, this.#world.silence);
+    let alive = setTimeout(abort, this.#deps.silence);
     const heard = () => {
       clearTimeout(alive);
-      alive = setTimeout(abort, this.#world.silence);
+      alive = setTimeout(abort, this.#deps.silence);
     };
     try {
       const response = await this.#request(line.signal);
@@ -110,7 +110,7 @@ class Listener {
 
   /** @param {AbortSignal} signal */
   #request(signal) {
-    const { fetch, path, headers } = this.#world;
+    const { fetch, path, headers } = this.#deps;
     return fetch(new URL(path, base), {
       signal,
       credentials: 'same-origin',

@@ -27,7 +27,7 @@ const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble'
  * @typedef {import('./broadcast.js').Reason} Reason
  * @typedef {import('./tokens.js').Ready} Ready
  *
- * @typedef {object} World
+ * @typedef {object} Dependencies
  * @property {import('./obs.js').ObsCaller} obs
  * @property {import('./tokens.js').Tokens} tokens
  * @property {(state: Broadcast) => void} onChange
@@ -35,7 +35,7 @@ const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble'
  * @property {Partial<Record<keyof typeof WAITS, number>>} [waits]
  */
 
-/** @param {World} world */
+/** @param {Dependencies} deps */
 export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits = {} }) {
   const machine = createMachine({
     deeds: new Deeds(obs, tokens),
@@ -97,11 +97,11 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
 }
 
 /**
- * @param {object} world
- * @param {Deeds} world.deeds
- * @param {(state: Broadcast) => void} world.onChange
- * @param {() => number} world.now
- * @param {Record<keyof typeof WAITS, number>} world.waits
+ * @param {object} deps
+ * @param {Deeds} deps.deeds
+ * @param {(state: Broadcast) => void} deps.onChange
+ * @param {() => number} deps.now
+ * @param {Record<keyof typeof WAITS, number>} deps.waits
  */
 function createMachine({ deeds, onChange, now, waits }) {
   /** @type {Broadcast} */

@@ -49,7 +49,7 @@ export async function sign(secret, text) {
 
 /**
  * @param {Pick<Storage, 'getItem'>} [storage]
- * @param {{limit?: number, pause?: (ms: number) => Promise<void>, now?: () => number}} [world]
+ * @param {{limit?: number, pause?: (ms: number) => Promise<void>, now?: () => number}} [deps]
  * @returns {Script}
  */
 export function createScript(

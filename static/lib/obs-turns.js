@@ -24,7 +24,7 @@ const LISTEN = 1 / 4;
 const SWITCHES = Object.freeze(['SetCurrentProfile', 'CreateProfile']);
 
 /**
- * @typedef {object} World
+ * @typedef {object} Dependencies
  * @property {() => number} now
  * @property {string} id of this client
  * @property {() => void} repeat broadcasts the claim again: another client has just connected
@@ -32,7 +32,7 @@ const SWITCHES = Object.freeze(['SetCurrentProfile', 'CreateProfile']);
  */
 
 export class Turns {
-  #world;
+  #deps;
   #quiet;
   #quietUntil = 0;
   /** The client that sets OBS up, and the time until which its claim counts. */
@@ -40,15 +40,15 @@ export class Turns {
   /** @type {Set<() => void>} */
   #waiting = new Set();
 
-  /** @param {World} world */
-  constructor(world) {
-    this.#world = world;
-    this.#quiet = world.quiet ?? QUIET;
+  /** @param {Dependencies} deps */
+  constructor(deps) {
+    this.#deps = deps;
+    this.#quiet = deps.quiet ?? QUIET;
   }
 
   /** @param {string} event @param {any} data */
   heard(event, data) {
-    const { now } = this.#world;
+    const { now } = this.#deps;
     if (event === 'CurrentProfileChanging') this.#quietUntil = now() + SWITCH_LIMIT;
     else if (event === 'CurrentProfileChanged') this.#quietUntil = now() + this.#quiet;
     else if (event === 'CustomEvent' && data?.stagedoor) this.#claimed(data.stagedoor);
@@ -73,44 +73,44 @@ export class Turns {
 
   /** A new connection starts without the state of the previous one. */
   reset() {
-    this.#quietUntil = this.#world.now() + this.#quiet * LISTEN;
+    this.#quietUntil = this.#deps.now() + this.#quiet * LISTEN;
     this.#owner = { id: '', until: 0 };
     this.#wake();
   }
 
   get mine() {
-    return this.#owned() && this.#owner.id === this.#world.id;
+    return this.#owned() && this.#owner.id === this.#deps.id;
   }
 
   get asks() {
-    return { stagedoor: { asks: this.#world.id } };
+    return { stagedoor: { asks: this.#deps.id } };
   }
 
   get claim() {
-    return { stagedoor: { claim: this.#world.id } };
+    return { stagedoor: { claim: this.#deps.id } };
   }
 
   get release() {
-    return { stagedoor: { release: this.#world.id } };
+    return { stagedoor: { release: this.#deps.id } };
   }
 
   #owned() {
-    return this.#owner.id !== '' && this.#owner.until > this.#world.now();
+    return this.#owner.id !== '' && this.#owner.until > this.#deps.now();
   }
 
   /** Milliseconds until the next request may be sent. */
   #left() {
-    const now = this.#world.now();
+    const now = this.#deps.now();
     const claimed = this.#owned() && !this.mine ? this.#owner.until - now : 0;
     return Math.max(this.#quietUntil - now, claimed);
   }
 
   /** @param {any} data of a custom event */
   #claimed({ claim, release, asks }) {
-    if (asks && this.mine) this.#world.repeat();
+    if (asks && this.mine) this.#deps.repeat();
     if (release && release === this.#owner.id) this.#owner = { id: '', until: 0 };
     if (claim && (!this.#owned() || this.#owner.id === claim))
-      this.#owner = { id: claim, until: this.#world.now() + CLAIM };
+      this.#owner = { id: claim, until: this.#deps.now() + CLAIM };
   }
 
   #wake() {

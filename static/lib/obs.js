@@ -62,7 +62,7 @@ export class ObsError extends Error {
 const LOOK_AGAIN = 2_000;
 
 /**
- * @typedef {object} World
+ * @typedef {object} Dependencies
  * @property {new () => any} Socket the library's class
  * @property {(status: ObsStatus) => void} onStatus
  * @property {(ms: number) => Promise<void>} [pause]
@@ -94,10 +94,10 @@ export class Obs {
   #generation = 0;
   #wake = () => {};
 
-  /** @param {World} world */
-  constructor(world) {
-    const { onStatus, pause = sleep, now = Date.now, random = Math.random } = world;
-    this.#line = new Line(world);
+  /** @param {Dependencies} deps */
+  constructor(deps) {
+    const { onStatus, pause = sleep, now = Date.now, random = Math.random } = deps;
+    this.#line = new Line(deps);
     this.#onStatus = onStatus;
     this.#pause = pause;
     this.#now = now;
@@ -200,7 +200,7 @@ class Line {
   #turns;
   #send;
 
-  /** @param {World} world */
+  /** @param {Dependencies} deps */
   constructor({
     Socket,
     pause = sleep,
@@ -414,7 +414,7 @@ function createLimits() {
 
 /**
  * @param {{socket: () => any, turns: Turns, limits: ReturnType<typeof createLimits>, pause: (ms:
- *   number) => Promise<void>, limit: number}} world
+ *   number) => Promise<void>, limit: number}} deps
  */
 function createCalls({ socket, turns, limits, pause, limit }) {
   /** @type {Promise<unknown>} */

@@ -9,7 +9,7 @@ const AGAIN = 500;
  * @param {string} about.participantId
  * @param {string} about.token the view token
  * @param {(stream: MediaStream) => void} about.sound called when there is sound
- * @param {{view?: typeof play, fetch?: import('./types.js').Fetch}} [world]
+ * @param {{view?: typeof play, fetch?: import('./types.js').Fetch}} [deps]
  */
 export function createPlayback(
   { participantId, token, sound },

@@ -115,7 +115,7 @@ function over(s, result) {
 }
 
 /**
- * @typedef {object} World
+ * @typedef {object} Dependencies
  * @property {import('./obs.js').ObsCaller} obs
  * @property {(state: State) => void} onChange
  * @property {() => import('./types.js').Limits} limits
@@ -128,10 +128,10 @@ function over(s, result) {
  *   rehearsal that was interrupted
  */
 
-/** @param {World} world */
-export function createRehearsal(world) {
-  const { obs, onChange, limits, call = api, length = LENGTH, earlier = null } = world;
-  const { level = () => {}, playback = createPlayback, ear = listen } = world;
+/** @param {Dependencies} deps */
+export function createRehearsal(deps) {
+  const { obs, onChange, limits, call = api, length = LENGTH, earlier = null } = deps;
+  const { level = () => {}, playback = createPlayback, ear = listen } = deps;
   const secrets = createSecrets(call);
   const measuring = createMeasuring({ obs, call, playback, ear, level, tokens: secrets.now });
   const broadcast = createBroadcast({
@@ -338,8 +338,8 @@ function createSampler(obs, call, tokens) {
 
 /**
  * Plays the broadcast back, and measures at the stage, in the page and in OBS.
- * @param {Required<Pick<World, 'obs' | 'call' | 'playback' | 'ear' | 'level'>> &
- *   {tokens: Secrets}} world
+ * @param {Required<Pick<Dependencies, 'obs' | 'call' | 'playback' | 'ear' | 'level'>> &
+ *   {tokens: Secrets}} deps
  */
 function createMeasuring({ obs, call, playback, ear, level, tokens }) {
   const sampler = createSampler(obs, call, tokens);

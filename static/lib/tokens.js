@@ -21,7 +21,7 @@ const KEY = 'stagedoor.token';
  */
 
 /**
- * @typedef {object} World
+ * @typedef {object} Dependencies
  * @property {(stage: string) => Promise<import('./types.js').Token>} mint
  * @property {() => string} user
  * @property {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} [storage]
@@ -34,7 +34,7 @@ export class Tokens {
   #storage;
   #now;
 
-  /** @param {World} world */
+  /** @param {Dependencies} deps */
   constructor({ mint, user, storage = localStorage, now = Date.now }) {
     this.#mint = mint;
     this.#user = user;

@@ -6,7 +6,7 @@ import { base, problem } from './api.js';
  * @param {object} on
  * @param {(stream: MediaStream) => void} on.stream
  * @param {(state: RTCPeerConnectionState) => void} [on.state]
- * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [world]
+ * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [deps]
  * @returns {Promise<{stop: () => void, fit: (lines: number) => void, peer: RTCPeerConnection}>} fit
  *   requests the layer for that many lines; rejects with an ApiError when the server refuses
  */

@@ -13,7 +13,7 @@ const MAX_BITRATE = 2_500_000;
 /**
  * @param {{token: string, stream: MediaStream, state: (state: RTCPeerConnectionState) => void}}
  *   about token of a participant
- * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [world]
+ * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [deps]
  * @returns {Promise<{stop: () => void, peer: RTCPeerConnection}>} rejects with an ApiError when the
  *   server refuses
  */

@@ -302,14 +302,14 @@ function announce(old, list) {
 
 /**
  * Creates the actions of the buttons.
- * @param {object} world
- * @param {About} world.about
- * @param {import('./views.js').Model} world.model
- * @param {Tiles} world.tiles
- * @param {ReturnType<typeof createSources>} world.sources
- * @param {ReturnType<typeof createChoices>} world.choices
- * @param {{refresh: () => void}} world.client
- * @param {(arn: string) => void} world.enter
+ * @param {object} deps
+ * @param {About} deps.about
+ * @param {import('./views.js').Model} deps.model
+ * @param {Tiles} deps.tiles
+ * @param {ReturnType<typeof createSources>} deps.sources
+ * @param {ReturnType<typeof createChoices>} deps.choices
+ * @param {{refresh: () => void}} deps.client
+ * @param {(arn: string) => void} deps.enter
  * @returns {import('./views.js').Actions}
  */
 function createActions({ about, model, tiles, sources, choices, client, enter }) {
@@ -354,14 +354,14 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
 
 /**
  * The drawing of the page.
- * @param {object} world
- * @param {About} world.about
- * @param {import('./views.js').Model} world.model
- * @param {Tiles} world.tiles
- * @param {ReturnType<typeof createChat>} world.chat
- * @param {ReturnType<typeof createChoices>} world.choices
- * @param {{readonly present: Participant[]}} world.roster
- * @param {import('./views.js').Actions} world.actions
+ * @param {object} deps
+ * @param {About} deps.about
+ * @param {import('./views.js').Model} deps.model
+ * @param {Tiles} deps.tiles
+ * @param {ReturnType<typeof createChat>} deps.chat
+ * @param {ReturnType<typeof createChoices>} deps.choices
+ * @param {{readonly present: Participant[]}} deps.roster
+ * @param {import('./views.js').Actions} deps.actions
  */
 function createScreen({ about, model, tiles, chat, choices, roster, actions }) {
   const guests = new Guests({

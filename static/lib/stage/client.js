@@ -55,7 +55,7 @@ const TICK = 1_000;
  *
  * @param {About} about
  * @param {{pause?: (ms: number) => Promise<void>, now?: () => number, random?: () => number}}
- *   [world]
+ *   [deps]
  */
 export function createClient(
   { token, wants, on, open = openSession },

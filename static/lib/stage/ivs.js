@@ -36,7 +36,7 @@ async function load() {
 
 /**
  * @param {Parameters<import('./client.js').Open>[0]} about
- * @param {{sdk?: () => Promise<any>}} [world]
+ * @param {{sdk?: () => Promise<any>}} [deps]
  * @returns {import('./client.js').Session}
  */
 export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {

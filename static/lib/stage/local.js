@@ -14,7 +14,7 @@ const PATIENCE = 4_000;
 /**
  * @param {Parameters<import('./client.js').Open>[0]} about
  * @param {{watch?: typeof watchStage, view?: typeof play, fetch?: import('../types.js').Fetch}}
- *   [world]
+ *   [deps]
  * @returns {import('./client.js').Session}
  */
 export function openLocal(

@@ -140,7 +140,7 @@ function again(state, now, why) {
  * @param {() => MediaStream} about.stream
  * @param {(state: State) => void} about.changed
  * @param {Send} about.send
- * @param {{now?: () => number, random?: () => number, waits?: Partial<typeof WAITS>}} [world]
+ * @param {{now?: () => number, random?: () => number, waits?: Partial<typeof WAITS>}} [deps]
  */
 export function createPublishing(
   { token, stream, changed, send },

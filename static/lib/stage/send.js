@@ -24,7 +24,7 @@ async function sendLocal({ admission, stream, on }) {
 
 /**
  * @param {import('./publishing.js').About} about
- * @param {{sdk?: () => Promise<any>}} [world]
+ * @param {{sdk?: () => Promise<any>}} [deps]
  */
 export async function sendIvs({ admission, stream, receive, on }, { sdk = loadSdk } = {}) {
   const lib = await sdk();

@@ -11,7 +11,7 @@ const SILENCE = 30_000;
  * @property {(connected: boolean) => void} connected
  * @property {(why: string) => void} ended
  *
- * @typedef {object} World
+ * @typedef {object} Dependencies
  * @property {typeof WebSocket} Socket
  * @property {(ms: number) => Promise<void>} pause
  * @property {() => number} random
@@ -21,14 +21,14 @@ const SILENCE = 30_000;
  * Listens until stop() is called or the server ends the session.
  * @param {string} token
  * @param {On} on
- * @param {Partial<World>} [world]
+ * @param {Partial<Dependencies>} [deps]
  */
-export function watchStage(token, on, world = {}) {
+export function watchStage(token, on, deps = {}) {
   const watch = new StageWatch(token, on, {
     Socket: globalThis.WebSocket,
     pause: sleep,
     random: Math.random,
-    ...world,
+    ...deps,
   });
   void watch.run();
   return { stop: () => watch.stop() };
@@ -37,7 +37,7 @@ export function watchStage(token, on, world = {}) {
 class StageWatch {
   #token;
   #on;
-  #world;
+  #deps;
   /** The participant of this page itself. */
   #own;
   #url;
@@ -45,19 +45,19 @@ class StageWatch {
   /** @type {WebSocket | null} */
   #socket = null;
 
-  /** @param {string} token @param {On} on @param {World} world */
-  constructor(token, on, world) {
+  /** @param {string} token @param {On} on @param {Dependencies} deps */
+  constructor(token, on, deps) {
     const { jti, topic, events_url: url } = claims(token);
     const trace = crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
     this.#token = token;
     this.#on = on;
-    this.#world = world;
+    this.#deps = deps;
     this.#own = jti;
     this.#url = `${url}?error_over_ws=1&topic=${topic}/publishers&traceid=${trace}`;
   }
 
   async run() {
-    const { pause, random } = this.#world;
+    const { pause, random } = this.#deps;
     for (let tries = 0; !this.#stopped; tries++) {
       if (tries > 0) await pause(growing(tries, random()));
       if (this.#stopped) return;
@@ -76,7 +76,7 @@ class StageWatch {
    * @returns {Promise<boolean>} whether it received the state of the stage
    */
   #connection() {
-    const ws = new this.#world.Socket(this.#url, this.#token);
+    const ws = new this.#deps.Socket(this.#url, this.#token);
     this.#socket = ws;
     return new Promise((resolve) => {
       let received = false;
