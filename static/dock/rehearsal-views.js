@@ -7,7 +7,7 @@ import { t } from '../lib/strings.js';
 /** @typedef {import('../lib/rehearsal-score.js').Mark} Mark */
 
 /** Seconds of picture and sound that are played back. */
-export const SECONDS = 20;
+const SECONDS = 20;
 
 /** The marks that "Set up OBS" cures. */
 const SETUP = Object.freeze([

@@ -14,7 +14,7 @@ import { forgetRehearsal, giveBack, markRehearsal, rehearsalOf } from './rehears
 import { Tokens } from './tokens.js';
 
 /** Milliseconds that are played back and measured. */
-export const LENGTH = 20_000;
+const LENGTH = 20_000;
 const MEASURE_EVERY = 2_000;
 /** Milliseconds for the upload that measures the uplink. */
 const UPLOAD_WITHIN = 5_000;

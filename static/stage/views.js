@@ -392,7 +392,7 @@ const viewRow = (v, name, act) =>
  * @param {View} v
  * @param {Card[]} cards
  */
-export function viewName(v, cards) {
+function viewName(v, cards) {
   const layout = layouts().find(([view]) => view === v.view);
   const there = cards.find((c) => viewOf(c.participant) === v.view);
   return (
