@@ -13,7 +13,7 @@ import (
 const moved = "https://moved.example:8443"
 
 // move asks the script to open the dock at another address, and returns its result.
-func (o *world) move(secret string, at int64, to string) any {
+func (o *fakeOBS) move(secret string, at int64, to string) any {
 	o.t.Helper()
 	return o.ask(secret, at, map[string]any{"do": "move", "server": to})["result"]
 }

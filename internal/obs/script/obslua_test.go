@@ -14,9 +14,9 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// A world simulates OBS for a script: the module obslua over real files. Ini files are in memory
+// A fakeOBS simulates OBS for a script: the module obslua over real files. Ini files are in memory
 // until they are saved, as in OBS. The numbers of the events are arbitrary.
-type world struct {
+type fakeOBS struct {
 	t       testing.TB
 	state   *lua.LState
 	dir     string // OBS's folder
@@ -45,7 +45,7 @@ var events = []string{"PROFILE_CHANGING", "PROFILE_CHANGED", "SCENE_COLLECTION_C
 	"SCRIPTING_SHUTDOWN"}
 
 // start runs the script as OBS does when it starts.
-func (o *world) start(script string) {
+func (o *fakeOBS) start(script string) {
 	o.t.Helper()
 	o.log, o.callbacks, o.timers = nil, nil, nil
 	o.state = lua.NewState()
@@ -69,7 +69,7 @@ func (o *world) start(script string) {
 	o.call(o.state.GetGlobal("script_load"), o.settings)
 }
 
-func (o *world) call(f lua.LValue, args ...lua.LValue) lua.LValue {
+func (o *fakeOBS) call(f lua.LValue, args ...lua.LValue) lua.LValue {
 	o.t.Helper()
 	if err := o.state.CallByParam(lua.P{Fn: f, NRet: 1, Protect: true}, args...); err != nil {
 		o.t.Fatal(err)
@@ -78,7 +78,7 @@ func (o *world) call(f lua.LValue, args ...lua.LValue) lua.LValue {
 	return o.state.Get(-1)
 }
 
-func (o *world) event(name string) {
+func (o *fakeOBS) event(name string) {
 	o.t.Helper()
 	for _, f := range o.callbacks {
 		o.call(f, lua.LNumber(slices.Index(events, name)))
@@ -87,7 +87,7 @@ func (o *world) event(name string) {
 
 // quit does what OBS does when it ends. It first writes the list of docks as it loaded it, and then
 // ends the scripts.
-func (o *world) quit(docks string) {
+func (o *fakeOBS) quit(docks string) {
 	o.t.Helper()
 	o.event("EXIT")
 	o.user.set("BasicWindow", "ExtraBrowserDocks", docks)
@@ -95,20 +95,20 @@ func (o *world) quit(docks string) {
 	o.user.save()
 }
 
-func (o *world) tick() {
+func (o *fakeOBS) tick() {
 	o.t.Helper()
 	for _, f := range o.timers {
 		o.call(f)
 	}
 }
 
-func (o *world) press(button string) {
+func (o *fakeOBS) press(button string) {
 	o.t.Helper()
 	properties := o.call(o.state.GetGlobal("script_properties"))
 	o.call(o.buttons[button], properties, lua.LNil)
 }
 
-func (o *world) wrap(v any) *lua.LUserData { return &lua.LUserData{Value: v} }
+func (o *fakeOBS) wrap(v any) *lua.LUserData { return &lua.LUserData{Value: v} }
 
 func unwrap[T any](l *lua.LState, n int) (v T) {
 	if u, ok := l.Get(n).(*lua.LUserData); ok {
@@ -118,7 +118,7 @@ func unwrap[T any](l *lua.LState, n int) (v T) {
 }
 
 // module returns the module obslua.
-func (o *world) module() *lua.LTable {
+func (o *fakeOBS) module() *lua.LTable {
 	m := o.state.NewTable()
 	for _, functions := range []map[string]func(*lua.LState) lua.LValue{o.core(), o.profiles(),
 		o.files(), o.configs(), o.datas(), o.pane()} {
@@ -140,7 +140,7 @@ func (o *world) module() *lua.LTable {
 	return m
 }
 
-func (o *world) core() map[string]func(*lua.LState) lua.LValue {
+func (o *fakeOBS) core() map[string]func(*lua.LState) lua.LValue {
 	none := func(*lua.LState) lua.LValue { return lua.LNil }
 	known := func(list []string, l *lua.LState) lua.LValue {
 		if name := l.CheckString(1); slices.Contains(list, name) {
@@ -190,7 +190,7 @@ func (o *world) core() map[string]func(*lua.LState) lua.LValue {
 }
 
 // profiles returns the functions for the profiles and for the service of the current one.
-func (o *world) profiles() map[string]func(*lua.LState) lua.LValue {
+func (o *fakeOBS) profiles() map[string]func(*lua.LState) lua.LValue {
 	return map[string]func(*lua.LState) lua.LValue{
 		"obs_frontend_get_current_profile": func(*lua.LState) lua.LValue {
 			name, _ := o.user.get("Basic", "Profile")
@@ -227,7 +227,7 @@ func (o *world) profiles() map[string]func(*lua.LState) lua.LValue {
 }
 
 // saveService writes the service as OBS does: the file before becomes the copy "….bak".
-func (o *world) saveService() {
+func (o *fakeOBS) saveService() {
 	text, err := json.Marshal(map[string]any{"type": "whip_custom", "settings": o.service.values})
 	if err != nil {
 		o.t.Error(err)
@@ -239,7 +239,7 @@ func (o *world) saveService() {
 	}
 }
 
-func (o *world) files() map[string]func(*lua.LState) lua.LValue {
+func (o *fakeOBS) files() map[string]func(*lua.LState) lua.LValue {
 	return map[string]func(*lua.LState) lua.LValue{
 		"os_file_exists": func(l *lua.LState) lua.LValue {
 			_, err := os.Stat(l.CheckString(1))
@@ -294,7 +294,7 @@ func (o *world) files() map[string]func(*lua.LState) lua.LValue {
 	}
 }
 
-func (o *world) configs() map[string]func(*lua.LState) lua.LValue {
+func (o *fakeOBS) configs() map[string]func(*lua.LState) lua.LValue {
 	all := map[string]func(*lua.LState) lua.LValue{
 		"obs_frontend_get_profile_config": func(*lua.LState) lua.LValue {
 			return o.wrap(o.profile)
@@ -336,7 +336,7 @@ func (o *world) configs() map[string]func(*lua.LState) lua.LValue {
 // A data is an obs_data_t, OBS's type for settings.
 type data struct{ values map[string]any }
 
-func (o *world) datas() map[string]func(*lua.LState) lua.LValue {
+func (o *fakeOBS) datas() map[string]func(*lua.LState) lua.LValue {
 	get := func(l *lua.LState) any {
 		if d := unwrap[*data](l, 1); d != nil {
 			return d.values[l.CheckString(2)]
@@ -403,7 +403,7 @@ func (o *world) datas() map[string]func(*lua.LState) lua.LValue {
 }
 
 // pane returns the functions of obslua that build the script's pane under Tools → Scripts.
-func (o *world) pane() map[string]func(*lua.LState) lua.LValue {
+func (o *fakeOBS) pane() map[string]func(*lua.LState) lua.LValue {
 	o.buttons = map[string]*lua.LFunction{}
 	return map[string]func(*lua.LState) lua.LValue{
 		"obs_properties_create": func(*lua.LState) lua.LValue { return o.wrap("properties") },

@@ -60,17 +60,17 @@ func TestEveryOutcomeEndsWithOneSentence(t *testing.T) {
 		return func(m *machine) { m.scripts[server].press(button) }
 	}
 	command := func(m *machine) { m.pair(server) }
-	set := func(change func(*world)) func(*machine) { return func(m *machine) { change(m.obs) } }
-	version := func(v int) func(*machine) { return set(func(o *world) { o.version = v }) }
+	set := func(change func(*fakeOBS)) func(*machine) { return func(m *machine) { change(m.obs) } }
+	version := func(v int) func(*machine) { return set(func(o *fakeOBS) { o.version = v }) }
 	without := func(module string) func(*machine) {
-		return set(func(o *world) {
+		return set(func(o *fakeOBS) {
 			o.modules = slices.DeleteFunc(slices.Clone(o.modules), func(m string) bool {
 				return m == module
 			})
 		})
 	}
-	blind := set(func(o *world) { o.kinds = nil })
-	onWayland := set(func(o *world) { o.env = map[string]string{"WAYLAND_DISPLAY": "wayland-0"} })
+	blind := set(func(o *fakeOBS) { o.kinds = nil })
+	onWayland := set(func(o *fakeOBS) { o.env = map[string]string{"WAYLAND_DISPLAY": "wayland-0"} })
 	webSocket := func(text string) func(*machine) {
 		return func(m *machine) {
 			path := m.obs.dir + "/plugin_config/obs-websocket/config.json"
@@ -82,20 +82,20 @@ func TestEveryOutcomeEndsWithOneSentence(t *testing.T) {
 	on := webSocket(`{"server_enabled": true, "auth_required": true, "server_password": "a"}`)
 	off := webSocket(`{"server_enabled": false, "auth_required": true, "server_password": "a"}`)
 	bare := webSocket(`{"server_enabled": true, "auth_required": false}`)
-	iniOn := set(func(o *world) {
+	iniOn := set(func(o *fakeOBS) {
 		o.user.set("OBSWebSocket", "ServerEnabled", "true")
 		o.user.save()
 	})
 	other := func(m *machine) { m.pair(otherServer) }
 	setUp := func(previous string) func(*machine) {
-		return set(func(o *world) { o.setUp(previous); o.user.save() })
+		return set(func(o *fakeOBS) { o.setUp(previous); o.user.save() })
 	}
 	newer := func(m *machine) {
 		m.texts[server] = made(m.t, func(s *script.Script) { s.Expires = s.Expires.Add(time.Hour) })
 		m.add(server)
 		m.texts[server] = made(m.t, nil)
 	}
-	streams := set(func(o *world) { o.active = true })
+	streams := set(func(o *fakeOBS) { o.active = true })
 
 	for _, tt := range []struct {
 		name  string
@@ -178,7 +178,7 @@ func TestEveryOutcomeEndsWithOneSentence(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t, "30.2")
-			m.scripts[server] = &world{t: t}
+			m.scripts[server] = &fakeOBS{t: t}
 			for _, step := range tt.steps {
 				step(m)
 			}

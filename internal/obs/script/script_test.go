@@ -45,10 +45,10 @@ func made(t *testing.T, change func(*script.Script)) string {
 }
 
 // newOBS returns a simulated OBS with the files that this version writes.
-func newOBS(t *testing.T, version string) *world {
+func newOBS(t *testing.T, version string) *fakeOBS {
 	t.Helper()
 	parent := t.TempDir()
-	o := &world{
+	o := &fakeOBS{
 		t: t, dir: filepath.Join(parent, "obs-studio"),
 		modules: []string{"frontend-tools", "obs-websocket", "obs-browser"},
 		kinds:   []string{"rtmp_custom", "whip_custom"},
@@ -120,18 +120,18 @@ func compare(t *testing.T, got, want map[string]string) {
 	}
 }
 
-func (o *world) docks() string {
+func (o *fakeOBS) docks() string {
 	text, _ := o.user.get("BasicWindow", "ExtraBrowserDocks")
 	return text
 }
 
 // handed returns the values that the dock receives after the "#" of its address.
-func (o *world) handed() url.Values {
+func (o *fakeOBS) handed() url.Values {
 	o.t.Helper()
 	return o.handedAt(server)
 }
 
-func (o *world) handedAt(server string) url.Values {
+func (o *fakeOBS) handedAt(server string) url.Values {
 	o.t.Helper()
 	var docks []struct{ Title, URL, UUID string }
 	if err := json.Unmarshal([]byte(o.docks()), &docks); err != nil {
@@ -150,7 +150,7 @@ func (o *world) handedAt(server string) url.Values {
 	return nil
 }
 
-func (o *world) websocket() map[string]any {
+func (o *fakeOBS) websocket() map[string]any {
 	o.t.Helper()
 	text, err := os.ReadFile(o.dir + "/plugin_config/obs-websocket/config.json")
 	if err != nil {
@@ -348,7 +348,7 @@ func TestAnOpenWebSocketServerIsLeftAndSaid(t *testing.T) {
 
 // ask sends a request as the dock does, as a parameter of the profile. It returns the script's
 // answer, or nil.
-func (o *world) ask(secret string, at int64, more map[string]any) map[string]any {
+func (o *fakeOBS) ask(secret string, at int64, more map[string]any) map[string]any {
 	o.t.Helper()
 	request := map[string]any{"at": at}
 	for k, v := range more {
@@ -379,7 +379,7 @@ func sign(secret, purpose, text string) string {
 	return hex.EncodeToString(mac.Sum(nil)) + " " + text
 }
 
-func (o *world) selectProfile(name string) {
+func (o *fakeOBS) selectProfile(name string) {
 	o.t.Helper()
 	o.event("PROFILE_CHANGING")
 	o.user.set("Basic", "Profile", name)

@@ -22,15 +22,15 @@ const (
 // A machine is a computer with an OBS that is started and closed several times.
 type machine struct {
 	t       *testing.T
-	obs     *world
-	scripts map[string]*world // scripts in OBS by their server; each has its own state
+	obs     *fakeOBS
+	scripts map[string]*fakeOBS // scripts in OBS by their server; each has its own state
 	texts   map[string]string
 	loaded  string // the list of docks as OBS has loaded it
 }
 
 func newMachine(t *testing.T, version string) *machine {
 	t.Helper()
-	m := &machine{t: t, obs: newOBS(t, version), scripts: map[string]*world{},
+	m := &machine{t: t, obs: newOBS(t, version), scripts: map[string]*fakeOBS{},
 		texts: map[string]string{}}
 	for address, id := range map[string]string{server: serverID, otherServer: otherID} {
 		m.texts[address] = made(t, func(s *script.Script) {
@@ -46,7 +46,7 @@ func (m *machine) folder() folder.Folder { return folder.Folder{Dir: m.obs.dir} 
 // add adds the downloaded script of a server to OBS.
 func (m *machine) add(address string) {
 	m.t.Helper()
-	m.scripts[address] = &world{t: m.t}
+	m.scripts[address] = &fakeOBS{t: m.t}
 	m.open()
 	m.close()
 }
@@ -58,7 +58,7 @@ func (m *machine) pair(address string) {
 		m.t.Fatal(err)
 	}
 	if m.scripts[address] == nil {
-		m.scripts[address] = &world{t: m.t}
+		m.scripts[address] = &fakeOBS{t: m.t}
 	}
 }
 
@@ -210,7 +210,7 @@ const token = "eyJhbGciOiJFUzM4NCJ9.secret"
 
 // setUp does what the dock's set-up does: it selects the profile Stagedoor, notes which profile was
 // selected, and gives OBS a token twice.
-func (o *world) setUp(previous string) {
+func (o *fakeOBS) setUp(previous string) {
 	o.t.Helper()
 	note, _ := json.Marshal(map[string]any{
 		"stagedoor": map[string]string{"previousProfile": previous},
@@ -287,7 +287,7 @@ func TestAnOlderScriptDoesNotPairAfterUndo(t *testing.T) {
 	o := newOBS(t, "32")
 	before := snapshot(t, o.dir)
 	newer := made(t, func(s *script.Script) { s.Expires = s.Expires.Add(time.Hour) })
-	old := &world{}
+	old := &fakeOBS{}
 	start := func() {
 		settings := old.settings
 		*old = *o
