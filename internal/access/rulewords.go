@@ -46,7 +46,8 @@ func describe(ctx context.Context, tx Store, rules []Rule, r Rule) (string, erro
 	return r.words(what), nil
 }
 
-// words returns the sentence about a rule; what names the stages that the rule gives.
+// words returns the sentence about a rule. The caller names the stages that the rule gives, by
+// what.
 func (r Rule) words(what string) string {
 	who := "everybody"
 	if r.Claim.Name != "" {

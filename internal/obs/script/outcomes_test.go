@@ -193,8 +193,9 @@ func TestEveryOutcomeEndsWithOneSentence(t *testing.T) {
 	}
 }
 
-// TestAnOBSThatCannotBePairedGetsEverythingBack: `obs pair` cannot see whether OBS has WHIP. The
-// script of an OBS without it takes everything back at its first start, and --undo the rest.
+// TestAnOBSThatCannotBePairedGetsEverythingBack: `obs pair` cannot see whether OBS has WHIP. In an
+// OBS without WHIP, the first start of the script undoes the pairing, except for what only --undo
+// can.
 func TestAnOBSThatCannotBePairedGetsEverythingBack(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"30.2", "31", "32"} {
