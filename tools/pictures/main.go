@@ -31,7 +31,7 @@ var pictures = map[string][]part{
 		{screenshot: "live-320-dock"}, {screenshot: "refused-320-dock"},
 	},
 	"setup":           {{screenshot: "setup", end: 480}},
-	"what-comes-next": {{screenshot: "first-hour", end: 540}},
+	"what-comes-next": {{screenshot: "first-hour", end: 960}},
 	"invite":          {{screenshot: "invite", end: 480}},
 	"sign-in":         {{screenshot: "signed-out-320-dock", end: 420}},
 	"sign-in-with-code": {

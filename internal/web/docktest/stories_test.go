@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 	"github.com/stagedoor/stagedoor/internal/apptest/realobs"
+	"github.com/stagedoor/stagedoor/internal/obs"
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // TestNothingIsLostOnReload: a reload keeps the remembered password, the connection and the
@@ -360,14 +363,16 @@ func (d *dock) focus(label string) {
 	d.t.Fatalf("Tab does not lead to %q", label)
 }
 
-// TestTheDockInARealOBS sets up a real OBS as far as possible: Debian's OBS is too old for WHIP.
+// TestTheDockInARealOBS sets up a real OBS as far as possible: Debian's OBS is too old for WHIP. A
+// dock that was paired leaves it as it is.
 func TestTheDockInARealOBS(t *testing.T) {
 	t.Parallel()
-	obs := realobs.Start(t, obsPassword)
+	real := realobs.Start(t, obsPassword)
+	port := strings.TrimPrefix(real.URL(), "ws://127.0.0.1:")
 	d := &dock{Page: browser.Open(t, browser.OBS30, browser.Options{}), t: t, desk: openDesk(t)}
 	d.Goto(d.desk.URL + "/dock")
 	d.signIn()
-	d.Type(`input[name="address"]`, strings.TrimPrefix(obs.URL(), "ws://"))
+	d.Type(`input[name="address"]`, "127.0.0.1:"+port)
 	d.Type(`input[name="obsPassword"]`, "not this one")
 	d.Click(`.card form button[type="submit"]`)
 	d.WaitText("OBS did not take that password")
@@ -378,6 +383,23 @@ func TestTheDockInARealOBS(t *testing.T) {
 	d.ClickText("By hand")
 	d.ClickText("Get a token")
 	d.WaitVisible("#c-token")
+
+	d.Goto("about:blank")
+	d.Goto(d.desk.URL + "/dock#obs-secret=shared&obs-password=" + obsPassword + "&obs-port=" + port)
+	d.state("not-set-up")
+	d.WaitText("OBS 29.0.2 is too old")
+	client, err := obs.Connect(t.Context(), obs.Options{
+		URL: real.URL(), Password: stage.NewSecret(obsPassword),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var list struct{ Profiles []string }
+	if err := client.Call(t.Context(), "GetProfileList", nil, &list); err != nil ||
+		!slices.Equal(list.Profiles, []string{"Untitled"}) {
+		t.Errorf("the profiles are %v (%v), want the person's alone", list.Profiles, err)
+	}
 }
 
 // TestTheDockIsLight limits the compressed size of everything that /dock loads.
