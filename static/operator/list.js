@@ -3,12 +3,13 @@ import { api } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, errorLine, errorText, field } from '../lib/page.js';
-import { t } from '../lib/strings.js';
+import { number, t } from '../lib/strings.js';
 
 /** @typedef {import('../lib/dom.js').Child} Child */
 
 const SEARCH_AFTER = 250; // milliseconds after the last key
 const MOST = 500; // items that the server sends at once
+const MOST_COUNTED = 1000; // access.MaxCount
 
 /**
  * @template T
@@ -122,7 +123,13 @@ export class List {
       !this.loaded &&
         !this.error &&
         h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
-      this.loaded && this.items.length === 0 && h('p', { className: 'hint', key: 'empty' }, empty),
+      this.loaded &&
+        this.items.length === 0 &&
+        h(
+          'p',
+          { className: 'hint', key: 'empty' },
+          Object.values(this.filters).some(Boolean) ? t('op.noMatch') : empty,
+        ),
       this.items.length > 0 && h('ul', { className, key: 'items' }, ...this.items.map(row)),
       this.next &&
         button(
@@ -147,6 +154,9 @@ export class List {
     });
   }
 }
+
+/** A count of the server, which counts no further than this. @param {number} n */
+export const counted = (n) => (n >= MOST_COUNTED ? `${number(n)}+` : number(n));
 
 /**
  * A choice that narrows a list.

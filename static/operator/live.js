@@ -6,7 +6,7 @@ import { escapeArn } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h, show } from '../lib/dom.js';
 import { button, field } from '../lib/page.js';
-import { serverSaid, t, time } from '../lib/strings.js';
+import { number, serverSaid, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
 import { Bars } from './bars.js';
 import { List } from './list.js';
@@ -172,9 +172,9 @@ class Live {
   /** @param {ReturnType<Live['found']>} found */
   count(found) {
     if (!this.console.state.connected) return t('app.loading');
-    if (found.length === 0) return t('op.live.none');
+    if (found.length === 0) return t(this.q.trim() ? 'op.noMatch' : 'op.live.none');
     const stages = new Set(found.map((f) => f.arn)).size;
-    return t('op.live.count', { n: found.length, stages });
+    return t('op.live.count', { n: number(found.length), stages: number(stages) });
   }
 
   /** @param {{arn: string, stage: string, p: Presence}} about */
@@ -263,7 +263,7 @@ class Live {
           this.kick(arn, p, false);
         },
         onkeydown: (/** @type {KeyboardEvent} */ e) => {
-          if (e.key === 'Escape') this.closeForm();
+          if (e.key === 'Escape') this.closeForm(p);
         },
       },
       field(t('op.kickReason'), {
@@ -289,7 +289,7 @@ class Live {
         t('app.cancel'),
         () => {
           this.reasons.delete(p.participantId);
-          this.closeForm();
+          this.closeForm(p);
         },
         { key: 'cancel' },
       ),
@@ -297,9 +297,11 @@ class Live {
     );
   }
 
-  closeForm() {
+  /** Closes the form, with the focus on the button that opened it. @param {Presence} p */
+  closeForm({ participantId }) {
     this.console.state.asked = '';
     this.console.draw();
+    queueMicrotask(() => this.kept.get(participantId)?.row.querySelector('button')?.focus());
   }
 
   /**

@@ -5,7 +5,7 @@
 import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen } from '../lib/events.js';
-import { button, errorLine, errorText, header, page, say, signedOut } from '../lib/page.js';
+import { button, errorLine, errorText, header, href, page, say, signedOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
 import { createKeys } from './keys.js';
@@ -50,7 +50,20 @@ const state = {
   /** Who is on which stage. @type {Map<string, Presence[]>} */ present: new Map(),
 };
 
-const console = { state, draw, act, did, asking, errorAt, failed, link, filterBy, stageName };
+const console = {
+  state,
+  draw,
+  act,
+  did,
+  ask,
+  asking,
+  confirmation,
+  errorAt,
+  failed,
+  link,
+  filterBy,
+  stageName,
+};
 
 /** @type {Record<string, Page>} */
 const pages = {
@@ -108,17 +121,17 @@ function address(name, query = {}) {
  * @param {Record<string, any>} [props]
  */
 function link(name, query, text, props = {}) {
-  const href = address(name, query);
+  const to = address(name, query);
   return h(
     'a',
     {
-      href,
-      key: href,
+      href: to,
+      key: to,
       ...props,
       onclick: (/** @type {MouseEvent} */ e) => {
         if (e.ctrlKey || e.metaKey || e.shiftKey || e.button !== 0) return;
         e.preventDefault();
-        history.pushState(null, '', href);
+        history.pushState(null, '', to);
         show();
         scrollTo(0, 0);
       },
@@ -148,6 +161,7 @@ function draw() {
         'main',
         { className: 'card' },
         h('p', null, t(me.passkeyNeeded ? 'passkeys.needed' : 'op.denied')),
+        me.passkeyNeeded && h('a', { href: href('account') }, t('menu.account')),
       ),
     );
   const name = here();
@@ -246,28 +260,50 @@ function did(text) {
  * @param {() => void} yes
  */
 function asking(key, label, question, about, yes) {
-  if (state.asked !== key)
-    return button(
-      label,
-      () => {
-        state.asked = key;
-        draw();
-      },
-      { className: 'small', key, 'aria-label': `${label}: ${about}` },
-    );
+  if (state.asked === key) return confirmation(key, question, yes);
+  return button(label, () => ask(key), {
+    className: 'small',
+    key,
+    'aria-label': `${label}: ${about}`,
+    'data-asks': key,
+  });
+}
+
+/** Asks for confirmation, with the focus on the answer. @param {string} key */
+function ask(key) {
+  state.asked = key;
+  draw();
+  elementOf(key)?.querySelector('button')?.focus();
+}
+
+/** Ends the question, with the focus on the button that asked it. @param {string} key */
+function answered(key) {
+  state.asked = '';
+  draw();
+  elementOf(key)?.focus();
+}
+
+/** The button that asks a question, or the question. @param {string} key */
+const elementOf = (key) =>
+  /** @type {HTMLElement | null} */ (document.querySelector(`[data-asks="${CSS.escape(key)}"]`));
+
+/** @param {string} key @param {string} question @param {() => void} yes */
+function confirmation(key, question, yes) {
   return h(
     'div',
-    { className: 'notice warning row wrap', role: 'alertdialog', 'aria-label': question, key },
+    {
+      className: 'notice warning row wrap',
+      role: 'alertdialog',
+      'aria-label': question,
+      'data-asks': key,
+      key,
+      onkeydown: (/** @type {KeyboardEvent} */ e) => {
+        if (e.key === 'Escape') answered(key);
+      },
+    },
     h('span', null, question),
     button(t('op.sure'), yes, { className: 'danger small' }),
-    button(
-      t('app.cancel'),
-      () => {
-        state.asked = '';
-        draw();
-      },
-      { className: 'small' },
-    ),
+    button(t('app.cancel'), () => answered(key), { className: 'small' }),
   );
 }
 

@@ -9,7 +9,7 @@ import { button, errorText, form } from '../lib/page.js';
 import { number, t, time } from '../lib/strings.js';
 import { copy } from '../lib/copy.js';
 import { linkView, watchLinks } from './links.js';
-import { filterChoice, List, stageChip } from './list.js';
+import { counted, filterChoice, List, stageChip } from './list.js';
 
 /** @typedef {import('../types').V1User} User */
 /** @typedef {import('./operator.js').Console} Console */
@@ -177,7 +177,7 @@ const row = ({ link }, user) =>
     h(
       'span',
       { className: 'hint count' },
-      user.role === 'operator' ? t('op.allStages') : t('op.onStages', { n: user.stages }),
+      user.role === 'operator' ? t('op.allStages') : t('op.onStages', { n: counted(user.stages) }),
     ),
   );
 

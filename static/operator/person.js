@@ -20,6 +20,10 @@ class Person {
   id = '';
   /** @type {Detail | null} */
   user = null;
+  /** The role that was chosen and waits for confirmation. */
+  role = '';
+  /** Whether the person could not be read. */
+  missing = false;
   /** @type {import('../types').V1Token[]} */
   tokens = [];
   /** @type {import('../types').V1Event[]} */
@@ -57,6 +61,7 @@ class Person {
       Object.assign(this, {
         id,
         user: null,
+        missing: false,
         invite: null,
         tokens: [],
         events: [],
@@ -83,7 +88,7 @@ class Person {
       });
       this.console.draw();
     } catch (err) {
-      this.user = null;
+      Object.assign(this, { user: null, missing: true });
       this.console.failed(err, '');
     }
   }
@@ -100,6 +105,7 @@ class Person {
 
   view() {
     const { user } = this;
+    if (this.missing) return null; // the page shows why
     if (!user) return h('p', { className: 'hint', key: 'loading' }, t('app.loading'));
     return h(
       'div',
@@ -239,7 +245,7 @@ class Person {
     return h(
       'div',
       { className: 'inline', key: 'acts' },
-      this.roleChoice(user),
+      ...this.roleChoice(user),
       this.buttons(user),
     );
   }
@@ -254,15 +260,29 @@ class Person {
 
   /** @param {Detail} user */
   roleChoice(user) {
-    const change = (/** @type {string} */ role) => {
-      const deed = this.deed(user, 'role', { role: t(`account.role.${role}`) });
-      void this.console.act('PATCH', this.path(), { role }, deed);
+    const { act, ask, state } = this.console;
+    const { name } = user;
+    const asked = state.asked === 'role';
+    const role = t(`account.role.${asked ? this.role : user.role}`);
+    const change = () =>
+      void act('PATCH', this.path(), { role: this.role }, this.deed(user, 'role', { role }));
+    const onchoose = (/** @type {string} */ wanted) => {
+      this.role = wanted;
+      ask(wanted === user.role ? '' : 'role');
     };
-    return choice(
-      t('op.role'),
-      { id: 'choice-role', chosen: user.role, onchoose: change },
-      roleOptions(),
-    );
+    return [
+      choice(
+        t('op.role'),
+        {
+          id: 'choice-role',
+          chosen: asked ? this.role : user.role,
+          onchoose,
+          'data-asks': !asked && 'role', // takes the focus back from the question
+        },
+        roleOptions(),
+      ),
+      asked && this.console.confirmation('role', t('op.sureRole', { name, role }), change),
+    ];
   }
 
   /** @param {Detail} user */

@@ -212,8 +212,19 @@ class Records {
     return ['actor', 'target']
       .filter((name) => list.filters[name])
       .map((name) =>
-        chip(t(`op.record.${name}`, { id: list.filters[name] }), () => void list.filter(name, '')),
+        chip(t(`op.record.${name}`, { name: this.nameOf(name) }), () => void list.filter(name, '')),
       );
+  }
+
+  /** The name of a filter's account, as far as an entry has it. @param {string} name */
+  nameOf(name) {
+    const id = this.list.filters[name];
+    const { items } = this.list;
+    const found =
+      name === 'actor'
+        ? items.find((e) => e.actor.id === id)?.actor.name
+        : items.find((e) => e.target === id)?.targetName;
+    return found || id;
   }
 
   filters() {

@@ -4,7 +4,7 @@ import { h } from '../lib/dom.js';
 import { field, form } from '../lib/page.js';
 import { t, time } from '../lib/strings.js';
 import { awsCard } from './aws.js';
-import { List } from './list.js';
+import { counted, List } from './list.js';
 
 /** @typedef {import('../types').V1Stage} Stage */
 /** @typedef {import('./operator.js').Console} Console */
@@ -108,7 +108,7 @@ class Stages {
       h('h1', null, t('op.stages')),
       ...this.list.view({
         search: t('op.searchStages'),
-        empty: t('op.noStages'),
+        empty: t('op.stagesNone'),
         row: (stage) => this.row(stage),
       }),
       form(
@@ -142,7 +142,7 @@ class Stages {
       { key: stage.arn },
       h('b', { dir: 'auto', className: 'main' }, stage.name),
       h('span', { className: 'tag' }, t(`op.served.${stage.served}`)),
-      link('people', { stage: stage.arn }, t('op.users', { n: stage.users }), {
+      link('people', { stage: stage.arn }, t('op.users', { n: counted(stage.users) }), {
         className: 'side',
       }),
       live > 0 && h('span', { className: 'tag live', key: 'live' }, t('op.liveCount', { n: live })),

@@ -59,7 +59,7 @@ var lists = []string{
 	"tokens?state=revoked", "tokens?user=user-100007", "tokens?stage=" + stage7,
 	"tokens?state=revoked&stage=" + stage7,
 	"audit", "audit?action=token.issued", "audit?target=user-100007", "audit?stage=" + stage7,
-	"refusals", "refusals?stage=" + stage7,
+	"refusals", "refusals?stage=" + stage7, "bars",
 	"events?kind=ended", "events?user=user-100007", "users/user-100007",
 }
 
@@ -143,7 +143,7 @@ func benchLists(b *testing.B, olga *apptest.Client) {
 
 // consolePages are the pages, each with an expression that holds when the page can be used.
 var consolePages = []struct{ page, ready string }{
-	{"live", `document.querySelectorAll('.card').length === 2 && !document.body.innerText.includes('Loading')`},
+	{"live", `document.querySelectorAll('.card').length === 3 && !document.body.innerText.includes('Loading')`},
 	{"stages", `document.querySelectorAll('.lines > li').length === 50`},
 	{"people", `document.querySelectorAll('.lines > li').length === 50`},
 	{"person?id=user-100007", `document.querySelectorAll('.lines > li').length > 20`},
