@@ -221,6 +221,7 @@ export interface StageEvent {
   code: string;
   detail: string;
   claimed?: boolean;
+  byRole?: string;
 }
 
 export interface TokenState extends IssuedToken {
@@ -650,6 +651,12 @@ export interface Bye {
   reason: string;
 }
 
+export interface Kicker {
+  userId?: string;
+  name: string;
+  role: string;
+}
+
 export interface V1Event {
   id: number;
   time: string;
@@ -659,6 +666,8 @@ export interface V1Event {
   userId?: string;
   code?: string;
   detail?: string;
+  by?: Kicker;
+  barred?: boolean;
 }
 
 export interface V1Refusal extends V1Event {

@@ -157,7 +157,7 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	}
 	c.logEntry(ctx, e)
 	if kind, ok := messageOf[e.Action]; ok {
-		return c.announce(ctx, tx, kind, userMessage{ID: e.Target, Name: e.TargetName})
+		return c.announce(ctx, tx, kind, UserMessage{ID: e.Target, Name: e.TargetName})
 	}
 	return nil
 }
@@ -166,12 +166,6 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 var messageOf = map[Action]string{
 	ActionUserCreated:   MessageUserCreated,
 	ActionUserSuspended: MessageUserSuspended,
-}
-
-// A userMessage is the data of a message about a user.
-type userMessage struct {
-	ID   string `json:"userId"`
-	Name string `json:"name"`
 }
 
 // noteLate adds an entry about an action that is already done. If the database does not answer,

@@ -43,7 +43,11 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 		return StoredEvent{}, err
 	}
 	e.UserID, e.Stage = string(i.User), i.Stage
-	stored, err := c.addEvent(ctx, StoredEvent{User: i.User, Event: e})
+	event := StoredEvent{User: i.User, Event: e}
+	if err := c.endedBy(ctx, &event, i); err != nil {
+		return StoredEvent{}, err
+	}
+	stored, err := c.addEvent(ctx, event)
 	if err == nil && e.Kind == stage.EventRefused {
 		err = c.cfg.Store.TrimRefusals(ctx, e.Participant, keepRefusals)
 	}

@@ -136,9 +136,7 @@ func (c *Control) kickWithout(
 	if !stage.ValidID(id) || who.User.Role != Operator && !known {
 		return away
 	}
-	return c.endWithout(ctx, who, Entry{
-		Action: ActionKicked, Target: string(id), Stage: arn, Detail: kickReason(reason),
-	}, away)
+	return c.endWithout(ctx, who, kickEntry(id, Issuance{}, arn, kickReason(reason)), away)
 }
 
 // revokeWithout does what Revoke does, while the database does not answer.

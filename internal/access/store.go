@@ -271,6 +271,8 @@ type StoredEvent struct {
 	ID   int64
 	User UserID // empty if this server did not issue the token; then the event is not stored
 	stage.Event
+	By     User // who kicked or barred the participant; without a role if nobody did
+	Barred bool // the participant's user, or the link of a guest, gets no more tokens
 }
 
 // Retention contains the times before which rows are deleted.

@@ -347,7 +347,7 @@ func (c *Control) Kick(
 ) error {
 	short, cancel := c.beforeEnd(ctx, id)
 	defer cancel()
-	i, err := c.revokeKicked(short, who, arn, id)
+	i, err := c.revokeKicked(short, who, arn, id, kickReason(reason))
 	switch {
 	case errors.Is(err, stage.ErrUnavailable):
 		return c.kickWithout(ctx, who, arn, id, reason, err)
@@ -356,11 +356,8 @@ func (c *Control) Kick(
 	}
 	ours := i.Stage == arn
 	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
-	if err == nil || ours {
-		c.noteLate(ctx, who, Entry{
-			Action: ActionKicked, Target: string(id), TargetName: i.UserName, Stage: arn,
-			Detail: kickReason(reason),
-		})
+	if err == nil && !ours {
+		c.noteLate(ctx, who, kickEntry(id, i, arn, kickReason(reason)))
 	}
 	if ours {
 		return notFoundIs(err, nil)
@@ -368,9 +365,17 @@ func (c *Control) Kick(
 	return notFoundIs(err, noSuch("participant"))
 }
 
-// revokeKicked revokes the token of a participant, if this server issued it for that stage.
+func kickEntry(id stage.ParticipantID, i Issuance, arn stage.ARN, reason string) Entry {
+	return Entry{
+		Action: ActionKicked, Target: string(id), TargetName: i.UserName, Stage: arn,
+		Detail: reason,
+	}
+}
+
+// revokeKicked revokes the token of a participant, and notes the kick, if this server issued the
+// token for that stage.
 func (c *Control) revokeKicked(
-	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID,
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) (Issuance, error) {
 	if err := c.mayKick(ctx, who, arn); err != nil {
 		return Issuance{}, err
@@ -387,7 +392,10 @@ func (c *Control) revokeKicked(
 		if err != nil {
 			return err
 		}
-		return c.announceRevoked(ctx, tx, revoked)
+		if err := c.announceRevoked(ctx, tx, revoked); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, kickEntry(id, i, arn, reason))
 	})
 }
 

@@ -51,26 +51,6 @@ type Delivery struct {
 	DeadAt    time.Time // zero if more attempts follow
 }
 
-// The message types of webhooks.
-const (
-	MessageParticipantPublished = "participant.published"
-	MessageParticipantEnded     = "participant.ended"
-	MessageParticipantRefused   = "participant.refused"
-	MessageTokenIssued          = "token.issued"
-	MessageTokenRevoked         = "token.revoked"
-	MessageUserCreated          = "user.created"
-	MessageUserSuspended        = "user.suspended"
-	MessageTest                 = "webhook.test" // sent only by TestWebhook
-)
-
-// MessageTypes lists the types that a webhook can select.
-func MessageTypes() []string {
-	return []string{
-		MessageParticipantPublished, MessageParticipantEnded, MessageParticipantRefused,
-		MessageTokenIssued, MessageTokenRevoked, MessageUserCreated, MessageUserSuspended,
-	}
-}
-
 // A WebhookStore stores webhooks and the deliveries to them.
 type WebhookStore interface {
 	// Webhooks lists all webhooks, oldest first.
@@ -208,7 +188,7 @@ func (c *Control) TestWebhook(ctx context.Context, by Principal, id WebhookID) (
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return "", err
 	}
-	d, err := newDelivery(id, MessageTest, c.cfg.Now(), map[string]string{"by": by.User.Name})
+	d, err := newDelivery(id, MessageTest, c.cfg.Now(), TestMessage{by.User.Name})
 	if err != nil {
 		return "", err
 	}
@@ -290,15 +270,8 @@ func (c *Control) queued() {
 	}
 }
 
-// A message is the body that a receiver gets (Standard Webhooks, "Payload structure").
-type message struct {
-	Type      string    `json:"type"`
-	Timestamp time.Time `json:"timestamp"`
-	Data      any       `json:"data"`
-}
-
 func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, error) {
-	body, err := json.Marshal(message{kind, at.UTC(), data})
+	body, err := json.Marshal(Message{kind, at.UTC(), data})
 	if err != nil {
 		return Delivery{}, err
 	}
@@ -351,34 +324,6 @@ func (c *Control) announceToken(ctx context.Context, i Issuance) {
 	c.queued()
 }
 
-// messageOfEvent returns the message type of a stage event, or "". Rehearsals are private and have
-// none.
-func messageOfEvent(e stage.Event) string {
-	if e.Stage.Rehearsal() {
-		return ""
-	}
-	switch e.Kind {
-	case stage.EventPublishing:
-		return MessageParticipantPublished
-	case stage.EventEnded:
-		return MessageParticipantEnded
-	case stage.EventRefused:
-		return MessageParticipantRefused
-	}
-	return ""
-}
-
-// An eventData is the data of a message about a participant.
-type eventData struct {
-	Participant stage.ParticipantID `json:"participantId"`
-	Stage       stage.ARN           `json:"stage"`
-	User        UserID              `json:"userId,omitempty"`
-	Kind        string              `json:"kind"`
-	Code        string              `json:"code,omitempty"`
-	Detail      string              `json:"detail,omitempty"`
-	Time        time.Time           `json:"time"`
-}
-
 // addEvent stores an event, and queues its message if a webhook selects that type.
 func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, error) {
 	kind := messageOfEvent(e.Event)
@@ -405,9 +350,7 @@ func (c *Control) addEventIf(
 		if kind == "" || stored.User == "" { // another server has stored it
 			return nil
 		}
-		return c.announce(ctx, tx, kind, eventData{
-			e.Participant, e.Stage, e.User, string(e.Kind), e.Code, e.Detail, e.Time.UTC(),
-		})
+		return c.announce(ctx, tx, kind, participantMessage(e))
 	})
 	if err == nil {
 		c.queued()
@@ -451,21 +394,4 @@ func (c *Control) announceRevoked(ctx context.Context, tx Store, revoked []Issua
 		return nil
 	}
 	return c.announce(ctx, tx, MessageTokenRevoked, data...)
-}
-
-// A tokenData is the data of a message about a token.
-type tokenData struct {
-	Participant stage.ParticipantID `json:"participantId"`
-	Stage       stage.ARN           `json:"stage"`
-	User        UserID              `json:"userId"`
-	Name        string              `json:"name"`
-	IssuedBy    string              `json:"issuedBy"`
-	IssuedAt    time.Time           `json:"issuedAt"`
-	ExpiresAt   time.Time           `json:"expiresAt"`
-}
-
-func tokenMessage(i Issuance) tokenData {
-	return tokenData{
-		i.ID, i.Stage, i.User, i.UserName, i.IssuedBy, i.IssuedAt.UTC(), i.ExpiresAt.UTC(),
-	}
 }

@@ -2,6 +2,7 @@ package apptest
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,6 +20,7 @@ import (
 type contract struct {
 	once   sync.Once
 	router routers.Router
+	hooks  map[string]*openapi3.PathItem // by the type of the message
 	err    error
 }
 
@@ -36,11 +38,36 @@ func (k *contract) read(c *Client) error {
 			err = doc.Validate(context.Background())
 		}
 		if err == nil {
+			k.hooks = doc.Webhooks
 			k.router, err = legacy.NewRouter(doc)
 		}
 		k.err = err
 	})
 	return k.err
+}
+
+// Message checks a message to a webhook against the OpenAPI document of the server, and returns its
+// type.
+func (c *Client) Message(body []byte) (kind string) {
+	c.t.Helper()
+	if err := c.contract.read(c); err != nil {
+		c.t.Fatalf("the OpenAPI document: %v", err)
+	}
+	var message map[string]any
+	if err := json.Unmarshal(body, &message); err != nil {
+		c.t.Fatalf("%s: %v", body, err)
+	}
+	kind, _ = message["type"].(string)
+	hook := c.contract.hooks[kind]
+	if hook == nil {
+		c.t.Errorf("the message %q is not in the OpenAPI document", kind)
+		return kind
+	}
+	schema := hook.Post.RequestBody.Value.Content.Get("application/json").Schema.Value
+	if err := schema.VisitJSON(message); err != nil {
+		c.t.Errorf("the message %s is not as the OpenAPI document has it: %v", body, err)
+	}
+	return kind
 }
 
 // holds checks a response against the document, except in benchmarks.

@@ -22,6 +22,8 @@ type (
 		// Claimed marks a token with a wrong signature: the event may explain a failure, and proves
 		// nothing.
 		Claimed bool `json:"claimed,omitempty"`
+		// ByRole is the role of the person who kicked the participant, for an end by a kick.
+		ByRole access.Role `json:"byRole,omitempty"`
 	}
 	// A PresenceEvent lists who is on a stage.
 	PresenceEvent struct {
@@ -106,6 +108,7 @@ func NewStageEvent(e access.StoredEvent) StageEvent {
 	return StageEvent{
 		ID: e.ID, Time: e.Time.UTC(), Kind: e.Kind, Stage: e.Stage,
 		ParticipantID: e.Participant, Code: e.Code, Detail: e.Detail, Claimed: e.Claimed(),
+		ByRole: e.By.Role,
 	}
 }
 

@@ -123,7 +123,7 @@ func (s *Service) disconnectAs(
 
 // kicked returns the end of a kicked participant, in the same words as on a local stage.
 func kicked(reason string) report {
-	return report{stage.EventEnded, "kicked", cmp.Or(reason, "An operator ended the session.")}
+	return report{stage.EventEnded, stage.CodeKicked, cmp.Or(reason, stage.NoReason)}
 }
 
 // revoked returns the end of a participant whose token was revoked, in the same words as on a local

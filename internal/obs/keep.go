@@ -391,7 +391,9 @@ func (k *keeper) judge(ctx context.Context, p polled) {
 
 // fact returns the verdict as a fact for the machine.
 func (v Verdict) fact() fact {
-	f := fact{kind: "stage", event: &word{kind: string(v.Kind), code: v.Code, detail: v.Detail}}
+	f := fact{kind: "stage", event: &word{
+		kind: string(v.Kind), code: v.Code, detail: v.Detail, byRole: v.ByRole,
+	}}
 	if v.Claimed {
 		f.kind = "claim"
 	}
@@ -415,8 +417,10 @@ func (k *keeper) sentence(r *reason) string {
 	switch {
 	case r.detail == "":
 		return inEnglish(r.text, r.values)
-	case r.code == "kicked":
+	case r.code == stage.CodeKicked && r.byRole == "operator":
 		return "the operator ended the broadcast: " + r.detail
+	case r.code == stage.CodeKicked && r.byRole == "moderator":
+		return "a moderator ended the broadcast: " + r.detail
 	case k.s.word != nil && k.s.word.kind == string(stage.EventEnded):
 		return "the stage ended the broadcast: " + r.detail
 	}

@@ -50,6 +50,7 @@ type Verdict struct {
 	Kind       stage.EventKind // the kind of the last event; "" if there was none
 	Code       string
 	Detail     string // one sentence
+	ByRole     string // of the person who kicked the participant
 	// The event came from a token with a wrong signature, which anybody can send. It may explain a
 	// failure, but it does not end a broadcast.
 	Claimed bool

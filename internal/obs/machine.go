@@ -47,7 +47,8 @@ type reason struct {
 	text         string
 	values       map[string]any
 	detail, code string
-	err          error // the cause, if it was an error
+	byRole       string // of the person who kicked the participant
+	err          error  // the cause, if it was an error
 }
 
 // An about describes a pass without its secret.
@@ -59,12 +60,12 @@ type about struct {
 }
 
 // A word is an event of the stage about the participant.
-type word struct{ kind, code, detail string }
+type word struct{ kind, code, detail, byRole string }
 
 func (w *word) over() bool { return w != nil && (w.kind == "refused" || w.kind == "ended") }
 
 func (w word) reason(text string) *reason {
-	return &reason{text: text, detail: w.detail, code: w.code}
+	return &reason{text: text, detail: w.detail, code: w.code, byRole: w.byRole}
 }
 
 // An afterStop says what follows when the stream has stopped.

@@ -70,7 +70,7 @@ func (f jsonFact) fact() fact {
 		g.turn = *f.Turn
 	}
 	if f.Event != nil {
-		g.event = &word{f.Event.Kind, f.Event.Code, f.Event.Detail}
+		g.event = &word{kind: f.Event.Kind, code: f.Event.Code, detail: f.Event.Detail}
 	}
 	if f.Reason != nil {
 		g.reason = &reason{text: f.Reason.Text}

@@ -94,6 +94,7 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 			Code    string          `json:"code"`
 			Detail  string          `json:"detail"`
 			Claimed bool            `json:"claimed"`
+			ByRole  string          `json:"byRole"`
 		} `json:"lastEvent"`
 	}
 	if err := s.do(ctx, http.MethodGet, "/api/tokens/"+url.PathEscape(string(id)), nil,
@@ -103,6 +104,7 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 	v := Verdict{Publishing: state.Presence != nil && state.Presence.Publishing}
 	if e := state.LastEvent; e != nil {
 		v.Kind, v.Code, v.Detail, v.Claimed = e.Kind, e.Code, e.Detail, e.Claimed
+		v.ByRole = e.ByRole
 	}
 	return v, nil
 }

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -43,13 +44,10 @@ func (s *SFU) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, 
 func (s *SFU) Disconnect(
 	_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
-	if reason == "" {
-		reason = "An operator ended the session."
-	}
 	gone := false
 	for _, p := range s.peersOn(arn) {
 		if p.who.ID == id {
-			p.end("kicked", reason)
+			p.end(stage.CodeKicked, cmp.Or(reason, stage.NoReason))
 			gone = true
 		}
 	}

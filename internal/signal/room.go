@@ -183,7 +183,7 @@ func (s *Server) Disconnect(
 	joined := s.remove(arn, id, disconnect("PARTICIPANT_DISCONNECTED", reason))
 	err := s.cfg.Media.Disconnect(ctx, arn, id, reason)
 	// This also ends sessions that are being negotiated, which Media does not know yet.
-	s.cfg.Sessions.Close(id, "kicked", cmp.Or(reason, "An operator ended the session."))
+	s.cfg.Sessions.Close(id, stage.CodeKicked, cmp.Or(reason, stage.NoReason))
 	s.changed(arn)
 	if joined {
 		return nil

@@ -267,6 +267,13 @@ type Event struct {
 // must have no other effect.
 func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
 
+// CodeKicked is the code of the end of a participant who was disconnected from the stage by the
+// server: for a kick, a bar, or access that ended.
+const CodeKicked = "kicked"
+
+// NoReason is the detail of such an end if no reason was given.
+const NoReason = "An operator or a moderator ended the session."
+
 // CodeSignature is the code for a token with a wrong signature.
 const CodeSignature = "token_signature"
 

@@ -94,11 +94,14 @@ func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, erro
 		e.ID, e.User = same.ID, ""
 		return true, nil
 	}
-	return true, q.do(ctx, "UPDATE events SET id = $2, code = $3, detail = $4 WHERE id = $1",
-		same.ID, e.ID, e.Code, e.Detail)
+	return true, q.do(ctx, `UPDATE events SET id = $2, code = $3, detail = $4, by_id = $5,
+		by_name = $6, by_role = $7, barred = $8 WHERE id = $1`,
+		same.ID, e.ID, e.Code, e.Detail, string(e.By.ID), e.By.Name, string(e.By.Role),
+		flag(e.Barred))
 }
 
-const insertEvent = `INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail) VALUES `
+const insertEvent = `INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail,
+	by_id, by_name, by_role, barred) VALUES `
 
 var (
 	insertOneEvent   = insertEvent + eventRows(1)
@@ -111,7 +114,7 @@ func eventRows(n int) string {
 	var rows []string
 	for range n {
 		var row []string
-		for range 8 {
+		for range 12 {
 			row = append(row, args.place(nil))
 		}
 		rows = append(rows, "("+strings.Join(row, ", ")+")")
@@ -122,7 +125,7 @@ func eventRows(n int) string {
 func eventArgs(e access.StoredEvent) []any {
 	return []any{
 		e.ID, string(e.User), ms(e.Time), string(e.Kind), string(e.Stage), string(e.Participant),
-		e.Code, e.Detail,
+		e.Code, e.Detail, string(e.By.ID), e.By.Name, string(e.By.Role), flag(e.Barred),
 	}
 }
 
@@ -193,12 +196,15 @@ func (q queries) TrimRefusals(ctx context.Context, id stage.ParticipantID, keep 
 			(SELECT id FROM events WHERE kind = 'refused' AND participant = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, string(id), keep)
 }
 
-const eventColumns = "e.id, e.user_id, e.at, e.kind, e.stage, e.participant, e.code, e.detail"
+const eventColumns = `e.id, e.user_id, e.at, e.kind, e.stage, e.participant, e.code, e.detail,
+	e.by_id, e.by_name, e.by_role, e.barred`
 
 func scanEvent(r row) (access.StoredEvent, error) {
 	var e access.StoredEvent
+	var barred int
 	err := r.Scan(&e.ID, &e.User, at(&e.Time), &e.Kind, &e.Stage, &e.Participant, &e.Code,
-		&e.Detail)
+		&e.Detail, &e.By.ID, &e.By.Name, &e.By.Role, &barred)
+	e.Barred = barred != 0
 	e.UserID = string(e.User)
 	return e, err
 }

@@ -42,6 +42,7 @@ func openAPI(operations []operation, version string) route {
 		},
 		"security": []any{object{"apiKey": []string{}}},
 		"paths":    paths,
+		"webhooks": d.webhooks(),
 		"components": object{
 			"schemas": d.schemas,
 			"securitySchemes": object{"apiKey": object{
@@ -95,6 +96,40 @@ func (d *document) operation(o operation) object {
 		}
 	}
 	return out
+}
+
+// webhooks describes the messages to webhooks, by their type.
+func (d *document) webhooks() object {
+	hooks := object{}
+	for kind, data := range access.MessageData() {
+		headers := []any{}
+		for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+			headers = append(headers, object{
+				"name": name, "in": "header", "required": true, "schema": object{"type": "string"},
+			})
+		}
+		message := object{
+			"type": "object", "additionalProperties": false,
+			"required": []string{"type", "timestamp", "data"},
+			"properties": object{
+				"type":      object{"const": kind},
+				"timestamp": d.schema(reflect.TypeFor[time.Time]()),
+				"data":      d.schema(reflect.TypeOf(data)),
+			},
+		}
+		hooks[kind] = object{"post": object{
+			"summary":    "A message of the type " + kind + ", signed as Standard Webhooks says.",
+			"parameters": headers, "security": []any{},
+			"requestBody": object{
+				"required": true, "content": object{"application/json": object{"schema": message}},
+			},
+			"responses": object{
+				"2XX": object{"description": "The receiver has the message."},
+				"410": object{"description": "The message is not sent again."},
+			},
+		}}
+	}
+	return hooks
 }
 
 func operationID(o operation) string {

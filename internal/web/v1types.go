@@ -112,6 +112,8 @@ type (
 		User          access.UserID       `json:"userId,omitempty"`
 		Code          string              `json:"code,omitempty"`
 		Detail        string              `json:"detail,omitempty"`
+		By            *access.Kicker      `json:"by,omitempty"`     // who kicked the participant
+		Barred        bool                `json:"barred,omitempty"` // and keeps the user out
 	}
 	// A V1Events is a page of events, newest first.
 	V1Events struct {
@@ -275,7 +277,7 @@ func v1Event(e access.StoredEvent) V1Event {
 	return V1Event{
 		ID: e.ID, Time: e.Time.UTC(), Kind: string(e.Kind), Stage: e.Stage,
 		ParticipantID: e.Participant,
-		User:          e.User, Code: e.Code, Detail: e.Detail,
+		User:          e.User, Code: e.Code, Detail: e.Detail, By: e.Kicker(), Barred: e.Barred,
 	}
 }
 

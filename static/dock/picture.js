@@ -91,8 +91,8 @@ export class PicturePart {
 }
 
 /** @param {import('../lib/stage/publishing.js').Why} why */
-function whyText({ code, detail }) {
-  if (detail) return serverSaid(code, detail);
+function whyText({ code, detail, byRole }) {
+  if (detail) return serverSaid(code, detail, { byRole });
   return has(`api.${code}`)
     ? t(`api.${code}`)
     : code === 'sdk'

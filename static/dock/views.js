@@ -879,8 +879,8 @@ function trouble(m, act) {
  * The server's sentence, or the page's own where there is none.
  * @param {import('../lib/golive.js').Reason} reason
  */
-function reasonText({ text, values = {}, detail, code = '' }) {
-  if (detail) return serverSaid(code, detail);
+function reasonText({ text, values = {}, detail, code = '', byRole }) {
+  if (detail) return serverSaid(code, detail, { byRole });
   const message = said(values.message ?? '').replace(/\.$/, '');
   return has(text) ? t(text, { ...values, message }) : t('api.failed', { code });
 }

@@ -216,7 +216,7 @@ export const endedView = (m, act) => [
 
 /** @param {import('../lib/stage/publishing.js').Why | null} why */
 export function whyText(why) {
-  const { code = '', detail = '' } = why ?? {};
-  if (detail) return serverSaid(code, detail);
+  const { code = '', detail = '', byRole } = why ?? {};
+  if (detail) return serverSaid(code, detail, { byRole });
   return has(`api.${code}`) ? t(`api.${code}`) : t('guest.ended');
 }

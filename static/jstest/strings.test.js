@@ -206,6 +206,7 @@ describe('the server’s codes', () => {
     ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) =>
       m[1].replaceAll(' ', '_'),
     ),
+    ...[...go('stage').matchAll(/const Code\w+ = "(\w+)"/g)].map((m) => m[1]),
     'internal',
     'cross_origin',
     'token_expired',
@@ -273,17 +274,24 @@ describe('the server’s codes', () => {
 
 it('a language has its own words for a refusal, with the wait and the operator’s reason; English has the server’s', () => {
   assert.equal(
-    serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240),
+    serverSaid('too_many_tokens', 'Try again in 4 minutes.', { wait: 240 }),
     'Try again in 4 minutes.',
   );
-  assert.equal(serverSaid('kicked', 'time is up'), 'The operator ended your broadcast: time is up');
-  assert.equal(
-    serverSaid('kicked', 'An operator ended the session.'),
-    'The operator ended your broadcast.',
-  );
+  for (const [detail, byRole, want] of [
+    ['time is up', 'operator', 'The operator ended your broadcast: time is up'],
+    ['time is up', 'moderator', 'A moderator ended your broadcast: time is up'],
+    ['The access was removed.', '', 'Your broadcast was ended: The access was removed.'],
+    [
+      'An operator or a moderator ended the session.',
+      'moderator',
+      'A moderator ended your broadcast.',
+    ],
+    ['An operator ended the session.', '', 'Your broadcast was ended.'],
+  ])
+    assert.equal(serverSaid('kicked', detail, { byRole }), want);
   speak('de');
   assert.match(
-    serverSaid('too_many_tokens', 'Try again in 4 minutes.', 240),
+    serverSaid('too_many_tokens', 'Try again in 4 minutes.', { wait: 240 }),
     /Warte 4 Minuten und/,
   );
   assert.match(
@@ -291,11 +299,11 @@ it('a language has its own words for a refusal, with the wait and the operator�
     /Warte ein paar Minuten und/,
   );
   assert.equal(
-    serverSaid('kicked', 'The hall is closing.'),
-    'Der Betreiber hat deine Sendung beendet: The hall is closing.',
+    serverSaid('kicked', 'The hall is closing.', { byRole: 'moderator' }),
+    'Ein Moderator hat deine Sendung beendet: The hall is closing.',
   );
   assert.equal(serverSaid('something_new', 'A sentence.'), 'A sentence.');
   speak('es');
-  assert.match(serverSaid('too_many_attempts', '', 30), /Espera 30 segundos/);
+  assert.match(serverSaid('too_many_attempts', '', { wait: 30 }), /Espera 30 segundos/);
   speak('en');
 });

@@ -50,10 +50,11 @@ const LOOK_TRIES = 20;
  *   what pages show;
  *   away: the connection to OBS broke while the broadcast was on
  * @typedef {'' | 'token' | 'settings' | 'obs' | 'stage'} Step what "starting" waits for
- * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string}} Reason
+ * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string,
+ *   byRole?: string}} Reason
  * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a token, without its
  *   secret
- * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail'>} Word the last event
+ * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail' | 'byRole'>} Word the last
  *   of the stage
  * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what
  *   follows a stop
@@ -381,7 +382,7 @@ const trouble = (s, reason, sending) =>
   to(s, 'trouble', { reason, sending, renewing: false, orphaned: false });
 
 /** @param {Word} word @param {string} text @returns {Reason} */
-const said = ({ detail, code }, text) => ({ text, detail, code });
+const said = ({ detail, code, byRole }, text) => ({ text, detail, code, byRole });
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function failed(s, fact) {

@@ -67,7 +67,7 @@ export function say(text) {
  */
 export function errorText(err) {
   if (!(err instanceof ApiError)) return said(err?.message || String(err));
-  if (err.message) return serverSaid(err.code, err.message, err.retryAfter);
+  if (err.message) return serverSaid(err.code, err.message, { wait: err.retryAfter });
   return has(`api.${err.code}`) ? t(`api.${err.code}`) : t('api.failed', { code: err.code });
 }
 

@@ -8,7 +8,7 @@
 const LANGUAGES = Object.freeze(['en', 'de', 'es']);
 
 /** The server's detail of a kick for which no reason was given. */
-const NO_REASON = /^(An operator ended the session\.?)?$/;
+const NO_REASON = /^(An operator( or a moderator)? ended the session\.?)?$/;
 
 /** Milliseconds before the file of a language is requested again. */
 const AGAIN_AFTER = 1_000;
@@ -94,11 +94,11 @@ export const said = (text) => (has(text) ? t(text) : text);
  * For a kick every language says who acted, and the reason if one was given.
  * @param {string} code
  * @param {string} detail
- * @param {number} [wait] seconds, where the server named them
+ * @param {{wait?: number, byRole?: string}} [more] seconds, where the server named them; the role
+ *   of the person who kicked
  */
-export function serverSaid(code, detail, wait = 0) {
-  const own =
-    words[code === 'kicked' && NO_REASON.test(detail) ? 'server.kicked.plain' : `server.${code}`];
+export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
+  const own = words[code === 'kicked' ? kickedKey(detail, byRole) : `server.${code}`];
   return own
     ? fill(own, {
         detail: code === 'conflict' ? recognized('record', detail) : detail,
@@ -161,6 +161,12 @@ export function recognized(family, text) {
     return t(key, Object.fromEntries(values));
   }
   return text;
+}
+
+/** @param {string} detail @param {string} role of the person who kicked */
+function kickedKey(detail, role) {
+  const who = ['operator', 'moderator'].includes(role) ? `.${role}` : '';
+  return `server.kicked${who}${NO_REASON.test(detail) ? '.plain' : ''}`;
 }
 
 /** @param {number} seconds */

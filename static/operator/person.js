@@ -492,6 +492,6 @@ const eventRow = (e, stage) =>
       h(
         'span',
         { className: 'hint rest', key: 'why' },
-        serverSaid(e.code ?? '', e.detail || e.code || ''),
+        serverSaid(e.code ?? '', e.detail || e.code || '', { byRole: e.by?.role }),
       ),
   );

@@ -14,7 +14,7 @@ const TRIES = 8;
 
 /**
  * @typedef {'idle' | 'starting' | 'connecting' | 'live' | 'retrying' | 'ended'} Phase
- * @typedef {{code: string, detail: string}} Why
+ * @typedef {{code: string, detail: string, byRole?: string}} Why
  * @typedef {{phase: Phase, turn: number, participantId: string, expiresAt: number, since: number,
  *   tries: number, why: Why | null}} State
  * @typedef {object} Fact
@@ -200,11 +200,11 @@ export function createPublishing(
 }
 
 /** @param {import('../types.js').StageEvent} e @returns {Omit<Fact, 'now'>} */
-const eventFact = ({ kind, participantId, code, detail }) => ({
+const eventFact = ({ kind, participantId, code, detail, byRole }) => ({
   kind: 'event',
   event: kind,
   participantId,
-  why: { code, detail },
+  why: { code, detail, byRole },
 });
 
 /**

@@ -1,0 +1,64 @@
+package access
+
+import (
+	"context"
+	"errors"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// endedBy sets who kicked or barred the participant of an event. The media server and AWS report
+// only that a participant was disconnected, so the audit trail says who did it: Kick and KickAndBar
+// add its entry before they disconnect. A kick during an outage of the database has no entry yet.
+func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error {
+	if e.Kind != stage.EventEnded || e.Code != stage.CodeKicked {
+		return nil
+	}
+	kick, err := c.newest(ctx, AuditFilter{Action: ActionKicked, Target: string(i.ID)})
+	if err != nil {
+		return err
+	}
+	bar := AuditFilter{
+		Action: ActionBarred, Target: string(i.User), Stage: i.Stage, Since: i.IssuedAt,
+	}
+	if i.guest() {
+		bar = AuditFilter{Action: ActionGuestLinkEnded, Target: i.Credential}
+	}
+	barred, err := c.newest(ctx, bar)
+	if err != nil {
+		return err
+	}
+	entry := kick
+	if e.Barred = barred.At.After(kick.At); e.Barred {
+		entry = barred
+	}
+	if entry.ID == "" {
+		return nil // the access ended, or the token was revoked
+	}
+	e.By, err = c.actor(ctx, entry)
+	return err
+}
+
+// newest returns the newest entry of a filter, or none.
+func (c *Control) newest(ctx context.Context, f AuditFilter) (Entry, error) {
+	page, err := c.cfg.Store.Entries(ctx, f, Page{Limit: 1})
+	if err != nil || len(page.Items) == 0 {
+		return Entry{}, err
+	}
+	return page.Items[0], nil
+}
+
+// actor returns the user of an entry, with the role that the account has now. Only operators and
+// the command line have no account.
+func (c *Control) actor(ctx context.Context, e Entry) (User, error) {
+	by := User{ID: e.Actor, Name: e.ActorName, Role: Operator}
+	if e.Actor == "" {
+		return by, nil
+	}
+	account, err := c.cfg.Store.Account(ctx, e.Actor)
+	if errors.Is(err, stage.ErrNotFound) {
+		return by, nil
+	}
+	by.Role = account.Role
+	return by, err
+}
