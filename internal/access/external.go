@@ -92,6 +92,7 @@ func (c *Control) LogInExternal(
 	ctx context.Context, e External, from Client,
 ) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
+	c.warnOfMissingClaims(ctx, e)
 	if err := c.cfg.External.admit(e); err != nil {
 		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, err)
 		if failed := c.withdraw(context.WithoutCancel(ctx), e, from); failed != nil {
@@ -181,6 +182,18 @@ func (p ExternalPolicy) role(claims map[string][]string) Role {
 		return Moderator
 	}
 	return Broadcaster
+}
+
+// why returns which claim gives a role, for the audit trail.
+func (p ExternalPolicy) why(role Role, claims map[string][]string) string {
+	for of, list := range map[Role][]Claim{Operator: p.Operators, Moderator: p.Moderators} {
+		for _, claim := range list {
+			if of == role && claim.Holds(claims) {
+				return "by the claim " + claim.Name + "=" + claim.Value
+			}
+		}
+	}
+	return "the provider vouches for no other role"
 }
 
 // linked returns the account of an identity, or creates it. It never finds an account by an e-mail
@@ -286,7 +299,7 @@ func (c *Control) applyRole(
 	}
 	return account, c.note(ctx, tx, by, Entry{
 		Action: ActionUserChanged, Target: string(account.ID), TargetName: account.Name,
-		Detail: "role " + string(role),
+		Detail: cleanText("role "+string(role)+", "+c.cfg.External.why(role, e.Claims), 400),
 	})
 }
 

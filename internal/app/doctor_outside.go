@@ -193,7 +193,34 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 			"check --oidc-issuer against the provider's discovery document, and that this "+
 				"machine reaches it", forPerson(err))
 	}
+	if missing := d.missingClaims(ctx); len(missing) > 0 {
+		claim := missing[0]
+		return warning("ask for it with --oidc-scopes, or let the provider add it",
+			"the provider sent no claim `%s`, which %s names", claim.Name, claim.By)
+	}
 	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
+}
+
+// missingClaims lists the claims that decide about access, and that the provider sent for nobody.
+func (d *doctor) missingClaims(ctx context.Context) []access.NamedClaim {
+	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
+		return nil
+	}
+	policy, err := d.settings.policy()
+	if err != nil {
+		return nil // another check has reported it
+	}
+	db, err := openStore(ctx, d.settings.DataSettings,
+		newLog(LogSettings{LogLevel: "error"}, io.Discard))
+	if err != nil {
+		return nil
+	}
+	defer db.Close()
+	missing, err := access.MissingClaims(ctx, db, policy)
+	if err != nil {
+		return nil
+	}
+	return missing
 }
 
 // checkWebhooks counts the deliveries that failed.

@@ -65,7 +65,7 @@ type Identity struct {
 }
 
 // Values returns a claim as a list of strings. A text or a boolean is a list of one; of a list,
-// Values returns the texts. For other types it returns nil.
+// Values returns the texts. For a missing claim and for other types it returns nil.
 func (i Identity) Values(claim string) []string {
 	switch v := i.Claims[claim].(type) {
 	case string:
@@ -73,7 +73,7 @@ func (i Identity) Values(claim string) []string {
 	case bool:
 		return []string{fmt.Sprint(v)}
 	case []any:
-		var list []string
+		list := []string{}
 		for _, one := range v {
 			if s, ok := one.(string); ok {
 				list = append(list, s)

@@ -165,7 +165,7 @@ func (s *oidcLogins) logIn(
 	}
 	claims := map[string][]string{}
 	for name := range who.Claims {
-		if values := who.Values(name); len(values) > 0 {
+		if values := who.Values(name); values != nil {
 			claims[name] = values
 		}
 	}

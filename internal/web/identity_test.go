@@ -52,6 +52,51 @@ func follow(t *testing.T, c *apptest.Client, address string) *url.URL {
 	return answer.Request.URL
 }
 
+// TestAMissingScopeIsNamed: the provider sends groups only to those who ask for the scope.
+func TestAMissingScopeIsNamed(t *testing.T) {
+	t.Parallel()
+	m, flags := provider(t, "--oidc-operators", "groups=admins")
+	a := apptest.Start(t, without(flags, "--oidc-scopes", "groups")...)
+	olga := a.Operator()
+	signIn := func(c web.V1Diagnosis) bool { return c.Check == "sign-in" }
+	examined := func() web.V1Diagnosis {
+		t.Helper()
+		var got web.V1Doctor
+		olga.Must(http.StatusOK, "GET", "/api/v1/doctor", nil, &got)
+		i := slices.IndexFunc(got.Checks, signIn)
+		if i < 0 {
+			t.Fatalf("the checks are %+v, want one of sign-in", got.Checks)
+		}
+		return got.Checks[i]
+	}
+	if c := examined(); c.Level != "ok" {
+		t.Errorf("before anybody signed in: %+v", c)
+	}
+	for _, name := range []string{"ann", "ben"} {
+		m.QueueUser(&mockoidc.MockUser{
+			Subject: name, PreferredUsername: name, Groups: []string{"admins"},
+		})
+		follow(t, a.Browser(), a.URL+"/api/oidc/login?next=/account")
+	}
+	const found = "the provider sent no claim `groups`, which --oidc-operators names"
+	if c := examined(); c.Level != "warning" || c.Detail != found ||
+		!strings.Contains(c.Advice, "--oidc-scopes") {
+		t.Errorf("after two sign-ins: %+v", c)
+	}
+	if n := strings.Count(a.Output(), "the provider sent no claim"); n != 1 {
+		t.Errorf("the log names the claim %d times, want once", n)
+	}
+}
+
+// without returns the flags without a flag and its value.
+func without(flags []string, flag, value string) []string {
+	i := slices.Index(flags, flag)
+	if i < 0 || flags[i+1] != value {
+		panic("the flags have no " + flag)
+	}
+	return slices.Delete(slices.Clone(flags), i, i+2)
+}
+
 func TestSignInWithAProvider(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-require", "groups=streamers", "--oidc-operators",

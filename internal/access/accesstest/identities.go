@@ -143,6 +143,16 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 				t.Errorf("with %s: %s, want %s", groups, got, want)
 			}
 		}
+		t.Log("the trail says which claim gave the role")
+		h.member("1", "Ann", "staff", "mods")
+		changed := h.trail(op, access.ActionUserChanged)
+		for _, want := range []string{
+			"role moderator, by the claim groups=mods", "role operator, by the claim groups=admins",
+		} {
+			if !slices.ContainsFunc(changed, func(e access.Entry) bool { return e.Detail == want }) {
+				t.Errorf("the trail lacks %q: %+v", want, changed)
+			}
+		}
 		t.Log("the last operator stays one, whatever the claims say")
 		h.member("1", "Ann", "staff", "admins")
 		ok(t, h.RemoveUser(t.Context(), h.member("1", "Ann", "staff", "admins"), op.User.ID))

@@ -1,0 +1,119 @@
+package access
+
+import (
+	"context"
+	"sync"
+)
+
+// A NamedClaim is a claim of the provider that decides about access, and what names it.
+type NamedClaim struct {
+	Name string
+	By   string // a setting, or "a rule"
+}
+
+// named returns the claims that the policy and the rules name, each once.
+func (p ExternalPolicy) named(rules []Rule) []NamedClaim {
+	var list []NamedClaim
+	known := map[string]bool{"": true} // a rule for every user names no claim
+	add := func(by string, claims ...Claim) {
+		for _, claim := range claims {
+			if !known[claim.Name] {
+				known[claim.Name] = true
+				list = append(list, NamedClaim{claim.Name, by})
+			}
+		}
+	}
+	add("--oidc-require", p.Required...)
+	add("--oidc-operators", p.Operators...)
+	add("--oidc-moderators", p.Moderators...)
+	for _, r := range rules {
+		add("a rule", r.Claim)
+	}
+	return list
+}
+
+// claimsWatched counts the claims that the provider sent. The zero value is ready to use.
+type claimsWatched struct {
+	mu   sync.Mutex
+	done map[string]bool // guarded by mu: claims that the provider sent, or that the log has
+}
+
+// isNews marks a claim as done, and reports whether it was not.
+func (w *claimsWatched) isNews(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done == nil {
+		w.done = map[string]bool{}
+	}
+	news := !w.done[name]
+	w.done[name] = true
+	return news
+}
+
+// warnOfMissingClaims logs, once for each claim, that the provider sent none that a setting or a
+// rule names: it may send the claim only to servers that ask for its scope. It stays silent about a
+// claim that the provider sent for an earlier sign-in.
+func (c *Control) warnOfMissingClaims(ctx context.Context, e External) {
+	if c.cfg.Log == nil || e.Partial || e.Issuer != c.cfg.External.Issuer {
+		return
+	}
+	rules, err := c.cfg.Store.Rules(ctx)
+	if err != nil {
+		return
+	}
+	for _, claim := range c.cfg.External.named(rules) {
+		_, sent := e.Claims[claim.Name]
+		if c.claims.isNews(claim.Name) && !sent {
+			c.cfg.Log.Warn("the provider sent no claim that decides about access; "+
+				"ask for it with --oidc-scopes, or let the provider add it",
+				"claim", claim.Name, "named by", claim.By)
+		}
+	}
+}
+
+// identitiesRead limits how many accounts MissingClaims reads.
+const identitiesRead = 2000
+
+// MissingClaims lists the claims that the policy or a rule names, and that the provider sent for
+// none of its users. It is empty while the provider has no user here.
+func MissingClaims(ctx context.Context, s Store, p ExternalPolicy) ([]NamedClaim, error) {
+	rules, err := s.Rules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sent, signedIn := map[string]bool{}, false
+	for last, n := UserID(""), 0; n < identitiesRead; n += ruleBatch {
+		batch, err := s.AccountsAfter(ctx, last, ruleBatch)
+		if err != nil {
+			return nil, err
+		}
+		if len(batch) == 0 {
+			break
+		}
+		ids := make([]UserID, len(batch))
+		for i, account := range batch {
+			ids[i] = account.ID
+		}
+		last = ids[len(ids)-1]
+		identities, err := s.IdentitiesOf(ctx, ids...)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range identities {
+			if i.Issuer != p.Issuer || i.refused() {
+				continue
+			}
+			signedIn = true
+			for name := range i.Claims {
+				sent[name] = true
+			}
+		}
+	}
+	var missing []NamedClaim
+	for _, claim := range p.named(rules) {
+		if signedIn && !sent[claim.Name] {
+			missing = append(missing, claim)
+		}
+	}
+	return missing, nil
+}
