@@ -78,6 +78,21 @@ func onBoth(t *testing.T, story func(t *testing.T, h *house)) {
 	}
 }
 
+// onSorted is onBoth with a PostgreSQL database that compares texts by the rules of a language, as
+// most databases do: a before B.
+func onSorted(t *testing.T, story func(t *testing.T, h *house)) {
+	t.Parallel()
+	for name, where := range databases {
+		if name == "PostgreSQL" {
+			where = func(t testing.TB) string { return postgres.English(t) }
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			story(t, newHouse(t, where(t)))
+		})
+	}
+}
+
 // A house is an accesstest.House that also knows where its database is.
 type house struct {
 	*accesstest.House

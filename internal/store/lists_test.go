@@ -381,8 +381,7 @@ func second[T any](_ T, err error) error { return err }
 // takes. Several entries have the same time. The records are those of the lists of each stage, in
 // the same order, even if the database compares IDs by the rules of a language.
 func TestRecordsOfManyStages(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.sortsAsPeopleDo()
+	onSorted(t, func(t *testing.T, h *house) {
 		op, ana, main := h.scene()
 		stages := []stage.ARN{main}
 		for range 70 {
@@ -525,21 +524,4 @@ func (h *house) events(f access.EventFilter, limit int) []access.StoredEvent {
 		return h.Config.Store.ListEvents(h.t.Context(), f, p)
 	})
 	return events
-}
-
-// sortsAsPeopleDo makes PostgreSQL compare IDs by the rules of a language, as most databases do: a
-// before B.
-func (h *house) sortsAsPeopleDo() {
-	h.t.Helper()
-	if driverOf(h.where) != "pgx" {
-		return
-	}
-	db, err := sql.Open("pgx", h.where)
-	ok(h.t, err)
-	defer db.Close()
-	for _, table := range []string{"audit", "issuances"} {
-		_, err := db.ExecContext(h.t.Context(),
-			"ALTER TABLE "+table+` ALTER COLUMN id TYPE TEXT COLLATE "en-x-icu"`)
-		ok(h.t, err)
-	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -32,7 +33,8 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 		return err
 	}
 	provider, err := goose.NewProvider(dialect, d.write.db, files,
-		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log),
+		goose.WithGoMigrations(d.compareByBytes()))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -43,6 +45,29 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 		}
 	}
 	return err
+}
+
+// compareByBytes returns the migration with which PostgreSQL compares the IDs of merged lists by
+// their bytes, as SQLite and Go do. By default it compares texts by the rules of a language. The
+// column has the collation, and not the statements: by an index in another order, PostgreSQL would
+// read and sort all rows of a stage instead of one page. PostgreSQL rebuilds the indexes with id.
+func (d *database) compareByBytes() *goose.Migration {
+	const version = 78
+	if !d.postgres {
+		return goose.NewGoMigration(version, nil, nil)
+	}
+	return goose.NewGoMigration(version, &goose.GoFunc{
+		RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			for _, table := range []string{"audit", "issuances"} {
+				_, err := tx.ExecContext(ctx,
+					"ALTER TABLE "+table+` ALTER COLUMN id TYPE TEXT COLLATE "C"`)
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}, nil)
 }
 
 // migrationTries limits the attempts of processes that open one new SQLite file together. Each

@@ -110,17 +110,6 @@ func (w walk) columnsOfUnion() string {
 
 func nameInUnion(key int) string { return "key" + strconv.Itoa(key) }
 
-// bytewise returns the walk with the texts of its order compared by their bytes.
-func (w walk) bytewise(q queries) walk {
-	w.keys = slices.Clone(w.keys)
-	for i, k := range w.keys {
-		if !k.number {
-			w.keys[i].column += q.run.bytewise()
-		}
-	}
-	return w
-}
-
 // compare returns the condition that a row is on a certain side of a mark.
 func (w walk) compare(sign string, m mark) condition {
 	if len(w.keys) == 1 {

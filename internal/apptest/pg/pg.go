@@ -54,6 +54,17 @@ func (s *Server) Database(t testing.TB) string {
 	return databaseOf(t, s.Create)
 }
 
+// English is Database with a collation of English, in which a sorts before B.
+func (s *Server) English(t testing.TB) string {
+	t.Helper()
+	return databaseOf(t, func(ctx context.Context) (string, func() error, error) {
+		if err := s.begin(); err != nil {
+			return "", nil, err
+		}
+		return s.create(ctx, " TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'")
+	})
+}
+
 // Migrated is Database with the current schema: copying it costs much less than migrating.
 func (s *Server) Migrated(t testing.TB) string {
 	t.Helper()
