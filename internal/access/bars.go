@@ -70,7 +70,7 @@ func (c *Control) KickAndBar(
 	}
 	var revoked []Issuance
 	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		revoked, err = c.bar(ctx, tx, who, i, kickReason(reason))
+		revoked, err = c.bar(ctx, tx, who, i, kickReason(who, reason))
 		return err
 	})
 	if err != nil {
@@ -79,8 +79,8 @@ func (c *Control) KickAndBar(
 	c.changed(i.User)
 	// The token may have been revoked before, while its session is still open: the participant is
 	// disconnected in any case.
-	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
-	return cmp.Or(c.disconnect(ctx, revoked, kickReason(reason)), notFoundIs(err, nil))
+	err = c.disconnectOne(ctx, arn, id, kickReason(who, reason))
+	return cmp.Or(c.disconnect(ctx, revoked, kickReason(who, reason)), notFoundIs(err, nil))
 }
 
 func (c *Control) bar(

@@ -195,7 +195,7 @@ func badEnrolment() error {
 }
 
 // signInYourself is the error for a dock that an access key signed in. Such a dock must not create
-// anything that could outlive the key.
+// anything that could outlive the key, and must not end other logins.
 func signInYourself() error {
 	return stage.Errorf(stage.ErrDenied,
 		"This dock was signed in by an access key: sign in yourself to do this.").

@@ -138,6 +138,9 @@ func (c *Control) deleteKey(
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
+	if kind == KindAccessKey && who.Key != "" && who.Key != id {
+		return signInYourself() // the docks that the key signed in would end
+	}
 	if !stage.ValidID(id) || who.User.ID == "" {
 		return noSuch("key")
 	}

@@ -136,7 +136,7 @@ func (c *Control) kickWithout(
 	if !stage.ValidID(id) || who.User.Role != Operator && !known {
 		return away
 	}
-	return c.endWithout(ctx, who, kickEntry(id, Issuance{}, arn, kickReason(reason)), away)
+	return c.endWithout(ctx, who, kickEntry(id, Issuance{}, arn, kickReason(who, reason)), away)
 }
 
 // revokeWithout does what Revoke does, while the database does not answer.

@@ -347,7 +347,7 @@ func (c *Control) Kick(
 ) error {
 	short, cancel := c.beforeEnd(ctx, id)
 	defer cancel()
-	i, err := c.revokeKicked(short, who, arn, id, kickReason(reason))
+	i, err := c.revokeKicked(short, who, arn, id, kickReason(who, reason))
 	switch {
 	case errors.Is(err, stage.ErrUnavailable):
 		return c.kickWithout(ctx, who, arn, id, reason, err)
@@ -355,9 +355,9 @@ func (c *Control) Kick(
 		return err
 	}
 	ours := i.Stage == arn
-	err = c.disconnectOne(ctx, arn, id, kickReason(reason))
+	err = c.disconnectOne(ctx, arn, id, kickReason(who, reason))
 	if err == nil && !ours {
-		c.noteLate(ctx, who, kickEntry(id, i, arn, kickReason(reason)))
+		c.noteLate(ctx, who, kickEntry(id, i, arn, kickReason(who, reason)))
 	}
 	if ours {
 		return notFoundIs(err, nil)
@@ -442,8 +442,13 @@ func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) erro
 }
 
 // kickReason shortens a reason to the length that DisconnectParticipant accepts (0–128 characters).
-func kickReason(reason string) string {
-	return cmp.Or(cleanText(reason, 128), "Removed by the operator.")
+// If none was given, the reason says who removed the participant.
+func kickReason(who Principal, reason string) string {
+	none := "Removed by the operator."
+	if who.User.Role != Operator {
+		none = "Removed by a moderator."
+	}
+	return cmp.Or(cleanText(reason, 128), none)
 }
 
 func (c *Control) disconnectOne(
@@ -573,7 +578,7 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 		p.Capabilities = i.Capabilities
 	}
 	if !i.RevokedAt.IsZero() || i.Stage != p.Stage || !i.Capabilities.Has(p.Capabilities) {
-		return p, tokenRevoked()
+		return p, c.whyRevoked(ctx, i)
 	}
 	// For an AWS stage, the record has the capabilities: the server cannot read them from the
 	// token.
@@ -589,6 +594,18 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 		p.View = stage.View(cred.View)
 	}
 	return p, nil
+}
+
+// whyRevoked returns the error for a token that was revoked: the bar, while its user is barred.
+func (c *Control) whyRevoked(ctx context.Context, i Issuance) error {
+	if i.guest() || i.Stage.Rehearsal() {
+		return tokenRevoked()
+	}
+	permit, err := c.cfg.Store.Permit(ctx, i.User, i.Stage, Rate{})
+	if err != nil {
+		return notFoundIs(err, tokenRevoked())
+	}
+	return cmpErr(permit.Grant.barred(), tokenRevoked())
 }
 
 // restsOnAccess returns an error if the user of a token has lost the access that it needs.

@@ -291,6 +291,9 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 	if err := by.Require(scope); err != nil {
 		return err
 	}
+	if by.Key != "" {
+		return signInYourself()
+	}
 	account, err := accountOf(ctx, c.cfg.Store, id)
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ var settingsCodes = []string{
 // finalCodes are the codes after which no new token is requested, because it would not help or
 // would defy a decision of the operator.
 var finalCodes = append([]string{
-	"kicked", "token_revoked", "replaced", "denied", "no_grant", "no_capability",
+	"kicked", "barred", "token_revoked", "replaced", "denied", "no_grant", "no_capability",
 	"insufficient_capabilities",
 	"stage_deleted", "stage_gone", "stage_full", "quota_exceeded", "bad_sdp", "rehearsal_over",
 }, settingsCodes...)

@@ -164,8 +164,8 @@ const walksAtOnce = 32
 
 // merged returns one page of several walks in the same order, newest first: the walks of a few
 // users or stages, each by its index. No row is in two walks. like is one of the walks, or has the
-// fields that they share. Rows of the same time are in the order of the bytes of their IDs, here and in
-// the database (see compareByBytes).
+// fields that they share. Rows of the same time are in the order of the bytes of their IDs, here
+// and in the database (see compareByBytes).
 func merged[T any](
 	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
 	scan func(row) (T, error),

@@ -1,15 +1,12 @@
 /** What a page says to a person who may not enter a stage at present. */
 import { h } from './dom.js';
-import { t, time } from './strings.js';
+import { NO_REASON, t, time } from './strings.js';
 
 /** @typedef {import('../types').MyBar} Bar */
 
-/** The reason that the server stores if a moderator gave none. */
-const NO_REASON = 'Removed by the operator.';
-
 /** The reason of a bar in a sentence; '' if there is none. @param {string} reason */
 export const reasonText = (reason) =>
-  reason && reason !== NO_REASON ? t('bars.reason', { reason }) : '';
+  !NO_REASON.test(reason) ? t('bars.reason', { reason }) : '';
 
 /** @param {Bar} bar */
 export const barText = ({ name, since, reason }) =>

@@ -23,6 +23,7 @@ export const SETTINGS = Object.freeze([
 /** Codes after which no new token is requested: it would not help, or would override a decision. */
 export const FINAL = Object.freeze([
   'kicked',
+  'barred',
   'token_revoked',
   'replaced',
   'denied',
@@ -54,7 +55,8 @@ const LOOK_TRIES = 20;
  *   byRole?: string}} Reason
  * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a token, without its
  *   secret
- * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail' | 'byRole'>} Word the last
+ * @typedef {Pick<import('./types.js').StageEvent,
+ *   'kind' | 'code' | 'detail' | 'byRole'>} Word the last
  *   of the stage
  * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what
  *   follows a stop

@@ -7,8 +7,9 @@
 
 const LANGUAGES = Object.freeze(['en', 'de', 'es']);
 
-/** The server's detail of a kick for which no reason was given. */
-const NO_REASON = /^(An operator( or a moderator)? ended the session\.?)?$/;
+/** The server's detail of a kick or a bar for which no reason was given. */
+export const NO_REASON =
+  /^(An operator( or a moderator)? ended the session\.?|Removed by (the operator|a moderator)\.)?$/;
 
 /** Milliseconds before the file of a language is requested again. */
 const AGAIN_AFTER = 1_000;

@@ -2,6 +2,7 @@ package accesstest
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +17,8 @@ func (h *House) ended(
 ) (access.StoredEvent, access.ParticipantMessage) {
 	h.t.Helper()
 	e := must(h.RecordEvent(h.t.Context(), stage.Event{
-		Kind: stage.EventEnded, Participant: id, Stage: arn, Code: stage.CodeKicked, Detail: "Noise.",
+		Kind: stage.EventEnded, Participant: id, Stage: arn, Code: stage.CodeKicked,
+		Detail: "Noise.",
 	}))(h.t)
 	now := h.Clock.Now()
 	due := must(h.outbox().ClaimDeliveries(h.t.Context(), hook, now, now.Add(time.Hour), 10))(h.t)
@@ -74,14 +76,24 @@ func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 
 		t.Log("a bar ends every session of the user, and not only the one that was kicked")
 		first, second := token(ana), token(ana)
+		parting := h.Issued(ana, arn)
 		ok(t, h.KickAndBar(t.Context(), op, arn, first, "Noise."))
+		_, err := h.Verify(t.Context(), parting.Secret)
+		if refused(t, err, stage.ErrDenied, "barred"); !strings.Contains(err.Error(), "Noise.") {
+			t.Errorf("the revoked token is refused with %v, want the reason of the bar", err)
+		}
 		check(first, "Olga", access.Operator, true)
 		check(second, "Olga", access.Operator, true)
 
 		t.Log("after the bar, a kick is a kick again")
 		ok(t, h.Unbar(t.Context(), op, ana.User.ID, arn))
+		_, err = h.Verify(t.Context(), parting.Secret)
+		refused(t, err, stage.ErrDenied, "token_revoked")
 		after := token(ana)
-		ok(t, h.Kick(t.Context(), mia, arn, after, "Noise."))
+		ok(t, h.Kick(t.Context(), mia, arn, after, ""))
+		if e := h.trail(op, access.ActionKicked)[0]; e.Detail != "Removed by a moderator." {
+			t.Errorf("without a reason the trail has %q", e.Detail)
+		}
 		check(after, "Mia", access.Moderator, false)
 
 		t.Log("a guest is barred by the end of the link")

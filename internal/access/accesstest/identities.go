@@ -149,7 +149,8 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 		for _, want := range []string{
 			"role moderator, by the claim groups=mods", "role operator, by the claim groups=admins",
 		} {
-			if !slices.ContainsFunc(changed, func(e access.Entry) bool { return e.Detail == want }) {
+			if !slices.ContainsFunc(changed,
+				func(e access.Entry) bool { return e.Detail == want }) {
 				t.Errorf("the trail lacks %q: %+v", want, changed)
 			}
 		}
@@ -547,6 +548,15 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		refused(t, err, stage.ErrDenied, "sign_in_yourself")
 		_, _, err = h.NewEnrolment(t.Context(), login, ana.User.ID, time.Minute)
 		refused(t, err, stage.ErrDenied, "denied")
+		foreign, _, err := h.CreateAccessKey(t.Context(), op, "hall")
+		ok(t, err)
+		for _, err := range []error{
+			h.EndLogins(t.Context(), login, op.User.ID),
+			h.EndLogin(t.Context(), login, op.User.ID, op.CredentialID),
+			h.RevokeAccessKey(t.Context(), login, foreign.ID),
+		} {
+			refused(t, err, stage.ErrDenied, "sign_in_yourself")
+		}
 
 		t.Log("a dock that it hands its login on to is the key's as well")
 		code, _, err := h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
