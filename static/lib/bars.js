@@ -5,8 +5,7 @@ import { NO_REASON, t, time } from './strings.js';
 /** @typedef {import('../types').MyBar} Bar */
 
 /** The reason of a bar in a sentence; '' if there is none. @param {string} reason */
-export const reasonText = (reason) =>
-  !NO_REASON.test(reason) ? t('bars.reason', { reason }) : '';
+export const reasonText = (reason) => (!NO_REASON.test(reason) ? t('bars.reason', { reason }) : '');
 
 /** @param {Bar} bar */
 export const barText = ({ name, since, reason }) =>
