@@ -139,6 +139,40 @@ func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	}
 }
 
+// TestALocalBroadcastDoesNotOutliveTheDatabase: PostgreSQL hangs, and no replica knows whether the
+// others can still reach it. The broadcast ends, and the end is stored when PostgreSQL goes on.
+func TestALocalBroadcastDoesNotOutliveTheDatabase(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 2)
+	olga := f.operator()
+	token := olga.token("publish")
+	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(f.URL+"/whip", token.Token),
+		rtcpeer.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "it is known to be live", func() bool {
+		return lastEvent(olga, token) == "publishing"
+	})
+	must(t, f.DB.Freeze())
+	select {
+	case <-live.Closed():
+	case <-time.After(30 * time.Second):
+		t.Error("the broadcast goes on")
+	}
+	must(t, f.DB.Thaw())
+	eventually(t, 30*time.Second, "the end is stored with its reason", func() bool {
+		return f.DB.Value(t, f.Database,
+			"SELECT coalesce(string_agg(code, ', '), '') FROM events WHERE kind = 'ended'") ==
+			"home_lost"
+	})
+	eventually(t, 30*time.Second, "the next broadcast finds a home", func() bool {
+		_, err := rtcpeer.Publish(t, rtcpeer.HTTP(f.URL+"/whip", token.Token),
+			rtcpeer.PublishOptions{})
+		return err == nil
+	})
+}
+
 // lastEvent returns the kind of the last event of a token.
 func lastEvent(c *caller, token web.Token) string {
 	var state web.TokenState

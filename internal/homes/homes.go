@@ -132,8 +132,7 @@ func New(cfg Config) *Homes {
 
 // Join adds this replica to the others.
 func (h *Homes) Join(ctx context.Context) error {
-	crashed, err := h.markPrevious(ctx)
-	if err != nil {
+	if err := h.markPrevious(ctx); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -145,17 +144,15 @@ func (h *Homes) Join(ctx context.Context) error {
 	h.mu.Lock()
 	h.id, h.until, h.lost = p.ID, start.Add(holdFor), false
 	h.mu.Unlock()
-	if crashed != "" {
-		h.finish(ctx, crashed)
-	}
 	return h.look(ctx)
 }
 
-// markPrevious marks the previous run of this replica as dead, unless it has left, and returns its
-// ID. A run at another address is a different replica, which has a copy of this one's data.
-func (h *Homes) markPrevious(ctx context.Context) (crashed string, err error) {
+// markPrevious marks the previous run of this replica as dead, unless it has left. Run then records
+// the ends of its sessions: there may be thousands, for which no start should wait. A run at
+// another address is a different replica, which has a copy of this one's data.
+func (h *Homes) markPrevious(ctx context.Context) error {
 	if h.cfg.Before == "" || h.cfg.URL == "" || h.ID() != "" {
-		return "", nil
+		return nil
 	}
 	all, err := h.cfg.Store.Peers(ctx)
 	for _, p := range all {
@@ -163,13 +160,13 @@ func (h *Homes) markPrevious(ctx context.Context) (crashed string, err error) {
 			continue
 		}
 		if done, err := h.cfg.Store.MarkDead(ctx, p.ID, p.Beat); err != nil || !done {
-			return "", err
+			return err
 		}
 		h.cfg.Log.Warn("the run before this one crashed; its local broadcasts have ended",
 			"replica", p.ID)
-		return p.ID, nil
+		return nil
 	}
-	return "", err
+	return err
 }
 
 // ID returns the ID of this run of the replica.
@@ -188,17 +185,17 @@ func (h *Homes) Run(ctx context.Context) error {
 	defer tick.Stop()
 	down := false
 	for {
+		err := h.round(ctx)
+		if err != nil && ctx.Err() == nil && !down {
+			h.cfg.Log.Warn("the other replicas are not seen: the database does not answer",
+				"err", err)
+		}
+		if err == nil && down {
+			h.cfg.Log.Info("the other replicas are seen again")
+		}
+		down = err != nil
 		select {
 		case <-tick.C:
-			err := h.round(ctx)
-			if err != nil && ctx.Err() == nil && !down {
-				h.cfg.Log.Warn("the other replicas are not seen: the database does not answer",
-					"err", err)
-			}
-			if err == nil && down {
-				h.cfg.Log.Info("the other replicas are seen again")
-			}
-			down = err != nil
 		case <-ctx.Done():
 			return nil
 		}

@@ -225,7 +225,9 @@ func (m *member) lostHomes() int {
 type fleet struct {
 	t       *testing.T
 	table   *table
-	url     string // of each replica
+	url     string        // of each replica
+	before  string        // ID of the run that crashed, for the next one that starts
+	slow    time.Duration // how long it takes to record the ends of a replica
 	idle    map[stage.ARN]bool
 	members []*member
 }
@@ -246,7 +248,7 @@ func (f *fleet) start() *member {
 	f.t.Helper()
 	m := &member{link: &link{table: f.table}}
 	m.Homes = New(Config{
-		Store: m.link, URL: f.url, Log: slog.New(slog.DiscardHandler),
+		Store: m.link, URL: f.url, Before: f.before, Log: slog.New(slog.DiscardHandler),
 		Joined: func(string) {}, Left: func(stage.ARN) {},
 		Idle: func(arn stage.ARN) bool { return f.idle[arn] },
 		Lost: func() {
@@ -255,6 +257,7 @@ func (f *fleet) start() *member {
 			m.lost++
 		},
 		End: func(_ context.Context, id string) (bool, error) {
+			time.Sleep(f.slow)
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.ended = append(m.ended, id)
@@ -360,6 +363,33 @@ func TestAHomeThatIsCutOffGivesUpFirst(t *testing.T) {
 		f.passes(3 * beatEvery)
 		if got := f.serve(a, mainStage); got != b.ID() || a.ID() == was {
 			t.Errorf("back: got the home %q, want the new one, and a new ID", got)
+		}
+	})
+}
+
+// TestAStartDoesNotWaitForTheEndsOfACrash: a replica that starts after a crash frees its stages, and
+// serves before the ends of its sessions are recorded.
+func TestAStartDoesNotWaitForTheEndsOfACrash(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := startFleet(t, 1, peerURL)
+		crashed := f.members[0]
+		f.serve(crashed, mainStage)
+		crashed.stop()
+		f.before, f.slow = crashed.ID(), 3*time.Second
+		begun := time.Now()
+		next := f.start()
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("the start took %v", took)
+		}
+		if got := f.serve(next, mainStage); got != next.ID() {
+			t.Errorf("got the home %q, want the replica that started", got)
+		}
+		f.passes(f.slow + beatEvery)
+		next.mu.Lock()
+		defer next.mu.Unlock()
+		if len(next.ended) == 0 || next.ended[0] != f.before {
+			t.Errorf("recorded the ends of %v, want those of the run before", next.ended)
 		}
 	})
 }

@@ -200,7 +200,8 @@ func benchDeletions(b *testing.B, h *house, op access.Principal) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// benchStart opens the database as a server does after a crash.
+// benchStart opens the database as a server does after a crash. On PostgreSQL, a server serves
+// before the ends are recorded.
 func benchStart(b *testing.B, where string, h *house) {
 	start, busy := time.Now(), processorTime(b)
 	s, err := store.Open(b.Context(), where, slog.New(slog.DiscardHandler))

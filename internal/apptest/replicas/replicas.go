@@ -219,14 +219,19 @@ func (f *Fleet) SetupURL() string {
 	return f.Servers[len(f.Servers)-1].SetupURL()
 }
 
-// SetupURL returns the one-time link that the server printed last.
+// SetupURL returns the one-time link that the server printed last. A server may serve a moment
+// before it prints its link.
 func (m *Member) SetupURL() string {
 	m.fleet.t.Helper()
-	links := setupLine.FindAllString(m.Out.String(), -1)
-	if len(links) == 0 {
-		m.fleet.t.Fatalf("the server at %s printed no link: %s", m.Listen, m.Out)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		links := setupLine.FindAllString(m.Out.String(), -1)
+		if len(links) > 0 {
+			return links[len(links)-1]
+		}
+		if time.Now().After(deadline) {
+			m.fleet.t.Fatalf("the server at %s printed no link: %s", m.Listen, m.Out)
+		}
 	}
-	return links[len(links)-1]
 }
 
 // settled reports whether the first operator exists.
