@@ -3,9 +3,13 @@ package app_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
@@ -32,13 +36,47 @@ func sharedFlags(t *testing.T, more ...string) []string {
 	}, more...)
 }
 
+// A gauge forwards the calls of one server to the emulator, and counts those that poll.
+type gauge struct {
+	url   string
+	polls atomic.Int64
+}
+
+func startGauge(t *testing.T, emulator string) *gauge {
+	t.Helper()
+	to, err := url.Parse(emulator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gauge{}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		if strings.HasPrefix(r.In.URL.Path, "/List") {
+			g.polls.Add(1)
+		}
+		r.SetURL(to)
+		r.Out.Host = r.In.Host // the signature covers it
+	}}
+	server := httptest.NewServer(forward)
+	t.Cleanup(server.Close)
+	g.url = server.URL
+	return g
+}
+
 // TestThreeServersObserveAnAWSStage: only the leader polls AWS. All docks receive each event once,
 // and a kick keeps its reason, whichever server received it. When the leader stops, another server
 // polls.
 func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	t.Parallel()
-	flags := sharedFlags(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
-	first := apptest.Start(t, flags...) // holds the lease, because it started first
+	flags := sharedFlags(t, "--ivs-region", "us-west-2")
+	emulator := apptest.Emulate(t)
+	var gauges []*gauge
+	start := func() *apptest.App {
+		t.Helper()
+		g := startGauge(t, emulator)
+		gauges = append(gauges, g)
+		return apptest.Start(t, slices.Concat(flags, []string{"--ivs-endpoint", g.url})...)
+	}
+	first := start() // holds the lease, because it started first
 	olga := first.Operator()
 	var made web.Stage
 	olga.Must(http.StatusCreated, "POST", "/api/stages",
@@ -47,7 +85,7 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	grant := "/api/users/" + string(ana.Me().ID) + "/grants/" + url.PathEscape(string(made.ARN))
 	olga.Must(http.StatusNoContent, "PUT", grant,
 		web.GrantRequest{Capabilities: []string{"publish", "subscribe"}}, nil)
-	second, third := apptest.Start(t, flags...), apptest.Start(t, flags...)
+	second, third := start(), start()
 
 	docks := []*apptest.EventStream{ana.At(second).Events(), ana.At(third).Events()}
 	watchers := []*apptest.EventStream{ana.At(second).Events(), ana.At(third).Events()}
@@ -89,10 +127,18 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	}
 	t.Log("a kick at a server that does not poll")
 	broadcast(kick(third))
+	for i, g := range gauges {
+		if polls := g.polls.Load(); polls > 0 != (i == 0) {
+			t.Errorf("server %d has polled %d times; want that the first one alone polls", i, polls)
+		}
+	}
 
 	t.Log("the server that polls stops")
 	first.Stop()
 	broadcast(kick(second))
+	if a, b := gauges[1].polls.Load(), gauges[2].polls.Load(); a > 0 == (b > 0) {
+		t.Errorf("the other servers have polled %d and %d times; want that one of them polls", a, b)
+	}
 
 	t.Log("each was stored once")
 	var seen []string

@@ -27,17 +27,31 @@ import (
 // recorded with it.
 const schema22 = "a9316da00a3493549c50eee43af625d80651d6e2"
 
-var before = flag.String("before", schema22,
-	"commit of which a server runs beside those of this one")
+var before = flag.String("before", "",
+	"commit of which a server runs beside those of this one; by default the previous version, "+
+		"and the previous commit")
 
 // TestTheVersionBeforeRunsBeside: a server of the previous version issues tokens behind nginx. A
 // server of the new version starts beside it and migrates the database. Each server reads what the
 // other server wrote. Then the old server is replaced. No request fails.
 func TestTheVersionBeforeRunsBeside(t *testing.T) {
 	t.Parallel()
+	commits := []string{schema22, "HEAD^"}
+	if *before != "" {
+		commits = []string{*before}
+	}
+	for _, commit := range commits {
+		t.Run(commit, func(t *testing.T) {
+			t.Parallel()
+			runBeside(t, commit)
+		})
+	}
+}
+
+func runBeside(t *testing.T, commit string) {
 	f := prepareFleet(t, 2)
 	old, next := f.Servers[0], f.Servers[1]
-	program := buildCommit(t, *before)
+	program := buildCommit(t, commit)
 	help, err := exec.Command(program, "serve", "--help").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, help)
@@ -135,7 +149,7 @@ func buildCommit(t *testing.T, commit string) (program string) {
 		return out, err
 	}
 	if _, err := run("../..", "git", "cat-file", "-e", commit+"^{commit}"); err != nil {
-		if commit == schema22 {
+		if *before == "" {
 			t.Skipf("this clone has not the commit %s, so that only its statements are run, in "+
 				"internal/store", commit)
 		}

@@ -300,6 +300,48 @@ func TestStop(t *testing.T) {
 	})
 }
 
+// TestAStoppingReplicaMovesItsPages: the pages of a replica that stops go to the others a few at a
+// time. A page that is opened meanwhile stays.
+func TestAStoppingReplicaMovesItsPages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const pages, perSecond = 2000, 200
+		w := start(t, NewMemory(time.Now))
+		var open []*page
+		for i := range pages {
+			user := access.UserID(fmt.Sprint("user ", i))
+			open = append(open, w.open(t, Listener{User: user, Proof: string(user)}))
+		}
+		moved := func() (n int) {
+			synctest.Wait()
+			for _, p := range open {
+				p.mu.Lock()
+				if p.over {
+					n++
+				}
+				p.mu.Unlock()
+			}
+			return n
+		}
+		go w.Move(t.Context(), perSecond)
+		time.Sleep(time.Second / 2)
+		late := w.open(t, Listener{User: "ben"})
+		before := moved()
+		for left := pages; left > 0; left -= perSecond {
+			time.Sleep(time.Second)
+			now := moved()
+			if now-before > perSecond {
+				t.Fatalf("%d pages moved within a second, want at most %d", now-before, perSecond)
+			}
+			before = now
+		}
+		if before != pages {
+			t.Errorf("%d pages moved, want all %d", before, pages)
+		}
+		wantNames(t, "a page that was opened meanwhile", late)
+	})
+}
+
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

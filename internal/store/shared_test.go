@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest/feedtest"
@@ -254,6 +257,35 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 			t.Fatal("no gap was reported")
 		}
 	}
+}
+
+// TestANotificationIsABell: notices that are sent together ring once, with the highest number and
+// nothing else. A token rings no bell, because a notification takes a lock of the whole server.
+func TestANotificationIsABell(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, postgres.Migrated(t))
+	_, ana, arn := h.scene()
+	shared := sharedOf(t, h.store, "")
+	ears, err := pgx.Connect(t.Context(), h.where)
+	ok(t, err)
+	defer ears.Close(context.WithoutCancel(t.Context()))
+	_, err = ears.Exec(t.Context(), "LISTEN stagedoor")
+	ok(t, err)
+	rings := func(want string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if heard := must(ears.WaitForNotification(ctx))(t); heard.Payload != want {
+			t.Errorf("got a notification with %q, want %q", heard.Payload, want)
+		}
+	}
+	ok(t, shared.Send(t.Context(), slices.Repeat([]feed.Notice{{Kind: feed.KindAccess}}, 50)...))
+	rings("50")
+	for range 3 {
+		h.issue(ana, arn)
+	}
+	ok(t, shared.Send(t.Context(), feed.Notice{Kind: feed.KindAccess}))
+	rings("51")
 }
 
 // TestAPostEndsWithItsReplica tests on PostgreSQL what a test of feed.Memory tests in memory.
