@@ -13,9 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADatabaseThatHangs suspends PostgreSQL for 25 seconds, as if its machine swapped. Every request
-// is answered within 6 seconds with 503 and Retry-After, or from memory. No request hangs, and the
-// log has few lines. When PostgreSQL is resumed, the server works again.
+// TestADatabaseThatHangs suspends PostgreSQL for 25 seconds, as if its machine swapped. Every
+// request is answered within 6 seconds with 503 and Retry-After, or from memory. No request hangs,
+// and the log has few lines. When PostgreSQL is resumed, the server works again.
 func TestADatabaseThatHangs(t *testing.T) {
 	t.Parallel()
 	server := &pg.Server{}

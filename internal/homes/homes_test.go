@@ -367,8 +367,8 @@ func TestAHomeThatIsCutOffGivesUpFirst(t *testing.T) {
 	})
 }
 
-// TestAStartDoesNotWaitForTheEndsOfACrash: a replica that starts after a crash frees its stages, and
-// serves before the ends of its sessions are recorded.
+// TestAStartDoesNotWaitForTheEndsOfACrash: a replica that starts after a crash frees its stages,
+// and serves before the ends of its sessions are recorded.
 func TestAStartDoesNotWaitForTheEndsOfACrash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
