@@ -28,7 +28,7 @@ func TestADatabaseThatHangs(t *testing.T) {
 	token := olga.Token("view")
 	frozen := time.Now()
 	must(t, server.Freeze())
-	time.AfterFunc(2*time.Minute, func() { server.Thaw() }) // in case the test does not reach its end
+	time.AfterFunc(2*time.Minute, func() { server.Thaw() }) // in case the test ends early
 
 	ask := func(method, path, body, bearer string) (int, http.Header, string) {
 		r, err := http.NewRequestWithContext(t.Context(), method, a.URL+path,
