@@ -362,3 +362,126 @@ func TestAScriptThatIsNone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnOBSThatCannotBePairedIsRefused: Pair refuses what the files show, and changes nothing.
+func TestAnOBSThatCannotBePairedIsRefused(t *testing.T) {
+	t.Parallel()
+	for want, spoil := range map[string]func(t *testing.T, dir string){
+		"obs_too_old": func(t *testing.T, dir string) {
+			change(t, dir, "global.ini", "LastVersion=503447555", "LastVersion=486539266")
+		},
+		"obs_no_config": func(t *testing.T, dir string) {
+			if err := os.RemoveAll(filepath.Join(dir, "basic", "scenes")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			dir := install(t, "30.2")
+			spoil(t, dir)
+			before := snapshot(t, dir)
+			_, err := folder.Folder{Dir: dir}.Pair(lua(server, "ab12"))
+			if code(err) != want || !strings.HasSuffix(err.Error(), "Nothing was changed.") {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			same(t, snapshot(t, dir), before)
+		})
+	}
+}
+
+// TestAServerThatIsNotPairedIsRefused: Undo of another server names the one that is paired.
+func TestAServerThatIsNotPairedIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "32")
+	f := folder.Folder{Dir: dir}
+	if _, err := f.Pair(lua(server, "ab12")); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, dir)
+	_, err := f.Undo("https://nowhere.example")
+	if code(err) != "obs_not_paired" || !strings.Contains(err.Error(), server) {
+		t.Errorf("got %v, want a refusal that names %s", err, server)
+	}
+	same(t, snapshot(t, dir), before)
+}
+
+// TestUndoOfAPairingByTheScript: the script of a server was downloaded and has paired OBS. Undo
+// takes its dock and its notes back, gives back the docks that it took over, and takes the script
+// out of the scene collection, since it would pair again. It keeps scripts of other servers.
+func TestUndoOfAPairingByTheScript(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "31")
+	mine := `[{"title": "A", "url": "` + server + `/dock", "uuid": "1"}, ` +
+		`{"title": "B", "url": "` + server + `/dock/", "uuid": "2"}, ` +
+		`{"title": "C", "url": "https://c.example", "uuid": "3"}]`
+	change(t, dir, "user.ini", "ExtraBrowserDocks=[]", "ExtraBrowserDocks="+mine)
+	home := t.TempDir()
+	entry := map[string]string{}
+	for id, at := range map[string]string{"ab12": server, "cd34": "https://other.example"} {
+		path := filepath.Join(home, id+".lua")
+		if err := os.WriteFile(path, []byte(lua(at, id)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		entry[id] = `{"path": "` + path + `", "settings": {}}`
+	}
+	scenes := func(scripts string) {
+		t.Helper()
+		text := `{"modules": {"scripts-tool": [` + scripts + `]}}`
+		name := filepath.Join(dir, "basic", "scenes", "Untitled.json")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scenes(entry["cd34"])
+	before := snapshot(t, dir)
+
+	scenes(entry["ab12"] + ", " + entry["cd34"])
+	change(t, dir, "user.ini", mine, `[{"title": "A", "url": "`+server+`/dock", "uuid": "1"}, `+
+		`{"title": "C", "url": "https://c.example", "uuid": "3"}]`)
+	config := "plugin_config/obs-websocket/config.json"
+	change(t, dir, config, `"server_enabled": false`, `"server_enabled": true`)
+	change(t, dir, config, `"server_password": ""`, `"server_password": "made"`)
+	adopted, _ := json.Marshal(strings.TrimSuffix(strings.TrimPrefix(mine, "["),
+		`, {"title": "C", "url": "https://c.example", "uuid": "3"}]`))
+	for name, text := range map[string]string{
+		"ab12.json": `{"server": "` + server + `", "secret": "s", "adopted": ` + string(adopted) + `}`,
+		"before.json": `{"docks": "some", "server_enabled": "false", "server_password": "",` +
+			` "made_password": "made"}`,
+	} {
+		path := filepath.Join(dir, "plugin_config", "stagedoor", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := (folder.Folder{Dir: dir}).Undo(server); err != nil {
+		t.Fatal(err)
+	}
+	same(t, snapshot(t, dir), before)
+}
+
+// TestThePersonsPasswordStays: Undo keeps a password that the person has chosen since.
+func TestThePersonsPasswordStays(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "31") // a WebSocket server without a password
+	f := folder.Folder{Dir: dir}
+	if _, err := f.Pair(lua(server, "ab12")); err != nil {
+		t.Fatal(err)
+	}
+	ws, err := f.WebSocket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := "plugin_config/obs-websocket/config.json"
+	change(t, dir, config, ws.Password.Reveal(), "chosen")
+	if _, err := f.Undo(""); err != nil {
+		t.Fatal(err)
+	}
+	if ws, err := f.WebSocket(); err != nil || ws.Enabled || ws.Password.Reveal() != "chosen" {
+		t.Errorf("%v: the server is on: %t, with the password %q", err, ws.Enabled,
+			ws.Password.Reveal())
+	}
+}

@@ -308,29 +308,24 @@ func (f Folder) collections() (names []string, err error) {
 	return names, err
 }
 
-// A listed is an element of a scene collection's list of scripts.
-type listed struct {
-	Path     string
-	Settings struct{ Undone bool } // the person has pressed Undo in the script's pane
+type script struct{ Path string }
+
+// isOwnScript reports whether an element of a list of scripts is the script that Pair stored.
+func (b backup) isOwnScript(text string) bool {
+	var s script
+	return unmarshal(text, &s) == nil && path.Clean(strings.ReplaceAll(s.Path, `\`, "/")) == b.Script
 }
 
-// isScript reports whether a script in a list is of this pairing: the one that Pair stored, or one
-// that the person downloaded from this server.
+// isScript reports whether an element of a list of scripts is of this pairing: it is the script
+// that Pair stored, or one that the person downloaded from this server.
 func (b backup) isScript(text string) bool {
-	var script listed
-	if unmarshal(text, &script) != nil {
-		return false
+	var s script
+	if b.isOwnScript(text) || unmarshal(text, &s) != nil {
+		return b.isOwnScript(text)
 	}
-	if b.isOwnScript(script) {
-		return true
-	}
-	lua, err := os.ReadFile(filepath.FromSlash(script.Path))
+	lua, err := os.ReadFile(filepath.FromSlash(s.Path))
 	m, failed := parseLua(string(lua))
 	return err == nil && failed == nil && m.id == b.ID
-}
-
-func (b backup) isOwnScript(script listed) bool {
-	return path.Clean(strings.ReplaceAll(script.Path, `\`, "/")) == b.Script
 }
 
 func (p *pairing) addScript(name string) error {
@@ -344,17 +339,12 @@ func (p *pairing) addScript(name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	p.did.Collections = append(p.did.Collections, strings.TrimSuffix(path.Base(name), ".json"))
-	added := `{"path": ` + quote(p.backup.Script) + `, "settings": {}}`
-	for _, e := range list {
-		var script listed
-		if unmarshal(text[e.from:e.to], &script) != nil || !p.backup.isOwnScript(script) {
-			continue
-		}
-		if script.Settings.Undone {
-			p.files[name] = text[:e.from] + added + text[e.to:]
-		}
+	if slices.ContainsFunc(list, func(e element) bool {
+		return p.backup.isOwnScript(text[e.from:e.to])
+	}) {
 		return nil
 	}
+	added := `{"path": ` + quote(p.backup.Script) + `, "settings": {}}`
 	text, err = insert(text, added, scripts...)
 	p.files[name] = text
 	return err

@@ -141,7 +141,7 @@ func (f Folder) pairingOf(server string) (backup, error) {
 	}
 	var servers []string
 	for _, b := range all {
-		names := []string{b.address(), b.Server, b.notes["server"]}
+		names := append(strings.Fields(b.notes["left"]), b.address(), b.Server, b.notes["server"])
 		if server != "" && slices.Contains(names, server) {
 			return b, nil
 		}

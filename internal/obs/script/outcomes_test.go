@@ -43,8 +43,8 @@ const (
 		"menu Profile."
 	undone    = "Close OBS; after that you can remove this script."
 	removable = "You can remove this script."
-	undoRest  = "Close OBS and run “stagedoor obs pair --undo” in a terminal: it takes back the " +
-		"rest, and takes this script out of OBS."
+	undoRest  = "Close OBS and run “stagedoor obs pair --undo --server " + server + "” in a " +
+		"terminal: it takes back what a script cannot, and takes this script out of OBS."
 	busy  = "OBS is streaming or recording. Stop that and press “Undo” again. Nothing was changed."
 	older = "A newer script of this Stagedoor is in this OBS. Remove this one."
 )
@@ -166,6 +166,9 @@ func TestEveryOutcomeEndsWithOneSentence(t *testing.T) {
 			[]string{takenBack, undoRest}},
 		{"Undo, another server", []func(*machine){other, start, press("undo")},
 			[]string{takenBack, others, undone}},
+		{"Undo, 30.1, by the command",
+			[]func(*machine){version(30<<24 | 1<<16), command, iniOn, start, press("undo")},
+			[]string{takenBack, undoRest}},
 		{"Undo, 30.1", []func(*machine){version(30<<24 | 1<<16), iniOn, start, press("undo")},
 			[]string{takenBack, stillOn, undone}},
 		{"Undo, profile", []func(*machine){start, setUp("Untitled"), again, press("undo")},

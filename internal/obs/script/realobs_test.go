@@ -430,7 +430,7 @@ func TestARealOBSIsPairedWhileItIsClosed(t *testing.T) {
 				o := r.Launch(t)
 				o.Quit(t)
 				docks := r.ini("ExtraBrowserDocks")
-				if !strings.Contains(o.Log(), undoRest) || docks != "" {
+				if !strings.Contains(o.Log(), "obs pair --undo --server") || docks != "" {
 					t.Errorf("docks are %q, and OBS's log is\n%s", docks, o.Log())
 				}
 			}
@@ -451,7 +451,7 @@ func TestARealOBSWithoutWHIPGetsEverythingBack(t *testing.T) {
 	r.Write(t, "../no-whip", "")
 	o := r.Launch(t)
 	o.Quit(t)
-	for _, want := range []string{noWHIP, takenBack, stillOn, undoRest} {
+	for _, want := range []string{noWHIP, takenBack, "pair --undo --server http://127.0.0.1:1”"} {
 		if !strings.Contains(o.Log(), want) {
 			t.Errorf("the script does not say %q:\n%s", want, o.Log())
 		}

@@ -85,12 +85,12 @@ var sentences = []struct {
 		"Puedes quitar este script.",
 	}},
 	{"undo_rest", [3]string{
-		"Close OBS and run “stagedoor obs pair --undo” in a terminal: it takes back the rest, " +
-			"and takes this script out of OBS.",
-		"Schließe OBS und rufe „stagedoor obs pair --undo“ in einem Terminal auf: Das nimmt den " +
-			"Rest zurück und nimmt dieses Skript aus OBS heraus.",
-		"Cierra OBS y ejecuta «stagedoor obs pair --undo» en un terminal: deshace el resto y " +
-			"quita este script de OBS.",
+		"Close OBS and run “stagedoor obs pair --undo --server {paired}” in a terminal: it takes " +
+			"back what a script cannot, and takes this script out of OBS.",
+		"Schließe OBS und rufe „stagedoor obs pair --undo --server {paired}“ in einem Terminal " +
+			"auf: Das nimmt zurück, was ein Skript nicht kann, und nimmt dieses Skript aus OBS heraus.",
+		"Cierra OBS y ejecuta «stagedoor obs pair --undo --server {paired}» en un terminal: " +
+			"deshace lo que un script no puede y quita este script de OBS.",
 	}},
 	{"older", [3]string{
 		"A newer script of this Stagedoor is in this OBS. Remove this one.",

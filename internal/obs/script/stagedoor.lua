@@ -629,7 +629,7 @@ local function tell_undone(blocked, back)
   if taken and others() then
     tell(say.others)
   elseif taken then
-    tell(not in_json and get_websocket("server_enabled") == "true" and say.still_on)
+    tell(not in_json and not by_command() and get_websocket("server_enabled") == "true" and say.still_on)
     tell(is_selected() and not back and say.selected or profile_folder() and say.profile)
   end
   tell(by_command() and say.undo_rest
@@ -652,17 +652,20 @@ local function take_back(blocked, pressed)
   if pressed then save_ini() end
 end
 
+-- Notes in the scene collection that this script is undone. A newer file in its place is not.
+local function set_undone(yes) obs.obs_data_set_int(settings, "undone", yes and code_expires or 0) end
+
 -- Does what is due when OBS starts, or when the person has pressed a button.
 local function act(pressed)
   if pressed == "undo" and is_selected() and is_busy() then return tell(say.busy) end
-  if pressed then obs.obs_data_set_bool(settings, "undone", pressed == "undo") end
+  if pressed then set_undone(pressed == "undo") end
   local blocked, paired = obstacle(), is_paired()
   if paired and superseded() then
     notes = nil
-    obs.obs_data_set_bool(settings, "undone", true) -- or it would pair when the newer one is undone
+    set_undone(true) -- or it would pair when the newer one is undone
     return tell(say.older)
   end
-  local undone = obs.obs_data_get_bool(settings, "undone")
+  local undone = obs.obs_data_get_int(settings, "undone") == code_expires
     or by_command() and not paired and pressed ~= "pair" -- undone in another scene collection
   tell(blocked)
   if not blocked and not undone then
@@ -678,7 +681,7 @@ local function run(pressed)
   findings = {}
   act(pressed)
   for i, sentence in ipairs(findings) do
-    findings[i] = sentence:gsub("{server}", function() return server end)
+    findings[i] = sentence:gsub("{(%w+)}", { server = server, paired = first_server })
     obs.script_log(obs.LOG_INFO, findings[i])
   end
 end

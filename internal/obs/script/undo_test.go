@@ -307,6 +307,11 @@ func TestAnOlderScriptDoesNotPairAfterUndo(t *testing.T) {
 	}
 	o.user.save()
 	compare(t, snapshot(t, o.dir), before)
+
+	// A newer file in the place of the older one pairs.
+	o.settings = old.settings
+	o.start(made(t, func(s *script.Script) { s.Expires = s.Expires.Add(2 * time.Hour) }))
+	o.handed()
 }
 
 // TestUndoWaitsForTheStream: OBS cannot leave a profile while it streams.
