@@ -168,12 +168,12 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 	for _, version := range []string{"30.2", "31", "32"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			o := newOBS(t, version)
+			text, o := made(t, nil), newOBS(t, version)
 			before, docks := snapshot(t, o.dir), o.docks()
 
 			// First run: the script is added while OBS runs. OBS does not know the dock when it
 			// ends.
-			o.start(made(t, nil))
+			o.start(text)
 			password, _ := o.websocket()["server_password"].(string)
 			if on := o.websocket(); on["server_enabled"] != true || on["auth_required"] != true ||
 				len(password) < 16 {
@@ -186,7 +186,7 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			o.quit(docks)
 
 			// Second run: OBS opens the dock with the password, the port, the code and the secret.
-			o.start(made(t, nil))
+			o.start(text)
 			handed := o.handed()
 			port := fmt.Sprint(o.websocket()["server_port"])
 			if handed.Get("obs-password") != password || handed.Get("obs-port") != port ||
@@ -206,7 +206,7 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			}
 
 			// Undo works although OBS still has the dock in its list when it ends.
-			o.start(made(t, nil))
+			o.start(text)
 			loaded = o.docks()
 			o.press("undo")
 			if !strings.Contains(o.status, "taken back") {
@@ -216,10 +216,10 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			compare(t, snapshot(t, o.dir), before)
 
 			// The script stays undone until the person clicks Pair again.
-			o.start(made(t, nil))
+			o.start(text)
 			o.quit(o.docks())
 			compare(t, snapshot(t, o.dir), before)
-			o.start(made(t, nil))
+			o.start(text)
 			o.press("pair")
 			o.handed()
 		})

@@ -286,6 +286,7 @@ func TestAnOlderScriptDoesNotPairAfterUndo(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "32")
 	before := snapshot(t, o.dir)
+	text := made(t, nil)
 	newer := made(t, func(s *script.Script) { s.Expires = s.Expires.Add(time.Hour) })
 	old := &fakeOBS{}
 	start := func() {
@@ -293,7 +294,7 @@ func TestAnOlderScriptDoesNotPairAfterUndo(t *testing.T) {
 		*old = *o
 		o.start(newer)
 		old.settings = settings
-		old.start(made(t, nil))
+		old.start(text)
 	}
 	o.settings = o.wrap(&data{values: map[string]any{}})
 	start()
