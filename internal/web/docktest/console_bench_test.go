@@ -191,20 +191,20 @@ func shootLarge(page *browser.Page, name string) {
 // are live on 20 stages, and all their figures change every two seconds. One page shows them,
 // another page does not. Only the page's own thread is counted, so other load does not matter.
 func BenchmarkConsoleLive(b *testing.B) {
-	d := openDesk(b)
+	s := newFakeServer(b)
 	var stages []any
 	for i := range 1000 {
 		stages = append(stages, stageOf(liveARN(i), fmt.Sprintf("Stage %03d", i)))
 	}
-	d.become(func() {
-		d.signedIn = true
-		d.me["role"], d.me["stages"] = "operator", stages
+	s.become(func() {
+		s.signedIn = true
+		s.me["role"], s.me["stages"] = "operator", stages
 	})
 	page := browser.Open(b, browser.Current, browser.Options{Width: 1280, Height: 900})
 	for _, name := range []string{"live", "stages"} {
-		page.Goto(d.URL + "/operator/" + name)
-		d.awaitPage()
-		d.tell("presences", hundredLive(0))
+		page.Goto(s.URL + "/operator/" + name)
+		s.awaitPage()
+		s.tell("presences", hundredLive(0))
 		if name == "live" {
 			page.WaitFor(`document.querySelectorAll('.lines > li').length >= 100`)
 			if *screenshots != "" {
@@ -215,7 +215,7 @@ func BenchmarkConsoleLive(b *testing.B) {
 		before, start := page.CPU(), time.Now()
 		for beat := range beats {
 			time.Sleep(2 * time.Second)
-			d.tell("presences", hundredLive(beat))
+			s.tell("presences", hundredLive(beat))
 		}
 		share := 100 * float64(page.CPU()-before) / float64(time.Since(start))
 		b.ReportMetric(share, "%core-"+name)

@@ -10,29 +10,29 @@ import (
 // most six connections to a server.
 func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	t.Parallel()
-	d := openDesk(t)
-	d.become(func() { d.signedIn, d.me["role"] = true, "operator" })
+	s := newFakeServer(t)
+	s.become(func() { s.signedIn, s.me["role"] = true, "operator" })
 	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
 	for range 4 {
 		for _, name := range []string{"stages", "live"} {
-			page.Goto(d.URL + "/operator/" + name)
+			page.Goto(s.URL + "/operator/" + name)
 			page.WaitVisible(`.places [href$="/` + name + `"][aria-current="page"]`)
 			// When six left pages kept their event streams, the seventh page waited for a minute.
 			poll(t, "the page that is shown, and no other, to listen", func() bool {
-				return d.listeners() == 1
+				return s.listeners() == 1
 			})
 		}
 	}
 
 	t.Log("who comes back to a page has it as it was, and it listens again")
 	page.Eval(`window.kept = true`, nil)
-	page.Goto(d.URL + "/operator/stages")
+	page.Goto(s.URL + "/operator/stages")
 	page.WaitVisible(`.places [href$="/stages"][aria-current="page"]`)
 	page.Eval(`history.back()`, nil)
 	page.WaitFor(`window.kept`)
 	poll(t, "the page that is shown again, and no other, to listen", func() bool {
-		return d.listeners() == 1
+		return s.listeners() == 1
 	})
-	d.tell("presences", hundredLive(0))
+	s.tell("presences", hundredLive(0))
 	page.WaitText("Person 2 of 6")
 }

@@ -19,9 +19,9 @@ func TestNamesAndLabelsKeepTogether(t *testing.T) {
 			d := around(t, fakeobs.Options{Password: obsPassword}, func() *browser.Page {
 				return shared.For(t, look(lang))
 			})
-			d.desk.become(func() {
-				d.desk.me["name"] = name
-				d.desk.me["stages"] = []any{stageOf(arn, name),
+			d.server.become(func() {
+				d.server.me["name"] = name
+				d.server.me["stages"] = []any{stageOf(arn, name),
 					stageOf(arn+"2", "Hauptversammlungssaal")}
 			})
 			d.signIn()

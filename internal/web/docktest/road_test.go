@@ -19,13 +19,13 @@ func everyEngine(t *testing.T, story func(t *testing.T, engine browser.Engine)) 
 	}
 }
 
-// A dock is an open page of the dock, with its desk, its OBS and the WHIP server.
+// A dock is an open page of the dock, with its server, its OBS and the WHIP server.
 type dock struct {
 	*browser.Page
-	t    testing.TB
-	desk *desk
-	obs  *fakeobs.OBS
-	far  *fakeobs.Far
+	t      testing.TB
+	server *fakeServer
+	obs    *fakeobs.OBS
+	far    *fakeobs.Far
 }
 
 // openDock opens the dock, signed in and connected to an OBS.
@@ -47,17 +47,17 @@ func unconnected(
 	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })
 }
 
-// around starts a desk and an OBS, and opens the dock in a page from open. The page is opened last,
-// so that it is closed first.
+// around starts a server and an OBS, and opens the dock in a page from open. The page is opened
+// last, so that it is closed first.
 func around(t testing.TB, options fakeobs.Options, open func() *browser.Page) *dock {
 	t.Helper()
-	d := &dock{t: t, desk: openDesk(t), far: fakeobs.NewFar()}
+	d := &dock{t: t, server: newFakeServer(t), far: fakeobs.NewFar()}
 	if options.Output == nil {
 		options.Output = d.far.Output
 	}
 	d.obs = fakeobs.Start(t, options)
 	d.Page = open()
-	d.Goto(d.desk.URL + "/dock")
+	d.Goto(d.server.URL + "/dock")
 	return d
 }
 
@@ -117,9 +117,9 @@ func TestFromSignInToLive(t *testing.T) {
 		d.ClickText("Go live")
 		d.WaitText("Waiting for picture and sound")
 		d.obs.WaitStream(t, "STARTED")
-		d.desk.stage("publishing", "", "")
+		d.server.stage("publishing", "", "")
 		d.state("live")
-		d.desk.present(reception())
+		d.server.present(reception())
 		d.WaitText("1280×720")
 		if calls := d.far.Calls(); len(calls) != 1 || !calls[0].Opus {
 			t.Errorf("OBS called %d times with Opus %v, want once with Opus", len(calls), calls)

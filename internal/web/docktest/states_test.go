@@ -177,8 +177,8 @@ func (d *dock) settingUp() {
 func (d *dock) setupFailed() {
 	d.connected()
 	d.state("not-set-up")
-	d.desk.become(func() {
-		d.desk.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 " +
+	d.server.become(func() {
+		d.server.refuse = object{"detail": "30 tokens in 10 minutes is the limit; try again in 4 " +
 			"minutes."}
 	})
 	d.ClickText("Set up OBS")
@@ -190,14 +190,14 @@ func (d *dock) ready() {
 }
 
 func (d *dock) noStage() {
-	d.desk.become(func() { d.desk.me["stages"] = []any{} })
+	d.server.become(func() { d.server.me["stages"] = []any{} })
 	d.connected()
 }
 
 // barred is a user who was barred from the only stage. The dock gives the reason, and speaks of no
 // action for which a stage is needed.
 func (d *dock) barred() {
-	d.desk.become(d.desk.bar)
+	d.server.become(d.server.bar)
 	d.connected()
 	d.WaitText("Reason: Noise.")
 	d.WaitText("You may not publish on any other stage.")
@@ -212,9 +212,9 @@ func (d *dock) barred() {
 func (d *dock) barredLive() {
 	d.live()
 	d.far.Answer(fakeobs.Refuse(401))
-	d.desk.become(d.desk.bar)
-	d.desk.tell("me", d.desk.me)
-	d.desk.stage("ended", "kicked", "The operator ended your broadcast: Noise.")
+	d.server.become(d.server.bar)
+	d.server.tell("me", d.server.me)
+	d.server.stage("ended", "kicked", "The operator ended your broadcast: Noise.")
 	d.far.Drop()
 	d.obs.WaitStream(d.t, "STOPPED")
 	d.WaitNoText("Go live again")
@@ -238,7 +238,7 @@ func (d *dock) twoDocks() {
 }
 
 func (d *dock) tellOfAnotherDock() {
-	d.desk.tell("docks", object{"docks": []any{object{
+	d.server.tell("docks", object{"docks": []any{object{
 		"id": "another0", "since": time.Now().Add(-time.Hour),
 		"agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2", "live": true, "participantId": "p9",
 	}}})
@@ -247,9 +247,9 @@ func (d *dock) tellOfAnotherDock() {
 func (d *dock) live() {
 	d.goes()
 	d.obs.WaitStream(d.t, "STARTED")
-	d.desk.stage("publishing", "", "")
+	d.server.stage("publishing", "", "")
 	d.state("live")
-	d.desk.present(reception())
+	d.server.present(reception())
 }
 
 func (d *dock) liveWrong() {
@@ -257,7 +257,7 @@ func (d *dock) liveWrong() {
 	bad := reception()
 	bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
 	bad["video"].(object)["keyframeInterval"] = 8.3
-	d.desk.present(bad)
+	d.server.present(bad)
 }
 
 // stopped starts a broadcast and ends it.
@@ -285,8 +285,8 @@ func (d *dock) dying() {
 	d.Reload()
 	d.connect(obsPassword)
 	d.state("starting")
-	d.desk.awaitPage()
-	d.desk.present(reception())
+	d.server.awaitPage()
+	d.server.present(reception())
 }
 
 func (d *dock) reconnecting() {
@@ -298,21 +298,21 @@ func (d *dock) reconnecting() {
 func (d *dock) refused() {
 	d.goes()
 	d.obs.WaitStream(d.t, "STOPPED")
-	d.desk.stage("refused", "no_capability",
+	d.server.stage("refused", "no_capability",
 		"You may not publish on this stage any more. Ask your operator.")
 }
 
 // lostAndWhy is a broken network: while OBS reconnects by itself, the stage reports what happened.
 func (d *dock) lostAndWhy() {
 	d.reconnecting()
-	d.desk.stage("ended", "lost", "The connection was lost.")
+	d.server.stage("ended", "lost", "The connection was lost.")
 }
 
 // wrongSettings is a stage that refuses what OBS sends. Going live again would not help, because
 // the settings have to change.
 func (d *dock) wrongSettings() {
 	d.live()
-	d.desk.stage("ended", "b_frame_present",
+	d.server.stage("ended", "b_frame_present",
 		"The stage takes no B-frames and ended the broadcast: set B-frames to 0 in OBS.")
 	d.far.Drop()
 	d.WaitText("Set up OBS again")
@@ -353,7 +353,7 @@ func (d *dock) noMedia() {
 
 func (d *dock) kickedOff() {
 	d.live()
-	d.desk.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing.")
+	d.server.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing.")
 	d.far.Answer(fakeobs.Refuse(401))
 	d.far.Drop()
 }

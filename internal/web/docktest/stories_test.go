@@ -35,12 +35,12 @@ func TestNothingIsLostOnReload(t *testing.T) {
 
 		d.ClickText("Go live")
 		d.obs.WaitStream(t, "STARTED")
-		d.desk.stage("publishing", "", "")
+		d.server.stage("publishing", "", "")
 		d.state("live")
 		d.Reload()
 		d.state("starting")
-		d.desk.awaitPage()
-		d.desk.present(reception())
+		d.server.awaitPage()
+		d.server.present(reception())
 		d.state("live")
 		if got := d.obs.State().Attempts; got != 1 {
 			t.Errorf("OBS called %d times, want 1", got)
@@ -123,7 +123,7 @@ func TestAPageWithoutHTTPS(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
 		d := unconnected(t, engine, fakeobs.Options{Password: obsPassword}, browser.Options{})
-		d.Goto(strings.Replace(d.desk.URL, "127.0.0.1", browser.LAN, 1) + "/dock")
+		d.Goto(strings.Replace(d.server.URL, "127.0.0.1", browser.LAN, 1) + "/dock")
 		var secure bool
 		if d.Eval("isSecureContext", &secure); secure {
 			t.Fatal("the page is a secure context, so this shows nothing")
@@ -214,16 +214,16 @@ func TestTheTokenIsClearedFromThePage(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, fakeobs.Options{}, browser.Options{})
 	d.signIn()
-	d.desk.become(func() { d.desk.lives = 3 * time.Second })
+	d.server.become(func() { d.server.lives = 3 * time.Second })
 	d.ClickText("By hand")
 	d.ClickText("Get a token")
 	d.WaitVisible("#c-token")
 	d.WaitGone("#c-token")
 
-	d.desk.become(func() { d.desk.lives = time.Hour })
+	d.server.become(func() { d.server.lives = time.Hour })
 	d.ClickText("Get a token")
 	d.WaitVisible("#c-token")
-	d.desk.tell("bye", object{"reason": "signed_out"})
+	d.server.tell("bye", object{"reason": "signed_out"})
 	d.WaitText("You were signed out.")
 	var page string
 	d.Eval(`document.documentElement.outerHTML`, &page)
@@ -251,12 +251,12 @@ func (d *dock) rescued(fresh string) {
 	d.far.Drop()
 	d.obs.WaitStream(d.t, "RECONNECTING")
 	d.far.Answer(fakeobs.Accept())
-	d.desk.stage("refused", "token_expired", "The token has expired: get a new one.")
+	d.server.stage("refused", "token_expired", "The token has expired: get a new one.")
 	d.obs.Wait(d.t, "a new token", func(s fakeobs.State) bool {
 		token, _ := s.Service.Settings["bearer_token"].(string)
 		return s.Stream == "STARTED" && strings.HasPrefix(token, fresh)
 	})
-	d.desk.stage("publishing", "", "")
+	d.server.stage("publishing", "", "")
 	d.state("live")
 }
 
@@ -268,13 +268,13 @@ func TestATokenIsRenewedInTime(t *testing.T) {
 	d.ClickText("Set up OBS")
 	d.state("ready")
 	d.ageToken()
-	d.desk.become(func() { d.desk.lives = 30 * time.Hour })
+	d.server.become(func() { d.server.lives = 30 * time.Hour })
 	d.ClickText("Connected to OBS 32.1.2")
 	d.ClickText("Look again")
 	d.obs.Wait(t, "a token of a day", func(s fakeobs.State) bool {
 		token, _ := s.Service.Settings["bearer_token"].(string)
-		return strings.HasPrefix(token, "token-of-"+d.desk.participant()+"-") &&
-			d.desk.participant() != "participant1"
+		return strings.HasPrefix(token, "token-of-"+d.server.participant()+"-") &&
+			d.server.participant() != "participant1"
 	})
 	d.WaitText("The token in OBS is valid until " + time.Now().Add(30*time.Hour).Format("Jan 2"))
 }
@@ -289,7 +289,7 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 	} {
 		d := unconnected(t, browser.Current, fakeobs.Options{Password: obsPassword},
 			browser.Options{Width: 320})
-		_, port, _ := strings.Cut(strings.TrimPrefix(d.desk.URL, "http://"), ":")
+		_, port, _ := strings.Cut(strings.TrimPrefix(d.server.URL, "http://"), ":")
 		// The page needs a host name: a page at 127.0.0.1 needs no permission.
 		d.Goto("http://stage.localhost:" + port + "/dock")
 		d.Eval(`navigator.permissions.query = async () => ({state: '`+answer+`'})`, nil)
@@ -308,7 +308,7 @@ func TestTheServerIsTold(t *testing.T) {
 	d.state("not-set-up")
 	d.WaitText("OBS einrichten")
 	d.poll("the dock to tell of OBS", func() bool {
-		obs, _ := d.desk.said()["obs"].(object)
+		obs, _ := d.server.said()["obs"].(object)
 		return obs["version"] == "32.1.2" && obs["state"] == "not_set_up" &&
 			strings.Contains(toJSON(obs["findings"]), "Sound is encoded as AAC")
 	})
@@ -335,7 +335,7 @@ func TestByKeyboard(t *testing.T) {
 	d.focus("Go live")
 	d.Press("Enter")
 	d.obs.WaitStream(t, "STARTED")
-	d.desk.stage("publishing", "", "")
+	d.server.stage("publishing", "", "")
 	d.state("live")
 	var focused string
 	d.Eval(`document.activeElement.tagName`, &focused)
@@ -369,8 +369,10 @@ func TestTheDockInARealOBS(t *testing.T) {
 	t.Parallel()
 	real := realobs.Start(t, obsPassword)
 	port := strings.TrimPrefix(real.URL(), "ws://127.0.0.1:")
-	d := &dock{Page: browser.Open(t, browser.OBS30, browser.Options{}), t: t, desk: openDesk(t)}
-	d.Goto(d.desk.URL + "/dock")
+	d := &dock{
+		Page: browser.Open(t, browser.OBS30, browser.Options{}), t: t, server: newFakeServer(t),
+	}
+	d.Goto(d.server.URL + "/dock")
 	d.signIn()
 	d.Type(`input[name="address"]`, "127.0.0.1:"+port)
 	d.Type(`input[name="obsPassword"]`, "not this one")
@@ -385,7 +387,8 @@ func TestTheDockInARealOBS(t *testing.T) {
 	d.WaitVisible("#c-token")
 
 	d.Goto("about:blank")
-	d.Goto(d.desk.URL + "/dock#obs-secret=shared&obs-password=" + obsPassword + "&obs-port=" + port)
+	d.Goto(d.server.URL + "/dock#obs-secret=shared&obs-password=" + obsPassword +
+		"&obs-port=" + port)
 	d.state("not-set-up")
 	d.WaitText("OBS 29.0.2 is too old")
 	client, err := obs.Connect(t.Context(), obs.Options{
@@ -406,7 +409,7 @@ func TestTheDockInARealOBS(t *testing.T) {
 func TestTheDockIsLight(t *testing.T) {
 	t.Parallel()
 	const most = 108 << 10
-	desk := openDesk(t)
+	server := newFakeServer(t)
 	seen, total := map[string]bool{}, 0
 	var load func(path string)
 	load = func(path string) {
@@ -414,7 +417,7 @@ func TestTheDockIsLight(t *testing.T) {
 			return
 		}
 		seen[path] = true
-		text := get(t, desk.URL+path)
+		text := get(t, server.URL+path)
 		total += zipped(text)
 		for _, next := range mentioned(path, text) {
 			load(next)

@@ -72,7 +72,7 @@ func TestStopFromPeople(t *testing.T) {
 func TestATroubleIsReadOnPeople(t *testing.T) {
 	t.Parallel()
 	d := liveOnPeople(t, browser.OBS30, browser.Options{Width: 250})
-	d.desk.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing.")
+	d.server.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing.")
 	d.far.Answer(fakeobs.Refuse(401))
 	d.far.Drop()
 	d.state("trouble")
@@ -102,8 +102,8 @@ func TestTabs(t *testing.T) {
 		d.WaitFor(`document.activeElement.id === 'tab-broadcast' && location.hash === ''`)
 		d.Press("ArrowLeft")
 		d.WaitFor(`location.hash === '#people'`)
-		if d.desk.joined() != 1 {
-			t.Errorf("the tab has joined the stage %d times, want once", d.desk.joined())
+		if d.server.joined() != 1 {
+			t.Errorf("the tab has joined the stage %d times, want once", d.server.joined())
 		}
 
 		t.Log("a reload stays, and so does an address that names the tab")
@@ -155,11 +155,11 @@ func TestPeopleThatCannotBeLoadedCanBeTriedAgain(t *testing.T) {
 		d := unconnected(t, engine, rowNamed("live").obs, browser.Options{})
 		d.Allow("Failed to load resource", "Failed to fetch", "Refused to apply style")
 		d.live()
-		d.desk.become(func() { d.desk.missing = "stage/" })
+		d.server.become(func() { d.server.missing = "stage/" })
 		d.ClickText("People")
 		d.WaitText("This part of the page could not be loaded.")
 		d.WaitVisible(".air.state-live")
-		d.desk.become(func() { d.desk.missing = "" })
+		d.server.become(func() { d.server.missing = "" })
 		d.ClickText("Try again")
 		d.WaitVisible("#panel-people .phase.joined")
 		d.WaitVisible(".air.state-live")
@@ -175,18 +175,18 @@ func TestTheLineFitsInEveryLanguage(t *testing.T) {
 		d.ready()
 		d.Click(".primary.large")
 		d.obs.WaitStream(t, "STARTED")
-		d.desk.stage("publishing", "", "")
+		d.server.stage("publishing", "", "")
 		d.state("live")
 		d.Click("#tab-people")
 		d.WaitVisible("#panel-people .phase.joined")
 		bad := reception()
 		bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
-		d.desk.present(bad)
+		d.server.present(bad)
 		d.WaitVisible(".air .worry")
 		d.WaitFor(`[...document.querySelectorAll('.air, .air .to, .air .on, .air .now, .air .clock')].every((e) => e.scrollWidth <= e.clientWidth || e.clientWidth === 0)`)
 		d.WaitFor(`document.querySelector('.air .to').scrollHeight <= document.querySelector('.air .to').clientHeight`)
 		d.keep("people-line-" + lang)
-		d.desk.stage("ended", "kicked",
+		d.server.stage("ended", "kicked",
 			"The operator ended your broadcast: the hall is closing, and everybody has to go "+
 				"home now.")
 		d.far.Answer(fakeobs.Refuse(401))
@@ -212,6 +212,6 @@ func TestBothTabsFitEveryWidth(t *testing.T) {
 func (d *dock) liveBadly() {
 	bad := reception()
 	bad["audio"] = object{"codec": "opus", "bitrate": 158000, "valid": false}
-	d.desk.present(bad)
+	d.server.present(bad)
 	d.WaitText("Viewers cannot hear you")
 }

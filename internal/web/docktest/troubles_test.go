@@ -177,9 +177,9 @@ func (d *dock) readSilent() {
 
 func (d *dock) sameOBS() {
 	d.live()
-	d.desk.tell("docks", object{"docks": []any{object{
+	d.server.tell("docks", object{"docks": []any{object{
 		"id": "another0", "since": time.Now(), "agent": "Mozilla/5.0 Chrome/127 OBS/32.1.2",
-		"live": true, "participantId": d.desk.participant(),
+		"live": true, "participantId": d.server.participant(),
 	}}})
 }
 
@@ -322,7 +322,7 @@ func (d *dock) badPicture() {
 	bad["video"] = object{"codec": "H264", "profile": "High", "width": 1920, "height": 1080,
 		"fps": 30, "bitrate": 9_400_000, "keyframeInterval": 8.3, "bFrames": true, "layers": 1}
 	bad["loss"] = 0.05
-	d.desk.present(bad)
+	d.server.present(bad)
 	d.says("The picture has 9.4 Mb/s; the stage takes at most 8.5.",
 		"The picture is 1080p; the stage takes at most 720p.",
 		"The picture has B-frames and may stutter for viewers.",
@@ -336,7 +336,7 @@ func (d *dock) receives(only string) {
 	d.live()
 	half := reception()
 	delete(half, map[string]string{"video": "audio", "audio": "video"}[only])
-	d.desk.present(half)
+	d.server.present(half)
 	d.later()
 }
 
@@ -352,7 +352,7 @@ func TestWhatOBSSendsAndTheStageReceives(t *testing.T) {
 		browser.Options{Width: 250})
 	d.live()
 	d.says("This computer encodes too slowly: 25", "This computer draws the scene too slowly: 25")
-	d.desk.present(object{"loss": 0, "since": time.Now().UTC()})
+	d.server.present(object{"loss": 0, "since": time.Now().UTC()})
 	d.later()
 	d.says("OBS sends, but the stage receives nothing. A firewall may hold back UDP: try " +
 		"another network")
@@ -369,7 +369,7 @@ func TestAdvancedModeIsForThePerson(t *testing.T) {
 	d.WaitNoText("Keyframe Interval 1 or 2 s")
 	far := reception()
 	far["video"].(object)["keyframeInterval"] = 8.3
-	d.desk.present(far)
+	d.server.present(far)
 	d.says("A keyframe comes only every 8.3 s", "Keyframe Interval 1 or 2 s (not 0)")
 	d.WaitNoText("Stop, then set up OBS again")
 }
@@ -383,9 +383,9 @@ func TestTheServersReasonInGerman(t *testing.T) {
 	d.state("ready")
 	d.ClickText("Auf Sendung gehen")
 	d.obs.WaitStream(t, "STARTED")
-	d.desk.stage("publishing", "", "")
+	d.server.stage("publishing", "", "")
 	d.state("live")
-	d.desk.stage("ended", "kicked", "The hall is closing.")
+	d.server.stage("ended", "kicked", "The hall is closing.")
 	d.far.Answer(fakeobs.Refuse(401))
 	d.far.Drop()
 	d.state("trouble")

@@ -1,5 +1,5 @@
 // Package docktest tests the dock and the other pages in the browsers for which they are made, with
-// a FakeOBS. Most tests of the dock use a desk in place of the server. A desk serves the real
+// a FakeOBS. Most tests of the dock use a fakeServer in place of the server. It serves the real
 // pages, and a JSON API whose answers the test sets.
 package docktest
 
@@ -34,8 +34,8 @@ const (
 
 type object = map[string]any
 
-// A desk serves the pages and imitates the server's API.
-type desk struct {
+// A fakeServer serves the pages and imitates the server's API.
+type fakeServer struct {
 	*httptest.Server
 	t testing.TB
 
@@ -53,9 +53,9 @@ type desk struct {
 	closed   chan struct{}
 }
 
-func openDesk(t testing.TB) *desk {
+func newFakeServer(t testing.TB) *fakeServer {
 	t.Helper()
-	d := &desk{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{},
+	s := &fakeServer{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{},
 		closed: make(chan struct{}), me: object{
 			"id": "u1", "name": "ana", "role": "broadcaster", "version": "test",
 			"stages": []any{stageOf(arn, "main")},
@@ -71,43 +71,43 @@ func openDesk(t testing.TB) *desk {
 	})
 	mux.HandleFunc("GET /dock/stage", document("stage/index.html", 1))
 	mux.HandleFunc("GET /{$}", document("index.html", 0))
-	mux.HandleFunc("GET /static/{path...}", d.file)
+	mux.HandleFunc("GET /static/{path...}", s.file)
 	mux.HandleFunc("GET /api/branding", func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte("{}"))
 	})
-	mux.HandleFunc("GET /api/me", d.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
-		return d.me, nil
+	mux.HandleFunc("GET /api/me", s.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
+		return s.me, nil
 	}))
-	mux.HandleFunc("POST /api/login", d.logIn)
+	mux.HandleFunc("POST /api/login", s.logIn)
 	mux.HandleFunc("DELETE /api/login",
-		d.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
-			d.signedIn = false
+		s.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
+			s.signedIn = false
 			return nil, nil
 		}))
-	mux.HandleFunc("POST /api/tokens", d.guarded(d.mint))
-	mux.HandleFunc("PUT /api/docks/{dock}", d.guarded(d.hear))
+	mux.HandleFunc("POST /api/tokens", s.guarded(s.mint))
+	mux.HandleFunc("PUT /api/docks/{dock}", s.guarded(s.hear))
 	mux.HandleFunc("DELETE /api/docks/{dock}",
-		d.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }))
-	mux.HandleFunc("GET /api/events", d.stream)
-	mux.HandleFunc("GET /api/stages/{arn}/events", d.stream) // an empty chat
+		s.guarded(func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }))
+	mux.HandleFunc("GET /api/events", s.stream)
+	mux.HandleFunc("GET /api/stages/{arn}/events", s.stream) // an empty chat
 	mux.HandleFunc("GET /api/views",
-		d.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
+		s.guarded(func(http.ResponseWriter, *http.Request) (any, error) {
 			return object{"views": []any{}}, nil
 		}))
-	mux.HandleFunc("GET /stage-events", d.presence)
-	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /stage-events", s.presence)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
 		mux.ServeHTTP(w, r)
 	}))
-	t.Cleanup(d.Close)
-	return d
+	t.Cleanup(s.Close)
+	return s
 }
 
 // Close ends the open event streams first, because the server would wait for them.
-func (d *desk) Close() {
-	close(d.closed)
-	d.CloseClientConnections()
-	d.Server.Close()
+func (s *fakeServer) Close() {
+	close(s.closed)
+	s.CloseClientConnections()
+	s.Server.Close()
 }
 
 func stageOf(arn, name string) object {
@@ -146,10 +146,10 @@ func serve(name string) http.HandlerFunc {
 	}
 }
 
-func (d *desk) file(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	missing := d.missing != "" && strings.HasPrefix(r.PathValue("path"), d.missing)
-	d.mu.Unlock()
+func (s *fakeServer) file(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	missing := s.missing != "" && strings.HasPrefix(r.PathValue("path"), s.missing)
+	s.mu.Unlock()
 	if missing {
 		problem(w, 503, "unavailable", "Try again.")
 		return
@@ -158,13 +158,13 @@ func (d *desk) file(w http.ResponseWriter, r *http.Request) {
 }
 
 // guarded requires a login; serve runs with the lock held.
-func (d *desk) guarded(
+func (s *fakeServer) guarded(
 	serve func(http.ResponseWriter, *http.Request) (any, error),
 ) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if !d.signedIn {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.signedIn {
 			problem(w, 401, "unauthorized", "Sign in first.")
 			return
 		}
@@ -190,46 +190,46 @@ func problem(w http.ResponseWriter, status int, code, detail string) {
 		object{"status": status, "code": code, "detail": detail, "title": http.StatusText(status)})
 }
 
-func (d *desk) logIn(w http.ResponseWriter, r *http.Request) {
+func (s *fakeServer) logIn(w http.ResponseWriter, r *http.Request) {
 	var in struct{ Name, Password string }
 	json.NewDecoder(r.Body).Decode(&in)
 	if in.Password != password {
 		problem(w, 401, "wrong_password", "The name or the password is wrong.")
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.signedIn = true
-	json.NewEncoder(w).Encode(d.me)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signedIn = true
+	json.NewEncoder(w).Encode(s.me)
 }
 
-func (d *desk) mint(w http.ResponseWriter, r *http.Request) (any, error) {
+func (s *fakeServer) mint(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct{ Stage, For string }
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		return nil, err
 	}
-	if d.refuse != nil {
-		return nil, fmt.Errorf("%v", d.refuse["detail"])
+	if s.refuse != nil {
+		return nil, fmt.Errorf("%v", s.refuse["detail"])
 	}
 	if in.For == "view" {
-		return d.admission(in.Stage), nil
+		return s.admission(in.Stage), nil
 	}
-	id := fmt.Sprintf("participant%d", len(d.minted)+1)
-	d.minted = append(d.minted, id)
+	id := fmt.Sprintf("participant%d", len(s.minted)+1)
+	s.minted = append(s.minted, id)
 	return object{
 		"participantId": id, "token": "token-of-" + id + "-" + strings.Repeat("x", 300),
-		"endpoint":  d.URL + "/whip",
-		"expiresAt": time.Now().Add(d.lives).UTC().Format(time.RFC3339), "stage": in.Stage,
+		"endpoint":  s.URL + "/whip",
+		"expiresAt": time.Now().Add(s.lives).UTC().Format(time.RFC3339), "stage": in.Stage,
 		"capabilities": []string{"publish"},
 	}, nil
 }
 
 // admission returns a token for the tab People. Its claims contain the address of the stage's
 // events.
-func (d *desk) admission(stage string) object {
+func (s *fakeServer) admission(stage string) object {
 	claims, _ := json.Marshal(
 		object{"jti": "viewer", "topic": "main",
-			"events_url": "ws" + strings.TrimPrefix(d.URL, "http") + "/stage-events"})
+			"events_url": "ws" + strings.TrimPrefix(s.URL, "http") + "/stage-events"})
 	return object{
 		"participantId": "viewer",
 		"token":         "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2ln",
@@ -240,43 +240,43 @@ func (d *desk) admission(stage string) object {
 }
 
 // presence serves the stage's events, in which nobody but the tab People is on the stage.
-func (d *desk) presence(w http.ResponseWriter, r *http.Request) {
+func (s *fakeServer) presence(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r,
 		&websocket.AcceptOptions{Subprotocols: r.Header.Values("Sec-WebSocket-Protocol")})
 	if err != nil {
 		return
 	}
 	defer conn.CloseNow()
-	d.become(func() { d.joins++ })
+	s.become(func() { s.joins++ })
 	conn.Write(r.Context(), websocket.MessageText, []byte(`{"type":"aws:ivs:STAGE_STATE","payload":{"participants":[]}}`))
 	conn.CloseRead(r.Context())
-	<-d.closed
+	<-s.closed
 }
 
-func (d *desk) hear(w http.ResponseWriter, r *http.Request) (any, error) {
+func (s *fakeServer) hear(w http.ResponseWriter, r *http.Request) (any, error) {
 	var told object
 	if err := json.NewDecoder(r.Body).Decode(&told); err != nil {
 		return nil, err
 	}
 	told["id"] = r.PathValue("dock")
-	d.docks = append(d.docks, told)
+	s.docks = append(s.docks, told)
 	return nil, nil
 }
 
-func (d *desk) stream(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	if !d.signedIn {
-		d.mu.Unlock()
+func (s *fakeServer) stream(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if !s.signedIn {
+		s.mu.Unlock()
 		problem(w, 401, "unauthorized", "Sign in first.")
 		return
 	}
 	page := make(chan string, 100)
-	d.pages[page] = true
-	d.mu.Unlock()
+	s.pages[page] = true
+	s.mu.Unlock()
 	defer func() {
-		d.mu.Lock()
-		delete(d.pages, page)
-		d.mu.Unlock()
+		s.mu.Lock()
+		delete(s.pages, page)
+		s.mu.Unlock()
 	}()
 	w.Header().Set("Content-Type", "text/event-stream")
 	fmt.Fprint(w, ": hello\n\n")
@@ -293,42 +293,42 @@ func (d *desk) stream(w http.ResponseWriter, r *http.Request) {
 }
 
 // tell sends an event to every open page.
-func (d *desk) tell(event string, data any) {
-	d.t.Helper()
+func (s *fakeServer) tell(event string, data any) {
+	s.t.Helper()
 	text, err := json.Marshal(data)
 	if err != nil {
-		d.t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.lastID++
-	for page := range d.pages {
-		page <- fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", d.lastID, event, text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastID++
+	for page := range s.pages {
+		page <- fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", s.lastID, event, text)
 	}
 }
 
 // participant returns the participant of the last token.
-func (d *desk) participant() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.minted[len(d.minted)-1]
+func (s *fakeServer) participant() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.minted[len(s.minted)-1]
 }
 
 // stage sends a stage event about the last participant to every page.
-func (d *desk) stage(kind, code, detail string) {
-	d.t.Helper()
-	d.mu.Lock()
-	id := d.lastID + 1
-	d.mu.Unlock()
-	d.tell("stage", object{"id": id, "time": time.Now().UTC(), "kind": kind, "stage": arn,
-		"participantId": d.participant(), "code": code, "detail": detail})
+func (s *fakeServer) stage(kind, code, detail string) {
+	s.t.Helper()
+	s.mu.Lock()
+	id := s.lastID + 1
+	s.mu.Unlock()
+	s.tell("stage", object{"id": id, "time": time.Now().UTC(), "kind": kind, "stage": arn,
+		"participantId": s.participant(), "code": code, "detail": detail})
 }
 
 // present sends the presence of the last participant, with what the stage receives.
-func (d *desk) present(reception object) {
-	d.t.Helper()
-	d.tell("presence", object{"stage": arn, "participants": []any{
-		object{"participantId": d.participant(), "userId": "u1", "name": "ana", "you": true,
+func (s *fakeServer) present(reception object) {
+	s.t.Helper()
+	s.tell("presence", object{"stage": arn, "participants": []any{
+		object{"participantId": s.participant(), "userId": "u1", "name": "ana", "you": true,
 			"since": time.Now().UTC(), "publishing": true, "viewers": 12, "reception": reception},
 		object{"participantId": "other", "userId": "u2", "name": "Bob", "you": false,
 			"since": time.Now().UTC(), "publishing": true, "viewers": 12},
@@ -347,40 +347,40 @@ func reception() object {
 }
 
 // said returns the last report of a dock.
-func (d *desk) said() object {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.docks) == 0 {
+func (s *fakeServer) said() object {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.docks) == 0 {
 		return object{}
 	}
-	return d.docks[len(d.docks)-1]
+	return s.docks[len(s.docks)-1]
 }
 
 // become changes the answers of the server; f runs with the lock held.
-func (d *desk) become(f func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (s *fakeServer) become(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	f()
 }
 
 // bar takes the only stage from the user, as a moderator does; become runs it.
-func (d *desk) bar() {
-	d.me["stages"] = []any{}
-	d.me["bars"] = []any{object{
+func (s *fakeServer) bar() {
+	s.me["stages"] = []any{}
+	s.me["bars"] = []any{object{
 		"arn": arn, "name": "main", "since": "2026-03-01T12:00:00Z", "reason": "Noise.",
 	}}
 }
 
 // awaitPage returns when a page has opened the event stream.
-func (d *desk) awaitPage() {
-	d.t.Helper()
-	poll(d.t, "a page that listens", func() bool { return d.listeners() > 0 })
+func (s *fakeServer) awaitPage() {
+	s.t.Helper()
+	poll(s.t, "a page that listens", func() bool { return s.listeners() > 0 })
 }
 
-func (d *desk) listeners() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.pages)
+func (s *fakeServer) listeners() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.pages)
 }
 
 func poll(t testing.TB, what string, ok func() bool) {
@@ -405,8 +405,8 @@ func toJSON(v any) string {
 }
 
 // joined returns how often the tab People has joined the stage.
-func (d *desk) joined() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.joins
+func (s *fakeServer) joined() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joins
 }
