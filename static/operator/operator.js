@@ -220,6 +220,7 @@ const query = () => new URLSearchParams(location.search);
 async function act(method, path, body, { done, where = '', ...options }) {
   state.busy = true;
   state.asked = '';
+  state.done = '';
   draw();
   try {
     const answer = await api(method, path, body, options);
