@@ -52,7 +52,7 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 // column has the collation, and not the statements: by an index in another order, PostgreSQL would
 // read and sort all rows of a stage instead of one page. PostgreSQL rebuilds the indexes with id.
 func (d *database) compareByBytes() *goose.Migration {
-	const version = 78
+	const version = 80
 	if !d.postgres {
 		return goose.NewGoMigration(version, nil, nil)
 	}
