@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"os"
 	"os/exec"
@@ -281,11 +282,29 @@ func knownVariables(t *testing.T, names []string) {
 	}
 }
 
-// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM. The function has only the
-// permissions that docs/ivs.md explains, and every variable is a setting of Stagedoor.
+// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, in a VPC and outside of one.
+// The function has only the permissions that docs/ivs.md explains, every variable is a setting of
+// Stagedoor, and docs/lambda.md shows every parameter.
 func TestTemplateOfTheFunction(t *testing.T) {
 	t.Parallel()
-	resources := template(t)
+	checkTemplate(t, nil)
+	inVPC := map[string]any{
+		"Subnets": []any{"subnet-1", "subnet-2"}, "SecurityGroups": []any{"sg-1"},
+	}
+	resources := checkTemplate(t, inVPC)
+	text, err := json.Marshal(resources["Function"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(`"SubnetIds"`)) {
+		t.Errorf("in a VPC, the function has no subnets: %s", text)
+	}
+}
+
+// checkTemplate checks the template with some of its parameters, and returns its resources.
+func checkTemplate(t *testing.T, parameters map[string]any) (resources map[string]any) {
+	t.Helper()
+	resources = template(t, parameters)
 	schemas := jsonschema.NewCompiler()
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(schema.SamSchema))
 	if err != nil {
@@ -325,22 +344,43 @@ func TestTemplateOfTheFunction(t *testing.T) {
 		t.Errorf("got the variables %v", names)
 	}
 	knownVariables(t, names)
+	return resources
 }
 
 // template returns the resources of the template of AWS SAM with its parameters filled in.
-func template(t *testing.T) map[string]any {
+func template(t *testing.T, parameters map[string]any) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(deploy, "aws/template.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	guide, err := os.ReadFile("../../docs/lambda.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var raw struct{ Parameters map[string]any }
+	// Unmarshal does not know the short forms of CloudFormation's functions, such as !Ref.
+	if err := yaml.Unmarshal(regexp.MustCompile(`!\w+ `).ReplaceAll(text, nil), &raw); err != nil {
+		t.Fatal(err)
+	}
+	if len(raw.Parameters) < 4 {
+		t.Errorf("got the parameters %v", raw.Parameters)
+	}
+	for name := range raw.Parameters {
+		if !bytes.Contains(guide, []byte(name+"=")) {
+			t.Errorf("docs/lambda.md does not show the parameter %s", name)
+		}
+	}
 	attribute := func(string, any, any) any { return "arn:aws:example:us-west-2:123456789012:one" }
+	overrides := map[string]any{
+		"DatabaseSecret": "arn:aws:secretsmanager:us-west-2:123456789012:secret:database",
+		"PublicURL":      "https://stage.example.com",
+		"Subnets":        []any{""}, // as CloudFormation reads the default
+	}
+	maps.Copy(overrides, parameters)
 	text, err = intrinsics.ProcessYAML(text, &intrinsics.ProcessorOptions{
 		IntrinsicHandlerOverrides: map[string]intrinsics.IntrinsicHandler{"Fn::GetAtt": attribute},
-		ParameterOverrides: map[string]any{
-			"DatabaseSecret": "arn:aws:secretsmanager:us-west-2:123456789012:secret:database",
-			"PublicURL":      "https://stage.example.com",
-		},
+		ParameterOverrides:        overrides, EvaluateConditions: true,
 	})
 	if err != nil {
 		t.Fatal(err)
