@@ -423,9 +423,7 @@ function notSetUp(m, act) {
   const hopeless = blocking.some((f) => f.id === 'whip');
   return [
     title('warning', t(toFix(findings).length > 0 ? 'check.title' : 'check.blockedTitle')),
-    !hopeless &&
-      toFix(findings).length > 0 &&
-      h('p', { className: 'lead', key: 'lead' }, t('check.lead')),
+    toFix(findings).length > 0 && h('p', { className: 'lead' }, t('check.lead')),
     blocking.length > 0 &&
       h('ul', { className: 'findings', key: 'blocking' }, ...blocking.map(finding)),
     !hopeless &&
