@@ -118,8 +118,7 @@ const moving = createMovePart({
 });
 const first = createFirstPart({
   pairing,
-  // Another Stagedoor client may have set OBS up meanwhile.
-  setUp: async () => (await setUp(false))?.changed ?? false,
+  setUp: async () => (await setUp(false, undefined, true))?.changed ?? false,
   undo: async () => noteBack(await backToMyProfile(obs, { remove: true })),
   changed: draw,
 });
@@ -541,9 +540,10 @@ async function endpoint(settings) {
 
 /**
  * @param {boolean} force @param {string} [encoder] the encoder to set, or '' for x264
+ * @param {boolean} [onlyNew] leave a profile that another Stagedoor client has made meanwhile
  * @returns {Promise<{changed: boolean} | null>} null if OBS could not be set up
  */
-async function setUp(force, encoder) {
+async function setUp(force, encoder, onlyNew) {
   if (model.settingUp || rehearsal.running || !model.stage) return null;
   broadcast.dismiss();
   rehearsal.dismiss();
@@ -555,6 +555,7 @@ async function setUp(force, encoder) {
     done = await setUpObs(obs, {
       limits: model.stage.limits,
       force,
+      onlyNew,
       script,
       encoder,
       endpoint: async (settings) => (given = await endpoint(settings)),

@@ -58,7 +58,7 @@ const firstView = (previous, { error, busy, tell }) =>
   h(
     'section',
     { className: 'card notice good', key: 'first' },
-    h('p', null, t('first.done', { profile: previous })),
+    h('p', { role: 'status' }, t('first.done', { profile: previous })),
     h(
       'div',
       { className: 'row wrap' },

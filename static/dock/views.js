@@ -298,7 +298,7 @@ const goneView = (act) =>
   h(
     'section',
     { className: 'card notice warning', key: 'gone' },
-    h('p', null, t('pair.scriptGone')),
+    h('p', { role: 'status' }, t('pair.scriptGone')),
     h('div', { className: 'row' }, button(t('live.dismiss'), act.seeGone)),
   );
 

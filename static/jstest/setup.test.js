@@ -94,6 +94,15 @@ describe('Set up OBS', () => {
     assert.equal(obs.audio, 'opus');
   });
 
+  it('leaves a profile of ours that another client has made, if only a new one is wanted', async () => {
+    const obs = fakeObs();
+    obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
+    assert.equal((await setUpObs(obs, { ...options, onlyNew: true })).changed, false);
+    assert.deepEqual([changes(obs), obs.current], [[], 'Untitled']);
+    delete obs.profiles[PROFILE];
+    assert.equal((await setUpObs(obs, { ...options, onlyNew: true })).changed, true);
+  });
+
   it('touches nothing while an output is active, and says which', async () => {
     for (const [name, text] of [
       ['stream', 'find.busy.stream'],

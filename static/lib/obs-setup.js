@@ -48,6 +48,7 @@ export const STEPS = Object.freeze(
  * @property {import('./obs-script.js').Script} [script] the script in OBS, if it is paired
  * @property {string} [encoder] the ID of an encoder that the script can set up, for Advanced mode;
  *   '' is x264 in Simple mode; absent: no change
+ * @property {boolean} [onlyNew] change nothing if our profile exists already
  * @property {boolean} [force] rebuild the encoders even if all settings are right: the encoders
  *   that OBS runs cannot be read
  */
@@ -67,7 +68,8 @@ export async function setUpObs(obs, options) {
   try {
     const before = await readObs(obs, options.script);
     const found = check(before, limits);
-    if (isReady(found) && !force && hasEncoder(before, options.encoder))
+    const kept = options.onlyNew && before.profiles.includes(PROFILE);
+    if (kept || (isReady(found) && !force && hasEncoder(before, options.encoder)))
       return { changed: false, reading: before, findings: found };
     mustBeIdle(before.active);
     const inTheWay = found.find((f) => f.blocks);
