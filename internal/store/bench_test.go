@@ -17,11 +17,11 @@ import (
 func BenchmarkIssue(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
-			h := newHouse(b, engine.where(b))
+			h := newHarness(b, engine.where(b))
 			h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
-			_, ana, arn := h.scene()
+			_, ana, arn := h.Scene()
 			measured(b, func() {
-				h.issue(ana, arn)
+				h.Issued(ana, arn)
 			})
 		})
 	}
@@ -31,14 +31,14 @@ func BenchmarkIssue(b *testing.B) {
 func BenchmarkIssueTogether(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
-			h := newHouse(b, engine.where(b))
+			h := newHarness(b, engine.where(b))
 			h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
-			_, ana, arn := h.scene()
+			_, ana, arn := h.Scene()
 			b.SetParallelism(16)
 			before := processorTime(b)
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
-					h.issue(ana, arn)
+					h.Issued(ana, arn)
 				}
 			})
 			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
@@ -50,10 +50,10 @@ func BenchmarkIssueTogether(b *testing.B) {
 func BenchmarkIssueCounted(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
-			h := newHouse(b, engine.where(b))
-			_, ana, arn := h.scene()
+			h := newHarness(b, engine.where(b))
+			_, ana, arn := h.Scene()
 			measured(b, func() {
-				h.issue(ana, arn)
+				h.Issued(ana, arn)
 				h.Clock.Pass(20 * time.Second) // the window always has thirty tokens
 			})
 		})
@@ -63,8 +63,8 @@ func BenchmarkIssueCounted(b *testing.B) {
 func BenchmarkAuthenticate(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
-			h := newHouse(b, engine.where(b))
-			_, secret := h.broadcaster(h.operator(), "Ana")
+			h := newHarness(b, engine.where(b))
+			_, secret := h.Broadcaster(h.Operator(), "Ana")
 			measured(b, func() {
 				must(h.Authenticate(b.Context(), access.Presented{Login: secret}))(b)
 			})
@@ -75,9 +75,9 @@ func BenchmarkAuthenticate(b *testing.B) {
 func BenchmarkAdmit(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {
-			h := newHouse(b, engine.where(b))
-			_, ana, arn := h.scene()
-			token := h.issue(ana, arn)
+			h := newHarness(b, engine.where(b))
+			_, ana, arn := h.Scene()
+			token := h.Issued(ana, arn)
 			measured(b, func() {
 				ok(b, h.MayStay(b.Context(), token.Participant))
 			})

@@ -8,7 +8,7 @@ import (
 )
 
 func TestReplicasShareARate(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+	onBoth(t, func(t *testing.T, h *harness) {
 		a, b := h.store, h.replica().store
 		var mu sync.Mutex
 		var waits []time.Duration

@@ -123,9 +123,9 @@ func BenchmarkFleet(b *testing.B) {
 	for replicas := 1; replicas <= 3; replicas++ {
 		b.Run(fmt.Sprintf("replicas=%d", replicas), func(b *testing.B) {
 			for b.Loop() {
-				h := newHouse(b, postgres.Database(b))
-				_, ana, arn := h.scene()
-				fleet := []*house{h}
+				h := newHarness(b, postgres.Database(b))
+				_, ana, arn := h.Scene()
+				fleet := []*harness{h}
 				for len(fleet) < replicas {
 					fleet = append(fleet, h.replica())
 				}

@@ -13,8 +13,8 @@ import (
 // TestAStageHasOneHome: a stage stays with one server until that server leaves, or is marked as
 // dead.
 func TestAStageHasOneHome(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, _, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		_, _, arn := h.Scene()
 		a, b := h.store, h.replica().store
 		ok(t, a.Join(t.Context(), homes.Peer{ID: "a", URL: "https://192.0.2.1:8444"}))
 		ok(t, b.Join(t.Context(), homes.Peer{ID: "b"}))
@@ -81,8 +81,8 @@ func TestAStageHasOneHome(t *testing.T) {
 // TestTheNextRunMarksACrashedRunAsDead: the next run marks the crashed run as dead. A copy of the
 // data folder on another machine does not.
 func TestTheNextRunMarksACrashedRunAsDead(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, _, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		_, _, arn := h.Scene()
 		const url = "https://192.0.2.1:8444"
 		ok(t, h.store.Join(t.Context(), homes.Peer{ID: "a", URL: url}))
 		_, _, err := h.store.Claim(t.Context(), arn, "a")
@@ -115,12 +115,12 @@ func TestTheNextRunMarksACrashedRunAsDead(t *testing.T) {
 // TestTheEndsOfAServerAreRecordedOnce: the servers that notice the end of a server record the ends
 // of its sessions once, and leave the sessions of other servers alone.
 func TestTheEndsOfAServerAreRecordedOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		_, ana, arn := h.Scene()
 		b := h.replica()
-		publish := func(on *house) stage.ParticipantID {
+		publish := func(on *harness) stage.ParticipantID {
 			t.Helper()
-			id := on.issue(ana, arn).Participant.ID
+			id := on.Issued(ana, arn).Participant.ID
 			must(on.RecordEvent(t.Context(), stage.Event{
 				Kind: stage.EventPublishing, Stage: arn, Participant: id, Time: h.Clock.Now(),
 			}))(t)
@@ -145,7 +145,7 @@ func TestTheEndsOfAServerAreRecordedOnce(t *testing.T) {
 
 		counts := make([]int, 6)
 		for _, err := range race(len(counts), func(i int) error {
-			ended, _, err := []*house{h, b}[i%2].EndSessionsOf(t.Context(), "a")
+			ended, _, err := []*harness{h, b}[i%2].EndSessionsOf(t.Context(), "a")
 			counts[i] = len(ended)
 			return err
 		}) {

@@ -27,10 +27,10 @@ func BenchmarkMuchData(b *testing.B) {
 		b.Run(engine.name, func(b *testing.B) {
 			where := engine.where(b)
 			now := time.Now()
-			h := newHouse(b, where)
+			h := newHarness(b, where)
 			h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 			h.Clock.Pass(now.Sub(h.Clock.Now()))
-			op, ana, arn := h.scene()
+			op, ana, arn := h.Scene()
 			load(b, where, bigdata.AMillion, now)
 			if engine.name == "SQLite" {
 				info, err := os.Stat(where)
@@ -93,7 +93,7 @@ const (
 
 var oneStage = stage.LocalARN("100007")
 
-func benchNames(b *testing.B, h *house, op access.Principal) {
+func benchNames(b *testing.B, h *harness, op access.Principal) {
 	for name, f := range map[string]access.UserFilter{
 		"users": {}, "users, a name": {Query: "son 1077"}, "users, no name": {Query: "nobody"},
 		"users of a stage": {Stage: oneStage},
@@ -114,7 +114,7 @@ func benchNames(b *testing.B, h *house, op access.Principal) {
 }
 
 // benchModerated reads what a moderator of 100 stages sees on the Records page.
-func benchModerated(b *testing.B, h *house) {
+func benchModerated(b *testing.B, h *harness) {
 	var stages []stage.ARN
 	for i := range 100 {
 		stages = append(stages, stage.LocalARN(fmt.Sprint(100_000+i)))
@@ -142,7 +142,7 @@ func benchModerated(b *testing.B, h *house) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func benchTokens(b *testing.B, h *house, op access.Principal) {
+func benchTokens(b *testing.B, h *harness, op access.Principal) {
 	for name, f := range map[string]access.TokenFilter{
 		"tokens": {}, "tokens of a user": {User: oneUser}, "tokens of a stage": {Stage: oneStage},
 		"tokens, active":              {State: access.TokenActive},
@@ -161,7 +161,7 @@ func benchTokens(b *testing.B, h *house, op access.Principal) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func benchEvents(b *testing.B, h *house, op access.Principal) {
+func benchEvents(b *testing.B, h *harness, op access.Principal) {
 	for name, f := range map[string]access.EventFilter{
 		"events": {}, "events of a user": {User: oneUser}, "events of a stage": {Stage: oneStage},
 		"events, refusals": {Kind: stage.EventRefused}, "events, a text": {Query: "nothing"},
@@ -174,7 +174,7 @@ func benchEvents(b *testing.B, h *house, op access.Principal) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func benchDeletions(b *testing.B, h *house, op access.Principal) {
+func benchDeletions(b *testing.B, h *harness, op access.Principal) {
 	var took []time.Duration
 	for i := range pages {
 		start := time.Now()
@@ -202,7 +202,7 @@ func benchDeletions(b *testing.B, h *house, op access.Principal) {
 
 // benchStart opens the database as a server does after a crash. On PostgreSQL, a server serves
 // before the ends are recorded.
-func benchStart(b *testing.B, where string, h *house) {
+func benchStart(b *testing.B, where string, h *harness) {
 	start, busy := time.Now(), processorTime(b)
 	s, err := store.Open(b.Context(), where, slog.New(slog.DiscardHandler))
 	ok(b, err)
@@ -222,7 +222,7 @@ func benchStart(b *testing.B, where string, h *house) {
 // issuing issues tokens from two callers for a while. It returns their number and how long each
 // took.
 func issuing(
-	b *testing.B, h *house, who access.Principal, arn stage.ARN, long time.Duration,
+	b *testing.B, h *harness, who access.Principal, arn stage.ARN, long time.Duration,
 ) (int, []time.Duration) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), long)
@@ -251,13 +251,13 @@ func issuing(
 
 // benchPrune lets the data of the first 22 days become old. It issues tokens alternately while that
 // data is deleted, and while it is not.
-func benchPrune(b *testing.B, h *house, who access.Principal, arn stage.ARN) {
+func benchPrune(b *testing.B, h *harness, who access.Principal, arn stage.ARN) {
 	const turn = 3 * time.Second
 	h.Clock.Pass(22 * 24 * time.Hour)
 	// The rules pause by their own clock, which stands still in tests.
 	started := time.Now()
 	pruning := access.New(access.Config{
-		Store: h.store, Moderator: h.Paper,
+		Store: h.store, Moderator: h.Fake,
 		Now: func() time.Time { return h.Clock.Now().Add(time.Since(started)) },
 	})
 	var alone, beside int
@@ -288,7 +288,7 @@ func benchPrune(b *testing.B, h *house, who access.Principal, arn stage.ARN) {
 }
 
 // benchRemoval removes a stage with many tokens while others are issued.
-func benchRemoval(b *testing.B, h *house, op, who access.Principal, busy stage.ARN) {
+func benchRemoval(b *testing.B, h *harness, op, who access.Principal, busy stage.ARN) {
 	arn := stage.LocalARN("100001")
 	var took []time.Duration
 	var tokens sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 )
 
 func TestALeaseHasOneHolder(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+	onBoth(t, func(t *testing.T, h *harness) {
 		a, b := h.store, h.replica().store
 		one, two := lease.Holder{ID: "a", Peer: "http://192.0.2.1:7000"}, lease.Holder{ID: "b"}
 		acquire := func(s lease.Store, by lease.Holder, life time.Duration) (lease.Lease, bool) {
@@ -51,7 +51,7 @@ func TestALeaseHasOneHolder(t *testing.T) {
 }
 
 func TestALeaseExpires(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+	onBoth(t, func(t *testing.T, h *harness) {
 		a, b := h.store, h.replica().store
 		first, _, err := a.Acquire(t.Context(), "poll", lease.Holder{ID: "a"}, 50*time.Millisecond)
 		ok(t, err)
@@ -71,7 +71,7 @@ func TestALeaseExpires(t *testing.T) {
 }
 
 func TestOneOfManyGetsALease(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+	onBoth(t, func(t *testing.T, h *harness) {
 		stores := []lease.Store{h.store, h.replica().store}
 		var holders atomic.Int64
 		for _, err := range race(12, func(i int) error {

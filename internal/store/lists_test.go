@@ -36,7 +36,7 @@ func all[T any](
 }
 
 // eventsOf records events of a participant, a second apart.
-func (h *house) eventsOf(id stage.ParticipantID, kinds ...stage.EventKind) {
+func (h *harness) eventsOf(id stage.ParticipantID, kinds ...stage.EventKind) {
 	h.t.Helper()
 	for _, kind := range kinds {
 		h.Clock.Pass(time.Second)
@@ -45,8 +45,8 @@ func (h *house) eventsOf(id stage.ParticipantID, kinds ...stage.EventKind) {
 }
 
 func TestListOfUsers(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		op, ana, arn := h.Scene()
 		for i := range 23 {
 			_, _, _, err := h.AddUser(t.Context(), op, fmt.Sprintf("Guest %02d", i),
 				access.Broadcaster)
@@ -58,7 +58,7 @@ func TestListOfUsers(t *testing.T) {
 			return u
 		}
 		odd := must2(`100 % _ \ Ünal`)
-		h.grant(op, access.Principal{User: odd}, arn, stage.Subscribe)
+		h.Grant(op, access.Principal{User: odd}, arn, stage.Subscribe)
 		names := func(f access.UserFilter, limit int) []string {
 			users, _ := all(t, limit,
 				func(p access.Page) (access.PageOf[access.ListedUser], error) {
@@ -117,10 +117,10 @@ func TestListOfUsers(t *testing.T) {
 }
 
 func TestListOfStages(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		op, ana, arn := h.Scene()
 		for _, name := range []string{"Über", "north", "South", "east"} {
-			h.studio(op, name)
+			h.NewStage(op, name)
 		}
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "North"}))
 		names := func(who access.Principal, f access.StageFilter) []string {
@@ -164,11 +164,11 @@ func TestListOfStages(t *testing.T) {
 }
 
 func TestListOfTokens(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		other := h.studio(op, "other")
-		bob, _ := h.broadcaster(op, "Bob")
-		h.grant(op, bob, other, stage.Publish)
+	onBoth(t, func(t *testing.T, h *harness) {
+		op, ana, arn := h.Scene()
+		other := h.NewStage(op, "other")
+		bob, _ := h.Broadcaster(op, "Bob")
+		h.Grant(op, bob, other, stage.Publish)
 		issue := func(who access.Principal, arn stage.ARN, life time.Duration) stage.ParticipantID {
 			token := must(h.Issue(t.Context(), who, access.IssueRequest{Stage: arn, TTL: life}))(t)
 			return token.Participant.ID
@@ -248,8 +248,8 @@ func TestListOfTokens(t *testing.T) {
 
 		t.Log("a name that many have is looked for among the newest tokens")
 		for i := range 25 {
-			guest, _ := h.broadcaster(op, fmt.Sprint("Guest ", i))
-			h.grant(op, guest, arn, stage.Publish)
+			guest, _ := h.Broadcaster(op, fmt.Sprint("Guest ", i))
+			h.Grant(op, guest, arn, stage.Publish)
 			h.Clock.Pass(time.Second)
 			issue(guest, arn, time.Minute)
 		}
@@ -260,9 +260,9 @@ func TestListOfTokens(t *testing.T) {
 }
 
 func TestListOfEvents(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
-		a, b := h.issue(ana, arn).Participant.ID, h.issue(op, arn).Participant.ID
+	onBoth(t, func(t *testing.T, h *harness) {
+		op, ana, arn := h.Scene()
+		a, b := h.Issued(ana, arn).Participant.ID, h.Issued(op, arn).Participant.ID
 		h.eventsOf(a, stage.EventConnected, stage.EventPublishing, stage.EventEnded)
 		h.eventsOf(b, stage.EventConnected)
 		must(h.RecordEvent(t.Context(), stage.Event{
@@ -305,8 +305,8 @@ func TestListOfEvents(t *testing.T) {
 }
 
 func TestListsAskForLittle(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		op, ana, arn := h.Scene()
 		ctx := t.Context()
 		lists := map[string]func(context.Context, access.Principal, string, access.Page) error{
 			"users": func(ctx context.Context, who access.Principal, q string,
@@ -381,8 +381,8 @@ func second[T any](_ T, err error) error { return err }
 // takes. Several entries have the same time. The records are those of the lists of each stage, in
 // the same order, even if the database compares IDs by the rules of a language.
 func TestRecordsOfManyStages(t *testing.T) {
-	onSorted(t, func(t *testing.T, h *house) {
-		op, ana, main := h.scene()
+	onSorted(t, func(t *testing.T, h *harness) {
+		op, ana, main := h.Scene()
 		stages := []stage.ARN{main}
 		for range 70 {
 			stages = append(stages, stage.LocalARN(stage.NewID()))
@@ -402,7 +402,7 @@ func TestRecordsOfManyStages(t *testing.T) {
 			}))(t)
 		}
 		for range 5 {
-			h.issue(op, main)
+			h.Issued(op, main)
 		}
 
 		for name, f := range map[string]access.AuditFilter{
@@ -454,8 +454,8 @@ func TestRecordsOfManyStages(t *testing.T) {
 // TestAFilterOfManyStagesGoesOn: one stage has nearly all events, and the filter selects few of
 // them. A page still reads a whole window, and not only the share of one stage in it.
 func TestAFilterOfManyStagesGoesOn(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, _, busy := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		_, _, busy := h.Scene()
 		stages := []stage.ARN{busy}
 		for range 70 {
 			stages = append(stages, stage.LocalARN(stage.NewID()))
@@ -489,7 +489,7 @@ func TestAFilterOfManyStagesGoesOn(t *testing.T) {
 }
 
 // fillEvents adds events numbered from 1. Every 1500th is a warning whose detail is "rare".
-func (h *house) fillEvents(t *testing.T, many int, of func(i int) stage.ARN) {
+func (h *harness) fillEvents(t *testing.T, many int, of func(i int) stage.ARN) {
 	t.Helper()
 	db, err := sql.Open(driverOf(h.where), h.where)
 	ok(t, err)
@@ -510,7 +510,7 @@ func (h *house) fillEvents(t *testing.T, many int, of func(i int) stage.ARN) {
 	ok(t, tx.Commit())
 }
 
-func (h *house) entries(f access.AuditFilter, limit int) []access.Entry {
+func (h *harness) entries(f access.AuditFilter, limit int) []access.Entry {
 	h.t.Helper()
 	entries, _ := all(h.t, limit, func(p access.Page) (access.PageOf[access.Entry], error) {
 		return h.Config.Store.Entries(h.t.Context(), f, p)
@@ -518,7 +518,7 @@ func (h *house) entries(f access.AuditFilter, limit int) []access.Entry {
 	return entries
 }
 
-func (h *house) events(f access.EventFilter, limit int) []access.StoredEvent {
+func (h *harness) events(f access.EventFilter, limit int) []access.StoredEvent {
 	h.t.Helper()
 	events, _ := all(h.t, limit, func(p access.Page) (access.PageOf[access.StoredEvent], error) {
 		return h.Config.Store.ListEvents(h.t.Context(), f, p)

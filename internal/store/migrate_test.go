@@ -37,12 +37,12 @@ func TestEveryReleasedSchema(t *testing.T) {
 			_, err = db.Exec(string(text))
 			ok(t, err)
 			ok(t, db.Close())
-			checkOldData(t, newHouse(t, where))
+			checkOldData(t, newHarness(t, where))
 		})
 	}
 }
 
-func checkOldData(t *testing.T, h *house) {
+func checkOldData(t *testing.T, h *harness) {
 	t.Helper()
 	h.Clock.Pass(time.UnixMilli(1790000000600).Sub(h.Clock.Now()))
 	const local = stage.ARN("arn:aws:ivs:local:000000000000:stage/mainmainmain")
@@ -77,7 +77,7 @@ func checkOldData(t *testing.T, h *house) {
 	if last.ID != 6 || last.Kind != stage.EventEnded {
 		t.Errorf("the event after the start: got %+v, want the end as number 6", last)
 	}
-	h.issue(ana, local)
+	h.Issued(ana, local)
 	refused(t, second(h.AddLocalStage(t.Context(), olga, "MAIN")), stage.ErrConflict, "name_taken")
 	ok(t, h.RemoveStage(t.Context(), olga, local))
 	ok(t, h.Prune(t.Context()))

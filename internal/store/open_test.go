@@ -25,9 +25,9 @@ func open(t *testing.T, where string) (*store.Store, error) {
 }
 
 func TestADatabaseIsThereAgain(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, ana, arn := h.scene()
-		token := h.issue(ana, arn)
+	onBoth(t, func(t *testing.T, h *harness) {
+		_, ana, arn := h.Scene()
+		token := h.Issued(ana, arn)
 		again := h.replica()
 		ok(t, again.store.Ping(t.Context()))
 		ok(t, again.MayStay(t.Context(), token.Participant))
@@ -69,7 +69,7 @@ func TestReplicasStartTogether(t *testing.T) {
 }
 
 func TestADatabaseOfANewerVersion(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+	onBoth(t, func(t *testing.T, h *harness) {
 		driver := "sqlite"
 		if strings.HasPrefix(h.where, "postgres:") {
 			driver = "pgx"
@@ -111,8 +111,8 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 
 func TestADatabaseThatIsTorn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, databases["SQLite"](t))
-	h.operator()
+	h := newHarness(t, databases["SQLite"](t))
+	h.Operator()
 	ok(t, h.store.Close())
 	content, err := os.ReadFile(h.where)
 	ok(t, err)
@@ -132,8 +132,8 @@ func TestFilesArePrivate(t *testing.T) {
 	t.Parallel()
 	where := filepath.Join(t.TempDir(), "stagedoor.db")
 	ok(t, os.WriteFile(where, nil, 0o644))
-	h := newHouse(t, where)
-	h.operator()
+	h := newHarness(t, where)
+	h.Operator()
 	files, err := filepath.Glob(where + "*")
 	ok(t, err)
 	if len(files) < 3 {
@@ -164,8 +164,8 @@ func TestPostgreSQLThatIsNotThere(t *testing.T) {
 
 func TestADatabaseThatGoesAway(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgres.Migrated(t))
-	_, ana, arn := h.scene()
+	h := newHarness(t, postgres.Migrated(t))
+	_, ana, arn := h.Scene()
 	db, err := sql.Open("pgx", h.where)
 	ok(t, err)
 	defer db.Close()
@@ -186,14 +186,14 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 // Durable and quick writers of two processes wait for each other; no caller gets "the database is
 // busy".
 func TestManyWriters(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		op, ana, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		op, ana, arn := h.Scene()
 		h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 		other := h.replica()
 		other.Configure(func(c *access.Config) { c.TokenLimit = -1 })
-		token := h.issue(ana, arn)
+		token := h.Issued(ana, arn)
 		errs := race(16, func(i int) error {
-			on := []*house{h, other}[i%2]
+			on := []*harness{h, other}[i%2]
 			for n := range 12 {
 				var err error
 				switch i % 8 {
@@ -223,9 +223,9 @@ func TestManyWriters(t *testing.T) {
 
 func TestNoSecretIsStored(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, databases["SQLite"](t))
-	_, ana, arn := h.scene()
-	token := h.issue(ana, arn)
+	h := newHarness(t, databases["SQLite"](t))
+	_, ana, arn := h.Scene()
+	token := h.Issued(ana, arn)
 	_, key, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
 	ok(t, err)
 	for _, file := range []string{h.where, h.where + "-wal"} {

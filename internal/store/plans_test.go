@@ -310,8 +310,8 @@ type counter interface {
 // TestEveryMethodOfTheStore calls every method of the store, so that the statements of a new method
 // are explained, too.
 func TestEveryMethodOfTheStore(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		h.Scene()
 		for _, methods := range []reflect.Type{
 			reflect.TypeFor[access.Store](), reflect.TypeFor[homes.Store](),
 			reflect.TypeFor[lease.Store](),
@@ -327,7 +327,7 @@ func TestEveryMethodOfTheStore(t *testing.T) {
 }
 
 // call calls a method of the store with arguments that are not zero.
-func (h *house) call(method reflect.Method) {
+func (h *harness) call(method reflect.Method) {
 	h.t.Helper()
 	arguments := []reflect.Value{reflect.ValueOf(h.t.Context())}
 	for i := 1; i < method.Type.NumIn(); i++ {

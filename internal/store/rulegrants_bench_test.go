@@ -16,15 +16,15 @@ func BenchmarkAllOwnStages(b *testing.B) {
 	for _, engine := range engines() {
 		for _, stages := range []int{1000, 5000} {
 			b.Run(fmt.Sprintf("%s/%d", engine.name, stages), func(b *testing.B) {
-				h := newHouse(b, engine.where(b))
+				h := newHarness(b, engine.where(b))
 				benchOwnStages(b, h, stages)
 			})
 		}
 	}
 }
 
-func benchOwnStages(b *testing.B, h *house, stages int) {
-	op, _, _ := h.scene()
+func benchOwnStages(b *testing.B, h *harness, stages int) {
+	op, _, _ := h.Scene()
 	makes, err := h.PutRule(b.Context(), op, access.Rule{
 		Claim: access.Claim{Name: "groups", Value: "streamers"}, Own: "{name}",
 		Capabilities: stage.Publish,

@@ -187,8 +187,8 @@ func TestThreeReplicasActAsOne(t *testing.T) {
 }
 
 func TestTheChatOutlivesARestart(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
-		_, _, arn := h.scene()
+	onBoth(t, func(t *testing.T, h *harness) {
+		_, _, arn := h.Scene()
 		message := feed.ChatMessage{ID: "m1", Time: time.UnixMilli(1_800_000_000_123).UTC(),
 			UserID: "ana", Name: "Ana", Text: "still here"}
 		before := sharedOf(t, h.store, "")
@@ -263,8 +263,8 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 // nothing else. A token rings no bell, because a notification takes a lock of the whole server.
 func TestANotificationIsABell(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgres.Migrated(t))
-	_, ana, arn := h.scene()
+	h := newHarness(t, postgres.Migrated(t))
+	_, ana, arn := h.Scene()
 	shared := sharedOf(t, h.store, "")
 	ears, err := pgx.Connect(t.Context(), h.where)
 	ok(t, err)
@@ -282,7 +282,7 @@ func TestANotificationIsABell(t *testing.T) {
 	ok(t, shared.Send(t.Context(), slices.Repeat([]feed.Notice{{Kind: feed.KindAccess}}, 50)...))
 	rings("50")
 	for range 3 {
-		h.issue(ana, arn)
+		h.Issued(ana, arn)
 	}
 	ok(t, shared.Send(t.Context(), feed.Notice{Kind: feed.KindAccess}))
 	rings("51")
@@ -313,7 +313,7 @@ func TestAPostEndsWithItsReplica(t *testing.T) {
 }
 
 func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+	onBoth(t, func(t *testing.T, h *harness) {
 		begun := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 		stores := []*store.Store{h.store, h.replica().store, h.replica().store}
 		report := func(kind stage.EventKind, code string, at time.Time) (users int) {
@@ -354,7 +354,7 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 
 // TestADeliveryHasOneSender: replicas that claim deliveries at the same time get different ones.
 func TestADeliveryHasOneSender(t *testing.T) {
-	onBoth(t, func(t *testing.T, h *house) {
+	onBoth(t, func(t *testing.T, h *harness) {
 		now := time.UnixMilli(1_800_000_000_000).UTC()
 		ok(t, h.store.PutWebhook(t.Context(),
 			access.Webhook{ID: "hook", URL: "https://receiver.example", CreatedAt: now}))

@@ -17,10 +17,10 @@ import (
 )
 
 // skewed are two replicas on one database; the clock of the second is a minute ahead.
-func skewed(t *testing.T) (behind, ahead *house) {
+func skewed(t *testing.T) (behind, ahead *harness) {
 	t.Helper()
 	where := postgres.Migrated(t)
-	behind, ahead = newHouse(t, where), newHouse(t, where)
+	behind, ahead = newHarness(t, where), newHarness(t, where)
 	ahead.Clock.Pass(time.Minute)
 	key := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))(t)
 	endpoints := func(context.Context, stage.ARN) (stage.Endpoints, error) {
@@ -28,7 +28,7 @@ func skewed(t *testing.T) (behind, ahead *house) {
 			WHIP: "https://stage.example.com/whip", Events: "wss://stage.example.com",
 		}, nil
 	}
-	for _, h := range []*house{behind, ahead} {
+	for _, h := range []*harness{behind, ahead} {
 		h.Configure(func(c *access.Config) {
 			c.Issuer = &token.Signer{
 				Key: key, KeyID: "local", Endpoints: endpoints, Now: h.Clock.Now, Name: "local key",
@@ -47,9 +47,9 @@ func skewed(t *testing.T) (behind, ahead *house) {
 func TestClocksAMinuteApart(t *testing.T) {
 	t.Parallel()
 	behind, ahead := skewed(t)
-	op, _, arn := behind.scene()
+	op, _, arn := behind.Scene()
 	from := access.Client{Address: "192.0.2.1", Agent: "OBS-Browser/31"}
-	for name, pair := range map[string][2]*house{
+	for name, pair := range map[string][2]*harness{
 		"from behind to ahead": {behind, ahead}, "from ahead to behind": {ahead, behind},
 	} {
 		here, there := pair[0], pair[1]
@@ -62,7 +62,7 @@ func TestClocksAMinuteApart(t *testing.T) {
 			t.Fatalf("%s: a login: %v", name, err)
 		}
 
-		issued := here.issue(ana, arn)
+		issued := here.Issued(ana, arn)
 		who, err := there.Verify(t.Context(), issued.Secret)
 		if err != nil || who.ID != issued.Participant.ID {
 			t.Fatalf("%s: a token: got %v, %v", name, who.ID, err)
@@ -88,12 +88,12 @@ func TestClocksAMinuteApart(t *testing.T) {
 	t.Log("the limit counts the tokens of both")
 	ana, _, err := behind.LogIn(t.Context(), "Ana", password(goodPassword), from)
 	ok(t, err)
-	for _, h := range []*house{behind, ahead} {
+	for _, h := range []*harness{behind, ahead} {
 		h.Configure(func(c *access.Config) { c.TokenLimit = 4 })
 	}
-	behind.issue(ana, arn)
-	ahead.issue(ana, arn)
-	for _, h := range []*house{behind, ahead} {
+	behind.Issued(ana, arn)
+	ahead.Issued(ana, arn)
+	for _, h := range []*harness{behind, ahead} {
 		_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrTooMany, "too_many_tokens")
 	}
@@ -108,7 +108,7 @@ func TestLeasesAndPresenceOfSkewedClocks(t *testing.T) {
 	var stops []context.CancelFunc
 	var running sync.WaitGroup
 	defer running.Wait()
-	for i, h := range []*house{ahead, behind} {
+	for i, h := range []*harness{ahead, behind} {
 		skew := time.Duration(1-i) * time.Minute
 		lead := lease.NewLead(h.store, "housekeeping", lease.Holder{ID: string(rune('a' + i))},
 			func() time.Time { return time.Now().Add(skew) }, slog.New(slog.DiscardHandler))

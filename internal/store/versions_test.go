@@ -55,7 +55,7 @@ type recorded struct {
 // Each finds what the other has stored.
 func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgres.Migrated(t))
+	h := newHarness(t, postgres.Migrated(t))
 	before := versionBefore(t, h.where)
 
 	before.run("set up")
@@ -74,13 +74,13 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 		ok(t, err)
 		return login
 	}
-	mine := h.issue(signIn(), studio)
+	mine := h.Issued(signIn(), studio)
 
 	h.Clock.Pass(time.Second)
 	before.run("sign in")
 	before.run("issue")
 	ana := signIn()
-	h.issue(ana, studio)
+	h.Issued(ana, studio)
 	list := func() []access.Issuance {
 		return must(h.ListTokens(t.Context(), ana, access.TokenFilter{}, access.Page{}))(t).Items
 	}
@@ -193,7 +193,7 @@ var inserts = regexp.MustCompile(`INSERT INTO (\w+) \(([^)]+)\)`)
 // every insert sets all columns that need a value.
 func TestEveryStatementOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgres.Migrated(t))
+	h := newHarness(t, postgres.Migrated(t))
 	db, err := sql.Open("pgx", h.where)
 	ok(t, err)
 	defer db.Close()

@@ -12,13 +12,13 @@ import (
 // Bars are listed newest first, with who barred whom and why. A moderator sees those of their own
 // stages, and a bar of somebody who became an operator is not in force.
 func (on rules) TestWhoIsBarred(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		ben, _ := h.Broadcaster(op, "Ben")
 		mia, _ := h.Broadcaster(op, "Mia")
 		ok(t, h.UpdateUser(t.Context(), op, mia.User.ID, "", access.Moderator))
 		mia.User.Role = access.Moderator
-		side, far := h.Studio(op, "side"), h.Studio(op, "far")
+		side, far := h.NewStage(op, "side"), h.NewStage(op, "far")
 		for _, s := range []stage.ARN{arn, side} {
 			h.Grant(op, mia, s, both)
 			h.Grant(op, ben, s, both)

@@ -12,7 +12,7 @@ import (
 
 // ended records that a participant was disconnected, as a media server reports it. It returns the
 // event, and the data of its message to a webhook.
-func (h *House) ended(
+func (h *Harness) ended(
 	hook access.WebhookID, id stage.ParticipantID, arn stage.ARN,
 ) (access.StoredEvent, access.ParticipantMessage) {
 	h.t.Helper()
@@ -33,7 +33,7 @@ func (h *House) ended(
 // A kick, a bar and access that is removed all disconnect a participant. The event and its message
 // say which it was, and who did it.
 func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in",
 			[]string{access.MessageParticipantEnded}))(t)

@@ -9,7 +9,7 @@ import (
 )
 
 func (on rules) TestEventsAreTheirOwners(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
 		refusal := stage.Event{
@@ -57,7 +57,7 @@ func (on rules) TestEventsAreTheirOwners(t *testing.T) {
 // Events appear in the order of their IDs on every replica, so that a reader that resumes after an
 // ID misses none.
 func (on rules) TestEventsAppearInOrder(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		other := h.Replica()
 		token := h.Issued(ana, arn)
@@ -66,7 +66,7 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 		go func() {
 			done <- race(writers, func(i int) error {
 				for range each {
-					on := []*House{h, other}[i%2]
+					on := []*Harness{h, other}[i%2]
 					_, err := on.RecordEvent(t.Context(), stage.Event{
 						Kind: stage.EventWarning, Participant: token.Participant.ID,
 					})
@@ -96,7 +96,7 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 }
 
 func (on rules) TestPruning(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		// the records of tokens are kept as long as the audit trail
 		h.Configure(func(c *access.Config) { c.AuditRetention = time.Hour })
@@ -138,7 +138,7 @@ func (on rules) TestPruning(t *testing.T) {
 }
 
 func (on rules) TestACrashIsWrittenDown(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		tell := func(id stage.ParticipantID, kinds ...stage.EventKind) {
 			for _, kind := range kinds {
@@ -173,7 +173,7 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 }
 
 func (on rules) TestRefusalsOfAParticipantAreBounded(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		dead, other := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,

@@ -11,7 +11,7 @@ import (
 )
 
 // invited returns the principal of a new guest link.
-func (h *House) invited(
+func (h *Harness) invited(
 	t *testing.T, by access.Principal, req access.GuestLinkRequest,
 ) (access.GuestLink, access.Principal) {
 	t.Helper()
@@ -21,7 +21,7 @@ func (h *House) invited(
 }
 
 func (on rules) TestAGuestByLink(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		link, guest := h.invited(t, ana, access.GuestLinkRequest{
 			Stage: arn, Role: access.GuestPublishes, Name: "interview", Uses: 2, Life: time.Hour,
@@ -34,7 +34,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 			!p.Capabilities.Has(stage.Publish|stage.Subscribe) {
 			t.Errorf("a guest: got %+v", p)
 		}
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		if !token.ExpiresAt.Equal(link.ExpiresAt) {
 			t.Errorf("the token ends at %v, the link at %v", token.ExpiresAt, link.ExpiresAt)
 		}
@@ -43,7 +43,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 			t.Errorf("a name that deceives: got %v", err)
 		}
 		h.Clock.Pass(time.Second)
-		h.Paper.enter(must(h.AdmitGuest(t.Context(), guest, "Gus", ""))(t).Participant)
+		h.Fake.enter(must(h.AdmitGuest(t.Context(), guest, "Gus", ""))(t).Participant)
 		_, err := h.AdmitGuest(t.Context(), guest, "Gina", "")
 		refused(t, err, stage.ErrDenied, "guest_link_used")
 
@@ -66,7 +66,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 
 		t.Log("revoked: the guests are off the stage, and the link opens nothing")
 		ok(t, h.RevokeGuestLink(t.Context(), ana, link.ID))
-		if got := h.Paper.sentAway(); len(got) != 2 {
+		if got := h.Fake.sentAway(); len(got) != 2 {
 			t.Errorf("disconnected: got %v, want both guests", got)
 		}
 		_, err = h.Verify(t.Context(), token.Secret)
@@ -79,7 +79,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 }
 
 func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		vera, _ := h.Broadcaster(op, "vera")
 		eve, _ := h.Broadcaster(op, "eve")
@@ -148,14 +148,14 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 
 // A moderator bars a guest: the link ends, and its owner keeps the access.
 func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		_, guest := h.invited(t, ana,
 			access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes, Uses: 9})
 		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
-		if got := h.Paper.sentAway(); len(got) != 1 || got[0] != token.Participant.ID {
+		if got := h.Fake.sentAway(); len(got) != 1 || got[0] != token.Participant.ID {
 			t.Errorf("disconnected: got %v", got)
 		}
 		if _, err := h.AdmitGuest(t.Context(), guest, "Gil again", ""); err == nil {
@@ -169,7 +169,7 @@ func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 // The token of a promoted guest may publish, and that of a demoted guest may not: its record
 // decides.
 func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		_, guest := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews})
 		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
@@ -185,10 +185,10 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 			stage.ErrDenied) {
 			t.Errorf("promoted by a broadcaster: got %v", err)
 		}
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
 		can(stage.Publish | stage.Subscribe)
-		if got := h.Paper.sentAway(); len(got) != 1 {
+		if got := h.Fake.sentAway(); len(got) != 1 {
 			t.Errorf("sessions that ended: got %v", got)
 		}
 		// Promoting a guest again is no error.
@@ -215,14 +215,14 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 
 // Two guests use the last use of a link concurrently.
 func (on rules) TestTheLastUseIsOneGuests(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		other := h.Replica()
 		_, guest := h.invited(t, ana,
 			access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Uses: 3})
 		var in atomic.Int32
 		for _, err := range race(8, func(i int) error {
-			_, err := []*House{h, other}[i%2].AdmitGuest(t.Context(), guest, "Gil", "")
+			_, err := []*Harness{h, other}[i%2].AdmitGuest(t.Context(), guest, "Gil", "")
 			if err == nil {
 				in.Add(1)
 			} else if !errors.Is(err, stage.ErrDenied) {

@@ -12,7 +12,7 @@ import (
 // TestTheBearerOfATokenOfAWSIsKnown checks that tokens for an AWS stage are recognized, although
 // only AWS can verify them.
 func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, local := h.Scene()
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
 		h.Grant(op, ana, awsARN, stage.Publish|stage.Subscribe)

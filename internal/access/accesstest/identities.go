@@ -21,7 +21,7 @@ func external(subject, name string, groups ...string) access.External {
 }
 
 // member signs in a user with a provider.
-func (h *House) member(subject, name string, groups ...string) access.Principal {
+func (h *Harness) member(subject, name string, groups ...string) access.Principal {
 	h.t.Helper()
 	login, _, err := h.LogInExternal(h.t.Context(), external(subject, name, groups...), home)
 	ok(h.t, err)
@@ -29,7 +29,7 @@ func (h *House) member(subject, name string, groups ...string) access.Principal 
 }
 
 func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Scene()
 		first := h.member("1", "Ben")
 		if again := h.member("1", "Benjamin"); again.User.ID != first.User.ID ||
@@ -56,7 +56,7 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 // A name that a person types is refused when it is too long. One that a provider or an application
 // sends is cut to the same limit.
 func (on rules) TestNamesHaveOneLimit(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()
 		long := strings.Repeat("Ä", 64)
 		_, _, _, err := h.AddUser(t.Context(), op, long+"X", access.Broadcaster)
@@ -95,7 +95,7 @@ func (on rules) TestNamesHaveOneLimit(t *testing.T) {
 }
 
 func (on rules) TestALoginOfAProviderEndsByItself(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Operator()
 		h.Configure(func(c *access.Config) { c.External.LoginLife = time.Hour })
 		_, secret, err := h.LogInExternal(t.Context(), external("1", "Ben"), home)
@@ -113,7 +113,7 @@ func (on rules) TestALoginOfAProviderEndsByItself(t *testing.T) {
 }
 
 func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		h.Configure(func(c *access.Config) {
 			c.External = access.ExternalPolicy{
@@ -164,9 +164,9 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 }
 
 func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, hall := h.Scene()
-		studio, club := h.Studio(op, "studio"), h.Studio(op, "club")
+		studio, club := h.NewStage(op, "studio"), h.NewStage(op, "club")
 		h.Configure(func(c *access.Config) {
 			c.External = access.ExternalPolicy{
 				Issuer:   external("", "").Issuer,
@@ -194,7 +194,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 		}))
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		token := h.Issued(key, studio)
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		signedIn := func() (n int) {
 			for _, login := range []stage.Secret{browser, dock} {
 				if _, err := h.Authenticate(t.Context(),
@@ -230,7 +230,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 		if n := signedIn(); n != 0 {
 			t.Errorf("%d logins go on", n)
 		}
-		if !slices.Contains(h.Paper.sentAway(), token.Participant.ID) {
+		if !slices.Contains(h.Fake.sentAway(), token.Participant.ID) {
 			t.Error("the session of the token goes on")
 		}
 		key = must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
@@ -258,7 +258,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 }
 
 func (on rules) TestARefusedSignInLeavesWhatRestsOnAPassword(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		h.Configure(func(c *access.Config) {
 			c.External = access.ExternalPolicy{
@@ -287,9 +287,9 @@ func (on rules) TestARefusedSignInLeavesWhatRestsOnAPassword(t *testing.T) {
 }
 
 func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, hall := h.Scene()
-		studio := h.Studio(op, "studio")
+		studio := h.NewStage(op, "studio")
 		before := h.member("1", "Ben", "crew")
 		rule := must(h.PutRule(t.Context(), op, access.Rule{
 			Claim: access.Claim{Name: "groups", Value: "crew"}, Stage: studio,
@@ -311,11 +311,11 @@ func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 		}))
 
 		t.Log("without the claim the access is gone at the next sign-in, with its open tokens")
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		after := h.member("1", "Ben")
 		_, err = h.Issue(t.Context(), after, access.IssueRequest{Stage: studio})
 		refused(t, err, stage.ErrDenied, "no_grant")
-		if !slices.Contains(h.Paper.sentAway(), token.Participant.ID) {
+		if !slices.Contains(h.Fake.sentAway(), token.Participant.ID) {
 			t.Error("the session of the token goes on")
 		}
 		h.Issued(after, hall)
@@ -337,9 +337,9 @@ func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 }
 
 func (on rules) TestARuleGivesAStageOfOnesOwn(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
-		h.Studio(op, "Ben's stage")
+		h.NewStage(op, "Ben's stage")
 		must(h.PutRule(t.Context(), op, access.Rule{
 			Own: "{name}'s stage", Capabilities: stage.Publish | stage.Subscribe,
 		}))(t)
@@ -375,7 +375,7 @@ func (on rules) TestARuleGivesAStageOfOnesOwn(t *testing.T) {
 }
 
 func (on rules) TestSignInWithACode(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		dock := access.Client{Address: "198.51.100.7", Agent: "OBS"}
 		request, secret, err := h.BeginDevice(t.Context(), dock)
@@ -420,7 +420,7 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 }
 
 func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
 		request, _, err := h.BeginDevice(t.Context(), home)
 		ok(t, err)
@@ -447,7 +447,7 @@ func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
 }
 
 func (on rules) TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, 10*time.Minute)
 		ok(t, err)
@@ -473,7 +473,7 @@ func (on rules) TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
 // Wrong codes are throttled per network. They delay neither valid codes nor passwords of other
 // users in the same network.
 func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		far, near := access.Client{Address: "198.51.100.7"}, access.Client{Address: "198.51.100.8"}
 		enrol := func(code stage.Secret, from access.Client) error {
@@ -519,7 +519,7 @@ func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
 }
 
 func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		made, secret, err := h.CreateAccessKey(t.Context(), op, "kiosk")
 		ok(t, err)
@@ -583,7 +583,7 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 }
 
 func (on rules) TestOnlyTheNewestCodesAreGood(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
 		var codes []stage.Secret
 		for range 12 {
@@ -600,7 +600,7 @@ func (on rules) TestOnlyTheNewestCodesAreGood(t *testing.T) {
 }
 
 func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
 		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
@@ -614,14 +614,14 @@ func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
 }
 
 func (on rules) TestASuspendedUserIsOut(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		login, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		_, key, err := h.CreateAccessKey(t.Context(), login, "script")
 		ok(t, err)
 		token := h.Issued(ana, arn)
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
 
@@ -630,7 +630,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "unpaid"))
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "twice is once"))
 
-		if !slices.Contains(h.Paper.sentAway(), token.Participant.ID) {
+		if !slices.Contains(h.Fake.sentAway(), token.Participant.ID) {
 			t.Error("the broadcast goes on")
 		}
 		for name, try := range map[string]func() error{
@@ -672,7 +672,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 }
 
 func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio page",
 			[]access.Scope{access.ScopeUsers}, time.Hour)
@@ -710,7 +710,7 @@ func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 }
 
 func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()
 		_, secret, err := h.CreateAPIKey(t.Context(), op, "studio page",
 			[]access.Scope{access.ScopeUsers}, 0)
@@ -752,15 +752,15 @@ func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
 }
 
 func (on rules) TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, hall := h.Scene()
-		other := h.Studio(op, "other")
+		other := h.NewStage(op, "other")
 		_, code, _, err := h.AddUser(t.Context(), op, "Mo", access.Moderator)
 		ok(t, err)
 		mo, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
 		token := h.Issued(ana, hall)
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""),
 			stage.ErrDenied, "no_grant")
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{
@@ -793,7 +793,7 @@ func (on rules) TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
 }
 
 func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		op.From = access.Client{Address: "203.0.113.5", Agent: "Firefox"}
 		_, _, err := h.LogIn(t.Context(), "Ana", password("a wrong password"), home)
@@ -856,7 +856,7 @@ func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
 }
 
 func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		rung := 0
 		h.Configure(func(c *access.Config) { c.Queued = func() { rung++ } })
@@ -955,13 +955,13 @@ type outbox interface {
 	NoteAttempt(ctx context.Context, id access.WebhookID, failedAt time.Time, failure string) error
 }
 
-func (h *House) outbox() outbox { return h.Config.Store.(outbox) }
+func (h *Harness) outbox() outbox { return h.Config.Store.(outbox) }
 
 // TestWhoMayEndSessionsInAnOutage: in an outage of the database, a principal that was authenticated
 // before may end sessions. A change of one user's account ends this for that user alone. A change
 // that another replica reports ends it for no user.
 func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		_, secret, err := h.CreateAccessKey(t.Context(), ana, "switcher")
 		ok(t, err)

@@ -11,16 +11,16 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// paperAWS creates fake stages. On request it fails, before or after it has created the stage.
-type paperAWS struct {
+// fakeAWS creates fake stages. On request it fails, before or after it has created the stage.
+type fakeAWS struct {
 	made          map[string]stage.Stage // keyed by the tag of the user
 	calls         int
 	before, after error
 }
 
-func (p *paperAWS) ServesRegion(region string) bool { return region == "us-west-2" }
+func (p *fakeAWS) ServesRegion(region string) bool { return region == "us-west-2" }
 
-func (p *paperAWS) EnsureStage(
+func (p *fakeAWS) EnsureStage(
 	_ context.Context, region, name string, tags map[string]string, again bool,
 ) (stage.Stage, error) {
 	p.calls++
@@ -42,8 +42,8 @@ func (p *paperAWS) EnsureStage(
 }
 
 func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		aws := &paperAWS{made: map[string]stage.Stage{}}
+	on.each(t, func(t *testing.T, h *Harness) {
+		aws := &fakeAWS{made: map[string]stage.Stage{}}
 		op := h.Operator()
 		rule := access.Rule{
 			Claim: access.Claim{Name: "groups", Value: "crew"}, Own: "{name}'s stage",

@@ -10,28 +10,28 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// paperKeys verifies fake passkeys: an answer is "KEY CHALLENGE", without a signature.
-type paperKeys struct{}
+// fakeKeys verifies fake passkeys: an answer is "KEY CHALLENGE", without a signature.
+type fakeKeys struct{}
 
-type paperAnswer struct {
+type fakeAnswer struct {
 	Key, Challenge string
 	Copied         bool
 }
 
-func (paperKeys) ID() string                    { return "localhost" }
-func (paperKeys) Ask() (json.RawMessage, error) { return json.RawMessage(`{}`), nil }
-func (paperKeys) Create(access.PasskeyUser) (json.RawMessage, error) {
+func (fakeKeys) ID() string                    { return "localhost" }
+func (fakeKeys) Ask() (json.RawMessage, error) { return json.RawMessage(`{}`), nil }
+func (fakeKeys) Create(access.PasskeyUser) (json.RawMessage, error) {
 	return json.RawMessage(`{}`), nil
 }
 
-func (paperKeys) Created(_ access.PasskeyUser, answer []byte) (access.CheckedPasskey, error) {
-	var a paperAnswer
+func (fakeKeys) Created(_ access.PasskeyUser, answer []byte) (access.CheckedPasskey, error) {
+	var a fakeAnswer
 	err := json.Unmarshal(answer, &a)
 	return access.CheckedPasskey{KeyID: a.Key, Record: "0", Challenge: a.Challenge,
 		Copied: a.Copied}, err
 }
 
-func (k paperKeys) Answered(
+func (k fakeKeys) Answered(
 	answer []byte, find func(string) (access.PasskeyUser, error),
 ) (access.CheckedPasskey, error) {
 	checked, err := k.Created(access.PasskeyUser{}, answer)
@@ -42,13 +42,13 @@ func (k paperKeys) Answered(
 }
 
 func answer(key, challenge string) []byte {
-	text, _ := json.Marshal(paperAnswer{Key: key, Challenge: challenge}) // strings always encode
+	text, _ := json.Marshal(fakeAnswer{Key: key, Challenge: challenge}) // strings always encode
 	return text
 }
 
 func (on rules) TestPasskeysSignIn(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		olga, ana, _ := h.Scene()
 		_, err := h.AddPasskey(t.Context(), ana, "", answer("k1", "c1"))
 		refused(t, err, stage.ErrInvalid, "")
@@ -98,8 +98,8 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 }
 
 func (on rules) TestOperatorsNeedAPasskey(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		h.Configure(func(c *access.Config) { c.Passkeys, c.OperatorPasskeys = paperKeys{}, true })
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Configure(func(c *access.Config) { c.Passkeys, c.OperatorPasskeys = fakeKeys{}, true })
 		olga := h.Operator()
 		_, err := h.Users(t.Context(), olga)
 		refused(t, err, stage.ErrDenied, "passkey_needed")
@@ -126,9 +126,9 @@ func (on rules) TestOperatorsNeedAPasskey(t *testing.T) {
 }
 
 func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Operator()
-		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		h.Configure(func(c *access.Config) {
 			c.External = access.ExternalPolicy{Issuer: external("", "").Issuer,
 				LoginLife: time.Hour}
@@ -159,8 +159,8 @@ func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
 }
 
 func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		expect := func(want bool, when string) {
 			t.Helper()
 			if got := must(h.OperatorsWayIn(t.Context()))(t); got != want {

@@ -12,7 +12,7 @@ import (
 )
 
 func (on rules) TestTheFirstOperator(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		old := must(h.NewSetupCode(t.Context()))(t)
 		code := must(h.NewSetupCode(t.Context()))(t)
 		setUp := func(code stage.Secret, name, secret string) error {
@@ -40,11 +40,11 @@ func (on rules) TestTheFirstOperator(t *testing.T) {
 }
 
 func (on rules) TestOneOfManyBecomesTheOperator(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		other := h.Replica()
 		code := must(h.NewSetupCode(t.Context()))(t)
 		errs := race(8, func(i int) error {
-			on := []*House{h, other}[i%2]
+			on := []*Harness{h, other}[i%2]
 			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i),
 				password(goodPassword), home)
 			return err
@@ -61,7 +61,7 @@ func (on rules) TestOneOfManyBecomesTheOperator(t *testing.T) {
 }
 
 func (on rules) TestAnInvitation(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		user, code, until, err := h.AddUser(t.Context(), op, "Ana", "")
 		ok(t, err)
@@ -93,7 +93,7 @@ func (on rules) TestAnInvitation(t *testing.T) {
 }
 
 func (on rules) TestAnInvitationEnds(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		ana, first, _, err := h.AddUser(t.Context(), op, "Ana", access.Broadcaster)
 		ok(t, err)
@@ -118,7 +118,7 @@ func (on rules) TestAnInvitationEnds(t *testing.T) {
 }
 
 func (on rules) TestAForgottenPassword(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		ana, cookie := h.Broadcaster(op, "Ana")
 		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
@@ -148,7 +148,7 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 }
 
 func (on rules) TestSigningIn(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		h.Broadcaster(op, "José  Ñandú")
 		for _, name := range []string{"José  Ñandú", "josé ñandú", "JOSÉ ÑANDÚ",
@@ -182,7 +182,7 @@ func (on rules) TestSigningIn(t *testing.T) {
 }
 
 func (on rules) TestALoginLastsWithUse(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, cookie := h.Broadcaster(h.Operator(), "Ana")
 		h.Clock.Pass(23 * time.Hour)
 		if login := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(
@@ -213,7 +213,7 @@ func (on rules) TestALoginLastsWithUse(t *testing.T) {
 }
 
 func (on rules) TestALoginEnds(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		ana, first := h.Broadcaster(op, "Ana")
 		other := h.Replica()
@@ -264,10 +264,10 @@ func (on rules) TestALoginEnds(t *testing.T) {
 }
 
 func (on rules) TestNamesAreTakenOnce(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, other := h.Operator(), h.Replica()
 		errs := race(6, func(i int) error {
-			on := []*House{h, other}[i%2]
+			on := []*Harness{h, other}[i%2]
 			_, _, _, err := on.AddUser(t.Context(), op, []string{"Ana", "ANA", "ana"}[i%3],
 				access.Broadcaster)
 			return err
@@ -294,14 +294,14 @@ func (on rules) TestNamesAreTakenOnce(t *testing.T) {
 }
 
 func (on rules) TestRemovingAUser(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		_, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		key, secret, err := h.CreateAccessKey(t.Context(), ana, "script")
 		ok(t, err)
 		token := h.Issued(ana, arn)
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		ok(t, h.RemoveUser(t.Context(), op, ana.User.ID))
 
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
@@ -311,7 +311,7 @@ func (on rules) TestRemovingAUser(t *testing.T) {
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		_, err = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrUnauthorized, "")
-		if away := h.Paper.sentAway(); len(away) != 1 || away[0] != token.Participant.ID {
+		if away := h.Fake.sentAway(); len(away) != 1 || away[0] != token.Participant.ID {
 			t.Errorf("sent away: got %v, want %v", away, token.Participant.ID)
 		}
 		refused(t, h.RemoveUser(t.Context(), op, ana.User.ID), stage.ErrNotFound, "")
@@ -325,7 +325,7 @@ func (on rules) TestRemovingAUser(t *testing.T) {
 }
 
 func (on rules) TestTheLastOperatorStays(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, other := h.Operator(), h.Replica()
 		refused(t, h.RemoveUser(t.Context(), op, op.User.ID), stage.ErrConflict, "conflict")
 		_, code, _, err := h.AddUser(t.Context(), op, "Otto", access.Operator)
@@ -347,7 +347,7 @@ func (on rules) TestTheLastOperatorStays(t *testing.T) {
 }
 
 func (on rules) TestOnlyOperatorsMay(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		ctx, who := t.Context(), ana
 		_, _, _, add := h.AddUser(ctx, who, "Bob", access.Operator)
@@ -377,7 +377,7 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 // TestStrangeIDs: a text that cannot be an ID is not found, even if PostgreSQL would refuse some of
 // its bytes.
 func (on rules) TestStrangeIDs(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()
 		ctx := context.Background()
 		for _, id := range []string{"", "\x00", "\xff", "nobody", strings.Repeat("x", 1000), "a b",
@@ -404,7 +404,7 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 }
 
 func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		type loot struct {
 			access, view stage.Secret
@@ -417,7 +417,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 			_, l.view, err = h.CreateViewKey(t.Context(), ana, arn, "stage")
 			ok(t, err)
 			l.token = h.Issued(ana, arn).Participant
-			h.Paper.enter(l.token)
+			h.Fake.enter(l.token)
 			return l
 		}
 		worthless := func(l loot) {
@@ -427,7 +427,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 			_, err = h.Authenticate(t.Context(), access.Presented{Bearer: l.view})
 			refused(t, err, stage.ErrUnauthorized, "unauthorized")
 			refused(t, h.MayStay(t.Context(), l.token), stage.ErrDenied, "token_revoked")
-			if away := h.Paper.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
+			if away := h.Fake.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
 				t.Errorf("sent away: got %v, want %v last", away, l.token.ID)
 			}
 		}
@@ -456,7 +456,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 }
 
 func (on rules) TestAnOperatorsKeyIsNoOperator(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		_, secret, err := h.CreateAccessKey(t.Context(), op, "kiosk")
 		ok(t, err)
@@ -474,7 +474,7 @@ func (on rules) TestAnOperatorsKeyIsNoOperator(t *testing.T) {
 }
 
 func (on rules) TestMuteTarget(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		host := must(h.OnStage(t.Context(), ana, arn))(t)
 		if got := must(h.MuteTarget(t.Context(), host, op.User.ID))(t); got.Name != "Olga" ||
@@ -494,10 +494,10 @@ func (on rules) TestMuteTarget(t *testing.T) {
 }
 
 func (on rules) TestTheFirstStage(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		other := h.Replica()
 		for _, err := range race(4, func(i int) error {
-			return []*House{h, other}[i%2].FirstStage(
+			return []*Harness{h, other}[i%2].FirstStage(
 				t.Context(), "main")
 		}) {
 			ok(t, err)
@@ -512,7 +512,7 @@ func (on rules) TestTheFirstStage(t *testing.T) {
 }
 
 func (on rules) TestEndpoints(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		same := stage.Endpoints{
 			WHIP:   "https://a.global-bm.whip.live-video.net",

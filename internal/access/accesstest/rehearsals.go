@@ -10,13 +10,13 @@ import (
 )
 
 // rehearsed returns the tokens of a new rehearsal.
-func (h *House) rehearsed(t *testing.T, who access.Principal) access.Rehearsal {
+func (h *Harness) rehearsed(t *testing.T, who access.Principal) access.Rehearsal {
 	t.Helper()
 	return must(h.Rehearse(t.Context(), who, "192.0.2.7"))(t)
 }
 
 func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		ctx := t.Context()
 		made := h.rehearsed(t, ana)
@@ -77,20 +77,20 @@ func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
 }
 
 func (on rules) TestARehearsalEndsWithItsLogin(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
 		p := must(h.Verify(t.Context(), h.rehearsed(t, ana).Publish.Secret))(t)
-		h.Paper.enter(p)
+		h.Fake.enter(p)
 		ok(t, h.LogOut(t.Context(), ana))
 		refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")
-		if !slices.Contains(h.Paper.sentAway(), p.ID) {
+		if !slices.Contains(h.Fake.sentAway(), p.ID) {
 			t.Error("the session of a rehearsal outlives the login")
 		}
 	})
 }
 
 func (on rules) TestRehearsalsAreLimited(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		for range 10 {
 			h.rehearsed(t, ana)
@@ -107,7 +107,7 @@ func (on rules) TestRehearsalsAreLimited(t *testing.T) {
 }
 
 func (on rules) TestWithoutALocalStageNobodyRehearses(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
 		h.Configure(func(cfg *access.Config) { cfg.NoLocalStages = true })
 		_, err := h.Rehearse(t.Context(), ana, "")

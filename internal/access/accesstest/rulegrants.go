@@ -13,7 +13,7 @@ import (
 
 // crews creates a rule that gives each streamer a stage, and a rule that gives moderators access to
 // all these stages.
-func (h *House) crews(op access.Principal) (makes, moderates access.Rule) {
+func (h *Harness) crews(op access.Principal) (makes, moderates access.Rule) {
 	h.t.Helper()
 	h.Configure(func(c *access.Config) {
 		c.External.Moderators = []access.Claim{{Name: "groups", Value: "moderators"}}
@@ -30,7 +30,7 @@ func (h *House) crews(op access.Principal) (makes, moderates access.Rule) {
 }
 
 // names returns the names of the stages to which a user has access, with the capabilities.
-func (h *House) names(who access.Principal) []string {
+func (h *Harness) names(who access.Principal) []string {
 	h.t.Helper()
 	names := []string{}
 	for _, s := range must(h.Stages(h.t.Context(), who))(h.t) {
@@ -39,7 +39,7 @@ func (h *House) names(who access.Principal) []string {
 	return names
 }
 
-func (h *House) reaches(who access.Principal, want ...string) {
+func (h *Harness) reaches(who access.Principal, want ...string) {
 	h.t.Helper()
 	if got := h.names(who); !slices.Equal(got, want) {
 		h.t.Errorf("%s reaches %q, want %q", who.User.Name, got, want)
@@ -47,7 +47,7 @@ func (h *House) reaches(who access.Principal, want ...string) {
 }
 
 func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		h.crews(op)
 		ana := h.member("1", "Ana", "streamers")
@@ -100,7 +100,7 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 }
 
 func (on rules) TestRulesOfAllStagesStandOnAnother(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		h.member("1", "Ana", "streamers")
 		mia := h.member("2", "Mia", "moderators")
@@ -113,7 +113,7 @@ func (on rules) TestRulesOfAllStagesStandOnAnother(t *testing.T) {
 			t.Errorf("the refusal is %q, want it to say %s", err, says)
 		}
 		other := makes
-		other.Own, other.Stage = "", h.Studio(op, "main")
+		other.Own, other.Stage = "", h.NewStage(op, "main")
 		_, err = h.PutRule(t.Context(), op, other)
 		refused(t, err, stage.ErrConflict, "")
 		for _, bad := range []access.Rule{
@@ -143,7 +143,7 @@ func (on rules) TestRulesOfAllStagesStandOnAnother(t *testing.T) {
 
 // A moderator of all stages can be barred from one of them, and a sign-in does not end the bar.
 func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		h.crews(op)
 		ana := h.member("1", "Ana", "streamers")
@@ -183,7 +183,7 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 // A moderator may have more stages than one statement can name. Their records are then read from
 // one list over all stages.
 func (on rules) TestRecordsOfManyStages(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		h.crews(op)
 		const stages = 103
@@ -193,7 +193,7 @@ func (on rules) TestRecordsOfManyStages(t *testing.T) {
 			arns = append(arns, must(h.Stages(t.Context(), who))(t)[0].Stage.ARN)
 		}
 		mia := h.member("mia", "Mia", "moderators")
-		foreign := h.Studio(op, "elsewhere")
+		foreign := h.NewStage(op, "elsewhere")
 		at := h.Clock.Now()
 		for i, arn := range append(arns, foreign) {
 			must(h.Config.Store.AddEvent(t.Context(), access.StoredEvent{

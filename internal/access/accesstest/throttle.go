@@ -14,13 +14,13 @@ import (
 func from(address string) access.Client { return access.Client{Address: address} }
 
 // guess tries a wrong password.
-func (h *House) guess(name string, client access.Client) error {
+func (h *Harness) guess(name string, client access.Client) error {
 	_, _, err := h.LogIn(h.t.Context(), name, password("wrong password"), client)
 	return err
 }
 
 func (on rules) TestGuessingGetsSlower(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Broadcaster(h.Operator(), "Ana")
 		// The throttle must not reveal which names exist.
 		for _, name := range []string{"Ana", "nobody"} {
@@ -50,7 +50,7 @@ func (on rules) TestGuessingGetsSlower(t *testing.T) {
 }
 
 func (on rules) TestAStrangerLocksNobodyOut(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Broadcaster(h.Operator(), "Ana")
 		for i := range 12 {
 			h.guess("ana", from(fmt.Sprintf("198.51.100.%d", i)))
@@ -77,7 +77,7 @@ func (on rules) TestAStrangerLocksNobodyOut(t *testing.T) {
 }
 
 func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Operator()
 		for i := range 20 {
 			// All these addresses are in one /64 network, which is what a customer of IPv6 gets.
@@ -98,11 +98,11 @@ func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
 }
 
 func (on rules) TestGuessingAtOnceIsNotFaster(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Broadcaster(h.Operator(), "Ana")
 		other := h.Replica()
 		errs := race(20, func(i int) error {
-			on := []*House{h, other}[i%2]
+			on := []*Harness{h, other}[i%2]
 			return on.guess("ana", from(fmt.Sprintf("198.51.100.%d", i)))
 		})
 		if got := tally(errs); got["wrong_password"] != 5 || got["too_many_attempts"] != 15 {
@@ -112,7 +112,7 @@ func (on rules) TestGuessingAtOnceIsNotFaster(t *testing.T) {
 }
 
 func (on rules) TestAMistypedPasswordCostsNothingLater(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Broadcaster(h.Operator(), "Ana")
 		for day := range 4 {
 			client := from(fmt.Sprintf("203.0.113.%d", day)) // another network each day
@@ -128,7 +128,7 @@ func (on rules) TestAMistypedPasswordCostsNothingLater(t *testing.T) {
 
 // The throttle limits guesses at the current password as well: anybody may sit at an open browser.
 func (on rules) TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		ana, _ := h.Broadcaster(h.Operator(), "Ana")
 		change := func() error {
 			return h.ChangePassword(t.Context(), ana, password("a guess at it"),
@@ -142,7 +142,7 @@ func (on rules) TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 }
 
 func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		for range 30 {
 			h.Issued(ana, arn)
@@ -170,7 +170,7 @@ func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
 
 // A neighbour has the same address as Ana, for example in the same office or behind the same NAT.
 func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		h.Broadcaster(h.Operator(), "Ana") // at home, without a browser that is recognized
 		hers := access.Client{Address: home.Address, Browser: password("one of 26 letters")}
 		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), hers)
@@ -201,7 +201,7 @@ func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 }
 
 func (on rules) TestTheNewestLoginsAreKept(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, cookie := h.Broadcaster(h.Operator(), "Ana")
 		cookies := []stage.Secret{cookie}
 		for range 55 {
@@ -223,7 +223,7 @@ func (on rules) TestTheNewestLoginsAreKept(t *testing.T) {
 
 // A security event is one line of the log, without secrets.
 func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		var log strings.Builder
 		h.Configure(func(c *access.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 		said := func(part string) {
@@ -261,7 +261,7 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 
 // A link with a used or guessed code is a failed sign-in, too.
 func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		var log strings.Builder
 		h.Configure(func(c *access.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 		bad, far := stage.NewSecret("a code that was never made"), from("198.51.100.7")
@@ -292,8 +292,8 @@ func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 
 // An attacker cannot fill the audit trail, and with it the database.
 func (on rules) TestFailedSignInsInTheTrailAreBounded(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		op := h.Operator()
 		trail := func() int {
 			return len(must(h.Audit(t.Context(), op, access.AuditFilter{

@@ -16,14 +16,14 @@ const (
 )
 
 func (on rules) TestTheServerDecidesWhatATokenSays(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		ask := func(ttl time.Duration, purpose string) (stage.TokenRequest, stage.ParticipantToken,
 			error) {
 			token, err := h.Issue(t.Context(), ana, access.IssueRequest{
 				Stage: arn, TTL: ttl, For: purpose, Address: home.Address,
 			})
-			return h.Paper.lastAsked(), token, err
+			return h.Fake.lastAsked(), token, err
 		}
 		h.Grant(op, ana, arn, both)
 		for _, c := range []struct {
@@ -71,7 +71,7 @@ func (on rules) TestTheServerDecidesWhatATokenSays(t *testing.T) {
 }
 
 func (on rules) TestNoTokenWithoutAGrant(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		bob, _ := h.Broadcaster(op, "Bob")
 		issue := func(who access.Principal, arn stage.ARN) error {
@@ -103,11 +103,11 @@ func (on rules) TestNoTokenWithoutAGrant(t *testing.T) {
 }
 
 func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		other := h.Replica()
 		errs := race(45, func(i int) error {
-			on := []*House{h, other}[i%2]
+			on := []*Harness{h, other}[i%2]
 			_, err := on.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 			return err
 		})
@@ -119,7 +119,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 		}
 		h.Issued(op, arn) // other users are not affected
 		h.Clock.Pass(9*time.Minute + 59*time.Second)
-		asked := len(h.Paper.asked)
+		asked := len(h.Fake.asked)
 		for range 3 {
 			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 			if e := refused(t, err, stage.ErrTooMany,
@@ -127,7 +127,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 				t.Errorf("RetryAfter: got %v, want 1s", e.RetryAfter)
 			}
 		}
-		if signed := len(h.Paper.asked) - asked; signed > 1 {
+		if signed := len(h.Fake.asked) - asked; signed > 1 {
 			t.Errorf("3 refusals cost %d signatures", signed)
 		}
 		h.Clock.Pass(time.Second)
@@ -137,23 +137,25 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 
 // A token is not issued if its access ends meanwhile, on any replica.
 func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
-	for what, end := range map[string]func(h *House, op, ana access.Principal, arn stage.ARN) error{
-		"grant taken back": func(h *House, op, ana access.Principal, arn stage.ARN) error {
+	for what, end := range map[string]func(
+		h *Harness, op, ana access.Principal, arn stage.ARN,
+	) error{
+		"grant taken back": func(h *Harness, op, ana access.Principal, arn stage.ARN) error {
 			return h.RemoveGrant(h.t.Context(), op, ana.User.ID, arn)
 		},
-		"user removed": func(h *House, op, ana access.Principal, arn stage.ARN) error {
+		"user removed": func(h *Harness, op, ana access.Principal, arn stage.ARN) error {
 			return h.RemoveUser(h.t.Context(), op, ana.User.ID)
 		},
-		"stage removed": func(h *House, op, ana access.Principal, arn stage.ARN) error {
+		"stage removed": func(h *Harness, op, ana access.Principal, arn stage.ARN) error {
 			return h.RemoveStage(h.t.Context(), op, arn)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			on.each(t, func(t *testing.T, h *House) {
+			on.each(t, func(t *testing.T, h *Harness) {
 				op, ana, arn := h.Scene()
 				other := h.Replica()
 				h.Issued(ana, arn) // the permit is cached
-				h.Paper.during = func() { ok(t, end(other, op, ana, arn)) }
+				h.Fake.during = func() { ok(t, end(other, op, ana, arn)) }
 				token, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 				if err == nil || !token.Secret.Empty() {
 					t.Fatalf("got a token, error %v; want none", err)
@@ -171,7 +173,7 @@ func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 // Each request for a token reports one result, even if the decision was repeated. The refusal of a
 // barred user is a result, too.
 func (on rules) TestEachRequestForATokenHasOneResult(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		var results []error
 		h.Configure(func(cfg *access.Config) {
@@ -181,12 +183,12 @@ func (on rules) TestEachRequestForATokenHasOneResult(t *testing.T) {
 		})
 		other := h.Replica()
 		token := h.Issued(ana, arn) // the permit is cached
-		h.Paper.during = func() {
+		h.Fake.during = func() {
 			other.Grant(op, ana, arn, stage.Publish) // Issue must decide again
 		}
-		signed := len(h.Paper.asked)
+		signed := len(h.Fake.asked)
 		h.Issued(ana, arn)
-		if again := len(h.Paper.asked) - signed; again != 2 {
+		if again := len(h.Fake.asked) - signed; again != 2 {
 			t.Fatalf("the issuer was asked %d times, want 2", again)
 		}
 		if len(results) != 2 || results[0] != nil || results[1] != nil {
@@ -202,7 +204,7 @@ func (on rules) TestEachRequestForATokenHasOneResult(t *testing.T) {
 }
 
 func (on rules) TestARaceOfIssuingAndTakingBack(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		other := h.Replica()
 		errs := race(9, func(i int) error {
@@ -226,7 +228,7 @@ func (on rules) TestARaceOfIssuingAndTakingBack(t *testing.T) {
 }
 
 func (on rules) TestARecordHasNoToken(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		token, err := h.Issue(t.Context(), ana, access.IssueRequest{
 			Stage: arn, Address: "192.0.2.1",
@@ -256,19 +258,19 @@ func (on rules) TestARecordHasNoToken(t *testing.T) {
 }
 
 func (on rules) TestRevoking(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		bob, _ := h.Broadcaster(op, "Bob")
 		h.Grant(op, bob, arn, both)
 		live, idle, bobs := h.Issued(ana, arn), h.Issued(ana, arn), h.Issued(bob, arn)
-		h.Paper.enter(live.Participant)
+		h.Fake.enter(live.Participant)
 		refused(t, h.Revoke(t.Context(), ana, bobs.Participant.ID), stage.ErrNotFound, "")
 		// Revoking a token again is no error.
 		for _, token := range []stage.ParticipantToken{live, idle, live} {
 			ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 			refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		}
-		if away := h.Paper.sentAway(); !slices.Equal(away,
+		if away := h.Fake.sentAway(); !slices.Equal(away,
 			[]stage.ParticipantID{live.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, live.Participant.ID)
 		}
@@ -279,7 +281,7 @@ func (on rules) TestRevoking(t *testing.T) {
 }
 
 func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, local := h.Scene()
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}))
 		h.Grant(op, ana, awsARN, both)
@@ -304,10 +306,10 @@ func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
 }
 
 func (on rules) TestAStageThatDoesNotAnswer(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
-		h.Paper.fail = errors.New("no route to host")
+		h.Fake.fail = errors.New("no route to host")
 		err := h.Revoke(t.Context(), ana, token.Participant.ID)
 		refused(t, err, stage.ErrUnavailable, "")
 		// The token is revoked all the same. The disconnect can be tried again.
@@ -319,22 +321,22 @@ func (on rules) TestAStageThatDoesNotAnswer(t *testing.T) {
 		if n := len(must(h.Tokens(t.Context(), ana, false))(t)); n != 1 {
 			t.Errorf("records: got %d, want that of the first token only", n)
 		}
-		h.Paper.fail = nil
+		h.Fake.fail = nil
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 	})
 }
 
 func (on rules) TestGrantsChange(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		side := h.Studio(op, "side")
+		side := h.NewStage(op, "side")
 		h.Grant(op, ana, side, both)
 		publish := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "publish"}))(
 			t)
 		view := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t)
 		elsewhere := h.Issued(ana, side)
 		for _, token := range []stage.ParticipantToken{publish, view, elsewhere} {
-			h.Paper.enter(token.Participant)
+			h.Fake.enter(token.Participant)
 		}
 		h.Grant(op, ana, arn, stage.Subscribe) // the token to publish exceeds it
 		refused(t, h.MayStay(t.Context(), publish.Participant), stage.ErrDenied, "token_revoked")
@@ -343,8 +345,8 @@ func (on rules) TestGrantsChange(t *testing.T) {
 		refused(t, h.MayStay(t.Context(), view.Participant), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), elsewhere.Participant))
 		if want := []stage.ParticipantID{publish.Participant.ID,
-			view.Participant.ID}; !slices.Equal(h.Paper.sentAway(), want) {
-			t.Errorf("sent away: got %v, want %v", h.Paper.sentAway(), want)
+			view.Participant.ID}; !slices.Equal(h.Fake.sentAway(), want) {
+			t.Errorf("sent away: got %v, want %v", h.Fake.sentAway(), want)
 		}
 		refused(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn), stage.ErrNotFound, "")
 		for _, g := range []access.Grant{
@@ -366,7 +368,7 @@ func (on rules) TestGrantsChange(t *testing.T) {
 }
 
 func (on rules) TestAdmitLooksAgain(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
 		other := token.Participant
@@ -384,34 +386,34 @@ func (on rules) TestAdmitLooksAgain(t *testing.T) {
 }
 
 func (on rules) TestASessionOutlivesItsToken(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		// The token has expired, but the broadcast may still run.
 		h.Clock.Pass(12*time.Hour + 23*time.Hour)
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
-		if away := h.Paper.sentAway(); len(away) != 1 {
+		if away := h.Fake.sentAway(); len(away) != 1 {
 			t.Errorf("sent away: got %v, want the broadcast of the expired token", away)
 		}
 	})
 }
 
 func (on rules) TestKicking(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "Please mind the time.\x00"))
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
-		if got := h.Paper.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
+		if got := h.Fake.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
 			t.Errorf("reason: got %q", got)
 		}
 		// Kicking a participant who has left is no error.
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, ""))
 		// Others may issue tokens for an AWS stage.
 		foreign := stage.Participant{ID: "foreignOne", Stage: arn}
-		h.Paper.enter(foreign)
+		h.Fake.enter(foreign)
 		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
 		refused(t, h.Kick(t.Context(), op, arn, foreign.ID, ""), stage.ErrNotFound, "")
 		refused(t, h.Kick(t.Context(), op, stage.LocalARN("nowhere"), foreign.ID, ""),
@@ -420,11 +422,11 @@ func (on rules) TestKicking(t *testing.T) {
 }
 
 func (on rules) TestStages(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		other := h.Replica()
 		errs := race(4, func(i int) error {
-			_, err := []*House{h, other}[i%2].AddLocalStage(t.Context(), op, "Side")
+			_, err := []*Harness{h, other}[i%2].AddLocalStage(t.Context(), op, "Side")
 			return err
 		})
 		if got := tally(errs); got[""] != 1 || got["name_taken"] != 3 {
@@ -479,7 +481,7 @@ func (on rules) TestStages(t *testing.T) {
 }
 
 func (on rules) TestRemovingAStage(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		var told []access.UserID
 		h.Configure(func(c *access.Config) {
@@ -492,10 +494,10 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 		for range 12 {
 			last = h.Issued(ana, arn)
 		}
-		h.Paper.enter(last.Participant)
+		h.Fake.enter(last.Participant)
 		ok(t, h.RemoveStage(t.Context(), op, arn))
 		refused(t, h.MayStay(t.Context(), last.Participant), stage.ErrDenied, "token_revoked")
-		if away := h.Paper.sentAway(); !slices.Equal(away,
+		if away := h.Fake.sentAway(); !slices.Equal(away,
 			[]stage.ParticipantID{last.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, last.Participant.ID)
 		}
@@ -512,7 +514,7 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 }
 
 func (on rules) TestAccessKeys(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		key, secret, err := h.CreateAccessKey(t.Context(), ana, "lecture hall")
 		ok(t, err)
@@ -552,7 +554,7 @@ func (on rules) TestAccessKeys(t *testing.T) {
 }
 
 func (on rules) TestViewKeys(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		other := h.Replica()
 		made, secret, err := h.CreateViewKey(t.Context(), ana, arn, "spotlight")
@@ -583,13 +585,13 @@ func (on rules) TestViewKeys(t *testing.T) {
 		refused(t, err, stage.ErrTooMany, "too_many_tokens")
 		h.Issued(ana, arn)
 
-		h.Paper.enter(token.Participant)
+		h.Fake.enter(token.Participant)
 		h.Clock.Pass(10 * time.Minute)
-		h.Paper.during = func() { ok(t, other.RevokeViewKey(t.Context(), ana, made.ID)) }
+		h.Fake.during = func() { ok(t, other.RevokeViewKey(t.Context(), ana, made.ID)) }
 		_, err = h.IssueForView(t.Context(), key, "")
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
-		if away := h.Paper.sentAway(); !slices.Contains(away, token.Participant.ID) {
+		if away := h.Fake.sentAway(); !slices.Contains(away, token.Participant.ID) {
 			t.Errorf("sent away: got %v, want the viewer of the key", away)
 		}
 
@@ -621,25 +623,25 @@ func (on rules) TestViewKeys(t *testing.T) {
 
 // TestAViewTokenEndsWithItsLogin checks every way in which a login ends. Broadcasts go on.
 func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
-	ends := map[string]func(t *testing.T, h *House, op, ana access.Principal){
-		"signed out": func(t *testing.T, h *House, _,
+	ends := map[string]func(t *testing.T, h *Harness, op, ana access.Principal){
+		"signed out": func(t *testing.T, h *Harness, _,
 			ana access.Principal) {
 			ok(t, h.LogOut(t.Context(), ana))
 		},
-		"signed out everywhere": func(t *testing.T, h *House, _, ana access.Principal) {
+		"signed out everywhere": func(t *testing.T, h *Harness, _, ana access.Principal) {
 			ok(t, h.EndLogins(t.Context(), ana, ana.User.ID))
 		},
-		"by an operator": func(t *testing.T, h *House, op, ana access.Principal) {
+		"by an operator": func(t *testing.T, h *Harness, op, ana access.Principal) {
 			ok(t, h.EndLogins(t.Context(), op, ana.User.ID))
 		},
-		"another login's new password": func(t *testing.T, h *House, _, ana access.Principal) {
+		"another login's new password": func(t *testing.T, h *Harness, _, ana access.Principal) {
 			other, _, err := h.LogIn(t.Context(), ana.User.Name, password(goodPassword), home)
 			ok(t, err)
 			ok(t, h.ChangePassword(t.Context(), other, password(goodPassword),
 				password("a wholly new one"), false))
 		},
 	}
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()
 		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
 		for how, end := range ends {
@@ -650,7 +652,7 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 				issue := func(arn stage.ARN, purpose string) stage.Participant {
 					p := must(h.Issue(t.Context(), bea,
 						access.IssueRequest{Stage: arn, For: purpose}))(t).Participant
-					h.Paper.enter(p)
+					h.Fake.enter(p)
 					return p
 				}
 				live, local, aws := issue(arn, "publish"), issue(arn, "view"), issue(awsARN, "view")
@@ -658,7 +660,7 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 				end(t, h, op, bea)
 				refused(t, h.MayStay(t.Context(), local), stage.ErrDenied, "token_revoked")
 				ok(t, h.MayStay(t.Context(), live))
-				away := h.Paper.sentAway()
+				away := h.Fake.sentAway()
 				if !slices.Contains(away, local.ID) || !slices.Contains(away, aws.ID) ||
 					slices.Contains(away, live.ID) {
 					t.Errorf("sent away: got %v, want %v and %v, not %v", away, local.ID,
@@ -672,20 +674,20 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 // TestAViewTokenExpiresWithItsLogin checks the expiry, since AWS knows nothing else. A token to
 // publish lives on.
 func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		h.Clock.Pass(ana.ExpiresAt.Sub(h.Clock.Now()) - time.Hour)
 		for purpose, want := range map[string]time.Duration{"view": time.Hour,
 			"publish": 12 * time.Hour} {
 			must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: purpose}))(t)
-			if got := h.Paper.lastAsked().TTL; got != want {
+			if got := h.Fake.lastAsked().TTL; got != want {
 				t.Errorf("a token to %s an hour before the login ends: got %v, want %v",
 					purpose, got, want)
 			}
 		}
 		h.Clock.Pass(time.Hour - time.Second)
 		must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t)
-		if got := h.Paper.lastAsked().TTL; got != stage.MinTTL {
+		if got := h.Fake.lastAsked().TTL; got != stage.MinTTL {
 			t.Errorf("a second before: got %v, want the shortest life", got)
 		}
 	})
@@ -693,7 +695,7 @@ func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 
 // TestTheOldestLoginsEnd checks that the oldest of too many logins end, with their view tokens.
 func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).
 			Participant
@@ -713,14 +715,14 @@ func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 // TestNoViewTokenForALoginThatEnds checks logins that end before or during the issue, on any
 // replica.
 func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		view := func() error {
 			_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"})
 			return err
 		}
 		ok(t, view())
-		h.Paper.during = func() { ok(t, h.Replica().LogOut(t.Context(), ana)) }
+		h.Fake.during = func() { ok(t, h.Replica().LogOut(t.Context(), ana)) }
 		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
 		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
 	})
@@ -728,7 +730,7 @@ func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 
 // TestAViewTokenEndsWhenItsLoginExpires is about a local stage, where the server checks again.
 func (on rules) TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		h.Clock.Pass(ana.ExpiresAt.Sub(h.Clock.Now()) - time.Minute)
 		p := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, For: "view"}))(t).
@@ -740,14 +742,14 @@ func (on rules) TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
 }
 
 func (on rules) TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		issue := func(ttl time.Duration) stage.Participant {
 			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: ttl}))(t).
 				Participant
 		}
 		long, short := issue(14*24*time.Hour), issue(time.Hour)
-		h.Paper.enter(long)
+		h.Fake.enter(long)
 		grant := access.Grant{
 			User: ana.User.ID, Stage: arn, Capabilities: stage.Publish | stage.Subscribe,
 			MaxTTL: stage.MaxTTL,
@@ -759,14 +761,14 @@ func (on rules) TestAShorterLifeRevokesTokensThatLiveLonger(t *testing.T) {
 		ok(t, h.SetGrant(t.Context(), op, grant))
 		refused(t, h.MayStay(t.Context(), long), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), short))
-		if away := h.Paper.sentAway(); len(away) != 1 || away[0] != long.ID {
+		if away := h.Fake.sentAway(); len(away) != 1 || away[0] != long.ID {
 			t.Errorf("sent away: got %v, want %v", away, long.ID)
 		}
 	})
 }
 
 func (on rules) TestAGrantWithoutALifeHasTheDefault(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{
 			User: ana.User.ID, Stage: arn, Capabilities: stage.Publish,

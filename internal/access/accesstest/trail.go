@@ -12,7 +12,7 @@ import (
 )
 
 // out checks that a login has ended.
-func (h *House) out(what string, cookie stage.Secret) {
+func (h *Harness) out(what string, cookie stage.Secret) {
 	h.t.Helper()
 	if _, err := h.Authenticate(h.t.Context(), access.Presented{Login: cookie}); err == nil {
 		h.t.Errorf("%s is still signed in", what)
@@ -20,7 +20,7 @@ func (h *House) out(what string, cookie stage.Secret) {
 }
 
 // shownCode returns a device code that a dock shows and a person has approved.
-func (h *House) shownCode(by access.Principal) (dock stage.Secret) {
+func (h *Harness) shownCode(by access.Principal) (dock stage.Secret) {
 	h.t.Helper()
 	request, dock, err := h.BeginDevice(h.t.Context(), home)
 	ok(h.t, err)
@@ -29,7 +29,7 @@ func (h *House) shownCode(by access.Principal) (dock stage.Secret) {
 }
 
 // codeDock signs in a dock with a device code.
-func (h *House) codeDock(by access.Principal) (access.Principal, stage.Secret) {
+func (h *Harness) codeDock(by access.Principal) (access.Principal, stage.Secret) {
 	h.t.Helper()
 	login, cookie, err := h.FinishDevice(h.t.Context(), h.shownCode(by), home)
 	ok(h.t, err)
@@ -37,7 +37,7 @@ func (h *House) codeDock(by access.Principal) (access.Principal, stage.Secret) {
 }
 
 // scriptDock signs in a dock with an enrolment code.
-func (h *House) scriptDock(by access.Principal) (access.Principal, stage.Secret) {
+func (h *Harness) scriptDock(by access.Principal) (access.Principal, stage.Secret) {
 	h.t.Helper()
 	code, _, err := h.NewEnrolment(h.t.Context(), by, by.User.ID, time.Minute)
 	ok(h.t, err)
@@ -47,17 +47,17 @@ func (h *House) scriptDock(by access.Principal) (access.Principal, stage.Secret)
 }
 
 func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
-	for name, end := range map[string]func(h *House, who access.Principal, key string) error{
-		"revoked": func(h *House, who access.Principal, key string) error {
+	for name, end := range map[string]func(h *Harness, who access.Principal, key string) error{
+		"revoked": func(h *Harness, who access.Principal, key string) error {
 			return h.RevokeAccessKey(h.t.Context(), who, key)
 		},
-		"ended with the password": func(h *House, who access.Principal, _ string) error {
+		"ended with the password": func(h *Harness, who access.Principal, _ string) error {
 			return h.ChangePassword(h.t.Context(), who, password(goodPassword),
 				password("another good password"), true)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			on.each(t, func(t *testing.T, h *House) {
+			on.each(t, func(t *testing.T, h *Harness) {
 				_, ana, _ := h.Scene()
 				made, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
 				ok(t, err)
@@ -86,7 +86,7 @@ func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
 }
 
 func (on rules) TestADockOfAnAccessKeyThatChangesThePasswordEndsItself(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
 		_, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
 		ok(t, err)
@@ -99,8 +99,8 @@ func (on rules) TestADockOfAnAccessKeyThatChangesThePasswordEndsItself(t *testin
 }
 
 func (on rules) TestAllThatAPasskeySignedInEndsWithIt(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		_, ana, _ := h.Scene()
 		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
 		phone, phoneCookie, err := h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
@@ -126,7 +126,7 @@ func (on rules) TestAllThatAPasskeySignedInEndsWithIt(t *testing.T) {
 }
 
 func (on rules) TestSignedOutEverywhereMeansTheCodesToo(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		for _, by := range []access.Principal{op, ana} {
 			code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
@@ -142,7 +142,7 @@ func (on rules) TestSignedOutEverywhereMeansTheCodesToo(t *testing.T) {
 }
 
 func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		key, secret, err := h.CreateAPIKey(t.Context(), op, "studio", nil, 0)
 		ok(t, err)
@@ -164,15 +164,15 @@ func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
 }
 
 // trail returns the entries of an action, newest first.
-func (h *House) trail(by access.Principal, action access.Action) []access.Entry {
+func (h *Harness) trail(by access.Principal, action access.Action) []access.Entry {
 	h.t.Helper()
 	return must(h.Audit(h.t.Context(), by, access.AuditFilter{Action: action},
 		access.Page{Limit: 500}))(h.t).Items
 }
 
 func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		op, ana, _ := h.Scene()
 		_, key, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
 		ok(t, err)
@@ -224,7 +224,7 @@ func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
 }
 
 func (on rules) TestWhatRulesGiveIsInTheTrail(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		rule := must(h.PutRule(t.Context(), op, access.Rule{
 			Own: "{name}'s stage", Capabilities: both,
@@ -254,9 +254,9 @@ func (on rules) TestWhatRulesGiveIsInTheTrail(t *testing.T) {
 
 // A rule has no name: the trail says in words which rule it was.
 func (on rules) TestTheTrailDescribesRules(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
-		studio := h.Studio(op, "main")
+		studio := h.NewStage(op, "main")
 		rule := must(h.PutRule(t.Context(), op, access.Rule{
 			Claim: access.Claim{Name: "groups", Value: "crew"}, Stage: studio,
 			Capabilities: stage.Publish, MaxTTL: time.Hour,
@@ -283,7 +283,7 @@ func (on rules) TestTheTrailDescribesRules(t *testing.T) {
 }
 
 func (on rules) TestTokensAreInTheTrail(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		_, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
 		ok(t, err)
@@ -384,8 +384,8 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 }
 
 func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
-		h.Configure(func(c *access.Config) { c.Passkeys = paperKeys{} })
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		op, ana, _ := h.Scene()
 		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
 		ok(t, h.RenamePasskey(t.Context(), ana, made.ID, "old phone"))
@@ -403,9 +403,9 @@ func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
 }
 
 func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
-	on.each(t, func(t *testing.T, h *House) {
+	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, hall := h.Scene() // an operator gave Ana access to the hall
-		studio, cellar := h.Studio(op, "studio"), h.Studio(op, "cellar")
+		studio, cellar := h.NewStage(op, "studio"), h.NewStage(op, "cellar")
 		for i, groups := range [][]string{{"crew"}, {"crew", "stage hands"}, {"guests"}, nil} {
 			h.member(string(rune('1'+i)), "Member "+string(rune('A'+i)), groups...)
 		}
@@ -460,7 +460,7 @@ type ruledGrant struct {
 }
 
 // ruled returns all grants by rules.
-func (h *House) ruled(op access.Principal) map[ruledGrant]access.Grant {
+func (h *Harness) ruled(op access.Principal) map[ruledGrant]access.Grant {
 	h.t.Helper()
 	grants := map[ruledGrant]access.Grant{}
 	for _, person := range must(h.Users(h.t.Context(), op))(h.t) {

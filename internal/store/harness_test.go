@@ -68,19 +68,19 @@ var emptyDatabases = map[string]func(testing.TB) string{
 func emptyFile(t testing.TB) string { return filepath.Join(t.TempDir(), "stagedoor.db") }
 
 // onBoth runs a test on each engine.
-func onBoth(t *testing.T, story func(t *testing.T, h *house)) {
+func onBoth(t *testing.T, story func(t *testing.T, h *harness)) {
 	t.Parallel()
 	for name, where := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			story(t, newHouse(t, where(t)))
+			story(t, newHarness(t, where(t)))
 		})
 	}
 }
 
 // onSorted is onBoth with a PostgreSQL database that compares texts by the rules of a language, as
 // most databases do: a before B.
-func onSorted(t *testing.T, story func(t *testing.T, h *house)) {
+func onSorted(t *testing.T, story func(t *testing.T, h *harness)) {
 	t.Parallel()
 	for name, where := range databases {
 		if name == "PostgreSQL" {
@@ -88,28 +88,28 @@ func onSorted(t *testing.T, story func(t *testing.T, h *house)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			story(t, newHouse(t, where(t)))
+			story(t, newHarness(t, where(t)))
 		})
 	}
 }
 
-// A house is an accesstest.House that also knows where its database is.
-type house struct {
-	*accesstest.House
+// A harness is an accesstest.Harness that also knows where its database is.
+type harness struct {
+	*accesstest.Harness
 	t     testing.TB
 	where string
 	store *store.Store
 }
 
-func newHouse(t testing.TB, where string) *house {
+func newHarness(t testing.TB, where string) *harness {
 	t.Helper()
-	return houseOf(t, where, accesstest.NewHouse(t, func(t testing.TB) access.Store {
+	return harnessOf(t, where, accesstest.NewHarness(t, func(t testing.TB) access.Store {
 		return openAt(t, where)
 	}))
 }
 
-func houseOf(t testing.TB, where string, h *accesstest.House) *house {
-	return &house{House: h, t: t, where: where, store: h.Config.Store.(*store.Store)}
+func harnessOf(t testing.TB, where string, h *accesstest.Harness) *harness {
+	return &harness{Harness: h, t: t, where: where, store: h.Config.Store.(*store.Store)}
 }
 
 // openAt opens a database until the test ends.
@@ -128,27 +128,10 @@ func openAt(t testing.TB, where string) *store.Store {
 	return s
 }
 
-// replica returns a house that stands for another process on the same database.
-func (h *house) replica() *house {
+// replica returns a harness that stands for another process on the same database.
+func (h *harness) replica() *harness {
 	h.t.Helper()
-	return houseOf(h.t, h.where, h.House.Replica())
-}
-
-// The functions of package accesstest that follow have shorter names here.
-
-func (h *house) operator() access.Principal                        { return h.Operator() }
-func (h *house) scene() (op, ana access.Principal, arn stage.ARN)  { return h.Scene() }
-func (h *house) studio(by access.Principal, name string) stage.ARN { return h.Studio(by, name) }
-func (h *house) issue(who access.Principal, arn stage.ARN) stage.ParticipantToken {
-	return h.Issued(who, arn)
-}
-
-func (h *house) broadcaster(by access.Principal, name string) (access.Principal, stage.Secret) {
-	return h.Broadcaster(by, name)
-}
-
-func (h *house) grant(by, who access.Principal, arn stage.ARN, can stage.Capabilities) {
-	h.Grant(by, who, arn, can)
+	return harnessOf(h.t, h.where, h.Harness.Replica())
 }
 
 const goodPassword = accesstest.GoodPassword

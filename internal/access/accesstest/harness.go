@@ -42,40 +42,40 @@ func Run(t *testing.T, engines ...Engine) {
 type rules struct{ engines []Engine }
 
 // each runs a test on each engine.
-func (on rules) each(t *testing.T, story func(t *testing.T, h *House)) {
+func (on rules) each(t *testing.T, story func(t *testing.T, h *Harness)) {
 	t.Parallel()
 	for _, engine := range on.engines {
 		t.Run(engine.Name, func(t *testing.T) {
 			t.Parallel()
-			story(t, NewHouse(t, engine.New(t)))
+			story(t, NewHarness(t, engine.New(t)))
 		})
 	}
 }
 
-// A House is a Control on a database, with a fake stage and a clock that moves only by Pass.
-type House struct {
+// A Harness is a Control on a database, with a fake stage and a clock that moves only by Pass.
+type Harness struct {
 	*access.Control
 	Config access.Config // the configuration of the Control; Configure changes it
 	Clock  *Clock
-	Paper  *PaperStage
+	Fake   *FakeStage
 
 	t    testing.TB
 	open func(testing.TB) access.Store
 }
 
-// NewHouse returns a House on a database.
-func NewHouse(t testing.TB, open func(testing.TB) access.Store) *House {
+// NewHarness returns a Harness on a database.
+func NewHarness(t testing.TB, open func(testing.TB) access.Store) *Harness {
 	t.Helper()
-	h := &House{t: t, open: open, Clock: NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
-	h.Paper = &PaperStage{now: h.Clock.Now}
+	h := &Harness{t: t, open: open, Clock: NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
+	h.Fake = &FakeStage{now: h.Clock.Now}
 	h.enter()
 	return h
 }
 
-func (h *House) enter() {
+func (h *Harness) enter() {
 	h.t.Helper()
 	h.Config = access.Config{
-		Store: h.open(h.t), Issuer: h.Paper, Verifier: h.Paper, Moderator: h.Paper,
+		Store: h.open(h.t), Issuer: h.Fake, Verifier: h.Fake, Moderator: h.Fake,
 		Now:       h.Clock.Now,
 		Passwords: access.NewPasswords(CheapPasswords(), 4),
 	}
@@ -91,15 +91,15 @@ func CheapPasswords() *access.PasswordParams {
 }
 
 // Configure creates a new Control on the same database, with a changed configuration.
-func (h *House) Configure(change func(*access.Config)) {
+func (h *Harness) Configure(change func(*access.Config)) {
 	change(&h.Config)
 	h.Control = access.New(h.Config)
 }
 
 // Replica returns another Control on the same database, like that of another process.
-func (h *House) Replica() *House {
+func (h *Harness) Replica() *Harness {
 	h.t.Helper()
-	r := &House{t: h.t, open: h.open, Clock: h.Clock, Paper: h.Paper}
+	r := &Harness{t: h.t, open: h.open, Clock: h.Clock, Fake: h.Fake}
 	r.enter()
 	return r
 }
@@ -125,9 +125,9 @@ func (c *Clock) Pass(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// A PaperStage is a fake issuer, verifier and stage. It records which participants were
+// A FakeStage is a fake issuer, verifier and stage. It records which participants were
 // disconnected.
-type PaperStage struct {
+type FakeStage struct {
 	now func() time.Time
 
 	mu      sync.Mutex
@@ -140,7 +140,7 @@ type PaperStage struct {
 	during  func() // called while a token is being issued
 }
 
-func (p *PaperStage) IssueToken(
+func (p *FakeStage) IssueToken(
 	_ context.Context, req stage.TokenRequest,
 ) (stage.ParticipantToken, error) {
 	if err := req.Validate(); err != nil {
@@ -172,7 +172,7 @@ func (p *PaperStage) IssueToken(
 }
 
 // Verify implements access.Verifier. Like the real one, it verifies only tokens for local stages.
-func (p *PaperStage) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
+func (p *FakeStage) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	made := p.issued[bearer.Reveal()]
@@ -188,7 +188,7 @@ func (p *PaperStage) Verify(_ context.Context, bearer stage.Secret) (stage.Parti
 	return made, nil
 }
 
-func (p *PaperStage) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
+func (p *FakeStage) Participants(_ context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var there []stage.Presence
@@ -200,7 +200,7 @@ func (p *PaperStage) Participants(_ context.Context, arn stage.ARN) ([]stage.Pre
 	return there, nil
 }
 
-func (p *PaperStage) Disconnect(
+func (p *FakeStage) Disconnect(
 	_ context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
 	p.mu.Lock()
@@ -219,19 +219,19 @@ func (p *PaperStage) Disconnect(
 	return stage.Errorf(stage.ErrNotFound, "nobody of that name")
 }
 
-func (p *PaperStage) enter(who stage.Participant) {
+func (p *FakeStage) enter(who stage.Participant) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.on = append(p.on, who)
 }
 
-func (p *PaperStage) sentAway() []stage.ParticipantID {
+func (p *FakeStage) sentAway() []stage.ParticipantID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.away)
 }
 
-func (p *PaperStage) lastAsked() stage.TokenRequest {
+func (p *FakeStage) lastAsked() stage.TokenRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.asked[len(p.asked)-1]
@@ -247,7 +247,7 @@ var home = access.Client{Address: "192.0.2.1", Agent: "OBS-Browser/31"}
 func password(text string) stage.Secret { return stage.NewSecret(text) }
 
 // Operator creates the first operator.
-func (h *House) Operator() access.Principal {
+func (h *Harness) Operator() access.Principal {
 	h.t.Helper()
 	code := must(h.NewSetupCode(h.t.Context()))(h.t)
 	login, _, err := h.SetUp(h.t.Context(), code, "Olga", password(goodPassword), home)
@@ -258,7 +258,7 @@ func (h *House) Operator() access.Principal {
 }
 
 // Broadcaster adds a broadcaster who has accepted the invite.
-func (h *House) Broadcaster(by access.Principal, name string) (access.Principal, stage.Secret) {
+func (h *Harness) Broadcaster(by access.Principal, name string) (access.Principal, stage.Secret) {
 	h.t.Helper()
 	_, code, _, err := h.AddUser(h.t.Context(), by, name, access.Broadcaster)
 	if err != nil {
@@ -271,14 +271,14 @@ func (h *House) Broadcaster(by access.Principal, name string) (access.Principal,
 	return login, secret
 }
 
-// Studio adds a local stage.
-func (h *House) Studio(by access.Principal, name string) stage.ARN {
+// NewStage adds a local stage.
+func (h *Harness) NewStage(by access.Principal, name string) stage.ARN {
 	h.t.Helper()
 	return must(h.AddLocalStage(h.t.Context(), by, name))(h.t).ARN
 }
 
 // Grant gives a user access to a stage, with the longest token life.
-func (h *House) Grant(
+func (h *Harness) Grant(
 	by access.Principal, who access.Principal, arn stage.ARN, can stage.Capabilities,
 ) {
 	h.t.Helper()
@@ -288,16 +288,16 @@ func (h *House) Grant(
 }
 
 // Scene creates an operator, a stage, and a broadcaster with all capabilities there.
-func (h *House) Scene() (op, ana access.Principal, arn stage.ARN) {
+func (h *Harness) Scene() (op, ana access.Principal, arn stage.ARN) {
 	h.t.Helper()
 	op = h.Operator()
 	ana, _ = h.Broadcaster(op, "Ana")
-	arn = h.Studio(op, "main")
+	arn = h.NewStage(op, "main")
 	h.Grant(op, ana, arn, stage.Publish|stage.Subscribe)
 	return op, ana, arn
 }
 
-func (h *House) Issued(who access.Principal, arn stage.ARN) stage.ParticipantToken {
+func (h *Harness) Issued(who access.Principal, arn stage.ARN) stage.ParticipantToken {
 	h.t.Helper()
 	return must(h.Issue(h.t.Context(), who, access.IssueRequest{Stage: arn}))(h.t)
 }
