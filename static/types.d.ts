@@ -129,6 +129,7 @@ export interface Me {
   version: string;
   stages: MyStage[];
   bars?: MyBar[];
+  hasPassword: boolean;
   passkeyNeeded?: boolean;
   provider?: string;
   rehearsal?: boolean;

@@ -184,7 +184,7 @@ func principalOf(cred Credential, account Account) Principal {
 		origin: cmp.Or(label.passkey, label.from),
 		Kind:   cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
 		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
-		Client: cred.Client,
+		Client: cred.Client, HasPassword: account.Password != "",
 	}
 }
 

@@ -45,6 +45,8 @@ type Principal struct {
 	// broadcaster's scopes.
 	Key     string
 	Passkey string // the passkey that created this login; empty if none did
+	// HasPassword says that the account of a login or an access key has a password.
+	HasPassword bool
 	// ByProvider says that the OpenID Connect provider created this login, so that the browser may
 	// still be signed in at the provider.
 	ByProvider bool

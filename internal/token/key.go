@@ -72,7 +72,8 @@ func syncDir(dir string) error {
 }
 
 // LoadKey reads a key in PEM, as PKCS #8 or as the SEC 1 that openssl ecparam writes. It refuses a
-// file that other users can read.
+// file that other users can read. A file that cannot be used is ErrUnavailable: no caller of the
+// API can mend it.
 func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -84,11 +85,11 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 		return nil, keyError(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, stage.Errorf(stage.ErrInvalid,
+		return nil, stage.Errorf(stage.ErrUnavailable,
 			"%s is to be the file of a key, and is a folder or something else: move it away", path)
 	}
 	if exposed(info) {
-		return nil, stage.Errorf(stage.ErrInvalid,
+		return nil, stage.Errorf(stage.ErrUnavailable,
 			"the key %s can be read by others (mode %04o): run chmod 600 on it; if others may "+
 				"have seen it, make a new one", path, info.Mode().Perm())
 	}
@@ -98,7 +99,7 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	}
 	key, err := ParseKey(content)
 	if err != nil {
-		return nil, stage.Errorf(stage.ErrInvalid, "the key %s: %v", path, err).
+		return nil, stage.Errorf(stage.ErrUnavailable, "the key %s: %v", path, err).
 			WithCode("key_damaged")
 	}
 	return key, nil
@@ -166,7 +167,7 @@ func keyError(path string, err error) error {
 		return stage.Errorf(stage.ErrConflict,
 			"there is a file at %s already, and a key is never overwritten", path).WithCause(err)
 	case errors.Is(err, fs.ErrPermission):
-		return stage.Errorf(stage.ErrDenied,
+		return stage.Errorf(stage.ErrUnavailable,
 			"the key %s is not ours to use: check who owns the file and its folder", path).
 			WithCause(err)
 	}

@@ -144,6 +144,9 @@ func TestUnfitKeys(t *testing.T) {
 			!strings.Contains(err.Error(), c.path) {
 			t.Errorf("%s: got %v, want the path and %q", name, err, c.says)
 		}
+		if name != "not there" && !errors.Is(err, stage.ErrUnavailable) {
+			t.Errorf("%s: got the kind of %v, want a fault of the server", name, err)
+		}
 	}
 }
 

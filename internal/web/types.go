@@ -105,6 +105,8 @@ type (
 		Version string        `json:"version"`
 		Stages  []MyStage     `json:"stages"`
 		Bars    []MyBar       `json:"bars,omitempty"` // stages from which the caller is barred
+		// HasPassword is false for an account that signs in otherwise, such as with a provider.
+		HasPassword bool `json:"hasPassword"`
 		// PasskeyNeeded marks an operator without the passkey that operators need here. They have
 		// the access of a broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`

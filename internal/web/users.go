@@ -36,7 +36,7 @@ func (s profiles) with(
 ) Me {
 	me := Me{
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
-		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
+		Stages: []MyStage{}, PasskeyNeeded: who.Unproven, HasPassword: who.HasPassword,
 		Rehearsal: s.control.MayRehearse(ctx, who, reach.Stages) == nil, PublicURL: s.public,
 	}
 	if s.signIn.Provider != nil && who.ByProvider && s.signIn.Provider.OffersLogout() {

@@ -57,7 +57,7 @@ function draw() {
       errorLine(state.error),
       barsView(me.bars),
       obsCard(),
-      passwordCard(),
+      me.hasPassword && passwordCard(),
       passkeys.view(me.passkeyNeeded ?? false),
       loginsCard(),
       keysCard(),

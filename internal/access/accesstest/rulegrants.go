@@ -64,6 +64,11 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 			t.Errorf("told of Ben's stage: %v, want the moderator, too", told)
 		}
 		arn := must(h.Stages(t.Context(), ana))(t)[0].Stage.ARN
+		alone := must(h.ListUsers(t.Context(), op, access.UserFilter{Stage: arn},
+			access.Page{}))(t).Items
+		if len(alone) != 1 || alone[0].ID != ana.User.ID {
+			t.Errorf("with access to Ana's stage alone: %+v, want Ana", alone)
+		}
 		on := must(h.OnStage(t.Context(), mia, arn))(t)
 		if on.Capabilities != stage.Subscribe {
 			t.Errorf("on one stage the moderator has %v", on.Capabilities)

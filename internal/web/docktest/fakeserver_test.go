@@ -57,8 +57,8 @@ func newFakeServer(t testing.TB) *fakeServer {
 	t.Helper()
 	s := &fakeServer{t: t, lives: 12 * time.Hour, pages: map[chan string]bool{},
 		closed: make(chan struct{}), me: object{
-			"id": "u1", "name": "ana", "role": "broadcaster", "version": "test",
-			"stages": []any{stageOf(arn, "main")},
+			"id": "u1", "name": "ana", "role": "broadcaster", "hasPassword": true,
+			"version": "test", "stages": []any{stageOf(arn, "main")},
 		}}
 	mux := http.NewServeMux()
 	for _, page := range []string{"dock", "watch", "setup", "invite", "account", "operator"} {
@@ -320,8 +320,12 @@ func (s *fakeServer) stage(kind, code, detail string) {
 	s.mu.Lock()
 	id := s.lastID + 1
 	s.mu.Unlock()
-	s.tell("stage", object{"id": id, "time": time.Now().UTC(), "kind": kind, "stage": arn,
-		"participantId": s.participant(), "code": code, "detail": detail})
+	event := object{"id": id, "time": time.Now().UTC(), "kind": kind, "stage": arn,
+		"participantId": s.participant(), "code": code, "detail": detail}
+	if code == "kicked" {
+		event["byRole"] = "operator"
+	}
+	s.tell("stage", event)
 }
 
 // present sends the presence of the last participant, with what the stage receives.
