@@ -24,12 +24,6 @@ BENCH_PACKAGES = grep -rlE '^func Benchmark' --include='*_test.go' cmd internal 
 SCREENSHOT_PACKAGES = grep -rlE 'flag.String\("screenshots"' --include='*_test.go' cmd internal | xargs -n1 dirname | sort -u
 FUZZ_TARGETS = grep -rnoHE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' cmd internal | sed -E 's|/[^/]*:[0-9]+:func |:|' | sort
 
-# DRIVING are the packages whose tests drive browsers or OBS under time limits; OTHERS are the rest.
-DRIVES := /internal/apptest/(browser|realobs)( |$$)
-PACKAGES = $(RACE) go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}} ' ./...
-DRIVING = $$($(PACKAGES) | grep -E '$(DRIVES)' | cut -d' ' -f1)
-OTHERS = $$($(PACKAGES) | grep -vE '$(DRIVES)' | cut -d' ' -f1)
-
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
@@ -75,20 +69,16 @@ js: ## unit tests of the pages' JavaScript
 	node --test $$tests
 
 quick: fmt js types ## before each commit: what needs no browser, database server or OBS
-	go test $(DETECT) -short -timeout 5m ./...
+	tools/in-memory go test $(DETECT) -short -timeout 5m ./...
 
 busy: ## the suite while two loops occupy both cores
 	@loops=; trap 'kill $$loops' EXIT; \
 	for core in 1 2; do (while :; do :; done) & loops="$$loops $$!"; done; \
 	$(MAKE) js race
 
-# Two packages are tested at a time, but packages that drive browsers or OBS one at a time. Three of
-# these at once saved a quarter of the time, but clicks got lost on two cores.
+# Two packages are tested at a time. docktest takes longest, so it comes first.
 race: ## all Go tests, with the race detector: browsers, databases and a real OBS included
-	@failed=; \
-	go test $(DETECT) -p 2 -count=1 -timeout 20m $(OTHERS) || failed=1; \
-	go test $(DETECT) -p 1 -count=1 -timeout 20m $(DRIVING) || failed=1; \
-	[ -z "$$failed" ]
+	tools/in-memory go test $(DETECT) -p 2 -count=1 -timeout 20m ./internal/web/docktest ./...
 
 generate: ## write the docs and types that come from code
 	$(RACE) go generate ./...
