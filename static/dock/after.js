@@ -28,11 +28,12 @@ export function afterView(summary, dismiss) {
     'section',
     { className: 'card after', key: 'after', 'aria-labelledby': 'after-title' },
     h('h2', { id: 'after-title' }, t('after.title')),
-    h(
-      'p',
-      { role: 'status', className: bad.length > 0 ? 'warning' : 'notice good' },
-      t(bad.length > 0 ? `after.stain.${bad[0]}` : 'after.good'),
-    ),
+    (bad.length > 0 || !summary.failed) &&
+      h(
+        'p',
+        { role: 'status', className: bad.length > 0 ? 'warning' : 'notice good' },
+        t(bad.length > 0 ? `after.stain.${bad[0]}` : 'after.good'),
+      ),
     h(
       'dl',
       { className: 'numbers' },

@@ -19,6 +19,7 @@ describe('how a broadcast went', () => {
     const summary = tally.follow(at('idle'), 1_061_000);
     assert.deepEqual(summary, {
       seconds: 61,
+      failed: false,
       reconnects: 0,
       bitrate: 2_500_000,
       loss: 0.01,
@@ -40,6 +41,14 @@ describe('how a broadcast went', () => {
     assert.equal(summary.reconnects, 2);
     assert.equal(summary.seconds, 30);
     assert.deepEqual(stains(summary), ['reconnects']);
+  });
+  it('blames no connection for the end that a kick makes', () => {
+    const tally = new Tally();
+    tally.follow(at('live', true), 1_000_000);
+    tally.follow(at('reconnecting', true), 1_010_000);
+    const summary = tally.follow(at('trouble'), 1_012_000);
+    assert.equal(summary.failed, true);
+    assert.deepEqual(stains(summary), []);
   });
   it('does not begin anew with the page', () => {
     const tally = new Tally();

@@ -3,7 +3,8 @@
 /**
  * @typedef {object} Summary
  * @property {number} seconds from the first picture to the end
- * @property {number} reconnects
+ * @property {boolean} failed whether a trouble ended it, which the dock explains beside the summary
+ * @property {number} reconnects after which it went on
  * @property {number} bitrate that OBS sent, on average; 0 when it was not measured
  * @property {number} loss on the way to the stage, the share of packets on average
  * @property {number} encoderLag the share of pictures that this computer left out, on average
@@ -35,16 +36,19 @@ export class Tally {
    */
   follow({ phase, sending }, now) {
     const started = this.#start > 0;
-    if (started && (phase === 'idle' || (phase === 'trouble' && !sending))) return this.#end(now);
+    if (started && (phase === 'idle' || (phase === 'trouble' && !sending)))
+      return this.#end(now, phase === 'trouble');
     if (phase === 'live') {
       if (!started) {
         this.#start = now;
         this.#sums = { ...NOTHING };
+        this.#broken = false;
       }
+      // OBS also reconnects after a kick, and is turned away: only a break that it survives counts.
+      if (this.#broken) this.#sums.reconnects++;
       this.#broken = false;
-    } else if (started && phase === 'reconnecting' && !this.#broken) {
+    } else if (started && phase === 'reconnecting') {
       this.#broken = true;
-      this.#sums.reconnects++;
     }
     return null;
   }
@@ -71,14 +75,15 @@ export class Tally {
     if (since < this.#start) this.#start = since; // the page was reloaded since
   }
 
-  /** @param {number} now @returns {Summary} */
-  #end(now) {
+  /** @param {number} now @param {boolean} failed @returns {Summary} */
+  #end(now, failed) {
     const { n, received, reconnects, bitrate, loss, encoderLag, renderLag } = this.#sums;
     const mean = (/** @type {number} */ sum, /** @type {number} */ of) => (of > 0 ? sum / of : 0);
     const seconds = Math.max(0, (now - this.#start) / 1000);
     this.#start = 0;
     return {
       seconds,
+      failed,
       reconnects,
       bitrate: mean(bitrate, n),
       loss: mean(loss, received),
