@@ -73,6 +73,10 @@ func runBeside(t *testing.T, commit string) {
 	var stop atomic.Bool
 	var issued atomic.Int64
 	var work sync.WaitGroup
+	t.Cleanup(func() {
+		stop.Store(true)
+		work.Wait()
+	})
 	for range 2 {
 		work.Go(func() { ana.requestTokens(&stop, &issued) })
 	}

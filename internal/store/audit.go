@@ -60,7 +60,7 @@ const issuedColumns = `id, issued_at, 'token.issued',
 func issued(f access.AuditFilter) walk {
 	w := walk{
 		columns: issuedColumns, from: "issuances", newest: true, window: window,
-		keys: []key{{column: "issued_at", number: true}, {column: "id"}},
+		keys: []key{{column: "issued_at", number: true}, {column: "id", bytes: true}},
 	}
 	w.pick([]equality{{"id", f.Target}, {"user_id", string(f.Actor)}, {"stage", string(f.Stage)}})
 	w.among("stage", f)
@@ -77,7 +77,7 @@ func issued(f access.AuditFilter) walk {
 func entries(f access.AuditFilter) walk {
 	w := walk{
 		columns: auditColumns, from: "audit", newest: true, window: window,
-		keys: []key{{column: "at", number: true}, {column: "id"}},
+		keys: []key{{column: "at", number: true}, {column: "id", bytes: true}},
 	}
 	w.pick([]equality{
 		{"target", f.Target}, {"actor", string(f.Actor)}, {"stage", string(f.Stage)},

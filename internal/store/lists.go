@@ -165,7 +165,7 @@ const walksAtOnce = 32
 // merged returns one page of several walks in the same order, newest first: the walks of a few
 // users or stages, each by its index. No row is in two walks. like is one of the walks, or has the
 // fields that they share. Rows of the same time are in the order of the bytes of their IDs, here
-// and in the database (see compareByBytes).
+// and in the database (see key.bytes).
 func merged[T any](
 	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
 	scan func(row) (T, error),
@@ -173,6 +173,9 @@ func merged[T any](
 	after, err := like.parse(p.After)
 	if err != nil {
 		return access.PageOf[T]{}, err
+	}
+	for i := range walks {
+		walks[i] = walks[i].bytewise(q)
 	}
 	end, err := endOfAll(ctx, q, walks, after)
 	if err != nil {
@@ -246,7 +249,7 @@ func newer(a, b mark) int {
 func issuances(f access.TokenFilter, now time.Time) walk {
 	w := walk{
 		columns: issuanceColumns, from: "issuances", newest: true, window: window,
-		keys: []key{{column: "issued_at", number: true}, {column: "id"}},
+		keys: []key{{column: "issued_at", number: true}, {column: "id", bytes: true}},
 	}
 	revoked := f.State == access.TokenRevoked
 	switch {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 
@@ -34,7 +35,7 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	}
 	provider, err := goose.NewProvider(dialect, d.write.db, files,
 		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log),
-		goose.WithGoMigrations(d.compareByBytes()))
+		goose.WithGoMigrations(d.replaceIndexes()))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -47,27 +48,47 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	return err
 }
 
-// compareByBytes returns the migration with which PostgreSQL compares the IDs of merged lists by
-// their bytes, as SQLite and Go do. By default it compares texts by the rules of a language. The
-// column has the collation, and not the statements: by an index in another order, PostgreSQL would
-// read and sort all rows of a stage instead of one page. PostgreSQL rebuilds the indexes with id.
-func (d *database) compareByBytes() *goose.Migration {
+// replaceIndexes returns the migration with which the indexes of merged lists have their IDs in the
+// order of their bytes on PostgreSQL, as SQLite has them. By default PostgreSQL compares texts by
+// the rules of a language. The statements ask for the other order, and without these indexes the
+// database would read and sort all rows of a stage instead of one page.
+//
+// The columns keep their type: a server of the version before would fail with "cached plan must not
+// change result type". Each index is built by a statement of its own, so that tokens wait for one
+// index, and not for all.
+func (d *database) replaceIndexes() *goose.Migration {
 	const version = 80
 	if !d.postgres {
 		return goose.NewGoMigration(version, nil, nil)
 	}
-	return goose.NewGoMigration(version, &goose.GoFunc{
-		RunTx: func(ctx context.Context, tx *sql.Tx) error {
-			for _, table := range []string{"audit", "issuances"} {
-				_, err := tx.ExecContext(ctx,
-					"ALTER TABLE "+table+` ALTER COLUMN id TYPE TEXT COLLATE "C"`)
-				if err != nil {
-					return err
-				}
+	build := func(ctx context.Context, db *sql.DB) error {
+		for _, index := range indexesByBytes {
+			name, rest, _ := strings.Cut(index, " ")
+			_, err := db.ExecContext(ctx, "CREATE INDEX IF NOT EXISTS "+name+"_bytes "+rest)
+			if err != nil {
+				return err
 			}
-			return nil
-		},
-	}, nil)
+			if _, err = db.ExecContext(ctx, "DROP INDEX IF EXISTS "+name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return goose.NewGoMigration(version, &goose.GoFunc{RunDB: build}, nil)
+}
+
+// indexesByBytes are the indexes that replaceIndexes builds in place of those without the suffix
+// "_bytes".
+var indexesByBytes = []string{
+	`audit_at ON audit (at, id COLLATE "C")`,
+	`audit_action ON audit (action, at, id COLLATE "C")`,
+	`audit_actor ON audit (actor, at, id COLLATE "C")`,
+	`audit_target ON audit (target, at, id COLLATE "C")`,
+	`audit_stage ON audit (stage, at, id COLLATE "C")`,
+	`issuances_user ON issuances (user_id, issued_at, id COLLATE "C", bucket)`,
+	`issuances_stage ON issuances (stage, issued_at, id COLLATE "C")`,
+	`issuances_time ON issuances (issued_at, id COLLATE "C")`,
+	`issuances_revoked_time ON issuances (issued_at, id COLLATE "C") WHERE revoked_at IS NOT NULL`,
 }
 
 // migrationTries limits the attempts of processes that open one new SQLite file together. Each

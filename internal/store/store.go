@@ -96,6 +96,17 @@ func (d *database) actor() string {
 
 func (i *inside) actor() string { return i.db.actor() }
 
+// bytewise implements runner. PostgreSQL compares texts by the rules of a language, but by bytes
+// with the collation C, as SQLite does.
+func (d *database) bytewise() string {
+	if d.postgres {
+		return ` COLLATE "C"`
+	}
+	return ""
+}
+
+func (i *inside) bytewise() string { return i.db.bytewise() }
+
 // limitsParts implements runner.
 func (d *database) limitsParts() bool { return d.postgres }
 
@@ -129,6 +140,8 @@ type runner interface {
 	await(ctx context.Context, text string, args ...any) error
 	// clock returns SQL for the time of the database in unix milliseconds.
 	clock() string
+	// bytewise returns SQL that follows a text to compare it by its bytes, as Go does.
+	bytewise() string
 	// limitsParts reports whether each part of a union needs a limit, see walk.part.
 	limitsParts() bool
 	// inTurn runs a write that counts rows before it inserts, after other writes of the same turn.

@@ -31,6 +31,7 @@ type walk struct {
 type key struct {
 	column string
 	number bool
+	bytes  bool // compared by its bytes, as Go does: see indexesByBytes
 }
 
 // edge returns a value beyond all values of the key, at the high or the low end.
@@ -109,6 +110,17 @@ func (w walk) columnsOfUnion() string {
 }
 
 func nameInUnion(key int) string { return "key" + strconv.Itoa(key) }
+
+// bytewise returns the walk with the collation of its keys.
+func (w walk) bytewise(q queries) walk {
+	w.keys = slices.Clone(w.keys)
+	for i, k := range w.keys {
+		if k.bytes {
+			w.keys[i].column += q.run.bytewise()
+		}
+	}
+	return w
+}
 
 // compare returns the condition that a row is on a certain side of a mark.
 func (w walk) compare(sign string, m mark) condition {
@@ -252,7 +264,7 @@ func page[T any](
 	if err != nil {
 		return access.PageOf[T]{}, err
 	}
-	found, end, err := rows(ctx, q, w, after, p.Limit, scan)
+	found, end, err := rows(ctx, q, w.bytewise(q), after, p.Limit, scan)
 	return pageOf(found, end, p.Limit), err
 }
 
