@@ -30,9 +30,9 @@ type EmulateCommand struct {
 	AnyCredentials bool     `help:"Take any signature, or none, from this computer." own:"" old:""`
 	Account        string   `help:"AWS account that the ARNs name." default:"123456789012" own:"" old:""`
 	Region         string   `help:"Region of requests that name none." default:"us-west-2" own:"" old:""`
-	Quotas         bool     `help:"Also keep the request rates of AWS." own:"" old:""`
+	Quotas         bool     `help:"Also enforce the request rates of AWS." own:"" old:""`
 	Faults         []string `help:"Fail on purpose: throttle, expired-key, pending-verification, internal-error or slow; Operation=FAULT for one operation." placeholder:"FAULT,…" own:"" old:""`
-	EventsURL      string   `help:"Where EventBridge events are posted." placeholder:"URL" own:"" old:""`
+	EventsURL      string   `help:"URL to which EventBridge events are posted." placeholder:"URL" own:"" old:""`
 	EventsSecret   string   `help:"Secret sent along with these events. Prefer the variable." own:"" old:""`
 	State          string   `help:"File that keeps everything from one run to the next; by default nothing is kept." placeholder:"FILE" own:"" old:""`
 	AllowOrigins   []string `help:"Web origins whose pages may use the stages; by default all, as with AWS." placeholder:"ORIGIN,…" own:"" old:""`

@@ -29,7 +29,7 @@ import (
 
 // PeerSettings are for several replicas on one database.
 type PeerSettings struct {
-	PeerListen string        `help:"Address for the other replicas on the same database, which pass on what is for a local stage of this one. By default there are none." placeholder:"HOST:PORT"`
+	PeerListen string        `help:"Address for the other replicas on the same database, which pass on requests for local stages of this one. By default there are none." placeholder:"HOST:PORT"`
 	PeerURL    string        `help:"URL under which the other replicas reach that address; by default made of it." placeholder:"URL" name:"peer-url"`
 	PeerSecret string        `help:"Secret by which the replicas know each other, of 16 characters or more; by default made of the local key." secret:"all"`
 	Drain      time.Duration `help:"How long broadcasts on local stages may go on after the server was asked to stop." default:"0s"`

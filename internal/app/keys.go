@@ -20,7 +20,7 @@ import (
 type KeysCommand struct {
 	Create KeysCreateCommand `cmd:"" help:"Make a key, give AWS its public half, and sign with it from now on."`
 	Import KeysImportCommand `cmd:"" help:"Sign with a key that exists: a PEM file (SEC1 or PKCS#8, P-384) or a key in AWS KMS."`
-	List   KeysListCommand   `cmd:"" help:"List the keys and what becomes of them."`
+	List   KeysListCommand   `cmd:"" help:"List the keys and their states."`
 	Rotate KeysRotateCommand `cmd:"" help:"Replace a key without breaking a token: import new, sign with new, delete old when its last token has expired."`
 	Retire KeysRetireCommand `cmd:"" help:"Stop signing: the API issues again, and the key is deleted when its last token has expired."`
 }

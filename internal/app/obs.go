@@ -21,7 +21,7 @@ type OBSCommand struct {
 	Setup  OBSSetupCommand  `cmd:"" help:"Make OBS fit for the stage, in a profile of its own; run twice it changes nothing."`
 	Live   OBSLiveCommand   `cmd:"" help:"Get a token, set it in OBS, start, and wait until the stage receives the broadcast."`
 	Stop   OBSStopCommand   `cmd:"" help:"Stop streaming."`
-	Status OBSStatusCommand `cmd:"" help:"Say how OBS stands, and what is not right for the stage."`
+	Status OBSStatusCommand `cmd:"" help:"Show the state of OBS, and which settings are not right for the stage."`
 	Back   OBSBackCommand   `cmd:"" help:"Select the profile that was current before the set-up."`
 	Pair   OBSPairCommand   `cmd:"" help:"Pair a closed OBS with a Stagedoor: dock, script and WebSocket server, without OBS's dialogs."`
 }
@@ -97,7 +97,7 @@ func (s TokenSettings) commands(o OBSSettings, p *process) (*obs.Commands, error
 type OBSSetupCommand struct {
 	OBSSettings
 	TokenSettings
-	Force   bool   `help:"Set OBS up even where it already looks right." old:""`
+	Force   bool   `help:"Set OBS up even if it already looks right." old:""`
 	Encoder string `help:"Video encoder: auto (the best hardware encoder of this computer), x264, or OBS's ID of one. All but x264 need the Stagedoor script in OBS." placeholder:"NAME" old:""`
 }
 
@@ -172,8 +172,8 @@ func (cmd *OBSBackCommand) Run(ctx context.Context, p *process) error {
 type OBSPairCommand struct {
 	Server    string `help:"The Stagedoor that OBS is paired with; http://127.0.0.1:8080 if none is given." placeholder:"URL" old:""`
 	Key       string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
-	OBSConfig string `help:"OBS's configuration folder, or a portable OBS; found by itself where there is one." name:"obs-config" placeholder:"DIR" old:""`
-	Undo      bool   `help:"Take the pairing back, also one that the script has made; --server says which, where there are several." old:""`
+	OBSConfig string `help:"OBS's configuration folder, or a portable OBS; by default the usual one." name:"obs-config" placeholder:"DIR" old:""`
+	Undo      bool   `help:"Take the pairing back, even if the script has made it; with several pairings, --server says which." old:""`
 	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 

@@ -37,7 +37,7 @@ type ServeSettings struct {
 
 	DatabaseDirect string `help:"The same PostgreSQL without a connection pooler between, for its notifications; by default the database above." placeholder:"postgres://…" secret:"password"`
 
-	NewLocalKey bool `help:"Replace the local key by the one in its file, or by a new one where there is none. The open tokens of local stages end."`
+	NewLocalKey bool `help:"Replace the local key by the one in its file, or by a new one if there is no file. The open tokens of local stages end."`
 
 	Listen         string         `help:"Address for HTTP, or HTTPS." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`
 	PublicURL      string         `help:"URL under which browsers and OBS reach this server; by default made of the listen address. It is part of every token of a local stage." placeholder:"URL"`
@@ -51,20 +51,20 @@ type ServeSettings struct {
 	MediaHosts    []string      `help:"Addresses or host names announced for media, for a machine behind NAT." placeholder:"HOST,…"`
 	TURN          []string      `help:"STUN and TURN servers that WHIP and WHEP clients are given." placeholder:"turn:HOST:PORT,…" name:"turn"`
 	TURNSecret    string        `help:"Secret shared with the TURN servers, for names and passwords that expire (coturn: use-auth-secret)." name:"turn-secret" secret:"all"`
-	TURNUser      string        `help:"User of the TURN servers, where there is no such secret." name:"turn-user"`
+	TURNUser      string        `help:"User of the TURN servers, if they have no shared secret." name:"turn-user"`
 	TURNPassword  string        `help:"Password of that user." name:"turn-password" secret:"all"`
 	CutAtExpiry   bool          `help:"End a broadcast when its token expires. By default, as on IVS, a token is checked only when a session begins."`
 	MaxPublishers int           `help:"Publishers on one local stage." default:"12"`
-	EnforceLimits bool          `help:"End a broadcast that goes beyond the limits of its local stage, as IVS does. By default it is warned of."`
+	EnforceLimits bool          `help:"End a broadcast that goes beyond the limits of its local stage, as IVS does. By default there is only a warning."`
 	LostAfter     time.Duration `help:"Silence after which a WHIP or WHEP session counts as lost; at least 5s." default:"30s"`
 
 	PeerSettings
 
-	IVSSDK          string `help:"Where pages load Amazon's web SDK from, for AWS stages; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
+	IVSSDK          string `help:"URL from which pages load Amazon's web SDK, for AWS stages; with its version." placeholder:"URL" default:"https://web-broadcast.live-video.net/1.41.0/amazon-ivs-web-broadcast.js" name:"ivs-sdk"`
 	IVSSDKIntegrity string `help:"Hash that the SDK must have, such as sha384-…; browsers refuse another file. By default it is not checked." placeholder:"HASH" name:"ivs-sdk-integrity"`
 
 	AWSSettings
-	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events, of 16 characters or more; without one nothing is taken." name:"ivs-events-secret" secret:"all"`
+	IVSEventsSecret string `help:"Secret with which EventBridge posts events to /api/aws/events, of 16 characters or more; without one, no event is accepted." name:"ivs-events-secret" secret:"all"`
 
 	SignInSettings
 

@@ -20,7 +20,7 @@ import (
 
 // SignInSettings set the ways to sign in.
 type SignInSettings struct {
-	Passwords        bool `help:"Accept name and password. Switch it off (--no-passwords) where everybody signs in with the OpenID Connect provider or a passkey; the server refuses to start while no operator could." default:"true" negatable:""`
+	Passwords        bool `help:"Accept name and password. Switch it off (--no-passwords) if everybody signs in with the OpenID Connect provider or a passkey; the server refuses to start while no operator could sign in." default:"true" negatable:""`
 	OperatorPasskeys bool `help:"Operators need a passkey: another sign-in of theirs has the rights of a broadcaster."`
 
 	OIDCIssuer           string        `help:"Issuer of the OpenID Connect provider with whose accounts people sign in, as its discovery document names it." placeholder:"URL" name:"oidc-issuer"`
@@ -33,7 +33,7 @@ type SignInSettings struct {
 	OIDCRequire          []string      `help:"Claims of which a person needs one to sign in, such as groups=streamers; by default none is needed." placeholder:"CLAIM=VALUE,…" name:"oidc-require"`
 	OIDCOperators        []string      `help:"Claims that make an operator, such as groups=stagedoor-admins. With this or --oidc-moderators, claims decide the role at each sign-in." placeholder:"CLAIM=VALUE,…" name:"oidc-operators"`
 	OIDCModerators       []string      `help:"Claims that make a moderator." placeholder:"CLAIM=VALUE,…" name:"oidc-moderators"`
-	OIDCLoginLife        time.Duration `help:"How long a sign-in with the provider lasts: what the provider takes away is gone after that." default:"12h" name:"oidc-login-life"`
+	OIDCLoginLife        time.Duration `help:"How long a sign-in with the provider lasts. After that, the person has to sign in with the provider again." default:"12h" name:"oidc-login-life"`
 }
 
 // check validates the settings of the provider.
