@@ -154,7 +154,7 @@ type Control struct {
 	subscription subscription
 	outage       outage
 	failures     failures
-	claims       claimsWatched
+	claims       claimsSeen
 
 	logins  cache[string, cachedLogin] // keyed by the hash of the cookie
 	stages  cache[struct{}, cachedStages]

@@ -302,8 +302,8 @@ func (p Principal) ViewKey() (ViewKey, error) {
 	}, nil
 }
 
-// IssueForView issues a view token to a viewing key. The token counts on the rate limit of the key,
-// and not on that of its owner.
+// IssueForView issues a view token to a viewing key. The token counts against the rate limit of the
+// key, and not against that of its owner.
 func (c *Control) IssueForView(
 	ctx context.Context, who Principal, address string,
 ) (stage.ParticipantToken, error) {

@@ -32,21 +32,22 @@ func (p ExternalPolicy) named(rules []Rule) []NamedClaim {
 	return list
 }
 
-// claimsWatched counts the claims that the provider sent. The zero value is ready to use.
-type claimsWatched struct {
+// claimsSeen remembers the names of the claims that the provider sent or that a warning has named,
+// so that each is warned of at most once. The zero value is ready to use.
+type claimsSeen struct {
 	mu   sync.Mutex
-	done map[string]bool // guarded by mu: claims that the provider sent, or that the log has
+	done map[string]bool // guarded by mu
 }
 
-// isNews marks a claim as done, and reports whether it was not.
-func (w *claimsWatched) isNews(name string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.done == nil {
-		w.done = map[string]bool{}
+// isNews remembers a claim, and reports whether it was unknown before.
+func (s *claimsSeen) isNews(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done == nil {
+		s.done = map[string]bool{}
 	}
-	news := !w.done[name]
-	w.done[name] = true
+	news := !s.done[name]
+	s.done[name] = true
 	return news
 }
 

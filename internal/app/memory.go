@@ -8,7 +8,8 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	// crowd is the number of new event streams from which returning memory is worth its cost.
+	// crowd: when this many new event streams have connected, memory is worth returning to the
+	// system.
 	crowd = 200
 )
 

@@ -482,8 +482,9 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	return nil
 }
 
-// oldestFirst sorts events by time. Events of the same millisecond, such as an error and the end
-// that it caused, keep their relative order.
+// oldestFirst sorts events by time. If the list begins with the newest event, it is reversed first,
+// so that events of the same millisecond, such as an error and the end that it caused, stay in
+// their true order.
 func oldestFirst(events []types.Event) []types.Event {
 	at := func(i int) time.Time { return aws.ToTime(events[i].EventTime) }
 	if n := len(events); n > 1 && at(0).After(at(n-1)) {

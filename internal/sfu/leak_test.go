@@ -62,7 +62,8 @@ func joinAndLeave(t *testing.T, ctx context.Context, h *harness, round, n int) {
 	viewers.Wait()
 }
 
-// settle waits until no viewer is registered and no more goroutines run than before.
+// settle waits until the publisher is the only participant and at most want goroutines run, if want
+// is not 0. It returns how many goroutines run and how much memory the heap has.
 func settle(ctx context.Context, h *harness, want int) (goroutines int, heap uint64) {
 	for ctx.Err() == nil {
 		list, _ := h.Participants(ctx, h.arn)

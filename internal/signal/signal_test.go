@@ -87,8 +87,8 @@ func (h *harness) refusals() []string {
 	return slices.Clone(h.told)
 }
 
-// tokens accepts tokens of the form id.name. Names that begin with "!" are special, such as
-// id.!watch and id.!token_expired.
+// tokens accepts tokens of the form id.name. A name that begins with "!" chooses another result:
+// id.!watch may only subscribe, and id.!token_expired is refused with the code token_expired.
 type tokens struct{}
 
 func (tokens) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {

@@ -10,8 +10,8 @@ import (
 // or one participant. The empty view belongs to all other tokens and has no limits.
 //
 // The view of one participant is the participant's user ID. IVS allows any user ID in a token, or
-// none. A user ID that equals another view has the prefix "user:". A participant without a user ID
-// is "participant:" followed by the participant ID.
+// none. If a user ID looks like another view, the view is "user:" followed by the user ID. Without
+// a user ID, the view is "participant:" followed by the participant ID.
 type View string
 
 // The layouts.

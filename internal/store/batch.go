@@ -25,7 +25,7 @@ type batcher struct {
 type write struct {
 	text string
 	args []any
-	// news receives done when the write is committed. It receives yours when the caller of this
+	// news receives the constant done when the write is committed, or yours when the caller of this
 	// write must commit the next batch.
 	news chan turnOf
 	stmt *sql.Stmt

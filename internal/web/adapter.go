@@ -65,8 +65,8 @@ func (a *adapter) api(scope access.Scope, serve endpoint) http.Handler {
 			return
 		}
 		if who.Renewed {
-			// This cookie is set before the endpoint runs: browsers keep the last one, so an
-			// endpoint such as log-out overrides it.
+			// This cookie is set before the endpoint runs. If the endpoint sets it too, as log-out
+			// does, browsers keep the endpoint's cookie, because it comes later.
 			if cookie, err := r.Cookie(cookieName); err == nil {
 				http.SetCookie(w, a.cookies.login(r, cookie.Value, who.ExpiresAt))
 			}

@@ -44,7 +44,7 @@ func StatusOf(err error) Status {
 			return Status{http.StatusNotAcceptable, ivsUnspecified}
 		case "wrong_etag":
 			return Status{http.StatusPreconditionFailed, ivsUnspecified}
-		case "ice_restart": // RFC 9725, 4.3, for a server that supports only trickle ICE
+		case "ice_restart": // RFC 9725, 4.3.1, for a server that supports only trickle ICE
 			return Status{http.StatusUnprocessableEntity, ivsUnspecified}
 		case "unsupported_media_type", "unsupported_encoding":
 			return Status{http.StatusUnsupportedMediaType, ivsUnspecified}

@@ -31,13 +31,14 @@ func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// patch accepts the candidates of a client that uses trickle ICE (RFC 9725, 4.3.1) and ignores
+// patch accepts the candidates of a client that uses trickle ICE (RFC 9725, 4.3.2) and ignores
 // them. The answer contains all candidates of the stage, and the client's own connectivity checks
-// reveal its address. An ICE restart is refused with the status of 4.3.2 for a server that supports
-// only trickle ICE.
+// reveal its address. An ICE restart is refused with the status that 4.3.1 requires of a server
+// that supports only trickle ICE.
 //
-// The secret in the URL authorizes the request: clients such as MediaMTX's send no token, and
-// If-Match: *.
+// The secret in the URL authorizes the request, because clients such as MediaMTX's send no token.
+// The header "If-Match: *" marks no restart, although 4.3.3 has it so: those clients send it with
+// each PATCH.
 func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) error {
 	if err := hasType(r, fragmentType); err != nil {
 		return err

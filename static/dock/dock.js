@@ -286,8 +286,8 @@ function know(me) {
 }
 
 /**
- * Reads again who is signed in and what they may do. The server has refused an action that this
- * login should be allowed.
+ * Reads again who is signed in and what they may do. The page calls it after the server refused a
+ * request that this login should be allowed.
  */
 async function askAgain() {
   while (model.me) {

@@ -94,8 +94,8 @@ describe('English', () => {
 });
 
 /**
- * Words that docs/glossary.md, "German and Spanish", replaces by another one. Labels of OBS stay as
- * OBS has them.
+ * Words that no text may have: the last column of docs/glossary.md, "German and Spanish". A label
+ * of OBS stays as OBS has it, even with such a word.
  */
 const otherWords = {
   de: /\bStages?\b|Operator|Sendende[nr]?\b|Rechner|Mischer|\bMixer|Audio-Mixer|Übertragung|Telefon|Keyframe-Intervall|zurückgezogen|\bLeute\b|\b(alle|keine|viele|offenen?) Token\b|unterschreib|live gehen|[^ ]…/,

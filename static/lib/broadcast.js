@@ -587,7 +587,9 @@ function ended(s) {
 }
 
 /**
- * OBS stopped; the stage may report the reason before or just after.
+ * OBS has stopped. Shows the reason that the stage has reported; if there is none yet, waits a
+ * moment for it, because the stage may report it just after. The text is for a stop without a
+ * reason.
  * @param {State} s
  * @param {string} text
  * @returns {Move}

@@ -128,7 +128,9 @@ async function run(obs, options, before, undo, turn) {
 }
 
 /**
- * An account that is linked to our profile can be seen only after our profile is selected.
+ * The error for settings that are still not fit after the set-up. A blocking finding comes first,
+ * such as a streaming account that is linked to our profile: OBS shows it only once that profile is
+ * selected.
  * @param {Finding[]} findings
  */
 function notKept(findings) {

@@ -14,8 +14,8 @@ const SPEAKING = 0.35;
 export const kindOf = (view) => (view === 'grid' || view === 'spotlight' ? view : 'person');
 
 /**
- * The participants that a view receives. Of two broadcasts of one person, it receives the newer
- * one.
+ * The participants that a view receives. The view of one person receives that person's newest
+ * broadcast; the other views receive every publisher.
  * @param {string} view @param {Participant[]} list in the order in which they came
  * @returns {Participant[]}
  */

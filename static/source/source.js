@@ -66,8 +66,8 @@ function play(id, stream) {
   known.sound.stop();
   known.sound = kindOf(view) === 'spotlight' ? meter(stream) : { level: () => 0, stop() {} };
   if (known.video.srcObject !== stream) known.video.srcObject = stream;
-  // OBS lets pages play without a click; a browser tab, in which a person tests the address, plays
-  // without sound.
+  // OBS lets a page play sound without a click. A browser tab, in which a person may try the
+  // address, refuses; there the picture plays muted.
   known.video
     .play()
     .catch((err) => {

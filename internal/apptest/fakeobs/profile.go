@@ -107,8 +107,8 @@ func (s Service) clone() Service {
 	return c
 }
 
-// defaults returns the defaults in the source of OBS, and those seen in 29.0.2. Other parameters
-// have none.
+// defaults returns the default values of a profile's parameters, from the source of OBS and as seen
+// in 29.0.2. A parameter that is not listed has no default.
 func defaults(opts Options) map[string]string {
 	all := map[string]string{
 		"Output/Mode": "Simple", "Output/Reconnect": "true", "Output/RetryDelay": "2",

@@ -333,9 +333,9 @@ func (r *real) measure(path string) {
 	t.Logf("%s, %d frames, keyframes at %v s", got.Streams[0].Profile, len(got.Frames), keyframes)
 }
 
-// TestTheDockMovesInARealOBS: the dock asks the script for the server's new address. When OBS ends,
-// it writes the old address, and after that the script writes the new one. The next start opens the
-// dock there.
+// TestTheDockMovesInARealOBS: the dock tells the script that the server has moved. When OBS ends,
+// OBS saves the dock with its old address. Then the script replaces it by the new one, and the next
+// start opens the dock there.
 func TestTheDockMovesInARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")

@@ -367,7 +367,8 @@ func (s *fakeServer) become(f func()) {
 	f()
 }
 
-// bar takes the only stage from the user, as a moderator does; become runs it.
+// bar takes the only stage from the user, as if a moderator had barred them. Pass it to become,
+// which holds the lock.
 func (s *fakeServer) bar() {
 	s.me["stages"] = []any{}
 	s.me["bars"] = []any{object{

@@ -1,6 +1,7 @@
--- Makes OBS 29 look like a newer one to the script: obslua has config_* and os_generate_uuid
--- since OBS 30, and Debian's OBS has neither WHIP nor browser docks. All else is the real OBS.
--- A file named "no-whip" lets it stay without WHIP.
+-- Lets the script run in OBS 29 as in a newer OBS. It adds the functions config_* and
+-- os_generate_uuid, which obslua has since OBS 30, and pretends that OBS has WHIP and browser
+-- docks, which Debian's OBS lacks. All else is the real OBS. With a file named "no-whip" in the
+-- home folder, OBS stays without WHIP.
 local obs, ffi = obslua, require("ffi")
 local home = os.getenv("HOME")
 ffi.cdef [[
