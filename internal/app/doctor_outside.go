@@ -85,10 +85,11 @@ func (d *doctor) checkProxy(ctx context.Context) finding {
 		return finding{}
 	case p.Forwarding == "ignored":
 		return warning(
-			"add the proxy's network to --trusted-proxies, or limits count all clients as one",
+			"add the proxy's network to --trusted-proxies; otherwise all clients share one "+
+				"rate limit",
 			"a proxy names its clients, and %s is not trusted", p.Address)
 	case p.Proxied && p.Forwarding == "none":
-		return warning("let it set X-Forwarded-For, or limits count all clients as one",
+		return warning("let it set X-Forwarded-For; otherwise all clients share one rate limit",
 			"the trusted proxy at %s does not name its clients", p.Address)
 	case d.public.Host != p.Host:
 		return warning("let the proxy pass the header Host: old browsers are refused without it",

@@ -140,7 +140,7 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 		strings.Contains(got, "IVS") {
 		t.Errorf("with a key: got %s", got)
 	}
-	if got := status(server.URL, ""); !strings.Contains(got, "It becomes 2500") ||
+	if got := status(server.URL, ""); !strings.Contains(got, "The video bitrate becomes 2500") ||
 		!strings.Contains(got, "Judged by the limits of Amazon IVS") {
 		t.Errorf("without a key: got %s", got)
 	}

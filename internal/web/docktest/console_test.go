@@ -120,7 +120,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.Click(`.places a[href$="/operator/programs"]`)
 	page.Type(`#f-keyName`, "studio page")
 	page.ClickText("Create API key")
-	page.WaitText("This is shown this once.")
+	page.WaitText("This is shown only once.")
 	shootConsole(page, "console-programs")
 	page.Click(`.places a[href$="/operator/records"]`)
 	page.WaitText("key.created")

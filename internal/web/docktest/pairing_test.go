@@ -244,7 +244,7 @@ func TestAPairedDockSaysHowToGetTheNewPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.WaitText("its WebSocket password is not the one that this dock has")
-	p.WaitText("Close OBS and start it again: the script hands the password over.")
+	p.WaitText("Close OBS and start it again. The script then gives the dock OBS’s password.")
 	p.WaitNoText("not reachable")
 	p.WaitFor(`document.querySelector("#said").textContent.includes("password is not the one")`)
 	p.fits("dock-refused", "ol.steps", p.Reload)
@@ -266,7 +266,7 @@ func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
 	p.obs.Quit()
 	p.starts("shared", obsPassword, "")
 	p.WaitText("OBS’s WebSocket server does not answer at 127.0.0.1:" + p.obs.Port())
-	p.WaitText("Close OBS and start it again: the script switches its WebSocket server on")
+	p.WaitText("The script then switches OBS’s WebSocket server on")
 	p.fits("dock-unreachable", "ol.steps", p.Reload)
 }
 
@@ -281,7 +281,7 @@ func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
 		p.Goto(p.app.URL + "/setup")
 		p.Eval(`localStorage.clear()`, nil)
 		p.starts("shared", obsPassword, code)
-		p.WaitText("The script did not sign this dock in: its code works once, for 30 minutes")
+		p.WaitText("Its code works once, within 30 minutes of the download")
 		p.WaitNoText("sign-in link")
 	}
 	p.fits("dock-code-over", "p.notice", func() {

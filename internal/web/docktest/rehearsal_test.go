@@ -192,7 +192,7 @@ func TestARehearsalThatIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.state("rehearsed")
-	d.WaitText("The rehearsal did not come about")
+	d.WaitText("The rehearsal did not take place")
 	d.asBefore(server, token)
 	d.ClickText("OK")
 	d.state("ready")

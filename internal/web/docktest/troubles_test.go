@@ -66,14 +66,15 @@ func troubles() []row {
 				"Stream1/WHIPSimulcastTotalLayers", "3")(o)
 		}), func(d *dock) {
 			d.connected()
-			d.says("above 8500 the stage ends the broadcast. It becomes 2500.",
-				"stages take at most 160. It becomes 160.", "B-frames are switched off.",
-				"A stream delay is set", "OBS does not reconnect after a break. It will.",
-				"OBS waits for 30 s before it connects again",
+			d.says("above 8500 the stage ends the broadcast. The video bitrate becomes 2500 kb/s.",
+				"stages take at most 160. The audio bitrate becomes 160 kb/s.",
+				"B-frames are switched off.", "A stream delay is set",
+				"OBS does not reconnect after a break. Reconnecting is switched on.",
+				"OBS waits 30 s before it connects again",
 				"OBS sends 3 picture sizes at once (simulcast)",
-				"would not show the service as WHIP, and overwrite it. The name is added.",
-				"144 pictures a second; the stage takes 10 to 60. They become 30.")
-		}, "the stage takes even sizes from 160p to 720p. It becomes 1280×536."},
+				"would not show it as WHIP, and would overwrite it. The name is added.",
+				"144 pictures a second; the stage takes 10 to 60. The frame rate becomes 30.")
+		}, "the stage takes even sizes from 160p to 720p. The picture becomes 1280×536."},
 		{"found-mac", "not-set-up", freshOBS(func(o *fakeobs.Options) {
 			o.Encoder, o.Platform = "apple_h264", "macos"
 			o.Service = fakeobs.Service{Type: "rtmp_common", Settings: object{"service": "Twitch"}}
@@ -82,11 +83,11 @@ func troubles() []row {
 			d.connected()
 			d.says("Apple’s encoder produces B-frames",
 				"OBS streams to “Twitch”. The service becomes WHIP.", "multitrack video is on",
-				"more than the stage advises. It becomes 2500.")
+				"more than the stage advises. The video bitrate becomes 2500 kb/s.")
 		}, "A new profile “Stagedoor” is made; “Untitled” stays as it is."},
 		{"found-hevc", "not-set-up",
 			freshOBS(func(o *fakeobs.Options) { o.Encoder = "nvenc_hevc" }), (*dock).connected,
-			"“nvenc_hevc” does not make H.264, the only codec that stages take. It becomes x264."},
+			"the only codec that stages take. The video encoder becomes x264."},
 		{"found-advanced", "not-set-up",
 			freshOBS(set("Output/Mode", "Advanced", "AdvOut/Encoder", "obs_nvenc_av1_tex",
 				"AdvOut/ApplyServiceSettings", "false")), func(d *dock) {
@@ -140,7 +141,7 @@ func troubles() []row {
 		{"live-obs-gone", "trouble", readyOBS(asIs), (*dock).obsGone,
 			"The connection to OBS was lost on the way. Go live again when OBS is back."},
 		{"live-not-ours", "trouble", readyOBS(asIs), (*dock).notOurs,
-			"OBS is not set to the stage any more. Set it up again."},
+			"OBS is not set up for the stage any more. Set it up again."},
 		{"live-elsewhere", "trouble", readyOBS(asIs), (*dock).liveElsewhere,
 			"OBS is streaming to another service."},
 		{"live-lost", "trouble", readyOBS(asIs), (*dock).lost,
