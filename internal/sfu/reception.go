@@ -176,8 +176,8 @@ func (f *findings) judgePicture(v *stage.VideoReception) {
 	}
 	if v.BFrames && l.NoBFrames {
 		f.find("b_frames", "b_frame_present",
-			"The encoder makes B-frames, with which browsers show "+
-				"the picture jumping: switch B-frames off.")
+			"The encoder makes B-frames, which make the picture stutter in browsers: "+
+				"switch B-frames off.")
 	}
 	baseline := v.Profile == profileBaseline || v.Profile == profileConstrainedBaseline
 	if v.Profile != "" && !baseline {
@@ -196,8 +196,8 @@ func (p *publisher) judgeBitrate(f *findings) {
 			float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
 	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
 		f.find("bitrate_high",
-			"", "%.1f Mb/s come in; %.1f are advised, as viewers with less would "+
-				"see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
+			"", "%.1f Mb/s come in; %.1f are advised, because viewers with a slower line "+
+				"would see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
 	}
 }
 
