@@ -128,7 +128,7 @@ func warning(advice, format string, args ...any) finding {
 }
 
 func broken(advice string, err error) finding {
-	return finding{Level: levelError, Detail: err.Error(), Advice: advice}
+	return finding{Level: levelError, Detail: strings.TrimSuffix(err.Error(), "."), Advice: advice}
 }
 
 func (d *doctor) checkSettings(context.Context) finding {

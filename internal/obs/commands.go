@@ -316,8 +316,8 @@ func (c *Commands) Script(ctx context.Context) (string, error) {
 
 func noServer() error {
 	return stage.Errorf(stage.ErrInvalid,
-		"--server and --key say where the token comes from: the address of your Stagedoor, and "+
-			"an access key from your page there").WithCode("no_server")
+		"--server and --key are missing: the address of your Stagedoor, and an access key from "+
+			"the page Account there").WithCode("no_server")
 }
 
 func (c *Commands) list(findings []Finding) {
