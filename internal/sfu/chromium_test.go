@@ -28,14 +28,11 @@ func (h *harness) openPage() *page {
 		r *http.Request) {
 		http.ServeFile(w, r, "testdata/page.html")
 	})
-	mux.HandleFunc("GET /whep.js", func(w http.ResponseWriter,
-		r *http.Request) {
-		http.ServeFile(w, r, "../../static/lib/whep.js")
-	})
-	mux.HandleFunc("GET /api.js", func(w http.ResponseWriter,
-		r *http.Request) {
-		http.ServeFile(w, r, "../../static/lib/api.js")
-	})
+	for _, name := range []string{"playback.js", "whep.js", "api.js"} {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFile(w, r, "../../static/lib/"+name)
+		})
+	}
 	mux.HandleFunc("POST /whip/{id}", func(w http.ResponseWriter, r *http.Request) {
 		serveEndpoint(w, r, h.whip(stage.ParticipantID(r.PathValue("id"))))
 	})

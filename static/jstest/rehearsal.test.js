@@ -184,7 +184,10 @@ describe('the ear', () => {
 });
 
 it('freezes and the round trip are found in the statistics of old and new browsers', () => {
-  const pair = { type: 'candidate-pair', nominated: true, currentRoundTripTime: 0.031 };
+  const pair = { type: 'candidate-pair', id: 'b', nominated: true, currentRoundTripTime: 0.031 };
+  // The path before is still nominated, in front of the pair in use or behind it.
+  const left = { ...pair, id: 'a', currentRoundTripTime: 0.5 };
+  const transport = { type: 'transport', selectedCandidatePairId: 'b' };
   for (const stats of [
     [
       {
@@ -194,12 +197,23 @@ it('freezes and the round trip are found in the statistics of old and new browse
         freezeCount: 2,
         totalFreezesDuration: 1.5,
       },
+      left,
       pair,
+      transport,
     ],
     [
       { type: 'inbound-rtp', kind: 'video', framesDecoded: 50 },
       { type: 'track', kind: 'video', freezeCount: 2, totalFreezesDuration: 1.5 },
+      transport,
       pair,
+      left,
+    ],
+    [
+      { type: 'inbound-rtp', kind: 'video', framesDecoded: 50, freezeCount: 2 },
+      { type: 'track', kind: 'video', totalFreezesDuration: 1.5 },
+      { ...left, selected: false },
+      { ...pair, selected: true },
+      left,
     ],
   ])
     assert.deepEqual(counted(new Map(stats.map((s, i) => [i, s]))), {

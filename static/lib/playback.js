@@ -80,8 +80,22 @@ export function counted(stats) {
       played.freezes = Math.max(played.freezes, s.freezeCount ?? 0);
       played.frozen = Math.max(played.frozen, s.totalFreezesDuration ?? 0);
     }
-    if (s.type === 'candidate-pair' && s.nominated && s.currentRoundTripTime !== undefined)
-      played.roundTrip = s.currentRoundTripTime * 1000;
   });
+  const seconds = selectedPair(stats)?.currentRoundTripTime;
+  if (seconds !== undefined) played.roundTrip = seconds * 1000;
   return played;
+}
+
+/**
+ * The candidate pair in use. After a change of the path, earlier pairs are still nominated, with
+ * figures of that time. The transport names its pair; Firefox has no transport, and marks the pair
+ * as selected.
+ * @param {RTCStatsReport} stats
+ */
+export function selectedPair(stats) {
+  /** @type {Record<string, any>[]} */
+  const all = [];
+  stats.forEach((s) => all.push(s));
+  const id = all.find((s) => s.type === 'transport')?.selectedCandidatePairId;
+  return all.find((s) => s.type === 'candidate-pair' && (id ? s.id === id : s.selected));
 }
