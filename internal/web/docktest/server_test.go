@@ -272,9 +272,10 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	}
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
-	// The figures of the row change meanwhile, and the field of the reason keeps the focus.
-	page.WaitFor(`new Promise(changed => new MutationObserver(changed).observe(
-		document.querySelector('ul.many'), { subtree: true, childList: true, characterData: true }))`)
+	// The row changes meanwhile, because she watches too. The field of the reason keeps the focus.
+	watch := page.Tab()
+	watch.Goto(app.URL + "/watch")
+	page.WaitText("1 watching")
 	page.WaitFor(`document.activeElement.id === 'f-reason'`)
 	page.Accessible()
 	page.ClickText("Disconnect and bar")
