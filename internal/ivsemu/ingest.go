@@ -140,3 +140,93 @@ func deleteIngestConfiguration(e *Emulator, r *request, in *ingestArnIn) (*empty
 	e.state.Ingests = without(e.state.Ingests, c)
 	return &empty{}, nil
 }
+
+type ingestShape struct {
+	Arn            string `json:"arn"`
+	Name           string `json:"name,omitempty"`
+	IngestProtocol string `json:"ingestProtocol"`
+	// absent in lists, as attributes and tags are
+	StreamKey string `json:"streamKey,omitempty"`
+	// "" without a stage
+	StageArn                   string             `json:"stageArn"`
+	ParticipantID              string             `json:"participantId"`
+	State                      string             `json:"state"`
+	UserID                     string             `json:"userId,omitempty"`
+	RedundantIngest            bool               `json:"redundantIngest"`
+	RedundantIngestCredentials []ingestCredential `json:"redundantIngestCredentials,omitempty"`
+	Attributes                 map[string]string  `json:"attributes,omitempty"`
+	Tags                       map[string]string  `json:"tags,omitempty"`
+}
+
+type ingestCredential struct {
+	ParticipantID string `json:"participantId"`
+	StreamKey     string `json:"streamKey"`
+}
+
+type ingestOut struct {
+	IngestConfiguration ingestShape `json:"ingestConfiguration"`
+}
+
+type ingestsOut struct {
+	IngestConfigurations []ingestShape `json:"ingestConfigurations"`
+	NextToken            string        `json:"nextToken,omitempty"`
+}
+
+type createIngestIn struct {
+	IngestProtocol  *string           `json:"ingestProtocol"`
+	Name            *string           `json:"name"`
+	StageArn        *string           `json:"stageArn"`
+	UserID          *string           `json:"userId"`
+	Attributes      map[string]string `json:"attributes"`
+	InsecureIngest  bool              `json:"insecureIngest"`
+	RedundantIngest bool              `json:"redundantIngest"`
+	Tags            map[string]string `json:"tags"`
+}
+
+func (in *createIngestIn) check(c *checker) {
+	if c.required("ingestProtocol", in.IngestProtocol != nil) {
+		c.oneOf("ingestProtocol", in.IngestProtocol, "RTMP", "RTMPS")
+		if *in.IngestProtocol == "RTMP" && !in.InsecureIngest {
+			c.fail(false, "insecureIngest", "Member must be true when ingestProtocol is RTMP")
+		}
+	}
+	c.name(in.Name)
+	checkIngestStage(c, in.StageArn)
+	c.userID(in.UserID)
+	c.attributes(in.Attributes)
+	c.tags(in.Tags)
+}
+
+type updateIngestIn struct {
+	Arn             *string `json:"arn"`
+	StageArn        *string `json:"stageArn"`
+	RedundantIngest *bool   `json:"redundantIngest"`
+}
+
+func (in *updateIngestIn) check(c *checker) {
+	c.arn("arn", in.Arn, ingestPattern)
+	checkIngestStage(c, in.StageArn)
+}
+
+// checkIngestStage checks the ARN of a stage. It also accepts "", which means no stage.
+func checkIngestStage(c *checker, arn *string) {
+	if arn != nil && *arn != "" {
+		c.arn("stageArn", arn, stagePattern)
+	}
+}
+
+type listIngestsIn struct {
+	paged
+	FilterByStageArn *string `json:"filterByStageArn"`
+	FilterByState    *string `json:"filterByState"`
+}
+
+func (in *listIngestsIn) check(c *checker) {
+	in.paged.check(c)
+	if in.FilterByStageArn != nil {
+		c.arn("filterByStageArn", in.FilterByStageArn, stagePattern)
+	}
+	c.oneOf("filterByState", in.FilterByState, "ACTIVE", "INACTIVE")
+}
+
+// Tags

@@ -6,7 +6,6 @@
 package keys
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -16,7 +15,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -390,85 +388,6 @@ func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	return private, err
 }
 
-// imported imports the public half into AWS, unless AWS has it. It returns the ARN.
-func (m *Manager) imported(ctx context.Context, k Key, material string) (string, error) {
-	listed, err := m.cfg.AWS.PublicKeys(ctx, k.Region)
-	if err != nil {
-		return "", err
-	}
-	for arn, name := range listed {
-		if name == k.Name {
-			return arn, nil // imported before, but the response was lost
-		}
-	}
-	if arn, err := m.adopted(ctx, k, listed, material); arn != "" || err != nil {
-		return arn, err
-	}
-	if len(listed) >= maxKeys {
-		return "", stage.Errorf(stage.ErrConflict,
-			"AWS holds %d public keys in %s (%s) and allows no more: wait until a retiring one "+
-				"is deleted, or delete one that nothing uses", maxKeys, k.Region,
-			strings.Join(names(listed), ", ")).WithCode("key_limit")
-	}
-	return m.cfg.AWS.ImportPublicKey(ctx, k.Region, k.Name, material)
-}
-
-// adopted finds the public half at AWS under another name. The AWS console or another program has
-// imported it, and AWS accepts a key only once. It ignores keys that were created here, which have
-// their own names at AWS.
-func (m *Manager) adopted(
-	ctx context.Context, k Key, listed map[string]string, material string,
-) (string, error) {
-	if !k.Imported {
-		return "", nil
-	}
-	for _, arn := range slices.Sorted(maps.Keys(listed)) {
-		there, err := m.cfg.AWS.PublicKey(ctx, arn)
-		if errors.Is(err, stage.ErrNotFound) {
-			continue // AWS has deleted the key meanwhile
-		}
-		if err != nil {
-			return "", err
-		}
-		if !sameKey(there, material) {
-			continue
-		}
-		s, err := m.read()
-		if err != nil {
-			return "", err
-		}
-		for _, other := range s.Keys {
-			if other.ARN == arn && other.Name != k.Name {
-				return "", stage.Errorf(stage.ErrConflict,
-					"This is the own key %s, which is %s: it cannot be imported again.", other.Name,
-					other.State)
-			}
-		}
-		m.cfg.Log.Info("a public key that AWS has already is adopted", "key", k.Name, "arn", arn)
-		return arn, nil
-	}
-	return "", nil
-}
-
-// sameKey compares two public keys in PEM, regardless of line breaks.
-func sameKey(a, b string) bool {
-	one, _ := pem.Decode([]byte(a))
-	other, _ := pem.Decode([]byte(b))
-	return one != nil && other != nil && bytes.Equal(one.Bytes, other.Bytes)
-}
-
-func names(listed map[string]string) []string {
-	var list []string
-	for _, arn := range slices.Sorted(maps.Keys(listed)) {
-		name := listed[arn]
-		if name == "" {
-			name = arn
-		}
-		list = append(list, name)
-	}
-	return list
-}
-
 // activate makes the new key sign and the previous one retire, in one write.
 func (m *Manager) activate(ctx context.Context, k *Key) error {
 	return m.update(ctx, func(s *state) error {
@@ -486,66 +405,6 @@ func (m *Manager) activate(ctx context.Context, k *Key) error {
 		*k = *entry
 		return nil
 	})
-}
-
-// abandon removes a key that AWS does not accept, and that never signed.
-func (m *Manager) abandon(ctx context.Context, k Key) error {
-	return errors.Join(m.removeFile(k), m.drop(ctx, k))
-}
-
-func (m *Manager) removeFile(k Key) error {
-	if err := os.Remove(m.file(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the key %s: %w", k.Name, err)
-	}
-	return nil
-}
-
-func (m *Manager) drop(ctx context.Context, k Key) error {
-	return m.update(ctx, func(s *state) error {
-		s.Keys = slices.DeleteFunc(s.Keys, func(other Key) bool { return other.Name == k.Name })
-		return nil
-	})
-}
-
-// Tidy deletes retiring keys whose last token has expired, at AWS and here, and returns them. If
-// one key fails, for example because its account has no credentials, Tidy continues with the next.
-func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
-	unlock, err := m.lock(ctx, "aws.lock")
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	_, notFinished := m.resume(ctx, func(Key) bool { return true })
-	s, err := m.read()
-	failed := []error{notFinished, err}
-	for _, k := range s.Keys {
-		if k.State != StateRetiring {
-			continue
-		}
-		deleted, err := m.tidy(ctx, k)
-		if deleted {
-			gone = append(gone, k)
-		}
-		failed = append(failed, err)
-	}
-	return gone, errors.Join(failed...)
-}
-
-// tidy deletes a key at AWS, then its file, then its entry. In this order every step can be
-// repeated.
-func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
-	if !m.cfg.Now().After(k.LastExpiry) {
-		return false, nil
-	}
-	if err := m.cfg.AWS.DeletePublicKey(ctx, k.ARN); err != nil &&
-		!errors.Is(err, stage.ErrNotFound) {
-		return false, err
-	}
-	if err := m.removeFile(k); err != nil {
-		return false, err
-	}
-	m.cfg.Log.Info("an own key is deleted: its last token has expired", "key", k.Name, "arn", k.ARN)
-	return true, m.drop(ctx, k)
 }
 
 // Run finishes interrupted changes and deletes retired keys that are due, until ctx ends.

@@ -1,0 +1,184 @@
+package obs
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// undo restores everything. It returns an error for each part that it could not restore.
+func (s *setUp) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, switchLimit)
+	defer cancel()
+	if err := s.restore(ctx); err != nil {
+		return stage.Errorf(stage.ErrConflict,
+			"OBS could not be put back as it was: select your profile “%s” in OBS",
+			s.before.Profile).WithCode("obs_not_undone").WithCause(err)
+	}
+	return nil
+}
+
+func (s *setUp) restore(ctx context.Context) error {
+	current, all, err := readProfiles(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	if current, err = s.restoreEncoder(ctx, current); err != nil {
+		return err
+	}
+	if current != s.before.Profile {
+		if err := changeProfile(ctx, s.c, "SetCurrentProfile", s.before.Profile); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.before.Profile == Profile:
+		return s.restoreOurs(ctx)
+	case s.created && slices.Contains(all, Profile):
+		return s.c.Call(ctx, "RemoveProfile", map[string]any{"profileName": Profile}, nil)
+	}
+	return nil
+}
+
+// restoreEncoder restores the encoder's file, and returns the profile that is current afterwards.
+// The script works on the current profile only. A profile that this set-up created is removed
+// together with its file.
+func (s *setUp) restoreEncoder(ctx context.Context, current string) (string, error) {
+	if !s.wrote || s.created {
+		return current, nil
+	}
+	if current != Profile {
+		if err := changeProfile(ctx, s.c, "SetCurrentProfile", Profile); err != nil {
+			return current, err
+		}
+	}
+	return Profile, s.c.restoreEncoder(ctx, s.name)
+}
+
+// restoreOurs restores the settings of Stagedoor's own profile.
+func (s *setUp) restoreOurs(ctx context.Context) error {
+	now, err := readParams(ctx, s.c)
+	if err != nil {
+		return err
+	}
+	names := maps.Clone(now)
+	maps.Copy(names, s.before.Params)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		was, set := s.before.Params[name]
+		if value, there := now[name]; set == there && was == value {
+			continue
+		}
+		if !set {
+			err = setParam(ctx, s.c, name, nil)
+		} else {
+			err = setParam(ctx, s.c, name, was)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := setVideo(ctx, s.c, s.before.Video); err != nil {
+		return err
+	}
+	return restoreService(ctx, s.c, s.before.Service)
+}
+
+// restoreService restores a service. OBS ignores an empty set of settings, and merges settings of
+// the same type. So a setting that did not exist before becomes blank, which OBS treats the same.
+func restoreService(ctx context.Context, c *Client, was Service) error {
+	now, err := readService(ctx, c)
+	if err != nil || now.equal(was) {
+		return err
+	}
+	settings := was.all()
+	if now.Type == was.Type {
+		for name, value := range now.all() {
+			if _, there := settings[name]; !there {
+				settings[name] = blankOf(value)
+			}
+		}
+	}
+	if len(settings) == 0 {
+		settings["bwtest"] = false
+	}
+	if err := c.Call(ctx, "SetStreamServiceSettings",
+		map[string]any{"streamServiceType": was.Type, "streamServiceSettings": settings},
+		nil); err != nil {
+		return err
+	}
+	if now, err = readService(ctx, c); err == nil && !now.equal(was) {
+		err = errors.New("OBS did not take the earlier service")
+	}
+	return err
+}
+
+func blankOf(value any) any {
+	if _, isText := value.(string); isText {
+		return ""
+	}
+	return false
+}
+
+// slot returns where the name of the previous profile is stored: in OBS, so that the dock finds it,
+// too.
+func slot(more map[string]any) map[string]any {
+	data := map[string]any{"realm": "OBS_WEBSOCKET_DATA_REALM_GLOBAL", "slotName": "stagedoor"}
+	maps.Copy(data, more)
+	return data
+}
+
+func remember(ctx context.Context, c *Client, profile string) error {
+	return c.Call(ctx, "SetPersistentData", slot(
+		map[string]any{"slotValue": map[string]string{"previousProfile": profile}}), nil)
+}
+
+// Back selects the profile that was current before SetUp, and returns its name.
+func Back(ctx context.Context, c *Client) (string, error) {
+	r, err := readActive(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	if busy := judgeBusy(Reading{Active: r}); len(busy) > 0 {
+		return "", notReady("obs_busy", busy[0])
+	}
+	current, all, err := readProfiles(ctx, c)
+	if err != nil || current != Profile {
+		return current, err
+	}
+	previous := previousProfile(ctx, c, all)
+	if previous == "" {
+		return "", stage.Errorf(stage.ErrNotFound, "%s", inEnglish("setup.noOther", nil)).
+			WithCode("obs_no_profile")
+	}
+	turn, err := c.takeTurn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer turn.end(context.WithoutCancel(ctx))
+	return previous, changeProfile(ctx, c, "SetCurrentProfile", previous)
+}
+
+// previousProfile returns the profile for Back: the remembered one, otherwise any other than
+// Stagedoor's, or "".
+func previousProfile(ctx context.Context, c *Client, all []string) string {
+	if name := remembered(ctx, c); slices.Contains(all, name) {
+		return name
+	}
+	return first(all, func(name string) bool { return name != Profile })
+}
+
+// remembered returns the name of the profile that SetUp stored in OBS, or "".
+func remembered(ctx context.Context, c *Client) string {
+	var got struct {
+		Value struct {
+			Previous string `json:"previousProfile"`
+		} `json:"slotValue"`
+	}
+	if err := c.Call(ctx, "GetPersistentData", slot(nil), &got); err != nil {
+		return ""
+	}
+	return got.Value.Previous
+}
