@@ -49,7 +49,7 @@ func (c *Control) CreateAPIKey(
 	}
 	if life < 0 || life > maxKeyLife {
 		return APIKey{}, stage.Secret{}, stage.Errorf(stage.ErrInvalid,
-			"An API key lives for up to 10 years.")
+			"The life of an API key must be at most 10 years.")
 	}
 	secret, now := newSecret(apiKeyPrefix), c.cfg.Now()
 	cred := Credential{

@@ -133,7 +133,8 @@ func (c *Control) Audit(
 		f.Since = oldest
 	}
 	if cleanText(f.Target+string(f.Action), 512) != f.Target+string(f.Action) {
-		return PageOf[Entry]{}, stage.Errorf(stage.ErrInvalid, "A filter of the list is not an ID.")
+		return PageOf[Entry]{}, stage.Errorf(stage.ErrInvalid, "A filter that must be an ID is "+
+			"not one.")
 	}
 	return c.cfg.Store.Entries(ctx, f, p)
 }

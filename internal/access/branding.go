@@ -119,23 +119,24 @@ func CheckBranding(b Branding) (Branding, error) {
 		*text = strings.TrimSpace(*text)
 		if cleanText(*text, maxBrandString) != *text {
 			return b, stage.Errorf(stage.ErrInvalid,
-				"Each text of the branding has at most %d printable characters.", maxBrandString)
+				"Each text of the branding must have at most %d printable characters.",
+				maxBrandString)
 		}
 	}
 	if len([]rune(b.Name)) > 40 {
-		return b, stage.Errorf(stage.ErrInvalid, "The name has at most 40 characters.")
+		return b, stage.Errorf(stage.ErrInvalid, "The name must have at most 40 characters.")
 	}
 	if err := checkAccent(b.Accent); err != nil {
 		return b, err
 	}
 	if b.Imprint != "" && !webAddress(b.Imprint) {
 		return b, stage.Errorf(stage.ErrInvalid,
-			"The imprint is a URL such as https://example.com/imprint.")
+			"The imprint must be a URL such as https://example.com/imprint.")
 	}
 	if _, err := mail.ParseAddress(b.Support); b.Support != "" && err != nil &&
 		!webAddress(b.Support) {
 		return b, stage.Errorf(stage.ErrInvalid,
-			"The support address is an e-mail address or a URL.")
+			"The support address must be an e-mail address or a URL.")
 	}
 	return b, nil
 }
@@ -153,7 +154,7 @@ func checkAccent(color string) error {
 	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(color, "#"), 16, 32)
 	if err != nil || len(color) != 7 || color[0] != '#' {
-		return stage.Errorf(stage.ErrInvalid, "The accent colour is written like #284cb8.")
+		return stage.Errorf(stage.ErrInvalid, "The accent colour must be written like #284cb8.")
 	}
 	if contrast := contrastWithWhite(uint32(n)); contrast < leastContrast {
 		return stage.Errorf(stage.ErrInvalid,
@@ -180,7 +181,8 @@ func contrastWithWhite(rgb uint32) float64 {
 // scripts.
 func CheckLogo(data []byte) (Logo, error) {
 	if len(data) > maxLogo {
-		return Logo{}, stage.Errorf(stage.ErrTooLarge, "A logo has at most %d KiB.", maxLogo>>10)
+		return Logo{}, stage.Errorf(stage.ErrTooLarge,
+			"A logo must have at most %d KiB.", maxLogo>>10)
 	}
 	kind := "image/png"
 	size, err := png.DecodeConfig(bytes.NewReader(data))
@@ -190,10 +192,10 @@ func CheckLogo(data []byte) (Logo, error) {
 	}
 	switch {
 	case err != nil:
-		return Logo{}, stage.Errorf(stage.ErrInvalid, "A logo is a PNG or JPEG picture.")
+		return Logo{}, stage.Errorf(stage.ErrInvalid, "A logo must be a PNG or JPEG picture.")
 	case size.Width > maxLogoSide || size.Height > maxLogoSide:
 		return Logo{}, stage.Errorf(stage.ErrInvalid,
-			"A logo has at most %d × %[1]d pixels, not %d × %d.",
+			"A logo must have at most %d × %[1]d pixels, not %d × %d.",
 			maxLogoSide, size.Width, size.Height)
 	}
 	return Logo{Type: kind, Data: data}, nil

@@ -35,7 +35,7 @@ func (c *Control) CreateDockLink(
 	}
 	if cleanText(req.ExternalID, 200) != req.ExternalID || req.ExternalID == "" {
 		return DockLink{}, stage.Errorf(stage.ErrInvalid,
-			"externalId has 1 to 200 printable characters.")
+			"externalId must have 1 to 200 printable characters.")
 	}
 	grants, err := checkLinkGrants(req.Grants)
 	if err != nil {

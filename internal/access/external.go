@@ -96,7 +96,7 @@ func (c *Control) LogInExternal(
 	if err := c.cfg.External.admit(e); err != nil {
 		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, err)
 		if failed := c.withdraw(context.WithoutCancel(ctx), e, from); failed != nil {
-			err = fmt.Errorf("withdraw what the provider vouched for: %w", failed)
+			err = fmt.Errorf("withdraw the access that the provider's claims gave: %w", failed)
 		}
 		return Principal{}, stage.Secret{}, err
 	}

@@ -125,7 +125,7 @@ func guestOwner(by Principal, wanted UserID) (UserID, error) {
 		}
 		if by.User.ID == "" {
 			return "", stage.Errorf(stage.ErrInvalid,
-				"Name the user on whose access the link rests.")
+				"Name the owner: the user whose access the guest link depends on.")
 		}
 		return by.User.ID, nil
 	}
@@ -134,7 +134,8 @@ func guestOwner(by Principal, wanted UserID) (UserID, error) {
 
 func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
 	if req.Role.capabilities() == 0 {
-		return req, stage.Errorf(stage.ErrInvalid, `A guest link is for "publish" or for "view".`)
+		return req, stage.Errorf(stage.ErrInvalid,
+			`The role of a guest link must be "publish" or "view".`)
 	}
 	if req.Name != "" {
 		name, err := cleanName(req.Name)
@@ -145,11 +146,12 @@ func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
 	}
 	req.Life, req.Uses = cmp.Or(req.Life, defaultGuestLife), cmp.Or(req.Uses, 1)
 	if req.Life < minGuestLife || req.Life > maxGuestLife {
-		return req, stage.Errorf(stage.ErrInvalid, "A guest link lives from 5 minutes to 30 days.")
+		return req, stage.Errorf(stage.ErrInvalid, "The life of a guest link must be 5 minutes "+
+			"to 30 days.")
 	}
 	if req.Uses < 1 || req.Uses > maxGuestUses {
 		return req, stage.Errorf(stage.ErrInvalid,
-			"A guest link can be used 1 to %d times.", maxGuestUses)
+			"The number of uses of a guest link must be 1 to %d.", maxGuestUses)
 	}
 	return req, nil
 }
@@ -320,7 +322,8 @@ func (c *Control) AdmitGuest(
 	}
 	if err := c.cfg.Store.UseGuestLink(ctx, link.ID, c.cfg.Now()); err != nil {
 		if errors.Is(err, stage.ErrConflict) {
-			err = stage.Errorf(stage.ErrDenied, "This guest link was used as often as it may be; "+
+			err = stage.Errorf(stage.ErrDenied, "This guest link has been used the allowed "+
+				"number of times; "+
 				"ask the person who sent it for another one.").WithCode("guest_link_used")
 		}
 		return stage.ParticipantToken{}, err

@@ -155,7 +155,7 @@ func (c *Control) ListTokens(
 	case "", TokenActive, TokenExpired, TokenRevoked:
 	default:
 		return PageOf[Issuance]{}, stage.Errorf(stage.ErrInvalid,
-			"The state of a token is active, expired or revoked, not %q.", f.State)
+			"The state of a token must be active, expired or revoked, not %q.", f.State)
 	}
 	p, err = checkList(p, f.Query, f.Stage, f.User)
 	if err != nil {
@@ -217,10 +217,10 @@ func ownOrAll(by Principal, all, own Scope, wanted UserID) (UserID, error) {
 func checkList(p Page, query string, arn stage.ARN, ids ...UserID) (Page, error) {
 	switch {
 	case p.Limit < 0 || p.Limit > maxPage:
-		return p, stage.Errorf(stage.ErrInvalid, "The limit of a page is 1 to %d.", maxPage)
+		return p, stage.Errorf(stage.ErrInvalid, "The limit of a page must be 1 to %d.", maxPage)
 	case len(query) > maxQuery || !utf8.ValidString(query) || cleanText(query, maxQuery) != query:
 		return p, stage.Errorf(stage.ErrInvalid,
-			"A search is at most %d bytes of text without control characters.", maxQuery)
+			"A search must be at most %d bytes of text without control characters.", maxQuery)
 	case len(p.After) > maxCursor:
 		return p, BadCursor()
 	}
@@ -231,7 +231,7 @@ func checkList(p Page, query string, arn stage.ARN, ids ...UserID) (Page, error)
 	}
 	for _, id := range ids {
 		if id != "" && !stage.ValidID(id) {
-			return p, stage.Errorf(stage.ErrInvalid, "A filter of the list is not an ID.")
+			return p, stage.Errorf(stage.ErrInvalid, "A filter that must be an ID is not one.")
 		}
 	}
 	if p.Limit == 0 {
@@ -242,6 +242,6 @@ func checkList(p Page, query string, arn stage.ARN, ids ...UserID) (Page, error)
 
 // BadCursor is the error for a Page.After that is not the Next of a page of that list.
 func BadCursor() error {
-	return stage.Errorf(stage.ErrInvalid, "This is not the end of a page of this list.").
+	return stage.Errorf(stage.ErrInvalid, "The cursor is not one that this list returned.").
 		WithCode("bad_cursor")
 }

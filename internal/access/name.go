@@ -19,13 +19,13 @@ func cleanName(text string) (string, error) {
 	case !utf8.ValidString(text):
 		return "", stage.Errorf(stage.ErrInvalid, "A name must be valid UTF-8.")
 	case name == "":
-		return "", stage.Errorf(stage.ErrInvalid, "A name has 1 to %d characters.", maxName)
+		return "", stage.Errorf(stage.ErrInvalid, "A name must have 1 to %d characters.", maxName)
 	case utf8.RuneCountInString(name) > maxName:
 		return "", stage.Errorf(stage.ErrInvalid, "This name has %d characters; a name has at "+
 			"most %d.", utf8.RuneCountInString(name), maxName)
 	case strings.ContainsFunc(name, deceives):
 		return "", stage.Errorf(stage.ErrInvalid,
-			"A name has no control characters and no line breaks.")
+			"A name must not have control characters or line breaks.")
 	}
 	return name, nil
 }

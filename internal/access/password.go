@@ -90,12 +90,13 @@ func checkPassword(password stage.Secret, name string) error {
 	}
 	switch {
 	case len(text) > maxPassword:
-		return weak("A password has at most %d bytes.", maxPassword)
+		return weak("A password must have at most %d bytes.", maxPassword)
 	case !utf8.ValidString(text):
 		return weak("A password must be valid UTF-8.")
 	case utf8.RuneCountInString(text) < minPassword:
 		return weak(
-			"A password has at least %d characters; a few words together are easy to remember.",
+			"A password must have at least %d characters; a few words together are easy to "+
+				"remember.",
 			minPassword)
 	case nameKey(text) == nameKey(name):
 		return weak("The password is your name; choose one that is hard to guess.")

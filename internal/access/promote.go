@@ -25,7 +25,7 @@ func (c *Control) SetGuestRole(
 			"send the guest another link.").WithCode("not_local")
 	}
 	if role.capabilities() == 0 {
-		return stage.Errorf(stage.ErrInvalid, `A guest's role is "publish" or "view".`)
+		return stage.Errorf(stage.ErrInvalid, `A guest's role must be "publish" or "view".`)
 	}
 	var changed bool
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {

@@ -155,7 +155,7 @@ func (c *Control) issueRehearsalInTurn(
 		}
 	}
 	return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable,
-		"The account changes too often at the moment; try again.").WithRetry(time.Second)
+		"The account is being changed at this moment; try again.").WithRetry(time.Second)
 }
 
 // stillRehearses returns an error when a rehearsal has ended, or when its user may no longer

@@ -189,7 +189,8 @@ func madeBy(
 func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
 	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
 		return stage.Errorf(stage.ErrConflict,
-			"A rule gives this access, as to all stages of another rule: change that rule.")
+			"This access comes from a rule, such as one for all stages of another rule: change "+
+				"that rule.")
 	}
 	return noSuch("grant")
 }
@@ -202,7 +203,7 @@ func checkMaker(rules []Rule, r Rule) error {
 		}
 	}
 	return stage.Errorf(stage.ErrInvalid,
-		"ownStagesOf is the ID of another rule, which gives a stage of one's own.")
+		"ownStagesOf must be the ID of another rule that gives each user a stage of their own.")
 }
 
 // spareMaker refuses to remove or change a rule while another rule gives access to its stages.

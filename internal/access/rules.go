@@ -102,12 +102,13 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 func (c *Control) checkPlace(r Rule) error {
 	switch {
 	case r.Own == "" && r.Region != "":
-		return stage.Errorf(stage.ErrInvalid, "A region is for a stage of one's own.")
+		return stage.Errorf(stage.ErrInvalid, "region is only for a rule that creates stages: it "+
+			"needs own.")
 	case r.Own != "" && r.Region == "" && c.cfg.NoLocalStages:
 		return noLocalStages()
 	case r.Region != "" && (c.cfg.StageMaker == nil || !c.cfg.StageMaker.ServesRegion(r.Region)):
 		return stage.Errorf(stage.ErrInvalid,
-			"Stages of %s are not served here; start the server with --ivs-region.", r.Region)
+			"This server does not serve the region %s; start it with --ivs-region.", r.Region)
 	}
 	return nil
 }
@@ -150,7 +151,7 @@ func checkRule(r Rule) (Rule, error) {
 	if (r.Claim.Name == "") != (r.Claim.Value == "") || len(r.Claim.Name) > maxClaimLength ||
 		len(r.Claim.Value) > maxClaimLength {
 		return r, stage.Errorf(stage.ErrInvalid,
-			"A rule names a claim and its value, or neither for every user.")
+			"A rule needs a claim and its value, or neither for every user.")
 	}
 	kinds := 0
 	for _, given := range []bool{r.Stage != "", r.Own != "", r.OwnOf != ""} {
@@ -168,7 +169,7 @@ func checkRule(r Rule) (Rule, error) {
 		}
 		if !strings.Contains(r.Own, "{name}") {
 			return r, stage.Errorf(stage.ErrInvalid,
-				"The name of a stage of one's own contains {name}.")
+				"The name of the users' own stages must contain {name}.")
 		}
 	}
 	g, err := checkGrant(Grant{Stage: r.Stage, Capabilities: r.Capabilities, MaxTTL: r.MaxTTL})

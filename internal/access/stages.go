@@ -277,7 +277,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 		_, err := tx.Stage(ctx, s.ARN)
 		if err == nil {
 			return stage.Errorf(stage.ErrConflict,
-				"This stage is added already.").WithCode("conflict")
+				"This stage was added already.").WithCode("conflict")
 		}
 		if !errors.Is(err, stage.ErrNotFound) {
 			return err
@@ -496,7 +496,7 @@ func checkGrant(g Grant) (Grant, error) {
 	}
 	if g.MaxTTL < stage.MinTTL || g.MaxTTL > stage.MaxTTL {
 		return g, stage.Errorf(stage.ErrInvalid,
-			"The longest life of a token is from 1 minute to 14 days.")
+			"The longest life of a token must be 1 minute to 14 days.")
 	}
 	return g, nil
 }

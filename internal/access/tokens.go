@@ -114,7 +114,7 @@ func (c *Control) issueInTurn(
 		}
 	}
 	return stage.ParticipantToken{}, stage.Errorf(stage.ErrUnavailable,
-		"The account changes too often at the moment; try again.").WithRetry(time.Second)
+		"The account is being changed at this moment; try again.").WithRetry(time.Second)
 }
 
 var errDecideAgain = errors.New("the account changed between decision and insert")
@@ -199,7 +199,7 @@ func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
 	ttl := cmp.Or(req.TTL, stage.DefaultTTL)
 	if ttl < stage.MinTTL {
 		return stage.TokenRequest{}, stage.Errorf(stage.ErrInvalid,
-			"A token lives from 1 minute to 14 days.")
+			"The life of a token must be 1 minute to 14 days.")
 	}
 	return stage.TokenRequest{
 		Stage: req.Stage, UserID: string(p.Account.ID), Capabilities: capabilities,
@@ -486,7 +486,8 @@ func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Iss
 // disconnectOrLog is disconnect for callers that succeed even if a session does not end.
 func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
 	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
-		c.cfg.Log.Warn("disconnect the sessions of revoked tokens", "user", revoked[0].User, "err",
+		c.cfg.Log.Warn("sessions of revoked tokens were not disconnected", "user", revoked[0].User,
+			"err",
 			err)
 	}
 }

@@ -43,7 +43,8 @@ func (c *Control) AddUser(
 	}
 	role = cmp.Or(role, Broadcaster)
 	if role != Operator && role != Moderator && role != Broadcaster {
-		return fail(stage.Errorf(stage.ErrInvalid, "A role is operator, moderator or broadcaster."))
+		return fail(stage.Errorf(stage.ErrInvalid, "A role must be operator, moderator or "+
+			"broadcaster."))
 	}
 	name, err := cleanName(name)
 	if err != nil {
@@ -338,7 +339,7 @@ func (c *Control) UpdateUser(
 		return err
 	}
 	if role != "" && role != Operator && role != Moderator && role != Broadcaster {
-		return stage.Errorf(stage.ErrInvalid, "A role is operator, moderator or broadcaster.")
+		return stage.Errorf(stage.ErrInvalid, "A role must be operator, moderator or broadcaster.")
 	}
 	var revoked []Issuance
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {

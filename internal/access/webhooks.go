@@ -109,12 +109,13 @@ func (c *Control) checkWebhook(address string, types []string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
 		len(address) > maxWebhookURL {
-		return stage.Errorf(stage.ErrInvalid, "The URL of a webhook begins with https:// or "+
-			"http:// and has up to %d bytes, such as https://example.com/stagedoor.", maxWebhookURL)
+		return stage.Errorf(stage.ErrInvalid, "The URL of a webhook must begin with https:// or "+
+			"http:// and have at most %d bytes, such as https://example.com/stagedoor.",
+			maxWebhookURL)
 	}
 	if u.User != nil {
 		return stage.Errorf(stage.ErrInvalid,
-			"A webhook's URL has no user and password; its messages are signed.")
+			"The URL of a webhook must not have a user or password; the messages are signed.")
 	}
 	if c.cfg.Unreachable != nil {
 		if err := c.cfg.Unreachable(u.Hostname()); err != nil {
@@ -122,7 +123,7 @@ func (c *Control) checkWebhook(address string, types []string) error {
 		}
 	}
 	if len(types) == 0 {
-		return stage.Errorf(stage.ErrInvalid, "A webhook asks for one message type or more: %s.",
+		return stage.Errorf(stage.ErrInvalid, "A webhook needs one message type or more: %s.",
 			typeList())
 	}
 	for _, t := range types {

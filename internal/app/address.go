@@ -13,11 +13,11 @@ func parsePublicURL(text string) (*url.URL, error) {
 	u, err := parseOrigin(text)
 	if err != nil {
 		return nil, fmt.Errorf(
-			"--public-url is like https://stage.example.com, without a path, not %q", text)
+			"--public-url must be like https://stage.example.com, without a path, not %q", text)
 	}
 	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
 		return nil, fmt.Errorf(
-			"--public-url is what browsers and OBS open; nobody can open %s: name the host, or "+
+			"--public-url is what browsers and OBS open; others cannot open %s: name the host, or "+
 				"one of its addresses", text)
 	}
 	return u, nil

@@ -38,7 +38,7 @@ func scopeNames() string {
 // Run creates a key.
 func (cmd *APIKeysCreateCommand) Run(ctx context.Context, p *process) error {
 	if cmd.Days < 0 {
-		return UsageError{fmt.Errorf("--days is 0 or more, not %d", cmd.Days)}
+		return UsageError{fmt.Errorf("--days must be 0 or more, not %d", cmd.Days)}
 	}
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
 		life := time.Duration(cmd.Days) * 24 * time.Hour

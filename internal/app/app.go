@@ -25,7 +25,7 @@ type commands struct {
 	Settings ConfigCommand  `cmd:"" name:"config" help:"Check the settings."`
 	Doctor   DoctorCommand  `cmd:"" help:"Check the set-up from the settings to the public URL: one line for each check, and what to do."`
 	Health   HealthCommand  `cmd:"" help:"Exit with 0 if the server of the data folder serves; for containers."`
-	Emulate  EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API, with real media behind it. Not IVS."`
+	Emulate  EmulateCommand `cmd:"" help:"Emulate the Amazon IVS real-time API with real media, for tests."`
 	WHIP     WHIPCommand    `cmd:"" name:"whip" help:"Check other WHIP endpoints."`
 	Lambda   LambdaCommand  `cmd:"" help:"Serve AWS stages as a function on AWS Lambda."`
 	Version  VersionCommand `cmd:"" help:"Print the version and how it was built."`

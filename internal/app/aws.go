@@ -18,7 +18,7 @@ import (
 // chain of the AWS SDK.
 type AWSSettings struct {
 	IVSRegion   []string `help:"AWS region whose Amazon IVS stages are served; repeatable." name:"ivs-region" placeholder:"REGION"`
-	IVSEndpoint string   `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+	IVSEndpoint string   `help:"Endpoint of the IVS real-time API; only for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 }
 
 // check refuses an --ivs-endpoint without a region, or with an invalid URL: no stage would be
@@ -29,7 +29,7 @@ func (s AWSSettings) check() error {
 	}
 	if u, err := url.Parse(s.IVSEndpoint); err != nil || u.Host == "" ||
 		u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("--ivs-endpoint is a URL like http://127.0.0.1:4566, not %q",
+		return fmt.Errorf("--ivs-endpoint must be a URL like http://127.0.0.1:4566, not %q",
 			s.IVSEndpoint)
 	}
 	if len(s.IVSRegion) == 0 {

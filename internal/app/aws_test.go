@@ -179,8 +179,8 @@ func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	}
 	flags[len(flags)-1] = strings.TrimPrefix(emulator, "http://")
 	if _, err := run(t, flags...); err == nil ||
-		!strings.Contains(err.Error(), "--ivs-endpoint is a URL") {
-		t.Errorf("an endpoint without http: got %v, want that it is a URL", err)
+		!strings.Contains(err.Error(), "--ivs-endpoint must be a URL") {
+		t.Errorf("an endpoint without http: got %v, want that it must be a URL", err)
 	}
 }
 

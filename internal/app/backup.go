@@ -66,7 +66,7 @@ func (cmd *BackupCommand) Run(ctx context.Context, p *process) error {
 		cmd.File)
 	if cmd.Database != "" {
 		fmt.Fprintln(
-			p.out, "It holds the keys alone: the database is in PostgreSQL; run pg_dump for it.")
+			p.out, "It has only the keys: the database is in PostgreSQL; run pg_dump for it.")
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func packBytes(to *tar.Writer, name string, content []byte, at time.Time) error 
 
 // RestoreCommand is `stagedoor restore`.
 type RestoreCommand struct {
-	Data string `help:"Folder for the database and the keys; it has neither yet." placeholder:"DIR" default:"${data}"`
+	Data string `help:"Folder to write the database and the keys to; it must not have either yet." placeholder:"DIR" default:"${data}"`
 	File string `arg:"" help:"Backup that stagedoor backup wrote." type:"existingfile"`
 }
 
@@ -218,10 +218,10 @@ func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 	}
 	fmt.Fprintf(p.out, "The backup of %s (stagedoor %s) is in %s.\n",
 		m.CreatedAt.Local().Format("2006-01-02 15:04:05"), m.Version, cmd.Data)
-	fmt.Fprintln(p.out, "Tokens that were issued after it are not known and will be refused.")
+	fmt.Fprintln(p.out, "Tokens that were issued after the backup will be refused.")
 	if m.Database != "sqlite" {
 		fmt.Fprintln(
-			p.out, "It holds the keys alone: restore the PostgreSQL database with pg_restore.")
+			p.out, "It has only the keys: restore the PostgreSQL database with pg_restore.")
 	}
 	return nil
 }
@@ -253,7 +253,7 @@ func (cmd *RestoreCommand) unpack(folder string) (manifest, error) {
 	defer f.Close()
 	m, err := unpackTo(folder, f)
 	if err != nil {
-		return m, fmt.Errorf("%s is no whole backup of stagedoor: %w", cmd.File, err)
+		return m, fmt.Errorf("%s is not a complete backup of stagedoor: %w", cmd.File, err)
 	}
 	return m, nil
 }

@@ -51,7 +51,7 @@ func readConfig(path string, known map[string]*kong.Flag) (*configFile, error) {
 		}
 	}
 	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return nil, configError{fmt.Errorf("%s: one YAML document is read, there are more", path)}
+		return nil, configError{fmt.Errorf("%s has several YAML documents; use one", path)}
 	}
 	f := &configFile{path: path, entries: map[string]configEntry{}}
 	if len(document.Content) == 0 || document.Content[0].ShortTag() == "!!null" { // only comments

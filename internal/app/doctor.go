@@ -137,7 +137,7 @@ func (d *doctor) checkSettings(context.Context) finding {
 		return broken("", err)
 	}
 	d.public = s.public
-	return healthy("the settings go together")
+	return healthy("the settings are valid together")
 }
 
 func (d *doctor) checkData(context.Context) finding {
@@ -195,7 +195,7 @@ func (d *doctor) checkServer(ctx context.Context) finding {
 		if err := d.tryPorts(); err != nil {
 			return broken("", err)
 		}
-		return warning("start it to check what others reach",
+		return warning("start the server to check what others reach",
 			"no server runs on the data folder; its "+
 				"ports are free")
 	}
@@ -244,7 +244,7 @@ func (d *doctor) checkMedia(ctx context.Context) finding {
 			return broken("correct --media-hosts", fmt.Errorf("%s has no address", host))
 		}
 	}
-	return healthy("%s; whether a firewall lets UDP through shows at the first broadcast",
+	return healthy("%s; the first broadcast shows whether a firewall lets UDP through",
 		d.settings.Media)
 }
 
@@ -263,10 +263,11 @@ func (d *doctor) checkPublic(ctx context.Context) finding {
 		return broken("check DNS, the proxy and the firewall",
 			fmt.Errorf("%s: %w", d.public, shortest(err)))
 	case answer.StatusCode != http.StatusOK:
-		return broken("let the proxy lead there", fmt.Errorf("%s answers %s to /healthz", d.public,
+		return broken("let the proxy pass requests on to this server", fmt.Errorf(
+			"%s answers %s to /healthz", d.public,
 			answer.Status))
 	}
-	return healthy("%s leads to a server that serves", d.public)
+	return healthy("%s leads to a working server", d.public)
 }
 
 // outside returns an HTTP client that trusts the certificates of the system, as OBS does, and those
@@ -315,7 +316,8 @@ func (d *doctor) checkCertificate(ctx context.Context) finding {
 	}
 	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
 	if err != nil {
-		return broken("OBS refuses it, too: present the whole chain of a known authority",
+		return broken(
+			"OBS refuses it, too: use a certificate with the whole chain of a known authority",
 			shortest(err))
 	}
 	leaf := answer.TLS.PeerCertificates[0]

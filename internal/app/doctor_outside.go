@@ -87,17 +87,21 @@ func (d *doctor) checkProxy(ctx context.Context) finding {
 		return warning(
 			"add the proxy's network to --trusted-proxies; otherwise all clients share one "+
 				"rate limit",
-			"a proxy names its clients, and %s is not trusted", p.Address)
+			"a proxy passes on the addresses of clients, and its address %s is not trusted",
+			p.Address)
 	case p.Proxied && p.Forwarding == "none":
-		return warning("let it set X-Forwarded-For; otherwise all clients share one rate limit",
-			"the trusted proxy at %s does not name its clients", p.Address)
+		return warning("let the proxy set X-Forwarded-For; otherwise all clients share one rate "+
+			"limit",
+			"the trusted proxy at %s does not pass on the addresses of clients", p.Address)
 	case d.public.Host != p.Host:
 		return warning("let the proxy pass the header Host: old browsers are refused without it",
 			"requests to %s arrive for %s", d.public.Host, p.Host)
 	case p.Proxied:
-		return healthy("the proxy names its clients; this machine is %s", p.Address)
+		return healthy("the proxy passes on the addresses of clients; this machine arrives as "+
+			"%s", p.Address)
 	}
-	return healthy("no proxy is in between; this machine is %s", p.Address)
+	return healthy(
+		"there is no proxy in front of the server; this machine arrives as %s", p.Address)
 }
 
 // checkStreaming checks that the proxy does not buffer event streams.
@@ -136,8 +140,10 @@ func (d *doctor) checkNAT(ctx context.Context) finding {
 	if len(d.settings.MediaHosts) == 0 && slices.Contains(interfaceAddresses(), outer) {
 		return healthy("this machine has the address %s, which the STUN server sees", outer)
 	}
-	return warning("name it with --media-hosts, and let the router pass the media port on",
-		"clients elsewhere see this machine at %s, and media is not announced there", outer)
+	return warning("announce the address with --media-hosts, and let the router pass the media "+
+		"port on",
+		"clients elsewhere see this machine at %s, and media is not announced at that address",
+		outer)
 }
 
 // checkPolicy sends a request for each action of the IAM policy that can be tried without a change.
@@ -176,7 +182,7 @@ func (d *doctor) checkPolicy(ctx context.Context) finding {
 	}
 	return healthy(
 		"AWS allows the %d actions that change nothing; ivs:CreateStage and ivs:ImportPublicKey "+
-			"show at their first use", tried)
+			"are not tested: a missing one shows at its first use", tried)
 }
 
 // checkProvider reads the discovery document of the OpenID Connect provider.

@@ -27,7 +27,7 @@ type EmulateCommand struct {
 	Media          string   `help:"UDP address for media; port 0 takes a free one." placeholder:"HOST:PORT" default:"127.0.0.1:0" own:"" old:""`
 	AccessKey      string   `help:"Access key of the one key pair that signs requests; by default one is made for this run." own:"" old:""`
 	SecretKey      string   `help:"Secret key of that pair. Prefer the variable." own:"" old:""`
-	AnyCredentials bool     `help:"Take any signature, or none, from this computer." own:"" old:""`
+	AnyCredentials bool     `help:"Accept requests from this computer with any signature, or none." own:"" old:""`
 	Account        string   `help:"AWS account that the ARNs name." default:"123456789012" own:"" old:""`
 	Region         string   `help:"Region of requests that name none." default:"us-west-2" own:"" old:""`
 	Quotas         bool     `help:"Also enforce the request rates of AWS." own:"" old:""`
@@ -103,12 +103,12 @@ func (cmd *EmulateCommand) wire(
 		// A participant who is not connected is no error.
 		if err := socket.Disconnect(context.Background(), arn, id, why); err != nil &&
 			!errors.Is(err, stage.ErrNotFound) {
-			log.Warn("a participant was not sent away", "participant", id, "err", err)
+			log.Warn("a participant was not disconnected", "participant", id, "err", err)
 		}
 	}
 	e.Closed = func(arn stage.ARN) {
 		if err := socket.CloseStage(context.Background(), arn); err != nil {
-			log.Warn("a stage that is deleted was not closed", "stage", arn, "err", err)
+			log.Warn("a deleted stage was not closed", "stage", arn, "err", err)
 		}
 	}
 	return e, media, socket, nil
@@ -127,7 +127,7 @@ func (cmd *EmulateCommand) greet(p *process, listener net.Listener) {
 	fmt.Fprintf(p.out, "This is an emulator of the Amazon IVS real-time API. It is not IVS.\n")
 	fmt.Fprintf(p.out, "Endpoint:   %s\n", base)
 	if cmd.AnyCredentials {
-		fmt.Fprintln(p.out, "Any credentials are taken, from this computer.")
+		fmt.Fprintln(p.out, "Requests from this computer may have any credentials.")
 	} else {
 		fmt.Fprintf(p.out, "Access key: %s\nSecret key: %s\n", cmd.AccessKey, cmd.SecretKey)
 	}

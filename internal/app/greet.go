@@ -132,7 +132,7 @@ func (s *ServeSettings) missing(public *url.URL, own []netip.Addr) (list []strin
 	}
 	if publicOut && public.Scheme == "http" {
 		list = append(
-			list, "HTTPS: passwords and tokens cross the network in the clear; --tls-domain "+
+			list, "HTTPS: passwords and tokens are sent unencrypted; --tls-domain "+
 				"obtains a certificate")
 	}
 	return list

@@ -29,19 +29,19 @@ import (
 
 // PeerSettings are for several replicas on one database.
 type PeerSettings struct {
-	PeerListen string        `help:"Address for the other replicas on the same database, which pass on requests for local stages of this one. By default there are none." placeholder:"HOST:PORT"`
-	PeerURL    string        `help:"URL under which the other replicas reach that address; by default made of it." placeholder:"URL" name:"peer-url"`
-	PeerSecret string        `help:"Secret by which the replicas know each other, of 16 characters or more; by default made of the local key." secret:"all"`
+	PeerListen string        `help:"Address at which the other replicas on the same database reach this one, to pass on requests for its local stages. By default, the server works alone." placeholder:"HOST:PORT"`
+	PeerURL    string        `help:"URL under which the other replicas reach that address; by default derived from the address." placeholder:"URL" name:"peer-url"`
+	PeerSecret string        `help:"Secret by which the replicas recognize each other, of 16 characters or more; by default derived from the local key." secret:"all"`
 	Drain      time.Duration `help:"How long broadcasts on local stages may go on after the server was asked to stop." default:"0s"`
 }
 
 func (s *ServeSettings) checkPeers() error {
 	switch {
 	case s.Drain < 0:
-		return fmt.Errorf("--drain is 0s or more, not %v", s.Drain)
+		return fmt.Errorf("--drain must be 0s or more, not %v", s.Drain)
 	case s.PeerSecret != "" && len(s.PeerSecret) < leastSecret:
 		return fmt.Errorf(
-			"--peer-secret has at least %d characters; `openssl rand -hex 16` makes one",
+			"--peer-secret must have at least %d characters; `openssl rand -hex 16` makes one",
 			leastSecret)
 	case s.PeerListen == "" && (s.PeerURL != "" || s.PeerSecret != ""):
 		return errors.New("--peer-url and --peer-secret need --peer-listen")
@@ -52,7 +52,7 @@ func (s *ServeSettings) checkPeers() error {
 	}
 	if u, err := url.Parse(s.PeerURL); s.PeerURL != "" &&
 		(err != nil || u.Port() == "" || u.Hostname() == "") {
-		return fmt.Errorf("--peer-url is a URL with a port like https://10.0.0.2:8444, not %q",
+		return fmt.Errorf("--peer-url must be a URL with a port like https://10.0.0.2:8444, not %q",
 			s.PeerURL)
 	}
 	return checkAddress("--peer-listen", s.PeerListen)
@@ -113,7 +113,8 @@ func (r runs) before() string {
 func (r runs) joined(id string) {
 	r.store.ActAs(id)
 	if err := os.WriteFile(r.file, []byte(id+"\n"), 0o600); err != nil {
-		r.log.Warn("after a crash, the others will wait for this replica's beat: its ID is "+
+		r.log.Warn("after a crash, the other replicas cannot take over at once: the replica's ID "+
+			"is "+
 			"not kept",
 			"err", err)
 	}
@@ -207,7 +208,8 @@ func (o orders) carryOut(ctx context.Context, order homes.Order) error {
 	case homes.CloseStage:
 		return o.events.CloseStage(ctx, order.Stage)
 	}
-	return stage.Errorf(stage.ErrInvalid, "This order is unknown here.")
+	return stage.Errorf(stage.ErrInvalid, "This server does not know this order of another "+
+		"replica.")
 }
 
 // atHome verifies tokens. It refuses tokens of stages whose home is another replica.

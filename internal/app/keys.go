@@ -18,11 +18,11 @@ import (
 
 // KeysCommand is `stagedoor keys`: own keys that sign tokens for AWS stages.
 type KeysCommand struct {
-	Create KeysCreateCommand `cmd:"" help:"Make a key, give AWS its public half, and sign with it from now on."`
-	Import KeysImportCommand `cmd:"" help:"Sign with a key that exists: a PEM file (SEC1 or PKCS#8, P-384) or a key in AWS KMS."`
+	Create KeysCreateCommand `cmd:"" help:"Create a key, import its public half into AWS, and sign with the key from now on."`
+	Import KeysImportCommand `cmd:"" help:"Sign with an existing key: a PEM file (SEC1 or PKCS#8, P-384) or a key in AWS KMS."`
 	List   KeysListCommand   `cmd:"" help:"List the keys and their states."`
-	Rotate KeysRotateCommand `cmd:"" help:"Replace a key without breaking a token: import new, sign with new, delete old when its last token has expired."`
-	Retire KeysRetireCommand `cmd:"" help:"Stop signing: the API issues again, and the key is deleted when its last token has expired."`
+	Rotate KeysRotateCommand `cmd:"" help:"Replace a key without breaking a token: import the new key, sign with it, and delete the old key when its last token has expired."`
+	Retire KeysRetireCommand `cmd:"" help:"Stop signing with a key: the AWS API issues the tokens again, and the key is deleted when its last token has expired."`
 }
 
 // KeySettings are the settings of every keys command.
@@ -30,8 +30,8 @@ type KeySettings struct {
 	Data        string `help:"Folder of the server; the keys are in its folder keys." placeholder:"DIR" default:"${data}"`
 	Database    string `help:"PostgreSQL of the server, for its audit trail; by default the SQLite file in the data folder." placeholder:"postgres://…" secret:"password" old:""`
 	Region      string `help:"AWS region of the key." required:"" placeholder:"REGION" old:""`
-	IVSEndpoint string `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
-	LogLevel    string `help:"What is logged: ${enum}. With debug also what AWS itself said." enum:"debug,info,warn,error" default:"warn"`
+	IVSEndpoint string `help:"Endpoint of the IVS real-time API; only for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+	LogLevel    string `help:"What is logged: ${enum}. Level debug adds the messages of AWS." enum:"debug,info,warn,error" default:"warn"`
 }
 
 func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manager, error) {
@@ -63,12 +63,12 @@ func (s KeySettings) do(
 	}
 	k, err := change(m)
 	if err != nil {
-		log.Debug("keys", "err", err)
+		log.Debug("the change of keys failed", "err", err)
 		return forPerson(err)
 	}
 	fmt.Fprintf(p.out, "%s: %s\n", k.Name, k.State)
 	if err := s.note(ctx, p, action, k); err != nil {
-		fmt.Fprintf(p.err, "The audit trail of the server does not have this: %v\n", err)
+		fmt.Fprintf(p.err, "The server's audit trail has no entry of this change: %v\n", err)
 	}
 	return printKeys(ctx, p, m)
 }

@@ -186,7 +186,7 @@ func (f *function) start(ctx context.Context) {
 	part := func(name string, run func(context.Context) error) {
 		go func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
-				f.log.Error("a part of the function ended", "part", name, "err", err)
+				f.log.Error("a task of the function ended", "part", name, "err", err)
 			}
 		}()
 	}

@@ -89,7 +89,7 @@ func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail
 	l.whip.Close(p.ID, code, detail)
 	if err := l.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil &&
 		!errors.Is(err, stage.ErrNotFound) {
-		l.log.Warn("disconnect a participant", "participant", p.ID, "err", err)
+		l.log.Warn("a participant was not disconnected", "participant", p.ID, "err", err)
 	}
 }
 
@@ -97,14 +97,14 @@ func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail
 func (l *localStages) close(arn stage.ARN) {
 	ctx := context.Background()
 	if err := l.signal.CloseStage(ctx, arn); err != nil {
-		l.log.Warn("a stage that is removed was not closed", "stage", arn, "err", err)
+		l.log.Warn("a removed stage was not closed", "stage", arn, "err", err)
 	}
 	if l.proxy == nil {
 		return
 	}
 	err := l.proxy.Send(ctx, homes.Order{Verb: homes.CloseStage, Stage: arn})
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
-		l.log.Warn("a stage that is removed was not closed everywhere", "stage", arn, "err", err)
+		l.log.Warn("a removed stage was not closed everywhere", "stage", arn, "err", err)
 	}
 }
 

@@ -115,7 +115,7 @@ func signs(key *ecdsa.PrivateKey) func(context.Context) error {
 	return func(context.Context) error {
 		signature, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
 		if err == nil && !ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature) {
-			err = errors.New("the local key signs what its public half does not verify")
+			err = errors.New("a signature of the local key does not verify with its public half")
 		}
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 // OBSCommand is `stagedoor obs`. Its commands do what the dock does, for an OBS without a person.
 type OBSCommand struct {
-	Setup  OBSSetupCommand  `cmd:"" help:"Make OBS fit for the stage, in a profile of its own; run twice it changes nothing."`
+	Setup  OBSSetupCommand  `cmd:"" help:"Set OBS up for the stage, in a separate profile; a second run changes nothing."`
 	Live   OBSLiveCommand   `cmd:"" help:"Get a token, set it in OBS, start, and wait until the stage receives the broadcast."`
 	Stop   OBSStopCommand   `cmd:"" help:"Stop streaming."`
 	Status OBSStatusCommand `cmd:"" help:"Show the state of OBS, and which settings are not right for the stage."`
@@ -115,7 +115,7 @@ func (cmd *OBSSetupCommand) Run(ctx context.Context, p *process) error {
 type OBSLiveCommand struct {
 	OBSSettings
 	TokenSettings
-	Stay bool `help:"Stay and watch over the broadcast until it is over; Ctrl+C stops it." old:""`
+	Stay bool `help:"Keep running until the broadcast ends, and restart it once if it fails; Ctrl+C stops it." old:""`
 }
 
 // Run starts a broadcast.
@@ -173,7 +173,7 @@ type OBSPairCommand struct {
 	Server    string `help:"The Stagedoor that OBS is paired with; http://127.0.0.1:8080 if none is given." placeholder:"URL" old:""`
 	Key       string `help:"Access key of the broadcaster, made on the page /account of that Stagedoor. Prefer the variable." placeholder:"sdk_…" old:""`
 	OBSConfig string `help:"OBS's configuration folder, or a portable OBS; by default the usual one." name:"obs-config" placeholder:"DIR" old:""`
-	Undo      bool   `help:"Take the pairing back, even if the script has made it; with several pairings, --server says which." old:""`
+	Undo      bool   `help:"Undo the pairing, even if the script made it; with several pairings, --server selects one." old:""`
 	JSON      bool   `help:"Answer in JSON, for scripts." name:"json" old:""`
 }
 

@@ -38,7 +38,7 @@ func (o *ownStages) run(
 	for {
 		more, err := create(ctx)
 		if err != nil && ctx.Err() == nil {
-			o.log.Warn("stages of one's own cannot be looked up", "err", err)
+			o.log.Warn("the users' own stages cannot be read", "err", err)
 		}
 		if more && err == nil {
 			continue

@@ -38,7 +38,8 @@ func TestTheProxySettingsOfTheGuide(t *testing.T) {
 					t.Errorf("%s: got %+v, want ok", check, found[check])
 				}
 			}
-			if !strings.Contains(found["proxy"].Detail, "the proxy names its clients") {
+			if !strings.Contains(found["proxy"].Detail,
+				"the proxy passes on the addresses of clients") {
 				t.Errorf("proxy: got %+v", found["proxy"])
 			}
 		})

@@ -317,7 +317,7 @@ func (s *server) stopHTTP(ctx context.Context) error {
 		s.local.proxy.Close(ctx)
 	}
 	if slow := s.http.Shutdown(ctx); slow != nil {
-		s.log.Warn("requests that would not end were cut off", "err", slow)
+		s.log.Warn("requests that did not end in time were cut off", "err", slow)
 		s.http.Close()
 	}
 	return err
@@ -327,7 +327,7 @@ func (s *server) stopHTTP(ctx context.Context) error {
 func (s *server) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		if err := s.closers[i](); err != nil {
-			s.log.Warn("closing", "err", err)
+			s.log.Warn("a part of the server did not close", "err", err)
 		}
 	}
 	s.closers = nil

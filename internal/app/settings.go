@@ -35,19 +35,19 @@ type ServeSettings struct {
 	LocalKeySettings
 	LogSettings
 
-	DatabaseDirect string `help:"The same PostgreSQL without a connection pooler between, for its notifications; by default the database above." placeholder:"postgres://…" secret:"password"`
+	DatabaseDirect string `help:"URL of the same PostgreSQL that bypasses a connection pooler, for notifications; by default that of --database." placeholder:"postgres://…" secret:"password"`
 
 	NewLocalKey bool `help:"Replace the local key by the one in its file, or by a new one if there is no file. The open tokens of local stages end."`
 
 	Listen         string         `help:"Address for HTTP, or HTTPS." placeholder:"HOST:PORT" default:"127.0.0.1:8080"`
-	PublicURL      string         `help:"URL under which browsers and OBS reach this server; by default made of the listen address. It is part of every token of a local stage." placeholder:"URL"`
+	PublicURL      string         `help:"URL under which browsers and OBS reach this server; by default derived from the listen address. It is part of every token of a local stage." placeholder:"URL"`
 	TrustedProxies []netip.Prefix `help:"Networks whose X-Forwarded-For is believed. By default none is." placeholder:"CIDR,…"`
 	AllowOrigins   []string       `help:"Web origins whose pages may call the WHIP, WHEP and events endpoints of local stages from a browser." placeholder:"ORIGIN,…"`
 
 	TLSSettings
 
 	Media         string        `help:"UDP address for all media of the local stages." placeholder:"HOST:PORT" default:"127.0.0.1:8189"`
-	MediaTCP      string        `help:"TCP address for media, for browsers whose network blocks UDP; OBS has no media over TCP. By default there is none." placeholder:"HOST:PORT" name:"media-tcp"`
+	MediaTCP      string        `help:"TCP address for media, for browsers whose network blocks UDP; OBS does not support it. By default there is none." placeholder:"HOST:PORT" name:"media-tcp"`
 	MediaHosts    []string      `help:"Addresses or host names announced for media, for a machine behind NAT." placeholder:"HOST,…"`
 	TURN          []string      `help:"STUN and TURN servers that WHIP and WHEP clients are given." placeholder:"turn:HOST:PORT,…" name:"turn"`
 	TURNSecret    string        `help:"Secret shared with the TURN servers, for names and passwords that expire (coturn: use-auth-secret)." name:"turn-secret" secret:"all"`
@@ -75,8 +75,8 @@ type ServeSettings struct {
 	MetricsListen   string         `help:"Address for metrics of Prometheus (/metrics), apart from the public one; by default there are none." placeholder:"HOST:PORT"`
 	Profiling       bool           `help:"Serve Go's profiles (/debug/pprof) beside the metrics."`
 
-	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window; -1 for as many as they like." default:"30"`
-	TokenWindow time.Duration `help:"The window that the token limit counts in." default:"10m"`
+	TokenLimit  int           `help:"Tokens that a broadcaster may get within the token window; -1 for no limit." default:"30"`
+	TokenWindow time.Duration `help:"The time in which --token-limit tokens are allowed." default:"10m"`
 }
 
 const (
@@ -92,19 +92,21 @@ const (
 func (s *ServeSettings) checkNumbers() error {
 	switch {
 	case s.MaxPublishers < 1:
-		return fmt.Errorf("--max-publishers is 1 or more, not %d", s.MaxPublishers)
+		return fmt.Errorf("--max-publishers must be 1 or more, not %d", s.MaxPublishers)
 	case s.LostAfter < leastLostAfter:
-		return fmt.Errorf("--lost-after is %v or more, not %v", leastLostAfter, s.LostAfter)
+		return fmt.Errorf("--lost-after must be %v or more, not %v", leastLostAfter, s.LostAfter)
 	case s.TokenLimit < -1 || s.TokenLimit == 0:
-		return fmt.Errorf("--token-limit is 1 or more, or -1 for as many as they like, not %d",
+		return fmt.Errorf("--token-limit must be 1 or more, or -1 for no limit, not %d",
 			s.TokenLimit)
 	case s.IVSEventsSecret != "" && len(s.IVSEventsSecret) < leastSecret:
-		return fmt.Errorf("--ivs-events-secret has at least %d characters; "+
+		return fmt.Errorf("--ivs-events-secret must have at least %d characters; "+
 			"`openssl rand -hex 16` makes one", leastSecret)
 	case s.TokenWindow < leastTokenWindow:
-		return fmt.Errorf("--token-window is %v or more, not %v", leastTokenWindow, s.TokenWindow)
+		return fmt.Errorf("--token-window must be %v or more, not %v",
+			leastTokenWindow, s.TokenWindow)
 	case s.AuditRetention < leastAudit:
-		return fmt.Errorf("--audit-retention is %v or more, not %v", leastAudit, s.AuditRetention)
+		return fmt.Errorf("--audit-retention must be %v or more, not %v",
+			leastAudit, s.AuditRetention)
 	}
 	return nil
 }

@@ -43,14 +43,14 @@ func (s *SignInSettings) check() error {
 	}
 	u, err := url.Parse(s.OIDCIssuer)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("--oidc-issuer is a URL such as https://login.example.com, not %q",
+		return fmt.Errorf("--oidc-issuer must be a URL such as https://login.example.com, not %q",
 			s.OIDCIssuer)
 	}
 	if s.OIDCClientID == "" {
 		return fmt.Errorf("--oidc-issuer needs --oidc-client-id, as the provider has it")
 	}
 	if s.OIDCLoginLife < time.Minute {
-		return fmt.Errorf("--oidc-login-life is 1m or more, not %v", s.OIDCLoginLife)
+		return fmt.Errorf("--oidc-login-life must be 1m or more, not %v", s.OIDCLoginLife)
 	}
 	_, err = s.policy()
 	return err

@@ -16,7 +16,7 @@ import (
 
 // StagesCommand is `stagedoor stages`. It works on the database, whether a server runs or not.
 type StagesCommand struct {
-	Add    StagesAddCommand    `cmd:"" help:"Make a local stage, or add an AWS stage by its ARN."`
+	Add    StagesAddCommand    `cmd:"" help:"Create a local stage, or add an AWS stage by its ARN."`
 	List   StagesListCommand   `cmd:"" help:"List all stages with their limits."`
 	Set    StagesSetCommand    `cmd:"" help:"Rename a stage, or change its limits."`
 	Remove StagesRemoveCommand `cmd:"" help:"Remove a stage here; an AWS stage stays in AWS."`
@@ -26,7 +26,7 @@ type StagesCommand struct {
 type StagesAddCommand struct {
 	DataSettings
 	AnswerSettings
-	IVSEndpoint string `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+	IVSEndpoint string `help:"Endpoint of the IVS real-time API; only for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 	Stage       string `arg:"" name:"stage" help:"Name of a new local stage, or ARN of an AWS stage."`
 }
 
@@ -70,7 +70,7 @@ func (cmd *StagesAddCommand) addAWS(ctx context.Context, c *access.Control, arn 
 		return err
 	}
 	if arn.Local() {
-		return errors.New("a local stage is made here, by a name; it has no ARN before")
+		return errors.New("a new local stage needs a name, not an ARN")
 	}
 	settings := AWSSettings{IVSRegion: []string{arn.Region()}, IVSEndpoint: cmd.IVSEndpoint}
 	if err := settings.check(); err != nil {

@@ -98,7 +98,7 @@ func (s *server) every(
 		select {
 		case <-tick.C:
 			if err := do(ctx); err != nil && ctx.Err() == nil {
-				s.log.Warn("housekeeping failed", "err", err)
+				s.log.Warn("old records cannot be deleted", "err", err)
 			}
 		case <-ctx.Done():
 			return nil

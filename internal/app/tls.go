@@ -29,7 +29,7 @@ type TLSSettings struct {
 	TLSEmail     string   `help:"Address where the authority may reach the operator." placeholder:"EMAIL" name:"tls-email"`
 	TLSDirectory string   `help:"ACME directory of the authority; by default that of Let's Encrypt." placeholder:"URL" name:"tls-directory"`
 	TLSRoots     string   `help:"Root certificates (PEM) of an authority that the system does not know." placeholder:"FILE" name:"tls-roots"`
-	TLSState     string   `help:"Folder for the account, the keys and the certificates of ACME, which servers may share; by default certificates in the data folder." placeholder:"DIR" name:"tls-state"`
+	TLSState     string   `help:"Folder for the account, the keys and the certificates of ACME, which servers may share; by default the folder certificates in the data folder." placeholder:"DIR" name:"tls-state"`
 	ListenHTTP   string   `help:"Address that answers ACME's challenges and sends browsers on from HTTP to HTTPS; by default none without --tls-domain." placeholder:"HOST:PORT" name:"listen-http"`
 }
 
@@ -55,7 +55,7 @@ func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 	}
 	switch {
 	case len(s.TLSDomain) > 0 && s.TLSCert+s.TLSKey != "":
-		return nil, errors.New("--tls-domain obtains certificates, --tls-cert brings one: " +
+		return nil, errors.New("--tls-domain obtains certificates, --tls-cert names one: " +
 			"use one of the two")
 	case len(s.TLSDomain) == 0 && s.TLSEmail+s.TLSDirectory+s.TLSRoots+s.TLSState != "":
 		return nil, errors.New("--tls-email, --tls-directory, --tls-roots and --tls-state need " +

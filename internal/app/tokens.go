@@ -26,7 +26,7 @@ type TokensCreateCommand struct {
 	LinkSettings
 	LocalKeySettings
 	AnswerSettings
-	IVSEndpoint string        `help:"Endpoint of the IVS real-time API, for an emulator." name:"ivs-endpoint" placeholder:"URL"`
+	IVSEndpoint string        `help:"Endpoint of the IVS real-time API; only for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 	User        string        `help:"User whom the token is for." required:"" placeholder:"NAME"`
 	Stage       string        `help:"Stage, by name or ARN." required:""`
 	For         string        `help:"What the token is for: publish, or view; by default all that the user may do." enum:"publish,view," default:""`
@@ -77,7 +77,7 @@ func (cmd *TokensCreateCommand) issuer(
 	}
 	key, err := token.LoadKey(cmd.LocalKeySettings.file(cmd.Data))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no key in %s: it is made when the server starts first",
+		return nil, fmt.Errorf("there is no key in %s: the first start of the server makes it",
 			cmd.Data)
 	}
 	if err != nil {

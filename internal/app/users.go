@@ -16,12 +16,12 @@ import (
 
 // UsersCommand is `stagedoor users`. It works on the database, whether a server runs or not.
 type UsersCommand struct {
-	Add    UsersAddCommand    `cmd:"" help:"Add a user and print the link with which they choose their password."`
+	Add    UsersAddCommand    `cmd:"" help:"Add a user and print the link with which the user chooses a password."`
 	Invite UsersInviteCommand `cmd:"" help:"Print a new link for a user: for a lost link, or a forgotten password."`
 	List   UsersListCommand   `cmd:"" help:"List all users with their stages."`
 	Remove UsersRemoveCommand `cmd:"" help:"Remove a user; their logins and tokens end."`
-	Grant  UsersGrantCommand  `cmd:"" help:"Give a user access to stages, or change it."`
-	Revoke UsersRevokeCommand `cmd:"" help:"Remove a user's access to stages; the tokens that rest on it end."`
+	Grant  UsersGrantCommand  `cmd:"" help:"Give a user access to stages, or change that access."`
+	Revoke UsersRevokeCommand `cmd:"" help:"Remove a user's access to stages; the tokens that depend on it end."`
 }
 
 // AnswerSettings set the format of a command's output.

@@ -21,10 +21,10 @@ type WHIPCommand struct {
 
 // WHIPCheckCommand is `stagedoor whip check`.
 type WHIPCheckCommand struct {
-	URL     string        `arg:"" help:"The WHIP endpoint, as it stands in OBS." placeholder:"URL"`
+	URL     string        `arg:"" help:"The WHIP endpoint, as it is set in OBS." placeholder:"URL"`
 	Token   string        `help:"Bearer token. Others on this machine can read command lines: prefer the variable." placeholder:"TOKEN"`
 	Publish time.Duration `help:"How long the main publication lasts." default:"5s"`
-	CACert  string        `help:"File with a certificate (PEM) to trust, for an endpoint with its own authority. OBS knows no such setting." placeholder:"FILE" name:"ca-cert"`
+	CACert  string        `help:"File with a certificate (PEM) to trust, for an endpoint with its own authority. OBS has no such setting." placeholder:"FILE" name:"ca-cert"`
 	JSON    bool          `help:"Print the report as JSON, for scripts." name:"json"`
 }
 
@@ -34,7 +34,7 @@ var errEndpoint = errors.New("the endpoint failed a required check")
 // Run checks the endpoint. The exit code is 0 only if every required check passes.
 func (cmd *WHIPCheckCommand) Run(ctx context.Context, p *process) error {
 	if cmd.Publish < time.Second {
-		return UsageError{fmt.Errorf("--publish is 1s or more, not %v", cmd.Publish)}
+		return UsageError{fmt.Errorf("--publish must be 1s or more, not %v", cmd.Publish)}
 	}
 	options := whipcheck.Options{
 		URL: cmd.URL, Token: stage.NewSecret(cmd.Token), Publish: cmd.Publish,

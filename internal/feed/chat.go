@@ -240,7 +240,7 @@ func cleanMessage(text string) (string, error) {
 	}
 	if n := utf8.RuneCountInString(text); n > chatLength {
 		return "", stage.Errorf(stage.ErrInvalid,
-			"A message has at most %d characters, this one has %d.", chatLength, n)
+			"A message must have at most %d characters; this one has %d.", chatLength, n)
 	}
 	return text, nil
 }

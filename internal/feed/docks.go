@@ -155,7 +155,7 @@ func (d *Docks) Run(ctx context.Context) error {
 	for sleep(ctx, dockExpiry) {
 		gone, err := d.store.ExpireDocks(ctx, d.feed.cfg.Now().Add(-dockSilence))
 		if err != nil && ctx.Err() == nil {
-			d.feed.cfg.Log.Warn("silent docks are not removed", "err", err)
+			d.feed.cfg.Log.Warn("docks that sent no report are not removed", "err", err)
 		}
 		for _, user := range gone {
 			d.feed.send(Notice{Kind: KindDocks, User: user})
@@ -167,7 +167,8 @@ func (d *Docks) Run(ctx context.Context) error {
 // check limits the size of a dock's report: every page of the account receives all of it.
 func check(d Dock) error {
 	if !dockID.MatchString(d.ID) {
-		return stage.Errorf(stage.ErrInvalid, "A dock is named by 8 to 64 letters and digits.")
+		return stage.Errorf(stage.ErrInvalid, "The ID of a dock must have 8 to 64 letters and "+
+			"digits.")
 	}
 	words := []string{string(d.ParticipantID)}
 	if d.OBS != nil {
@@ -178,10 +179,12 @@ func check(d Dock) error {
 	}
 	if slices.ContainsFunc(words, tooLong) {
 		return stage.Errorf(stage.ErrInvalid,
-			"A dock tells at most %d bytes of each thing but a finding's text.", maxWord)
+			"Each field of a dock's report but a finding's text must have at most %d bytes.",
+			maxWord)
 	}
 	if len(mustJSON(d)) > maxDock {
-		return stage.Errorf(stage.ErrTooLarge, "A dock tells at most %d bytes.", maxDock)
+		return stage.Errorf(stage.ErrTooLarge, "The report of a dock must have at most %d "+
+			"bytes.", maxDock)
 	}
 	return nil
 }
@@ -192,16 +195,16 @@ func checkFindings(list []Finding) error {
 	long := func(f Finding) bool { return len(f.Text) > maxText }
 	if len(list) > maxFindings || slices.ContainsFunc(list, long) {
 		return stage.Errorf(stage.ErrInvalid,
-			"A dock tells at most %d findings of at most %d bytes.", maxFindings, maxText)
+			"A dock may report at most %d findings of at most %d bytes each.", maxFindings, maxText)
 	}
 	for _, f := range list {
 		if tooLong(f.ID) {
 			return stage.Errorf(stage.ErrInvalid,
-				"The id of a finding has at most %d bytes.", maxWord)
+				"The id of a finding must have at most %d bytes.", maxWord)
 		}
 		if !slices.Contains([]string{"fix", "person", "ok"}, f.Level) {
 			return stage.Errorf(stage.ErrInvalid,
-				`The level of a finding is "fix", "person" or "ok", not %q.`, f.Level)
+				`The level of a finding must be "fix", "person" or "ok", not %q.`, f.Level)
 		}
 	}
 	return nil

@@ -148,7 +148,7 @@ func (f *Feed) readAll(
 			}
 			present, err := read(ctx, w.arn)
 			if err != nil {
-				f.cfg.Log.Debug("who is on a stage is not known", "stage", w.arn, "err", err)
+				f.cfg.Log.Debug("presence on a stage is unknown", "stage", w.arn, "err", err)
 			}
 			f.learn(w, present, err == nil)
 		})
@@ -259,11 +259,11 @@ func (f *Feed) exchange(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, PostEvery)
 	defer cancel()
 	if err := f.cfg.Shared.Post(ctx, f.replica, f.here()); err != nil {
-		f.cfg.Log.Debug("presence is not shared with other replicas", "err", err)
+		f.cfg.Log.Debug("presence is not sent to the other replicas", "err", err)
 	}
 	posts, err := f.cfg.Shared.Posts(ctx, f.replica)
 	if err != nil {
-		f.cfg.Log.Debug("the presence of other replicas is not known", "err", err)
+		f.cfg.Log.Debug("presence on the other replicas is unknown", "err", err)
 		return
 	}
 	asks := f.asks()

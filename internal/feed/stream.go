@@ -90,7 +90,7 @@ func (f *Feed) Listen(l Listener) (*Stream, error) {
 	for i, most := range []int{maxStreams, maxStreamsOfProof} {
 		if f.counts[s.counts[i]] >= most {
 			return nil, stage.Errorf(stage.ErrTooMany,
-				"%d of your pages listen already; close some.",
+				"You have %d pages open already; close some.",
 				most).WithCode("too_many_streams").WithRetry(streamsRetry)
 		}
 	}

@@ -45,7 +45,7 @@ func (h *Homes) Drain(ctx context.Context) {
 	h.draining = true
 	h.mu.Unlock()
 	if err := h.beat(ctx); err != nil {
-		h.cfg.Log.Warn("the other replicas are not told that this one stops", "err", err)
+		h.cfg.Log.Warn("the other replicas do not know that this one stops", "err", err)
 		return
 	}
 	h.releaseIdle(ctx)
@@ -231,7 +231,7 @@ func (h *Homes) releaseIdle(ctx context.Context) {
 	id := h.ID()
 	for arn, term := range h.quiet() {
 		if err := h.cfg.Store.LeaveHome(ctx, arn, id, term); err != nil {
-			h.cfg.Log.Debug("a stage is not free yet", "stage", arn, "err", err)
+			h.cfg.Log.Debug("the lease of a stage is not released yet", "stage", arn, "err", err)
 		}
 		h.mu.Lock()
 		delete(h.mine, arn) // even after a failure: the next request claims the stage in a new term

@@ -162,7 +162,7 @@ func (h *Homes) markPrevious(ctx context.Context) error {
 		if done, err := h.cfg.Store.MarkDead(ctx, p.ID, p.Beat); err != nil || !done {
 			return err
 		}
-		h.cfg.Log.Warn("the run before this one crashed; its local broadcasts have ended",
+		h.cfg.Log.Warn("the previous run of this server crashed; its local broadcasts have ended",
 			"replica", p.ID)
 		return nil
 	}
@@ -187,11 +187,12 @@ func (h *Homes) Run(ctx context.Context) error {
 	for {
 		err := h.round(ctx)
 		if err != nil && ctx.Err() == nil && !down {
-			h.cfg.Log.Warn("the other replicas are not seen: the database does not answer",
+			h.cfg.Log.Warn("the state of the other replicas is unknown: the database does not "+
+				"answer",
 				"err", err)
 		}
 		if err == nil && down {
-			h.cfg.Log.Info("the other replicas are seen again")
+			h.cfg.Log.Info("the state of the other replicas is known again")
 		}
 		down = err != nil
 		select {
@@ -226,7 +227,7 @@ func (h *Homes) giveUpLate() {
 	h.mu.Unlock()
 	if late {
 		h.cfg.Log.Error(
-			"this replica is not a home of stages any more: it could not renew that in time")
+			"this replica lost its stages: it did not renew its heartbeat in time")
 		h.cfg.Lost()
 	}
 }
@@ -277,7 +278,7 @@ func (h *Homes) giveUpAll() {
 	h.mu.Unlock()
 	if !told {
 		h.cfg.Log.Error(
-			"this replica is not a home of stages any more: the others took it for dead")
+			"this replica lost its stages: the other replicas marked it as dead")
 		h.cfg.Lost()
 	}
 }
@@ -325,7 +326,8 @@ func (h *Homes) markDead(ctx context.Context) {
 			if err != nil || !done {
 				continue
 			}
-			h.cfg.Log.Warn("a replica is gone; its local broadcasts have ended", "replica",
+			h.cfg.Log.Warn("a replica stopped without notice; its local broadcasts have ended",
+				"replica",
 				p.ID, "url", p.URL)
 		}
 		h.finish(ctx, p.ID)
@@ -337,7 +339,8 @@ func (h *Homes) finish(ctx context.Context, id string) {
 	for {
 		more, err := h.cfg.End(ctx, id)
 		if err != nil {
-			h.cfg.Log.Warn("the ends of a replica that is gone are not recorded yet", "replica",
+			h.cfg.Log.Warn("the ends of sessions on a stopped replica are not recorded yet",
+				"replica",
 				id, "err", err)
 			return
 		}
@@ -346,7 +349,8 @@ func (h *Homes) finish(ctx context.Context, id string) {
 		}
 	}
 	if err := h.cfg.Store.Forget(ctx, id); err != nil {
-		h.cfg.Log.Warn("a replica that is gone is not forgotten yet", "replica", id, "err", err)
+		h.cfg.Log.Warn("the record of a stopped replica is not deleted yet", "replica", id,
+			"err", err)
 	}
 }
 
@@ -369,13 +373,13 @@ func (h *Homes) Leave(ctx context.Context) {
 	}
 	peers, err := h.cfg.Store.Peers(ctx)
 	if err != nil {
-		h.cfg.Log.Warn("the other replicas are not told that this one stops", "err", err)
+		h.cfg.Log.Warn("the other replicas do not know that this one stops", "err", err)
 		return
 	}
 	for _, p := range peers {
 		if p.ID == id && !p.Dead {
 			if _, err := h.cfg.Store.MarkDead(ctx, id, p.Beat); err != nil {
-				h.cfg.Log.Warn("the other replicas are not told that this one stops", "err", err)
+				h.cfg.Log.Warn("the other replicas do not know that this one stops", "err", err)
 				return
 			}
 			h.finish(ctx, id)

@@ -86,7 +86,7 @@ func (s *Service) getStage(ctx context.Context, arn stage.ARN) (*types.Stage, er
 			"Amazon IVS answered without the stage's endpoints; try again.").WithCode("aws_error")
 	}
 	if err := s.cfg.Cache.CacheStage(ctx, stageOf(out.Stage), s.cfg.Now()); err != nil {
-		s.cfg.Log.Warn("a stage is not cached", "stage", arn, "err", err)
+		s.cfg.Log.Warn("the endpoints of a stage were not stored", "stage", arn, "err", err)
 	}
 	return out.Stage, nil
 }
@@ -207,7 +207,7 @@ func (s *Service) createStage(
 		return made, nil // Stage requests the endpoints later
 	}
 	if err := s.cfg.Cache.CacheStage(ctx, made, s.cfg.Now()); err != nil {
-		s.cfg.Log.Warn("a stage is not cached", "stage", made.ARN, "err", err)
+		s.cfg.Log.Warn("the endpoints of a stage were not stored", "stage", made.ARN, "err", err)
 	}
 	return made, nil
 }
@@ -229,7 +229,8 @@ func (m *memory) CachedStage(_ context.Context, arn stage.ARN) (stage.Stage, tim
 	if k, ok := m.stages[arn]; ok {
 		return k.stage, k.fetched, nil
 	}
-	return stage.Stage{}, time.Time{}, stage.Errorf(stage.ErrNotFound, "the stage is not cached")
+	return stage.Stage{}, time.Time{}, stage.Errorf(stage.ErrNotFound,
+		"the endpoints of the stage were not stored")
 }
 
 func (m *memory) CacheStage(_ context.Context, s stage.Stage, fetched time.Time) error {

@@ -32,7 +32,8 @@ func service(t testing.TB, endpoint string, change func(*ivs.Config)) *ivs.Servi
 		Regions:  []string{region},
 		Endpoint: endpoint,
 		AWS: aws.Config{
-			Credentials: credentials.NewStaticCredentialsProvider(fakeivs.AccessKey, fakeivs.SecretKey, ""),
+			Credentials: credentials.NewStaticCredentialsProvider(fakeivs.AccessKey, fakeivs.SecretKey,
+				""),
 		},
 	}
 	if change != nil {
@@ -370,7 +371,8 @@ func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 			t.Errorf("%s: got %d %q, want 400 with %q", body, w.Code, w.Body, want)
 		}
 	}
-	if lines := strings.Count(log.String(), "EventBridge posts what cannot be read"); lines != 1 {
+	if lines := strings.Count(log.String(),
+		"an event from EventBridge cannot be read"); lines != 1 {
 		t.Errorf("got %d lines in the log, want one:\n%s", lines, log.String())
 	}
 }

@@ -187,7 +187,7 @@ func (s *Service) passReason(r passedReason) {
 		err = s.cfg.Pass(data)
 	}
 	if err != nil {
-		s.cfg.Log.Warn("why a participant is disconnected is not passed on", "err", err)
+		s.cfg.Log.Warn("the reason of a disconnection is not passed on", "err", err)
 	}
 }
 
@@ -281,7 +281,7 @@ func (e bridgeEvent) happening() (happening, bool) {
 // show the response.
 func (h *webhook) reject(problem string) error {
 	if h.complains() {
-		h.service.cfg.Log.Warn("EventBridge posts what cannot be read", "problem", problem)
+		h.service.cfg.Log.Warn("an event from EventBridge cannot be read", "problem", problem)
 	}
 	return stage.Errorf(stage.ErrInvalid, "%s", problem)
 }

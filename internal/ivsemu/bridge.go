@@ -86,7 +86,7 @@ func (e *Emulator) post(ctx context.Context, client *http.Client, event bridgeEv
 		if err = e.postOnce(ctx, client, body); err == nil || ctx.Err() != nil {
 			return
 		}
-		e.cfg.Log.Warn("an event was not taken", "event", event.Detail.EventName, "try",
+		e.cfg.Log.Warn("an event was not accepted", "event", event.Detail.EventName, "try",
 			try+1, "err", err)
 	}
 }

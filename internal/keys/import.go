@@ -66,7 +66,7 @@ func (m *Manager) adopted(
 					other.State)
 			}
 		}
-		m.cfg.Log.Info("a public key that AWS has already is adopted", "key", k.Name, "arn", arn)
+		m.cfg.Log.Info("a public key that AWS already has is used", "key", k.Name, "arn", arn)
 		return arn, nil
 	}
 	return "", nil

@@ -165,7 +165,7 @@ func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err e
 		}
 		if err := m.forgetImport(ctx, k); err != nil {
 			m.cfg.Log.Warn(
-				"AWS may hold the public half of a key that is given up; it verifies "+
+				"AWS may still hold the public half of an abandoned key; it verifies "+
 					"nothing any more", "key", k.Name, "err", err)
 		}
 		if err := m.abandon(ctx, k); err != nil {
@@ -305,9 +305,10 @@ func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished [
 		done, err := m.finish(ctx, k)
 		switch {
 		case hopeless(err): // the key is abandoned, so that others are not blocked
-			m.cfg.Log.Warn("an interrupted change of keys is given up", "key", k.Name, "err", err)
+			m.cfg.Log.Warn("an interrupted change of keys is abandoned", "key", k.Name, "err", err)
 		case err != nil:
-			failed = append(failed, fmt.Errorf("go on with the key %s: %w", k.Name, err))
+			failed = append(failed, fmt.Errorf("finish the interrupted change of the key %s: %w",
+				k.Name, err))
 		default:
 			m.cfg.Log.Info("an interrupted change of keys is finished", "key", k.Name)
 			finished = append(finished, done)
@@ -364,7 +365,7 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 	block, _ := pem.Decode([]byte(material))
 	if block == nil {
 		return stage.Errorf(stage.ErrUnavailable,
-			"AWS answers something that is no key for %s; try again", k.ARN)
+			"AWS returned no key for %s; try again", k.ARN)
 	}
 	if got, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil || !want.Equal(got) {
 		return stage.Errorf(stage.ErrConflict,
@@ -414,7 +415,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	for {
 		if m.pending() {
 			if _, err := m.Tidy(ctx); err != nil && ctx.Err() == nil {
-				m.cfg.Log.Warn("keys", "err", err)
+				m.cfg.Log.Warn("a change of keys cannot be finished", "err", err)
 			}
 		}
 		select {

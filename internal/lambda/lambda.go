@@ -71,7 +71,7 @@ func (f *Function) direct(
 	}
 	operation := f.Operations[i.Operation]
 	if operation == nil {
-		return nil, fmt.Errorf("the payload is neither a request, nor an event, nor an operation: "+
+		return nil, fmt.Errorf("the payload is not a request, an event or an operation: "+
 			"got {\"stagedoor\": %q}", i.Operation)
 	}
 	return operation(ctx)
@@ -120,13 +120,13 @@ func (f *Function) around(handler http.Handler) http.Handler {
 		defer func() {
 			fault := recover()
 			if fault != nil && fault != http.ErrAbortHandler {
-				f.Log.Error("a fault in a handler", "fault", fault, "stack", string(debug.Stack()))
+				f.Log.Error("a handler panicked", "fault", fault, "stack", string(debug.Stack()))
 			}
 			if fault != nil && !s.began {
 				http.Error(s, "internal error", http.StatusInternalServerError)
 			}
 			if err := f.Settle(r.Context()); err != nil {
-				f.Log.Warn("not everything of a request was stored", "err", err)
+				f.Log.Warn("part of a request was not stored", "err", err)
 			}
 		}()
 		r.Host = r.URL.Host

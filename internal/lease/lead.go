@@ -113,7 +113,7 @@ func (l *Lead) notice(leads bool) {
 		l.leading = leads
 		close(l.changed)
 		l.changed = make(chan struct{})
-		l.log.Info("housekeeping of all servers", "lease", l.name, "here", leads)
+		l.log.Info("this replica took or lost a lease", "lease", l.name, "here", leads)
 	}
 }
 
@@ -132,7 +132,7 @@ func (l *Lead) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	if err := l.store.Release(ctx, lease); err != nil {
-		l.log.Debug("a lease is not given back; it expires", "lease", l.name, "err", err)
+		l.log.Debug("a lease is not released; it will expire", "lease", l.name, "err", err)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func New(version, goVersion string) *Metrics {
 		}, []string{"route", "status"}),
 		requestTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "stagedoor_http_request_seconds",
-			Help:    "How long requests took, event streams left out.",
+			Help:    "How long requests took, without event streams.",
 			Buckets: []float64{.001, .005, .025, .1, .5, 2, 10},
 		}, []string{"route"}),
 		webhooks: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -172,7 +172,7 @@ var (
 	oldestDesc = prometheus.NewDesc("stagedoor_webhook_queue_oldest_seconds",
 		"How long the oldest message to a webhook has waited.", nil, nil)
 	deadDesc = prometheus.NewDesc("stagedoor_webhook_dead_messages",
-		"Messages to webhooks that are not tried again.", nil, nil)
+		"Messages to webhooks that failed and are not retried.", nil, nil)
 )
 
 func (outbox) Describe(out chan<- *prometheus.Desc) {

@@ -238,7 +238,7 @@ func (c *Commands) status(ctx context.Context) error {
 		}
 		c.list(s.Findings)
 		if of == ofIVS {
-			c.say("Judged by the limits of Amazon IVS; --server and --key name a stage " +
+			c.say("Compared with the limits of Amazon IVS; --server and --key name a stage " +
 				"with its own.")
 		}
 		return c.print("OBS %s, profile “%s”, service %s: %s.", s.OBS, s.Profile,

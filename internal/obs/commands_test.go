@@ -141,7 +141,7 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 		t.Errorf("with a key: got %s", got)
 	}
 	if got := status(server.URL, ""); !strings.Contains(got, "The video bitrate becomes 2500") ||
-		!strings.Contains(got, "Judged by the limits of Amazon IVS") {
+		!strings.Contains(got, "Compared with the limits of Amazon IVS") {
 		t.Errorf("without a key: got %s", got)
 	}
 	if got := status("http://127.0.0.1:1", "sdk_x"); !strings.Contains(got,

@@ -348,7 +348,7 @@ func TestAdvancedModeOfOursStays(t *testing.T) {
 	findings, err := obs.Check(t.Context(), c, stage.DefaultLimits())
 	if err != nil || !slices.ContainsFunc(findings, func(f obs.Finding) bool {
 		return f.ID == "mode" && f.Level == obs.Fix &&
-			strings.Contains(f.Text, "has a mode of its own, which stays")
+			strings.Contains(f.Text, "has its own output mode, which stays")
 	}) {
 		t.Errorf("what is promised: got %+v, %v", findings, err)
 	}

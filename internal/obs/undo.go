@@ -110,7 +110,7 @@ func restoreService(ctx context.Context, c *Client, was Service) error {
 		return err
 	}
 	if now, err = readService(ctx, c); err == nil && !now.equal(was) {
-		err = errors.New("OBS did not take the earlier service")
+		err = errors.New("OBS refused to restore the previous service")
 	}
 	return err
 }

@@ -192,7 +192,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
-		p.Log.Warn("the OpenID Connect provider cannot be discovered", "issuer",
+		p.Log.Warn("the discovery document of the OpenID Connect provider cannot be read", "issuer",
 			p.Issuer, "err", err)
 		return nil, p.failed
 	}

@@ -38,7 +38,7 @@ func (p *peer) answer(o *offer, candidates []candidate, plan *plan) string {
 	}
 	text, err := d.Marshal()
 	if err != nil { // cannot happen with a description built here
-		p.sfu.cfg.Log.Error("answer", "err", err)
+		p.sfu.cfg.Log.Error("an answer cannot be created", "err", err)
 	}
 	return string(text)
 }

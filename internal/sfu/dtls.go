@@ -145,7 +145,7 @@ func (p *peer) runDTLS() {
 	conn, err := p.handshake()
 	if err != nil {
 		if p.ctx.Err() == nil {
-			p.sfu.cfg.Log.Info("DTLS", "participant", p.who.ID, "err", err)
+			p.sfu.cfg.Log.Info("the DTLS handshake failed", "participant", p.who.ID, "err", err)
 		}
 		p.end("dtls_failed", "The encrypted connection could not be set up.")
 		return

@@ -101,7 +101,7 @@ func parseSPS(nal []byte) (picture, error) {
 	}
 	p := picture{profileName(&sps), sps.Width(), sps.Height()}
 	if p.width <= 0 || p.height <= 0 {
-		return picture{}, errors.New("the parameter set crops everything")
+		return picture{}, errors.New("the parameter set crops the whole picture")
 	}
 	return p, nil
 }

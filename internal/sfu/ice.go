@@ -111,7 +111,7 @@ func (s *SFU) reply(
 	response, err := stun.Build(stun.NewTransactionIDSetter(request.TransactionID),
 		kind, what, p.password, stun.Fingerprint)
 	if err != nil {
-		s.cfg.Log.Debug("answering a connectivity check", "err", err)
+		s.cfg.Log.Debug("a connectivity check was not answered", "err", err)
 		return
 	}
 	s.send(response.Raw, to) // the remote side repeats the request if this answer is lost

@@ -106,7 +106,7 @@ func (p *peer) end(code, detail string) {
 		p.sfu.forget(p)
 		p.cancel() // runDTLS then closes the connection
 		p.role.onEnd(code, detail)
-		p.sfu.cfg.Log.Debug("session ended", "participant", p.who.ID, "stage",
+		p.sfu.cfg.Log.Debug("a session ended", "participant", p.who.ID, "stage",
 			p.who.Stage, "code", code)
 		p.sfu.changed(p.who.Stage)
 	})
@@ -130,7 +130,7 @@ func (p *peer) tick(now time.Time) {
 	switch silent := p.silence(now); {
 	case !open && now.Sub(p.since) > cfg.Silence:
 		p.end("never_connected",
-			"The media connection never came about; a firewall may block UDP to the server.")
+			"The media connection was never established; a firewall may block UDP to the server.")
 	case silent > cfg.Silence:
 		p.end("lost", "The connection was lost.")
 	case now.Sub(p.since) > cfg.MaxDuration:
@@ -247,14 +247,14 @@ func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 	}
 	plain, err := rtcp.Marshal(packets)
 	if err != nil {
-		p.sfu.cfg.Log.Debug("RTCP", "err", err)
+		p.sfu.cfg.Log.Debug("RTCP was not handled", "err", err)
 		return
 	}
 	p.rtcpMu.Lock()
 	defer p.rtcpMu.Unlock()
 	sealed, err := k.rtcpOut.EncryptRTCP(nil, plain, nil)
 	if err != nil {
-		p.sfu.cfg.Log.Debug("RTCP", "err", err)
+		p.sfu.cfg.Log.Debug("RTCP was not handled", "err", err)
 		return
 	}
 	p.sfu.send(sealed, dest.path)

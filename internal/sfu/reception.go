@@ -196,7 +196,7 @@ func (p *publisher) judgeBitrate(f *findings) {
 			float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
 	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
 		f.find("bitrate_high",
-			"", "%.1f Mb/s come in; %.1f are advised, because viewers with a slower line "+
+			"", "%.1f Mb/s come in; %.1f are advised, because viewers with a slower connection "+
 				"would see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
 	}
 }

@@ -133,7 +133,7 @@ func (s *sender) send(o outgoing, k *keys, to *destination) {
 	s.header = rtp.Header{Extensions: s.header.Extensions[:0]} // reuses the memory
 	sealed, err := k.rtpOut.EncryptRTP(plain, plain, &s.header)
 	if err != nil {
-		s.sfu.cfg.Log.Debug("SRTP", "err", err)
+		s.sfu.cfg.Log.Debug("a packet cannot be encrypted", "err", err)
 		return
 	}
 	s.batch.add(sealed, to)

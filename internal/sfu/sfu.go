@@ -255,7 +255,7 @@ func (s *SFU) admitPublisher(p *publisher) (earlier *publisher, err error) {
 	if idle != nil {
 		idle.end(
 			"never_connected",
-			"Nothing came for 10 seconds, and somebody else needed the place on the stage.")
+			"No media arrived for 10 seconds, and another publisher needed the place on the stage.")
 	}
 	return earlier, err
 }

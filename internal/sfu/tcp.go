@@ -80,7 +80,7 @@ func (l *tcpListener) run(ctx context.Context) {
 			return
 		}
 		if err != nil { // for example too many open files
-			l.sfu.cfg.Log.Warn("accepting media over TCP", "err", err)
+			l.sfu.cfg.Log.Warn("a connection for media was not accepted", "err", err)
 			select {
 			case <-time.After(time.Second):
 				continue
@@ -242,7 +242,7 @@ func (c *tcpConn) read() {
 		}
 		size := int(binary.BigEndian.Uint16(datagram))
 		if size > len(datagram) {
-			s.cfg.Log.Debug("media over TCP: not a datagram", "from", c.addr)
+			s.cfg.Log.Debug("data over TCP is not a datagram", "from", c.addr)
 			return
 		}
 		if _, err := io.ReadFull(r, datagram[:size]); err != nil {

@@ -38,7 +38,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		InsecureSkipVerify: true,
 	})
 	if err != nil {
-		s.cfg.Log.Debug("no websocket", "err", err) // Accept has sent the response
+		s.cfg.Log.Debug("a WebSocket was not accepted", "err", err) // Accept has sent the response
 		return
 	}
 	defer conn.CloseNow()
@@ -149,7 +149,7 @@ func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPu
 	wg.Go(func() {
 		defer cancel() // ends the reader
 		if err := k.write(ctx); err != nil {
-			s.cfg.Log.Debug("events socket", "participant", p.ID, "err", err)
+			s.cfg.Log.Debug("an events socket ended", "participant", p.ID, "err", err)
 		}
 	})
 	c := &client{
@@ -198,7 +198,8 @@ func (c *client) read(ctx context.Context) error {
 
 func (c *client) handle(ctx context.Context, m incoming) {
 	if !identified(m.Payload) {
-		c.socket.send(joinError("BAD_REQUEST", "A requestId and a traceId have at most 128 bytes."))
+		c.socket.send(joinError("BAD_REQUEST", "A requestId and a traceId must have at most 128 "+
+			"bytes."))
 		c.socket.close()
 		return
 	}
@@ -356,7 +357,8 @@ func (c *client) take(v exchangeToken) error {
 		return stage.Errorf(stage.ErrDenied, "The new token is for another participant or stage.").
 			WithCode("wrong_participant")
 	}
-	err = stage.Errorf(stage.ErrDenied, "The old token is not the one that joined.").
+	err = stage.Errorf(stage.ErrDenied, "The old token is not the one with which this connection "+
+		"joined.").
 		WithCode("wrong_participant")
 	c.member(func(m *member) {
 		if m.bearer.Equal(stage.NewSecret(v.OldToken)) {

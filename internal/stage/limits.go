@@ -20,13 +20,14 @@ func DefaultLimits() Limits {
 func (l Limits) Check() error {
 	switch {
 	case l.MaxHeight < 16 || l.MaxHeight > 8640:
-		return Errorf(ErrInvalid, "The greatest height is 16 to 8640 pixels.")
+		return Errorf(ErrInvalid, "The greatest height must be 16 to 8640 pixels.")
 	case l.MaxBitrate < 10_000 || l.MaxBitrate > 1_000_000_000:
-		return Errorf(ErrInvalid, "The greatest bitrate is 10000 to 1000000000 bit/s.")
+		return Errorf(ErrInvalid, "The greatest bitrate must be 10000 to 1000000000 bit/s.")
 	case l.AdvisedBitrate < 10_000 || l.AdvisedBitrate > l.MaxBitrate:
-		return Errorf(ErrInvalid, "The advised bitrate is 10000 bit/s up to the greatest one.")
+		return Errorf(ErrInvalid, "The advised bitrate must be between 10000 bit/s and the "+
+			"greatest bitrate.")
 	case !(l.MaxKeyframeInterval >= 0.1 && l.MaxKeyframeInterval <= 60):
-		return Errorf(ErrInvalid, "The greatest keyframe interval is 0.1 to 60 seconds.")
+		return Errorf(ErrInvalid, "The greatest keyframe interval must be 0.1 to 60 seconds.")
 	}
 	return nil
 }

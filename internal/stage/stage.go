@@ -73,7 +73,7 @@ func ParseCapabilities(words []string) (Capabilities, error) {
 		case "subscribe":
 			c |= Subscribe
 		default:
-			return 0, Errorf(ErrInvalid, "A capability is publish or subscribe, not %q.", word)
+			return 0, Errorf(ErrInvalid, "A capability must be publish or subscribe, not %q.", word)
 		}
 	}
 	return c, nil
@@ -136,7 +136,7 @@ type TokenRequest struct {
 // checkTTL returns an error for a token life outside the limits of IVS.
 func checkTTL(ttl time.Duration) error {
 	if ttl < MinTTL || ttl > MaxTTL {
-		return Errorf(ErrInvalid, "A token lives from 1 minute to 14 days.")
+		return Errorf(ErrInvalid, "The life of a token must be 1 minute to 14 days.")
 	}
 	return nil
 }
@@ -150,10 +150,10 @@ func (r TokenRequest) Validate() error {
 		return err
 	}
 	if r.Capabilities == 0 || r.Capabilities&^(Publish|Subscribe) != 0 {
-		return Errorf(ErrInvalid, "A token carries publish, subscribe or both.")
+		return Errorf(ErrInvalid, "A token must have the capability publish, subscribe or both.")
 	}
 	if !utf8.ValidString(r.UserID) || utf8.RuneCountInString(r.UserID) > MaxUserID {
-		return Errorf(ErrInvalid, "A user ID has at most %d characters of UTF-8.", MaxUserID)
+		return Errorf(ErrInvalid, "A user ID must have at most %d characters of UTF-8.", MaxUserID)
 	}
 	size := 0
 	for k, v := range r.Attributes {
@@ -163,7 +163,7 @@ func (r TokenRequest) Validate() error {
 		size += len(k) + len(v)
 	}
 	if size > MaxAttributes {
-		return Errorf(ErrInvalid, "Attributes have at most %d bytes together, these have %d.",
+		return Errorf(ErrInvalid, "Attributes must have at most %d bytes together; these have %d.",
 			MaxAttributes, size)
 	}
 	return nil

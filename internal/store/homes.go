@@ -25,7 +25,7 @@ func (q queries) Beat(ctx context.Context, id string, draining bool) error {
 	n, err := q.exec(ctx, `UPDATE peers SET beat = beat + 1, draining = $2
 		WHERE id = $1 AND buried = 0`, id, bit(draining))
 	if err == nil && n == 0 {
-		return stage.Errorf(stage.ErrNotFound, "The others took this replica for dead.")
+		return stage.Errorf(stage.ErrNotFound, "The other replicas marked this replica as dead.")
 	}
 	return err
 }

@@ -107,7 +107,8 @@ func bringUp(ctx context.Context, provider *goose.Provider, log *slog.Logger) er
 		return failure(fmt.Errorf("version of the database: %w", err))
 	}
 	if current > target {
-		return stage.Errorf(stage.ErrConflict, "The database is of a newer Stagedoor (version %d, "+
+		return stage.Errorf(stage.ErrConflict, "The database belongs to a newer Stagedoor "+
+			"(schema version %d, "+
 			"this one knows %d); start that one, or restore a backup.", current, target).
 			WithCode("database_newer")
 	}
@@ -118,6 +119,6 @@ func bringUp(ctx context.Context, provider *goose.Provider, log *slog.Logger) er
 		return failure(fmt.Errorf("migrate the database from version %d to %d: %w",
 			current, target, err))
 	}
-	log.Info("database brought up to date", "from", current, "to", target)
+	log.Info("the database was migrated", "from", current, "to", target)
 	return nil
 }

@@ -78,7 +78,7 @@ func refusal(err error) string {
 	var network net.Error
 	switch {
 	case errors.As(err, &answer):
-		return "does not let us in"
+		return "refuses the user or the password"
 	case errors.As(err, &network):
 		return "cannot be reached: does it run, and is this its address?"
 	}

@@ -86,7 +86,7 @@ func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, stage.Errorf(stage.ErrUnavailable,
-			"%s is to be the file of a key, and is a folder or something else: move it away", path)
+			"%s must be the file of a key, but is a folder or something else: move it away", path)
 	}
 	if exposed(info) {
 		return nil, stage.Errorf(stage.ErrUnavailable,
@@ -168,7 +168,7 @@ func keyError(path string, err error) error {
 			"there is a file at %s already, and a key is never overwritten", path).WithCause(err)
 	case errors.Is(err, fs.ErrPermission):
 		return stage.Errorf(stage.ErrUnavailable,
-			"the key %s is not ours to use: check who owns the file and its folder", path).
+			"this user may not use the key %s: check who owns the file and its folder", path).
 			WithCause(err)
 	}
 	return stage.Errorf(stage.ErrUnavailable, "the key %s cannot be used", path).WithCause(err)

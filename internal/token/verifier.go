@@ -200,7 +200,7 @@ func (v *Verifier) checkTimes(c claims) error {
 		TTL: max(expires.Sub(issued), stage.MinTTL),
 	}
 	if err := request.Validate(); err != nil {
-		return refuse("token_malformed", "The token is outside the limits. %v", err)
+		return refuse("token_malformed", "The token exceeds a limit. %v", err)
 	}
 	return nil
 }

@@ -215,7 +215,7 @@ func problemOf(err error) (Problem, time.Duration) {
 		}
 	}
 	return problem(http.StatusInternalServerError, "internal",
-		"Something went wrong on the server; its log says what."), 0
+		"An error happened on the server; the server's log has the details."), 0
 }
 
 func problem(status int, code, detail string) Problem {
@@ -238,7 +238,7 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return v, stage.Errorf(stage.ErrTooLarge, "A body has at most %d bytes.", most)
+			return v, stage.Errorf(stage.ErrTooLarge, "A body must have at most %d bytes.", most)
 		}
 		if known := new(stage.Error); errors.As(err, &known) {
 			return v, err // from slowBody, which authenticates the request again
@@ -278,7 +278,7 @@ func jsonError(err error) error {
 		return stage.Errorf(stage.ErrInvalid, "The body must be a JSON object.").
 			WithCode("bad_json")
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		return stage.Errorf(stage.ErrInvalid, "The member %s is not known here.",
+		return stage.Errorf(stage.ErrInvalid, "There is no member %s.",
 			strings.TrimPrefix(err.Error(), "json: unknown field ")).WithCode("unknown_field")
 	default:
 		return stage.Errorf(stage.ErrInvalid, "The body is not JSON.").WithCode("bad_json").

@@ -24,12 +24,12 @@ func (s *awsEvents) routes(a *adapter) []route {
 func (s *awsEvents) take(r *http.Request, _ access.Principal) (any, error) {
 	if s.deliver == nil {
 		return nil, stage.Errorf(stage.ErrNotFound,
-			"Events of AWS are not taken here: start Stagedoor with --ivs-region and "+
+			"This server does not accept events of AWS: start Stagedoor with --ivs-region and "+
 				"--ivs-events-secret.")
 	}
 	err := s.deliver(r)
 	if errors.Is(err, stage.ErrUnauthorized) {
-		s.log.Warn("event of AWS refused: wrong secret", "from", s.client(r).Address)
+		s.log.Warn("an event of AWS was refused: wrong secret", "from", s.client(r).Address)
 	}
 	return nil, err
 }

@@ -119,7 +119,7 @@ func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 	if in.Logo != nil {
 		data, err := base64.StdEncoding.DecodeString(*in.Logo)
 		if err != nil {
-			return nil, stage.Errorf(stage.ErrInvalid, "The logo is written in base64.")
+			return nil, stage.Errorf(stage.ErrInvalid, "The logo must be in base64.")
 		}
 		logo = &access.Logo{Data: data}
 	}

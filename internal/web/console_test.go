@@ -33,11 +33,11 @@ func TestBranding(t *testing.T) {
 	t.Log("what would be unreadable or unsafe is refused, with the reason")
 	for name, bad := range map[string]web.V1Branding{
 		"a contrast of 1.3:1": {Accent: "#ffe000"}, "written like": {Accent: "red"},
-		"imprint is a URL": {Imprint: "javascript:alert(1)"},
-		"e-mail address":   {Support: "data:text/html,x"},
-		"at most 40":       {Name: strings.Repeat("x", 41)},
-		"PNG or JPEG":      {Logo: encoded([]byte("<svg/>"))},
-		"1024":             {Logo: encoded(picture(t, 1025, 1))},
+		"imprint must be a URL": {Imprint: "javascript:alert(1)"},
+		"e-mail address":        {Support: "data:text/html,x"},
+		"at most 40":            {Name: strings.Repeat("x", 41)},
+		"PNG or JPEG":           {Logo: encoded([]byte("<svg/>"))},
+		"1024":                  {Logo: encoded(picture(t, 1025, 1))},
 	} {
 		code := map[bool]string{true: "contrast", false: "invalid"}[bad.Accent == "#ffe000"]
 		refused := olga.Refused(http.StatusBadRequest, code, "PUT", "/api/v1/branding", bad)

@@ -166,7 +166,7 @@ func (g guestLinks) operations() []operation {
 			"List the guest links of a stage, newest first, at most 200.",
 			[]parameter{{"stage", "The ARN of a stage."}}, nil, GuestLinks{}, 0, g.list},
 		{"POST", "/guest-links", access.ScopeUsers,
-			"Create a guest link that rests on the access of a user.",
+			"Create a guest link that depends on the access of a user.",
 			nil, NewGuestLink{}, CreatedGuestLink{}, http.StatusCreated, g.create},
 		{"DELETE", "/guest-links/{id}", access.ScopeUsers,
 			"Revoke a guest link and disconnect its guests.",

@@ -51,7 +51,7 @@ func (s *health) alive(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := s.ready(ctx); err != nil {
-		s.log.Error("not healthy", "err", err)
+		s.log.Error("the database does not answer the health check", "err", err)
 		w.Header().Set("Retry-After", "1")
 		writeProblem(w, problem(http.StatusServiceUnavailable, "unavailable",
 			"The database does not answer."))
@@ -78,7 +78,7 @@ func (s *health) checkAll(ctx context.Context) Readiness {
 		err := c.Run(limited)
 		cancel()
 		if err != nil {
-			s.log.Warn("not ready", "check", c.Name, "err", err)
+			s.log.Warn("a check of readiness failed", "check", c.Name, "err", err)
 		}
 		out.Ready = out.Ready && err == nil
 		out.Checks = append(out.Checks, CheckResult{c.Name, err == nil})

@@ -119,7 +119,7 @@ func (s *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
 	if s.signIn.Provider == nil {
 		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound,
-			"No provider is set up.").WithCode("oidc_off"))
+			"No OpenID Connect provider is set up.").WithCode("oidc_off"))
 		return
 	}
 	address, pending, err := s.signIn.Provider.Begin(r.Context(), next)
@@ -142,7 +142,7 @@ func (s *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	next := localPath(pending.Next)
 	if s.signIn.Provider == nil {
 		s.backWith(w, r, next, stage.Errorf(stage.ErrNotFound,
-			"No provider is set up.").WithCode("oidc_off"))
+			"No OpenID Connect provider is set up.").WithCode("oidc_off"))
 		return
 	}
 	login, secret, err := s.logIn(r, pending)

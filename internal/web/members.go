@@ -46,7 +46,7 @@ func exactMember(members map[string]json.RawMessage, field reflect.StructField) 
 	for member := range members {
 		if member != name && strings.EqualFold(member, name) {
 			return stage.Errorf(stage.ErrInvalid,
-				"The member %q is not known here: it is written %q.", member, name).
+				"There is no member %q; did you mean %q?", member, name).
 				WithCode("unknown_field")
 		}
 	}

@@ -165,7 +165,8 @@ func TestAForeignProvider(t *testing.T) {
 		"sign-in=provider_stays" {
 		t.Errorf("without the provider the log-out ends at %s", at)
 	}
-	if !strings.Contains(a.Output(), "the OpenID Connect provider cannot be discovered") {
+	if !strings.Contains(a.Output(),
+		"the discovery document of the OpenID Connect provider cannot be read") {
 		t.Errorf("the log does not say that the provider is away:\n%s", a.Output())
 	}
 

@@ -45,7 +45,8 @@ func (s *rehearsals) uplink(r *http.Request, who access.Principal) (any, error) 
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, stage.Errorf(stage.ErrInvalid, "An upload has at most %d bytes.", maxUplink)
+		return nil, stage.Errorf(stage.ErrInvalid,
+			"An upload must have at most %d bytes.", maxUplink)
 	case err != nil:
 		return nil, stage.Errorf(stage.ErrInvalid, "The upload did not arrive in full.").
 			WithCause(err)

@@ -55,7 +55,7 @@ type presenceOf func(context.Context, stage.ARN) []stage.Presence
 func (s *stages) present(ctx context.Context, arn stage.ARN) []stage.Presence {
 	present, err := s.moderator.Participants(ctx, arn)
 	if err != nil {
-		s.log.Debug("presence not known", "stage", arn, "err", err)
+		s.log.Debug("presence on a stage is unknown", "stage", arn, "err", err)
 	}
 	return present
 }
@@ -94,7 +94,7 @@ func (s *stages) presences(
 	if err != nil {
 		p, _ := problemOf(err)
 		trouble = p.Detail
-		s.log.Warn("presence not known", "stage", arn, "err", err)
+		s.log.Warn("presence on a stage is unknown", "stage", arn, "err", err)
 	}
 	return feed.NewPresences(present, viewerOf(who)), trouble
 }
@@ -144,7 +144,7 @@ func (s *stages) newStage(
 	}
 	if s.aws == nil {
 		return stage.Stage{}, stage.Errorf(stage.ErrUnavailable,
-			"No region of AWS is served: start Stagedoor with --ivs-region.")
+			"This server serves no AWS region: start Stagedoor with --ivs-region.")
 	}
 	found, err := s.fromAWS(ctx, in)
 	if err != nil {
@@ -170,7 +170,7 @@ func checkRegion(in NewStage) error {
 	switch {
 	case region == stage.LocalRegion:
 		return stage.Errorf(stage.ErrInvalid,
-			"A local stage is made here, by a name alone: leave the ARN and the region out.")
+			"A new local stage needs only a name: leave out the ARN and the region.")
 	case !slices.Contains(stage.AWSRegions(), region):
 		return stage.Errorf(stage.ErrInvalid,
 			"Amazon IVS has no real-time stages in %q; its regions are %s.", region,
@@ -209,7 +209,7 @@ func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 		if err := failed[i]; err != nil {
 			p, _ := problemOf(err)
 			out.Troubles = append(out.Troubles, AWSTrouble{Region: region, Trouble: p.Detail})
-			s.log.Warn("the stages of a region are not known", "region", region, "err", err)
+			s.log.Warn("the stages of a region cannot be listed", "region", region, "err", err)
 		}
 		for _, st := range lists[i] {
 			added := slices.ContainsFunc(known,
@@ -225,8 +225,8 @@ func (s *stages) sessions(r *http.Request, who access.Principal) (any, error) {
 	arn := stageARN(r)
 	if s.aws == nil || arn.Local() {
 		return nil, stage.Errorf(stage.ErrNotFound,
-			"Only Amazon IVS keeps the sessions of a stage; what happened on this one is told at "+
-				"the tokens.")
+			"Only Amazon IVS lists the sessions of a stage; for a local stage, see the list of "+
+				"tokens.")
 	}
 	found, err := s.aws.Sessions(r.Context(), arn)
 	if err != nil {

@@ -221,7 +221,7 @@ func (p *openStream) run() {
 // recovered keeps a panic from ending the server, as net/http does for handlers.
 func (p *openStream) recovered() {
 	if fault := recover(); fault != nil {
-		p.streams.log.Error("a fault of ours in an event stream",
+		p.streams.log.Error("an event stream panicked",
 			"fault", fault, "stack", string(debug.Stack()))
 		p.line.close()
 	}

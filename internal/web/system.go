@@ -151,7 +151,7 @@ func (s system) changeKey(
 	region := r.PathValue("region")
 	if s.about.OwnKeys == nil {
 		return nil, stage.Errorf(stage.ErrUnavailable,
-			"No region of AWS is served: start Stagedoor with --ivs-region.")
+			"This server serves no AWS region: start Stagedoor with --ivs-region.")
 	}
 	err = s.control.ChangeOwnKey(r.Context(), who, action, region,
 		func(ctx context.Context) (string, error) {

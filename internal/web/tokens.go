@@ -51,7 +51,7 @@ func seconds(n *int64) (time.Duration, error) {
 	}
 	if *n < int64(stage.MinTTL/time.Second) || *n > int64(stage.MaxTTL/time.Second) {
 		return 0, stage.Errorf(stage.ErrInvalid,
-			"A token lives from 60 seconds to %d (14 days).", stage.MaxTTL/time.Second)
+			"The life of a token must be 60 to %d seconds (14 days).", stage.MaxTTL/time.Second)
 	}
 	return time.Duration(*n) * time.Second, nil
 }

@@ -45,7 +45,7 @@ type parameter struct{ name, about string }
 var (
 	pageQuery = []parameter{
 		{"limit", "Items on a page, 1 to 500; 50 by default."},
-		{"after", "The member \"next\" of the page before."},
+		{"after", "\"next\" of the previous page."},
 	}
 	searchQuery = append([]parameter{{"q", "A part of the name."}}, pageQuery...)
 )
@@ -93,14 +93,15 @@ func (v v1) console() []operation {
 			V1Branding{}, V1Branding{}, 0, brand.put},
 		{"GET", "/keys", access.ScopeSystem, "List the keys that sign tokens.", nil, nil,
 			V1Keys{}, 0, sys.keys},
-		{"POST", "/keys/{region}", access.ScopeSystem, "Create an own key, or take one of AWS KMS.",
+		{"POST", "/keys/{region}", access.ScopeSystem, "Create an own key, or use one from AWS " +
+			"KMS.",
 			nil, V1KeyChange{}, V1Keys{}, created, sys.createKey},
 		{"POST", "/keys/{region}/rotate", access.ScopeSystem,
 			"Replace the own key of a region without breaking a token.", nil, V1KeyChange{},
 			V1Keys{}, 0, sys.rotateKey},
 		{"DELETE", "/keys/{region}", access.ScopeSystem,
-			"Stop signing with the own key of a region; the AWS API issues again.", nil, nil,
-			V1Keys{}, 0, sys.retireKey},
+			"Stop signing with the own key of a region; the AWS API issues the tokens again.", nil,
+			nil, V1Keys{}, 0, sys.retireKey},
 	}
 }
 
@@ -116,20 +117,21 @@ func (v v1) accounts() []operation {
 			}),
 			nil, V1Users{}, 0, people.list},
 		{"POST", "/users", access.ScopeUsers,
-			"Create a user; the answer holds the link for the invitation.", nil, NewUser{},
+			"Create a user; the answer has the invite link.", nil, NewUser{},
 			Invited{}, created, v.people.add},
-		{"GET", "/users/{id}", access.ScopeUsers, "Read a user and all access of theirs.", nil, nil,
+		{"GET", "/users/{id}", access.ScopeUsers, "Read a user and the user's access.", nil, nil,
 			V1UserDetail{}, 0, people.read},
 		{"PATCH", "/users/{id}", access.ScopeUsers, "Change the name or the role of a user.", nil,
 			V1UserChange{}, V1UserDetail{}, 0, people.change},
 		{"DELETE", "/users/{id}", access.ScopeUsers, "Remove a user.", nil, nil, nil, 0,
 			v.people.remove},
-		{"POST", "/users/{id}/invite", access.ScopeUsers, "Create a new link for the invitation.",
+		{"POST", "/users/{id}/invite", access.ScopeUsers, "Create a new invite link.",
 			nil, nil, Invited{}, created, v.people.reinvite},
 		{"POST", "/users/{id}/suspend", access.ScopeUsers,
 			"Suspend a user: logins, tokens and sessions end.", nil, V1Reason{}, nil, 0,
 			people.suspend},
-		{"POST", "/users/{id}/restore", access.ScopeUsers, "Let a suspended user in again.", nil,
+		{"POST", "/users/{id}/restore", access.ScopeUsers, "Allow a suspended user to sign in " +
+			"again.", nil,
 			nil, nil, 0, people.restore},
 		{"DELETE", "/users/{id}/logins", access.ScopeUsers, "Sign a user out everywhere.", nil, nil,
 			nil, 0, v.people.endLogins},
@@ -155,7 +157,7 @@ func (v v1) accounts() []operation {
 			"List the latest sessions of an AWS stage, newest first.", nil, nil, StageSessions{},
 			0, v.stages.sessions},
 		{"GET", "/aws/stages", access.ScopeStages,
-			"List the stages that AWS has in the regions served.", nil, nil, AWSStages{}, 0,
+			"List the stages at AWS in the regions of --ivs-region.", nil, nil, AWSStages{}, 0,
 			v.stages.listAWS},
 	}
 }
@@ -191,27 +193,28 @@ func (v v1) records() []operation {
 				parameter{"action", "An action, such as user.created."}, parameter{
 					"actor", "The ID of the user who acted.",
 				},
-				parameter{"target", "The ID of what was changed."}, parameter{
+				parameter{"target", "The ID of the object that was changed."}, parameter{
 					"stage", "The ARN of a stage.",
 				},
-				parameter{"since", "Not before this time (RFC 3339)."},
-				parameter{"until", "Before this time (RFC 3339)."}), nil, V1Audit{}, 0,
+				parameter{"since", "Entries at or after this time (RFC 3339)."},
+				parameter{"until", "Entries before this time (RFC 3339)."}), nil, V1Audit{}, 0,
 			records.audit},
 
 		{"POST", "/dock-links", access.ScopeUsers,
-			"Register a person of one's own application, and get a link that signs in their dock.",
+			"Register a user of your application, and get a link that signs in their dock.",
 			nil, V1DockLinkRequest{}, V1DockLink{}, created, people.dockLink},
 		{"GET", "/rules", access.ScopeUsers, "List the rules that give access.", nil, nil,
 			V1Rules{}, 0, rules.list},
-		{"POST", "/rules", access.ScopeUsers, "Add a rule, and apply it to everybody.", nil,
+		{"POST", "/rules", access.ScopeUsers, "Add a rule, and apply it to all users.", nil,
 			V1Rule{}, V1Rule{}, created, rules.add},
 		{"POST", "/rules/effect", access.ScopeUsers,
-			"Work out what a rule, new or changed, would do to the people who are there.", nil,
+			"Compute how a new or changed rule would change the access of existing users.", nil,
 			V1Rule{}, V1RuleEffect{}, 0, rules.effect},
-		{"PUT", "/rules/{id}", access.ScopeUsers, "Change a rule, and apply it to everybody.", nil,
+		{"PUT", "/rules/{id}", access.ScopeUsers, "Change a rule, and apply it to all users.", nil,
 			V1Rule{}, V1Rule{}, 0, rules.put},
 		{"DELETE", "/rules/{id}", access.ScopeUsers,
-			"Remove a rule and the access that it alone gave.", nil, nil, nil, 0, rules.remove},
+			"Remove a rule and the access that no other rule gives.", nil, nil, nil, 0,
+			rules.remove},
 	}
 }
 
@@ -220,27 +223,31 @@ func (v v1) programs() []operation {
 	created := http.StatusCreated
 	keys, hooks := v1APIKeys{v.control}, v1Webhooks{v.control}
 	return []operation{
-		{"GET", "/api-keys", access.ScopeAPIKeys, "List API keys. No API key may.", nil, nil,
+		{"GET", "/api-keys", access.ScopeAPIKeys, "List API keys. Only with a login of an " +
+			"operator.", nil, nil,
 			V1APIKeys{}, 0, keys.list},
-		{"POST", "/api-keys", access.ScopeAPIKeys, "Create an API key. No API key may.", nil,
+		{"POST", "/api-keys", access.ScopeAPIKeys, "Create an API key. Only with a login of an " +
+			"operator.", nil,
 			V1NewAPIKey{}, V1CreatedAPIKey{}, created, keys.create},
-		{"DELETE", "/api-keys/{id}", access.ScopeAPIKeys, "Revoke an API key. No API key may.", nil,
+		{"DELETE", "/api-keys/{id}", access.ScopeAPIKeys, "Revoke an API key. Only with a login " +
+			"of an operator.", nil,
 			nil, nil, 0, keys.revoke},
 
-		{"GET", "/webhooks", access.ScopeWebhooks, "List webhooks and the message types there are.",
+		{"GET", "/webhooks", access.ScopeWebhooks, "List the webhooks and all message types.",
 			nil, nil, V1Webhooks{}, 0, hooks.list},
 		{"POST", "/webhooks", access.ScopeWebhooks, "Register a webhook.", nil, V1NewWebhook{},
 			V1CreatedWebhook{}, created, hooks.create},
 		{"DELETE", "/webhooks/{id}", access.ScopeWebhooks,
-			"Delete a webhook and what is queued for it.", nil, nil, nil, 0, hooks.remove},
+			"Delete a webhook and its queued messages.", nil, nil, nil, 0, hooks.remove},
 		{"POST", "/webhooks/{id}/test", access.ScopeWebhooks,
 			"Send a message of the type webhook.test.", nil, nil, V1Queued{},
 			http.StatusAccepted, hooks.test},
 		{"GET", "/webhooks/{id}/dead", access.ScopeWebhooks,
-			"List the deliveries that are not tried again.", nil, nil, V1Deliveries{},
+			"List the failed deliveries that are not retried.", nil, nil, V1Deliveries{},
 			0, hooks.dead},
-		{"POST", "/webhooks/{id}/replay", access.ScopeWebhooks, "Send dead deliveries again.",
-			[]parameter{{"delivery", "One of them; all by default."}}, nil, V1Replayed{}, 0,
+		{"POST", "/webhooks/{id}/replay", access.ScopeWebhooks, "Send failed deliveries again.",
+			[]parameter{{"delivery",
+				"ID of one delivery; by default, all are sent again."}}, nil, V1Replayed{}, 0,
 			hooks.replay},
 	}
 }
@@ -260,7 +267,7 @@ func pageOf(r *http.Request) (access.Page, error) {
 	if text := q.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return p, stage.Errorf(stage.ErrInvalid, "limit is a whole number, 1 or more.")
+			return p, stage.Errorf(stage.ErrInvalid, "limit must be a whole number, 1 or more.")
 		}
 		p.Limit = n
 	}

@@ -93,7 +93,7 @@ func (v v1APIKeys) create(r *http.Request, who access.Principal) (any, error) {
 	}
 	if in.Days < 0 || in.Days > 3650 {
 		return nil, stage.Errorf(stage.ErrInvalid,
-			"days is 1 to 3650, or left out for a key that never expires.")
+			"days must be 1 to 3650; leave it out for a key that never expires.")
 	}
 	key, secret, err := v.control.CreateAPIKey(r.Context(), who, in.Name, in.Scopes,
 		time.Duration(in.Days)*24*time.Hour)

@@ -155,7 +155,7 @@ func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 func (s *Sender) giveBack(ctx context.Context, rest []access.Delivery) {
 	for _, d := range rest {
 		if err := s.cfg.Outbox.PutDelivery(context.WithoutCancel(ctx), d); err != nil {
-			s.cfg.Log.Warn("a delivery was not given back; it is due again later", "delivery",
+			s.cfg.Log.Warn("a delivery was not released; it is retried later", "delivery",
 				d.ID, "err", err)
 		}
 	}

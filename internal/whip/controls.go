@@ -77,7 +77,7 @@ func (h *Handler) layers(secret string) http.HandlerFunc {
 		}
 		if choice.Height < 0 {
 			return stage.Errorf(stage.ErrInvalid,
-				"The height is that of the displayed video, in lines.").WithCode("bad_json")
+				"height must be the height of the displayed video, in lines.").WithCode("bad_json")
 		}
 		layered.FitHeight(choice.Height)
 		return layered.SelectLayer(choice.EncodingID)

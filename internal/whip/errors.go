@@ -75,10 +75,11 @@ func StatusOf(err error) Status {
 func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	code, detail := Reason(err)
 	if p.ID == "" {
-		h.Log.Debug("refused", "code", code, "from", h.Address(r), "err", err)
+		h.Log.Debug("a request was refused", "code", code, "from", h.Address(r), "err", err)
 		return
 	}
-	h.Log.Info("refused", "participant", p.ID, "stage", p.Stage, "code", code, "from",
+	h.Log.Info("a request of a participant was refused", "participant", p.ID, "stage", p.Stage,
+		"code", code, "from",
 		h.Address(r), "err", err)
 	if theirs(err) {
 		h.paces.count(h.paces.refusals, p)
@@ -115,7 +116,7 @@ func (h *Handler) Fail(w http.ResponseWriter, r *http.Request, err error) {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participant, err error) {
 	status := StatusOf(err)
 	if status.HTTP == http.StatusInternalServerError {
-		h.Log.Error("internal error", "participant", p.ID, "err", err)
+		h.Log.Error("a request failed", "participant", p.ID, "err", err)
 	}
 	h.Refuse(r, p, err)
 	_, detail := Reason(err)
@@ -141,7 +142,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participa
 func Reason(err error) (code, detail string) {
 	var e *stage.Error
 	if !errors.As(err, &e) {
-		return "internal", "Something went wrong on the server; its log says what."
+		return "internal", "An error happened on the server; the server's log has the details."
 	}
 	if code = e.Code; code == "" {
 		code = strings.ReplaceAll(e.Kind.Error(), " ", "_")

@@ -134,8 +134,8 @@ func (h *Handler) publish(id stage.ParticipantID) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		bearer, p, err := h.authenticate(r)
 		if err == nil && id != "" && id != p.ID {
-			err = stage.Errorf(stage.ErrDenied, "The address is that of another participant than "+
-				"the token's.").WithCode("wrong_participant")
+			err = stage.Errorf(stage.ErrDenied, "The address belongs to another participant than "+
+				"the token.").WithCode("wrong_participant")
 		}
 		if err != nil {
 			h.fail(w, r, p, err)
@@ -227,7 +227,7 @@ func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participa
 func authorization(r *http.Request) (stage.Secret, error) {
 	bearer := httpkit.Bearer(r)
 	if bearer.Empty() && strings.TrimSpace(r.Header.Get("Authorization")) != "" {
-		return bearer, stage.Errorf(stage.ErrUnauthorized, "The token is sent as a bearer: "+
+		return bearer, stage.Errorf(stage.ErrUnauthorized, "Send the token as a bearer: "+
 			"Authorization: Bearer <token>.").WithCode("token_missing")
 	}
 	return bearer, nil

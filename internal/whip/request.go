@@ -41,7 +41,7 @@ func acceptable(r *http.Request) error {
 	accept := strings.Join(r.Header.Values("Accept"), ",")
 	if accept != "" && !slices.ContainsFunc(strings.Split(accept, ","), acceptsSDP) {
 		return stage.Errorf(stage.ErrInvalid,
-			"The answer is %s, and the request accepts something else only.", sdpType).
+			"The answer is %s, which the Accept header of the request does not allow.", sdpType).
 			WithCode("not_acceptable")
 	}
 	return nil
@@ -58,7 +58,7 @@ func acceptsSDP(item string) bool {
 func hasType(r *http.Request, want string) error {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != want {
-		return stage.Errorf(stage.ErrInvalid, "The body is sent with Content-Type: %s.", want).
+		return stage.Errorf(stage.ErrInvalid, "Send the body with Content-Type: %s.", want).
 			WithCode("unsupported_media_type")
 	}
 	return nil

@@ -99,7 +99,7 @@ func (r *run) judgeLinks(x exchange) {
 		servers++
 		switch {
 		case strings.Contains(link, ",") || strings.Count(link, "<") > 1:
-			r.fail("links", "A Link header names several servers; OBS reads the first one at most.")
+			r.fail("links", "A Link header names several servers; OBS reads only the first.")
 		case strings.HasPrefix(link, "<turns:"):
 			r.warn("links", "OBS ignores turns: servers.")
 		case !iceServer.MatchString(link):

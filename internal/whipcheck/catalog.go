@@ -100,7 +100,7 @@ var catalog = []entry{
 		"Close the peer connection when the session URL is deleted.",
 		"RFC 9725 4.2"},
 	{"again", true, "The same bearer may publish again at once",
-		"Let a bearer publish again: OBS reconnects with the one it has.",
+		"Let a bearer publish more than once: OBS reconnects with the same bearer.",
 		"OBS"},
 	{"setup-passive", false, "An offer with a=setup:passive is accepted",
 		"Answer a=setup:active, and be the DTLS client. FFmpeg's WHIP muxer offers passive.",

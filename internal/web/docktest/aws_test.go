@@ -72,7 +72,7 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	op.Type("#f-awsName", "studio")
 	op.ClickText("Create on AWS")
 	op.WaitText("By the AWS API: there is no own key")
-	op.WaitText("All of them are here already.")
+	op.WaitText("All stages of the account are added already.")
 	studio := stageNamed(t, olga, "studio")
 
 	t.Log("what AWS does not have is not added; the page says so where it was asked for")
@@ -90,7 +90,7 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	op.WaitVisible(`[aria-label="Add: studio"]`)
 	shootPage(op, "operator-aws-list")
 	op.ClickText("Add: studio")
-	op.WaitText("All of them are here already.")
+	op.WaitText("All stages of the account are added already.")
 
 	t.Log("its limits are the operator's to set")
 	choice := `document.getElementById('grant-stage')`

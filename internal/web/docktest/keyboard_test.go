@@ -22,7 +22,7 @@ func TestTheWholeRoadByKeyboard(t *testing.T) {
 	olga.WaitVisible("#f-name")
 	olga.Write("olga") // the first field has the focus already
 	choosePasswordByKeyboard(olga)
-	press(olga, "Make the operator")
+	press(olga, "Create the operator")
 	olga.WaitText("What comes next")
 	press(olga, "Invite a broadcaster")
 	link := inviteAnaByKeyboard(olga)

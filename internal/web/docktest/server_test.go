@@ -88,7 +88,7 @@ func theWholeRoad(t *testing.T, app *apptest.App) {
 	olga.Type("#f-name", "olga")
 	choosePassword(olga)
 	keep(olga, "setup")
-	olga.ClickText("Make the operator")
+	olga.ClickText("Create the operator")
 	olga.WaitText("What comes next")
 	keep(olga, "first-hour")
 	olga.ClickText("Invite a broadcaster")

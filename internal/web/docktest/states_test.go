@@ -50,7 +50,7 @@ func rows() []row {
 			"It wants its WebSocket password"},
 		{"obs-wrong-password", "no-obs", fresh,
 			func(d *dock) { d.signIn(); d.connect("not this one") },
-			"OBS did not take that password"},
+			"OBS refused that password"},
 		{"obs-starting", "no-obs", with(fresh, func(o *fakeobs.Options) { o.NotReady = true }),
 			(*dock).connected, "OBS is still starting"},
 		{"obs-kicked", "no-obs", fresh, (*dock).kicked, "“Kick” was pressed"},

@@ -377,7 +377,7 @@ func TestTheDockInARealOBS(t *testing.T) {
 	d.Type(`input[name="address"]`, "127.0.0.1:"+port)
 	d.Type(`input[name="obsPassword"]`, "not this one")
 	d.Click(`.card form button[type="submit"]`)
-	d.WaitText("OBS did not take that password")
+	d.WaitText("OBS refused that password")
 	d.Type(`input[name="obsPassword"]`, obsPassword)
 	d.Click(`.card form button[type="submit"]`)
 	d.state("not-set-up")

@@ -123,7 +123,8 @@ func troubles() []row {
 			func(d *dock) { d.setsUpHeld("SetCurrentProfile") },
 			"OBS did not answer in time. Is a window in OBS waiting for an answer?"},
 		{"setup-profile", "setup-failed", freshOBS(asIs), (*dock).setupProfile,
-			"OBS did not select the profile “Stagedoor”. Is a window in OBS waiting for an answer?"},
+			"OBS did not select the profile “Stagedoor”. Is a window in OBS waiting for an " +
+				"answer?"},
 		{"setup-closed", "setup-failed", freshOBS(asIs), (*dock).setupClosed,
 			"OBS closed the connection while it was set up."},
 		{"setup-refused", "setup-failed", freshOBS(asIs), (*dock).setupRefused,
@@ -139,7 +140,7 @@ func troubles() []row {
 		{"live-obs-silent", "trouble", readyOBS(asIs), (*dock).obsSilent,
 			"OBS did not answer in time. Look at OBS: is a window there waiting for an answer?"},
 		{"live-obs-gone", "trouble", readyOBS(asIs), (*dock).obsGone,
-			"The connection to OBS was lost on the way. Go live again when OBS is back."},
+			"The connection to OBS was lost meanwhile. Go live again when OBS is back."},
 		{"live-not-ours", "trouble", readyOBS(asIs), (*dock).notOurs,
 			"OBS is not set up for the stage any more. Set it up again."},
 		{"live-elsewhere", "trouble", readyOBS(asIs), (*dock).liveElsewhere,

@@ -23,7 +23,7 @@ func TestThePagesComeBackAfterALossOfTheServer(t *testing.T) {
 	t.Log("the server goes: the dock says so, the source shows nothing")
 	h.Stop()
 	bea.Close()
-	page.WaitText("line lost, trying again…")
+	page.WaitText("connection lost, trying again…")
 
 	t.Log("it comes again at its address, and Bea, too: everything is as before, by itself")
 	again := h.Again()

@@ -125,7 +125,7 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 	page.WaitText("Everybody is in the scene “Scene” already.")
 	page.Click(".look input")
 	page.ClickText("Add Everybody to the current scene")
-	page.WaitText("Everybody in the scene “Scene” looks as chosen now.")
+	page.WaitText("Everybody in the scene “Scene” has the chosen appearance now.")
 	_, named, _ := obs.Input("Stagedoor: Everybody (side)")
 	if got, want := named["url"],
 		strings.Replace(other["url"].(string), "#", "?names=1#", 1); got != want {
