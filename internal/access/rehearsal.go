@@ -56,7 +56,7 @@ func publishes(stages []StageAccess) error {
 		return nil
 	}
 	return stage.Errorf(stage.ErrDenied,
-		"You may publish on no stage; ask the operator for access.").WithCode("no_grant")
+		"You may not publish on any stage; ask the operator for access.").WithCode("no_grant")
 }
 
 // Rehearse issues the tokens of a rehearsal. They end with the login that requested them.

@@ -235,8 +235,8 @@ func portError(err error, address, flag string) error {
 		return fmt.Errorf("%s may not be used by this user; choose a port above 1023 with %s",
 			address, flag)
 	default:
-		return fmt.Errorf("%s cannot be listened on (%w): choose another address with %s", address,
-			reason(err), flag)
+		return fmt.Errorf("the server cannot listen on %s (%w): choose another address with %s",
+			address, reason(err), flag)
 	}
 }
 

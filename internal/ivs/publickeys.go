@@ -149,7 +149,7 @@ func (k *kmsSigner) Public() crypto.PublicKey { return k.public }
 // the call.
 func (k *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts.HashFunc() != crypto.SHA384 {
-		return nil, errors.New("a key on P-384 signs SHA-384 here")
+		return nil, errors.New("a P-384 key in AWS KMS must sign a SHA-384 digest")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), k.wait)
 	defer cancel()

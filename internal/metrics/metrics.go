@@ -121,7 +121,7 @@ var (
 	bytesInDesc = prometheus.NewDesc("stagedoor_media_received_bytes_total",
 		"Media packets that arrived for the local stages.", nil, nil)
 	bytesOutDesc = prometheus.NewDesc("stagedoor_media_sent_bytes_total",
-		"Media packets of the local stages that the network took.", nil, nil)
+		"Media packets of the local stages that were sent.", nil, nil)
 	lossDesc = prometheus.NewDesc("stagedoor_media_worst_loss_ratio",
 		"The worst share of lost packets among publishers.", nil, nil)
 )

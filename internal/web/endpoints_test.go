@@ -90,7 +90,7 @@ func TestEventBridgeIsToldWhatIsWrong(t *testing.T) {
 	if p.Detail != "The secret is missing or wrong." {
 		t.Errorf("got %q", p.Detail)
 	}
-	if log := taking.Output(); !strings.Contains(log, `level=WARN msg="event of AWS refused: wrong secret" from=127.0.0.1`) {
+	if log := taking.Output(); !strings.Contains(log, `msg="an event of AWS was refused: wrong secret" from=127.0.0.1`) {
 		t.Errorf("log: got %s, want a line that names the address", log)
 	}
 	open.Refused(http.StatusMethodNotAllowed, "method_not_allowed", "GET", "/api/aws/events", nil)

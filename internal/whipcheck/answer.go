@@ -61,7 +61,7 @@ func (r *run) judgeLocation(x exchange) {
 	case err != nil:
 		r.fail("location", "The Location header is no URL.")
 	case bareLocation.MatchString(x.raw):
-		r.fail("location", "No space follows \"Location:\", so that OBS finds no URL in it.")
+		r.fail("location", "\"Location:\" has no space after it, so OBS does not find the URL.")
 	case !strings.HasPrefix(location, "/") && !strings.HasPrefix(strings.ToLower(location), "http"):
 		r.fail("location",
 			"The Location is relative to the endpoint; OBS puts it at the root of the host.")
