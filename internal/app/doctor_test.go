@@ -128,7 +128,7 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 			append(free, "--data", t.TempDir(), "--database",
 				"postgres://"+closedPort(t)+"/stagedoor")},
 		{"a damaged key", "local key", "error", "backup", append(free, "--data", damaged)},
-		{"no server", "server", "warning", "start it", append(free, "--data", t.TempDir())},
+		{"no server", "server", "warning", "start the server", append(free, "--data", t.TempDir())},
 		{"a taken port", "server", "error", "is taken",
 			[]string{"--data", t.TempDir(), "--listen", taken.Addr().String(), "--media",
 				"127.0.0.1:0"}},

@@ -79,7 +79,7 @@ func TestConfigFilesThatCannotBe(t *testing.T) {
 		{"media-hosts: [[a]]\n", "a list of plain values"},
 		{"- listen\n", "has lines like"},
 		{"listen: [\n", "stagedoor.yaml"},
-		{"listen: a\n---\nlisten: b\n", "one YAML document"},
+		{"listen: a\n---\nlisten: b\n", "several YAML documents"},
 	} {
 		_, err := tryParse([]string{"serve", "--config", config(t, c.text)}, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) ||
