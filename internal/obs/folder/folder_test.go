@@ -238,9 +238,17 @@ func TestTwoServersShareAnOBS(t *testing.T) {
 	dir := install(t, "31")
 	before := snapshot(t, dir)
 	f := folder.Folder{Dir: dir}
-	for id, at := range map[string]string{"ab12": server, "cd34": "https://other.example"} {
-		if _, err := f.Pair(lua(at, id)); err != nil {
-			t.Fatal(err)
+	for range 2 { // the second time, the titles stay
+		for _, p := range []struct{ id, at string }{
+			{"ab12", server}, {"cd34", "https://other.example"},
+		} {
+			if _, err := f.Pair(lua(p.at, p.id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if text := snapshot(t, dir)["user.ini"]; strings.Count(text, `"title": "Stagedoor"`) != 1 ||
+			strings.Count(text, `"title": "Stagedoor (other.example)"`) != 1 {
+			t.Errorf("the docks in %s cannot be told apart", text)
 		}
 	}
 	if _, err := f.Undo(""); code(err) != "obs_several_pairings" {

@@ -250,8 +250,8 @@ func (p *pairing) addDock(before map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("the docks in %s: %w", name, err)
 	}
-	entry := fmt.Sprintf(`{"title": "Stagedoor", "url": %s, "uuid": %s}`,
-		quote(p.m.server+"/dock"), quote("stagedoor"+p.m.id))
+	entry := fmt.Sprintf(`{"title": %s, "url": %s, "uuid": %s}`,
+		quote(p.title(docks, list)), quote(p.m.server+"/dock"), quote("stagedoor"+p.m.id))
 	own := slices.IndexFunc(list, func(e element) bool {
 		return p.backup.isOwnDock(docks[e.from:e.to])
 	})
@@ -267,6 +267,25 @@ func (p *pairing) addDock(before map[string]string) error {
 	return err
 }
 
+// title returns the title of this server's dock. Another server's dock may be named "Stagedoor"
+// already.
+func (p *pairing) title(docks string, list []element) string {
+	title := "Stagedoor"
+	for _, e := range list {
+		var d dock
+		text := docks[e.from:e.to]
+		switch {
+		case unmarshal(text, &d) != nil:
+		case p.backup.isOwnDock(text) && d.Title != "":
+			return d.Title
+		case d.Title == "Stagedoor":
+			_, host, _ := strings.Cut(p.m.server, "://")
+			title = "Stagedoor (" + host + ")"
+		}
+	}
+	return title
+}
+
 func appended(array string, list []element, element string) (string, error) {
 	if len(list) == 0 {
 		return insert(array, element)
@@ -275,7 +294,7 @@ func appended(array string, list []element, element string) (string, error) {
 	return array[:at] + ", " + element + array[at:], nil
 }
 
-type dock struct{ URL, UUID string }
+type dock struct{ Title, URL, UUID string }
 
 // isOwnDock reports whether Pair or the script has created an entry.
 func (b backup) isOwnDock(text string) bool {

@@ -231,11 +231,21 @@ local function is_ours(object)
     or find(objects(notes.adopted or ""), uuid) and is_at(address, former())
 end
 
+-- Returns the title of a new dock: another server's dock may be named "Stagedoor" already.
+local function title_beside(list)
+  for _, object in ipairs(list) do
+    if field(object, "title") == "Stagedoor" then
+      return "Stagedoor (" .. server:match("^%a+://(.*)$") .. ")"
+    end
+  end
+  return "Stagedoor"
+end
+
 -- Writes this script's dock with that address into OBS's list, and reports whether the list had it.
 -- Without an address, it removes the dock and restores the entries that the person had added.
 local function set_dock(url)
   local list, adopted, place = {}, objects(notes.adopted or ""), nil
-  local title, uuid = "Stagedoor", "stagedoor" .. id
+  local title, uuid = nil, "stagedoor" .. id
   for _, object in ipairs(objects(get_ini("BasicWindow", "ExtraBrowserDocks") or "[]")) do
     local own = field(object, "uuid")
     if not is_ours(object) then
@@ -246,6 +256,7 @@ local function set_dock(url)
     end
   end
   if not url and not place then return false end
+  if not place then title = title_beside(list) end
   if url then table.insert(list, place or #list + 1, entry(title, url, uuid)) end
   for i = #adopted, 1, -1 do
     local back = not url and not find(list, field(adopted[i], "uuid"))
