@@ -49,6 +49,7 @@ function places(me) {
     ['account', 'start.account'],
   ];
   if (me.role === 'operator') list.splice(2, 0, ['operator', 'start.operator']);
+  if (me.role === 'moderator') list.splice(0, 0, ['operator/live', 'start.moderate']);
   return h(
     'section',
     { className: 'card', key: 'places' },

@@ -5,7 +5,7 @@
 import { escapeArn } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h, show } from '../lib/dom.js';
-import { button, field } from '../lib/page.js';
+import { button, field, href } from '../lib/page.js';
 import { number, serverSaid, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
 import { Bars } from './bars.js';
@@ -14,6 +14,11 @@ import { List } from './list.js';
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../lib/types.js').Presence} Presence */
 /** @typedef {import('../types').V1Refusal} Refusal */
+/**
+ * A participant, and whether the person at the page may watch the stage.
+ * @typedef {{arn: string, stage: string, watch: boolean, p: Presence}} Present
+ */
+/** @typedef {{viewers: string, what: string}} Figures sentences, by the class of their elements */
 
 const REFRESH_EVERY = 10_000; // milliseconds, while the page is visible
 const ROWS = 100;
@@ -24,8 +29,9 @@ class Live {
   all = false;
   rows = ROWS;
   /**
-   * The drawn rows: a row whose content has not changed stays the same element.
-   * @type {Map<string, {of: string, row: HTMLElement}>}
+   * The drawn rows, by participant. While its shape is the same, a row stays the same element, and
+   * only its figures are written anew: they change every two seconds.
+   * @type {Map<string, {about: Present, asked: boolean, shape: string, row: HTMLElement}>}
    */
   kept = new Map();
   /**
@@ -70,13 +76,16 @@ class Live {
     return true;
   }
 
-  /** @returns {{arn: string, stage: string, p: Presence}[]} */
+  /** @returns {Present[]} */
   found() {
     const { state, stageName } = this.console;
     const wanted = this.q.trim().toLowerCase();
-    const all = [...state.present].flatMap(([arn, list]) =>
-      list.map((p) => ({ arn, stage: stageName(arn), p })),
-    );
+    const all = [...state.present].flatMap(([arn, list]) => {
+      const stage = stageName(arn);
+      const mine = state.me?.stages.find((s) => s.arn === arn);
+      const watch = mine?.capabilities.includes('subscribe') ?? false;
+      return list.map((p) => ({ arn, stage, watch, p }));
+    });
     return all
       .filter(
         ({ stage, p }) =>
@@ -177,38 +186,49 @@ class Live {
     return t('op.live.count', { n: number(found.length), stages: number(stages) });
   }
 
-  /** @param {{arn: string, stage: string, p: Presence}} about */
-  row({ arn, stage, p }) {
+  /** @param {Present} about */
+  row(about) {
+    const { stage, watch, p } = about;
     const { state } = this.console;
     const asked = state.asked === `kick ${p.participantId}`;
+    const kept = this.kept.get(p.participantId);
+    // Each presence of a stage has new objects, so most rows are done here.
+    if (kept && !asked && !kept.asked && isSame(kept.about, about)) return kept.row;
     const what = p.reception ? receives(p.reception).join(' · ') : '';
-    const of = JSON.stringify([
+    const figures = {
+      viewers: t('watch.viewers', { n: p.viewers }),
+      what: what && t('op.receives', { what }),
+    };
+    const shape = JSON.stringify([
       stage,
+      watch,
       p.name,
       p.publishing,
       p.audioMuted,
       p.videoMuted,
-      p.viewers,
-      what,
+      what !== '',
       asked,
       asked && state.busy,
       asked && state.error,
     ]);
-    const kept = this.kept.get(p.participantId);
-    if (kept?.of === of) return kept.row;
-    const row = this.drawn({ arn, stage, p }, what, asked);
+    if (kept?.shape === shape) {
+      write(kept.row, figures);
+      kept.about = about;
+      return kept.row;
+    }
+    const row = this.drawn(about, figures, asked);
     // The row on the page stays, with the text that is typed in it.
     if (kept) show(kept.row, ...row.childNodes);
-    this.kept.set(p.participantId, { of, row: kept?.row ?? row });
+    this.kept.set(p.participantId, { about, asked, shape, row: kept?.row ?? row });
     return kept?.row ?? row;
   }
 
   /**
-   * @param {{arn: string, stage: string, p: Presence}} about
-   * @param {string} what
+   * @param {Present} about
+   * @param {Figures} figures
    * @param {boolean} asked
    */
-  drawn({ arn, stage, p }, what, asked) {
+  drawn({ arn, stage, watch, p }, { viewers, what }, asked) {
     const { link, state, draw, errorAt } = this.console;
     const operator = state.me?.role === 'operator';
     const key = `kick ${p.participantId}`;
@@ -232,7 +252,8 @@ class Live {
           t(p.videoMuted ? 'op.live.noPicture' : 'op.live.noSound'),
         ),
       h('span', { className: 'hint' }, t('live.since', { time: time(p.since) })),
-      h('span', { className: 'hint' }, t('watch.viewers', { n: p.viewers })),
+      h('span', { className: 'hint viewers', key: 'viewers' }, viewers),
+      p.publishing && watch && watchLink(arn, p),
       !asked &&
         button(
           t('op.kick'),
@@ -243,7 +264,7 @@ class Live {
           },
           { className: 'small', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` },
         ),
-      what && h('span', { className: 'hint rest', key: 'what' }, t('op.receives', { what })),
+      what && h('span', { className: 'hint rest what', key: 'what' }, what),
       asked && this.kickForm(arn, p),
       asked && errorAt(key),
     );
@@ -339,6 +360,32 @@ class Live {
       h('span', { dir: 'auto', className: 'side' }, stageName(r.stage)),
       h('span', { className: 'rest' }, serverSaid(r.code ?? '', r.detail ?? '')),
     );
+  }
+}
+
+/** @param {Present} a @param {Present} b */
+const isSame = (a, b) => a.p === b.p && a.stage === b.stage && a.watch === b.watch;
+
+/** A link to the broadcasts of a participant's stage. @param {string} arn @param {Presence} p */
+const watchLink = (arn, p) =>
+  h(
+    'a',
+    {
+      key: 'watch',
+      href: `${href('watch')}?stage=${encodeURIComponent(arn)}`,
+      'aria-label': `${t('op.live.watch')}: ${p.name}`,
+    },
+    t('op.live.watch'),
+  );
+
+/**
+ * Writes the figures that have changed into a row on the page.
+ * @param {HTMLElement} row @param {Figures} figures
+ */
+function write(row, figures) {
+  for (const [name, text] of Object.entries(figures)) {
+    const shown = row.querySelector(`.${name}`)?.firstChild;
+    if (shown && shown.nodeValue !== text) shown.nodeValue = text;
   }
 }
 

@@ -98,7 +98,7 @@ function draw() {
         ...(shown.length > 0 ? controls() : []),
       ),
       barsView(state.me?.bars),
-      list.length === 0 && h('p', { className: 'card', key: 'no-stage' }, t('watch.noStage')),
+      list.length === 0 && h('p', { className: 'card', key: 'no-stage' }, noStageText()),
       stage &&
         shown.length === 0 &&
         h(
@@ -113,6 +113,9 @@ function draw() {
   for (const p of shown) player(p.id).mount(); // a video that is moved stops playing
   fit();
 }
+
+/** Of a barred person the bar is shown above. */
+const noStageText = () => t(state.me?.bars?.length ? 'watch.noOther' : 'watch.noStage');
 
 /** The buttons for sound and full screen, and the volume. */
 const controls = () => [
@@ -162,10 +165,24 @@ function fit() {
   wall.classList.toggle('small', side < 200);
 }
 
+/** Enters the chosen stage, which a reload of the page keeps. @param {string} arn */
+function choose(arn) {
+  const url = new URL(location.href);
+  url.searchParams.set('stage', arn);
+  history.replaceState(null, '', url);
+  enter(arn);
+}
+
+/** The stage of the address if the person may watch it, or their first. */
+function firstStage() {
+  const asked = new URLSearchParams(location.search).get('stage');
+  return (stages().find((s) => s.arn === asked) ?? stages()[0])?.arn ?? '';
+}
+
 /** @param {import('../lib/types.js').Stage[]} list */
 const choice = (list) =>
   select(
-    { key: 'stage', 'aria-label': t('live.stage'), chosen: state.stage, onchoose: enter },
+    { key: 'stage', 'aria-label': t('live.stage'), chosen: state.stage, onchoose: choose },
     list.map((s) => [s.arn, s.name]),
   );
 
@@ -293,7 +310,7 @@ function announce(list) {
 }
 
 /** Joins a stage, or none if there is none. @param {string} [arn] */
-function enter(arn = stages()[0]?.arn ?? '') {
+function enter(arn = firstStage()) {
   client.leave();
   for (const id of [...players.keys()]) drop(id);
   Object.assign(state, { stage: arn, present: [], error: '' });

@@ -260,10 +260,11 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	mia := app.Broadcaster(olga, "mia", "subscribe")
 	olga.Must(http.StatusOK, "PATCH", "/api/v1/users/"+string(mia.Me().ID),
 		web.V1UserChange{Role: access.Moderator}, nil)
-	page.Goto(app.URL + "/operator")
+	page.Goto(app.URL)
 	page.Type("#f-name", "mia")
 	page.Type("#f-password", apptest.Password)
 	page.ClickText("Sign in")
+	page.ClickText("See who is live, and moderate")
 	page.WaitText("receives 640×360")
 	var menu string
 	page.Eval(`document.querySelector('.places').innerText.replaceAll('\n', ' ')`, &menu)
@@ -274,7 +275,9 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	page.Type("#f-reason", "The hall is closing.")
 	// The row changes meanwhile, because she watches too. The field of the reason keeps the focus.
 	watch := page.Tab()
-	watch.Goto(app.URL + "/watch")
+	var link string
+	page.Eval(`document.querySelector('a[aria-label="Watch: ana"]').href`, &link)
+	watch.Goto(link)
 	page.WaitText("1 watching")
 	page.WaitFor(`document.activeElement.id === 'f-reason'`)
 	page.Accessible()
