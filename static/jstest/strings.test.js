@@ -147,6 +147,33 @@ it('a sentence of the server that a page recognizes is in the language of the pa
   speak('en');
 });
 
+it('every reason for which the server ends a session is in the language of the page', () => {
+  const folder = new URL('../../internal/access/', import.meta.url);
+  const reasons = readdirSync(folder)
+    .filter((name) => name.endsWith('.go') && !name.endsWith('_test.go'))
+    .flatMap((name) => [
+      ...readFileSync(new URL(name, folder), 'utf8').matchAll(
+        /\.disconnect\([^"]*?"([^"]+)"\)|signedOut = "([^"]+)"|none = "([^"]+)"/g,
+      ),
+    ])
+    .map((m) => m[1] ?? m[2] ?? m[3]);
+  assert.ok(reasons.length > 8, `the search finds what is there: ${reasons}`);
+  for (const lang of ['de', 'es']) {
+    speak(lang);
+    assert.deepEqual(
+      reasons.filter((reason) => recognized('reason', reason) === reason),
+      [],
+      lang,
+    );
+  }
+  speak('de');
+  assert.equal(
+    serverSaid('kicked', 'The account was suspended.'),
+    'Deine Sendung wurde beendet: Das Konto wurde gesperrt.',
+  );
+  speak('en');
+});
+
 it('the first language of the person that there is wins', () => {
   assert.deepEqual(
     [chosen(['fr', 'de-AT', 'en']), chosen(['es-419']), chosen(['fr']), chosen([])],
@@ -302,6 +329,10 @@ it('a language has its own words for a refusal, with the wait and the operator�
     serverSaid('kicked', 'The hall is closing.', { byRole: 'moderator' }),
     'Ein Moderator hat deine Sendung beendet: The hall is closing.',
   );
+  const barred = (/** @type {string} */ reason) =>
+    serverSaid('barred', `You may not enter this stage at present: ${reason}`);
+  assert.equal(barred('Noise.'), 'Du darfst diese Bühne zurzeit nicht betreten. Grund: Noise.');
+  assert.equal(barred('Removed by a moderator.'), 'Du darfst diese Bühne zurzeit nicht betreten.');
   assert.equal(serverSaid('something_new', 'A sentence.'), 'A sentence.');
   speak('es');
   assert.match(serverSaid('too_many_attempts', '', { wait: 30 }), /Espera 30 segundos/);

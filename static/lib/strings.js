@@ -11,6 +11,9 @@ const LANGUAGES = Object.freeze(['en', 'de', 'es']);
 export const NO_REASON =
   /^(An operator( or a moderator)? ended the session\.?|Removed by (the operator|a moderator)\.)?$/;
 
+/** The server's words before the reason of a bar. */
+const BARRED = /^You may not enter this stage at present: /;
+
 /** Milliseconds before the file of a language is requested again. */
 const AGAIN_AFTER = 1_000;
 
@@ -99,10 +102,13 @@ export const said = (text) => (has(text) ? t(text) : text);
  *   of the person who kicked
  */
 export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
-  const own = words[code === 'kicked' ? kickedKey(detail, byRole) : `server.${code}`];
+  const own = words[keyOfCode(code, detail, byRole)];
   return own
     ? fill(own, {
-        detail: code === 'conflict' ? recognized('record', detail) : detail,
+        detail:
+          code === 'barred'
+            ? detail.replace(BARRED, '')
+            : recognized(code === 'conflict' ? 'record' : 'reason', detail),
         wait: wait > 0 ? duration(wait) : words['server.later'],
       })
     : detail;
@@ -162,6 +168,13 @@ export function recognized(family, text) {
     return t(key, Object.fromEntries(values));
   }
   return text;
+}
+
+/** @param {string} code @param {string} detail @param {string} role of the person who kicked */
+function keyOfCode(code, detail, role) {
+  if (code === 'kicked') return kickedKey(detail, role);
+  const plain = code === 'barred' && NO_REASON.test(detail.replace(BARRED, ''));
+  return `server.${code}${plain ? '.plain' : ''}`;
 }
 
 /** @param {string} detail @param {string} role of the person who kicked */
