@@ -153,6 +153,7 @@ function draw() {
     return page(header(null, 'dock'), signInView({ ...signing, ways, onsubmit: signIn }));
   document.documentElement.dataset.tab = tab;
   if (tab === 'people') people.open(model.me);
+  const shownPicture = picture.view(model.obs.phase === 'ready');
   page(
     header(model.me, 'dock', { leave, tabs: tabsView(tab, showTab) }),
     h(
@@ -163,8 +164,9 @@ function draw() {
         tab,
         atRest() && moving.view(model.obs.phase === 'ready'),
         atRest() && model.obs.phase === 'ready' && first.view(model.previous),
+        ...(picture.idle ? [] : shownPicture),
         ...dockView(model, actions),
-        ...picture.view(model.obs.phase === 'ready'),
+        ...(picture.idle ? shownPicture : []),
       ),
       panel('people', tab, airView(model, actions, backToBroadcast), ...people.view()),
     ),
@@ -279,10 +281,24 @@ function know(me) {
   const chosen =
     stages.find((s) => s.arn === (model.stage?.arn ?? localStorage.getItem(KEYS.stage))) ??
     stages[0];
+  const letIn = (model.me?.bars ?? []).filter(({ arn }) => me.stages.some((s) => s.arn === arn));
   Object.assign(model, { me, stages, stage: chosen });
+  for (const bar of letIn) letInAgain(bar);
   if (model.findings) void look();
   people.know(me);
   draw();
+}
+
+/**
+ * A bar has ended: its message would contradict what the person may do now.
+ * @param {{arn: string, name: string}} bar
+ */
+function letInAgain({ arn, name }) {
+  const { phase, sending, reason, stage } = broadcast.state;
+  const byBar = reason?.code === 'kicked' || reason?.code === 'barred';
+  if (phase === 'trouble' && !sending && byBar && stage === arn) broadcast.dismiss();
+  picture.forget(arn);
+  note(t('bars.over', { stage: name }));
 }
 
 /**

@@ -58,6 +58,16 @@ export class PicturePart {
     ];
   }
 
+  /** Whether no test picture is sent, and there is no reason to show why one ended. */
+  get idle() {
+    return this.#picture === null && this.#publishing.state.phase !== 'ended';
+  }
+
+  /** Removes the reason why a test picture on this stage ended. @param {string} arn */
+  forget(arn) {
+    if (this.#publishing.state.phase === 'ended' && this.#where.arn === arn) this.stop();
+  }
+
   /** Attaches the canvas, which later calls do not move. */
   drawn() {
     if (!this.#picture) return;
@@ -82,6 +92,8 @@ export class PicturePart {
     this.#where = { arn: chosen.arn, name: chosen.name };
     this.#picture = createTestPicture(t('picture.on', { stage: chosen.name }));
     this.#publishing.start();
+    // The card is above the other ones while it sends, and the button was below them.
+    byId('test-picture').scrollIntoView({ block: 'nearest' });
   }
 
   #drop() {
@@ -109,8 +121,8 @@ function pictureView({ phase, since, active, error, stage, start, stop }) {
     return h(
       'section',
       { className: 'card picture', key: 'picture', 'aria-labelledby': 'picture-title' },
-      h('h2', { id: 'picture-title' }, t(start ? 'picture.none' : 'picture.title')),
-      start && h('p', { className: 'hint', key: 'lead' }, t('picture.lead')),
+      h('h2', { id: 'picture-title' }, t(start && !error ? 'picture.none' : 'picture.title')),
+      start && !error && h('p', { className: 'hint', key: 'lead' }, t('picture.lead')),
       errorLine(error ?? ''),
       start && button(t('picture.start'), start, { className: 'wide', key: 'start' }),
     );

@@ -117,6 +117,9 @@ export function dockView(m, act) {
     barsView(m.me?.bars),
     ...notices(m),
     m.scriptGone && !m.goneSeen && goneView(act),
+    !m.stage &&
+      state !== 'no-stage' &&
+      h('p', { className: 'notice warning', role: 'status', key: 'no-stage' }, noStageText(m)),
     h(
       'section',
       { className: `card state-${state}`, key: 'state' },
@@ -429,7 +432,7 @@ function notSetUp(m, act) {
     !hopeless &&
       button(t('check.go'), () => act.setUp(), {
         className: 'primary wide',
-        disabled: blocking.length > 0,
+        disabled: blocking.length > 0 || !m.stage,
         key: 'setup',
         'aria-describedby': blocking.length > 0 ? `finding-${blocking[0].id}` : undefined,
       }),

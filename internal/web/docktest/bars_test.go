@@ -30,6 +30,13 @@ func TestAModeratorEndsABar(t *testing.T) {
 		web.GrantRequest{Capabilities: []string{"publish"}}, nil)
 	bar(olga, ana, olga.MainStage(), "Language.")
 	bar(olga, bob, string(side.ARN), "")
+	for name, want := range map[string]int{"ana": 0, "bob": 1} {
+		var found web.V1Users
+		olga.Must(http.StatusOK, "GET", "/api/v1/users?q="+name, nil, &found)
+		if got := found.Users[0].Stages; got != want {
+			t.Errorf("stages to which %s has access: got %d, want %d", name, got, want)
+		}
+	}
 
 	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
 	page.Goto(a.URL + "/operator/live")
@@ -41,6 +48,14 @@ func TestAModeratorEndsABar(t *testing.T) {
 	page.WaitText("ana may enter main again.")
 	page.WaitText("Nobody is barred from a stage.")
 	ana.Token("publish")
+	page.Click(`.places a[href$="/operator/records"]`)
+	page.WaitText("participant.unbarred")
+	for _, width := range []int{320, 460, 1280} {
+		page.Resize(width, 900)
+		page.WaitFor(`[...document.querySelectorAll('.lines .action')]
+			.every((e) => e.offsetHeight < 1.9 * parseFloat(getComputedStyle(e).fontSize))`)
+	}
+	shootConsole(page, "console-records-bars")
 
 	t.Log("the operator sees every bar; a bar without a reason has none, in every language")
 	other := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900, Lang: "de"})
@@ -55,6 +70,24 @@ func TestAModeratorEndsABar(t *testing.T) {
 	other.Click(`button[aria-label="Wieder einlassen: bob, side"]`)
 	other.WaitText("bob darf side wieder betreten.")
 	bob.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: side.ARN}, nil)
+}
+
+// TestAnEndedBarTakesItsMessageAway: the dock of a broadcaster who is let in again shows that
+// instead of the bar.
+func TestAnEndedBarTakesItsMessageAway(t *testing.T) {
+	t.Parallel()
+	row := rowNamed("barred-live")
+	d := unconnected(t, browser.OBS31, row.obs, browser.Options{Width: 250})
+	row.arrange(d)
+	d.state(row.state)
+	d.WaitText("The operator ended your broadcast: Noise.")
+	d.server.become(func() {
+		d.server.me["stages"], d.server.me["bars"] = []any{stageOf(arn, "main")}, nil
+	})
+	d.server.tell("me", d.server.me)
+	d.WaitText("You may enter main again.")
+	d.state("ready")
+	d.WaitNoText("The operator ended your broadcast")
 }
 
 // bar gets a token for a broadcaster, and bars its holder.

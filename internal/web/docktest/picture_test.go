@@ -35,6 +35,7 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 		d.keep("no-obs-at-hand")
 		d.ClickText("Send a test picture")
 		d.WaitText("Live on main")
+		d.WaitFor(pictureFirst)
 		d.keep("test-picture")
 
 		watch.WaitFor(`document.querySelector('video')?.videoWidth > 0`)
@@ -53,10 +54,26 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 		kick(t, olga, "Thank you, that is enough.")
 		d.WaitText("You are barred from main")
 		d.WaitFor(`document.querySelector('.picture .error')?.innerText.includes('Thank you')`)
+		d.WaitFor(pictureFirst)
 		d.WaitNoText("This page can publish a moving test picture")
 		watch.WaitText("The stage is empty now")
+		hers := d.Tab()
+		hers.Goto(app.URL + "/watch")
+		hers.WaitText("You may not watch any other stage.")
+		hers.WaitNoText("You may not watch any stage yet.")
+		var all web.V1Bars
+		olga.Must(http.StatusOK, "GET", "/api/v1/bars", nil, &all)
+		olga.Must(http.StatusNoContent, "DELETE", "/api/v1/users/"+string(all.Bars[0].User.ID)+
+			"/grants/"+url.PathEscape(olga.MainStage())+"/bar", nil, nil)
+		d.WaitText("No OBS at hand?")
+		d.WaitNoText("Thank you")
 	}
 }
+
+// pictureFirst holds while the test picture is above what the dock says about OBS.
+const pictureFirst = `Boolean(document.querySelector('.picture')
+	.compareDocumentPosition(document.querySelector('section[class*="state-"]')) &
+	Node.DOCUMENT_POSITION_FOLLOWING)`
 
 // kick ends what the only publisher of the main stage sends, and bars that user.
 func kick(t *testing.T, olga *apptest.Client, reason string) {

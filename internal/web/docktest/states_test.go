@@ -72,6 +72,8 @@ func rows() []row {
 			"Everything is as it was before."},
 		{"ready", "ready", ready, (*dock).ready, "The token in OBS is valid until"},
 		{"no-stage", "no-stage", ready, (*dock).noStage, "Ask your operator for access to one"},
+		{"no-stage-no-obs", "no-obs", ready, (*dock).noStageWithoutOBS,
+			"Ask your operator for access to one"},
 		{"barred", "no-stage", ready, (*dock).barred, "You are barred from main since"},
 		{"by-hand", "ready", ready, (*dock).byHand, "Anyone with the token can publish as you."},
 		{"two-docks", "ready", ready, (*dock).twoDocks, "You are live from another place already"},
@@ -189,6 +191,14 @@ func (d *dock) ready() {
 
 func (d *dock) noStage() {
 	d.server.become(func() { d.server.me["stages"] = []any{} })
+	d.connected()
+}
+
+// noStageWithoutOBS is a user without a stage who has not connected OBS: the dock says so above the
+// instructions for OBS.
+func (d *dock) noStageWithoutOBS() {
+	d.server.become(func() { d.server.me["stages"] = []any{} })
+	d.obs.Quit()
 	d.connected()
 }
 
