@@ -38,7 +38,7 @@ func (q queries) ListUsers(
 	ctx context.Context, f access.UserFilter, p access.Page,
 ) (access.PageOf[access.ListedUser], error) {
 	w := walk{
-		columns: accountColumns + ", " + countOf("n.user_id = u.id") + ", " + grantOf,
+		columns: accountColumns + ", " + countOf("n.user_id = u.id AND n.barred_at IS NULL") + ", " + grantOf,
 		keys:    []key{{column: "u.name_key"}},
 		window:  namesWindow,
 	}

@@ -1,4 +1,7 @@
-/** The page on which an invited user chooses a password. */
+/**
+ * The page on which an invited user chooses a password. Where passwords are switched off, the link
+ * signs the user in once, to add a passkey.
+ */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import {
@@ -12,56 +15,100 @@ import {
   page,
   passwordFields,
   prepare,
+  signInWays,
   takeCode,
 } from '../lib/page.js';
+import { usable } from '../lib/passkeys.js';
+import { providerButton } from '../lib/signin-views.js';
 import { t } from '../lib/strings.js';
 
 const code = takeCode();
-/** @type {{name: string, busy: boolean, error?: string}} */
-const state = { name: '', busy: false };
+const state = {
+  name: '',
+  busy: false,
+  /** @type {string | undefined} */ error: undefined,
+  /** @type {import('../types').SignInWays} */ ways: { passwords: true, codes: false },
+};
 
 function draw() {
-  const { name, busy, error } = state;
   page(
     header(null, 'invite'),
     h(
       'main',
       { className: 'card' },
       h('h1', null, t('invite.title')),
-      name
-        ? [
-            h('p', null, t('invite.hello', { name })),
-            form(
-              { key: 'invite', submit: t('invite.go'), busy, error, onsubmit: accept },
-              // Hidden: password managers read the user's name from it.
-              h(
-                'div',
-                { className: 'unseen' },
-                field(t('sign.name'), {
-                  name: 'name',
-                  autocomplete: 'username',
-                  value: name,
-                  readOnly: true,
-                  tabIndex: -1,
-                }),
-              ),
-              ...passwordFields(),
-            ),
-          ]
-        : errorLine(error) || h('p', null, t('app.loading')),
+      ...(isGood() ? accepting() : []),
+      byProvider(),
     ),
   );
 }
 
+/** Whether the link is good for something: a password, or a passkey. */
+function isGood() {
+  const { passwords, passkeys, provider } = state.ways;
+  return passwords || usable(passkeys) || !provider;
+}
+
+function accepting() {
+  const { name, busy, error, ways } = state;
+  if (!name) return [errorLine(error) || h('p', null, t('app.loading'))];
+  return [
+    h('p', null, t(ways.passwords ? 'invite.hello' : 'invite.helloOnce', { name })),
+    form(
+      {
+        key: 'invite',
+        submit: t(ways.passwords ? 'invite.go' : 'invite.once'),
+        busy,
+        error,
+        onsubmit: accept,
+      },
+      // Hidden: password managers read the user's name from it.
+      h(
+        'div',
+        { className: 'unseen' },
+        field(t('sign.name'), {
+          name: 'name',
+          autocomplete: 'username',
+          value: name,
+          readOnly: true,
+          tabIndex: -1,
+        }),
+      ),
+      ...(ways.passwords ? passwordFields() : []),
+    ),
+  ];
+}
+
+/** The sign-in service, where it is the usual way to sign in. */
+function byProvider() {
+  const { passwords, provider } = state.ways;
+  if (passwords || !provider) return null;
+  return h(
+    'section',
+    { className: 'ways', key: 'provider' },
+    h('p', null, t('invite.byProvider')),
+    providerButton(provider, !isGood(), '/'),
+  );
+}
+
+/** A password that nobody knows, and that the server does not accept at a sign-in. */
+const unknownPassword = () => ({
+  password: [...crypto.getRandomValues(new Uint8Array(24))]
+    .map((b) => b.toString(16).padStart(2, '0'))
+    .join(''),
+  error: undefined,
+});
+
 /** @param {Record<string, string>} data */
 async function accept(data) {
-  const { password, error } = chosenPassword(data);
+  const { passwords } = state.ways;
+  const { password, error } = passwords ? chosenPassword(data) : unknownPassword();
   Object.assign(state, { busy: !error, error });
   draw();
   if (error) return;
   try {
     await api('POST', 'api/invite', { code, password });
-    location.replace(href(''));
+    location.replace(href(passwords ? '' : 'account'));
   } catch (err) {
     Object.assign(state, { busy: false, error: errorText(err) });
     draw();
@@ -71,6 +118,7 @@ async function accept(data) {
 async function start() {
   await prepare();
   draw();
+  state.ways = await signInWays();
   if (!code) state.error = t('invite.noCode');
   else {
     try {

@@ -114,7 +114,7 @@ for (const [name, words] of Object.entries({ de, es })) {
 it('one thing is not named like many', () => {
   speak('en');
   const said = [0, 1, 2].map((n) => t('op.onStages', { n }));
-  assert.deepEqual(said, ['0 stages', '1 stage', '2 stages']);
+  assert.deepEqual(said, ['access to 0 stages', 'access to 1 stage', 'access to 2 stages']);
   assert.equal(t('op.hours', { n: '1' }), '1 hour');
   for (const key of Object.keys(en).filter((k) => k.endsWith('.one')))
     assert.ok(key.replace(/\.one$/, '') in en, key);

@@ -408,3 +408,15 @@ export const passwordFields = () => [
     required: true,
   }),
 ];
+
+/**
+ * The ways to sign in here. If the server does not answer, the page's next request shows the error.
+ * @returns {Promise<import('../types').SignInWays>}
+ */
+export async function signInWays() {
+  try {
+    return await api('GET', 'api/sign-in');
+  } catch {
+    return { passwords: true, codes: false };
+  }
+}

@@ -5,7 +5,7 @@
 import { api } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
-import { button, errorText, form } from '../lib/page.js';
+import { button, errorText, form, signInWays } from '../lib/page.js';
 import { number, t, time } from '../lib/strings.js';
 import { copy } from '../lib/copy.js';
 import { linkView, watchLinks } from './links.js';
@@ -177,7 +177,11 @@ const row = ({ link }, user) =>
     h(
       'span',
       { className: 'hint count' },
-      user.role === 'operator' ? t('op.allStages') : t('op.onStages', { n: counted(user.stages) }),
+      user.role === 'operator'
+        ? t('op.allStages')
+        : user.stages > 0
+          ? t('op.onStages', { n: counted(user.stages) })
+          : t('op.onNoStage'),
     ),
   );
 
@@ -193,11 +197,15 @@ class People {
       onfilter: console.filterBy,
     });
     this.invitations = new Invitations(console, () => this.list.load());
+    /** @type {import('../types').SignInWays} */
+    this.ways = { passwords: true, codes: false };
   }
 
   /** @param {URLSearchParams} query */
-  load(query) {
-    return this.list.enter(query);
+  async load(query) {
+    const [ways] = await Promise.all([signInWays(), this.list.enter(query)]);
+    this.ways = ways;
+    if (!ways.passwords) this.console.draw();
   }
 
   view() {
@@ -206,6 +214,7 @@ class People {
       'section',
       { className: 'card', key: 'people' },
       h('h1', null, t('op.people')),
+      this.withoutPasswords(),
       this.inviteForm(),
       this.invitations.view(),
       stageChip(console, list),
@@ -215,6 +224,19 @@ class People {
         row: (user) => row(console, user),
         more: [filterChoice(list, 'role', t('op.role'), [['', t('op.anyRole')], ...roleOptions()])],
       }),
+    );
+  }
+
+  /** What an invite is good for where passwords are switched off. */
+  withoutPasswords() {
+    const { passwords, passkeys, provider: name = '' } = this.ways;
+    if (passwords) return null;
+    return h(
+      'p',
+      { className: 'hint', key: 'without' },
+      [name && t('op.inviteByProvider', { name }), passkeys && t('op.inviteOnce')]
+        .filter(Boolean)
+        .join(' '),
     );
   }
 

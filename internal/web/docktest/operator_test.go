@@ -31,7 +31,7 @@ func TestTheConsoleSaysHowThingsStand(t *testing.T) {
 	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
 	page.Goto(a.URL + "/operator/people")
 	signInAs(page, "olga")
-	page.WaitText("1 stage")
+	page.WaitText("access to 1 stage")
 	if strings.Contains(page.Text(), "1 stages") {
 		t.Error("one stage is named like many")
 	}

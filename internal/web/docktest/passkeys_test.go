@@ -92,6 +92,18 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	page.WaitText("Signed in as olga (operator).")
 	page.ClickText("Remove: desk")
 	page.WaitText("this passkey is your last way in")
+
+	t.Log("an invite asks for no password: it signs in once, to add a passkey")
+	var made web.Invited
+	page.Eval(`fetch('/api/v1/users', {method: 'POST', body: '{"name":"ina"}',
+		headers: {'Content-Type': 'application/json'}}).then((r) => r.json())`, &made)
+	page.Goto(named(made.Invite))
+	page.WaitText("this link signs you in once")
+	page.WaitGone(`input[type="password"]`)
+	shootPasskeys(page, "invite-once")
+	page.ClickText("Sign in once")
+	page.WaitText("Signed in as ina (broadcaster).")
+	page.WaitText("Add a passkey")
 }
 
 // named returns the address with a host name, because browsers do not bind passkeys to an IP

@@ -122,6 +122,13 @@ func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 	page.ClickText("Continue with Example Login")
 	page.WaitText("What comes next")
 
+	t.Log("nobody is told to choose a password that would not be accepted")
+	page.Goto(a.URL + "/operator/people")
+	page.WaitText("People who sign in with Example Login need no link")
+	page.Goto(a.URL + "/invite#code=x")
+	page.WaitText("Passwords are switched off here. Sign in with the sign-in service")
+	keep(page, "invite-provider-320")
+
 	for _, path := range []string{"", "/operator", "/watch", "/device", "/account"} {
 		page.Goto(a.URL + path)
 		page.Click("header summary")
