@@ -1,6 +1,6 @@
 // Package access contains the rules: who may sign in, who has access to which stage, and which
-// tokens are issued. The Store that it declares keeps the data, and decides only which of two
-// concurrent writes wins.
+// tokens are issued. The Store that it declares keeps the data, and makes one decision: which of
+// two concurrent writes wins.
 package access
 
 import (
@@ -62,7 +62,7 @@ type Grant struct {
 type Issuance struct {
 	ID           stage.ParticipantID
 	User         UserID
-	UserName     string // name at the time of issue: the record outlives the account
+	UserName     string // name at the time of issue, since the record outlives the account
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	IssuedBy     string // "local key", "own key <kid>", "AWS API"
@@ -94,21 +94,22 @@ type Config struct {
 	// Removed is called after a stage was removed, to disconnect its participants. It may be nil.
 	Removed func(stage.ARN)
 
-	// Asked is called with the result of each request for a token of a stage, once: the token, or
-	// why there is none. It may be nil.
+	// Asked is called once with the result of each request for a token of a stage: the token or the
+	// error. It may be nil.
 	Asked func(stage.ARN, stage.ParticipantToken, error)
 
 	// Queued is called when a message for a webhook was queued. It may be nil.
 	Queued func()
 
-	// Unreachable returns why webhooks can never reach a host, judged by its name alone, or nil if
-	// they may. The function may be nil.
+	// Unreachable returns an error if the name of a host alone shows that webhooks can never reach
+	// it. The function may be nil.
 	Unreachable func(host string) error
 
 	// StageMaker creates users' own stages at AWS. It is nil if no region is served.
 	StageMaker StageMaker
 
-	// Wanted is called when a user's own stage may have to be created at AWS. It may be nil.
+	// Wanted is called after a request to create a user's own stage at AWS may have been stored. It
+	// may be nil.
 	Wanted func()
 
 	// External decides who may sign in with a provider, and with which role.
@@ -116,8 +117,8 @@ type Config struct {
 
 	// Brand is the branding in the settings.
 	Brand Branding
-	// Replicated says that other processes change the database, too. After their changes, Refresh
-	// must be called.
+	// Replicated says that other processes change the database, too. Refresh must be called after
+	// each of their changes.
 	Replicated bool
 
 	// NoLocalStages refuses to add local stages, for servers without media.
@@ -136,7 +137,7 @@ type Config struct {
 	// It may be nil.
 	Log *slog.Logger
 
-	// The settings that follow may be zero, which means the default in parentheses.
+	// If one of the following settings is zero, the default in parentheses applies.
 	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
 	TokenWindow time.Duration // (10 minutes)
 
@@ -176,8 +177,8 @@ func (c *Control) touch(ctx context.Context, cred Credential) bool {
 	return err == nil
 }
 
-// Refresh drops cached logins, grants and stages after a change, here or on another replica. What
-// Recall returns stays: it serves while no change can be read.
+// Refresh drops cached logins, grants and stages after a change, here or on another replica. The
+// principals that Recall returns are kept, since Recall serves while the database does not answer.
 func (c *Control) Refresh() {
 	c.logins.clear()
 	c.stages.clear()

@@ -153,8 +153,8 @@ func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
 }
 
 // TestUnknownNamesTakeAsLong: the duration of a sign-in does not reveal whether the name exists.
-// The test alternates between both kinds and compares the fastest runs: a busy machine only makes a
-// run slower.
+// The test alternates between known and unknown names, and compares the fastest run of each,
+// because a busy machine can only make a run slower.
 func TestUnknownNamesTakeAsLong(t *testing.T) {
 	t.Parallel()
 	p := NewPasswords(&PasswordParams{Memory: 8 * 1024, Iterations: 3, Parallelism: 1,
@@ -171,7 +171,7 @@ func TestUnknownNamesTakeAsLong(t *testing.T) {
 		}
 		return time.Since(start)
 	}
-	run("") // computes the dummy hash, so that no measured run has to
+	run("") // computes the dummy hash before the measured runs
 	known, unknown := time.Hour, time.Hour
 	for range 15 {
 		known, unknown = min(known, run(hash)), min(unknown, run(""))

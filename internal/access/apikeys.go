@@ -15,8 +15,8 @@ const (
 	maxKeyLife   = 10 * 365 * 24 * time.Hour
 )
 
-// An APIKey lets an operator's program use the API within its scopes. It belongs to the service and
-// not to the operator who created it, so that it outlives their account.
+// An APIKey lets an operator's program use the API within its scopes. It does not depend on the
+// account of the operator who created it.
 type APIKey struct {
 	ID         string
 	Name       string
@@ -122,7 +122,7 @@ func (c *Control) APIKeys(ctx context.Context, by Principal) ([]APIKey, error) {
 	return keys, err
 }
 
-// RevokeAPIKey ends an API key at once, and the unused dock links that it created.
+// RevokeAPIKey ends an API key and the unused dock links that it created, at once.
 func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) error {
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return err

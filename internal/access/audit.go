@@ -87,7 +87,7 @@ type Entry struct {
 	Target     string // the ID of what the action changed
 	TargetName string
 	Stage      stage.ARN
-	Detail     string // a short sentence or a name, such as the reason of a kick
+	Detail     string // a short sentence or a name, such as the reason for a kick
 }
 
 // An AuditFilter selects entries. Empty members match everything.
@@ -127,8 +127,8 @@ func (c *Control) Audit(
 	if err != nil {
 		return PageOf[Entry]{}, err
 	}
-	// Entries past their retention are not shown: they may not be pruned yet, and records of tokens
-	// are kept longer for other reasons.
+	// Entries past their retention are not shown. They may still exist, because they are pruned
+	// later, and because records of tokens are kept longer.
 	if oldest := c.cfg.Now().Add(-c.auditRetention()); f.Since.Before(oldest) {
 		f.Since = oldest
 	}
@@ -181,8 +181,8 @@ func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 }
 
 // logEntry writes an entry to the log, with its action as the message. The log limits records with
-// the same message, so that failed sign-ins do not displace the actions of operators. If the
-// transaction is retried or not committed, the entry is in the log and not in the trail.
+// the same message, so that failed sign-ins do not displace the actions of operators. An entry
+// whose transaction is retried or fails is in the log all the same.
 func (c *Control) logEntry(ctx context.Context, e Entry) {
 	if c.cfg.Log == nil {
 		return
@@ -206,8 +206,8 @@ func (c *Control) logEntry(ctx context.Context, e Entry) {
 	c.cfg.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
 }
 
-// The trail stores storedFailures failed sign-ins of one name at once, and then one per
-// storeFailure, so that an attacker cannot fill the database. The log has all of them.
+// The trail stores the first storedFailures failed sign-ins of a name, and then one per
+// storeFailure, so that an attacker cannot fill the database. The log contains all of them.
 const (
 	storedFailures = 30
 	storeFailure   = time.Minute

@@ -67,8 +67,8 @@ func (c *Control) verifyAWS(
 
 // Barred lists the participants on AWS stages whose token was revoked, while AWS may still accept
 // the token or keep its session open. (Local stages refuse such tokens themselves.) A server must
-// disconnect each of them at AWS. Which server does so does not matter, since the revocation may
-// come from the command line, another replica, or an earlier run.
+// disconnect each of them at AWS. Any server may do so, since the revocation may come from the
+// command line, another replica, or an earlier run.
 func (c *Control) Barred(ctx context.Context) ([]stage.Participant, error) {
 	revoked, err := c.cfg.Store.RevokedAtAWS(ctx, c.cfg.Now().Add(-stage.MaxSession))
 	if err != nil {

@@ -77,8 +77,8 @@ func (c *Control) KickAndBar(
 		return err
 	}
 	c.changed(i.User)
-	// The token may have been revoked before, while its session is still open: the participant is
-	// disconnected in any case.
+	// The participant is disconnected even if the token was revoked before, because its session may
+	// still be open.
 	err = c.disconnectOne(ctx, arn, id, kickReason(who, reason))
 	return cmp.Or(c.disconnect(ctx, revoked, kickReason(who, reason)), notFoundIs(err, nil))
 }
@@ -165,7 +165,7 @@ func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage
 	return err
 }
 
-// barred returns why the holder of a grant gets no token, or nil.
+// barred returns an error if the holder of a grant is barred.
 func (g Grant) barred() error {
 	if g.BarredAt.IsZero() {
 		return nil

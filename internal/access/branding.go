@@ -141,8 +141,8 @@ func CheckBranding(b Branding) (Branding, error) {
 	return b, nil
 }
 
-// webAddress reports whether a link may lead to an address: javascript: and data: would run in the
-// page.
+// webAddress reports whether an address may be a link. Addresses with javascript: and data: may
+// not, because they would run in the page.
 func webAddress(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")

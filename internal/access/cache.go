@@ -26,7 +26,7 @@ func (c *cache[K, V]) get(key K) (value V, generation int, found bool) {
 	return value, c.generation, found
 }
 
-// put stores a value, unless the entries were dropped since get returned the generation: the value
+// put stores a value, unless entries were dropped after get returned the generation. Such a value
 // may be older than the change.
 func (c *cache[K, V]) put(key K, value V, generation int) {
 	c.mu.Lock()
@@ -46,8 +46,8 @@ func (c *cache[K, V]) drop(key K) {
 	delete(c.entries, key)
 }
 
-// dropIf drops the entries for which a condition holds. It refuses values that were read before, as
-// clear does.
+// dropIf drops the entries for which a condition holds. After it, as after clear, put refuses
+// values that were read before.
 func (c *cache[K, V]) dropIf(holds func(K, V) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +64,7 @@ func (c *cache[K, V]) clear() {
 
 // cacheLife is how long a cached login or stage is used. A change by this process drops it at once,
 // and Refresh drops it after a change by another process. If Refresh is called late, a login that
-// another replica ended can read pages for at most this time. It gets no token, because the
+// another replica ended can read pages for at most this time. It cannot get a token, because the
 // database decides about tokens.
 const cacheLife = time.Second
 

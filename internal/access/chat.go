@@ -88,7 +88,7 @@ func (c *Control) NoteMessageRemoved(
 	}
 	names, err := c.cfg.Store.Names(ctx, author)
 	if err != nil {
-		names = nil // without the name, the entry has the ID
+		names = nil // then the entry contains the ID instead
 	}
 	c.noteLate(ctx, by, Entry{
 		Action: ActionMessageRemoved, Target: string(author), TargetName: names[author],
@@ -96,8 +96,8 @@ func (c *Control) NoteMessageRemoved(
 	})
 }
 
-// MayRemove returns why a principal may not remove a message of an author, or nil. Moderators
-// remove any message, others only their own.
+// MayRemove returns why a principal may not remove a message of an author, or nil. Moderators may
+// remove any message, and other people only their own.
 func (p Principal) MayRemove(author UserID) error {
 	if author != "" && author == p.User.ID {
 		return p.MayPost()

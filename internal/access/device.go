@@ -26,8 +26,8 @@ const (
 
 // A DeviceStore stores docks that wait for approval. They are credentials of kind device.
 type DeviceStore interface {
-	// PutDevice adds a dock. It returns stage.ErrConflict if its user code is taken, and
-	// stage.ErrTooMany if too many docks wait, in its network or in total.
+	// PutDevice adds a dock. It returns stage.ErrConflict if the dock's user code is taken, and
+	// stage.ErrTooMany if too many docks wait, in the dock's network or in total.
 	PutDevice(ctx context.Context, cred Credential, limits DeviceLimits) error
 	// DeviceByCode finds a dock by its user code.
 	DeviceByCode(ctx context.Context, userCode string) (Credential, error)
@@ -35,9 +35,9 @@ type DeviceStore interface {
 	GiveDevice(ctx context.Context, id string, user UserID, label string) error
 }
 
-// DeviceLimits limits the docks that wait at one time.
+// DeviceLimits limits how many docks wait at the same time.
 type DeviceLimits struct {
-	Address string // the network of the dock (see network), whose codes are counted together
+	Address string // the network of the dock, as the function network returns it
 	Of, All int    // the most waiting codes of that network, and in total
 	Now     time.Time
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// dockLinkLife is the life of a dock link: people click it at once.
+// dockLinkLife is the life of a dock link. It is short, since people click a dock link at once.
 const dockLinkLife = 10 * time.Minute
 
-// A DockLinkRequest registers a user of another application and requests a link for their dock.
+// A DockLinkRequest registers a user of another application and requests a dock link for that user.
 type DockLinkRequest struct {
 	ExternalID string // identifies the user in the application, permanently
 	Name       string
-	// Grants replaces the grants that links of this application gave; nil keeps them.
+	// Grants replaces the grants that earlier dock links gave the user; nil keeps them.
 	Grants []Grant
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxEnrolmentLife is the longest life of an enrolment code: enough to add a script to OBS and
+// maxEnrolmentLife is the longest life of an enrolment code: enough time to add a script to OBS and
 // restart OBS.
 const maxEnrolmentLife = time.Hour
 
@@ -121,8 +121,8 @@ func (c *Control) Enrol(
 	return login, secret, nil
 }
 
-// takeEnrolment uses a code up. It returns stage.ErrNotFound for a code that is used already, too
-// old, or not an enrolment code.
+// takeEnrolment deletes a code, so that it works once. It returns stage.ErrNotFound for a code that
+// is used, expired, or not an enrolment code.
 func (c *Control) takeEnrolment(
 	ctx context.Context, tx Store, code stage.Secret,
 ) (Credential, Account, error) {
@@ -156,7 +156,7 @@ func (c *Control) wrongEnrolment(
 // device codes that are not used yet.
 func dockCodes() []Kind { return []Kind{kindEnrolment, kindDevice} }
 
-// endDockCodes deletes the codes that would sign in a dock of a user.
+// endDockCodes deletes the dockCodes of a user.
 func endDockCodes(ctx context.Context, tx Store, user UserID) error {
 	for _, kind := range dockCodes() {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: user}); err != nil {
@@ -166,8 +166,8 @@ func endDockCodes(ctx context.Context, tx Store, user UserID) error {
 	return nil
 }
 
-// endDerived ends the logins that an ended credential, an access key or a passkey, created for its
-// user, and the codes that would become such logins. It spares the login except.
+// endDerived ends the logins that an access key or a passkey created, and the codes that would
+// become such logins, after that credential has ended. It keeps the login except.
 func endDerived(
 	ctx context.Context, tx Store, user UserID, except string, made func(loginLabel) bool,
 ) error {

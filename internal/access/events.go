@@ -10,7 +10,7 @@ import (
 
 const (
 	eventsListed = 1000
-	keepRefusals = 50 // of one participant: a revoked token can be sent again and again
+	keepRefusals = 50 // per participant, since a revoked token can be sent any number of times
 	keepEvents   = 7 * 24 * time.Hour
 	keepChat     = 7 * 24 * time.Hour // a chat room whose session ended is emptied earlier
 	// The record of a token is kept until 30 days after the longest-lived token of its day expires.
@@ -21,12 +21,12 @@ const (
 	// batch is how many rows one transaction deletes or revokes, which limits how long other
 	// writers wait.
 	batch = 200
-	// pruneRest is how many times longer than its work Prune pauses.
+	// pruneRest is the ratio of Prune's pauses to its work.
 	pruneRest = 20
 )
 
-// RecordEvent stores an event for the user of its token. It does not store the event of a token
-// that this server did not issue; then the result has no User.
+// RecordEvent stores an event for the user of its token. An event of a token that this server did
+// not issue is not stored, and is returned without User.
 func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, error) {
 	if e.Time.IsZero() {
 		e.Time = c.cfg.Now()
@@ -62,8 +62,8 @@ func (c *Control) EventsAfter(
 	return c.cfg.Store.Events(ctx, user, after, since, eventsListed)
 }
 
-// EndUnfinished records the ends of local sessions that a crash left open. It is for the start of a
-// server that is alone on its database.
+// EndUnfinished records the ends of local sessions that a crash left open. Call it at the start of
+// a server that does not share its database.
 func (c *Control) EndUnfinished(ctx context.Context) error {
 	var after stage.ParticipantID
 	for {

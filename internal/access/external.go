@@ -14,8 +14,8 @@ import (
 // linkedIssuer is the issuer of users whom an application registers by dock links.
 const linkedIssuer = "dock-link"
 
-// An External identity is a person for whom another party vouches: an OpenID Connect provider, or
-// an application with an API key. Issuer and Subject identify the person permanently.
+// An External identity is a person whom an OpenID Connect provider or an application with an API
+// key has identified. Issuer and Subject identify the person permanently.
 type External struct {
 	Issuer        string
 	Subject       string
@@ -23,7 +23,7 @@ type External struct {
 	Email         string
 	EmailVerified bool
 	Claims        map[string][]string
-	// Partial says that some claims could not be read, so that a missing claim may still exist.
+	// Partial says that some claims could not be read, so a claim that is missing here may exist.
 	Partial bool
 }
 
@@ -48,10 +48,10 @@ func (c Claim) Holds(claims map[string][]string) bool {
 }
 
 // An ExternalPolicy decides who may sign in with a provider, and with which role. Its zero value
-// admits everybody for whom the provider vouches, as a broadcaster.
+// admits every user of the provider, as a broadcaster.
 type ExternalPolicy struct {
-	// Issuer is the issuer of the provider; empty if there is none. All logins of a person for whom
-	// the provider vouches end after LoginLife, including those created by a code or a passkey.
+	// Issuer is the issuer of the provider; empty if there is none. If an account has no password,
+	// all logins of its user end after LoginLife, including those created by a code or a passkey.
 	Issuer     string
 	Domains    []string // domains of a verified e-mail address; empty means any
 	Required   []Claim  // at least one of them is required; empty means none
@@ -77,17 +77,17 @@ type Identity struct {
 
 // An IdentityStore stores the users of external identities.
 type IdentityStore interface {
-	// Identity returns stage.ErrNotFound for an unknown pair.
+	// Identity returns stage.ErrNotFound for an unknown pair of issuer and subject.
 	Identity(ctx context.Context, issuer, subject string) (Identity, error)
-	// PutIdentity adds an identity or replaces all but its user.
+	// PutIdentity adds an identity, or replaces all of it except its user.
 	PutIdentity(ctx context.Context, i Identity) error
 	// IdentitiesOf lists the identities of these users.
 	IdentitiesOf(ctx context.Context, users ...UserID) ([]Identity, error)
 }
 
 // LogInExternal signs in the person of an identity. The first sign-in creates the account; each one
-// applies the role and the rules anew. If the policy refuses a person whom it admitted before,
-// everything for which the provider vouched is withdrawn.
+// applies the role and the rules anew. If the policy refuses a person whom it admitted before, the
+// person's logins end, and the access and the role that came from the provider are removed.
 func (c *Control) LogInExternal(
 	ctx context.Context, e External, from Client,
 ) (Principal, stage.Secret, error) {
@@ -184,7 +184,7 @@ func (p ExternalPolicy) role(claims map[string][]string) Role {
 	return Broadcaster
 }
 
-// why returns which claim gives a role, for the audit trail.
+// why returns the claim that gives a role, for the audit trail.
 func (p ExternalPolicy) why(role Role, claims map[string][]string) string {
 	for of, list := range map[Role][]Claim{Operator: p.Operators, Moderator: p.Moderators} {
 		for _, claim := range list {
@@ -197,8 +197,8 @@ func (p ExternalPolicy) why(role Role, claims map[string][]string) string {
 }
 
 // linked returns the account of an identity, or creates it. It never finds an account by an e-mail
-// address or a name, since people can choose those at the provider. If by has no user, the person
-// of the identity acts.
+// address or a name, since people can choose those at the provider. If by has no user, the audit
+// trail names the person of the identity.
 func (c *Control) linked(
 	ctx context.Context, tx Store, e External, by Principal,
 ) (Account, error) {
@@ -253,8 +253,8 @@ func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string
 
 const nameTries = 50
 
-// freeName returns the wanted name, or if that is taken, the name with a number. find looks up a
-// key.
+// freeName returns the name, with a number if the name is taken. find looks up an account by the
+// key of its name.
 func freeName(wanted string, find func(key string) error) (string, error) {
 	name, err := cleanName(clipName(wanted))
 	if err != nil {
@@ -290,7 +290,7 @@ func (c *Control) applyRole(
 	}
 	if account.Role == Operator {
 		if err := spareLastOperator(ctx, tx, account); err != nil {
-			return account, nil // the last operator keeps the role, whatever the claims say
+			return account, nil // the last operator keeps the role, whatever the claims are
 		}
 	}
 	account.Role = role
@@ -303,8 +303,8 @@ func (c *Control) applyRole(
 	})
 }
 
-// putExternalLogin stores a login whose expiry does not move, so that the provider decides anew
-// after it.
+// putExternalLogin stores a login with a fixed expiry, after which the provider must admit the user
+// again.
 func (c *Control) putExternalLogin(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 ) (Principal, error) {

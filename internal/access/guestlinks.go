@@ -46,7 +46,7 @@ func (r GuestRole) capabilities() stage.Capabilities {
 type GuestLink struct {
 	ID         string
 	Stage      stage.ARN
-	Name       string // for the owner; may be empty
+	Name       string // shown to the owner; may be empty
 	Role       GuestRole
 	Owner      UserID
 	MaxUses    int
@@ -156,7 +156,7 @@ func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
 	return req, nil
 }
 
-// mayAdmit returns why a user may not admit guests with a role to a stage, or nil. Users cannot
+// mayAdmit returns an error if a user may not admit guests with a role to a stage. Users cannot
 // give capabilities that they do not have.
 func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, role GuestRole) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
@@ -177,8 +177,8 @@ func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, rol
 	return nil
 }
 
-// GuestLinks lists the links of the caller, newest first, of all stages or of a named one.
-// Operators and their programs name a stage and get the links of all users there.
+// GuestLinks lists the links of the caller for one stage or for all, newest first. For operators
+// and their programs, the stage is required, and the list contains the links of all users.
 func (c *Control) GuestLinks(
 	ctx context.Context, who Principal, arn stage.ARN,
 ) ([]GuestLink, error) {
@@ -308,8 +308,8 @@ func guestLinkEnded() error {
 // GuestLink describes the guest link with which a principal authenticated. Its owner is p.User.
 func (p Principal) GuestLink() (GuestLink, error) { return p.guest, p.Require(ScopeGuest) }
 
-// AdmitGuest issues a token to a guest with a link, and counts the use. The rate limit counts the
-// token on the link, not on its owner.
+// AdmitGuest issues a token to a guest with a link, and counts one use of the link. The token
+// counts against the rate limit of the link, not of its owner.
 func (c *Control) AdmitGuest(
 	ctx context.Context, who Principal, name, address string,
 ) (stage.ParticipantToken, error) {

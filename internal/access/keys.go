@@ -139,7 +139,7 @@ func (c *Control) deleteKey(
 		return err
 	}
 	if kind == KindAccessKey && who.Key != "" && who.Key != id {
-		return signInYourself() // the docks that the key signed in would end
+		return signInYourself() // it would sign out docks that the key signed in
 	}
 	if !stage.ValidID(id) || who.User.ID == "" {
 		return noSuch("key")

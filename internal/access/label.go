@@ -9,15 +9,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The words in the label of a login say how it was created.
+// The parts of the label of a login, which record how it was created.
 const (
-	externalLabel = "external" // use does not move its expiry
+	externalLabel = "external" // the expiry is fixed
 	byProvider    = "provider" // created by an OpenID Connect sign-in in this browser
 	byKey         = "key:"     // created by an access key; the ID of the key follows
 	byPasskey     = "passkey:" // created by a passkey; the ID of the passkey follows
 	byAPIKey      = "api:"     // created by a dock link of an API key; the ID of the key follows
-	// Created by a code whose creator had signed in with a passkey, whose ID follows. This login
-	// does not count as one with a passkey, but it ends with that passkey.
+	// Created by a code of a user who had signed in with a passkey; the ID of the passkey follows.
+	// The login has no rights that need a passkey, but it ends with that passkey.
 	fromPasskey = "from-passkey:"
 )
 
@@ -50,8 +50,8 @@ func labelOf(text string) (l loginLabel) {
 	return l
 }
 
-// madeBy returns the label of a login. For a code, it returns the label of the login that the code
-// will create. A device code has this label in View, since its Label is the user code.
+// madeBy returns the label of a login, or of the login that a code will create. A device code
+// stores it in View, since its Label is the user code.
 func (cred Credential) madeBy() string {
 	if cred.Kind == kindDevice {
 		return cred.View
@@ -65,8 +65,8 @@ func loginEntry(account Account, way string) Entry {
 	return e
 }
 
-// vouchedUntil returns when all logins of an account must have ended, if the account has no
-// password and the provider vouches for its user. The zero time means no such limit.
+// vouchedUntil returns when all logins of an account must end, because its user signs in only with
+// the provider. The zero time means no such limit.
 func (c *Control) vouchedUntil(
 	ctx context.Context, tx Store, account Account,
 ) (until time.Time, err error) {

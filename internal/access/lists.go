@@ -15,7 +15,7 @@ const (
 	maxCursor   = 1024
 )
 
-// MaxCount is the highest count in lists. It stands for itself and all higher counts.
+// MaxCount is the highest count in lists. It means "this many or more".
 const MaxCount = 1000
 
 // A Page selects one page of a list.
@@ -117,8 +117,8 @@ func (c *Control) ListUsers(
 	return c.cfg.Store.ListUsers(ctx, f, p)
 }
 
-// ListStages lists stages by name: all of them for an operator, those with a grant for a
-// broadcaster.
+// ListStages lists stages by name: for an operator all of them, for a broadcaster the stages with a
+// grant.
 func (c *Control) ListStages(
 	ctx context.Context, by Principal, f StageFilter, p Page,
 ) (PageOf[ListedStage], error) {
@@ -174,7 +174,8 @@ func (c *Control) ListTokens(
 	return c.cfg.Store.ListIssuances(ctx, f, c.cfg.Now(), p)
 }
 
-// onlyToken returns a list with only this token, if the rest of the filter selects it.
+// onlyToken returns a list of one token, or an empty list if the other fields of the filter exclude
+// it.
 func (c *Control) onlyToken(i Issuance, f TokenFilter) PageOf[Issuance] {
 	matches := (f.User == "" || f.User == i.User) && (f.Stage == "" || f.Stage == i.Stage) &&
 		(f.State == "" || f.State == i.State(c.cfg.Now()))

@@ -21,8 +21,8 @@ const (
 	maxLogins = 50
 )
 
-// LogIn signs in with a name and a password. For a wrong name and for a wrong password it returns
-// the same error after the same time.
+// LogIn signs in with a name and a password. A wrong name and a wrong password give the same error
+// after the same time.
 func (c *Control) LogIn(
 	ctx context.Context, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -38,7 +38,8 @@ func (c *Control) LogIn(
 	}
 	switch err := c.verify(ctx, account, key, password, from); {
 	case errors.Is(err, stage.ErrUnauthorized):
-		// An unknown name is not stored: it may be a password, typed into the wrong field.
+		// An unknown name is not stored, because it may be a password that was typed into the wrong
+		// field.
 		c.failedSignIn(ctx, account.Name, from, err)
 		return Principal{}, stage.Secret{}, err
 	case err != nil:
@@ -358,8 +359,8 @@ func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance,
 	return c.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
-// currentIsWrong replaces the error wrong_password for a user who is signed in and has to repeat
-// the current password.
+// currentIsWrong replaces the error wrong_password for a user who is signed in and entered the
+// current password again.
 func currentIsWrong(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err
@@ -368,7 +369,7 @@ func currentIsWrong(err error) error {
 		"The current password is wrong.").WithCode("wrong_password")
 }
 
-// setPassword stores a new password, and ends all logins but one, and the codes that would sign in.
+// setPassword stores a new password. It ends the codes that would sign in, and all logins but one.
 func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
 	account.Password = hash
 	if err := tx.PutAccount(ctx, account); err != nil {

@@ -47,8 +47,8 @@ type Message struct {
 	Data      any       `json:"data"`
 }
 
-// messageOfEvent returns the message type of a stage event, or "". Rehearsals are private and have
-// none.
+// messageOfEvent returns the message type of a stage event, or "". The events of rehearsals have
+// none, since rehearsals are private.
 func messageOfEvent(e stage.Event) string {
 	if e.Stage.Rehearsal() {
 		return ""
@@ -73,11 +73,11 @@ type ParticipantMessage struct {
 	Code        string              `json:"code,omitempty"`
 	Detail      string              `json:"detail,omitempty"`
 	Time        time.Time           `json:"time"`
-	// Claimed marks a refusal of a token with a wrong signature: anybody may have written the
-	// participant into it.
+	// Claimed marks the refusal of a token with a wrong signature, in which the participant may be
+	// forged.
 	Claimed bool    `json:"claimed,omitempty"`
-	By      *Kicker `json:"by,omitempty"`     // of an ended session: who ended it, if somebody did
-	Barred  bool    `json:"barred,omitempty"` // the user is kept out of the stage
+	By      *Kicker `json:"by,omitempty"`     // the person who ended a session; nil if none did
+	Barred  bool    `json:"barred,omitempty"` // the user was also barred from the stage
 }
 
 // A Kicker is the operator or moderator who kicked or barred a participant.

@@ -30,11 +30,11 @@ func cleanName(text string) (string, error) {
 	return name, nil
 }
 
-// clipName shortens a name that a program sends to the limit of names, because the user of that
-// program cannot enter a shorter one here.
+// clipName shortens a name that another program sent. Such a name is not refused, since its user
+// cannot enter a shorter one here.
 func clipName(name string) string { return withSuffix(name, "") }
 
-// withSuffix puts a suffix behind a name, and cuts the name where both together are too long.
+// withSuffix appends a suffix to a name, and first cuts the name if both together are too long.
 func withSuffix(name, suffix string) string {
 	runes := []rune(norm.NFC.String(cleanText(name, 16*maxName)))
 	room := maxName - utf8.RuneCountInString(suffix)
@@ -49,8 +49,8 @@ func deceives(r rune) bool {
 		r == utf8.RuneError
 }
 
-// nameKey returns the same key for names that people read as the same: it ignores case, width and
-// white space.
+// nameKey returns the key of a name, which ignores case, width and white space: names that look the
+// same have the same key.
 func nameKey(name string) string {
 	words := strings.Fields(norm.NFKC.String(name))
 	return strings.ToLower(strings.ToUpper(strings.Join(words, " ")))

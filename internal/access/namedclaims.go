@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// A NamedClaim is a claim of the provider that decides about access, and what names it.
+// A NamedClaim is a claim that decides about access, with the setting or the rule that names it.
 type NamedClaim struct {
 	Name string
 	By   string // a setting, or "a rule"
@@ -32,14 +32,14 @@ func (p ExternalPolicy) named(rules []Rule) []NamedClaim {
 	return list
 }
 
-// claimsSeen remembers the names of the claims that the provider sent or that a warning has named,
-// so that each is warned of at most once. The zero value is ready to use.
+// claimsSeen holds the names of claims that the provider sent or that a warning has named, so that
+// each causes at most one warning. The zero value is ready to use.
 type claimsSeen struct {
 	mu   sync.Mutex
 	done map[string]bool // guarded by mu
 }
 
-// isNews remembers a claim, and reports whether it was unknown before.
+// isNews adds a claim, and reports whether it is new.
 func (s *claimsSeen) isNews(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,9 +51,8 @@ func (s *claimsSeen) isNews(name string) bool {
 	return news
 }
 
-// warnOfMissingClaims logs, once for each claim, that the provider sent none that a setting or a
-// rule names: it may send the claim only to servers that ask for its scope. It stays silent about a
-// claim that the provider sent for an earlier sign-in.
+// warnOfMissingClaims logs the claims that a setting or a rule names and that the provider has
+// never sent, once each. The provider may send such a claim only if the server requests its scope.
 func (c *Control) warnOfMissingClaims(ctx context.Context, e External) {
 	if c.cfg.Log == nil || e.Partial || e.Issuer != c.cfg.External.Issuer {
 		return
@@ -76,7 +75,7 @@ func (c *Control) warnOfMissingClaims(ctx context.Context, e External) {
 const identitiesRead = 2000
 
 // MissingClaims lists the claims that the policy or a rule names, and that the provider sent for
-// none of its users. It is empty while the provider has no user here.
+// none of its users. The list is empty if no user of the provider has signed in yet.
 func MissingClaims(ctx context.Context, s Store, p ExternalPolicy) ([]NamedClaim, error) {
 	rules, err := s.Rules(ctx)
 	if err != nil {

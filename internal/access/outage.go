@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// While the database does not answer, sessions can still be ended, because that is urgent. The
-// revocation is stored when the database answers again.
+// While the database does not answer, sessions can still be ended, because this is urgent. The
+// revocation is stored later, when the database answers again.
 
 const (
 	// recallFor is how long after its last authentication a principal may end sessions. A login
@@ -22,13 +22,13 @@ const (
 	maxLate   = 1000
 	lateEvery = time.Second
 	// endWithin limits each wait for the database before a session is ended without it. A request
-	// waits twice: for the principal and for the token. Both waits must end before the server gives
-	// up its local stages because of the outage: that ends their sessions.
+	// waits twice: for the principal and for the token. Both waits must end before the server,
+	// because of the outage, gives up its local stages and so ends their sessions.
 	endWithin = 1500 * time.Millisecond
 	lateLimit = 5 * time.Second // limit of the last attempt, when the server stops
 )
 
-// outage is what a Control keeps to end sessions while the database does not answer.
+// outage contains what a Control needs to end sessions while the database does not answer.
 type outage struct {
 	principals cache[string, recalled]     // keyed by the hash of the credential
 	permits    cache[permitKey, time.Time] // when a moderator was last allowed to kick
@@ -56,9 +56,9 @@ func (o *outage) remember(presented Presented, who Principal, generation int, no
 	}
 }
 
-// forget drops what was remembered of users whose logins, grants or stages changed here. "" stands
-// for a change of the stages of all users. It drops all permits, but no principals, since roles and
-// credentials did not change.
+// forget drops the principals and permits of users whose logins, grants or stages changed on this
+// replica. For "", a change of the stages of all users, it drops all permits and no principals,
+// since roles and credentials did not change.
 func (o *outage) forget(ids []UserID) {
 	o.principals.dropIf(func(_ string, r recalled) bool {
 		return r.who.User.ID != "" && slices.Contains(ids, r.who.User.ID)
@@ -68,7 +68,7 @@ func (o *outage) forget(ids []UserID) {
 	})
 }
 
-// forgetKey drops what was remembered of an API key.
+// forgetKey drops the principal of an API key.
 func (o *outage) forgetKey(id string) {
 	o.principals.dropIf(func(_ string, r recalled) bool {
 		return r.who.Kind == KindAPIKey && r.who.CredentialID == id
@@ -124,9 +124,8 @@ func limited(ctx context.Context, limit bool) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, endWithin)
 }
 
-// kickWithout does what Kick does, without the database. away is the error of the database.
-// kickWithout returns it if it does not know whether the principal may kick, or if no server that
-// can be reached has the participant.
+// kickWithout is Kick without the database. It returns away, the error of the database, if there is
+// no stored permit for the principal, or if no reachable server has the participant.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 	away error,
@@ -139,7 +138,7 @@ func (c *Control) kickWithout(
 	return c.endWithout(ctx, who, kickEntry(id, Issuance{}, arn, kickReason(who, reason)), away)
 }
 
-// revokeWithout does what Revoke does, while the database does not answer.
+// revokeWithout is Revoke without the database.
 func (c *Control) revokeWithout(
 	ctx context.Context, who Principal, id stage.ParticipantID, away error,
 ) error {

@@ -2,8 +2,8 @@ package access
 
 import "context"
 
-// ChangeOwnKey runs a change of the own keys of a region, for an operator, and adds it to the audit
-// trail. change returns the name of the key.
+// ChangeOwnKey runs a change of the own keys of a region, for an operator, and adds the change to
+// the audit trail. change returns the name of the key.
 func (c *Control) ChangeOwnKey(
 	ctx context.Context, by Principal, action Action, region string,
 	change func(context.Context) (name string, err error),

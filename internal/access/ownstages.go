@@ -11,8 +11,8 @@ import (
 
 const (
 	ownBatch = 20
-	// ownClaim is how long a claim keeps other replicas from creating the same stage. It is longer
-	// than a batch can wait for AWS's rate limit.
+	// ownClaim is how long other replicas do not create a stage that one replica has claimed. It is
+	// longer than a batch can wait for AWS's rate limit.
 	ownClaim = 10 * time.Minute
 	// ownPause is the pause after the first attempt. It grows with each attempt, up to ownPauseMax.
 	ownPause    = 10 * time.Second
@@ -29,8 +29,8 @@ type StageMaker interface {
 		stage.Stage, error)
 }
 
-// Tags of a stage that a rule created. By these tags, the attempt after an interrupted one finds
-// the stage.
+// Tags of a stage that a rule created. After an interrupted attempt, the next one finds the stage
+// by these tags.
 const (
 	TagRule = "stagedoor-rule"
 	TagUser = "stagedoor-user"
@@ -87,7 +87,7 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	}
 	account, err := c.cfg.Store.Account(ctx, w.User)
 	if rule.Region == "" || errors.Is(err, stage.ErrNotFound) {
-		return c.cfg.Store.DropOwnStage(ctx, w) // the stage is no longer wanted
+		return c.cfg.Store.DropOwnStage(ctx, w) // no rule gives the stage any more
 	}
 	if err != nil {
 		return err
@@ -108,8 +108,8 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	return nil
 }
 
-// keepOwnStage stores a stage that was created. It gives the access that the rules give now,
-// because the user may have lost the claim meanwhile.
+// keepOwnStage stores a stage that was created, and applies the rules again, because the user may
+// have lost the claim meanwhile.
 func (c *Control) keepOwnStage(
 	ctx context.Context, rule Rule, w OwnWanted, made stage.Stage,
 ) error {

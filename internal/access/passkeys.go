@@ -11,8 +11,8 @@ import (
 
 const (
 	maxPasskeys = 20 // of one account
-	// challengeLife is how long a used challenge is stored. It is longer than any challenge is
-	// valid.
+	// challengeLife is how long a used challenge is stored: longer than the validity of any
+	// challenge.
 	challengeLife = time.Hour
 )
 
@@ -39,7 +39,7 @@ type CheckedPasskey struct {
 	KeyID     string
 	Record    string // the new record
 	Challenge string // the caller must accept each challenge only once
-	Copied    bool   // the counter went back, so there may be a copy of the private key
+	Copied    bool   // the counter decreased, so there may be a copy of the private key
 }
 
 // A PasskeyVerifier creates the options for browsers, and verifies the answers.
@@ -112,7 +112,7 @@ func (c *Control) BeginPasskey(ctx context.Context, who Principal) (json.RawMess
 
 // mayChangePasskeys returns the caller with their passkeys. If operators need a passkey, a login
 // without one may add only the account's first passkey. So a stolen password does not suffice to
-// add another.
+// add a second one.
 func (c *Control) mayChangePasskeys(
 	ctx context.Context, s Store, who Principal,
 ) (PasskeyUser, error) {
@@ -177,8 +177,8 @@ func (c *Control) AddPasskey(
 	return made, err
 }
 
-// notVerified replaces the error unauthorized for an answer that does not verify: the user is
-// signed in, and stays so.
+// notVerified replaces the error unauthorized if an answer does not verify, because the user stays
+// signed in.
 func notVerified(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err

@@ -35,8 +35,8 @@ type Passwords struct {
 	dummy  func() (string, error)
 }
 
-// NewPasswords returns Passwords with these costs. They compute at most that many hashes in
-// parallel.
+// NewPasswords returns Passwords with these costs. They compute at most parallel hashes at the same
+// time.
 func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 	return &Passwords{
 		params: params,
@@ -60,8 +60,9 @@ func (p *Passwords) hashInTurn(
 	return argon2id.CreateHash(normal(password), p.params)
 }
 
-// matches compares a password with a hash. The caller must have its turn. An empty hash matches
-// nothing, and takes as long as any other, so that the time does not reveal it.
+// matches compares a password with a hash. The caller must have its turn. An empty hash matches no
+// password. Its comparison takes as long as any other, so that the time does not reveal that it is
+// empty.
 func (p *Passwords) matches(password stage.Secret, hash string) (bool, error) {
 	dummy, err := p.dummy()
 	if err != nil {
@@ -78,7 +79,7 @@ func (p *Passwords) matches(password stage.Secret, hash string) (bool, error) {
 	return same && hash != "", nil
 }
 
-// normal returns the same text for the different encodings in which keyboards send one letter (RFC
+// normal returns the same text for the different encodings of one letter that keyboards send (RFC
 // 8265, 4.2.2, OpaqueString: NFC).
 func normal(password stage.Secret) string { return norm.NFC.String(password.Reveal()) }
 

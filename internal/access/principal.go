@@ -17,7 +17,7 @@ type Presented struct {
 }
 
 // A Principal is the result of Authenticate: the user and the credential behind a request. All
-// rules decide by it.
+// rules are based on it.
 type Principal struct {
 	Kind         Kind
 	CredentialID string // for a participant token, the participant ID
@@ -29,8 +29,8 @@ type Principal struct {
 	// Revision is the revision of the account, which increases when its permissions change.
 	Revision int64
 
-	// Stage, Capabilities and View limit the credential. For a login, an access key and the command
-	// line they are empty until OnStage sets them.
+	// Stage, Capabilities and View limit the credential. They are empty for a login, an access key
+	// and the command line, until OnStage sets them.
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	View         stage.View // the view of a viewing key, and of its tokens
@@ -71,8 +71,8 @@ const (
 	KindGuestLink   Kind = "guest"  // sdg_…: lets guests onto one stage
 )
 
-// CommandLine returns the principal of the command line. It has no account: whoever can write the
-// database may do everything.
+// CommandLine returns the principal of the command line. It has no account: a person who can write
+// the database may do everything.
 func CommandLine() Principal {
 	return Principal{Kind: KindCommandLine, User: User{Name: "command line", Role: Operator}}
 }
@@ -169,7 +169,8 @@ func (p Principal) Require(scope Scope) error {
 	return signInFirst()
 }
 
-// Authenticate returns the principal behind a request. Every credential is recognized here.
+// Authenticate returns the principal behind a request. No other function recognizes the credentials
+// of requests.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	_, generation, _ := c.outage.principals.get(presented.key())
 	who, err := c.authenticate(ctx, presented)

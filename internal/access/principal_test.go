@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestScopesOfEachKind is the table of Principal.Allows. It fails for a scope or a kind that the
-// table lacks.
+// TestScopesOfEachKind compares Principal.Allows with a table, and fails for a scope or a kind that
+// is not in the table.
 func TestScopesOfEachKind(t *testing.T) {
 	t.Parallel()
 	own := []Scope{ScopeSelf, ScopeTokens, ScopeAccount, ScopeStage}

@@ -41,7 +41,7 @@ func (c *Control) Refusals(
 // narrowed limits a list for moderators to certain stages. The zero value means every stage.
 type narrowed struct {
 	list []stage.ARN // these stages; nil: see of
-	// the stages to which this user has access, if they are too many for list; "" is no limit
+	// if the stages are too many for list: the user whose stages they are; "" means no limit
 	of UserID
 }
 
@@ -94,11 +94,11 @@ func (c *Control) Moderated(
 	return list, err
 }
 
-// maxModerated limits how many lists are merged into one page. For more stages, one list over all
-// stages is read, and a condition selects the rows.
+// maxModerated is the most stages whose lists are merged into one page. For more stages, the list
+// of all stages is read with a condition.
 const maxModerated = 100
 
-// NamesOf returns the names of users in a list that the caller received.
+// NamesOf returns the names of users whose IDs are in a list that the caller received.
 func (c *Control) NamesOf(
 	ctx context.Context, by Principal, ids ...UserID,
 ) (map[UserID]string, error) {

@@ -26,9 +26,9 @@ const (
 // A Rehearsal contains the tokens for a user's private stage: one to publish, one to watch.
 type Rehearsal struct{ Publish, View stage.ParticipantToken }
 
-// MayRehearse returns why a principal with access to these stages may not rehearse, or nil. It
-// requires a login whose user may publish on some stage. It also requires a server with a local
-// stage, since only such a server is known to receive media.
+// MayRehearse returns an error if a principal with access to these stages may not rehearse. A
+// rehearsal requires a login whose user may publish on some stage, and a server with a local stage,
+// since other servers may not be reachable for media.
 func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []StageAccess) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
@@ -99,8 +99,8 @@ func (c *Control) Rehearses(ctx context.Context, who Principal, id stage.Partici
 	return nil
 }
 
-// Served returns an error unless a stage exists, or is the private stage of an existing user. It is
-// for the server itself, before it has verified the token that names the stage.
+// Served returns an error unless a stage exists, or is the private stage of an existing user. The
+// server calls it before it verifies the token that names the stage.
 func (c *Control) Served(ctx context.Context, arn stage.ARN) error {
 	if !arn.Rehearsal() {
 		_, err := c.Stage(ctx, arn)
@@ -159,8 +159,8 @@ func (c *Control) issueRehearsalInTurn(
 }
 
 // stillRehearses returns an error when a rehearsal has ended, or when its user may no longer
-// publish anywhere. It allows no time after the expiry of the token: after the stage has ended the
-// session, OBS retries with the same token.
+// publish anywhere. A rehearsal ends exactly when its token expires, since OBS retries with the
+// same token after the stage has ended the session.
 func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
 	if !c.cfg.Now().Before(i.ExpiresAt) || i.Stage != stage.RehearsalARN(string(i.User)) {
 		return stage.Errorf(stage.ErrDenied, "The time of the rehearsal is over.").

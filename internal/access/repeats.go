@@ -10,15 +10,16 @@ const (
 	// sameMoment is the largest difference between two reports of one event: EventBridge reports
 	// whole seconds.
 	sameMoment = 2 * time.Second
-	// aftermath is how long after a reported end another server may still report that end.
+	// aftermath is how long after one server has reported an end another server may report the same
+	// end.
 	aftermath = time.Minute
 )
 
 // Repeats finds the stored event of a participant that reports the same as e. Several servers
-// observe an AWS stage: one after the other, or at the same time if one kicks a participant and
-// another polls. A server that starts also reads events that its predecessor has stored.
+// observe an AWS stage: one after the other, or at the same time, if one server kicks a participant
+// while another polls. A server that starts also reads events that its predecessor has stored.
 //
-// better means that e gives the reason of the end, and the stored event does not.
+// better means that e contains the reason for the end, and the stored event does not.
 func Repeats(known []StoredEvent, e stage.Event) (same StoredEvent, better, found bool) {
 	for _, k := range known {
 		if k.Kind != e.Kind {
@@ -33,7 +34,7 @@ func Repeats(known []StoredEvent, e stage.Event) (same StoredEvent, better, foun
 	return StoredEvent{}, false, false
 }
 
-// wentOn reports whether a participant came back between two ends.
+// wentOn reports whether a participant came back between two reported ends.
 func wentOn(known []StoredEvent, a, b time.Time) bool {
 	if b.Before(a) {
 		a, b = b, a

@@ -10,7 +10,7 @@ import (
 )
 
 // A RuleGrant gives a user access to every stage that a rule creates, including future ones. It is
-// one row, however many stages there are.
+// one row for any number of stages.
 type RuleGrant struct {
 	User         UserID
 	Rule         RuleID // the rule that creates the stages
@@ -74,7 +74,7 @@ func (c *Control) accesses(ctx context.Context, id UserID) ([]Grant, error) {
 	return grants, nil
 }
 
-// widen stores the RuleGrants that the rules give now, and removes none: shrink does that.
+// widen stores the RuleGrants that the rules give now. It removes none; shrink does.
 func (c *Control) widen(
 	ctx context.Context, tx Store, why ruling, account Account, want, there map[RuleID]RuleGrant,
 ) error {
@@ -184,8 +184,8 @@ func madeBy(
 	return among, err
 }
 
-// noGrantToRemove returns the error for removing a grant that does not exist: a rule may give the
-// access.
+// noGrantToRemove returns the error for removing a grant that does not exist, because a rule may
+// give the access instead.
 func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
 	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
 		return stage.Errorf(stage.ErrConflict,

@@ -28,7 +28,7 @@ type Rule struct {
 	// Own is the name of the stage that each user gets; {name} stands for the name of the user.
 	Own string
 	// OwnOf names another rule, which has the field Own. This rule gives access to every stage that
-	// the other one creates.
+	// the other rule creates.
 	OwnOf        RuleID
 	Region       string // AWS region of the stages that the rule creates; empty for local stages
 	Capabilities stage.Capabilities
@@ -49,8 +49,8 @@ type RuleStore interface {
 	PutOwnStage(ctx context.Context, rule RuleID, user UserID, arn stage.ARN) error
 	// WantOwnStage records, once, that a stage must be created at AWS.
 	WantOwnStage(ctx context.Context, rule RuleID, user UserID, now time.Time) error
-	// ClaimOwnStages returns the requests for stages that are due, counts the attempt, and hides
-	// them from other replicas until a time.
+	// ClaimOwnStages returns the requests for stages that are due, and counts the attempt. Until a
+	// certain time, it does not return them to other replicas.
 	ClaimOwnStages(ctx context.Context, now, until time.Time, limit int) ([]OwnWanted, error)
 	// PostponeOwnStage sets the time at which a stage is due again.
 	PostponeOwnStage(ctx context.Context, w OwnWanted, until time.Time) error
@@ -207,7 +207,7 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 // applyToAll applies the rules to every account. It works in batches, so that tokens can be issued
 // between them.
 func (c *Control) applyToAll(ctx context.Context, by Principal) error {
-	// The rule is stored already: a client that disconnects must not stop applyToAll half-way.
+	// The rule is stored already, so applyToAll must finish even if the client disconnects.
 	ctx = context.WithoutCancel(ctx)
 	var revoked []Issuance
 	for last := UserID(""); ; {
@@ -272,7 +272,7 @@ func (c *Control) applyRules(
 type ruling struct {
 	by    Principal
 	rules []Rule // all rules, so that the trail can describe them
-	lost  string // why access ends; empty if the rules no longer give it
+	lost  string // the reason if access ends; empty means that the rules no longer give it
 	// widened collects the users who got access to a stage that was created for another user. It
 	// may be nil.
 	widened *[]UserID
@@ -344,7 +344,7 @@ func (c *Control) applyTo(
 	}
 	if !stays {
 		// putBar may have stored this grant to bar a user who has access to all stages of a rule.
-		// It stays, since the bar would end with it.
+		// It stays, since removing the grant would end the bar.
 		covered, err := madeBy(ctx, tx, g.Stage, wide)
 		if err != nil || covered && !g.BarredAt.IsZero() {
 			return nil, err
@@ -363,7 +363,7 @@ func (c *Control) applyTo(
 	return lost, c.noteRuled(ctx, tx, why, account, want)
 }
 
-// giveByRule adds the grants that do not exist yet.
+// giveByRule adds the grants that rules give and that do not exist yet.
 func (c *Control) giveByRule(
 	ctx context.Context, tx Store, why ruling, account Account, wanted map[stage.ARN]Grant,
 ) error {

@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// noteRule records in the audit trail that a rule was added, changed or removed. The rule has no
-// name, so the entry has its description instead, and that of the rule that it replaces.
+// noteRule records in the audit trail that a rule was added, changed or removed. A rule has no
+// name, so the entry contains its description, and the description of the rule that it replaces.
 func (c *Control) noteRule(
 	ctx context.Context, tx Store, by Principal, action Action, before []Rule, r Rule,
 ) error {
@@ -32,7 +32,7 @@ func (c *Control) noteRule(
 	return c.note(ctx, tx, by, e)
 }
 
-// describe returns what a rule says: to whom it gives what.
+// describe returns a sentence about a rule: to which users it gives which access.
 func describe(ctx context.Context, tx Store, rules []Rule, r Rule) (string, error) {
 	what := r.stages(rules)
 	if r.Stage != "" {
@@ -46,8 +46,7 @@ func describe(ctx context.Context, tx Store, rules []Rule, r Rule) (string, erro
 	return r.words(what), nil
 }
 
-// words returns the sentence about a rule. The caller names the stages that the rule gives, by
-// what.
+// words returns the sentence about a rule. what names the stages to which the rule gives access.
 func (r Rule) words(what string) string {
 	who := "everybody"
 	if r.Claim.Name != "" {

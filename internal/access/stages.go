@@ -46,14 +46,14 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 // Reach returns the stages to which a principal has access, and those from which they are barred.
 func (c *Control) Reach(ctx context.Context, who Principal) (Reach, error) {
 	read := c.cachedStages
-	if c.cfg.Replicated { // the caller may have just changed the stages through another replica
+	if c.cfg.Replicated { // another replica may have just made a change for the same caller
 		read = c.readStages
 	}
 	return c.reach(ctx, who, read)
 }
 
-// ReachOfStream is Reach for an event stream that reads again after a change of access. It may use
-// a list of stages that was read for another stream a moment ago.
+// ReachOfStream is Reach for an event stream after a change of access. It may use a list of stages
+// that was just read for another stream.
 func (c *Control) ReachOfStream(ctx context.Context, who Principal) (Reach, error) {
 	return c.reach(ctx, who, c.cachedStages)
 }
@@ -100,7 +100,7 @@ func (c *Control) cachedStages(ctx context.Context) ([]StageRecord, error) {
 	if since := c.cfg.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
 		return cached.byName, nil
 	}
-	// Concurrent callers share one read, which continues when the request that began it ends.
+	// Concurrent callers share one read. It continues if the request that began it ends.
 	list, err, _ := c.reading.Do(strconv.Itoa(generation), func() (any, error) {
 		at := c.cfg.Now()
 		byName, err := c.readStages(context.WithoutCancel(ctx))
@@ -167,8 +167,8 @@ func (c *Control) exists(ctx context.Context, arn stage.ARN) (bool, error) {
 	return slices.ContainsFunc(all, isIt), err
 }
 
-// effective returns a grant as it counts now: an operator has every capability, and a barred user
-// has none.
+// effective returns a grant with the capabilities that count: all of them for an operator, and none
+// for a barred user.
 func effective(role Role, g Grant) Grant {
 	switch {
 	case role == Operator:
@@ -193,7 +193,7 @@ func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
 	return record, notFoundIs(err, noSuch("stage"))
 }
 
-// Endpoints lists the endpoints of all stages, each pair once. They are not secret: the
+// Endpoints lists the endpoints of all stages, each pair once. They are not secret, since the
 // Content-Security-Policy of pages that join stages contains their origins.
 func (c *Control) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
 	return c.cfg.Store.Endpoints(ctx)
@@ -390,7 +390,7 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	if c.cfg.Removed != nil {
 		c.cfg.Removed(arn)
 	}
-	// The stage is closed. The rest is deleted now, or by the next Prune.
+	// The stage is closed. If clearStage fails, the next Prune deletes the rest.
 	revoked, err := c.clearStage(context.WithoutCancel(ctx), arn)
 	if err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Store keeps the data that the rules need. The only decision that it makes is which of two
-// concurrent writers was first.
+// A Store keeps the data that the rules need. Its only decision is which of two concurrent writers
+// was first.
 //
 // It is safe for concurrent use. A missing row is stage.ErrNotFound; a database that does not
 // answer is stage.ErrUnavailable. A write is durable when its method returns, except for
@@ -19,8 +19,8 @@ type Store interface {
 	// once, so it must have no other effects.
 	Atomically(ctx context.Context, do func(tx Store) error) error
 
-	// ListUsers lists users by name. The query of the filter is a key (nameKey). For a cursor that
-	// this store did not create, it returns BadCursor.
+	// ListUsers lists users by name. The query of the filter is a key (nameKey). It returns
+	// BadCursor for a cursor that this store did not create.
 	ListUsers(ctx context.Context, f UserFilter, p Page) (PageOf[ListedUser], error)
 	// Operators lists the accounts with the role of an operator.
 	Operators(ctx context.Context) ([]Account, error)
@@ -91,8 +91,8 @@ type Store interface {
 	PutBar(ctx context.Context, b Bar) error
 	// ListBars lists the bars in force, newest first. A bar of an operator is not in force.
 	ListBars(ctx context.Context, f BarFilter, p Page) (PageOf[Bar], error)
-	// Advance increments the revision of an account, so that AddIssuance refuses tokens that were
-	// decided before.
+	// Advance increments the revision of an account, so that AddIssuance refuses tokens whose
+	// decision used the old revision.
 	Advance(ctx context.Context, user UserID) error
 
 	// Permit reads the data for the decision about a token, as of one moment.
@@ -126,7 +126,8 @@ type Store interface {
 
 	// AddEvent stores an event. Its ID is greater than that of every event returned before. If an
 	// event of an AWS stage is stored already (Repeats), AddEvent returns it without a user. But if
-	// the new event has the missing reason of a stored end, it replaces that end.
+	// the stored event is an end without a reason, and the new event has the reason, the new event
+	// replaces the stored one.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
@@ -135,21 +136,21 @@ type Store interface {
 	Events(
 		ctx context.Context, user UserID, after int64, since time.Time, limit int,
 	) ([]StoredEvent, error)
-	// AddEvents does what AddEvent does, for several events.
+	// AddEvents is AddEvent for several events.
 	AddEvents(ctx context.Context, events []StoredEvent) ([]StoredEvent, error)
 	// ListEvents lists events, newest first.
 	ListEvents(ctx context.Context, f EventFilter, p Page) (PageOf[StoredEvent], error)
-	// Unfinished lists the participants who have not ended: their last event, apart from refusals,
-	// is not an end. It lists at most limit of them, by ID, from the first ID above `after`. The
-	// events have no kind and no detail.
+	// Unfinished lists participants whose session has not ended: their last event, apart from
+	// refusals, is not an end. It lists at most limit participants with an ID above `after`, by ID.
+	// The returned events have no kind and no detail.
 	Unfinished(ctx context.Context, after stage.ParticipantID, limit int) ([]StoredEvent, error)
-	// OpenAt lists what Unfinished lists, for the local sessions of one of several servers.
+	// OpenAt is Unfinished for the local sessions of one of several servers.
 	OpenAt(ctx context.Context, server string, limit int) ([]StoredEvent, error)
 	// CloseAt removes a participant from the list of OpenAt, and reports whether it was there.
 	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)
 
-	// Prune deletes the rows of each kind that are older than the Retention says, at most limit of
-	// each. It reports whether there may be more.
+	// Prune deletes the rows of each kind that are older than their time in the Retention, at most
+	// limit of each kind. It reports whether there may be more.
 	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
 
 	IdentityStore
@@ -189,7 +190,7 @@ const (
 )
 
 // A Credential is the record of a secret. Only the SHA-256 of the secret is stored: secrets are
-// random, so they need no slow hash, and the lookup by an index reveals nothing about them.
+// random, so they need no slow hash, and their lookup by an index reveals nothing.
 type Credential struct {
 	ID        string
 	Kind      Kind
@@ -229,7 +230,7 @@ type StageRecord struct {
 func (s StageRecord) SortKey() string { return nameKey(s.Name) }
 
 // A Rate is a rate limit: at most Limit tokens of the bucket between Since and Until; a Limit of 0
-// means none. Tokens dated after Until do not count: the clock that dated them was wrong.
+// means none. Tokens dated after Until do not count, since their clock was wrong.
 type Rate struct {
 	Bucket string
 	Limit  int
@@ -250,8 +251,8 @@ type Revocation struct {
 	ID           stage.ParticipantID
 	User         UserID
 	Stage        stage.ARN
-	Orphaned     bool               // those whose credential no longer exists
-	Beyond       stage.Capabilities // tokens with a capability that is not among these …
+	Orphaned     bool               // only tokens whose credential no longer exists
+	Beyond       stage.Capabilities // only tokens with a capability that is not among these …
 	BeyondExpiry time.Time          // … or that expire later than this, if it is set
 	ExpiresAfter time.Time
 	IssuedAfter  time.Time
@@ -261,7 +262,7 @@ type Revocation struct {
 // Attempts is a row of the throttle.
 type Attempts struct {
 	Bucket   string
-	User     UserID // for a bucket of an address from which the user signed in before
+	User     UserID // the user who signed in before from the address of the bucket
 	Failures int
 	At       time.Time // of the last failure
 }
@@ -271,7 +272,7 @@ type StoredEvent struct {
 	ID   int64
 	User UserID // empty if this server did not issue the token; then the event is not stored
 	stage.Event
-	By     User // who kicked or barred the participant; without a role if nobody did
+	By     User // the user who kicked or barred the participant; empty if there is none
 	Barred bool // the participant's user, or the link of a guest, gets no more tokens
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// active returns why an account is not usable now, or nil.
+// active returns an error if an account may not be used now.
 func (a Account) active() error {
 	if a.SuspendedAt.IsZero() {
 		return nil

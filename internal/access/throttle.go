@@ -17,14 +17,14 @@ import (
 
 // The throttle counts failed sign-ins in buckets. A browser that has signed in to the account
 // before has a bucket of its own for that account. So has a network from which the account has
-// signed in before. All other sign-ins count on two shared buckets, that of the account and that of
+// signed in before. All other sign-ins count on two shared buckets: one for the account and one for
 // the network.
 //
 // An attacker therefore cannot lock a user out of browsers and networks that the user has used
 // before. People behind the same address cannot lock the user out of such browsers.
 //
-// Accounts, existing or not, and networks are hashed to a fixed number of buckets: nobody can make
-// the table grow.
+// Accounts, existing or not, and networks are hashed to a fixed number of buckets, so that the
+// table cannot grow.
 const (
 	accountBuckets = 1 << 12
 	addressBuckets = 1 << 16
@@ -32,7 +32,7 @@ const (
 	keepKnown      = 90 * 24 * time.Hour
 
 	accountFree = 5  // failures of an account without a delay
-	addressFree = 20 // failures of a network without a delay: an office may have one address
+	addressFree = 20 // failures of a network without a delay; an office may share one address
 	maxDelay    = 15 * time.Minute
 	forgetAfter = 24 * time.Hour
 )
@@ -68,8 +68,8 @@ func (c *Control) begin(
 	return a, err
 }
 
-// backToNow sets failures whose time is in the future to now: after the clock was set back, the
-// wait would otherwise last until that time.
+// backToNow sets failures whose time is in the future to now. Otherwise, after the clock was set
+// back, the wait would last until that time.
 func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) error {
 	for _, row := range rows {
 		if !row.At.After(now) {
@@ -83,8 +83,8 @@ func backToNow(ctx context.Context, tx Store, rows []Attempts, now time.Time) er
 	return nil
 }
 
-// rows reads the buckets of an attempt: that of a known browser, else that of a known network, else
-// both shared buckets.
+// rows reads the buckets of an attempt: the bucket of a known browser, or else of a known network,
+// or else both shared buckets.
 func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, error) {
 	for _, known := range a.from.places(a.user) {
 		row, err := tx.Attempts(ctx, known)
@@ -101,7 +101,7 @@ func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, e
 }
 
 // knows reports whether a user has signed in before with the client's browser or from its network.
-// For an unknown name it reads as many rows, so that it takes as long.
+// It reads the same number of rows for an unknown name, so that the time is the same.
 func (c *Control) knows(ctx context.Context, user UserID, from Client) (bool, error) {
 	for _, place := range from.places(user) {
 		_, err := c.cfg.Store.Attempts(ctx, place)
@@ -155,9 +155,9 @@ func (a attempt) undo(ctx context.Context, tx Store) error {
 }
 
 // succeeded removes the failure of the attempt, and makes the browser and the network known for the
-// account. It keeps the other failures of shared buckets: otherwise an attacker could sign in to an
-// account of their own to get further guesses at another. If the browser was known, it also keeps
-// the failures of the network, from which another person may be guessing.
+// account. It keeps the other failures of shared buckets: otherwise an attacker could get more
+// guesses at an account by signing in to their own. If the browser was known, it also keeps the
+// failures of the network, from which another person may be guessing.
 func (c *Control) succeeded(ctx context.Context, a attempt) error {
 	now := c.cfg.Now()
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
@@ -202,8 +202,8 @@ func welcome(ctx context.Context, tx Store, user UserID, from Client, now time.T
 	return makeKnown(ctx, tx, user, from.places(user), now)
 }
 
-// places returns the buckets of a client for an account to which it is known: that of its browser,
-// if it sent one, and that of its network.
+// places returns the buckets of a client that is known for an account: one for its network, and one
+// for its browser if the client sent its cookie.
 func (c Client) places(user UserID) []string {
 	network := fmt.Sprint("home ", user, " ", network(c.Address))
 	if c.Browser.Empty() {
@@ -222,7 +222,8 @@ func tooMany(wait time.Duration) error {
 func longestWait(rows []Attempts, now time.Time) time.Duration {
 	var wait time.Duration
 	for _, row := range rows {
-		// The failure may be in the future: a clock was set back, or another replica's is ahead.
+		// The failure may be in the future, because a clock was set back or another replica's clock
+		// is ahead.
 		since := max(0, now.Sub(row.At))
 		wait = max(wait, delay(row)-since)
 	}
@@ -285,7 +286,7 @@ func network(address string) string {
 	return prefix.String()
 }
 
-// inWords returns a duration as people say it, rounded up.
+// inWords returns a duration in words, rounded up.
 func inWords(d time.Duration) string {
 	for _, unit := range []struct {
 		size time.Duration

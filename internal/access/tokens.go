@@ -20,11 +20,11 @@ const (
 	tokensListAge = 14 * 24 * time.Hour
 	// issueTries is the maximum of retries when the account changes between decision and insert.
 	issueTries = 10
-	// disconnectLimit is the time limit to disconnect participants, which continues after the
-	// request has ended.
+	// disconnectLimit is the time limit for disconnecting participants, which may continue after
+	// the request has ended.
 	disconnectLimit = time.Minute
-	// fewParticipants is how many are disconnected without reading the presence first: AWS accepts
-	// 5 requests per second.
+	// fewParticipants is how many participants are disconnected without first reading who is
+	// present. AWS accepts 5 requests per second.
 	fewParticipants = 10
 )
 
@@ -35,7 +35,7 @@ const forView = "view"
 type IssueRequest struct {
 	Stage   stage.ARN
 	TTL     time.Duration // 0 means the default
-	For     string        // "publish" or "view" for that capability alone; "" for all of the grant
+	For     string        // "publish" or "view" alone; "": all that is granted
 	Address string
 
 	Capabilities stage.Capabilities // capabilities of a guest
@@ -50,7 +50,7 @@ func (c *Control) Issue(
 	}
 	rests := basis{user: who.User.ID, bucket: string(who.User.ID), kind: who.Kind}
 	if who.Kind == KindLogin && req.For == forView {
-		// A view token ends with its login. AWS only knows its expiry.
+		// A view token ends with its login. AWS checks only its expiry.
 		left := max(who.ExpiresAt.Sub(c.cfg.Now()), stage.MinTTL)
 		rests.credential, req.TTL = who.CredentialID, min(cmp.Or(req.TTL, stage.DefaultTTL), left)
 	}
@@ -87,8 +87,8 @@ func (c *Control) asked(arn stage.ARN, token stage.ParticipantToken, err error) 
 
 // issueInTurn retries the decision while the account changes between decision and insert.
 //
-// The first decision uses the cached permit. The insert fails if the account has another revision
-// by now. So a token usually costs one statement, and none is issued by an outdated permit.
+// The first decision uses the cached permit. The insert fails if the revision of the account has
+// changed. So a token usually costs one statement, and an outdated permit issues none.
 func (c *Control) issueInTurn(
 	ctx context.Context, rests basis, req IssueRequest,
 ) (stage.ParticipantToken, error) {
@@ -128,8 +128,8 @@ func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) 
 		return Permit{}, notFoundIs(err, signInAgain())
 	}
 	switch {
-	// decide will refuse this permit. A refusal inserts nothing, so nothing would notice that a
-	// cached permit is outdated: it is not cached.
+	// decide will refuse this permit. The permit is not cached, because only the insert of a token
+	// shows that a cached permit is outdated, and a refusal inserts nothing.
 	case !mayEnter(permit):
 	case !permit.Full.IsZero():
 		return Permit{}, c.tooManyTokens(permit.Full, rate)
@@ -262,8 +262,8 @@ func (c *Control) record(
 	}
 }
 
-// Tokens lists the newest records of tokens: those of the caller, or, if all is set, those of all
-// users for an operator.
+// Tokens lists the newest records of the caller's tokens. If all is set, it lists those of all
+// users, for an operator.
 func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuance, error) {
 	f, scope := TokenFilter{User: who.User.ID}, ScopeAccount
 	if all {
@@ -282,7 +282,7 @@ func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuan
 	}), err
 }
 
-// Token returns the record of a token: of the caller, or any for an operator.
+// Token returns the record of a token of the caller, or of any token for an operator.
 func (c *Control) Token(
 	ctx context.Context, who Principal, id stage.ParticipantID,
 ) (Issuance, error) {
@@ -314,8 +314,8 @@ func (i Issuance) own(who Principal) bool {
 	return who.User.ID != "" && i.User == who.User.ID && who.Allows(ScopeTokens)
 }
 
-// Revoke revokes a token of the caller, or any for an operator, and ends its session. Revoking it
-// again is not an error.
+// Revoke revokes a token of the caller, or any token for an operator, and ends its session.
+// Revoking it again is not an error.
 func (c *Control) Revoke(ctx context.Context, who Principal, id stage.ParticipantID) error {
 	if !who.Allows(ScopeModerate) {
 		if err := who.Require(ScopeTokens); err != nil {
@@ -399,7 +399,7 @@ func (c *Control) revokeKicked(
 	})
 }
 
-// mayKick returns why a principal may not kick participants from a stage, or nil. Moderators may
+// mayKick returns an error if a principal may not kick participants from a stage. Moderators may
 // kick on stages to which they have access.
 func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) error {
 	if err := who.Require(ScopeModerate); err != nil {
@@ -424,7 +424,7 @@ func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) err
 	return nil
 }
 
-// revokeOne marks a token as revoked, unless it is already.
+// revokeOne marks a token as revoked, unless it is revoked already.
 func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) error {
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: i.ID}, c.cfg.Now())
@@ -460,7 +460,7 @@ func (c *Control) disconnectOne(
 }
 
 // revokeOpen revokes the matching tokens that are valid or whose session may still run: a session
-// outlives its token by at most stage.MaxSession. It queues a webhook message for each.
+// outlives its token by at most stage.MaxSession. It queues a webhook message for each token.
 func (c *Control) revokeOpen(
 	ctx context.Context, tx Store, match Revocation,
 ) ([]Issuance, error) {
@@ -518,8 +518,8 @@ func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason str
 		WithCause(errors.Join(failed...))
 }
 
-// present returns those participants of a list who are on the stage. It returns the whole list if
-// it is short, or if the stage does not answer.
+// present returns the participants of a list who are on the stage. It returns the whole list if it
+// is short, or if the stage does not answer.
 func (c *Control) present(
 	ctx context.Context, arn stage.ARN, ids []stage.ParticipantID,
 ) []stage.ParticipantID {
@@ -597,7 +597,8 @@ func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Par
 	return p, nil
 }
 
-// whyRevoked returns the error for a token that was revoked: the bar, while its user is barred.
+// whyRevoked returns the error for a token that was revoked. While its user is barred, the error
+// says so.
 func (c *Control) whyRevoked(ctx context.Context, i Issuance) error {
 	if i.guest() || i.Stage.Rehearsal() {
 		return tokenRevoked()
@@ -624,7 +625,7 @@ func (c *Control) restsOnAccess(ctx context.Context, p stage.Participant, i Issu
 	return nil
 }
 
-// MayStay returns why a participant may no longer stay on a local stage, or nil.
+// MayStay returns an error if a participant may no longer stay on a local stage.
 func (c *Control) MayStay(ctx context.Context, p stage.Participant) error {
 	_, err := c.recognize(ctx, p)
 	return err
@@ -639,7 +640,8 @@ func (c *Control) stillHeld(ctx context.Context, rests basis) error {
 	return notFoundIs(err, credentialEnded())
 }
 
-// holds reads a credential of a user. A deleted or expired one is stage.ErrNotFound.
+// holds reads a credential of a user. For a deleted or expired credential it returns
+// stage.ErrNotFound.
 func (c *Control) holds(ctx context.Context, user UserID, id string) (Credential, error) {
 	found, err := c.cfg.Store.Credentials(ctx, Match{ID: id, User: user})
 	if err != nil {

@@ -17,8 +17,9 @@ const (
 
 // turns limits how many password hashes run at a time, since each takes memory. Only one runs for
 // each account. Accounts and networks take turns, so that many sign-ins of one account do not slow
-// down those of others. Every second turn goes to clients that the account knows, so that they need
-// not wait for a flood from many networks. (One customer of IPv6 may have thousands of networks.)
+// down those of others. Every second turn goes to clients that have signed in to the account
+// before, so that they need not wait for a flood from many networks. (One customer of IPv6 may have
+// thousands of networks.)
 type turns struct {
 	mu      sync.Mutex
 	free    int
@@ -104,7 +105,7 @@ func (t *turns) giveUp(own *turn) {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
 	}
 	t.mu.Unlock()
-	if i < 0 { // its turn came at the same moment
+	if i < 0 { // the turn came at the same moment
 		t.leave(own)
 	}
 }
@@ -135,8 +136,8 @@ func (t *turns) next() {
 }
 
 // choose returns the index of the next turn among known clients or among the others, or -1. It
-// takes the network whose last turn is longest ago, and in it the account whose last turn is
-// longest ago. The caller holds mu.
+// chooses the network, and in that network the account, whose last turn is longest ago. The caller
+// holds mu.
 func (t *turns) choose(known bool) int {
 	best := -1
 	var bestNetwork, bestAccount uint64

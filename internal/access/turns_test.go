@@ -29,8 +29,8 @@ func (t *turns) hashAs(ctx context.Context, account, address string, known bool)
 	return nil
 }
 
-// TestOneAccountSlowsDownNoOther: 64 sign-ins of one account at the same moment run one by one, and
-// a sign-in of another account waits for none of them.
+// TestOneAccountSlowsDownNoOther: 64 sign-ins of one account at the same moment run one by one. A
+// sign-in of another account does not wait for them.
 func TestOneAccountSlowsDownNoOther(t *testing.T) {
 	t.Parallel()
 	for name, olga := range map[string]string{"elsewhere": "198.51.100.7",
@@ -90,9 +90,9 @@ func TestNetworksTakeTurns(t *testing.T) {
 	})
 }
 
-// TestManyNetworksShutNobodyOut: many networks that try passwords do not shut out a client that the
-// account knows. If one of the networks signs in again and again, the other networks are not shut
-// out either.
+// TestManyNetworksShutNobodyOut: many networks that try passwords do not shut out a client that has
+// signed in to the account before. If one of the networks signs in repeatedly, it does not shut out
+// the others.
 func TestManyNetworksShutNobodyOut(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {

@@ -146,8 +146,8 @@ func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Acco
 	return account, nil
 }
 
-// AcceptInvite sets the password of the invited user and signs them in. It ends all their logins,
-// keys and open tokens: another person may know the forgotten password.
+// AcceptInvite sets the password of the invited user and signs them in. It ends all logins, keys
+// and open tokens of the user, because another person may know the forgotten password.
 func (c *Control) AcceptInvite(
 	ctx context.Context, code, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
@@ -172,7 +172,7 @@ func (c *Control) AcceptInvite(
 		if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
 			return err
 		}
-		// A lost device may be the reason for the invite.
+		// Passkeys end too, since a lost device may be the reason for the invite.
 		if _, err := tx.DeletePasskeys(ctx, account.ID, ""); err != nil {
 			return err
 		}
@@ -368,7 +368,7 @@ func (c *Control) UpdateUser(
 	return c.disconnect(ctx, revoked, "The role of the account was changed.")
 }
 
-// roleChanged revokes the open tokens of a former operator, which may have no grant.
+// roleChanged revokes the open tokens of a former operator that no grant allows.
 func (c *Control) roleChanged(
 	ctx context.Context, tx Store, before Role, account Account,
 ) ([]Issuance, error) {

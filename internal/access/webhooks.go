@@ -64,8 +64,8 @@ type WebhookStore interface {
 	AddDelivery(ctx context.Context, d Delivery) error
 	// DeadDeliveries lists the deliveries of a webhook that will not be retried, newest first.
 	DeadDeliveries(ctx context.Context, id WebhookID, limit int) ([]Delivery, error)
-	// ReplayDeliveries makes dead deliveries of a webhook due, all of them for an empty delivery
-	// ID, and returns their number.
+	// ReplayDeliveries makes dead deliveries of a webhook due, (all of them for an empty delivery
+	// ID) and returns their number.
 	ReplayDeliveries(ctx context.Context, id WebhookID, delivery string, at time.Time) (int, error)
 }
 
@@ -280,8 +280,8 @@ func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, e
 		NextAt: at}, nil
 }
 
-// wantedFor is how long the types that webhooks select are cached, so that a token costs no
-// statement for types without a webhook.
+// wantedFor is how long the types that webhooks select are cached, so that issuing a token needs no
+// statement if no webhook selects its type.
 const wantedFor = 2 * time.Second
 
 // A subscription caches which message types the webhooks select.
@@ -359,8 +359,8 @@ func (c *Control) addEventIf(
 	return stored, err
 }
 
-// announce queues a message for every webhook that selects its type, inside a transaction: it is
-// sent if and only if the transaction commits.
+// announce queues a message for every webhook that selects its type, inside a transaction: the
+// message is sent if and only if the transaction commits.
 func (c *Control) announce(ctx context.Context, tx Store, kind string, data ...any) error {
 	hooks, err := tx.Webhooks(ctx)
 	if err != nil {

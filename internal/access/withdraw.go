@@ -26,9 +26,9 @@ func allRefused(identities []Identity) bool {
 	return len(identities) > 0
 }
 
-// withdraw takes back everything for which the provider vouched, after the policy has refused its
-// user: logins, the role by claims, and access by rules. An account with a password keeps its
-// logins and the access by rules for every user, since the password vouches for its user.
+// withdraw removes what depends on the provider, after the policy has refused a user: logins, the
+// role by claims, and access by rules. An account with a password keeps its logins and its access
+// by rules for every user, since neither depends on the provider.
 func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 	if e.Issuer == "" || e.Subject == "" || e.Partial {
 		return nil
@@ -89,7 +89,7 @@ func (c *Control) withdrawn(
 	return account.ID, append(append(revoked, orphans...), lost...), err
 }
 
-// endVouchedLogins ends the logins for which the provider vouches, and the codes that would become
+// endVouchedLogins ends the logins that depend on the provider, and the codes that would become
 // such logins.
 func (c *Control) endVouchedLogins(
 	ctx context.Context, tx Store, by Principal, account Account,

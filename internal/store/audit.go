@@ -33,7 +33,7 @@ func (q queries) Entries(
 ) (access.PageOf[access.Entry], error) {
 	stages := f.Stages
 	if f.Stage != "" || stages == nil || f.Actor != "" || f.Target != "" {
-		stages = []stage.ARN{f.Stage} // one walk, by the index of the actor or of the target
+		stages = []stage.ARN{f.Stage} // one walk, by the index of the actor or the target
 	}
 	var walks, ofTokens []walk
 	for _, arn := range stages {
@@ -48,15 +48,15 @@ func (q queries) Entries(
 	return merged(ctx, q, append(walks, ofTokens...), entries(f), p, scanEntry)
 }
 
-// issuedColumns are the columns of an entry about an issued token. The ID of the entry is that of
-// the token: no other entry has the same ID.
+// issuedColumns are the columns of an entry about an issued token. The ID of the entry is the ID of
+// the token, which no other entry has.
 const issuedColumns = `id, issued_at, 'token.issued',
 	CASE kind WHEN 'guest' THEN '' ELSE user_id END, user_name, kind, address, '', id,
 	user_name, stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
 		ELSE 'publish,subscribe' END || ', ' || issued_by`
 
 // issued returns the walk over the records of tokens for a filter of entries. A guest has no
-// account: the user of the record is the owner of the guest's link.
+// account, so the user of a guest's record is the owner of the guest's link.
 func issued(f access.AuditFilter) walk {
 	w := walk{
 		columns: issuedColumns, from: "issuances", newest: true, window: window,
@@ -106,7 +106,7 @@ func (w *walk) of(user access.UserID, column string) {
 // An equality is a condition of a filter; an empty value matches everything.
 type equality struct{ column, value string }
 
-// pick adds conditions: the first one selects the index, the others narrow the result.
+// pick adds conditions. The first condition selects the index, and the others narrow the result.
 func (w *walk) pick(conditions []equality) {
 	indexed := false
 	for _, c := range conditions {

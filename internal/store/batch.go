@@ -10,9 +10,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A batcher commits concurrent writes together: on SQLite a commit costs more than a row. It has no
-// goroutine of its own. The first caller commits for all callers that arrive meanwhile; then the
-// first of the remaining callers commits the next batch.
+// A batcher commits concurrent writes together, because on SQLite a commit costs more than a row.
+// It has no goroutine of its own. One caller commits the writes of all. Callers that arrive
+// meanwhile form the next batch, which the first of them commits.
 type batcher struct {
 	pool *pool
 
@@ -25,8 +25,8 @@ type batcher struct {
 type write struct {
 	text string
 	args []any
-	// news receives the constant done when the write is committed, or yours when the caller of this
-	// write must commit the next batch.
+	// news receives the constant "done" after the write was committed, or the constant "yours" if
+	// the caller of this write must commit the next batch.
 	news chan turnOf
 	stmt *sql.Stmt
 	n    int
@@ -63,11 +63,12 @@ func (b *batcher) join(w *write) bool {
 
 // lead commits a batch that begins with the caller's own write, and wakes the next caller.
 func (b *batcher) lead(ctx context.Context) {
-	// Callers that are ready to run join before the batch is closed; without any, this costs
-	// nothing.
+	// Let callers that are ready to run join the batch before it is closed. If there are none, this
+	// costs nothing.
 	runtime.Gosched()
 	batch := b.take()
-	// The batch contains writes of other requests, which must not be cancelled with this one.
+	// The batch contains writes of other requests, which must not be cancelled together with this
+	// request.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	b.commit(bounded, batch)
@@ -100,7 +101,7 @@ func (b *batcher) handOn() {
 func (b *batcher) commit(ctx context.Context, batch []*write) {
 	var err error
 	if len(batch) == 1 {
-		w := batch[0] // SQLite commits a single statement by itself
+		w := batch[0] // SQLite commits a single statement without a transaction
 		w.n, w.err = affected(b.pool.exec(ctx, w.text, w.args...))
 		return
 	}
@@ -128,8 +129,8 @@ func (b *batcher) prepare(ctx context.Context, batch []*write) error {
 	return nil
 }
 
-// writeAll runs the statements of a batch. A conflict concerns only its writer; any other error
-// concerns all.
+// writeAll runs the statements of a batch. A conflict concerns only the writer of the statement.
+// Any other error concerns all writers.
 func (b *batcher) writeAll(ctx context.Context, tx *sql.Tx, batch []*write) error {
 	for _, w := range batch {
 		w.n, w.err = affected(tx.StmtContext(ctx, w.stmt).ExecContext(ctx, w.args...))

@@ -54,7 +54,7 @@ func BenchmarkIssueCounted(b *testing.B) {
 			_, ana, arn := h.Scene()
 			measured(b, func() {
 				h.Issued(ana, arn)
-				h.Clock.Pass(20 * time.Second) // the window always has thirty tokens
+				h.Clock.Pass(20 * time.Second) // so that the window always has thirty tokens
 			})
 		})
 	}
@@ -94,8 +94,8 @@ func BenchmarkSignature(b *testing.B) {
 	})
 }
 
-// measured runs a benchmark and also reports the processor time of the process, which depends less
-// on what else the machine does.
+// measured runs a benchmark, and also reports the CPU time of the process, which depends less on
+// other work of the machine.
 func measured(b *testing.B, run func()) {
 	before := processorTime(b)
 	for b.Loop() {

@@ -11,7 +11,7 @@ const (
 	// callLimit limits the time of a statement or a transaction, including its wait for a
 	// connection.
 	callLimit = 5 * time.Second
-	// stallRest is how long no call is tried after the database did not answer in time.
+	// stallRest is how long all calls fail at once after the database did not answer in time.
 	stallRest = time.Second
 )
 
@@ -19,7 +19,7 @@ var errStalled = errors.New("the database has not answered for a while")
 
 // A breaker is a circuit breaker. It limits how long callers wait for the database. After a call
 // took too long, other calls fail at once, so that a request with several calls does not wait
-// several times. After a rest, one call at a time tries again, until one succeeds.
+// several times. After a pause (stallRest), one call at a time tries again, until one succeeds.
 type breaker struct {
 	mu      sync.Mutex
 	stalled bool
@@ -38,7 +38,7 @@ func (b *breaker) begin(
 	bounded, cancel := context.WithTimeout(ctx, callLimit)
 	return bounded, func(err error) error {
 		late := errors.Is(err, context.DeadlineExceeded)
-		// the caller gave up, which says nothing about the database
+		// the caller gave up, so the database may work
 		gaveUp := err != nil && ctx.Err() != nil
 		cancel()
 		b.leave(tries, late, gaveUp)

@@ -16,7 +16,7 @@ import (
 )
 
 // failure wraps the error of a driver with the kind that access.Store specifies. It does not change
-// an error that has a kind already.
+// an error that already has a kind.
 func failure(err error) error {
 	if err == nil {
 		return nil

@@ -45,7 +45,7 @@ const eventsAtOnce = 100
 
 // addSome stores events in a transaction, and sets their IDs.
 func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error {
-	// The row stays locked until the commit: otherwise a reader could see event 7 before event 6.
+	// The row stays locked until the commit. Otherwise a reader could see event 7 before event 6.
 	last, err := first(ctx, q, scanNumber, `
 		INSERT INTO counters (name, value) VALUES ('event', $1)
 		ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value`,
@@ -74,9 +74,10 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 // eventsCompared is how many recent events of a participant are compared.
 const eventsCompared = 50
 
-// repeats reports whether an event of an AWS stage is stored already, and clears its user. If the
-// event has the missing reason of a stored end, it keeps its user and replaces that end. It gets a
-// new ID, so that pages that have the stored end receive it.
+// repeats reports whether an event of an AWS stage is stored already, and then clears its user. But
+// if the stored event is an end without a reason, and the new event has the reason, the new event
+// keeps its user and replaces the stored one. It gets a new ID, so that pages that have received
+// the stored event also receive the new one.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil
@@ -175,7 +176,7 @@ func (q queries) keepOpen(ctx context.Context, events []access.StoredEvent) erro
 
 var closeMany = "DELETE FROM open_participants WHERE participant IN (" + places(eventsAtOnce) + ")"
 
-// close records that participants, at most one chunk, have no open session any more.
+// close records that participants (at most one chunk) have no open session any more.
 func (q queries) close(ctx context.Context, participants []any) error {
 	switch len(participants) {
 	case 0:
@@ -226,7 +227,8 @@ func (q queries) Unfinished(
 		WHERE participant > $1 ORDER BY participant LIMIT $2`, string(after), int64(limit))
 }
 
-// peerOf returns the server that has a participant's session on a stage. AWS stages have none.
+// peerOf returns the server that has a participant's session on a stage. For AWS stages it returns
+// none.
 func (q queries) peerOf(arn stage.ARN) string {
 	if !arn.Local() {
 		return ""

@@ -19,9 +19,9 @@ func (s *Store) LocalKey(ctx context.Context) (keyID string, err error) {
 	return first(ctx, s.queries, scanText, "SELECT value FROM facts WHERE name = $1", localKeyFact)
 }
 
-// RegisterLocalKey stores the ID of the local key unless there is one, and returns the stored ID:
-// if several servers start together, the first one wins. With replace it always stores the given
-// ID.
+// RegisterLocalKey stores the ID of the local key unless one is stored already, and returns the
+// stored ID. If several servers start together, the first one wins. With replace it always stores
+// the given ID.
 func (s *Store) RegisterLocalKey(
 	ctx context.Context, keyID string, now time.Time, replace bool,
 ) (registered string, err error) {
@@ -45,8 +45,8 @@ func (s *Store) Issued(ctx context.Context) (bool, error) {
 
 const serverFact = "server"
 
-// ServerID returns the ID of this Stagedoor, which stays when its address changes. All servers on a
-// database have the same ID; the first one that needs it creates it.
+// ServerID returns the ID of this Stagedoor, which does not change with its address. All servers on
+// a database have the same ID, which the first server creates when it needs the ID.
 func (s *Store) ServerID(ctx context.Context, now time.Time) (string, error) {
 	id := make([]byte, 16)
 	rand.Read(id)

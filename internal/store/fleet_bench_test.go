@@ -16,9 +16,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// BenchmarkEventLatency measures how long events take from the report on one replica to the stream
-// of a page on another. It reports 100 events a second over PostgreSQL for five seconds. Both
-// replicas run in this process and share its cores with the database. Aims: p50 100 ms, p99 500 ms.
+// BenchmarkEventLatency measures the time from when one replica reports an event until the stream
+// of a page on another replica has it. It reports 100 events a second over PostgreSQL for five
+// seconds. Both replicas run in this process and share its cores with the database. Aims: p50 100
+// ms, p99 500 ms.
 func BenchmarkEventLatency(b *testing.B) {
 	const (
 		events = 500
@@ -36,7 +37,7 @@ func BenchmarkEventLatency(b *testing.B) {
 			default:
 			}
 		})
-		for waiting := true; waiting; { // until notices arrive at the page
+		for waiting := true; waiting; { // until the page receives notices
 			from.AccessChanged("ana")
 			select {
 			case <-looked:
@@ -87,7 +88,7 @@ func benchFeed(b *testing.B, where string) *feed.Feed {
 	return f
 }
 
-// listenFor calls got for each frame of a name that ana's page on a replica receives.
+// listenFor calls got for each frame with a certain name that ana's page on a replica receives.
 func listenFor(b *testing.B, f *feed.Feed, name string, got func()) {
 	b.Helper()
 	ready := make(chan struct{}, 1)
@@ -112,9 +113,9 @@ func listenFor(b *testing.B, f *feed.Feed, name string, got func()) {
 }
 
 // BenchmarkFleet issues tokens through one, two and three replicas on one PostgreSQL, each with the
-// same number of callers. In the same run it measures what the database itself commits, with
-// callers that insert a row of the same size and nothing else, as pgbench does. All share the cores
-// of one machine, so only the ratio counts.
+// same number of callers. In the same run it measures the baseline: callers that only insert a row
+// of the same size, as pgbench does. Replicas, callers and database share the cores of one machine,
+// so only the ratio counts.
 func BenchmarkFleet(b *testing.B) {
 	const (
 		callers = 8 // of each replica
@@ -147,7 +148,7 @@ func BenchmarkFleet(b *testing.B) {
 	}
 }
 
-// commits returns a function that commits one row.
+// commits returns a function that inserts and commits one row.
 func commits(b *testing.B, where string) func(int) error {
 	b.Helper()
 	db, err := sql.Open("pgx", where)
@@ -167,7 +168,8 @@ func commits(b *testing.B, where string) func(int) error {
 	}
 }
 
-// together runs do from a number of concurrent callers for a time, and returns the runs per second.
+// together runs do in a number of concurrent callers for a certain time, and returns the runs per
+// second.
 func together(b *testing.B, callers int, lasting time.Duration, do func(caller int) error) float64 {
 	b.Helper()
 	var n atomic.Int64

@@ -79,7 +79,7 @@ func onBoth(t *testing.T, story func(t *testing.T, h *harness)) {
 }
 
 // onSorted is onBoth with a PostgreSQL database that compares texts by the rules of a language, as
-// most databases do: a before B.
+// most databases do. Such a database sorts a before B.
 func onSorted(t *testing.T, story func(t *testing.T, h *harness)) {
 	t.Parallel()
 	for name, where := range databases {
@@ -93,7 +93,7 @@ func onSorted(t *testing.T, story func(t *testing.T, h *harness)) {
 	}
 }
 
-// A harness is an accesstest.Harness that also knows where its database is.
+// A harness is an accesstest.Harness with the path or URL of its database.
 type harness struct {
 	*accesstest.Harness
 	t     testing.TB
@@ -155,7 +155,7 @@ func ok(t testing.TB, err error) {
 	}
 }
 
-// refused checks the kind and the code of an error, and that it has a sentence.
+// refused checks the kind and the code of an error, and that its sentence is not empty.
 func refused(t testing.TB, err, kind error, code string) *stage.Error {
 	t.Helper()
 	var e *stage.Error

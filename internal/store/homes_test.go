@@ -72,15 +72,15 @@ func TestAStageHasOneHome(t *testing.T) {
 			t.Errorf("got the home %q, want b", home)
 		}
 		ok(t, b.Forget(t.Context(), "a"))
-		ok(t, b.Forget(t.Context(), "b")) // Forget keeps a replica that is not marked as dead
+		ok(t, b.Forget(t.Context(), "b")) // does not delete "b", which is not marked as dead
 		if peers := must(b.Peers(t.Context()))(t); len(peers) != 1 || peers[0].ID != "b" {
 			t.Errorf("got the replicas %+v, want b alone", peers)
 		}
 	})
 }
 
-// TestTheNextRunMarksACrashedRunAsDead: the next run marks the crashed run as dead. A copy of the
-// data folder on another machine does not.
+// TestTheNextRunMarksACrashedRunAsDead: the next run of a replica marks the crashed run as dead. A
+// replica on another machine with a copy of the data folder does not.
 func TestTheNextRunMarksACrashedRunAsDead(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *harness) {
 		_, _, arn := h.Scene()
@@ -115,8 +115,8 @@ func TestTheNextRunMarksACrashedRunAsDead(t *testing.T) {
 	})
 }
 
-// TestTheEndsOfAServerAreRecordedOnce: the servers that notice the end of a server record the ends
-// of its sessions once, and leave the sessions of other servers alone.
+// TestTheEndsOfAServerAreRecordedOnce: if several servers notice the end of a server, the ends of
+// its sessions are recorded once. Sessions of other servers are not affected.
 func TestTheEndsOfAServerAreRecordedOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *harness) {
 		_, ana, arn := h.Scene()

@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// flag returns a boolean as it is stored.
+// flag returns a boolean in its stored form.
 func flag(b bool) int64 {
 	if b {
 		return 1
@@ -18,7 +18,7 @@ func flag(b bool) int64 {
 	return 0
 }
 
-// words returns a list of scopes as it is stored.
+// words returns a list of scopes in its stored form.
 func words(list []access.Scope) string {
 	var b strings.Builder
 	for i, word := range list {
@@ -201,7 +201,7 @@ func (q queries) DeviceByCode(ctx context.Context, userCode string) (access.Cred
 }
 
 // GiveDevice implements access.DeviceStore. An approved dock no longer counts for a network, so
-// that view_name is free for the label.
+// view_name, which had the network, can hold the label.
 func (q queries) GiveDevice(
 	ctx context.Context, id string, user access.UserID, label string,
 ) error {

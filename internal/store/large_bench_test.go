@@ -81,7 +81,7 @@ func timed[T any](
 		got, err := read(page)
 		took = append(took, time.Since(start))
 		ok(b, err)
-		page.After = got.Next // the first page again after the last
+		page.After = got.Next // after the last page, the first one again
 	}
 	return took
 }
@@ -201,7 +201,7 @@ func benchDeletions(b *testing.B, h *harness, op access.Principal) {
 }
 
 // benchStart opens the database as a server does after a crash. On PostgreSQL, a server serves
-// before the ends are recorded.
+// before the ends of its sessions are recorded.
 func benchStart(b *testing.B, where string, h *harness) {
 	start, busy := time.Now(), processorTime(b)
 	s, err := store.Open(b.Context(), where, slog.New(slog.DiscardHandler))
@@ -249,12 +249,13 @@ func issuing(
 	return len(took), took
 }
 
-// benchPrune lets the data of the first 22 days become old. It issues tokens alternately while that
-// data is deleted, and while it is not.
+// benchPrune lets the data of the first 22 days become old. It issues tokens in turns during the
+// deletion of that data and without it.
 func benchPrune(b *testing.B, h *harness, who access.Principal, arn stage.ARN) {
 	const turn = 3 * time.Second
 	h.Clock.Pass(22 * 24 * time.Hour)
-	// The rules pause by their own clock, which stands still in tests.
+	// The rules pause by the clock of the Control, which does not move here, so measure with the
+	// real clock.
 	started := time.Now()
 	pruning := access.New(access.Config{
 		Store: h.store, Moderator: h.Fake,

@@ -15,8 +15,8 @@ var _ lease.Store = (*Store)(nil)
 // can still read its holder.
 const leaseMemory = 24 * time.Hour
 
-// Clocks of the databases in unix milliseconds, at the beginning of the statement. A statement that
-// waits for a lock therefore takes the lease for no longer than it asked for.
+// Clocks of the databases in unix milliseconds, at the beginning of the statement. So a lease does
+// not become longer if the statement waits for a lock.
 const (
 	sqliteClock   = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 	postgresClock = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
@@ -40,8 +40,8 @@ func scanLease(r row) (l lease.Lease, err error) {
 	return l, err
 }
 
-// Acquire implements lease.Store. The first fence of a name is the time, so that a name that was
-// deleted and comes back does not start again with a small number.
+// Acquire implements lease.Store. The first fence of a name is the current time. So the fence is
+// not smaller than before if the row of a name was deleted.
 func (q queries) Acquire(
 	ctx context.Context, name string, by lease.Holder, life time.Duration,
 ) (lease.Lease, bool, error) {
@@ -64,7 +64,7 @@ func (q queries) Acquire(
 	return l, false, err
 }
 
-// Release implements lease.Store. The row stays, since its fence must keep growing.
+// Release implements lease.Store. The row stays, since its fence must increase.
 func (q queries) Release(ctx context.Context, l lease.Lease) error {
 	now := q.run.clock()
 	return q.do(ctx, `UPDATE leases SET expires_at = `+now+`
@@ -82,8 +82,8 @@ func (q queries) Holder(ctx context.Context, name string) (lease.Lease, bool, er
 	return l, l.Held, err
 }
 
-// forgetLeases deletes leases that nobody held for a day, one by one. If a holder takes a lease at
-// that moment, the database checks the condition on the row again.
+// forgetLeases deletes leases that had no holder for a day, one by one. If a holder takes a lease
+// at that moment, the database checks the condition on the row again.
 func (q queries) forgetLeases(ctx context.Context, limit int) (int, error) {
 	before := q.run.clock() + " - $1"
 	names, err := list(ctx, q, scanText, "SELECT name FROM leases WHERE expires_at < "+before+

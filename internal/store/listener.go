@@ -14,10 +14,10 @@ import (
 const (
 	notifyChannel = "stagedoor"
 	bellLimit     = 5 * time.Second  // limit of connecting
-	listenRetry   = 2 * time.Second  // first pause between attempts; it doubles …
+	listenRetry   = 2 * time.Second  // first pause between attempts, which doubles …
 	listenRest    = 30 * time.Second // … up to this
-	// missedPolls is how many polls in a row may find notices without a notification. A single poll
-	// may be faster than its notification.
+	// missedPolls is how many consecutive polls may find notices without a notification. A single
+	// poll may be faster than the notification.
 	missedPolls = 5
 )
 
@@ -79,7 +79,7 @@ func (l *listener) connection(
 		return false, err
 	}
 	for {
-		// Notices that arrived before this connection listened are read now.
+		// Read the notices that were sent before this connection listened.
 		select {
 		case notifications <- struct{}{}:
 		default:

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// window is the most rows that a filter reads for one page, and namesWindow the same for users
+	// window is the most rows that a filter reads for one page. namesWindow is the same for users
 	// and stages, whose rows are small and few.
 	window      = 5000
 	namesWindow = 10_000
-	// fewUsers is the most users for which a search for a name reads the tokens of each user. A
-	// search for a more common name reads the newest tokens instead.
+	// fewUsers is the limit for a search for a name: if at most this many users match, it reads the
+	// tokens of each. Otherwise it reads the newest tokens of all users.
 	fewUsers = 20
 )
 
@@ -27,7 +27,7 @@ func countOf(condition string) string {
 		condition, access.MaxCount)
 }
 
-// grantOf contains the columns of a grant that may be absent.
+// grantOf contains the columns of a grant. The grant may be absent.
 const grantOf = "COALESCE(g.capabilities, 0), g.max_ttl"
 
 // scanGrantOf returns the variables for grantOf.
@@ -75,8 +75,8 @@ func (q queries) ListUsers(
 	})
 }
 
-// crowd is the number of grants from which on the users of a stage are read from the list of all
-// users. With that many grants, a page finds enough of them quickly.
+// crowd is the number of grants on a stage from which its users are read from the list of all
+// users. With so many grants, a page is filled quickly.
 const crowd = 1000
 
 // crowded reports whether a stage has at least crowd grants.
@@ -158,14 +158,15 @@ func (q queries) issuancesOfFew(
 	return merged(ctx, q, walks, issuances(f, now), p, scanIssuance)
 }
 
-// walksAtOnce limits the parts of a statement. SQLite accepts up to 500. PostgreSQL plans twice as
-// many parts in four times the time, and it plans the first five uses on each connection.
+// walksAtOnce limits the parts of a statement. SQLite accepts up to 500. PostgreSQL needs four
+// times as long to plan twice as many parts, and it plans each of the first five uses on a
+// connection.
 const walksAtOnce = 32
 
 // merged returns one page of several walks in the same order, newest first: the walks of a few
-// users or stages, each by its index. No row is in two walks. like is one of the walks, or has the
-// fields that they share. Rows of the same time are in the order of the bytes of their IDs, here
-// and in the database (see key.bytes).
+// users or stages, each by its index. No row is in two walks. like has the fields that the walks
+// share; it may be one of them. Rows of the same time are in the order of the bytes of their IDs,
+// here and in the database (see key.bytes).
 func merged[T any](
 	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
 	scan func(row) (T, error),
@@ -193,8 +194,8 @@ func merged[T any](
 	return pageOf(all, end, p.Limit), nil
 }
 
-// inStatements divides walks into those of each statement. A statement reads one table, because
-// SQLite does not merge parts whose columns have different types.
+// inStatements groups walks by statement. A statement reads only one table, because SQLite does not
+// merge parts whose columns have different types.
 func inStatements(walks []walk) (statements [][]walk) {
 	for len(walks) > 0 {
 		n := slices.IndexFunc(walks, func(w walk) bool { return w.from != walks[0].from })
@@ -244,8 +245,8 @@ func newer(a, b mark) int {
 	return 0
 }
 
-// issuances returns the walk for a filter: by the index of the user, of the stage, of revoked
-// tokens or of all.
+// issuances returns the walk for a filter. It uses the index of the user, of the stage, of revoked
+// tokens or of all tokens.
 func issuances(f access.TokenFilter, now time.Time) walk {
 	w := walk{
 		columns: issuanceColumns, from: "issuances", newest: true, window: window,
@@ -274,7 +275,8 @@ func issuances(f access.TokenFilter, now time.Time) walk {
 		}
 	}
 	if f.Query != "" {
-		// This reads the name row by row: with a join, PostgreSQL would read all users first.
+		// This subquery reads the name row by row. With a join, PostgreSQL would first read all
+		// users.
 		w.narrow.add(`(SELECT u.name_key FROM users u WHERE u.id = issuances.user_id) LIKE %s ESCAPE '\'`, like(f.Query))
 	}
 	return w
@@ -295,8 +297,8 @@ func (q queries) ListEvents(
 	return merged(ctx, q, walks, events(f), p, scanEvent)
 }
 
-// events returns the walk for a filter: by the index of the participant, of the user, of the stage
-// or of all. Refusals have indexes of their own, since they are few among all events.
+// events returns the walk for a filter. It uses the index of the participant, of the user, of the
+// stage or of all events. Refusals have indexes of their own, since they are few among all events.
 func events(f access.EventFilter) walk {
 	w := walk{
 		columns: eventColumns, from: "events e", newest: true, window: window,

@@ -177,8 +177,8 @@ func TestListOfTokens(t *testing.T) {
 		h.Clock.Pass(2 * time.Minute)
 		revoked := issue(ana, arn, time.Hour)
 		ok(t, h.Revoke(t.Context(), ana, revoked))
-		// Tokens issued in the same millisecond still have one order, and pages neither repeat nor
-		// skip any.
+		// Tokens that were issued in the same millisecond also have an order, and pages neither
+		// repeat nor skip any.
 		var same []stage.ParticipantID
 		for range 5 {
 			same = append(same, issue(bob, other, time.Hour))
@@ -190,8 +190,8 @@ func TestListOfTokens(t *testing.T) {
 		last := issue(op, arn, time.Hour)
 
 		every := append([]stage.ParticipantID{last}, append(same, revoked, short)...)
-		// The tokens of one millisecond are Bob's and the revoked one; the order of their IDs
-		// decides.
+		// The tokens with the same time are Bob's and the revoked one. They are in the order of
+		// their IDs.
 		slices.SortFunc(every[1:7], func(a, b stage.ParticipantID) int {
 			return strings.Compare(string(b), string(a))
 		})
@@ -377,9 +377,9 @@ func TestListsAskForLittle(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestRecordsOfManyStages reads the records of a moderator who has more stages than one statement
-// takes. Several entries have the same time. The records are those of the lists of each stage, in
-// the same order, even if the database compares IDs by the rules of a language.
+// TestRecordsOfManyStages reads the records for a moderator of more stages than one statement can
+// read. Several entries have the same time. The result contains the records of each stage's list,
+// in the same order, even if the database compares IDs by the rules of a language.
 func TestRecordsOfManyStages(t *testing.T) {
 	onSorted(t, func(t *testing.T, h *harness) {
 		op, ana, main := h.Scene()
@@ -451,8 +451,9 @@ func TestRecordsOfManyStages(t *testing.T) {
 	})
 }
 
-// TestAFilterOfManyStagesGoesOn: one stage has nearly all events, and the filter selects few of
-// them. A page still reads a whole window, and not only the share of one stage in it.
+// TestAFilterOfManyStagesGoesOn: one of many stages has nearly all events, and the filter selects
+// few of them. A page still reads a whole window of rows, and not only the part of the window for
+// one stage.
 func TestAFilterOfManyStagesGoesOn(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *harness) {
 		_, _, busy := h.Scene()

@@ -48,14 +48,14 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	return err
 }
 
-// replaceIndexes returns the migration with which the indexes of merged lists have their IDs in the
-// order of their bytes on PostgreSQL, as SQLite has them. By default PostgreSQL compares texts by
-// the rules of a language. The statements ask for the other order, and without these indexes the
-// database would read and sort all rows of a stage instead of one page.
+// replaceIndexes returns the migration that makes the indexes of merged lists sort IDs by their
+// bytes on PostgreSQL, as on SQLite. By default PostgreSQL compares texts by the rules of a
+// language. The statements of these lists sort by bytes, and without these indexes the database
+// would read and sort all rows of a stage instead of one page.
 //
-// The columns keep their type: a server of the version before would fail with "cached plan must not
-// change result type". Each index is built by a statement of its own, so that tokens wait for one
-// index, and not for all.
+// The columns keep their type, because otherwise a server of the previous version would fail with
+// "cached plan must not change result type". Each index is built by its own statement, so that
+// tokens wait for one index, and not for all.
 func (d *database) replaceIndexes() *goose.Migration {
 	const version = 80
 	if !d.postgres {
@@ -92,8 +92,8 @@ var indexesByBytes = []string{
 }
 
 // migrationTries limits the attempts of processes that open one new SQLite file together. Each
-// migration is a transaction, and a process that loses finds it done at its next attempt. There is
-// no lock file, because a crash could leave it behind.
+// migration is a transaction. A process that fails because of a concurrent migration finds it done
+// at its next attempt. There is no lock file, because a crash could leave it behind.
 const migrationTries = 20
 
 func isFinal(err error) bool {

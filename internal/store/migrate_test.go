@@ -13,7 +13,8 @@ import (
 )
 
 // TestEveryReleasedSchema opens databases that earlier versions left. testdata has a dump of each
-// schema with the same data, by sqlite3's .dump and pg_dump; the rules work on it as before.
+// schema with the same data, from .dump of sqlite3 and from pg_dump. After the migrations, the
+// rules work with this data as before.
 func TestEveryReleasedSchema(t *testing.T) {
 	t.Parallel()
 	dumps, err := filepath.Glob("testdata/schema-*.sql")

@@ -172,7 +172,7 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	_, err = db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = " +
 		"current_database() AND pid <> pg_backend_pid()")
 	ok(t, err)
-	// Only calls on the connections that were open fail. Later calls succeed.
+	// Only calls on connections that were already open fail. Later calls succeed.
 	var last error
 	for range 20 {
 		if _, last = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn}); last == nil {
@@ -183,8 +183,8 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	t.Errorf("after the connections were cut: still %v", last)
 }
 
-// Durable and quick writers of two processes wait for each other; no caller gets "the database is
-// busy".
+// Durable and quick writers of two processes wait for each other. No caller gets the error "the
+// database is busy".
 func TestManyWriters(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *harness) {
 		op, ana, arn := h.Scene()

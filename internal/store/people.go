@@ -25,7 +25,7 @@ func accountFields(a *access.Account) []any {
 		at(&a.SuspendedAt), at(&a.LinkedAt)}
 }
 
-// completed sets the fields that follow from the columns.
+// completed sets the fields that are derived from the columns.
 func completed(a access.Account) access.Account {
 	a.Invited = a.Password == "" && a.LinkedAt.IsZero()
 	return a
@@ -174,7 +174,8 @@ func (q queries) GuestLinks(
 		WHERE c.kind = 'guest' AND c.stage = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2`, string(arn), limit)
 }
 
-// UseGuestLink implements access.Store. The row decides which of two guests gets the last use.
+// UseGuestLink implements access.Store. A condition on the row decides which of two guests gets the
+// last use.
 func (q queries) UseGuestLink(ctx context.Context, id string, when time.Time) error {
 	n, err := q.exec(ctx, `UPDATE credentials SET uses = uses + 1, used_at = $1
 		WHERE id = $2 AND kind = 'guest' AND uses < max_uses`, ms(when), id)
@@ -250,7 +251,7 @@ func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.G
 	return ofUsers(ctx, q, users, scanGrant, grantsOfOneText, grantsText)
 }
 
-// ofUsers lists the rows of these users. ofOne is the statement for a single user, and ofMany the
+// ofUsers lists the rows of these users. ofOne is the statement for one user, and ofMany the
 // statement for usersAtOnce users.
 func ofUsers[T any](
 	ctx context.Context, q queries, users []access.UserID, scan func(row) (T, error),
@@ -263,7 +264,7 @@ func ofUsers[T any](
 			args.place(string(user))
 		}
 		for len(some) > 1 && len(args) < usersAtOnce {
-			args.place("") // so that there are two texts, and not one for each number of users
+			args.place("") // so that there are two statements, and not one for each number of users
 		}
 		text := ofMany
 		if len(args) == 1 {

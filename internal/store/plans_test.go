@@ -46,8 +46,8 @@ var wholeTable = map[string]string{
 		"to a limit",
 }
 
-// few lists tables and indexes with few rows: those for replicas, the settings of operators, stages
-// that are being removed or wait for AWS, and docks that wait for a sign-in.
+// few lists the tables and indexes with few rows: for replicas, settings of operators, stages that
+// are being removed or wait for AWS, and docks that wait for a sign-in.
 var few = []string{
 	"rules", "webhooks", "users_operators", "stages_removed", "credentials_device",
 	"credentials_devices_open",
@@ -55,7 +55,7 @@ var few = []string{
 	"posts", "posts_pkey",
 }
 
-// smallSorts contains the statements that may sort, with the reason why there are few rows.
+// smallSorts contains the statements that may sort, each with the reason why it sorts few rows.
 var smallSorts = map[string]string{
 	"FROM credentials c WHERE":  "a user has 100 keys of a kind at most",
 	"FROM stages s WHERE s.rem": "see wholeTable",
@@ -152,7 +152,7 @@ func explainAll(ctx context.Context, driver string, texts []string) (problems []
 	return problems, nil
 }
 
-// A step is a part of a plan that costs more the larger a table is: a full scan or a sort.
+// A step is a part of a plan whose cost grows with the table: a full scan or a sort.
 type step struct {
 	why  string
 	sort bool
@@ -195,7 +195,7 @@ func explainSQLite(ctx context.Context, db *sql.DB, text string) ([]step, error)
 		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
 			return nil, err
 		}
-		// A subquery that counts has a LIMIT and a plan of its own.
+		// A subquery that counts has a LIMIT and its own plan.
 		bounded := []string{"CONSTANT", "counted"}
 		if found := scan.FindStringSubmatch(detail); found != nil {
 			if slices.Contains(bounded, found[1]) {
@@ -222,9 +222,9 @@ func parameters(text string) (most int) {
 	return most
 }
 
-// preferIndexes makes the planner read a whole table or sort only where it has no other way. For
-// the few thousand rows of a test it would otherwise read all. It also makes the planner plan for
-// any arguments.
+// preferIndexes makes the planner read a whole table or sort only if there is no other plan.
+// Otherwise it would read all of the few thousand rows of a test. preferIndexes also makes the
+// planner plan for unknown arguments.
 func preferIndexes(ctx context.Context, db *sql.DB) error {
 	for _, setting := range []string{
 		"enable_seqscan = off", "enable_sort = off", "enable_hashjoin = off",
@@ -280,7 +280,7 @@ func (n node) costly(steps []step) []step {
 		steps = append(steps, step{why: "Seq Scan on " + n.Table})
 	case strings.Contains(n.Type, "Index") && n.Cond == "":
 		steps = append(steps, step{why: n.Type + " of all of " + n.Index})
-	case n.Type == "Sort" && !n.sortsLittle(): // an incremental sort sorts within equal keys
+	case n.Type == "Sort" && !n.sortsLittle(): // other sorts are of rows with equal keys
 		steps = append(steps, step{why: n.Type, sort: true})
 	}
 	for _, below := range n.Plans {
@@ -349,7 +349,7 @@ func (h *harness) call(method reflect.Method) {
 	}
 }
 
-// set sets a value and all its fields to something that is not zero.
+// set sets a value and all its fields to values that are not zero.
 func set(v reflect.Value) {
 	switch at, isTime := v.Interface().(time.Time); {
 	case isTime && at.IsZero():

@@ -7,11 +7,12 @@ import (
 	"sync"
 )
 
-// A pool is a set of connections with prepared statements: parsing costs SQLite more than running.
+// A pool is a set of connections with prepared statements, because SQLite takes longer to parse a
+// statement than to run it.
 type pool struct {
 	db      *sql.DB
 	breaker breaker
-	plain   bool // behind a pooler, the next statement may use another connection
+	plain   bool // behind a pooler, where the next statement may use another connection
 
 	mu       sync.RWMutex
 	prepared map[string]*sql.Stmt // by text; the texts are constants of this package

@@ -32,7 +32,7 @@ const (
 func openPostgres(ctx context.Context, where string, log *slog.Logger) (*database, error) {
 	config, err := pgx.ParseConfig(where)
 	if err != nil {
-		// pgx takes the password out of its message; the URL itself is not repeated here.
+		// pgx removes the password from its message. This text does not repeat the URL.
 		return nil, stage.Errorf(stage.ErrInvalid, "The database URL cannot be read; "+
 			"it looks like postgres://user:password@host:5432/name.").WithCause(err)
 	}
@@ -51,13 +51,13 @@ func openPostgres(ctx context.Context, where string, log *slog.Logger) (*databas
 	return &database{read: p, write: p, quick: p, postgres: true}, nil
 }
 
-// execModeParameter is the parameter of a URL that says whether statements are prepared: with
-// default_query_exec_mode=cache_statement they are, whatever isPooled finds.
+// execModeParameter is the parameter of a URL by which an operator decides whether statements are
+// prepared: with default_query_exec_mode=cache_statement they are, no matter what isPooled returns.
 const execModeParameter = "default_query_exec_mode"
 
-// isPooled connects, and reports whether a pooler such as PgBouncer answers: then the process ID of
-// the connection does not belong to PostgreSQL. A prepared statement belongs to a connection, and a
-// pooler in transaction mode gives every transaction another one.
+// isPooled connects, and reports whether a pooler such as PgBouncer answers, because the process ID
+// of the connection is not one of PostgreSQL. Prepared statements do not work behind a pooler in
+// transaction mode: they belong to a connection, and every transaction may use another one.
 func isPooled(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
 	once := config.Copy()
 	once.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -71,8 +71,8 @@ func isPooled(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
 	return process != conn.PgConn().PID(), err
 }
 
-// refusal returns the end of a sentence: that the database refused, or that it could not be
-// reached.
+// refusal returns the end of an error message, which says that the database refused the connection
+// or could not be reached.
 func refusal(err error) string {
 	var answer *pgconn.PgError
 	var network net.Error
@@ -85,8 +85,8 @@ func refusal(err error) string {
 	return "cannot be used"
 }
 
-// lastTry returns the last line of an error of pgx. The error has one line per attempt: for each
-// address, with and without TLS.
+// lastTry returns the last line of an error of pgx. The error has one line for each attempt. There
+// is an attempt for each address, with and without TLS.
 func lastTry(err error) error {
 	text := err.Error()
 	return errors.New(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]))
@@ -94,8 +94,8 @@ func lastTry(err error) error {
 
 // lockMigrations waits until no other replica migrates. It holds the lock until unlock is called.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
-	// The lock is one of a transaction. Behind a pooler, a lock of a session would outlive its
-	// client, because the pooler keeps the connection.
+	// The lock belongs to a transaction. Behind a pooler, a lock of a session would outlive its
+	// client, because the pooler keeps the connection open.
 	tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (d *database) alone(ctx context.Context, do func(queries) error) error {
 	return failure(end(d.again(ctx, do)))
 }
 
-// again retries a transaction until it does not conflict with another one.
+// again retries a transaction until it has no conflict with another one.
 func (d *database) again(ctx context.Context, do func(queries) error) error {
 	const tries = 100
 	for try := range tries {
@@ -142,7 +142,7 @@ func collided(err error) bool {
 	return ok && (e.Code == serializationFailure || e.Code == deadlockDetected)
 }
 
-// pause waits for a random time of up to 50 ms, so that transactions do not conflict again.
+// pause waits for a random time of up to 50 ms, so that two transactions do not conflict again.
 func pause(ctx context.Context, try int) error {
 	select {
 	case <-time.After(rand.N(time.Millisecond * time.Duration(min(50, 2*try+1)))):
@@ -162,11 +162,11 @@ func postgresFailure(err error) error {
 	}
 	switch {
 	case collided(err):
-		// A conflict keeps the type of pgx, because alone retries it.
+		// A conflict keeps pgx's type of error, by which the function alone recognizes it.
 		return err
 	case e.Code == uniqueViolation || e.Code == foreignKeyViolation:
 		return fmt.Errorf("%w: %w", stage.ErrConflict, err)
-	// The state of the database is the cause, not the statement: classes 08 (connection), 53
+	// The cause is the state of the database and not the statement: classes 08 (connection), 53
 	// (resources) and 57 (operator intervention), and 25006 (read-only).
 	case strings.HasPrefix(e.Code, "08"), strings.HasPrefix(e.Code, "53"),
 		strings.HasPrefix(e.Code, "57"), e.Code == "25006":

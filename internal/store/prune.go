@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// Prune implements access.Store. Each kind has a short transaction of its own, since other writers
-// wait meanwhile. A power failure may revert it.
+// Prune implements access.Store. Each kind of row has its own short transaction, since other
+// writers wait meanwhile. A power failure may revert the deletions.
 func (q queries) Prune(
 	ctx context.Context, before access.Retention, limit int,
 ) (more bool, err error) {
@@ -27,8 +27,8 @@ func (q queries) Prune(
 		{"deliveries", "id", "", "dead_at", before.Dead},
 		{"chat_messages", "id", "", "at", before.Chat},
 	} {
-		// The limit is part of the text: without a known limit, PostgreSQL plans for a tenth of the
-		// table.
+		// The limit is part of the text, because if it is unknown, PostgreSQL plans for a tenth of
+		// the table.
 		text := fmt.Sprintf(
 			"DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s%[4]s < $1 "+
 				"ORDER BY %[4]s LIMIT %[5]d)",

@@ -19,20 +19,20 @@ const (
 	pollNotices   = time.Second
 	// pollUnnotified is the poll interval of a replica that receives no notifications.
 	pollUnnotified = pollNotices / 4
-	noticeMemory   = 10 * time.Minute // a replica that was away longer receives a gap
+	noticeMemory   = 10 * time.Minute // a replica that was unreachable for longer receives KindGap
 	tidyNotices    = time.Minute
 	deadPost       = time.Minute
 )
 
 // A relay implements feed.Relay on PostgreSQL. Notices are rows with consecutive numbers. The row
 // of the counter stays locked until the commit, since otherwise a reader could see notice 7 before
-// notice 6. A notification only wakes the readers, which also poll once a second, or more often if
+// notice 6. A notification only wakes the readers. They also poll once a second, or more often if
 // they receive no notifications (docs/decisions/0171).
 type relay struct {
 	q        queries
 	listener *listener
 	log      *slog.Logger
-	turn     chan struct{} // held by the call that writes for all callers
+	turn     chan struct{} // held by the call that writes the notices of all callers
 
 	mu      sync.Mutex
 	waiting []*sending
@@ -43,8 +43,8 @@ type sending struct {
 	done    chan error // of capacity 1
 }
 
-// A sentNotice is the JSON of a notice. Its names are short, and must not change, since the
-// previous version reads it, too.
+// A sentNotice is the JSON of a notice. The names of its members are short. They must not change,
+// since servers of the previous version also read it.
 type sentNotice struct {
 	Kind  feed.Kind       `json:"k"`
 	User  access.UserID   `json:"u,omitempty"`
@@ -151,7 +151,7 @@ type noticeReader struct {
 	*relay
 	deliver func(feed.Notice)
 	began   bool
-	missed  bool // the first attempt to start failed
+	missed  bool // whether the first attempt to start failed
 	last    int64
 }
 

@@ -8,8 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// ruleGrantJoin joins what rules give a user on a stage s. It finds the rule by the stage that the
-// rule created.
+// ruleGrantJoin joins the RuleGrants of a user for the stage s, by the rule that created the stage.
 const ruleGrantJoin = ` LEFT JOIN own_stages o ON o.stage = s.arn
 	LEFT JOIN rule_grants w ON w.rule_id = o.rule_id AND w.user_id = `
 

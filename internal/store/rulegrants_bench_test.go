@@ -95,7 +95,7 @@ func putOwnStage(b *testing.B, tx access.Store, rule access.RuleID, i int) error
 	return tx.PutOwnStage(b.Context(), rule, id, ownARN(i))
 }
 
-// measure reports how long something takes, 100 times.
+// measure runs a function 100 times, and reports how long it takes.
 func measure(b *testing.B, name string, do func() error) {
 	b.Helper()
 	var took []time.Duration

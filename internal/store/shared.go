@@ -12,9 +12,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Shared returns the state that the replicas on this database share. On SQLite there is one
-// process, and only the chat is stored. direct is a URL of the same PostgreSQL without the
-// connection pooler, through which notifications do not pass; it may be empty.
+// Shared returns the state that the replicas on this database share. On SQLite there is only one
+// process, so only the chat is stored. direct is a URL of the same PostgreSQL without the pooler,
+// which would not pass on notifications; it may be empty.
 func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (feed.Shared, error) {
 	if !s.db.postgres {
 		return inProcess{feed.NewMemory(now), s}, nil
@@ -80,7 +80,7 @@ func (s *shared) Post(
 	return err
 }
 
-// remember stores the text of a post, and reports whether it equals the last one.
+// remember keeps the text of a post, and reports whether it equals the previous text.
 func (s *shared) remember(text string) (same bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,8 +37,8 @@ func TestReplicasShareByPostgreSQL(t *testing.T) {
 	})
 }
 
-// TestReplicasShareWithoutNotifications: one replica's direct address leads nowhere, so it receives
-// no notifications.
+// TestReplicasShareWithoutNotifications: one replica has an unreachable direct address, so it
+// receives no notifications.
 func TestReplicasShareWithoutNotifications(t *testing.T) {
 	t.Parallel()
 	feedtest.Contract(t, func(t *testing.T) (a, b feed.Shared) {
@@ -63,8 +63,8 @@ type replica struct {
 	frames chan feed.Frame
 }
 
-// runReplica starts a feed on a database of its own connections, with a page of ana and one of the
-// stage.
+// runReplica starts a feed with its own connections to the database. The feed has a page of ana's
+// account, and a page of the stage.
 func runReplica(t *testing.T, where string) *replica {
 	t.Helper()
 	s := openAt(t, where)
@@ -145,7 +145,7 @@ func TestThreeReplicasActAsOne(t *testing.T) {
 	t.Parallel()
 	where := postgres.Migrated(t)
 	fleet := []*replica{runReplica(t, where), runReplica(t, where), runReplica(t, where)}
-	for i, r := range fleet { // each replica receives notices from now on
+	for i, r := range fleet { // wait until each replica receives notices
 		for received := false; !received; {
 			r.AccessChanged("ana")
 			select {
@@ -221,8 +221,8 @@ func TestTheChatOutlivesARestart(t *testing.T) {
 	})
 }
 
-// TestAReplicaThatWasAwayTooLong: the messages that it missed are deleted already, so its streams
-// start again.
+// TestAReplicaThatWasAwayTooLong: the notices that a replica has missed are deleted already, so its
+// streams must resume.
 func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 	t.Parallel()
 	where := postgres.Migrated(t)
@@ -244,7 +244,7 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	// This stands for notices that others wrote and deleted while this replica was away.
+	// This simulates notices that others wrote and deleted while this replica was unreachable.
 	_, err = db.Exec("UPDATE counters SET value = value + 5 WHERE name = 'notice'")
 	ok(t, err)
 	for {
@@ -259,8 +259,9 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 	}
 }
 
-// TestANotificationIsABell: notices that are sent together ring once, with the highest number and
-// nothing else. A token rings no bell, because a notification takes a lock of the whole server.
+// TestANotificationIsABell: several notices in one call cause one notification, with only the
+// highest number. A token causes none, because a notification takes a lock on the whole database
+// server.
 func TestANotificationIsABell(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, postgres.Migrated(t))
@@ -352,7 +353,8 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 	})
 }
 
-// TestADeliveryHasOneSender: replicas that claim deliveries at the same time get different ones.
+// TestADeliveryHasOneSender: replicas that claim deliveries at the same time get different
+// deliveries.
 func TestADeliveryHasOneSender(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *harness) {
 		now := time.UnixMilli(1_800_000_000_000).UTC()

@@ -42,8 +42,8 @@ func skewed(t *testing.T) (behind, ahead *harness) {
 	return behind, ahead
 }
 
-// TestClocksAMinuteApart: each replica accepts the credentials that the other issues, whichever
-// clock is ahead.
+// TestClocksAMinuteApart: each replica accepts the credentials of the other one, although their
+// clocks differ.
 func TestClocksAMinuteApart(t *testing.T) {
 	t.Parallel()
 	behind, ahead := skewed(t)
@@ -99,8 +99,8 @@ func TestClocksAMinuteApart(t *testing.T) {
 	}
 }
 
-// TestLeasesAndPresenceOfSkewedClocks: one replica leads at a time, another takes over, and the
-// participants of each are on the stages of both.
+// TestLeasesAndPresenceOfSkewedClocks: only one replica leads at a time, another takes over, and
+// each replica lists the participants of both.
 func TestLeasesAndPresenceOfSkewedClocks(t *testing.T) {
 	t.Parallel()
 	behind, ahead := skewed(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Snapshot copies the SQLite file at path to a new file, in its state at one moment, while others
-// write to it (https://sqlite.org/lang_vacuum.html, "VACUUM INTO").
+// Snapshot copies the SQLite file at path to a new file. The copy has the state of one moment, even
+// if other processes write meanwhile (https://sqlite.org/lang_vacuum.html, "VACUUM INTO").
 func Snapshot(ctx context.Context, path, to string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fileFailure(path, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// queries contains the statements, which run on a database or in a transaction.
+// queries has the statements as its methods. They run on a database or in a transaction.
 type queries struct{ run runner }
 
 // A row is a result row that can be scanned.
@@ -94,13 +94,13 @@ func affected(result sql.Result, err error) (int, error) {
 	return int(n), failure(err)
 }
 
-// do runs a statement that may affect any number of rows.
+// do runs a statement that may change any number of rows.
 func (q queries) do(ctx context.Context, text string, args ...any) error {
 	_, err := q.exec(ctx, text, args...)
 	return err
 }
 
-// ms returns a time as it is stored; the zero time is NULL.
+// ms returns a time in its stored form. The zero time becomes NULL.
 func ms(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -108,7 +108,7 @@ func ms(t time.Time) any {
 	return t.UnixMilli()
 }
 
-// null returns an optional reference as it is stored.
+// null returns an optional reference in its stored form, which is NULL if it is empty.
 func null[S ~string](s S) any {
 	if s == "" {
 		return nil
@@ -169,8 +169,8 @@ func places(n int) string {
 	return strings.Join(list, ", ")
 }
 
-// A filter is a list of conditions of a statement. It contains only the requested ones, so that
-// both engines can use their indexes.
+// A filter is a list of conditions of a statement. It contains only the requested conditions, so
+// that both engines can use their indexes.
 type filter []condition
 
 // A condition has %s in the places of its parameters.
@@ -201,7 +201,8 @@ func (f *filter) in(column string, stages []stage.ARN) {
 	f.add(column+" IN ("+places+")", values...)
 }
 
-// where returns the clause, which is empty without a condition, and adds its parameters.
+// where returns the WHERE clause, and adds its parameters. Without a condition, the clause is
+// empty.
 func (f filter) where(args *arguments) string {
 	var parts []string
 	for _, c := range f {

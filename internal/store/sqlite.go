@@ -29,8 +29,8 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, fileFailure(path, err)
 	}
-	// On this connection, only a checkpoint waits for the disk. Between two checkpoints are 4000
-	// pages, 16 MB of log.
+	// On this connection, only a checkpoint waits for the disk. A checkpoint runs every 4000 pages,
+	// which are 16 MB of log.
 	quick, err := openFile(ctx, path, 1, "synchronous(NORMAL)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		return nil, fileFailure(path, err)
@@ -42,8 +42,8 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	return &database{read: read, write: write, quick: quick, batches: &batcher{pool: quick}}, nil
 }
 
-// makePrivate creates the file before SQLite does, which would let other users read it. SQLite
-// gives its additional files the same mode.
+// makePrivate creates the file before SQLite does, because other users could read a file that
+// SQLite creates. SQLite gives its additional files the same mode.
 func makePrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -74,8 +74,8 @@ func openFile(ctx context.Context, path string, connections int, pragmas ...stri
 	return newPool(db, connections), connect(ctx, db)
 }
 
-// connect opens the first connection. If other processes open the file at this moment, setting the
-// journal mode fails at once. SQLite ignores the busy timeout here, since waiting could be a
+// connect opens the first connection. While another process opens the file, setting the journal
+// mode fails at once. SQLite ignores the busy timeout in this case, since waiting could be a
 // deadlock.
 func connect(ctx context.Context, db *sql.DB) error {
 	var err error

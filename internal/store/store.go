@@ -70,15 +70,15 @@ func (s *Store) Atomically(ctx context.Context, do func(tx access.Store) error) 
 // A transaction is the Store inside Atomically.
 type transaction struct{ queries }
 
-// Atomically implements access.Store: the transaction already runs.
+// Atomically implements access.Store. It calls do directly, since the transaction already runs.
 func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) error) error {
 	return do(t)
 }
 
 // A database is where the statements run. SQLite has one writer at a time. It has two connections
-// for writing: write waits for the disk at each commit. quick does not, and may lose its last
-// commits at a power failure. Reads run meanwhile (docs/decisions/0030). On PostgreSQL all three
-// pools are the same.
+// for writing: The connection write waits for the disk at each commit. The connection quick does
+// not, and may lose its last commits at a power failure. Reads run meanwhile (docs/decisions/0030).
+// On PostgreSQL all three pools are the same.
 type database struct {
 	read, write, quick *pool
 	postgres           bool
@@ -96,8 +96,8 @@ func (d *database) actor() string {
 
 func (i *inside) actor() string { return i.db.actor() }
 
-// bytewise implements runner. PostgreSQL compares texts by the rules of a language, but by bytes
-// with the collation C, as SQLite does.
+// bytewise implements runner. PostgreSQL compares texts by the rules of a language, and with the
+// collation C by bytes, as SQLite does.
 func (d *database) bytewise() string {
 	if d.postgres {
 		return ` COLLATE "C"`
@@ -132,20 +132,20 @@ type runner interface {
 	exec(ctx context.Context, text string, args ...any) (sql.Result, error)
 	// change runs a write that returns rows.
 	change(ctx context.Context, text string, args ...any) (*sql.Rows, error)
-	// together runs several statements as one, which need not be durable. The rows that they write
-	// decide races.
+	// together runs several statements in a transaction that need not be durable. Conditions on the
+	// rows decide races.
 	together(ctx context.Context, do func(queries) error) error
-	// await runs a statement that waits for a lock. On SQLite it has nothing to wait for, since
-	// there is one writer at a time.
+	// await runs a statement that waits for a lock. On SQLite it need not wait, since there is one
+	// writer at a time.
 	await(ctx context.Context, text string, args ...any) error
 	// clock returns SQL for the time of the database in unix milliseconds.
 	clock() string
-	// bytewise returns SQL that follows a text to compare it by its bytes, as Go does.
+	// bytewise returns the SQL to append to a text, so that it is compared by its bytes, as in Go.
 	bytewise() string
 	// limitsParts reports whether each part of a union needs a limit, see walk.part.
 	limitsParts() bool
-	// inTurn runs a write that counts rows before it inserts, after other writes of the same turn.
-	// It need not be durable.
+	// inTurn runs a write that counts rows before it inserts. It first waits for other writes of
+	// the same turn. The write need not be durable.
 	inTurn(ctx context.Context, t turn, text string, args ...any) (int, error)
 	// actor returns the server that ActAs has set.
 	actor() string
@@ -186,8 +186,8 @@ func (d *database) await(ctx context.Context, text string, args ...any) error {
 	return queries{d}.do(ctx, text, args...)
 }
 
-// A turn is a statement that locks a row. Without it, on PostgreSQL two writers could both count
-// before either has inserted.
+// A turn is a statement that locks a row. Without it, two writers on PostgreSQL could both count
+// rows before either has inserted one.
 type turn struct {
 	lock string
 	args []any
@@ -230,7 +230,7 @@ func (d *database) inTx(
 	return end(d.tx(ctx, on, options, do))
 }
 
-// tx is inTx for a call whose time is limited already.
+// tx is inTx for a call that already has a time limit.
 func (d *database) tx(
 	ctx context.Context, on *pool, options *sql.TxOptions, do func(queries) error,
 ) error {
@@ -289,7 +289,8 @@ func inTx(
 		return fmt.Errorf("begin: %w", err)
 	}
 	if err := do(tx); err != nil {
-		// After a broken connection, the error of the rollback adds nothing to the first one.
+		// Ignore the error of the rollback: if the connection is broken, it repeats the first
+		// error.
 		_ = tx.Rollback()
 		return err
 	}

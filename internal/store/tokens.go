@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// full finds the token at which a rate limit is reached, if there is one: the Limit-th newest of
-// its bucket. It reads at most Limit entries of the index, however many tokens there are.
+// full finds the token at which the rate limit is reached, if any. This is the Limit-th newest
+// token of the bucket. It reads at most Limit entries of the index, for any number of tokens.
 const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s AND issued_at <= %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
 // rateArgs returns the parameters of full. Without a limit it names the empty bucket, which has no
@@ -60,9 +60,9 @@ var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilit
 	JOIN stages s ON s.arn = $4 AND s.removed_at IS NULL
 	WHERE u.id = $2 AND u.revision = $12 AND ` + fmt.Sprintf(full, "$13", "$14", "$15", "$16") + ` IS NULL`
 
-// issueLock makes the tokens of one user be recorded one after the other, since each counts the
-// earlier ones. It writes the row of the user, so that a concurrent serializable transaction that
-// changes the user is retried. The lock on the stage is shared; CloseStage waits for it.
+// issueLock serializes the records of one user's tokens, since each counts the earlier ones. It
+// writes the row of the user, so that a concurrent serializable transaction that changes the user
+// is retried. It takes a shared lock on the stage, for which CloseStage waits.
 const issueLock = `WITH locked AS (SELECT arn FROM stages WHERE arn = $2 FOR KEY SHARE)
 	UPDATE users SET revision = revision FROM locked WHERE id = $1`
 

@@ -21,9 +21,9 @@ import (
 // During a rolling update, the previous version runs beside this one, on the tables of this one.
 // testdata has the statements that it sends to PostgreSQL (docs/decisions/0178):
 //
-//   - story-22.jsonl: the statements of one test, with their arguments and how many rows
+//   - story-22.jsonl: the statements of one test, with their arguments and the number of rows that
 //     each found or changed. Olga sets up, Ana signs in, gets tokens, and broadcasts.
-//   - statements-22.sql: each statement that the tests of that version run, one on a line, as
+//   - statements-22.sql: the statements that the tests of that version run, one on each line, as
 //     -record writes them.
 const (
 	storyBefore      = "testdata/story-22.jsonl"
@@ -52,7 +52,7 @@ type recorded struct {
 }
 
 // TestTheVersionBeforeRunsBesideThisOne: both versions sign people in and issue tokens, in turn.
-// Each finds what the other has stored.
+// Each version finds the data of the other.
 func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, postgres.Migrated(t))
@@ -190,7 +190,7 @@ func (p *previousVersion) rows(one recorded) (n int, err error) {
 var inserts = regexp.MustCompile(`INSERT INTO (\w+) \(([^)]+)\)`)
 
 // TestEveryStatementOfTheVersionBefore: the tables and columns of every statement still exist, and
-// every insert sets all columns that need a value.
+// every insert sets all columns that are not null and have no default.
 func TestEveryStatementOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, postgres.Migrated(t))

@@ -14,8 +14,8 @@ import (
 )
 
 // A walk is a list in the order of an index, limited to the rows that a filter selects. Nothing is
-// sorted or counted, and a filter reads at most one window of rows per page, so a page costs the
-// same however large the table is.
+// sorted or counted, and a filter reads at most one window of rows per page, so the cost of a page
+// does not depend on the size of the table.
 type walk struct {
 	columns string
 	from    string // the table and its joins
@@ -34,7 +34,7 @@ type key struct {
 	bytes  bool // compared by its bytes, as Go does: see indexesByBytes
 }
 
-// edge returns a value beyond all values of the key, at the high or the low end.
+// edge returns a value that is above or below all values of the key.
 func (k key) edge(high bool) any {
 	switch {
 	case k.number && high:
@@ -47,7 +47,7 @@ func (k key) edge(high bool) any {
 	return ""
 }
 
-// variable returns a variable into which the key is scanned.
+// variable returns a pointer to a variable into which the key is scanned.
 func (k key) variable() any {
 	if k.number {
 		return new(int64)
@@ -59,7 +59,7 @@ func (k key) variable() any {
 type mark []any
 
 // start returns the mark before the first row. With this mark, the first page uses the same
-// statement as the others, and the database seeks in the index for it, too.
+// statement as the other pages, and the database can use the index.
 func (w walk) start() mark {
 	var m mark
 	for _, k := range w.keys {
@@ -85,8 +85,8 @@ func (w walk) direction() string {
 	return ""
 }
 
-// stretch returns the conditions of the index for the rows after one mark until another, which may
-// be nil.
+// stretch returns the conditions for the rows from after one mark until another mark, which may be
+// nil.
 func (w walk) stretch(after, end mark) filter {
 	onward, until := ">", "<="
 	if w.newest {
@@ -99,8 +99,7 @@ func (w walk) stretch(after, end mark) filter {
 	return f
 }
 
-// columnsOfUnion returns the columns of the order, named so that all parts of a union share the
-// names.
+// columnsOfUnion returns the columns of the order with names that all parts of a union share.
 func (w walk) columnsOfUnion() string {
 	var columns []string
 	for i, k := range w.keys {
@@ -137,8 +136,8 @@ type marked[T any] struct {
 	at   mark
 }
 
-// An extended is a row that a scan function can read although it has more columns at the end. It
-// scans those into more.
+// An extended is a row with additional columns at the end. A scan function can read it like a row
+// without them. It scans the additional columns into more.
 type extended struct {
 	row
 	more []any
@@ -166,7 +165,7 @@ func scanMarked[T any](w walk, scan func(row) (T, error)) func(row) (marked[T], 
 	}
 }
 
-// rows reads a page of a walk after a mark, and one more row if there is one. If a filter stops
+// rows reads a page of a walk after a mark, plus the next row, if it exists. If a filter stops
 // before the end of the list, end is the last row that it has read.
 func rows[T any](
 	ctx context.Context, q queries, w walk, after mark, limit int, scan func(row) (T, error),
@@ -185,8 +184,8 @@ func rows[T any](
 }
 
 // rowsAtOnce reads a page of several walks in one statement, so that a page for a moderator of many
-// stages needs one answer of the database. It stops at the mark end, which may be nil. The walks
-// have no args.
+// stages needs only one round trip. It stops at the mark end, unless this is nil. The walks must
+// not have args.
 func rowsAtOnce[T any](
 	ctx context.Context, q queries, walks []walk, after, end mark, limit int,
 	scan func(row) (T, error),
@@ -203,7 +202,7 @@ func rowsAtOnce[T any](
 }
 
 // endOfWindowAtOnce finds the last row that several walks may read together for a page, or nil if
-// their lists end earlier. It reads the keys of one window, from the indexes alone.
+// their lists end earlier. It reads only the indexes, for one window of rows.
 func endOfWindowAtOnce(
 	ctx context.Context, q queries, walks []walk, after mark, window int,
 ) (mark, error) {
@@ -221,9 +220,9 @@ func endOfWindowAtOnce(
 	return last[0].at, nil
 }
 
-// part returns the part of a walk in unionOf. It has an order and a limit on PostgreSQL, and
-// neither on SQLite. In these forms, both engines read each part by its index, and only as many
-// rows of it as the merged page needs.
+// part returns the part of a walk in unionOf. On PostgreSQL it has an order and a limit, and on
+// SQLite neither. Only in these forms do the engines read each part by its index, and only as many
+// rows as the merged page needs.
 func (w walk) part(q queries, args *arguments, columns string, f filter, limit int) string {
 	text := "SELECT " + columns + " FROM " + w.from + f.where(args)
 	if !q.run.limitsParts() {
@@ -268,7 +267,7 @@ func page[T any](
 	return pageOf(found, end, p.Limit), err
 }
 
-// pageOf shortens the rows that were read to a page.
+// pageOf returns the rows that were read as a page, without the additional one.
 func pageOf[T any](found []marked[T], end mark, limit int) access.PageOf[T] {
 	var got access.PageOf[T]
 	if len(found) > limit {

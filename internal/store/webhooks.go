@@ -71,7 +71,8 @@ func (q queries) AddDelivery(ctx context.Context, d access.Delivery) error {
 		d.Status, d.Reason, ms(d.DeadAt))
 }
 
-// PutDelivery implements webhook.Outbox. If the webhook was deleted meanwhile, so was the delivery.
+// PutDelivery implements webhook.Outbox. If the webhook was deleted meanwhile, the delivery was
+// deleted, too.
 func (q queries) PutDelivery(ctx context.Context, d access.Delivery) error {
 	return q.do(ctx, `
 		UPDATE deliveries SET next_at = $2, attempts = $3, status = $4, reason = $5, dead_at = $6
@@ -92,8 +93,8 @@ func (q queries) FinishDelivery(ctx context.Context, id string) error {
 	return q.do(ctx, "DELETE FROM deliveries WHERE id = $1", id)
 }
 
-// ClaimDeliveries implements webhook.Outbox. The outer condition is checked again for a row that
-// another replica has just claimed.
+// ClaimDeliveries implements webhook.Outbox. The database checks the outer condition again for a
+// row that another replica has just claimed.
 func (q queries) ClaimDeliveries(
 	ctx context.Context, id access.WebhookID, now, until time.Time, limit int,
 ) ([]access.Delivery, error) {
@@ -104,7 +105,8 @@ func (q queries) ClaimDeliveries(
 			WHERE webhook = $3 AND dead_at IS NULL AND next_at <= $2
 			ORDER BY next_at, id LIMIT $4)
 		RETURNING `+deliveryColumns, ms(until), ms(now), string(id), limit)
-	// RETURNING has no order, and deliveries that are given back are due at once.
+	// Sort the deliveries, because RETURNING has no order, and set the time of those that were
+	// given back, which are due at once.
 	for i := range claimed {
 		claimed[i].NextAt = now
 	}
@@ -132,7 +134,7 @@ func (q queries) ReplayDeliveries(
 	return q.exec(ctx, text+" AND id = $3", ms(now), string(id), delivery)
 }
 
-// An Outbox counts the deliveries that are not sent yet.
+// An Outbox contains the counts of deliveries that are not sent yet.
 type Outbox struct {
 	Waiting int
 	Oldest  time.Time // when the oldest waiting delivery was queued; zero if none waits

@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Bars are listed newest first, with who barred whom and why. A moderator sees those of their own
-// stages, and a bar of somebody who became an operator is not in force.
+// Bars are listed newest first, with who barred whom and why. A moderator sees the bars of the
+// stages that they moderate. The bar of a user who became an operator is not in force.
 func (on rules) TestWhoIsBarred(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()

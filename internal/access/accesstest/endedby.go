@@ -31,13 +31,13 @@ func (h *Harness) ended(
 }
 
 // A kick, a bar and access that is removed all disconnect a participant. The event and its message
-// say which it was, and who did it.
+// contain which of the three it was, and the user who did it.
 func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in",
 			[]string{access.MessageParticipantEnded}))(t)
-		h.Clock.Pass(5 * time.Second) // the cached message types of webhooks expire
+		h.Clock.Pass(5 * time.Second) // the cache of webhooks' message types expires
 		h.Configure(func(c *access.Config) {
 			c.External.Moderators = []access.Claim{{Name: "groups", Value: "moderators"}}
 		})

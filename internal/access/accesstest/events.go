@@ -98,7 +98,7 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 func (on rules) TestPruning(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		// the records of tokens are kept as long as the audit trail
+		// records of tokens are kept at least as long as the audit trail
 		h.Configure(func(c *access.Config) { c.AuditRetention = time.Hour })
 		token := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded,

@@ -146,7 +146,7 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 	})
 }
 
-// A moderator bars a guest: the link ends, and its owner keeps the access.
+// When a moderator bars a guest, the guest's link ends. The owner of the link keeps their access.
 func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
@@ -166,8 +166,8 @@ func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 	})
 }
 
-// The token of a promoted guest may publish, and that of a demoted guest may not: its record
-// decides.
+// The record of a token decides whether a guest may publish: it changes when the guest is promoted
+// or demoted.
 func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
@@ -213,7 +213,7 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 	})
 }
 
-// Two guests use the last use of a link concurrently.
+// Two guests compete for the last use of a link.
 func (on rules) TestTheLastUseIsOneGuests(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()

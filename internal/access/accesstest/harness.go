@@ -38,7 +38,7 @@ func Run(t *testing.T, engines ...Engine) {
 	}
 }
 
-// The tests of the rules are methods of rules, so that Run finds all of them by reflection.
+// rules has one method for each test, so that Run finds all tests by reflection.
 type rules struct{ engines []Engine }
 
 // each runs a test on each engine.
@@ -277,7 +277,7 @@ func (h *Harness) NewStage(by access.Principal, name string) stage.ARN {
 	return must(h.AddLocalStage(h.t.Context(), by, name))(h.t).ARN
 }
 
-// Grant gives a user access to a stage, with the longest token life.
+// Grant gives a user access to a stage, with the longest possible token life.
 func (h *Harness) Grant(
 	by access.Principal, who access.Principal, arn stage.ARN, can stage.Capabilities,
 ) {
@@ -317,7 +317,7 @@ func ok(t testing.TB, err error) {
 	}
 }
 
-// refused checks the kind and the code of an error, and that it has a sentence.
+// refused checks the kind and the code of an error, and that its sentence is not empty.
 func refused(t testing.TB, err, kind error, code string) *stage.Error {
 	t.Helper()
 	var e *stage.Error

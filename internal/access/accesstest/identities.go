@@ -53,8 +53,8 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 	})
 }
 
-// A name that a person types is refused when it is too long. One that a provider or an application
-// sends is cut to the same limit.
+// A name that is too long is refused if a person typed it, and cut if a provider or an application
+// sent it.
 func (on rules) TestNamesHaveOneLimit(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()
@@ -239,7 +239,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 			refused(t, err, stage.ErrDenied, "no_grant")
 		}
 		h.Issued(key, hall)
-		refuse(external("1", "Ben")) // a second refusal has nothing left to end
+		refuse(external("1", "Ben")) // at the second refusal, there is no login left to end
 		if count(access.ActionLoginEnded) != 1 || count(access.ActionAccessRemoved) != 2 {
 			t.Errorf("the trail has %d ended logins and %d removed accesses, want 1 and 2",
 				count(access.ActionLoginEnded), count(access.ActionAccessRemoved))
@@ -871,7 +871,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 			!listed[0].Secret.Empty() {
 			t.Errorf("the list is %+v, want one without its secret", listed)
 		}
-		h.Clock.Pass(5 * time.Second) // the cached message types of webhooks expire
+		h.Clock.Pass(5 * time.Second) // the cache of webhooks' message types expires
 		token := h.Issued(ana, arn)
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,
@@ -958,8 +958,8 @@ type outbox interface {
 func (h *Harness) outbox() outbox { return h.Config.Store.(outbox) }
 
 // TestWhoMayEndSessionsInAnOutage: in an outage of the database, a principal that was authenticated
-// before may end sessions. A change of one user's account ends this for that user alone. A change
-// that another replica reports ends it for no user.
+// before may end sessions. A change of one user's account takes this right from that user alone. A
+// change on another replica takes it from no user.
 func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()

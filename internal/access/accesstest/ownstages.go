@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// fakeAWS creates fake stages. On request it fails, before or after it has created the stage.
+// fakeAWS creates fake stages. If before or after is set, it fails before or after it has created
+// the stage.
 type fakeAWS struct {
 	made          map[string]stage.Stage // keyed by the tag of the user
 	calls         int

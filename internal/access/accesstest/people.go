@@ -123,7 +123,7 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 		ana, cookie := h.Broadcaster(op, "Ana")
 		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
 		ok(t, err)
-		// The invite changes nothing until it is used: Ana may not have asked for it.
+		// An invite changes nothing until it is used, because Ana may not have requested it.
 		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		errs := race(6, func(i int) error {
 			_, _, err := h.AcceptInvite(t.Context(), code,
@@ -374,8 +374,8 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 	})
 }
 
-// TestStrangeIDs: a text that cannot be an ID is not found, even if PostgreSQL would refuse some of
-// its bytes.
+// TestStrangeIDs: a text that cannot be an ID gives "not found", even with bytes that PostgreSQL
+// refuses.
 func (on rules) TestStrangeIDs(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()

@@ -146,7 +146,7 @@ func (on rules) TestRulesOfAllStagesStandOnAnother(t *testing.T) {
 	})
 }
 
-// A moderator of all stages can be barred from one of them, and a sign-in does not end the bar.
+// A moderator of all stages can be barred from one of them. The next sign-in does not end the bar.
 func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
@@ -185,8 +185,8 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 	})
 }
 
-// A moderator may have more stages than one statement can name. Their records are then read from
-// one list over all stages.
+// A moderator may have more stages than one statement can name. Lists for such a moderator read the
+// records of all stages and filter them.
 func (on rules) TestRecordsOfManyStages(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
@@ -218,7 +218,8 @@ func (on rules) TestRecordsOfManyStages(t *testing.T) {
 		if len(trail.Items) != stages {
 			t.Errorf("the trail shows %d stages, want %d", len(trail.Items), stages)
 		}
-		// Each of the last two streamers is barred from one stage; one of them is elsewhere.
+		// Each of the last two streamers is barred from one stage. One of these stages is not among
+		// the moderator's.
 		for i, arn := range []stage.ARN{arns[0], foreign} {
 			n := stages - 1 - i
 			who := h.member(fmt.Sprint(n), fmt.Sprintf("Streamer %d", n), "streamers")

@@ -126,7 +126,8 @@ func (on rules) TestAMistypedPasswordCostsNothingLater(t *testing.T) {
 	})
 }
 
-// The throttle limits guesses at the current password as well: anybody may sit at an open browser.
+// The throttle also limits guesses at the current password, since another person may use a browser
+// that was left open.
 func (on rules) TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		ana, _ := h.Broadcaster(h.Operator(), "Ana")
@@ -171,7 +172,7 @@ func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
 // A neighbour has the same address as Ana, for example in the same office or behind the same NAT.
 func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
-		h.Broadcaster(h.Operator(), "Ana") // at home, without a browser that is recognized
+		h.Broadcaster(h.Operator(), "Ana") // has no browser that the server recognizes
 		hers := access.Client{Address: home.Address, Browser: password("one of 26 letters")}
 		_, _, err := h.LogIn(t.Context(), "ana", password(goodPassword), hers)
 		ok(t, err)
@@ -191,7 +192,7 @@ func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 			// Ana's success does not reset the limit of her neighbour.
 			refused(t, h.guess("ana", neighbour), stage.ErrTooMany, "too_many_attempts")
 		}
-		// Ana's browser has a limit of its own, which counts guesses at her account alone.
+		// Ana's browser has a limit of its own. It counts guesses at her account alone.
 		for range 5 {
 			refused(t, h.guess("ana", hers), stage.ErrUnauthorized, "wrong_password")
 		}
@@ -259,7 +260,7 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 	})
 }
 
-// A link with a used or guessed code is a failed sign-in, too.
+// A link with a used or wrong code is a failed sign-in, too.
 func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		var log strings.Builder
@@ -290,7 +291,7 @@ func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 	})
 }
 
-// An attacker cannot fill the audit trail, and with it the database.
+// An attacker cannot fill the database by failed sign-ins, which the audit trail records.
 func (on rules) TestFailedSignInsInTheTrailAreBounded(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })

@@ -86,7 +86,7 @@ func (on rules) TestNoTokenWithoutAGrant(t *testing.T) {
 			User: access.User{ID: "pretender", Role: access.Operator}}, arn), stage.ErrUnauthorized,
 			"")
 		refused(t, issue(access.Principal{User: ana.User}, arn), stage.ErrUnauthorized, "")
-		// The stored role counts, not that of the principal.
+		// The role in the database decides, not the role in the principal.
 		bob.User.Role = access.Operator
 		refused(t, issue(bob, arn), stage.ErrDenied, "no_grant")
 
@@ -135,7 +135,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 	})
 }
 
-// A token is not issued if its access ends meanwhile, on any replica.
+// A token is not issued if the access ends during the request, on any replica.
 func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 	for what, end := range map[string]func(
 		h *Harness, op, ana access.Principal, arn stage.ARN,
@@ -312,7 +312,7 @@ func (on rules) TestAStageThatDoesNotAnswer(t *testing.T) {
 		h.Fake.fail = errors.New("no route to host")
 		err := h.Revoke(t.Context(), ana, token.Participant.ID)
 		refused(t, err, stage.ErrUnavailable, "")
-		// The token is revoked all the same. The disconnect can be tried again.
+		// The token is revoked although the disconnect failed. The disconnect can be tried again.
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		_, err = h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		if err == nil {
@@ -338,7 +338,7 @@ func (on rules) TestGrantsChange(t *testing.T) {
 		for _, token := range []stage.ParticipantToken{publish, view, elsewhere} {
 			h.Fake.enter(token.Participant)
 		}
-		h.Grant(op, ana, arn, stage.Subscribe) // the token to publish exceeds it
+		h.Grant(op, ana, arn, stage.Subscribe) // the token to publish exceeds this grant
 		refused(t, h.MayStay(t.Context(), publish.Participant), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), view.Participant))
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
@@ -379,7 +379,7 @@ func (on rules) TestAdmitLooksAgain(t *testing.T) {
 		view.Capabilities = both
 		refused(t, h.MayStay(t.Context(), view), stage.ErrDenied, "token_revoked")
 		ok(t, h.MayStay(t.Context(), token.Participant))
-		// The verifier checks the expiry, MayStay does not.
+		// The verifier checks the expiry of a token, and MayStay does not.
 		h.Clock.Pass(13 * time.Hour)
 		ok(t, h.MayStay(t.Context(), token.Participant))
 	})
@@ -411,7 +411,7 @@ func (on rules) TestKicking(t *testing.T) {
 		}
 		// Kicking a participant who has left is no error.
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, ""))
-		// Others may issue tokens for an AWS stage.
+		// Other programs may issue tokens for an AWS stage.
 		foreign := stage.Participant{ID: "foreignOne", Stage: arn}
 		h.Fake.enter(foreign)
 		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
@@ -489,7 +489,7 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 		})
 		_, secret, err := h.CreateViewKey(t.Context(), ana, arn, "grid")
 		ok(t, err)
-		// With many tokens, only the participants who are on the stage are disconnected.
+		// If a user has many tokens, only the participants who are on the stage are disconnected.
 		var last stage.ParticipantToken
 		for range 12 {
 			last = h.Issued(ana, arn)
@@ -576,7 +576,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 		if p := must(h.Verify(t.Context(), h.Issued(ana, arn).Secret))(t); p.View != "" {
 			t.Errorf("Ana's own token verified: got the view %q, want none", p.View)
 		}
-		// The limit of the key and that of its owner are separate.
+		// The key and its owner have separate limits.
 		for range 29 {
 			_, err = h.IssueForView(t.Context(), key, "")
 			ok(t, err)
@@ -671,8 +671,8 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	})
 }
 
-// TestAViewTokenExpiresWithItsLogin checks the expiry, since AWS knows nothing else. A token to
-// publish lives on.
+// TestAViewTokenExpiresWithItsLogin: a view token expires no later than its login, since AWS checks
+// only the expiry. A token to publish may expire later.
 func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
@@ -693,7 +693,7 @@ func (on rules) TestAViewTokenExpiresWithItsLogin(t *testing.T) {
 	})
 }
 
-// TestTheOldestLoginsEnd checks that the oldest of too many logins end, with their view tokens.
+// TestTheOldestLoginsEnd: if a user has too many logins, the oldest end, with their view tokens.
 func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
@@ -728,7 +728,8 @@ func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 	})
 }
 
-// TestAViewTokenEndsWhenItsLoginExpires is about a local stage, where the server checks again.
+// TestAViewTokenEndsWhenItsLoginExpires: on a local stage, the server checks view tokens again
+// during a session.
 func (on rules) TestAViewTokenEndsWhenItsLoginExpires(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()

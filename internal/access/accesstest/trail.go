@@ -252,7 +252,7 @@ func (on rules) TestWhatRulesGiveIsInTheTrail(t *testing.T) {
 	})
 }
 
-// A rule has no name: the trail says in words which rule it was.
+// A rule has no name, so the trail contains a description of it.
 func (on rules) TestTheTrailDescribesRules(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
@@ -473,7 +473,7 @@ func (h *Harness) ruled(op access.Principal) map[ruledGrant]access.Grant {
 	return grants
 }
 
-// compared counts the users whose grants by rules differ before and after a change.
+// compared counts the users whose grants by rules a change has altered.
 func compared(before, after map[ruledGrant]access.Grant) access.RuleEffect {
 	gain, lose, change := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for at, g := range after {

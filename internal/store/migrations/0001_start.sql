@@ -70,13 +70,13 @@ CREATE TABLE issuances (
   revoked_at   BIGINT,
   address      TEXT NOT NULL
 );
--- Each index costs time for every token. So there is none for queries that only operators make:
--- they may read the table.
+-- Each index costs time for every token. So there is none for queries that only operators make,
+-- which may read the whole table.
 CREATE INDEX issuances_rate ON issuances (user_id, bucket, issued_at);
 
 CREATE TABLE attempts (
   bucket   TEXT PRIMARY KEY,
-  -- Set for an address from which the user has signed in.
+  -- The user, if the row is for an address from which the user has signed in.
   user_id  TEXT REFERENCES users (id) ON DELETE CASCADE,
   failures BIGINT NOT NULL,
   at       BIGINT NOT NULL

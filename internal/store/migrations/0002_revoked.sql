@@ -1,5 +1,5 @@
 -- The server asks every few seconds which revoked tokens AWS may still accept. Only revoked tokens
--- are in the index, so that issuing a token costs nothing more.
+-- are in the index, so that it costs nothing when a token is issued.
 
 -- +goose Up
 CREATE INDEX issuances_revoked ON issuances (expires_at) WHERE revoked_at IS NOT NULL;

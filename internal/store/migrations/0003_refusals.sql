@@ -1,4 +1,4 @@
--- Each refusal that is stored counts the earlier refusals of its participant.
+-- For this index: when a refusal is stored, the earlier refusals of its participant are counted.
 
 -- +goose Up
 CREATE INDEX events_refused ON events (participant, id) WHERE kind = 'refused';

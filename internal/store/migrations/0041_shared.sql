@@ -10,7 +10,7 @@ CREATE TABLE notices (
 );
 CREATE INDEX notices_at ON notices (at);
 
--- Who is on the stages of a replica, as it reported last.
+-- The participants on the stages of each replica, as it last reported them.
 CREATE TABLE posts (
   replica TEXT PRIMARY KEY,
   at      BIGINT NOT NULL,    -- by the clock of the database

@@ -1,4 +1,5 @@
--- Why the last attempt to reach a webhook failed; empty once its receiver accepts a message.
+-- The reason why the last attempt to reach a webhook failed. It is empty after the receiver has
+-- accepted a message.
 
 -- +goose Up
 ALTER TABLE webhooks ADD COLUMN failed_at BIGINT;

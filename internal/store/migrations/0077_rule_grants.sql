@@ -1,5 +1,5 @@
--- A rule can give access to all stages that another rule creates. Such access is one row, however
--- many stages there are.
+-- A rule can give access to all stages that another rule creates. Such access is one row for any
+-- number of stages.
 
 -- +goose Up
 ALTER TABLE rules ADD COLUMN own_of TEXT REFERENCES rules (id);

@@ -1,4 +1,4 @@
--- The end of a session has who kicked or barred the participant.
+-- The person who kicked or barred the participant, for the end of a session.
 
 -- +goose Up
 ALTER TABLE events ADD COLUMN by_id TEXT NOT NULL DEFAULT '';   -- empty for the command line
