@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// judged is a finding as both copies of the rules print it.
+// judged is a finding in the form that the Go and the JavaScript rules print.
 type judged struct {
 	ID     string            `json:"id"`
 	Level  obs.Level         `json:"level"`
@@ -101,7 +101,7 @@ func goFindings(findings []obs.Finding) (all []judged) {
 
 func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
 
-// odd contains values that OBS itself never writes, but that a person or a plug-in may write.
+// odd contains values that OBS itself never writes, but a person or a plug-in may.
 var odd = []string{"", " ", "abc", "-1", "+5", "0", "00060", "2.5", "1e3", "0x10", " 160", "160 ",
 	"99999999999999999999", "TRUE", "yes", "None", "null"}
 

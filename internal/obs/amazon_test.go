@@ -13,7 +13,7 @@ import (
 // TestEverythingThatAmazonDocuments compares the settings that SetUp leaves in OBS with Amazon's
 // documents for publishers of real-time stages: "Stream Ingest" and "OBS and WHIP Support" in the
 // real-time user guide. Each row starts from an OBS in which one setting is wrong. Check must
-// return a finding with a reason for it, and SetUp must correct it.
+// return a finding with a reason, and SetUp must correct the setting.
 func TestEverythingThatAmazonDocuments(t *testing.T) {
 	t.Parallel()
 	const options = "SimpleOutput/x264Settings"
@@ -114,9 +114,9 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 	})
 }
 
-// TestTwoClientsOnOneOBS: one client sets OBS up again and again, while a second one reads its
-// settings and a third one connects anew for each reading. The fake OBS crashes, and fails the
-// test, if it receives a request while it switches profiles.
+// TestTwoClientsOnOneOBS: one client sets OBS up repeatedly. Meanwhile a second client reads the
+// settings over one connection, and a third opens a new connection for each reading. The fake OBS
+// crashes, and fails the test, if it receives a request while it switches profiles.
 func TestTwoClientsOnOneOBS(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})

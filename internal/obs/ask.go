@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// answerLimit allows for the script's pauses: it reads requests four times a second, but not within
-// a second after the profile changed.
+// answerLimit is how long to wait for the script, which reads requests four times a second, but not
+// within a second after the profile has changed.
 const (
 	answerLimit = 4 * time.Second
 	answerPause = 100 * time.Millisecond
@@ -75,7 +75,8 @@ func (c *Client) ask(ctx context.Context, body map[string]any) (answer, error) {
 	}
 }
 
-// askAt returns a time that grows with every call: the script serves no request twice.
+// askAt returns a time that increases with every call, because the script ignores a request whose
+// time is not later than that of the last one.
 func (c *Client) askAt() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,8 +128,8 @@ func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int
 	return nil
 }
 
-// restoreEncoder asks the script to restore the encoder's file as it was before that set-up first
-// wrote it.
+// restoreEncoder asks the script to restore the encoder's file as it was before a certain set-up
+// first wrote it.
 func (c *Client) restoreEncoder(ctx context.Context, setUp int64) error {
 	a, err := c.ask(ctx, map[string]any{"do": "restore", "setup": setUp})
 	switch {

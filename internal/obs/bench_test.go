@@ -11,8 +11,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// benches runs a benchmark over a fake without delays, which shows what our own steps cost, and
-// over a real OBS whose custom RTMP service a relay presents as WHIP.
+// benches runs a benchmark over a fake without delays, which shows the cost of Stagedoor's own
+// steps, and over a real OBS. This OBS has no WHIP, so a relay between it and the client presents a
+// custom RTMP service as WHIP.
 func benches(b *testing.B, run func(b *testing.B, c *obs.Client)) {
 	b.Run("fake", func(b *testing.B) {
 		run(b, connect(b, fakeobs.Start(b, fakeobs.Options{Version: fakeobs.OBS30_2}).URL(), ""))
@@ -22,8 +23,8 @@ func benches(b *testing.B, run func(b *testing.B, c *obs.Client)) {
 	})
 }
 
-// BenchmarkSetUp measures from the start of the set-up until it is verified, on a fresh profile
-// each time.
+// BenchmarkSetUp measures the time from the start of a set-up until its result is verified, on a
+// fresh profile each time.
 func BenchmarkSetUp(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
 		var spent time.Duration
@@ -45,8 +46,8 @@ func BenchmarkSetUp(b *testing.B) {
 	})
 }
 
-// BenchmarkGoLive measures from the start of going live until StartStream is sent. The endpoint
-// that OBS then calls does not exist.
+// BenchmarkGoLive measures the time from the start of going live until StartStream is sent. OBS
+// then calls an endpoint that does not exist.
 func BenchmarkGoLive(b *testing.B) {
 	benches(b, func(b *testing.B, c *obs.Client) {
 		refused := obs.Target{Limits: stage.DefaultLimits(),

@@ -18,7 +18,7 @@ import (
 // Profile is the name of Stagedoor's own profile in OBS.
 const Profile = "Stagedoor"
 
-// A Level says who can fix a finding.
+// A Level says by whom a finding can be fixed.
 type Level string
 
 // The levels of a finding.
@@ -28,11 +28,11 @@ const (
 	OK     Level = "ok"
 )
 
-// A Finding is the result of checking one setting of OBS. Its Text says it as a sentence.
+// A Finding is the result of checking one setting of OBS.
 type Finding struct {
 	ID    string `json:"id"`
 	Level Level  `json:"level"`
-	// in English; static/strings has the sentence in every language
+	// the sentence in English; static/strings has it in every language
 	Text   string `json:"text"`
 	Change Change `json:"change,omitzero"`  // empty unless the level is Fix
 	Blocks bool   `json:"blocks,omitempty"` // SetUp can do nothing until the person has fixed it
@@ -57,7 +57,7 @@ const minHeight = 160
 const maxAudio = 160
 
 // maxRetryDelay is the longest allowed delay, in seconds, before OBS's first attempt to reconnect.
-// OBS makes each further delay half as long again, and viewers see nothing meanwhile.
+// OBS makes each further delay 1.5 times as long, and viewers see nothing meanwhile.
 const maxRetryDelay = 10
 
 // Check reads the settings of OBS and judges them.
@@ -76,7 +76,8 @@ func Ready(findings []Finding) bool {
 }
 
 // Judge compares a reading with the limits of a stage. The dock has the same rules in
-// static/lib/obs-check.js. testdata/cases.json and a random test keep both equal.
+// static/lib/obs-check.js. Tests with testdata/cases.json and with random readings check that both
+// copies are equal.
 func Judge(r Reading, limits stage.Limits) []Finding {
 	whip := judgeWHIP(r)
 	if whip.Level == Person {
@@ -93,8 +94,8 @@ func Judge(r Reading, limits stage.Limits) []Finding {
 	findings = append(findings, judgeDelay(r), judgeLayers(r), judgeAccount(r))
 	toFix := slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fix })
 	if toFix && r.Profile != Profile {
-		// Here, drop the findings that only the person could fix: SetUp leaves this profile for
-		// Stagedoor's, and judges the settings there.
+		// Drop the findings that only the person could fix, because SetUp selects Stagedoor's
+		// profile and judges the settings there.
 		findings = slices.DeleteFunc(findings, func(f Finding) bool {
 			return f.Level == Person &&
 				!f.Blocks
@@ -168,8 +169,8 @@ func round(n float64) float64 {
 	return math.Floor(n*10+0.5) / 10
 }
 
-// judgeWHIP checks that OBS can publish by WHIP. WHIP came with OBS 30. The packages of Ubuntu and
-// Debian are built without it, which only status 700 reveals.
+// judgeWHIP checks that OBS can publish by WHIP. OBS has had WHIP since version 30. The packages of
+// Ubuntu and Debian are built without it, which only the status 700 shows.
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:
@@ -181,8 +182,8 @@ func judgeWHIP(r Reading) Finding {
 }
 
 // judgeMode checks the output mode. Stagedoor's profile uses Simple mode, whose settings requests
-// can read and write. If a person chose Advanced mode in that profile, for a hardware encoder,
-// SetUp keeps it. The mode of a profile can be read only while the profile is selected.
+// can read and write. If a person chose Advanced mode in this profile for a hardware encoder, SetUp
+// keeps that mode. The mode of a profile can be read only while the profile is selected.
 func judgeMode(r Reading, toFix bool) Finding {
 	switch {
 	case r.Params["Output/Mode"] != "Advanced":
@@ -207,8 +208,8 @@ func judgeProfile(r Reading, toFix bool) Finding {
 		"ours": Profile}, Change{})
 }
 
-// judgeService checks the service, including its name: without the name, the settings dialog shows
-// the first common service and, on OK, overwrites WHIP with it.
+// judgeService checks the service, including its name. Without the name, OBS's settings dialog
+// shows the first common service, and saves that in place of WHIP on OK.
 func judgeService(r Reading) Finding {
 	name := r.Service.name()
 	switch {
@@ -224,8 +225,8 @@ func judgeService(r Reading) Finding {
 
 var hostOf = regexp.MustCompile(`(?i)^[a-z]+://(?:[^/@]*@)?([^/:?#]+)`)
 
-// name returns where OBS streams to: the name of a service, or the host of a server, because the
-// rest of a URL may contain a key. It returns "" for a service that was never set.
+// name returns where OBS streams to: the name of a service, or else only the host of the server,
+// because the rest of the URL may contain a key. It returns "" for a service that was never set.
 func (s Service) name() string {
 	if name := s.text("service"); name != "" {
 		return name
@@ -266,9 +267,9 @@ func judgeAudioBitrate(p map[string]string, name string) Finding {
 		params(name, strconv.Itoa(maxAudio)))
 }
 
-// judgeSimpleEncoder checks the encoder of Simple mode. That mode lets the keyframe interval be set
-// for x264 alone; hardware encoders keep 250 frames, and stages accept H.264 only. So it must be
-// x264, unless 250 frames are within the limit.
+// judgeSimpleEncoder checks the encoder of Simple mode. Stages accept only H.264. In Simple mode,
+// the keyframe interval can be set only for x264, and hardware encoders use 250 frames. So the
+// encoder must be x264, unless 250 frames are within the limit.
 func judgeSimpleEncoder(r Reading, limits stage.Limits) []Finding {
 	encoder, preset, options := cmp.Or(r.Params["SimpleOutput/StreamEncoder"], "x264"), "", ""
 	if isOn(r.Params, "SimpleOutput/UseAdvanced", false) {
@@ -346,7 +347,7 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	return findings
 }
 
-// judgeKnown checks an encoder of the table, whose settings the script in OBS has sent.
+// judgeKnown checks an encoder that is in the table, if the script in OBS has sent its settings.
 func judgeKnown(
 	p map[string]string, e encoders.Encoder, settings map[string]any, limits stage.Limits,
 ) []Finding {
@@ -387,8 +388,8 @@ func judgeBitrate(p map[string]string, limits stage.Limits) Finding {
 	return fix("bitrate", "find.bitrate.high", values{"kbits": kbits, "wanted": wanted}, change)
 }
 
-// judgeChannels checks the number of audio channels. OBS asks for a restart when it changes, so
-// only the person can fix it.
+// judgeChannels checks the number of audio channels. OBS asks for a restart when this setting
+// changes, so only the person can fix it.
 func judgeChannels(r Reading) []Finding {
 	channels := cmp.Or(r.Params["Audio/ChannelSetup"], "Stereo")
 	if channels == "Stereo" || channels == "Mono" {

@@ -11,8 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// table is the content of testdata/cases.json, which the tests of the dock's copy of the rules
-// read, too.
+// table is the content of testdata/cases.json, which the tests of the JavaScript rules read, too.
 type table struct {
 	Limits map[string]any
 	States map[string]map[string]any
@@ -39,7 +38,7 @@ func cases(t *testing.T) table {
 	return found
 }
 
-// overlay merges objects and replaces everything else.
+// overlay merges objects, and replaces all other values.
 func overlay(under, over map[string]any) map[string]any {
 	merged := maps.Clone(under)
 	if merged == nil {

@@ -1,6 +1,6 @@
-// Package obs talks to OBS Studio over obs-websocket 5. It checks whether an OBS is ready for a
-// stage, sets it up, goes live and stops. The dock has the same rules in JavaScript;
-// testdata/cases.json keeps the findings of both equal.
+// Package obs controls OBS Studio over obs-websocket 5. It checks whether an OBS is ready for a
+// stage, sets it up, goes live and stops. The dock has the same rules in JavaScript; tests with
+// testdata/cases.json check that the findings of both are equal.
 package obs
 
 import (
@@ -30,7 +30,7 @@ type Options struct {
 	URL      string        // DefaultURL if empty
 	Password stage.Secret  // empty if OBS needs none
 	Timeout  time.Duration // for the connection and for each answer; 10 s if zero
-	// how long to wait for an OBS that still loads (status 207); 15 s if zero
+	// how long to wait for an OBS that is still loading (status 207); 15 s if zero
 	Ready  time.Duration
 	Quiet  time.Duration // after a switch of profiles; 1 s if zero
 	Script stage.Secret  // shared with the script in OBS; empty if it is not paired
@@ -49,7 +49,7 @@ type Client struct {
 	lastAsk  int64 // of the script in OBS
 	pending  map[string]chan response
 	watchers []*Watch
-	err      error // why the reader ended; nil while it runs
+	err      error // the reason why the reader ended; nil while it runs
 }
 
 // A requestError is a response of OBS other than "Success".
@@ -124,8 +124,8 @@ type Event struct {
 	Data json.RawMessage `json:"eventData"`
 }
 
-// Connect connects to OBS and identifies this client. Its errors are *stage.Error and say what to
-// do in OBS. Close ends the connection.
+// Connect connects to OBS and identifies this client. Its errors are of type *stage.Error, and say
+// what to do in OBS. Close ends the connection.
 func Connect(ctx context.Context, opts Options) (*Client, error) {
 	opts = opts.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
@@ -156,7 +156,7 @@ func (o Options) withDefaults() Options {
 	if o.URL == "" {
 		o.URL = DefaultURL
 	}
-	if !strings.Contains(o.URL, "://") { // people may leave the scheme out
+	if !strings.Contains(o.URL, "://") { // people may omit the scheme
 		o.URL = "ws://" + o.URL
 	}
 	if o.Timeout == 0 {
@@ -194,8 +194,8 @@ func (c *Client) identify(ctx context.Context) error {
 	return nil
 }
 
-// authentication returns the string that proves the password. See protocol.md, "Creating an
-// authentication string": the secret that is hashed with the challenge is base64 text, not bytes.
+// authentication returns the string that proves the password. The secret that is hashed with the
+// challenge is base64 text, not bytes (protocol.md, "Creating an authentication string").
 func authentication(password stage.Secret, salt, challenge string) string {
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
@@ -226,7 +226,7 @@ func (c *Client) next(ctx context.Context) (m message, err error) {
 	return m, json.Unmarshal(text, &m)
 }
 
-// write finishes even if ctx ends meanwhile: an interrupted write would make the library close the
+// write does not stop when ctx ends, because an interrupted write would make the library close the
 // connection, and then the stream could not be stopped.
 func (c *Client) write(ctx context.Context, op int, d any) error {
 	if ctx.Err() != nil {
@@ -248,8 +248,8 @@ func unreachable(addr string, cause error) error {
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
-// reached reports whether a program accepted the connection: the error is neither a failure to
-// connect nor a timeout.
+// reached reports whether a program accepted the connection, because the error is neither a failure
+// to connect nor a timeout.
 func reached(err error) bool {
 	var exchange *url.Error
 	var network *net.OpError
@@ -267,7 +267,7 @@ func notOBS(addr string, cause error) error {
 		WithCode("not_obs").WithCause(cause)
 }
 
-// refusal turns a close code into an error that says what the person can do.
+// refusal turns a close code into an error that says what a person can do.
 func (c *Client) refusal(err error) error {
 	switch websocket.CloseStatus(err) {
 	case 4009:
@@ -333,7 +333,7 @@ func (c *Client) answer(d json.RawMessage) {
 	defer c.mu.Unlock()
 	if reply, waiting := c.pending[r.ID]; waiting {
 		delete(c.pending, r.ID)
-		reply <- r // the channel has room for one response
+		reply <- r // does not block, since the channel has room for one response
 	}
 }
 
@@ -351,7 +351,7 @@ func (c *Client) tell(d json.RawMessage) {
 		if e.Type == w.kind {
 			select {
 			case w.events <- e:
-			default: // the buffer is full: the watch has no reader any more
+			default: // the buffer is full, because the watch has no reader any more
 			}
 		}
 	}
@@ -381,8 +381,8 @@ func (c *Client) Err() error {
 	return c.err
 }
 
-// Call sends a request and decodes the response into the value that into points to, unless into is
-// nil. While OBS is still loading, Call repeats the request.
+// Call sends a request and decodes the response into "into", which is a pointer or nil. While OBS
+// is still loading, Call repeats the request.
 func (c *Client) Call(ctx context.Context, request string, data, into any) error {
 	return c.callWithin(ctx, c.opts.Timeout, request, data, into)
 }

@@ -53,7 +53,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// TestSomethingElseThere: the program that listens on the port accepts connections and sends
+// TestSomethingElseThere: another program listens on the port, accepts connections and sends
 // nothing.
 func TestSomethingElseThere(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Failure says in one sentence for the person why a command failed. errors.Is and errors.As find
+// A Failure is the error of a command, in one sentence for the person. errors.Is and errors.As find
 // the underlying errors.
 type Failure struct {
 	Code, Detail string
@@ -27,7 +27,7 @@ func (f *Failure) Error() string { return f.Detail }
 // Unwrap returns the error with all its causes.
 func (f *Failure) Unwrap() error { return f.err }
 
-// told turns an error into a Failure. With --json it also prints the error for scripts.
+// told turns an error into a Failure. With --json it also prints the error as JSON.
 func (c *Commands) told(err error) error {
 	if err == nil {
 		return nil
@@ -95,8 +95,8 @@ type Commands struct {
 	Out     io.Writer
 }
 
-// Tell prints the result of a command: sentences, or the value as JSON. It returns the command's
-// error, which the JSON also contains.
+// Tell prints the result of a command, as sentences or as JSON. It returns the command's error,
+// which the JSON also contains.
 func (c *Commands) Tell(err error, v any, sentences ...string) error {
 	if err != nil {
 		return c.told(err)
@@ -146,8 +146,9 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	return c.print("OBS was ready; nothing was changed.")
 }
 
-// Live is "obs live". It returns when viewers can see the broadcast. With Stay it keeps the
-// broadcast running until that ends. When ctx ends, it stops the broadcast.
+// Live is "obs live". It returns when viewers can see the broadcast. With Stay it returns when the
+// broadcast has ended, and restarts the broadcast if necessary. When ctx ends, it stops the
+// broadcast.
 func (c *Commands) Live(ctx context.Context) error { return c.told(c.live(ctx)) }
 
 func (c *Commands) live(ctx context.Context) error {
@@ -216,7 +217,7 @@ func (c *Commands) back(ctx context.Context) error {
 	})
 }
 
-// Status is "obs status". With a key it uses the limits of the key's stage.
+// Status is "obs status". With an access key it uses the limits of the stage.
 func (c *Commands) Status(ctx context.Context) error { return c.told(c.status(ctx)) }
 
 func (c *Commands) status(ctx context.Context) error {
@@ -253,7 +254,8 @@ const (
 )
 
 // limits returns the limits of the key's stage, if there is a key. If the server does not answer,
-// it prints a warning and returns the limits of IVS: the person asked for the state of OBS.
+// it prints a warning and returns the limits of IVS, so that the person still gets the state of
+// OBS.
 func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	if c.Key.Empty() {
 		return stage.DefaultLimits(), ofIVS, nil
@@ -266,7 +268,8 @@ func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	return target.Limits, ofStage, err
 }
 
-// serviceName is the service as people read it; a service that was never set has no name.
+// serviceName returns the name of a service for people. It is empty for a service that was never
+// set.
 func (s State) serviceName() string {
 	if s.Service == whipCustom {
 		return "WHIP"
@@ -326,7 +329,7 @@ func (c *Commands) list(findings []Finding) {
 	}
 }
 
-// say prints progress, for people only.
+// say prints progress. It prints nothing with --json.
 func (c *Commands) say(format string, args ...any) {
 	if !c.JSON {
 		_ = c.print(format, args...)

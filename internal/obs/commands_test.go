@@ -117,8 +117,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestStatusSaysWhoseLimits: with a key the status shows the limits of the stage; without a key, or
-// while the server cannot be reached, those of IVS.
+// TestStatusSaysWhoseLimits: with a key, the status uses the limits of the stage. Without a key, or
+// while the server cannot be reached, it uses those of IVS.
 func TestStatusSaysWhoseLimits(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -16,7 +16,7 @@ func fitted(id string, kbits, seconds int) map[string]any {
 	return e.Fit(kbits, seconds)
 }
 
-// TestAHardwareEncoderIsSetByTheScript: the terminal sends the script the same request as the dock
+// TestAHardwareEncoderIsSetByTheScript: the commands send the script the same request as the dock
 // does.
 func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	t.Parallel()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestFinalCodes compares finalCodes and settingsCodes with testdata/final.json. A test of the dock
-// compares the dock's lists with the same file.
+// TestFinalCodes compares finalCodes and settingsCodes with testdata/final.json. A JavaScript test
+// compares the lists of the dock with the same file.
 func TestFinalCodes(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/final.json")

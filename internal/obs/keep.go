@@ -13,15 +13,15 @@ import (
 )
 
 // Keep goes live, reports each broadcast that has started, and runs until the broadcast ends. It
-// follows the same state machine as the dock, without a person to click. It restarts the broadcast
-// once after an unexpected stop, an expired token, or a restart of the server. If somebody stops
-// the stream in OBS, Keep returns. When ctx ends, it stops the stream.
+// follows the same state machine as the dock, but needs no person to click. It restarts the
+// broadcast once after an unexpected stop, an expired token, or a restart of the server. If
+// somebody stops the stream in OBS, Keep returns. When ctx ends, it stops the stream.
 func Keep(ctx context.Context, c *Client, b Broadcast, report func(Live) error) error {
 	return newKeeper(c, b, report).run(ctx)
 }
 
-// GoLive puts a fresh token into OBS, starts the stream and returns when the stage reports media.
-// It stops a stream that does not become a broadcast.
+// GoLive writes a new token into OBS, starts the stream and returns when the stage reports media.
+// If the stage reports none, it stops the stream.
 func GoLive(ctx context.Context, c *Client, b Broadcast) (Live, error) {
 	k := newKeeper(c, b, nil)
 	err := k.run(ctx)
@@ -144,7 +144,8 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	return false, mustBeReady(Judge(r, k.b.Limits))
 }
 
-// over reports whether the keeper is done. It also reports each broadcast that started.
+// over reports whether the keeper is done. It also calls report for each broadcast that has
+// started.
 func (k *keeper) over(ctx context.Context) (bool, error) {
 	k.progress()
 	switch k.s.at {
@@ -223,8 +224,8 @@ func (k *keeper) tell(ctx context.Context, f fact) {
 	}
 }
 
-// carryOut carries out an effect of the machine. A request to OBS continues after ctx ends, within
-// a time limit of its own: the result of StartStream must be known.
+// carryOut carries out an effect of the machine. A request to OBS has its own time limit and does
+// not stop when ctx ends, because the result of StartStream must be known.
 func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 	toOBS := context.WithoutCancel(ctx)
 	var answer fact
@@ -288,8 +289,8 @@ func (k *keeper) service(ctx context.Context, fresh bool) (fact, error) {
 	return f, nil
 }
 
-// about describes the pass without its secret. A pass is renewed an hour before it expires, or
-// after three quarters of its life if that is later.
+// about describes a pass to the machine, without its secret. A pass is renewed an hour before it
+// expires, or after three quarters of its life if that is later.
 func (k *keeper) about() about {
 	if k.pass.ExpiresAt.IsZero() {
 		return about{participant: k.pass.Participant}
@@ -299,7 +300,8 @@ func (k *keeper) about() about {
 	return about{participant: k.pass.Participant, expiresAt: ends, renewAt: ends - before}
 }
 
-// mint requests a token. When it restarts a broadcast, it waits for a server that does not answer.
+// mint requests a token. During the restart of a broadcast, it retries while the server does not
+// answer.
 func (k *keeper) mint(ctx context.Context) (fact, error) {
 	for {
 		pass, err := k.b.Issue(ctx)
@@ -343,7 +345,7 @@ func (k *keeper) poll(ctx context.Context) {
 	id := k.pass.Participant
 	k.polling.Go(func() {
 		v, err := k.ask(ctx, id)
-		k.verdicts <- polled{v, err} // the channel has room for one result
+		k.verdicts <- polled{v, err} // does not block, since the channel has room for one result
 	})
 }
 
@@ -352,10 +354,10 @@ func (k *keeper) ask(ctx context.Context, id stage.ParticipantID) (Verdict, erro
 		return k.b.Stage.Verdict(ctx, id)
 	}
 	s, err := readStream(ctx, k.c)
-	return Verdict{Publishing: s.Bytes > 0}, err // bytes arrive only when the tracks are open
+	return Verdict{Publishing: s.Bytes > 0}, err // bytes arrive only after the tracks were opened
 }
 
-// judge turns a verdict into facts.
+// judge turns a verdict of the stage into facts for the machine.
 func (k *keeper) judge(ctx context.Context, p polled) {
 	if p.err != nil {
 		if !k.offline {
@@ -380,8 +382,8 @@ func (k *keeper) judge(ctx context.Context, p polled) {
 			k.tell(ctx, p.v.fact())
 		}
 	case k.s.at == "live" && k.pass != nil && k.pass.Stage.Local():
-		// The stage forgot the broadcast because this server was restarted. AWS stages do not
-		// depend on this server.
+		// A local stage no longer knows the broadcast if the server was restarted. AWS stages do
+		// not depend on the server.
 		if k.unknown++; k.unknown >= 2 {
 			k.unknown = 0
 			k.tell(ctx, fact{kind: "absent"})

@@ -11,7 +11,7 @@ import (
 
 // Waits are the time limits for going live and stopping. Zero fields get the defaults.
 type Waits struct {
-	// until OBS reports that it started: 15 s. A start may fail without an event
+	// until OBS reports that the stream started: 15 s; a start may fail without an event
 	Start   time.Duration
 	Stage   time.Duration // until the stage reports media: 20 s
 	Stop    time.Duration // until OBS has stopped: 15 s
@@ -51,12 +51,12 @@ type Verdict struct {
 	Code       string
 	Detail     string // one sentence
 	ByRole     string // of the person who kicked the participant
-	// The event came from a token with a wrong signature, which anybody can send. It may explain a
-	// failure, but it does not end a broadcast.
+	// The event was caused by a token with a wrong signature, which anybody can send. It may
+	// explain a failure, but must not end a broadcast.
 	Claimed bool
 }
 
-// told reports whether the stage gave a reason why the participant is not on it.
+// told reports whether the stage gave a reason why the participant is not on the stage.
 func (v Verdict) told() bool {
 	return !v.Publishing && (v.Kind == stage.EventRefused || v.Kind == stage.EventEnded)
 }
@@ -70,7 +70,7 @@ type Stage interface {
 type Broadcast struct {
 	Limits   stage.Limits
 	Issue    Issue
-	Stage    Stage // nil: OBS's own report that it streams is sufficient
+	Stage    Stage // nil: it is sufficient that OBS reports that it streams
 	Waits    Waits
 	Now      func() time.Time
 	Progress func(sentence string)
@@ -131,8 +131,8 @@ func streaming(ctx context.Context, c *Client) (bool, error) {
 	return s.Active, err
 }
 
-// Stop ends the stream, even while OBS is still connecting. In that state, OBS reports that nothing
-// runs and goes live a moment later. So Stop waits as long as OBS may take to connect.
+// Stop ends the stream, even while OBS is still connecting. While it connects, OBS reports that no
+// stream runs, and then goes live. So Stop waits as long as OBS may take to connect.
 func Stop(ctx context.Context, c *Client, waits Waits) error {
 	waits = waits.withDefaults()
 	states := c.Watch("StreamStateChanged")
@@ -153,13 +153,13 @@ func Stop(ctx context.Context, c *Client, waits Waits) error {
 	return err
 }
 
-// quiet ends the stream, if one is running.
+// quiet ends the stream, if one is running, without printing anything.
 func quiet(ctx context.Context, c *Client, waits Waits) error {
 	_, err := halt(ctx, c, waits)
 	return err
 }
 
-// halt ends a running stream and waits until its output is inactive, which is later than OBS's
+// halt ends a running stream and waits until its output is inactive, which happens after OBS's
 // response and event. It reports whether a stream was running.
 func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, waits.withDefaults().Stop)

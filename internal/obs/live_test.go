@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A judge is a stage whose answers the test chooses.
+// A judge is a fake Stage whose answers the test chooses.
 type judge struct {
 	mu    sync.Mutex
 	v     obs.Verdict
@@ -41,7 +41,7 @@ func (j *judge) say(v obs.Verdict) {
 	j.v = v
 }
 
-// A harness is a fake OBS that is set up, with a WHIP endpoint and a stage.
+// A harness is a fake OBS that is set up, with a WHIP endpoint and a fake Stage.
 type harness struct {
 	*fakeobs.OBS
 	far   *fakeobs.Far
@@ -128,7 +128,7 @@ func TestGoLiveAndStop(t *testing.T) {
 	}
 }
 
-// TestGoLiveFails: each way in which a start fails has its sentence, and no stream keeps running.
+// TestGoLiveFails: each kind of failure has its own sentence, and leaves no stream running.
 func TestGoLiveFails(t *testing.T) {
 	t.Parallel()
 	refused := obs.Verdict{Kind: stage.EventRefused, Code: "token_expired",
@@ -420,8 +420,8 @@ func (h *harness) connectsSlowly() chan struct{} {
 	return open
 }
 
-// TestStopWhileOBSConnects: while OBS connects, it reports that nothing runs. Without Stop's wait,
-// it would go live a moment later.
+// TestStopWhileOBSConnects: while OBS connects, it reports that no stream runs. If Stop did not
+// wait, OBS would go live a moment later.
 func TestStopWhileOBSConnects(t *testing.T) {
 	t.Parallel()
 	h := ready(t, fakeobs.Options{})
@@ -442,8 +442,8 @@ func TestStopWhileOBSConnects(t *testing.T) {
 	}
 }
 
-// TestGivingUpWhileStarting: after ctx ends while OBS still connects, no stream keeps running. OBS
-// refuses StopStream at that moment, so it is stopped when it has started.
+// TestGivingUpWhileStarting: if ctx ends while OBS connects, no stream keeps running. OBS refuses
+// StopStream while it connects, so the stream is stopped after it has started.
 func TestGivingUpWhileStarting(t *testing.T) {
 	t.Parallel()
 	h := ready(t, fakeobs.Options{})
@@ -465,8 +465,8 @@ func TestGivingUpWhileStarting(t *testing.T) {
 	}
 }
 
-// forgets makes the stage answer as a local stage does after its server was killed: it does not
-// know the broadcast.
+// forgets makes the stage answer that it does not know the broadcast, as a local stage does after
+// its server was killed.
 func (h *harness) forgets() { h.judge.say(obs.Verdict{Kind: stage.EventPublishing}) }
 
 func TestKeepStartsAgainWhenTheServerForgot(t *testing.T) {
@@ -537,7 +537,7 @@ func TestStopWaitsUntilOBSIsInactive(t *testing.T) {
 	if last := requests[len(requests)-1]; last.Type != "GetStreamStatus" || h.State().Active {
 		t.Errorf("Stop returned after %s, active %v", last.Type, h.State().Active)
 	}
-	// The set-up that follows at once finds no active output.
+	// A set-up right after Stop finds no active output.
 	target := target()
 	target.Force = true
 	setUp(t, h.c, target)

@@ -9,7 +9,8 @@ import (
 
 // This file contains the state machine of a broadcast: step(state, fact) returns the next state and
 // the effects, and has no side effects itself. The dock has the same machine in
-// static/lib/broadcast.js. testdata/broadcast.json and a random test keep both equal.
+// static/lib/broadcast.js. Tests with testdata/broadcast.json and with random facts check that both
+// are equal.
 //
 // OBS reports "started" when the endpoint has answered 201, and never reports why a stream failed.
 // So a broadcast counts as live when the stage confirms it, and the stage's events give the
@@ -25,8 +26,8 @@ const (
 	lookTries = 20
 )
 
-// settingsCodes are the codes with which a stage ends a broadcast for its settings: a new token
-// does not help.
+// settingsCodes are the codes with which a stage ends a broadcast because of its settings, so that
+// a new token does not help.
 var settingsCodes = []string{
 	"no_h264", "no_opus", "bitrate_exceeded", "resolution_exceeded", "b_frame_present",
 	"invalid_video_codec", "invalid_audio_codec", "invalid_input",
@@ -42,7 +43,7 @@ var finalCodes = append([]string{
 
 func final(code string) bool { return slices.Contains(finalCodes, code) }
 
-// A reason is a sentence, either one of static/strings or one that the stage sent.
+// A reason is a sentence: a key of static/strings, or a text that the stage sent.
 type reason struct {
 	text         string
 	values       map[string]any
@@ -68,7 +69,7 @@ func (w word) reason(text string) *reason {
 	return &reason{text: text, detail: w.detail, code: w.code, byRole: w.byRole}
 }
 
-// An afterStop says what follows when the stream has stopped.
+// An afterStop selects what the machine does after the stream has stopped.
 type afterStop struct {
 	after  string // idle, start, renew or trouble
 	reason *reason
@@ -80,7 +81,7 @@ type machineState struct {
 	now             int64 // unix milliseconds, of the last fact
 	turn            int   // grows with each transition; an answer with an older turn is ignored
 	stage           string
-	unattended      bool // no person is there to click
+	unattended      bool // no person can click
 	about           about
 	since           int64
 	sending         bool
@@ -102,7 +103,7 @@ type machineState struct {
 	deferred        []fact
 }
 
-// A fact is something that happened. Which of the other fields are set depends on its kind.
+// A fact is something that happened. Its kind determines which of the other fields are set.
 type fact struct {
 	kind         string
 	now          int64
@@ -137,7 +138,7 @@ func (f fact) name() string {
 // refresh.
 type effect struct {
 	do    string
-	wait  string // which timer: start, stage, stop, reason or look
+	wait  string // the timer: start, stage, stop, reason or look
 	fresh bool
 	stage string
 	id    stage.ParticipantID
@@ -146,7 +147,7 @@ type effect struct {
 type row func(machineState, fact) (machineState, []effect)
 
 // A node describes one state of the machine: the phase to show, and the facts that it handles. A
-// node that waits for an effect keeps the facts in defers for the next node.
+// node that waits for an effect keeps facts of the kinds in defers for the next node.
 type node struct {
 	phase, step string
 	defers      []string
@@ -211,7 +212,7 @@ func (s machineState) note(f fact) (machineState, []effect) {
 		case f.state == "RECONNECTING" && s.word != nil && s.word.kind == "publishing":
 			s.word = nil
 		case f.state == "STOPPING" && s.at != "quieting":
-			s.unwanted = true // somebody clicked Stop Streaming in OBS
+			s.unwanted = true // a person clicked Stop Streaming in OBS
 		case f.state == "RECONNECTED":
 			s.connecting, s.word = false, nil // the recorded event belonged to the previous session
 		case f.state == "STARTED", f.state == "STOPPED":
@@ -232,8 +233,8 @@ func whileSending(sending, otherwise func(machineState) (machineState, []effect)
 	}
 }
 
-// to moves to another node and shows its phase. A node without a phase leaves the shown phase
-// unchanged.
+// to moves to another node and shows its phase. If the node has none, the shown phase does not
+// change.
 func (s machineState) to(at string) machineState {
 	here := nodes()[at]
 	if here.phase != "" {
@@ -287,8 +288,8 @@ func asked(s machineState, f fact) (machineState, []effect) {
 	case !f.active:
 		return do(s.to("reading"), effect{do: "service", stage: s.stage, fresh: s.fresh})
 	case f.reconnecting && s.unattended:
-		// OBS is reconnecting with a token that this client does not know. That may last for three
-		// hours, and OBS refuses new settings meanwhile.
+		// OBS is reconnecting with a token that this client does not know. OBS may try for three
+		// hours, and refuses new settings meanwhile.
 		s.sending = true
 		return s.quiet(afterStop{after: "renew"})
 	}
@@ -324,7 +325,7 @@ func putIn(s machineState, f fact) (machineState, []effect) {
 
 func (s machineState) unreached() (machineState, []effect) { return s.explain("live.unreachable") }
 
-// doubt asks OBS for its status, because a failure inside OBS may cause no event.
+// doubt requests the status of OBS, because a failure inside OBS may cause no event.
 func (s machineState) doubt() (machineState, []effect) {
 	return do(s.to("doubting"), effect{do: "status"})
 }
@@ -368,7 +369,7 @@ func (s machineState) noMedia() (machineState, []effect) {
 	return s.trouble(&reason{text: "live.noMedia"}, true)
 }
 
-// hang waits after the stage ended the session: OBS will stop or reconnect in a moment.
+// hang waits after the stage ended the session, because OBS will stop or reconnect soon.
 func (s machineState) hang() (machineState, []effect) {
 	s = s.to("hanging")
 	s.sending = true
@@ -393,7 +394,7 @@ func (s machineState) lasting() (machineState, []effect) {
 
 func (s machineState) backLive() (machineState, []effect) { return s.to("live"), nil }
 
-// check follows when the stage answers again but does not know the broadcast.
+// check runs when the stage answers again but does not know the broadcast.
 func (s machineState) check() (machineState, []effect) {
 	return do(s.to("checking"), effect{do: "status"})
 }
@@ -445,7 +446,7 @@ func (s machineState) looped() (machineState, []effect) {
 	return s, nil
 }
 
-// renew stops the stream, gives OBS a new token and starts again, at most once.
+// renew stops the stream, writes a new token into OBS and starts the stream again, at most once.
 func (s machineState) renew() (machineState, []effect) {
 	s.renewals, s.renewing = s.renewals+1, true
 	return s.quiet(afterStop{after: "renew"})
@@ -455,7 +456,7 @@ func (s machineState) giveUp(w word) (machineState, []effect) {
 	return s.quiet(afterStop{"trouble", w.reason("live.ended")})
 }
 
-// Getting a new token while nothing is sent.
+// These functions get a new token while OBS is not streaming.
 
 func refresh(s machineState, f fact) (machineState, []effect) {
 	s = s.to("refreshing")

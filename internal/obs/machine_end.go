@@ -1,10 +1,11 @@
 package obs
 
-// Finding out why a broadcast ended.
+// These functions find out why a broadcast ended.
 
 func (s machineState) ended() (machineState, []effect) { return s.explain("live.ended") }
 
-// explain looks for the reason after OBS stopped. The stage may send it before that or just after.
+// explain looks for the reason after OBS has stopped. The stage may have sent it before, or may
+// send it shortly after.
 func (s machineState) explain(text string) (machineState, []effect) {
 	switch {
 	case s.unwanted:
@@ -83,7 +84,7 @@ func (s machineState) stopAgain() (machineState, []effect) {
 	return do(s, effect{do: "stop"}, timer("stop"))
 }
 
-// stopSeen asks OBS for its status, because STOPPED arrives before the output is inactive.
+// stopSeen requests the status of OBS, because STOPPED arrives before the output is inactive.
 func (s machineState) stopSeen() (machineState, []effect) {
 	s.stopped, s.tries = true, 0
 	return do(s, effect{do: "status"})
@@ -154,8 +155,8 @@ func explainedLate(s machineState, f fact) (machineState, []effect) {
 	return s, nil
 }
 
-// startOrphaned restarts the broadcast after the server, which did not answer when the broadcast
-// ended, answers again.
+// startOrphaned restarts a broadcast that ended while the server did not answer, when the server
+// answers again.
 func (s machineState) startOrphaned() (machineState, []effect) {
 	if !s.orphaned {
 		return s, nil
@@ -164,9 +165,9 @@ func (s machineState) startOrphaned() (machineState, []effect) {
 	return s.start(false)
 }
 
-// Handling a stream that OBS runs already.
+// These functions handle a stream that OBS runs already.
 
-// foundStarted handles a stream that somebody started in OBS itself.
+// foundStarted handles a stream that a person started in OBS itself.
 func (s machineState) foundStarted() (machineState, []effect) {
 	s.unwanted, s.renewals, s.word, s.claim, s.since = false, 0, nil, nil, 0
 	return s.take(false)

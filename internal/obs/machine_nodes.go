@@ -2,7 +2,7 @@ package obs
 
 import "maps"
 
-// nodes returns the table of states. The fact "failed" reports an effect that did not work. A state
+// nodes returns the table of states. The fact "failed" reports that an effect has failed. A state
 // without a row for "failed" moves to "trouble".
 func nodes() map[string]node {
 	all := map[string]node{}
@@ -14,7 +14,7 @@ func nodes() map[string]node {
 
 type on = map[string]row
 
-// plain makes a row of a function that needs no field of the fact.
+// plain makes a row from a function that needs no field of the fact.
 func plain(f func(machineState) (machineState, []effect)) row {
 	return func(s machineState, _ fact) (machineState, []effect) { return f(s) }
 }
@@ -30,7 +30,7 @@ func idleNodes() map[string]node {
 		"refreshing": {phase: "idle", defers: []string{"go", "resume", "STARTED"},
 			on: on{"refreshed": refreshed, "failed": idle}},
 
-		// The client has just connected to OBS, or somebody started the stream in OBS itself.
+		// The client has just connected to OBS, or a person started the stream in OBS itself.
 		"resuming": {defers: []string{"go", "STARTED", "STOPPED"},
 			on: on{"status": resumed, "failed": plain(machineState.resumeFailed)}},
 		"taking": {defers: []string{"go", "STOPPED", "RECONNECTING"},

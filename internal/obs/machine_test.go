@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A jsonFact is a fact as testdata/broadcast.json and the pages write it.
+// A jsonFact is a fact in the form of testdata/broadcast.json and of the pages.
 type jsonFact struct {
 	Kind         string     `json:"kind"`
 	Now          int64      `json:"now,omitempty"`

@@ -27,8 +27,8 @@ type Reading struct {
 	NoWHIP bool `json:"noWhip,omitempty"`
 }
 
-// A Service is where OBS streams to. Its secrets are stored apart from its settings, so that a
-// reading can be printed.
+// A Service is the service to which OBS streams. Its secrets are separate from its settings, so
+// that a reading can be printed.
 type Service struct {
 	Type     string         `json:"type"`
 	Settings map[string]any `json:"settings"`
@@ -185,7 +185,7 @@ func (s Service) text(name string) string {
 	return text
 }
 
-// same reports whether the service already has every setting of wanted.
+// same reports whether a service has all settings of wanted already.
 func (s Service) same(wanted Service) bool {
 	if s.Type != wanted.Type {
 		return false

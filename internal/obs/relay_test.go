@@ -11,8 +11,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// pretendVersion relays to a real OBS 29.0.2 and changes its version to 30.0.0. All else stays as
-// it is.
+// pretendVersion relays to a real OBS 29.0.2 and changes its version to 30.0.0. Everything else is
+// passed on unchanged.
 func pretendVersion(t testing.TB, url string) string {
 	return relay(t, url, func(s string) string { return s }, func(s string) string {
 		return strings.ReplaceAll(s, `"obsVersion":"29.0.2"`, `"obsVersion":"30.0.0"`)
@@ -27,7 +27,8 @@ func pretendWHIP(t testing.TB, url string) string {
 	})
 }
 
-// relay passes text messages on. up changes those to OBS, down those to the client.
+// relay passes text messages on. The function up changes messages to OBS, and down changes messages
+// to the client.
 func relay(t testing.TB, url string, up, down func(string) string) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

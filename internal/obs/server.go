@@ -23,7 +23,7 @@ type Server struct {
 
 var _ Stage = (*Server)(nil)
 
-// A stageOf is one of the stages in the server's response to /api/me.
+// A stageOf is a stage in the server's response to /api/me.
 type stageOf struct {
 	ARN          stage.ARN    `json:"arn"`
 	Name         string       `json:"name"`
@@ -128,7 +128,8 @@ func (s *Server) do(ctx context.Context, method, path string, body, into any) er
 	return nil
 }
 
-// fetch sends a request. It returns a problem (RFC 9457) as an error with the problem's detail.
+// fetch sends a request. If the response is a problem (RFC 9457), it returns an error with the
+// problem's detail.
 func (s *Server) fetch(ctx context.Context, method, path string, body any) ([]byte, error) {
 	payload := &bytes.Buffer{}
 	if body != nil {

@@ -41,12 +41,12 @@ type Target struct {
 	// "auto" is the best hardware encoder that OBS has, "x264" the encoder of Simple mode. Empty
 	// keeps the encoder.
 	Encoder string
-	// Force rebuilds the encoders even if all settings are right, because no request tells which
+	// Force rebuilds the encoders even if all settings are right, because no request returns which
 	// encoders OBS really runs.
 	Force bool
 }
 
-// A Step is a stage of a set-up, reported as progress.
+// A Step is a step of a set-up, reported as progress.
 type Step string
 
 // The steps, in their order.
@@ -62,17 +62,19 @@ const (
 // A Report is the result of SetUp.
 type Report struct {
 	Changed bool `json:"changed"`
-	// the profile that Back selects; empty if there is no other
+	// the profile that Back selects; empty if there is none
 	Previous string    `json:"previous"`
 	Findings []Finding `json:"findings"`
 }
 
-// SetUp makes OBS ready, in a profile named "Stagedoor". It writes the settings and the service.
-// Then it leaves the profile and selects it again, because OBS builds its encoders only when it
-// selects a profile. After a failure SetUp restores everything. A second run changes nothing.
+// SetUp prepares OBS for a stage, in a profile named "Stagedoor". It writes the settings and the
+// service. Then it selects another profile and this one again, because OBS builds its encoders only
+// when it selects a profile. After a failure SetUp restores everything. A second run changes
+// nothing.
 func SetUp(ctx context.Context, c *Client, target Target, progress func(Step)) (Report, error) {
 	progress(StepCheck)
-	// take the turn before the first reading, which another client's set-up would falsify
+	// take the turn before the first reading, because the set-up of another client would change
+	// what is read
 	turn, err := c.takeTurn(ctx)
 	if err != nil {
 		return Report{}, err
@@ -167,8 +169,8 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 }
 
 // enter selects Stagedoor's profile. A new profile inherits the canvas, the frame rate and the
-// sound format of the previous one: scenes are laid out for that canvas, and OBS asks for a restart
-// when the sound format changes.
+// sound format of the previous one, because scenes are laid out for that canvas, and because OBS
+// asks for a restart when the sound format changes.
 func (s *setUp) enter(ctx context.Context) error {
 	if s.before.Profile == Profile {
 		return nil
@@ -195,7 +197,7 @@ func (s *setUp) inherit(ctx context.Context) error {
 	for _, name := range []string{"Audio/SampleRate", "Audio/ChannelSetup"} {
 		wanted[name] = s.before.Params[name]
 	}
-	// Keep a bitrate that is lower than advised: the uplink is probably slow.
+	// Keep a bitrate that is lower than advised, because the uplink is probably slow.
 	if kbits := whole(s.before.Params["SimpleOutput/VBitrate"],
 		0); s.before.Params["Output/Mode"] != "Advanced" &&
 		kbits >= 300 && kbits < whole(now["SimpleOutput/VBitrate"], 6000) {
@@ -313,7 +315,7 @@ func changes(findings []Finding) Change {
 	return all
 }
 
-// serve gives the endpoint and the token to OBS.
+// serve writes the endpoint and the token into OBS.
 func (s *setUp) serve(ctx context.Context) error {
 	now, err := readService(ctx, s.c)
 	if err != nil {
@@ -361,7 +363,7 @@ func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 	return err
 }
 
-// bounce leaves Stagedoor's profile and selects it again, so that OBS builds its outputs anew. If
+// bounce selects another profile and then Stagedoor's again, so that OBS rebuilds its outputs. If
 // there is no other profile, bounce creates one and removes it afterwards. It never removes the
 // current profile, which would break OBS (Agash/ObsWebSocket#42).
 func (s *setUp) bounce(ctx context.Context) error {
@@ -390,8 +392,9 @@ func first(names []string, ok func(string) bool) string {
 	return ""
 }
 
-// changeProfile creates or selects a profile that is not the current one. It waits for the event:
-// since obs-websocket 5.5.4, CreateProfile answers before the profile exists (obs-websocket#1283).
+// changeProfile creates or selects a profile that is not the current one. It waits for the event,
+// because since obs-websocket 5.5.4, CreateProfile answers before the profile exists
+// (obs-websocket#1283).
 func changeProfile(ctx context.Context, c *Client, request, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -456,7 +459,7 @@ func setVideo(ctx context.Context, c *Client, wanted Video) error {
 	return c.Call(ctx, "SetVideoSettings", wanted, nil)
 }
 
-// explain turns OBS's response into an error that says what the person can do.
+// explain turns OBS's response into an error that says what a person can do.
 func (s *setUp) explain(err error) error {
 	switch {
 	case IsStatus(err, statusNotCreated):

@@ -68,7 +68,7 @@ func standing(t *testing.T, c *obs.Client) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var service json.RawMessage // includes the secrets, which a Reading does not print
+	var service json.RawMessage // includes the secrets, which a Reading omits when it is printed
 	if err := c.Call(t.Context(), "GetStreamServiceSettings", nil, &service); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestSetUpFromFresh(t *testing.T) {
 				t.Errorf("after Back: got %s, want %s", got, before)
 			}
 
-			// Another SetUp uses the profile that exists.
+			// Another SetUp uses the existing profile.
 			if report := setUp(t, c, target()); !report.Changed || !obs.Ready(report.Findings) {
 				t.Errorf("set up again: got %+v", report)
 			}
@@ -166,7 +166,7 @@ func TestSetUpFromFresh(t *testing.T) {
 	}
 }
 
-// TestSetUpIsUndone: a failure at any step leaves OBS unchanged.
+// TestSetUpIsUndone: after a failure at any step, OBS is unchanged.
 func TestSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, start := range servers() {
@@ -195,8 +195,8 @@ func TestSetUpWithoutWHIP(t *testing.T) {
 			return connect(t, fakeobs.Start(t,
 				fakeobs.Options{NoWHIP: true, Platform: "ubuntu"}).URL(), "")
 		},
-		// The relay hides the version of this real OBS 29, so that only status 700 reveals the
-		// missing WHIP.
+		// The relay changes the version of this real OBS 29, so that only the status 700 shows that
+		// WHIP is missing.
 		"real OBS": func(t *testing.T) *obs.Client {
 			return connect(t, pretendVersion(t, realobs.Start(t, "secret").URL()), "secret")
 		},
@@ -254,8 +254,8 @@ func TestNeverWhileAnOutputIsActive(t *testing.T) {
 	}
 }
 
-// TestTheEncoderIsRebuilt: OBS uses Opus only after the profile is selected again, also if
-// Stagedoor's profile is the only one.
+// TestTheEncoderIsRebuilt: OBS uses Opus only after the profile was selected again. This works even
+// if Stagedoor's profile is the only one.
 func TestTheEncoderIsRebuilt(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]fakeobs.Options{
@@ -293,8 +293,8 @@ func TestSetUpOfOursIsTakenBack(t *testing.T) {
 	refusesUntouched(t, connect(t, o.URL(), ""), "obs_no_whip")
 }
 
-// TestAnEmptyServiceIsTakenBack: OBS ignores empty settings. The restored service is the same to
-// OBS, and contains no token. A service that was never set counts as not set.
+// TestAnEmptyServiceIsTakenBack: OBS ignores empty settings. Nevertheless the restored service is
+// equivalent to an empty one and contains no token. A service that was never set counts as not set.
 func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"rtmp_common", "whip_custom"} {
@@ -326,8 +326,8 @@ func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestAdvancedModeOfOursStays: SetUp keeps Advanced mode in Stagedoor's profile, whichever profile
-// was selected before. Check announces that.
+// TestAdvancedModeOfOursStays: SetUp keeps Advanced mode in Stagedoor's profile, no matter which
+// profile was selected before. The findings of Check say so before.
 func TestAdvancedModeOfOursStays(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor",
@@ -374,8 +374,8 @@ func TestChoicesAreInherited(t *testing.T) {
 	}
 }
 
-// TestLinkedAccount: an account that is linked to the person's profile does not affect Stagedoor's.
-// If one is linked to Stagedoor's profile, only the person can unlink it.
+// TestLinkedAccount: an account that is linked to the person's profile does not affect Stagedoor's
+// profile. If an account is linked to Stagedoor's profile, only the person can unlink it.
 func TestLinkedAccount(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Account: "Twitch"})
@@ -393,8 +393,8 @@ func standingOf(r obs.Reading) string {
 	return fmt.Sprintf("%+v %#v %s %v", r, r, text, err)
 }
 
-// TestOrderOfSetUp compares the requests to OBS, and their order, with testdata/setup.json. A test
-// of the dock compares the dock's requests with the same file.
+// TestOrderOfSetUp compares the requests to OBS, and their order, with testdata/setup.json. A
+// JavaScript test compares the requests of the dock with the same file.
 func TestOrderOfSetUp(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/setup.json")
@@ -448,8 +448,7 @@ func do(t *testing.T, c *obs.Client, request, profile string) {
 }
 
 // written returns the requests and their arguments. Consecutive readings of parameters count as
-// one. It omits the request for the previous profile, which only the terminal sends, to print its
-// name.
+// one. It omits the request for the name of the previous profile, which only the terminal sends.
 func written(requests []fakeobs.Request) (lines []string) {
 	for _, r := range requests {
 		line := r.Type

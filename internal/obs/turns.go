@@ -10,7 +10,7 @@ import (
 
 // OBS 30.2 and 32.2 crash when they receive a request about the stream while they switch profiles.
 // So a client sends no request from CurrentProfileChanging until a pause after the last
-// CurrentProfileChanged, whoever switched.
+// CurrentProfileChanged, no matter which program switched.
 //
 // Two Stagedoor clients of one OBS also take turns: the client that sets OBS up claims it by a
 // custom event, and the others wait. The dock does the same in static/lib/obs-turns.js.
@@ -19,14 +19,14 @@ import (
 // quarter of it for the claim of another client that is setting OBS up.
 const defaultQuiet = time.Second
 
-// switchLimit is long because OBS may ask the person about audio settings when it switches
-// profiles, and answers only after that.
+// switchLimit is long, because when OBS switches profiles, it may ask the person about audio
+// settings, and responds only after that.
 const switchLimit = time.Minute
 
 // claimLife is how long a claim is valid. Each step of a set-up renews it.
 const claimLife = 20 * time.Second
 
-// turns decide when a request may be sent to OBS.
+// turns decides when a request may be sent to OBS.
 type turns struct {
 	id    string
 	quiet time.Duration
@@ -52,7 +52,8 @@ type turnEvent struct {
 	} `json:"stagedoor"`
 }
 
-// heard handles an event. It reports whether a new client asks this client to repeat its claim.
+// heard handles an event. It reports whether the event is the question of a new client, so that
+// this client must repeat its claim.
 func (t *turns) heard(e Event) (repeat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,7 +137,7 @@ func (c *Client) takeTurn(ctx context.Context) (turn, error) {
 		}
 		_, changed := c.turns.left()
 		select {
-		case <-changed: // this client's own claim has come back from OBS, or another client's claim
+		case <-changed: // OBS has sent this client's own claim back, or the claim of another client
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 			return turn{c}, ctx.Err()
@@ -169,7 +170,7 @@ func (c *Client) announce() {
 	c.broadcast(e)
 }
 
-// repeatClaim answers the question that announce sends.
+// repeatClaim sends this client's claim again, as the answer to announce.
 func (c *Client) repeatClaim() {
 	var e turnEvent
 	e.Stagedoor.Claim = c.turns.id

@@ -1,6 +1,6 @@
 // Package encoders contains the table of OBS's H.264 encoders, with the settings that make each fit
-// for WHIP. The table itself is static/lib/encoders.js: the dock, the terminal and the script in
-// OBS use the same one.
+// for WHIP. The table itself is in static/lib/encoders.js, which the dock, the commands and the
+// script in OBS share.
 package encoders
 
 import (
@@ -20,10 +20,10 @@ type Encoder struct {
 	ID       string `json:"id"`
 	Name     string `json:"name"` // for people
 	Hardware bool   `json:"hardware"`
-	// the first version of OBS that has it; empty if all do
+	// the first version of OBS that has the encoder; empty if all do
 	Since string `json:"since"`
-	Until string `json:"until"` // the last version that has it
-	// for streamEncoder.json; "{kbits}" and "{seconds}" are placeholders
+	Until string `json:"until"` // the last version that has the encoder; empty if the newest has it
+	// the content of streamEncoder.json, with the placeholders "{kbits}" and "{seconds}"
 	Settings map[string]any `json:"settings"`
 }
 
@@ -39,8 +39,7 @@ const (
 	secondsOf = "{seconds}"
 )
 
-// Table returns all encoders, in order of preference. The file is embedded, so that an error in it
-// is a mistake of the programmer.
+// Table returns all encoders, in order of preference. It panics if the embedded file is invalid.
 func Table() ([]Encoder, error) {
 	text, err := static.FS.ReadFile("lib/encoders.js")
 	if err != nil {
@@ -88,7 +87,7 @@ func (e Encoder) Fit(kbits, seconds int) map[string]any {
 }
 
 // Unfit returns the names of the settings that do not fit a stage. It ignores the quality preset,
-// which is the person's choice.
+// which the person may choose.
 func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []string) {
 	within := func(name string, most float64) bool {
 		n, ok := settings[name].(float64)
@@ -110,7 +109,7 @@ func (e Encoder) Unfit(settings map[string]any, limits stage.Limits) (names []st
 }
 
 // Request returns the settings for the script to write. It keeps a bitrate that is lower than
-// advised: the uplink is probably slow.
+// advised, because the uplink is probably slow.
 func (e Encoder) Request(settings map[string]any, limits stage.Limits) Request {
 	advised := min(50_000, limits.AdvisedBitrate/1000)
 	if n, ok := settings["bitrate"].(float64); ok && n == math.Trunc(n) && n >= 300 &&

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// beforeFile contains what OBS had before its first pairing: the settings of the WebSocket server
-// that a pairing changed, and whether there was a list of docks. Pair and the script write the same
-// file, so that the last Undo restores it, wherever it is begun.
+// beforeFile contains the state of OBS before its first pairing: the settings of the WebSocket
+// server that a pairing changes, and whether there was a list of docks. Pair and the script write
+// the same file, so that the last Undo restores this state in the terminal and in OBS alike.
 const beforeFile = "before.json"
 
 // none is the value of a setting that did not exist.
@@ -16,7 +16,7 @@ const none = "none"
 
 func (f Folder) before() (map[string]string, error) { return f.strings(beforeFile) }
 
-// strings reads a file of the script's notes. They are an object of strings.
+// strings reads a file of the script's notes, which is a JSON object of strings.
 func (f Folder) strings(name string) (map[string]string, error) {
 	all := map[string]string{}
 	text, err := f.read(ours + name)
@@ -85,7 +85,7 @@ func withSetting(file, text, name, value string) string {
 }
 
 // restoreWebSocket restores the settings of the WebSocket server as they were before the first
-// pairing. It keeps a password that the person has chosen since.
+// pairing. It keeps a password that the person has chosen since then.
 func (f Folder) restoreWebSocket(before map[string]string) error {
 	file := f.settingsFile()
 	text, err := f.read(file)

@@ -1,5 +1,5 @@
 // Package folder reads and changes OBS's configuration folder while OBS is closed: it finds the
-// folder, reads the settings of the WebSocket server, and pairs as the script in OBS does.
+// folder, reads the settings of the WebSocket server, and pairs OBS as the script does.
 package folder
 
 import (
@@ -137,7 +137,7 @@ func (f Folder) exists(name string) bool {
 	return err == nil
 }
 
-// write replaces a file atomically: after a crash it is the old or the new one.
+// write replaces a file atomically: after a crash, the file is either the old or the new one.
 func (f Folder) write(name, text string) error {
 	path := filepath.Join(f.Dir, filepath.FromSlash(name))
 	mode := fs.FileMode(0o600)
@@ -163,14 +163,14 @@ func (f Folder) remove(name string) error {
 }
 
 // Secret returns the secret that the script in OBS shares with the dock of a server, or an empty
-// one. If server is empty, it uses the only pairing.
+// secret. If server is empty and there is only one pairing, it uses that one.
 func (f Folder) Secret(server string) stage.Secret {
 	ids, _ := filepath.Glob(filepath.Join(f.Dir, "plugin_config", "stagedoor", "*.json"))
 	var secrets []string
 	for _, path := range ids {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
 		if strings.Trim(name, "0123456789abcdef") != "" {
-			continue // not a pairing: the name is no hexadecimal ID
+			continue // not a pairing, because the name is no hexadecimal ID
 		}
 		var notes struct{ Secret, Server string }
 		text, err := os.ReadFile(path)

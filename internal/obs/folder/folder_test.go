@@ -174,9 +174,8 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 	}
 }
 
-// TestUndoGivesBackWhatTheScriptTookOver: Undo restores an entry that a person had added for the
-// dock and that the script took over. It keeps an entry with the same ID that opens another page
-// now.
+// TestUndoGivesBackWhatTheScriptTookOver: Undo restores a dock that a person had added and that the
+// script took over. It keeps a dock with the same ID if it opens another page now.
 func TestUndoGivesBackWhatTheScriptTookOver(t *testing.T) {
 	t.Parallel()
 	mine := `{"title": "My stage", "url": "` + server + `/dock/", "uuid": "77"}`
@@ -341,7 +340,7 @@ func TestNothingIsChangedWhileOBSRuns(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// OBS keeps its log file open while it runs; here, this process does.
+	// OBS keeps its log file open while it runs. Here, this process imitates that.
 	log, err := os.Create(filepath.Join(dir, "logs", "now.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -371,7 +370,8 @@ func TestAScriptThatIsNone(t *testing.T) {
 	}
 }
 
-// TestAnOBSThatCannotBePairedIsRefused: Pair refuses what the files show, and changes nothing.
+// TestAnOBSThatCannotBePairedIsRefused: if the files show that OBS cannot be paired, Pair refuses
+// and changes nothing.
 func TestAnOBSThatCannotBePairedIsRefused(t *testing.T) {
 	t.Parallel()
 	for want, spoil := range map[string]func(t *testing.T, dir string){
@@ -398,7 +398,8 @@ func TestAnOBSThatCannotBePairedIsRefused(t *testing.T) {
 	}
 }
 
-// TestAServerThatIsNotPairedIsRefused: Undo of another server names the one that is paired.
+// TestAServerThatIsNotPairedIsRefused: Undo for a server that is not paired fails. The error names
+// the paired server.
 func TestAServerThatIsNotPairedIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "32")
@@ -415,8 +416,9 @@ func TestAServerThatIsNotPairedIsRefused(t *testing.T) {
 }
 
 // TestUndoOfAPairingByTheScript: the script of a server was downloaded and has paired OBS. Undo
-// takes its dock and its notes back, gives back the docks that it took over, and takes the script
-// out of the scene collection, since it would pair again. It keeps scripts of other servers.
+// removes the dock and the notes of the script, restores the docks that the script took over, and
+// removes the script from the scene collection, since it would pair OBS again. It keeps the scripts
+// of other servers.
 func TestUndoOfAPairingByTheScript(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "31")
@@ -471,10 +473,10 @@ func TestUndoOfAPairingByTheScript(t *testing.T) {
 	same(t, snapshot(t, dir), before)
 }
 
-// TestThePersonsPasswordStays: Undo keeps a password that the person has chosen since.
+// TestThePersonsPasswordStays: Undo keeps a password that the person has chosen after the pairing.
 func TestThePersonsPasswordStays(t *testing.T) {
 	t.Parallel()
-	dir := install(t, "31") // a WebSocket server without a password
+	dir := install(t, "31") // its WebSocket server has no password
 	f := folder.Folder{Dir: dir}
 	if _, err := f.Pair(lua(server, "ab12")); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func websocketOfJSON(text string) (WebSocket, error) {
 const aValue = `("(?:[^"\\]|\\.)*"|[\w.+-]+)`
 
 // setMember returns the text of a JSON object with a new value of a member. The rest stays the same
-// byte for byte. A new member becomes the first one, as in the script.
+// byte for byte. A new member is inserted as the first one, as the script does.
 func setMember(text, name, value string) string {
 	member := regexp.MustCompile(`(` + regexp.QuoteMeta(quote(name)) + `\s*:\s*)` + aValue)
 	if at := member.FindStringSubmatchIndex(text); at != nil {
@@ -62,8 +62,8 @@ func dropMember(text, name string) string {
 type element struct{ from, to int64 }
 
 // elements returns the elements of the array at the path in names. at is where a first element
-// would be inserted, or -1 if there is no array. elements finds positions only: the text is not
-// written anew and stays the same byte for byte.
+// would be inserted, or -1 if there is no array. elements only finds positions, so that the rest of
+// the text can stay the same byte for byte.
 func elements(text string, names ...string) (list []element, at int64, err error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	for _, name := range names {
@@ -153,7 +153,7 @@ func insert(text, element string, names ...string) (string, error) {
 	return text, errors.New("no JSON object")
 }
 
-// opened reads up to the first member of the object at the path in names.
+// opened reads until the first member of the object at the path in names.
 func opened(dec *json.Decoder, names []string) bool {
 	for _, name := range names {
 		if found, err := enter(dec, name); err != nil || !found {

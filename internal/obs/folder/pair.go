@@ -25,10 +25,10 @@ type Paired struct {
 	MadePassword bool   `json:"madePassword"` // the server had no password
 	// the scene collections that contain the script now
 	Collections []string  `json:"collections"`
-	SignInUntil time.Time `json:"signInUntil"` // until then, the dock can sign itself in once
+	SignInUntil time.Time `json:"signInUntil"` // until this time, the dock can sign itself in once
 }
 
-// ours is the folder that contains the script's notes. Pair also stores the script there.
+// ours is the folder with the script's notes. Pair also stores the script there.
 const ours = "plugin_config/stagedoor/"
 
 // scenesDir contains the scene collections.
@@ -58,15 +58,15 @@ func parseLua(lua string) (made, error) {
 	return made{server[1], id[1], code[1], time.Unix(seconds, 0), lua}, err
 }
 
-// A backup contains what Undo needs: each file before Pair changed it, and the hash of the file
-// after that.
+// A backup contains what Undo needs: the text of each file before Pair changed it, and the hash of
+// the text that Pair wrote.
 type backup struct {
 	Server string           `json:"server"`
 	ID     string           `json:"id"`
 	Script string           `json:"script"` // path of the script
 	Files  map[string]saved `json:"files"`  // scene collections and the file with the docks
 
-	notes   map[string]string // of the script; empty if the pairing is undone in its pane
+	notes   map[string]string // of the script; empty if the pairing was undone in its pane
 	noDocks bool              // OBS had no list of docks before its first pairing
 	taken   taken             // docks that the script took over
 }
@@ -82,8 +82,8 @@ func sum(text string) string {
 }
 
 // Pair does the work of the script for a closed OBS: it adds the script to every scene collection,
-// adds the dock, and switches the WebSocket server on. A second call updates all of it. The address
-// of the dock has no secrets: the script adds them when OBS starts.
+// adds the dock, and switches the WebSocket server on. A second call updates all of this. Pair
+// writes no secrets into the address of the dock, since the script adds them when OBS starts.
 func (f Folder) Pair(lua string) (Paired, error) {
 	m, err := parseLua(lua)
 	if err != nil {
@@ -109,7 +109,8 @@ func (f Folder) Pair(lua string) (Paired, error) {
 }
 
 // mustBeFit returns an error for an OBS that the script would refuse when it starts, as far as the
-// files show it. They do not show whether OBS has WHIP: there, the script takes everything back.
+// files show. The files do not show whether OBS has WHIP. If it has none, the script undoes the
+// pairing.
 func (f Folder) mustBeFit() error {
 	if v := f.version(); v != 0 && v < 30<<24 {
 		return stage.Errorf(stage.ErrConflict,
@@ -160,8 +161,8 @@ func (p *pairing) run() error {
 	return err
 }
 
-// addNotes adds the script's notes, which say that this server is paired. The script fills them in
-// when OBS starts. Since OBS is closed, nothing waits for its restart.
+// addNotes adds the script's notes, which say that this server is paired. The script completes them
+// when OBS starts. They contain no pending restart of OBS, because OBS is closed.
 func (p *pairing) addNotes() (err error) {
 	all, err := p.f.strings(p.m.id + ".json")
 	if err != nil {
@@ -184,7 +185,7 @@ func (p *pairing) text(name string) (string, error) {
 }
 
 // switchOn switches the WebSocket server on, and notes the earlier settings for the last Undo. It
-// keeps the port and the password, and chooses each that is not set.
+// keeps the port and the password. If one of them is not set, it chooses a value.
 func (p *pairing) switchOn(before map[string]string) error {
 	now, err := p.f.WebSocket()
 	if err != nil {
@@ -231,7 +232,7 @@ func (f Folder) dockFile() string {
 }
 
 // addDock adds the dock to the list. It does not change a dock that a person has added for this
-// server: the script gives that one the password when OBS starts.
+// server, because the script adds the password to that dock when OBS starts.
 func (p *pairing) addDock(before map[string]string) error {
 	name := p.f.dockFile()
 	text, err := p.text(name)
@@ -256,7 +257,7 @@ func (p *pairing) addDock(before map[string]string) error {
 		return p.backup.isOwnDock(docks[e.from:e.to])
 	})
 	switch {
-	case own >= 0: // its address may be an earlier one
+	case own >= 0: // the dock may have an earlier address
 		docks = docks[:list[own].from] + entry + docks[list[own].to:]
 	case !slices.ContainsFunc(list, func(e element) bool {
 		return p.backup.isDock(docks[e.from:e.to])
@@ -296,7 +297,7 @@ func appended(array string, list []element, element string) (string, error) {
 
 type dock struct{ Title, URL, UUID string }
 
-// isOwnDock reports whether Pair or the script has created an entry.
+// isOwnDock reports whether Pair or the script has created an entry in the list of docks.
 func (b backup) isOwnDock(text string) bool {
 	var d dock
 	return unmarshal(text, &d) == nil && d.UUID == "stagedoor"+b.ID
@@ -335,8 +336,8 @@ func (b backup) isOwnScript(text string) bool {
 	return unmarshal(text, &s) == nil && path.Clean(strings.ReplaceAll(s.Path, `\`, "/")) == b.Script
 }
 
-// isScript reports whether an element of a list of scripts is of this pairing: it is the script
-// that Pair stored, or one that the person downloaded from this server.
+// isScript reports whether an element of a list of scripts belongs to this pairing: the script that
+// Pair stored, or one that the person downloaded from this server.
 func (b backup) isScript(text string) bool {
 	var s script
 	if b.isOwnScript(text) || unmarshal(text, &s) != nil {
@@ -393,7 +394,7 @@ func (p *pairing) save() error {
 		if err != nil {
 			return err
 		}
-		if !known || was.After != sum(now) { // not written by Pair, or changed by OBS since
+		if !known || was.After != sum(now) { // not written by Pair, or changed by OBS afterwards
 			clean, err := p.backup.without(name, now)
 			if err != nil {
 				return err
@@ -413,7 +414,7 @@ func (p *pairing) save() error {
 	return nil
 }
 
-// isBackedUp reports whether a file is restored as a whole where OBS has not written it since.
+// isBackedUp reports whether Undo restores a file as a whole, if OBS has not changed it since Pair.
 func isBackedUp(name string) bool {
 	return strings.HasSuffix(name, ".ini") || strings.HasPrefix(name, scenesDir)
 }

@@ -8,7 +8,8 @@ import (
 // ourProfile is the name of the profile that the set-up makes.
 const ourProfile = "Stagedoor"
 
-// profile returns the folder of a profile, or "". Its name may differ from the profile's.
+// profile returns the folder of a profile, or "". The folder may have another name than the
+// profile.
 func (f Folder) profile(name string) string {
 	files, _ := filepath.Glob(filepath.Join(f.Dir, "basic", "profiles", "*", "basic.ini"))
 	for _, path := range files {
@@ -23,8 +24,8 @@ func (f Folder) profile(name string) string {
 
 var bearerToken = regexp.MustCompile(`("bearer_token"\s*:\s*)"[^"]+"`)
 
-// forgetToken takes the token out of the files of our profile. OBS keeps a copy of the last but
-// one, "….bak".
+// forgetToken removes the token from the files of Stagedoor's profile. OBS keeps the version before
+// the last one as "….bak".
 func (f Folder) forgetToken() error {
 	dir := f.profile(ourProfile)
 	if dir == "" {
@@ -44,7 +45,7 @@ func (f Folder) forgetToken() error {
 }
 
 // previousProfile returns the name of the profile that the person had before the set-up, or "". The
-// set-up noted it among the persistent data of OBS's WebSocket server.
+// set-up has stored that name in the persistent data of OBS's WebSocket server.
 func (f Folder) previousProfile() string {
 	for _, name := range []string{
 		"plugin_config/obs-websocket/persistent_data.json", // since OBS 30.2
@@ -61,8 +62,9 @@ func (f Folder) previousProfile() string {
 	return ""
 }
 
-// leaveProfile selects the profile that the person had before the set-up, if our profile is
-// selected. It reports whether ours stays selected, because OBS does not have the other any more.
+// leaveProfile selects the profile that the person had before the set-up, if Stagedoor's profile is
+// selected. It returns true if Stagedoor's profile stays selected, because the other one no longer
+// exists.
 func (f Folder) leaveProfile() (stays bool, err error) {
 	name := f.dockFile()
 	text, err := f.read(name)

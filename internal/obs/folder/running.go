@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// mustBeClosed returns an error while OBS runs: OBS writes its files when it ends, which would
+// mustBeClosed returns an error while OBS runs, because OBS writes its files when it ends and would
 // revert every change.
 func (f Folder) mustBeClosed() error {
 	if !f.running() {
@@ -23,7 +23,7 @@ func (f Folder) mustBeClosed() error {
 }
 
 // running looks for a process that has a log file of this folder open. On systems that do not
-// reveal open files, it looks for any OBS.
+// reveal open files, it looks for any process of OBS.
 func (f Folder) running() bool {
 	switch runtime.GOOS {
 	case "linux":

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A taken contains the docks that a person had added and that the script took over. The script made
-// one dock of them, with the ID of one of them and the server's current address.
+// A taken contains the docks that a person had added and that the script took over. The script
+// replaced them by one dock, with the ID of one of them and the current address of the server.
 type taken struct {
 	docks     []dock
 	texts     []string // the original entries
@@ -31,8 +31,9 @@ func takenBy(b backup) (taken, error) {
 	return t, err
 }
 
-// giveBack replaces the entry that the script made of the person's by the original ones, unless it
-// opens another page now. The script may have made it of its own entry, too.
+// giveBack replaces the script's entry by the entries of the person that the script took over,
+// unless it opens another page now. The script's entry may also have the ID of its own earlier
+// dock.
 func (t taken) giveBack(docks string, isOwn func(entry string) bool) (string, error) {
 	list, _, err := elements(docks)
 	there := make([]dock, len(list))

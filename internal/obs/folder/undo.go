@@ -16,9 +16,9 @@ type Undone struct {
 	Notices []string `json:"notices"`
 }
 
-// Undo reverts a pairing, also one that the script has made or that Undo in the script's pane has
-// begun to revert. It restores files that OBS has not changed since Pair byte for byte, and removes
-// Stagedoor's entries from the others. If server is empty, it reverts the only pairing.
+// Undo reverts a pairing by Pair or by the script, even if Undo in the script's pane has begun to
+// revert it. If OBS has not changed a file since Pair, Undo restores the file byte for byte. From
+// other files it removes Stagedoor's entries. If server is empty, there must be only one pairing.
 func (f Folder) Undo(server string) (Undone, error) {
 	if err := f.mustBeClosed(); err != nil {
 		return Undone{}, err
@@ -36,7 +36,7 @@ func (f Folder) Undo(server string) (Undone, error) {
 	if b.taken, err = takenBy(b); err != nil {
 		return did, err
 	}
-	scenes, err := f.collections() // also those that were created after Pair
+	scenes, err := f.collections() // including those that were created after Pair
 	if err != nil {
 		return did, err
 	}
@@ -66,7 +66,7 @@ func (f Folder) Undo(server string) (Undone, error) {
 
 func (u *Undone) say(notice string) { u.Notices = append(u.Notices, notice) }
 
-// undoLast restores what all pairings share, after the last one.
+// undoLast restores what all pairings share, after the last pairing was undone.
 func (f Folder) undoLast(before map[string]string, did *Undone) error {
 	if err := f.restoreWebSocket(before); err != nil {
 		return err
@@ -87,7 +87,8 @@ func (f Folder) undoLast(before map[string]string, did *Undone) error {
 	return f.remove(ours + beforeFile)
 }
 
-// pairings returns the pairings of this OBS: Pair has left a backup of each, or the script notes.
+// pairings returns the pairings of this OBS, each of which has a backup by Pair or notes of the
+// script.
 func (f Folder) pairings() (all []backup, err error) {
 	paths, _ := filepath.Glob(filepath.Join(f.Dir, filepath.FromSlash(ours), "*.json"))
 	for _, path := range paths {
@@ -108,10 +109,11 @@ func (f Folder) pairings() (all []backup, err error) {
 	return all, nil
 }
 
-// isID reports whether a name is the ID of a server. Other notes have other names.
+// isID reports whether the name of a file of notes is the ID of a server. The other files have
+// other names.
 func isID(name string) bool { return name != "" && strings.Trim(name, "0123456789abcdef") == "" }
 
-// address returns the address of the server, which may have moved since Pair.
+// address returns the address of the server, which may have changed since Pair.
 func (b backup) address() string {
 	if moved := b.notes["moved_to"]; moved != "" {
 		return moved
@@ -164,7 +166,8 @@ func (f Folder) pairingOf(server string) (backup, error) {
 	return all[0], nil
 }
 
-// restore takes a pairing out of a file, and out of the backups that other pairings have of it.
+// restore removes a pairing from a file, and from the backups of this file that belong to other
+// pairings.
 func (f Folder) restore(b backup, name string) error {
 	now, err := f.read(name)
 	if err != nil || !f.exists(name) {
@@ -189,8 +192,8 @@ func (b backup) cleaned(name, text string) (string, error) {
 	return b.without(name, text)
 }
 
-// passOn takes a pairing out of the backups of later ones, so that their undo is byte for byte,
-// too.
+// passOn removes a pairing from the backups of later pairings, so that these can also be undone
+// byte for byte.
 func (f Folder) passOn(b backup, name, now, clean string) error {
 	all, err := f.pairings()
 	if err != nil {
@@ -246,7 +249,7 @@ func (f Folder) forget(b backup) error {
 			return err
 		}
 	}
-	// The folder stays where another pairing, or a person, has a file there.
+	// The folder stays if it contains a file of another pairing or of a person.
 	_ = os.Remove(filepath.Join(f.Dir, filepath.FromSlash(ours)))
 	return nil
 }

@@ -18,9 +18,9 @@ func (o *fakeOBS) move(secret string, at int64, to string) any {
 	return o.ask(secret, at, map[string]any{"do": "move", "server": to})["result"]
 }
 
-// TestTheDockMovesWithTheServer: the dock, opened at the new address, asks the script to move. When
-// OBS ends, its list still has the old address. At the next start the entry has the new one, and
-// Undo restores every file.
+// TestTheDockMovesWithTheServer: the dock at the new address asks the script to move. When OBS
+// ends, its list of docks still has the old address. At the next start it has the new one. Undo
+// restores every file.
 func TestTheDockMovesWithTheServer(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"30.2", "31", "32"} {
@@ -112,8 +112,8 @@ func TestTheDockMovesForThePairedPageAndToSafeAddressesAlone(t *testing.T) {
 }
 
 // TestDocksAddedByHandMoveAndAreGivenBack: docks that a person added for the server become one dock
-// at the new address. Undo restores all of them, whether OBS has loaded the old address or the new
-// one.
+// at the new address. Undo restores all of them, no matter whether OBS has loaded the old address
+// or the new one.
 func TestDocksAddedByHandMoveAndAreGivenBack(t *testing.T) {
 	t.Parallel()
 	mine := `[{"title": "My stage", "url": "` + server + `/dock", "uuid": "77"}, ` +
@@ -146,8 +146,8 @@ func TestDocksAddedByHandMoveAndAreGivenBack(t *testing.T) {
 	}
 }
 
-// TestTheAddressLeftBehindIsNotOurs: another Stagedoor server may use the old address now. The
-// script keeps docks at that address, whether a script or a person added them.
+// TestTheAddressLeftBehindIsNotOurs: after a move, the script keeps other docks at the old address,
+// which another Stagedoor server may use now.
 func TestTheAddressLeftBehindIsNotOurs(t *testing.T) {
 	t.Parallel()
 	text, o := made(t, nil), newOBS(t, "32")
@@ -172,8 +172,8 @@ func TestTheAddressLeftBehindIsNotOurs(t *testing.T) {
 	}
 }
 
-// TestANewerScriptEndsAMove: a script that was downloaded after the move has the server's current
-// address, which replaces the moved one.
+// TestANewerScriptEndsAMove: a script that is downloaded after a move contains the current address
+// of the server. This replaces the address to which the dock was moved.
 func TestANewerScriptEndsAMove(t *testing.T) {
 	t.Parallel()
 	text, o := made(t, nil), newOBS(t, "32")

@@ -85,8 +85,8 @@ func (o *fakeOBS) event(name string) {
 	}
 }
 
-// quit does what OBS does when it ends. It first writes the list of docks as it loaded it, and then
-// ends the scripts.
+// quit does what OBS does when it ends. It first writes the list of docks as OBS has loaded it, and
+// then ends the scripts.
 func (o *fakeOBS) quit(docks string) {
 	o.t.Helper()
 	o.event("EXIT")
@@ -189,7 +189,7 @@ func (o *fakeOBS) core() map[string]func(*lua.LState) lua.LValue {
 	}
 }
 
-// profiles returns the functions for the profiles and for the service of the current one.
+// profiles returns the functions for profiles, and for the service of the current profile.
 func (o *fakeOBS) profiles() map[string]func(*lua.LState) lua.LValue {
 	return map[string]func(*lua.LState) lua.LValue{
 		"obs_frontend_get_current_profile": func(*lua.LState) lua.LValue {
@@ -226,14 +226,14 @@ func (o *fakeOBS) profiles() map[string]func(*lua.LState) lua.LValue {
 	}
 }
 
-// saveService writes the service as OBS does: the file before becomes the copy "….bak".
+// saveService writes the service as OBS does, which renames the previous file to "….bak".
 func (o *fakeOBS) saveService() {
 	text, err := json.Marshal(map[string]any{"type": "whip_custom", "settings": o.service.values})
 	if err != nil {
 		o.t.Error(err)
 	}
 	path := filepath.Dir(o.profile.path) + "/service.json"
-	_ = os.Rename(path, path+".bak") // the first time there is none
+	_ = os.Rename(path, path+".bak") // the first time there is no file
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		o.t.Error(err)
 	}
@@ -450,8 +450,8 @@ func bitModule(l *lua.LState) int {
 	return 1
 }
 
-// An ini is an ini file as libobs's config-file.c handles it: sections and their items keep their
-// order. It is in memory until it is saved.
+// An ini is an ini file as libobs (config-file.c) handles it: in memory until it is saved, with
+// sections and items in their order.
 type ini struct {
 	path     string
 	sections []section

@@ -49,8 +49,8 @@ const (
 	older = "A newer script of this Stagedoor is in this OBS. Remove this one."
 )
 
-// TestEveryOutcomeEndsWithOneSentence is the table of what the pane says, and the log with it:
-// first what is in the way, and last how things stand or the one step that is left.
+// TestEveryOutcomeEndsWithOneSentence: for each situation, the pane and the log show first what
+// prevents the pairing, and last the state or the one step that the person has to do.
 func TestEveryOutcomeEndsWithOneSentence(t *testing.T) {
 	t.Parallel()
 	start := func(m *machine) { m.open() }
@@ -197,8 +197,8 @@ func TestEveryOutcomeEndsWithOneSentence(t *testing.T) {
 }
 
 // TestAnOBSThatCannotBePairedGetsEverythingBack: `obs pair` cannot see whether OBS has WHIP. In an
-// OBS without WHIP, the first start of the script undoes the pairing, except for what only --undo
-// can.
+// OBS without WHIP, the script undoes the pairing at its first start, except for the parts that
+// only `obs pair --undo` can undo.
 func TestAnOBSThatCannotBePairedGetsEverythingBack(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"30.2", "31", "32"} {

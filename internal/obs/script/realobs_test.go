@@ -25,7 +25,7 @@ import (
 //go:embed testdata/newer.lua
 var newer string
 
-// A real is a real OBS, prepared to have the script in its scene collection.
+// A real is a real OBS with the script in its scene collection.
 type real struct {
 	*realobs.Install
 	t    *testing.T
@@ -68,15 +68,15 @@ func (r *real) ini(key string) string {
 	return ""
 }
 
-// TestTheScriptOnARealOBS adds the script and restarts OBS. The dock is there with the right
+// TestTheScriptOnARealOBS adds the script and restarts OBS. OBS has the dock with the right
 // password, and the script writes the encoder's file. Undo restores everything.
 func TestTheScriptOnARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")
-	// Before OBS 30.2 no script can switch the WebSocket server on; `stagedoor obs pair` can.
+	// Before OBS 30.2, only `stagedoor obs pair` can switch the WebSocket server on, and no script.
 	r.WriteIni(t, "[OBSWebSocket]\nServerEnabled=true\nServerPort="+r.Port+"\n")
 	r.install("newer.lua")
-	r.Write(t, "../press", "undo\n") // Undo before the pairing leaves OBS's files as they were
+	r.Write(t, "../press", "undo\n") // an Undo without a pairing does not change OBS's files
 	r.Launch(t).Quit(t)
 	o := r.Launch(t)
 	o.Await(t)
@@ -131,8 +131,8 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	compare(t, withoutSetUp(r.Stable(t)), withoutSetUp(before))
 }
 
-// withoutSetUp leaves out the files of the set-up, which the script did not make: its profile, and
-// the note which profile was selected.
+// withoutSetUp removes the files that a set-up writes from the list: the profile Stagedoor, and the
+// file with the name of the previous profile.
 func withoutSetUp(files map[string]string) map[string]string {
 	maps.DeleteFunc(files, func(name, _ string) bool {
 		return strings.HasPrefix(name, "/basic/profiles/Stagedoor/") ||
@@ -141,8 +141,9 @@ func withoutSetUp(files map[string]string) map[string]string {
 	return files
 }
 
-// serve does what SetUp does for the service, twice: it notes which profile was selected, selects
-// Stagedoor, and gives OBS a token. This OBS has no WHIP, so that the service has another type.
+// serve does what SetUp does for the service, twice: it stores which profile was selected, selects
+// the profile Stagedoor, and writes a token into the service. This OBS has no WHIP, so the service
+// has another type.
 func (r *real) serve(o *realobs.OBS, handed url.Values) {
 	r.t.Helper()
 	call := r.connect(o, handed.Get("obs-password"))
@@ -156,7 +157,8 @@ func (r *real) serve(o *realobs.OBS, handed url.Values) {
 	}
 }
 
-// handed returns the values that OBS passes to the dock, from memory, when it starts.
+// handed returns the values that OBS passes to the dock when OBS starts. They are only in its
+// memory.
 func (r *real) handed() url.Values {
 	r.t.Helper()
 	_, values := r.opened()
@@ -185,8 +187,8 @@ func (r *real) opened() (string, url.Values) {
 }
 
 // encode does what SetUp does for an encoder: it selects the profile and Advanced mode, sends the
-// request, and selects the profile again. Then it records with the stream's encoder and measures
-// the recording.
+// request to the script, and selects the profile again. Then it makes a recording with the encoder
+// of the stream, and measures the recording.
 func (r *real) encode(o *realobs.OBS, handed url.Values) {
 	t := r.t
 	t.Helper()
@@ -333,9 +335,9 @@ func (r *real) measure(path string) {
 	t.Logf("%s, %d frames, keyframes at %v s", got.Streams[0].Profile, len(got.Frames), keyframes)
 }
 
-// TestTheDockMovesInARealOBS: the dock tells the script that the server has moved. When OBS ends,
-// OBS saves the dock with its old address. Then the script replaces it by the new one, and the next
-// start opens the dock there.
+// TestTheDockMovesInARealOBS: the dock sends the script the new address of the server. When OBS
+// ends, it saves the dock with the old address. Then the script replaces that by the new address,
+// at which the next start of OBS opens the dock.
 func TestTheDockMovesInARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")
@@ -371,8 +373,8 @@ func TestTheDockMovesInARealOBS(t *testing.T) {
 	}
 }
 
-// paired pairs the closed OBS by the command, which gets the script with newer.lua before it. It
-// returns the files as they were before, and the folder.
+// paired pairs the closed OBS with the command `obs pair`. It inserts newer.lua at the beginning of
+// the script. It returns the files as they were before, and OBS's folder.
 func (r *real) paired() (map[string]string, folder.Folder) {
 	t := r.t
 	t.Helper()
@@ -394,9 +396,9 @@ func (r *real) paired() (map[string]string, folder.Folder) {
 	return before, f
 }
 
-// TestARealOBSIsPairedWhileItIsClosed pairs a real OBS that is closed. Its first start is ready:
-// OBS listens with the password of its own file, and has the script and the dock. The pane's Undo
-// takes back what a script can, and the command's Undo the rest.
+// TestARealOBSIsPairedWhileItIsClosed pairs a real OBS that is closed. At its first start
+// everything works: OBS listens with the password in its file, and has the script and the dock.
+// Undo in the pane reverts what a script can revert, and `obs pair --undo` reverts the rest.
 func TestARealOBSIsPairedWhileItIsClosed(t *testing.T) {
 	t.Parallel()
 	for name, button := range map[string]string{"command": "", "pane, then command": "undo"} {
@@ -443,7 +445,7 @@ func TestARealOBSIsPairedWhileItIsClosed(t *testing.T) {
 }
 
 // TestARealOBSWithoutWHIPGetsEverythingBack: the first start of a paired OBS shows that it has no
-// WHIP. The script takes the dock back, and says which step does the rest.
+// WHIP. The script removes the dock, and says which step is left.
 func TestARealOBSWithoutWHIPGetsEverythingBack(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "")

@@ -25,16 +25,16 @@ const Name = "stagedoor.lua"
 // A Script contains the values of a script that differ between servers and persons.
 type Script struct {
 	Server *url.URL // address of the Stagedoor server
-	// ID of the Stagedoor server, in hexadecimal; it stays when the address changes
+	// ID of the Stagedoor server, in hexadecimal; it does not change with the address
 	ID       string
 	User     string       // the name of the person
-	Code     stage.Secret // the enrolment code; empty if the dock is signed in by hand
+	Code     stage.Secret // the enrolment code; empty if the person signs in by hand
 	Expires  time.Time    // expiry of the code
 	Language string       // language of the sentences: "en", "de" or "es"
 }
 
-// Lua returns the text of the script. It returns an error if the dock would be loaded over a
-// network without encryption, because the dock receives the password of OBS.
+// Lua returns the text of the script. Since the dock receives the password of OBS, Lua returns an
+// error if the dock would be loaded over a network without encryption.
 func (s Script) Lua() (string, error) {
 	if s.Server.Scheme != "https" && !loopback(s.Server.Hostname()) {
 		return "", stage.Errorf(stage.ErrConflict,

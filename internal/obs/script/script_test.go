@@ -205,7 +205,7 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 				t.Errorf("after the end of OBS the docks are %s, want ours without secrets", saved)
 			}
 
-			// Undo works although OBS still has the dock in its list when it ends.
+			// Undo works although OBS ends with the dock still in its list.
 			o.start(text)
 			loaded = o.docks()
 			o.press("undo")
@@ -283,7 +283,7 @@ func TestAnotherPasswordIsGivenAtTheNextStart(t *testing.T) {
 
 func TestAPasswordChosenSinceStays(t *testing.T) {
 	t.Parallel()
-	o := newOBS(t, "31") // a WebSocket server without a password
+	o := newOBS(t, "31") // its WebSocket server has no password
 	o.start(made(t, nil))
 	path := o.dir + "/plugin_config/obs-websocket/config.json"
 	text, err := os.ReadFile(path)
@@ -486,7 +486,7 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 	}
 	o.start(made(t, nil))
 	secret := o.handed().Get("obs-secret")
-	// the second write must not record the values of the first one as the person's
+	// the values of the first write must not count as the person's in the second
 	for at := range int64(2) {
 		if got := o.ask(secret, at+1,
 			map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900,
@@ -501,8 +501,8 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 }
 
 // TestAFailedSetUpGivesTheEncoderFileBack: after a failed set-up, the script restores the encoder's
-// file byte for byte. It does so for the paired dock only. Undo then still restores the person's
-// original file.
+// file byte for byte. It does so only for the paired dock. After that, Undo still restores the
+// person's original file.
 func TestAFailedSetUpGivesTheEncoderFileBack(t *testing.T) {
 	t.Parallel()
 	for name, mine := range map[string]string{
@@ -632,8 +632,8 @@ func TestAScriptIsMadeForOnePersonAndNoCode(t *testing.T) {
 	}
 }
 
-// TestANewerScriptCounts: the server's address has changed, and OBS has both the old script and a
-// newer one. Only the newer one acts.
+// TestANewerScriptCounts: OBS has two scripts of a server, because the server's address has
+// changed. Only the newer script acts.
 func TestANewerScriptCounts(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "32")

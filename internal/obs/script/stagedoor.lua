@@ -2,39 +2,39 @@
 --
 -- What this script does, each time OBS starts:
 --   1. It keeps a dock named "Stagedoor" beside your other docks.
---   2. It keeps OBS's WebSocket server on, with its port and password, so that the dock can
---      reach this OBS. Where there is no password, it makes one.
+--   2. It keeps OBS's WebSocket server on, with its port and password, so that the dock can reach
+--     this OBS. If there is no password, it makes one.
 --   3. It gives the dock that password in the part of its address after "#", which browsers
 --      send to no server, and takes it out of OBS's files again when OBS ends.
---   4. When that dock asks for it, it writes the encoder settings of the profile "Stagedoor".
---   5. When the server has moved, and that dock asks for it at the new address, it opens the dock
---      there from then on.
--- The script itself sends nothing. "Undo" in its pane takes all of this back, and says what only
--- you can do: press it before you remove the script, since OBS writes down its docks when it ends.
+--   4. When that dock requests it, it writes the encoder settings of the profile "Stagedoor".
+--   5. When the server has a new address, and that dock requests it there, it opens the dock at the
+--   new address from then on. The script itself sends nothing. "Undo" in its pane reverts all of
+--   this, and says what only you can do. Press it before you remove the script, since OBS saves its
+--   docks when it ends.
 --
 -- The code below signs in the dock, once, until {{until}}. Until then, give this
 -- file to nobody. There is no other secret in it.
 
 local obs, bit = obslua, require("bit")
 local server = "{{server}}"
-local first_server = server -- as in this file, before any move
-local id = "{{id}}" -- the server's ID: several servers' scripts can share an OBS
+local first_server = server -- the address in this file, before any move
+local id = "{{id}}" -- the server's ID, since an OBS can have the scripts of several servers
 local code, code_expires = "{{code}}", {{expires}} -- seconds since 1970
 local say = {{sentences}}
 
 local settings        -- this script's settings in the scene collection
-local notes           -- of this server's pairing, with the secret shared with the dock
+local notes           -- of this server's pairing; they contain the secret shared with the dock
 local before = {}     -- what OBS had before its first pairing, for the last Undo
 local findings = {}   -- sentences for the pane
 local leaving         -- true while OBS ends or loads another scene collection
-local taken           -- true once the pairing was taken back in this run of OBS
-local quiet_until = 0 -- when the profile may be read again after a change of profile
+local taken           -- true after the pairing was undone in this run of OBS
+local quiet_until = 0 -- the time at which the profile may be read again after a change of profile
 local last_ask
 
 ---- Files ----------------------------------------------------------------------------------
 
--- Returns OBS's folder, which is elsewhere in portable mode. A module's settings file reveals it:
--- obs-websocket, or frontend-tools, which runs this script.
+-- Returns OBS's folder, which is elsewhere in portable mode. Its path is part of the path of a
+-- module's settings file: that of obs-websocket, or of frontend-tools, which runs this script.
 local function folder()
   local module = obs.obs_get_module("obs-websocket") or obs.obs_get_module("frontend-tools")
   return obs.obs_module_get_config_path(module, "config.json"):match("^(.*)[/\\]plugin_config[/\\]")
@@ -51,8 +51,9 @@ local function write(path, text)
   return obs.os_quick_write_utf8_file_safe(path, text, #text, false, "tmp", nil)
 end
 
--- Reads a file of notes, which has names and texts. There is one for each paired server, named by
--- its ID, and two for all of them: before.json and encoder.json have what the last Undo restores.
+-- Reads a file of notes, which contains names and texts. Each paired server has a file with its ID
+-- as the name. All servers share before.json and encoder.json, which contain what the last Undo
+-- restores.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
   for _, key in ipairs { "secret", "server", "moved_to", "left", "made", "asked_at", "adopted", "restart",
@@ -136,7 +137,7 @@ local function set_websocket(name, value)
   write(websocket_file(), text)
 end
 
--- Switches the server on. It returns a sentence where the person has to do something.
+-- Switches the server on. It returns a sentence if the person has to do something.
 local function start_websocket()
   if get_websocket("server_enabled") == "true" then
     return get_websocket("auth_required") == "false" and say.open_server or nil
@@ -157,7 +158,8 @@ local function start_websocket()
 end
 
 -- Restores the server's settings as they were before the first pairing. Before OBS 30.2, only
--- `stagedoor obs pair` can have changed them, and only it can restore them: it needs the notes.
+-- `stagedoor obs pair` can have changed them, and only that command can restore them. It needs the
+-- notes for that.
 local function stop_websocket()
   local was = load_notes("before.json")
   if was.server_enabled and not in_json then return end
@@ -205,7 +207,7 @@ local function entry(title, url, uuid)
   return '{"title": ' .. quote(title) .. ', "url": ' .. quote(url) .. ', "uuid": ' .. quote(uuid) .. "}"
 end
 
--- Reports whether an address is that of the dock on one of the servers in the list.
+-- Reports whether an address is the address of the dock on a server in the list.
 local function is_at(address, list)
   for known in list:gmatch("%S+") do
     if address == known .. "/dock" then return true end
@@ -221,8 +223,9 @@ end
 local function former() return (notes.left or "") .. " " .. (notes.server or "") end
 
 -- Reports whether an entry is this script's dock, or one that the person added for this server.
--- Docks of other servers' scripts are not ours. Another server may use an address that this server
--- has left: an entry there is ours only if the script has taken it over before.
+-- Docks of other servers' scripts are not ours. Another server may now use an address that this
+-- server had before, so an entry with that address is ours only if the script has taken it over
+-- before.
 local function is_ours(object)
   local uuid = field(object, "uuid")
   if uuid:match("^stagedoor%x+$") then return uuid == "stagedoor" .. id end
@@ -284,7 +287,7 @@ local function names_in(path)
   return names
 end
 
--- Returns the folder of the profile "Stagedoor", or nil. Its name may differ from the profile's.
+-- Returns the folder of the profile "Stagedoor", or nil. The folder may have another name.
 local function profile_folder()
   local app = obs.obs_frontend_get_app_config and obs.obs_frontend_get_app_config()
   local place = app and obs.config_get_string(app, "Locations", "Profiles")
@@ -295,7 +298,7 @@ local function profile_folder()
   end
 end
 
--- Takes the token out of the profile's files. OBS keeps a copy of the last but one, "….bak".
+-- Removes the token from the profile's files. OBS keeps the version before the last one as "….bak".
 local function forget_token()
   for _, name in ipairs(profile_folder() and { "service.json", "service.json.bak" } or {}) do
     local path = profile_folder() .. "/" .. name
@@ -304,7 +307,7 @@ local function forget_token()
   end
 end
 
--- Takes the token out of OBS's memory, from where OBS would write it into the file again.
+-- Removes the token from OBS's memory. Otherwise OBS would write it into the file again.
 local function forget_loaded_token()
   local service = is_selected() and obs.obs_frontend_get_streaming_service()
   if not service then return end
@@ -317,8 +320,8 @@ local function forget_loaded_token()
   obs.obs_data_release(settings)
 end
 
--- Returns the profile that the person had before the set-up, if OBS still has it. The dock noted
--- its name among the persistent data of OBS's WebSocket server.
+-- Returns the profile that the person had before the set-up, if OBS still has it. The dock has
+-- stored that name in the persistent data of OBS's WebSocket server.
 local function previous_profile()
   local file = in_json and "/plugin_config/obs-websocket/persistent_data.json"
     or "/obsWebSocketPersistentData.json"
@@ -353,7 +356,7 @@ local function encoder_file()
   return path and path .. "/streamEncoder.json" or nil
 end
 
--- The encoder's file before a set-up first wrote it, for restoring when the set-up fails.
+-- The encoder's file as it was before a set-up first wrote it. It is restored if the set-up fails.
 local kept
 
 local function keep(setup, file)
@@ -407,9 +410,9 @@ local function restore_encoder()
 end
 
 ---- The exchange with the dock --------------------------------------------------------------
--- Through OBS's WebSocket server, the dock sets the parameter Ask in section Stagedoor of the
--- profile. The script sets Answer there. Both carry an HMAC-SHA256 (RFC 2104) with the shared
--- secret, so that other programs that reach OBS cannot send requests.
+-- Through OBS's WebSocket server, the dock sets the parameter Ask in the section Stagedoor of the
+-- profile. The script sets the parameter Answer there. Both carry an HMAC-SHA256 (RFC 2104) with
+-- the shared secret, so that other programs that reach OBS cannot send requests.
 
 local K = {} -- SHA-256's constants (FIPS 180-4), from the cube roots of the first 64 primes
 do
@@ -473,14 +476,15 @@ local function is_address(text)
 end
 
 -- Handles a move of the server: when OBS ends, the dock's entry gets the new address. In OBS, the
--- dock is open at the new address already, because it sent this request.
+-- dock is already open at the new address, from which it sent this request.
 local function move(address)
   if #address > 250 or not is_address(address) then return "not_allowed" end
   notes.moved_to, server = address, address
   return "done"
 end
 
--- Answers a request of the dock. Times of requests must increase: none is carried out twice.
+-- Answers a request of the dock. The times of requests must increase, so that none is carried out
+-- twice.
 local function serve(body)
   local data = obs.obs_data_create_from_json(body)
   local at = data and obs.obs_data_get_int(data, "at") or 0
@@ -540,8 +544,8 @@ local function hand_over()
   return server .. "/dock#" .. table.concat(parts, "&")
 end
 
--- Reads the notes. A newer script has the server's current address, which replaces the address of
--- an earlier move.
+-- Reads the notes. If this script is newer than the last move, its address of the server replaces
+-- the address in the notes.
 local function recall()
   notes = load_notes(id .. ".json")
   if notes.made ~= ("%d"):format(code_expires) then notes.moved_to = nil end
@@ -555,8 +559,8 @@ local function without_docks()
   return wayland and say.wayland or nil
 end
 
--- Sets up the dock and the WebSocket server. The address with the secrets is only for OBS's memory,
--- from which OBS opens its docks when it starts. It returns a sentence where the person has to do
+-- Sets up the dock and the WebSocket server. The address with the secrets is only in OBS's memory,
+-- from which OBS opens its docks when it starts. It returns a sentence if the person has to do
 -- something.
 local function pair(with_secrets)
   if not notes or notes.undone then recall() end
@@ -590,8 +594,8 @@ local function others()
   end
 end
 
--- Takes back what a script can while OBS runs. OBS writes its docks when it ends, so that the dock
--- is removed once more then.
+-- Reverts what a script can revert while OBS runs. OBS writes its docks when it ends, so the dock
+-- is removed again then.
 local function undo()
   if not notes then recall() end
   before, notes.undone = load_notes("before.json"), true
@@ -606,7 +610,7 @@ local function undo()
   end
 end
 
--- Reports whether OBS has a newer script of this server, which does the work instead.
+-- Reports whether OBS has a newer script of this server, which acts instead of this one.
 local function superseded() return tonumber(load_notes(id .. ".json").made or 0) > code_expires end
 
 ---- The pane ----------------------------------------------------------------------------------
@@ -626,7 +630,7 @@ end
 
 local function tell(sentence) if sentence then table.insert(findings, sentence) end end
 
--- Pairs, and tells first what the person has to do.
+-- Pairs OBS, and shows what the person has to do, most urgent first.
 local function tell_paired()
   local problem, no_docks = pair(true), without_docks()
   tell(problem)
@@ -634,9 +638,9 @@ local function tell_paired()
   tell(no_docks or not notes.restart and problem ~= say.enable_server and say.ready or nil)
 end
 
--- Tells what is taken back and what is not, and last the step that ends it.
+-- Shows what was undone and what was not, and last the step that completes the undo.
 local function tell_undone(blocked, back)
-  tell(not is_paired() and say.taken_back) -- or it is paired in another scene collection
+  tell(not is_paired() and say.taken_back) -- otherwise it is paired in another scene collection
   if taken and others() then
     tell(say.others)
   elseif taken then
@@ -647,14 +651,14 @@ local function tell_undone(blocked, back)
     or not blocked and (taken and say.undone or say.removable))
 end
 
--- Takes the pairing back, because the person pressed Undo or because OBS cannot be paired.
+-- Undoes the pairing, because the person pressed Undo or because OBS cannot be paired.
 local function take_back(blocked, pressed)
   if is_paired() and (blocked or pressed) then
     undo()
     taken = true
   elseif not notes and find(objects(get_ini("BasicWindow", "ExtraBrowserDocks") or ""), "stagedoor" .. id) then
     recall()
-    notes.undone = true -- OBS still has the dock, and writes it down when it ends
+    notes.undone = true -- OBS still has the dock, and saves it when it ends
   end
   if blocked and not taken then return tell(by_command() and say.undo_rest or say.unchanged) end
   local back = pressed and is_selected() and not others() and previous_profile()
@@ -663,17 +667,18 @@ local function take_back(blocked, pressed)
   if pressed then save_ini() end
 end
 
--- Notes in the scene collection that this script is undone. A newer file in its place is not.
+-- Stores in the scene collection that this script was undone. This does not apply to a newer file
+-- in its place.
 local function set_undone(yes) obs.obs_data_set_int(settings, "undone", yes and code_expires or 0) end
 
--- Does what is due when OBS starts, or when the person has pressed a button.
+-- Runs when OBS starts, and when the person has pressed a button.
 local function act(pressed)
   if pressed == "undo" and is_selected() and is_busy() then return tell(say.busy) end
   if pressed then set_undone(pressed == "undo") end
   local blocked, paired = obstacle(), is_paired()
   if paired and superseded() then
     notes = nil
-    set_undone(true) -- or it would pair when the newer one is undone
+    set_undone(true) -- otherwise it would pair when the newer script is undone
     return tell(say.older)
   end
   local undone = obs.obs_data_get_int(settings, "undone") == code_expires

@@ -23,7 +23,7 @@ const (
 type machine struct {
 	t       *testing.T
 	obs     *fakeOBS
-	scripts map[string]*fakeOBS // scripts in OBS by their server; each has its own state
+	scripts map[string]*fakeOBS // the scripts in OBS, keyed by their server; each has its own state
 	texts   map[string]string
 	loaded  string // the list of docks as OBS has loaded it
 }
@@ -98,7 +98,7 @@ func (m *machine) open() {
 	m.loaded = o.docks()
 }
 
-// close ends OBS: it writes its docks as it has loaded them, and then ends its scripts.
+// close ends OBS, which writes its docks as it has loaded them, and then ends its scripts.
 func (m *machine) close() {
 	m.t.Helper()
 	if _, there := m.obs.user.get("BasicWindow", "ExtraBrowserDocks"); there || m.loaded != "" {
@@ -111,8 +111,8 @@ func (m *machine) close() {
 }
 
 // TestUndoGivesBackWhatWasWhereverItIsBegun pairs by the script or by the command, and undoes in
-// the pane or by the command. The files are then as they were before, byte for byte. The command
-// leaves its script to --undo, and the pane says so.
+// the pane or by the command. Afterwards the files are as they were before, byte for byte. A script
+// that the command added stays until --undo, as the pane says.
 func TestUndoGivesBackWhatWasWhereverItIsBegun(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"30.2", "31"} {
@@ -150,8 +150,8 @@ func TestUndoGivesBackWhatWasWhereverItIsBegun(t *testing.T) {
 	}
 }
 
-// TestTheLastUndoAloneSwitchesTheServerOff: of two pairings, the first Undo leaves the WebSocket
-// server on for the other one, and the last one gives back what was before both.
+// TestTheLastUndoAloneSwitchesTheServerOff: with two pairings, the first Undo leaves the WebSocket
+// server on for the other pairing, and the second restores the settings from before both.
 func TestTheLastUndoAloneSwitchesTheServerOff(t *testing.T) {
 	t.Parallel()
 	undone := func(m *machine, how, address string) {
@@ -208,8 +208,8 @@ func has(f *ini, server string) bool {
 
 const token = "eyJhbGciOiJFUzM4NCJ9.secret"
 
-// setUp does what the dock's set-up does: it selects the profile Stagedoor, notes which profile was
-// selected, and gives OBS a token twice.
+// setUp does what the dock's set-up does: it selects the profile Stagedoor, stores which profile
+// was selected before, and writes a token into OBS, twice.
 func (o *fakeOBS) setUp(previous string) {
 	o.t.Helper()
 	note, _ := json.Marshal(map[string]any{
@@ -237,8 +237,8 @@ func tokenFiles(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestUndoLeavesTheProfile: Undo selects the profile that was selected before the set-up, and takes
-// the token out of OBS's memory and of every file.
+// TestUndoLeavesTheProfile: Undo selects the profile that was selected before the set-up, and
+// removes the token from OBS's memory and from every file.
 func TestUndoLeavesTheProfile(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, previous, undo, says, selected string }{
@@ -280,8 +280,8 @@ func TestUndoLeavesTheProfile(t *testing.T) {
 	}
 }
 
-// TestAnOlderScriptDoesNotPairAfterUndo: a script that a newer one of the same server has replaced
-// stays idle when the newer one is undone.
+// TestAnOlderScriptDoesNotPairAfterUndo: an older script of the same server does not pair OBS when
+// the newer script is undone.
 func TestAnOlderScriptDoesNotPairAfterUndo(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "32")
@@ -309,7 +309,7 @@ func TestAnOlderScriptDoesNotPairAfterUndo(t *testing.T) {
 	o.user.save()
 	compare(t, snapshot(t, o.dir), before)
 
-	// A newer file in the place of the older one pairs.
+	// A newer file in place of the older script pairs OBS.
 	o.settings = old.settings
 	o.start(made(t, func(s *script.Script) { s.Expires = s.Expires.Add(2 * time.Hour) }))
 	o.handed()
@@ -336,7 +336,8 @@ func TestUndoWaitsForTheStream(t *testing.T) {
 }
 
 // TestUndoHoldsInEverySceneCollection: `obs pair` adds the script to every scene collection, and
-// each has its own settings. Undo in one of them holds in the others, until OBS is paired again.
+// each has its own settings. Undo in one collection also applies in the others, until OBS is paired
+// again.
 func TestUndoHoldsInEverySceneCollection(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, "32")

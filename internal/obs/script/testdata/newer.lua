@@ -1,7 +1,7 @@
--- Lets the script run in OBS 29 as in a newer OBS. It adds the functions config_* and
+-- Makes the script run in OBS 29 as in a newer OBS. It adds the functions config_* and
 -- os_generate_uuid, which obslua has since OBS 30, and pretends that OBS has WHIP and browser
--- docks, which Debian's OBS lacks. All else is the real OBS. With a file named "no-whip" in the
--- home folder, OBS stays without WHIP.
+-- docks, which Debian's OBS lacks. Everything else is the real OBS. With a file named "no-whip" in
+-- the home folder, OBS stays without WHIP.
 local obs, ffi = obslua, require("ffi")
 local home = os.getenv("HOME")
 ffi.cdef [[
@@ -46,7 +46,7 @@ if not blind then
 end
 function obs.obs_get_module(name) return module(name == "obs-browser" and "obs-websocket" or name) end
 
--- Presses the button named in a file, as the person would, when OBS has loaded.
+-- When OBS has loaded, presses the button that a file names, as a person would.
 local buttons, add_button = {}, obs.obs_properties_add_button
 function obs.obs_properties_add_button(properties, name, label, pressed)
   buttons[name] = function() pressed(properties) end
