@@ -171,9 +171,9 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 }
 
 // transportCC returns the ID of the extension for transport-wide feedback, or 0 if it is not used.
-// For viewers, only a picture with layers uses it. With a single stream, the RTP sequence number
-// can be the transport-wide number, and without layers the feedback would change nothing. Packets
-// of this server have one-byte headers, whose IDs end at 14 (RFC 8285, 4.2).
+// For viewers, only a picture with layers uses it. The reason is that with a single stream, the RTP
+// sequence number can be the transport-wide number. Without layers, the feedback would change
+// nothing. Packets of this server have one-byte headers, whose IDs end at 14 (RFC 8285, 4.2).
 func (m *planned) transportCC(plan *plan) uint8 {
 	id := m.ext(extTransportCC)
 	if !m.feedback("transport-cc") {
@@ -217,8 +217,8 @@ func addSimulcast(media *sdp.MediaDescription, m *planned) {
 	media.WithValueAttribute("simulcast", "recv "+strings.Join(rids, ";"))
 }
 
-// addSource names the stream that this server will send, so that the viewer recognizes it without
-// an extension in each packet. One msid and one CNAME synchronize sound and picture.
+// addSource names the stream that this server will send, so that the viewer recognizes the stream
+// without an extension in each packet. One msid and one CNAME synchronize sound and picture.
 func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 	if !m.active {
 		return
@@ -227,8 +227,8 @@ func (p *peer) addSource(media *sdp.MediaDescription, m *planned) {
 	media.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", m.ssrc, p.ufrag))
 }
 
-// addCandidates adds the candidates to every section: browsers need only those of the first, but
-// aiortc reads each section by itself.
+// addCandidates adds the candidates to every section. Browsers need only those of the first
+// section, but aiortc reads each section by itself.
 func addCandidates(media *sdp.MediaDescription, candidates []candidate) {
 	for i, c := range candidates {
 		media.WithValueAttribute("candidate", fmt.Sprintf("%d %s", i+1, c))

@@ -12,20 +12,20 @@ import (
 // receiver reports once a second (RFC 3550, 6.4): loss and round trip. The round trip grows when a
 // queue fills.
 //
-// The capacity of a link is known only while the link is congested: it is the rate that arrives.
-// Otherwise the bandwidth probes: after a time without congestion it tries the next layer. Each
-// failed try doubles that time.
+// The capacity of a link is known only while the link is congested: then it is the rate that
+// arrives. At other times, the bandwidth probes: after a time without congestion it tries the next
+// layer. Each failed try doubles that time.
 type bandwidth struct {
 	mu       sync.Mutex
 	level    int           // the highest allowed layer, from 0 up
 	chosen   int           // the last result of choose
 	started  bool          // level was initialized
-	highest  bool          // start with the highest layer, not with the lowest
+	highest  bool          // start with the highest layer instead of the lowest
 	calm     time.Time     // since when there was no congestion at this level
 	patience time.Duration // wait before the next try
-	tried    bool          // the level is being tried, and has not held long enough yet
-	carried  int           // bit/s that arrived when the link was last full; 0 if it never was
-	settling bool          // the layer is being switched: reports still describe the old one
+	tried    bool          // the level is a try, which has not held long enough yet
+	carried  int           // bit/s that arrived when the link was last full; 0 if it was never full
+	settling bool          // the layer is being switched, and reports still describe the old one
 
 	transport *estimator // nil if the viewer does not support the feedback
 	fedBack   time.Time
@@ -34,7 +34,7 @@ type bandwidth struct {
 	shortest time.Duration // shortest round trip
 	reported time.Time
 	sent     uint64 // bytes, as of the last report
-	queued   int    // consecutive reports with a round trip that shows a long queue
+	queued   int    // consecutive reports whose round trip shows a long queue
 }
 
 const (
@@ -43,7 +43,7 @@ const (
 	quickPatience = 300 * time.Millisecond // the wait if the next layer is known to fit
 	holdTime      = 10 * time.Second       // a try that holds for this long has succeeded
 	fitsWell      = 1.25
-	feedbackStale = 2 * time.Second // after this time without feedback, receiver reports count
+	feedbackStale = 2 * time.Second // after this time without feedback, receiver reports are used
 	lossTooHigh   = 0.08
 	queueTooLong  = 120 * time.Millisecond
 	// A single report may be late because the viewer's computer paused.
@@ -102,7 +102,7 @@ func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, n
 	b.level--
 }
 
-// choose returns the layer to send, given the bitrates of all, lowest first.
+// choose returns the layer to send. bitrates has the bitrate of each layer, lowest first.
 func (b *bandwidth) choose(rates []int, settling bool, now time.Time) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -152,8 +152,9 @@ func (b *bandwidth) raise(rates []int, now time.Time) {
 	b.calm, b.carried, b.tried = now, 0, true
 }
 
-// knownToFit reports whether the link has recently carried clearly more than that rate. After a
-// failed try it returns false, because a link may carry a burst of a rate that it cannot sustain.
+// knownToFit reports whether the link has recently carried clearly more than a certain rate. After
+// a failed try it returns false, because a link may carry a short burst at a rate that it cannot
+// sustain.
 func (b *bandwidth) knownToFit(rate int, now time.Time) bool {
 	return b.transport != nil && b.patience == firstPatience && rate > 0 &&
 		float64(b.transport.carriesLately(now)) > fitsWell*float64(rate)

@@ -28,7 +28,7 @@ func newViewing(t *testing.T, transport bool) *viewing {
 	return v
 }
 
-// wants lets time pass without congestion, and checks the chosen layer.
+// wants lets time pass without congestion, and checks which layer is chosen then.
 func (v *viewing) wants(after time.Duration, level int) {
 	v.t.Helper()
 	v.now = v.now.Add(after)
@@ -70,7 +70,7 @@ func TestWhatIsKnownToFitIsTriedAtOnce(t *testing.T) {
 	v.wants(400*time.Millisecond, 1) // the layer of 1 Mb/s is not known to fit
 	v.congested(200_000)
 	v.wants(0, 0)
-	v.wants(time.Second, 0) // the try failed, so each further try waits in full
+	v.wants(time.Second, 0) // a try failed, so each further try waits the whole time
 }
 
 // TestCongestionLowersNoMoreThanItMust: a burst that fills the link does not lower a layer whose
@@ -84,8 +84,8 @@ func TestCongestionLowersNoMoreThanItMust(t *testing.T) {
 	v.wants(2100*time.Millisecond, 2)
 }
 
-// TestAChangeIsWaitedFor: while a change of layer is under way, no further layer is tried and no
-// try fails.
+// TestAChangeIsWaitedFor: while the layer is being switched, no other layer is tried and no try
+// fails.
 func TestAChangeIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	v := newViewing(t, true)
@@ -104,7 +104,7 @@ func TestAChangeIsWaitedFor(t *testing.T) {
 func TestReceiverReports(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		transport bool // both sides support the feedback, and the viewer sends it
+		transport bool // whether both sides support the feedback and the viewer sends it
 		level     int
 	}{
 		"alone":                {false, 1},
@@ -132,7 +132,7 @@ func TestReceiverReports(t *testing.T) {
 	}
 }
 
-// TestFeedbackNobodyAgreedOn: transport-wide feedback of a peer that did not offer it is ignored.
+// TestFeedbackNobodyAgreedOn: transport-wide feedback is ignored if the peer did not offer it.
 func TestFeedbackNobodyAgreedOn(t *testing.T) {
 	t.Parallel()
 	v := newViewing(t, false)

@@ -8,7 +8,7 @@ import (
 
 const (
 	sendBatch = 128 // packets per system call
-	// the largest received datagram, and the bytes that this server adds
+	// the largest received datagram, plus the bytes that this server adds
 	outgoingMTU = maxDatagram + 64
 )
 
@@ -23,7 +23,7 @@ type batch struct {
 	used     int      // how many buffers are in use
 	messages []message
 	filled   int
-	wire     []ipv4.Message // the messages in the form of the system call
+	wire     []ipv4.Message // the messages in the form that the system call needs
 	traffic  *traffic
 }
 
@@ -48,10 +48,10 @@ func newBatch(conn *net.UDPConn, counted *traffic) batch {
 // next returns the buffer for the next packet.
 func (b *batch) next() []byte { return b.buffers[b.used] }
 
-// add adds a packet that was written into the buffer of next.
+// add adds a packet that was written into the buffer from next.
 func (b *batch) add(packet []byte, to *destination) {
 	if to.tcp != nil {
-		to.tcp.send(packet) // send copies the packet, so that the buffer is free again
+		to.tcp.send(packet) // send copies the packet, so the buffer can be used again
 		return
 	}
 	b.used++
@@ -80,7 +80,7 @@ func (b *batch) join(packet []byte, to *destination) bool {
 	return true
 }
 
-// flush sends all messages. It drops a packet that cannot be sent, as any network may.
+// flush sends all messages. It drops a packet that cannot be sent, as a network would.
 func (b *batch) flush() {
 	for i := range b.messages[:b.filled] {
 		m := &b.messages[i]

@@ -3,9 +3,10 @@ package sfu
 import "time"
 
 // A catchUp shows a new viewer the frames since the last keyframe in fast motion, until the live
-// edge. This is necessary because OBS does not answer requests for a keyframe, and the last one may
-// be seconds old. The RTP timestamps for that viewer are the times of sending, so that to its
-// jitter buffer no frame is early or late. The sound starts at the live edge and never waits.
+// edge. This is necessary because OBS does not answer requests for a keyframe, and the last
+// keyframe may be seconds old. The RTP timestamps for this viewer are the times of sending, so that
+// the viewer's jitter buffer sees no frame as early or late. The sound starts at the live edge and
+// never waits.
 type catchUp struct {
 	from     uint64 // the timestamp of the first frame
 	behind   uint64 // how far the first frame was behind the live edge, in ticks of the clock
@@ -15,7 +16,7 @@ type catchUp struct {
 }
 
 const (
-	catchUpRate = 12e6 / 8 // bytes a second, unless that takes longer than catchUpMost
+	catchUpRate = 12e6 / 8 // bytes a second; more if it would take longer than catchUpMost
 	catchUpMost = 1500 * time.Millisecond
 	catchUpFast = 16 // the highest speed, which leaves each frame a timestamp of its own
 )
@@ -28,9 +29,9 @@ func newCatchUp(from, behind uint64, bytes int, clock uint32, now time.Time) cat
 	}
 }
 
-// place returns when a frame is due, and how much to add to the timestamp that it would have for a
-// viewer without a delay. At the live edge, that is 0. The result for a timestamp never changes: a
-// repeated packet must be the same bit for bit, because its SRTP nonce is the same.
+// place returns when a frame is due, and how much to add to its timestamp. At the live edge,
+// nothing is added. The result for a timestamp never changes: a repeated packet must be the same
+// bit for bit, because its SRTP nonce is the same.
 func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {
 	passed := uint64(0)
 	if ts > c.from { // B-frames may have timestamps before the keyframe
@@ -39,8 +40,8 @@ func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {
 	if passed >= c.behind+c.duration {
 		return 0, time.Time{}
 	}
-	// While the fast motion lasts, the live edge moves on by duration. So frames that cover
-	// behind+duration are shown within duration.
+	// During the fast motion, the live edge advances by duration. So the frames of behind+duration
+	// are shown within duration.
 	shown := passed * c.duration / (c.behind + c.duration)
 	later = uint32(shown + c.behind - passed)
 	return later, c.began.Add(time.Duration(shown) * time.Second / time.Duration(c.clock))

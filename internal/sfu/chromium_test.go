@@ -19,8 +19,8 @@ type page struct {
 	t testing.TB
 }
 
-// openPage starts the browser with a fake camera and shows it testdata/page.html, whose endpoints
-// are those of the test server.
+// openPage starts the browser with a fake camera, and opens testdata/page.html with the endpoints
+// of the test server.
 func (h *harness) openPage() *page {
 	h.t.Helper()
 	mux := http.NewServeMux()
@@ -63,7 +63,7 @@ func serveEndpoint(w http.ResponseWriter, r *http.Request, endpoint rtcpeer.Endp
 	io.WriteString(w, answer.SDP)
 }
 
-// browserStats contains the results of getStats, and when the first frame was shown.
+// browserStats contains the results of getStats, and the time at which the first frame was shown.
 type browserStats struct {
 	FirstFrame float64 // ms after the answer
 	Inbound    struct {
@@ -172,7 +172,7 @@ func TestChromiumCatchesUp(t *testing.T) {
 	t.Logf("first frame after %.0f ms, %.0f ms in the jitter buffer on average", s.FirstFrame,
 		1000*s.Inbound.JitterBufferDelay/float64(s.Inbound.FramesDecoded))
 
-	// The publisher pauses, so that the next viewer receives only earlier frames.
+	// Pause the publisher, so that the next viewer receives only earlier frames.
 	if err := clock.Wait(ctx, midway); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestChromiumCatchesUp(t *testing.T) {
 }
 
 // TestChromiumHearsStereo: stereo from OBS and from a browser stays stereo. A browser sends stereo
-// only if the answer asks for it.
+// only if the answer requests it.
 func TestChromiumHearsStereo(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -39,10 +39,10 @@ func TestTheClockIsSet(t *testing.T) {
 	}
 }
 
-// setForward returns the moment as read from a clock that was set forward: the wall clock differs,
-// the monotonic reading is the same. Package time has no function for that.
+// setForward returns a moment as read from a clock that was set forward: the wall clock differs,
+// and the monotonic reading is the same. Package time has no function for that.
 func setForward(moment time.Time, by time.Duration) time.Time {
-	// In wall, the seconds are above 30 bits of nanoseconds.
+	// The field wall has the seconds above 30 bits of nanoseconds.
 	*(*uint64)(unsafe.Pointer(&moment)) += uint64(by/time.Second) << 30
 	return moment
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/pion/transport/v5/packetio"
 )
 
-// A certificate is the certificate of this server: one for the life of the process, as each answer
+// A certificate is the certificate of this server. The process has only one, since every answer
 // contains its fingerprint.
 type certificate struct {
 	tls         tls.Certificate
@@ -61,7 +61,7 @@ func colonHex(sum []byte) string {
 	return strings.Join(pairs, ":")
 }
 
-// A fingerprint is the fingerprint of the peer's certificate in the offer.
+// A fingerprint is the fingerprint of the peer's certificate, from the offer.
 type fingerprint struct {
 	hash crypto.Hash
 	sum  []byte
@@ -185,7 +185,8 @@ func (p *peer) newDTLS(transport dtlsTransport) (*dtls.Conn, error) {
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM,
 			dtls.SRTP_AES128_CM_HMAC_SHA1_80),
 		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
-		// the fingerprint authenticates the peer (RFC 8827, 6.5), not a chain of certificates
+		// the fingerprint authenticates the peer (RFC 8827, 6.5), instead of a chain of
+		// certificates
 		dtls.WithInsecureSkipVerify(true),
 		dtls.WithVerifyPeerCertificate(p.verifyCertificate),
 		dtls.WithFlightInterval(250 * time.Millisecond),
@@ -217,8 +218,8 @@ func (p *peer) verifyCertificate(chain [][]byte, _ [][]*x509.Certificate) error 
 	return errors.New("the certificate does not match a fingerprint of the offer")
 }
 
-// keySRTP creates one SRTP context for each use, so that each context has one owner: senders write
-// RTP, a lock guards RTCP.
+// keySRTP creates one SRTP context for each use, so that each context has one owner. Senders use
+// those for RTP, and a lock guards that for RTCP.
 func (p *peer) keySRTP(conn *dtls.Conn) error {
 	profile, ok := conn.SelectedSRTPProtectionProfile()
 	if !ok {

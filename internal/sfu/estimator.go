@@ -13,13 +13,13 @@ import (
 // packets into bursts, fits a line through their delays, measures loss, and returns 0.85 of the
 // rate that arrived.
 //
-// It differs from that draft because this server forwards, and neither encodes nor paces. A
-// keyframe is sent at once and causes a queue on any link. So the estimator ignores short queues
-// and measures the standing queue, the least delay within a fifth of a second. It does not increase
-// a rate gradually, because between the bitrates of two layers there is nothing to send. It has no
-// clock of its own, and one caller at a time may use it.
+// It differs from that draft, because this server forwards packets, and neither encodes nor paces
+// them. A keyframe is sent at once and causes a queue on any link. So the estimator ignores short
+// queues and measures the standing queue: the least delay within a fifth of a second. It does not
+// increase a rate gradually, because between the bitrates of two layers there is nothing to send.
+// It has no clock of its own, and one caller at a time may use it.
 type estimator struct {
-	epoch time.Time // all times are microseconds since then
+	epoch time.Time // all times are microseconds since the epoch
 	sent  [sentKept]sentPacket
 	last  uint16 // the highest number sent
 	any   bool
@@ -28,7 +28,7 @@ type estimator struct {
 	reference int64
 	count     uint8 // counter of the last feedback
 	fed       bool
-	gap       bool // a feedback packet was lost, with the state of the media packets in it
+	gap       bool // a feedback packet was lost, so the fate of some media packets is unknown
 
 	from    int64 // packets sent earlier are not judged
 	settled bool  // the queue of packets sent earlier is empty
@@ -36,7 +36,7 @@ type estimator struct {
 	bursts  [maxBursts]burst
 	filled  int
 	growing int64    // since when the standing queue has been growing; 0 if it is not growing
-	base    [2]int64 // least delay of this and the previous period: an empty queue
+	base    [2]int64 // least delay of this and the previous period, when the queue was empty
 	baseAt  int64
 
 	loss     lossWindow
@@ -44,8 +44,8 @@ type estimator struct {
 	provenAt int64
 }
 
-// A sentPacket is the record of a sent packet. It is found by the transport-wide number, which is
-// also the RTP sequence number.
+// A sentPacket is the record of a sent packet. Its key is the transport-wide number, which is also
+// the RTP sequence number.
 type sentPacket struct {
 	at       int64
 	seq      uint16
@@ -67,9 +67,9 @@ const (
 type burst struct {
 	sent, lastSent int64
 	arrived        int64 // when the last packet of the burst arrived
-	delay          int64 // the least delay in the burst, from this server's clock to the viewer's
+	delay          int64 // the least delay in the burst: viewer's clock minus this server's
 	packets, bytes int
-	gap            bool // earlier packets are not reported yet
+	gap            bool // reports about earlier packets are missing
 }
 
 type lossWindow struct {
@@ -88,8 +88,8 @@ const (
 	forgetTime   = 1_000_000
 	settleMost   = 1_000_000
 	baseTime     = 10_000_000
-	standing     = 25_000  // µs; a queue that never gets shorter than this is a standing queue
-	longQueue    = 120_000 // µs; too long even if it does not grow
+	standing     = 25_000  // µs; a queue that never becomes shorter than this is a standing queue
+	longQueue    = 120_000 // µs; a queue of this length is too long even if it does not grow
 	rising       = 0.02    // seconds of queue per second
 	lossTime     = 300_000
 	lossForget   = 2_000_000
@@ -107,8 +107,8 @@ func newEstimator(now time.Time) *estimator {
 
 func (e *estimator) micros(now time.Time) int64 { return now.Sub(e.epoch).Microseconds() }
 
-// record records that the packet with that number is sent. A second call for a number means that
-// the packet is repeated.
+// record records that the packet with that number is sent. A second call with the same number means
+// that the packet is repeated.
 func (e *estimator) record(seq uint16, size int, now time.Time) {
 	ahead := int16(seq - e.last)
 	if e.any && ahead <= -sentKept {
@@ -126,7 +126,7 @@ func (e *estimator) record(seq uint16, size int, now time.Time) {
 }
 
 // restart discards the earlier packets, such as those of another layer, and judges only packets
-// that are sent from now on. An existing queue must first become empty, or have had the time to.
+// that are sent from now on. It first waits until the existing queue is empty, for a limited time.
 func (e *estimator) restart(now time.Time) {
 	e.settled = e.settled && (e.filled == 0 || e.bursts[e.filled-1].delay-e.empty() < standing)
 	e.from = e.micros(now)
@@ -142,11 +142,11 @@ func (e *estimator) carriesLately(now time.Time) int {
 	return e.proven
 }
 
-// feedback processes one feedback packet. If the link is full, carries is the bitrate that the link
-// carries, and packets sent before are not judged again.
+// feedback processes one feedback packet. If the link is full, carries is the bitrate of the link,
+// and packets that were sent before are not judged again.
 func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries int, full bool) {
 	if f.PacketStatusCount > sentKept {
-		return 0, false // it reports on more packets than are recorded
+		return 0, false // it reports more packets than are recorded
 	}
 	e.follow(f)
 	at, seq, left, deltas := e.reference*64_000, f.BaseSequenceNumber, int(
@@ -187,8 +187,8 @@ func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries i
 	return carries, full
 }
 
-// follow unwraps the viewer's clock, of which the feedback contains 24 bits. It also notices a lost
-// feedback packet.
+// follow extends the viewer's clock, which has 24 bits in the feedback, to 64 bits. It also detects
+// lost feedback packets.
 func (e *estimator) follow(f *rtcp.TransportLayerCC) {
 	if !e.fed {
 		e.reference, e.count, e.fed = int64(f.ReferenceTime), f.FbPktCount, true
@@ -201,7 +201,7 @@ func (e *estimator) follow(f *rtcp.TransportLayerCC) {
 	}
 }
 
-// find returns the packet that was sent with a number, unless it was judged already.
+// find returns the packet that was sent with a number, unless that packet was judged already.
 func (e *estimator) find(seq uint16) *sentPacket {
 	p := &e.sent[seq%sentKept]
 	if p.size == 0 || p.seq != seq || p.told == fateReceived || p.at < e.from {
@@ -230,7 +230,7 @@ func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool)
 	}
 	p.told = fateReceived
 	b := &e.burst
-	// the packet used the link, but when it was sent is ambiguous
+	// the packet used the link, but its time of sending is ambiguous
 	if p.repeated || b.packets > 0 && p.at < b.sent {
 		b.bytes += int(p.size)
 		return 0, false
@@ -272,7 +272,7 @@ func (e *estimator) finish() (carries int, full bool) {
 
 func (e *estimator) empty() int64 { return min(e.base[0], e.base[1]) }
 
-// since returns the latest bursts that cover that time, or nil.
+// since returns the latest bursts that cover a certain time, or nil.
 func (e *estimator) since(span int64, atLeast int) []burst {
 	for i := e.filled - atLeast; i >= 0; i-- {
 		if e.bursts[e.filled-1].sent-e.bursts[i].sent >= span {
@@ -298,7 +298,7 @@ func (e *estimator) prove() {
 	}
 }
 
-// judge reports whether a standing queue grows or is too long.
+// judge reports whether the standing queue grows or is too long.
 func (e *estimator) judge() (carries int, full bool) {
 	list := e.since(judgeTime, judgeBursts)
 	if list == nil {
@@ -362,7 +362,7 @@ func (l *lossWindow) take(p *sentPacket, lost bool) {
 }
 
 // judgeLoss reports whether the share of lost packets is above the limit by more than two standard
-// deviations. With few packets, a large share may be chance.
+// deviations. If there are few packets, a large share of lost ones may be chance.
 func (e *estimator) judgeLoss() (carries int, full bool) {
 	l := e.loss
 	span := l.to - l.from

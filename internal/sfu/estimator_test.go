@@ -21,21 +21,21 @@ type trace struct {
 	free      time.Duration // when the link will have sent all packets, counted from begin
 	onTheWay  []arriving
 	again     []again
-	last      time.Duration // when the last packet arrives: packets stay in order
+	last      time.Duration // when the last packet arrives, since packets stay in order
 	begin     time.Time
 	nextBack  time.Duration
 
-	video int // bit/s of the picture: 30 frames a second, each 60th a keyframe 8 times as large
+	video int // bit/s of the picture; every 60th of its frames is a keyframe
 	frame int
 	key   bool // the next frame is an additional keyframe
 
 	rate      int           // bit/s of the link
-	queue     time.Duration // what the queue of the link holds, as a duration
+	queue     time.Duration // length of the link's queue, as a duration
 	jitter    time.Duration
 	loss      float64
 	stall     func(time.Duration) time.Duration // when the viewer reads a packet, by its arrival
 	drift     float64                           // of the viewer's clock
-	clock     time.Duration                     // what the viewer's clock shows at the beginning
+	clock     time.Duration                     // the time on the viewer's clock at the beginning
 	repeats   bool                              // the viewer requests lost packets
 	feedbacks func(n int) (arrives bool)
 	reports   int
@@ -173,7 +173,7 @@ func (tr *trace) neverFull() {
 	}
 }
 
-// fullWithin checks that the link is reported as full within this time, and at which rate.
+// fullWithin checks that the link is reported as full within a certain time, and with which rate.
 func (tr *trace) fullWithin(since time.Duration, limit time.Duration, least, most int) {
 	tr.t.Helper()
 	for _, v := range tr.full {
@@ -245,9 +245,9 @@ func TestLinksThatAreTooNarrow(t *testing.T) {
 			tr.rate = 550_000
 			tr.run(5 * time.Second)
 			tr.fullWithin(5*time.Second, 1200*time.Millisecond, 350_000, 620_000)
-			// The link recovers: after a moment it is no longer reported as full.
+			// The link recovers. Soon it is no longer reported as full.
 			tr.rate = 10_000_000
-			tr.run(3 * time.Second) // the queue arrives at the old rate first
+			tr.run(3 * time.Second) // first, the queue arrives at the old rate
 			tr.full = nil
 			tr.run(20 * time.Second)
 			tr.neverFull()
@@ -290,8 +290,8 @@ func TestOldLayerIsNotHeldAgainstTheNew(t *testing.T) {
 	tr.neverFull()
 }
 
-// TestATryIsJudgedSoon: the try of a layer that does not fit ends soon. A layer that fits is kept,
-// although each try begins with a keyframe.
+// TestATryIsJudgedSoon: a try ends soon if the layer does not fit. A layer that fits is kept,
+// although each try begins with a large keyframe.
 func TestATryIsJudgedSoon(t *testing.T) {
 	t.Parallel()
 	try := func(rate int) *trace {
@@ -313,7 +313,8 @@ func TestATryIsJudgedSoon(t *testing.T) {
 	tr.neverFull()
 }
 
-// TestBurstOfALateViewer: the burst for a viewer who joins late is the first measurement.
+// TestBurstOfALateViewer: for a viewer who joins late, the burst of earlier frames is the first
+// measurement.
 func TestBurstOfALateViewer(t *testing.T) {
 	t.Parallel()
 	burst := func(tr *trace) {
@@ -345,8 +346,8 @@ func TestBurstOfALateViewer(t *testing.T) {
 	}
 }
 
-// TestNonsenseIsNoFeedback: reports about packets that were never sent, about too many packets, or
-// with an impossible clock change nothing. Neither do repeated reports.
+// TestNonsenseIsNoFeedback: invalid reports change nothing. Invalid are reports about packets that
+// were never sent, about too many packets, with an impossible clock, and repeated reports.
 func TestNonsenseIsNoFeedback(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)
@@ -388,7 +389,7 @@ func TestSentNumbers(t *testing.T) {
 		e.record(number(i), 100, at(i))
 	}
 	e.record(number(2999), 100, at(4000))
-	e.record(number(0), 100, at(4000)) // its entry belongs to a newer packet
+	e.record(number(0), 100, at(4000)) // a newer packet uses its entry
 	if p := e.find(number(2999)); p == nil || !p.repeated || p.at != 2_999_000 {
 		t.Errorf("repeated: got %+v", p)
 	}

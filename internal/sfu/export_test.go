@@ -2,7 +2,7 @@ package sfu
 
 import "github.com/stagedoor/stagedoor/internal/whip"
 
-// FedBack reports whether transport-wide feedback of that viewer has arrived.
+// FedBack reports whether transport-wide feedback of a viewer has arrived.
 func FedBack(session whip.Session) bool {
 	b := &session.(*viewer).bandwidth
 	b.mu.Lock()

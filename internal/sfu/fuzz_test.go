@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzOffer: any offer is either refused or answered with a valid description.
+// FuzzOffer: every offer is either refused or answered with a valid description.
 func FuzzOffer(f *testing.F) {
 	names, err := filepath.Glob("testdata/offers/*.sdp")
 	if err != nil || len(names) == 0 {
@@ -51,12 +51,12 @@ func FuzzOffer(f *testing.F) {
 	})
 }
 
-// FuzzPayload: several parsers read an RTP payload, and none of them may trust it.
+// FuzzPayload: no parser of RTP payloads panics, since a payload may contain anything.
 func FuzzPayload(f *testing.F) {
 	f.Add([]byte{0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe8})
 	f.Add([]byte{0x78, 0, 4, 0x67, 0x42, 0xc0, 0x1f, 0, 2, 0x68, 0xce})
 	f.Add([]byte{0x7c, 0x85, 0xb8, 0x04})
-	f.Add([]byte{0x27, 0x85})                               // a parameter set that ends at once
+	f.Add([]byte{0x27, 0x85})                               // a parameter set of two bytes
 	f.Add([]byte{0x78, 0, 1, 0x67, 0, 3, 0x67, 0x42, 0xc0}) // two parameter sets
 	f.Add([]byte{0x61, 0x9a, 0x24})
 	f.Add([]byte{0xfc, 0xff, 0xfe})
@@ -74,8 +74,8 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
-// FuzzRTCP: no report of a viewer or a publisher causes a panic, and transport-wide feedback always
-// leads to a possible bitrate.
+// FuzzRTCP: no report of a viewer or a publisher causes a panic. The bitrate that follows from
+// transport-wide feedback is always possible.
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.TransportLayerCC{

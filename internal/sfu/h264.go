@@ -10,7 +10,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// Payload structures other than single NAL units (RFC 6184, table 1).
+// The payload structures except single NAL units (RFC 6184, table 1).
 const (
 	payloadSTAPA = 24
 	payloadFUA   = 28
@@ -18,8 +18,8 @@ const (
 
 func nalType(nal []byte) h264.NALUType { return h264.NALUType(nal[0] & 0x1f) }
 
-// nalStarts yields the NAL units that begin in an RTP payload, as far as the payload contains them.
-// Of a fragmented unit it yields only the first fragment. It stops at an invalid length.
+// nalStarts yields the NAL units that begin in an RTP payload. For a fragmented unit it yields only
+// the first fragment. It stops at an invalid length.
 func nalStarts(payload []byte, yield func(kind h264.NALUType, nal []byte) bool) {
 	if len(payload) < 2 {
 		return
@@ -82,7 +82,7 @@ func isBSlice(nal []byte) bool {
 	return err == nil && (kind == 1 || kind == 6)
 }
 
-// A picture contains what a sequence parameter set says about the picture.
+// A picture contains the properties of the picture that a sequence parameter set describes.
 type picture struct {
 	profile       string
 	width, height int
@@ -137,8 +137,8 @@ func profileName(sps *h264.SPS) string {
 	return "unknown"
 }
 
-// parameterSets are the newest parameter sets of a track. A decoder cannot start without them. Many
-// encoders send them only with their first keyframe, or in the offer.
+// parameterSets are the newest parameter sets of a track. A decoder cannot start without them, and
+// many encoders send them only with their first keyframe, or in the offer.
 type parameterSets struct {
 	sps, pps []parameterSet
 }
@@ -150,11 +150,11 @@ type parameterSet struct {
 
 const (
 	maxSets     = 4    // of each kind
-	maxSetsSize = 1100 // bytes of all sets: they are sent in one packet
+	maxSetsSize = 1100 // bytes of all sets, since they are sent in one packet
 )
 
-// learn stores a parameter set, and replaces an earlier one with the same ID. It reports whether
-// the set is new.
+// learn stores a parameter set, in place of an earlier one with the same ID. It reports whether the
+// set is new.
 func (p *parameterSets) learn(nal []byte) bool {
 	if len(nal) == 0 || len(nal) > maxSetsSize {
 		return false
@@ -163,7 +163,7 @@ func (p *parameterSets) learn(nal []byte) bool {
 	if nalType(nal) == h264.NALUTypeSPS {
 		list, header = &p.sps, 4 // seq_parameter_set_id follows profile and level (7.3.2.1.1)
 	}
-	if len(nal) <= header { // beyond the end of a NAL unit, the library panics
+	if len(nal) <= header { // the library panics if the unit is too short
 		return false
 	}
 	at := 0

@@ -9,7 +9,8 @@ import (
 
 // BenchmarkHandshake measures the time from the offer of a pion peer on loopback until the
 // connection is up: ICE, DTLS and the keys of SRTP. The server is the DTLS server (passive) or the
-// DTLS client (active). An active server starts DTLS after the first connectivity check.
+// DTLS client (active). As the DTLS client, the server starts the handshake after the first
+// connectivity check.
 func BenchmarkHandshake(b *testing.B) {
 	for name, peerPassive := range map[string]bool{"server-passive": false, "server-active": true} {
 		b.Run(name, func(b *testing.B) {

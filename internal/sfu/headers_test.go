@@ -27,7 +27,7 @@ func TestParameterSetsReachEveryViewer(t *testing.T) {
 			}
 			h.waitEvent("ana", stage.EventPublishing, "")
 			ctx := patient(t)
-			for i := range 2 { // the second viewer joins when the first keyframe is gone
+			for i := range 2 { // the second joins when the first keyframe is gone
 				v := h.view(stage.ParticipantID(fmt.Sprint("viewer", i)), "ana",
 					rtcpeer.ViewOptions{
 						Patience: 8 * time.Second,

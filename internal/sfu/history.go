@@ -13,15 +13,15 @@ type packet struct {
 
 const (
 	keepPackets = 512 // at least this many are kept, for viewers that lost packets
-	// at most this many bytes are kept since the last keyframe; 8.5 Mb/s fill them in 8 s
+	// at most this many bytes are kept since the last keyframe: 8 s at 8.5 Mb/s
 	keepBytes  = 8 << 20
 	keepAtMost = 1 << 14 // at most this many packets are kept, however small
 	keepTime   = 12 * time.Second
 )
 
-// A history contains the packets of one track since its last keyframe, in order of arrival. It is
-// the limited and shared queue of all viewers: each of them has an index into it. Indices only
-// grow.
+// A history contains the packets of one track since its last keyframe, in order of arrival. All
+// viewers share it as their queue, which is limited in size. Each viewer has an index into it.
+// Indices only grow.
 type history struct {
 	packets  []*packet
 	first    uint64 // the index of packets[0]
@@ -48,7 +48,7 @@ func (h *history) add(p *packet, startsKeyframe bool) {
 		h.first++
 	}
 	if h.keyed && h.keyframe < h.first {
-		h.keyed = false // the keyframe is incomplete: no viewer can start from it
+		h.keyed = false // the keyframe is incomplete, so no viewer can start from it
 	}
 }
 

@@ -34,7 +34,7 @@ type destination struct {
 	udp *net.UDPAddr
 }
 
-// send sends a datagram without a guarantee, as UDP does.
+// send sends a datagram without a guarantee that it arrives, as UDP does.
 func (s *SFU) send(datagram []byte, to path) error {
 	if to.tcp != nil {
 		return to.tcp.send(datagram)
@@ -55,7 +55,7 @@ func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 		if p := s.authenticate(m); p != nil {
 			s.onCheck(p, m, from, now)
 		}
-	// a keep-alive (RFC 8445, 11): it is not authenticated, so it proves nothing
+	// a keep-alive (RFC 8445, 11); it is not authenticated, so it proves nothing
 	case bindingIndication:
 	}
 }
@@ -82,7 +82,8 @@ func (s *SFU) authenticate(m *stun.Message) *peer {
 
 func (s *SFU) onCheck(p *peer, m *stun.Message, from path, now time.Time) {
 	if m.Contains(stun.AttrICEControlled) {
-		// A lite agent is always controlled; the other side must switch (RFC 8445, 7.3.1.1).
+		// A lite agent is always the controlled one, so the other side must switch its role (RFC
+		// 8445, 7.3.1.1).
 		s.reply(p, from, m, bindingError, stun.CodeRoleConflict)
 		return
 	}
@@ -117,8 +118,7 @@ func (s *SFU) reply(
 	s.send(response.Raw, to) // the remote side repeats the request if this answer is lost
 }
 
-// bind routes datagrams from a path to the peer. It does not take a path away from another peer
-// that still sends.
+// bind routes datagrams from a path to the peer, unless another peer is still sending on that path.
 func (s *SFU) bind(p *peer, from path, now time.Time) bool {
 	s.mu.RLock()
 	known := s.byPath[from] == p
@@ -157,7 +157,7 @@ func (s *SFU) unbind(p *peer, gone path) {
 	}
 }
 
-// address returns where media is sent; nil before the first connectivity check.
+// address returns where media is sent. It is nil before the first connectivity check.
 func (p *peer) address() *destination { return p.dest.Load() }
 
 func (p *peer) setAddress(to path, now time.Time) {
@@ -166,9 +166,9 @@ func (p *peer) setAddress(to path, now time.Time) {
 }
 
 // nominate stores the path that the controlling side wants to use from now on, for example because
-// the client roams. An attacker can record a check and repeat it from anywhere. So media moves to
-// the new path at once only if the current path is dead. Otherwise media moves after the new path
-// delivers an authenticated packet that is not a repetition.
+// the client changed networks. An attacker can record a check and repeat it from another address.
+// So media moves to the new path at once only if the current path is dead. Otherwise media moves
+// after the new path delivers an authenticated packet that is not a repetition.
 func (p *peer) nominate(to path, now time.Time) {
 	dead := now.Sub(p.destHeard) > goneAfter
 	if dest := p.address(); dest.tcp != nil && dest.tcp.closed() {

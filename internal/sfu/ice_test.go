@@ -16,7 +16,7 @@ var (
 	elsewhere = path{addr: netip.MustParseAddrPort("127.0.0.1:4003")}
 )
 
-// newChecked returns a peer of a new session that has sent a connectivity check from that path.
+// newChecked returns a peer of a new session that has sent a connectivity check from a path.
 func newChecked(t *testing.T, s *SFU, from path) *peer {
 	t.Helper()
 	p := newPeer(s, stage.Participant{}, &offer{ufrag: "theirs"})
@@ -27,7 +27,7 @@ func newChecked(t *testing.T, s *SFU, from path) *peer {
 	return p
 }
 
-// check sends a connectivity check from that path, which nominates it.
+// check sends a connectivity check from a path. The check nominates the path.
 func (p *peer) check(t *testing.T, from path, now time.Time) {
 	t.Helper()
 	m, err := stun.Build(stun.TransactionID, stun.BindingRequest,

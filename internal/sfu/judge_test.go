@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestOnlyALastingBitrateCounts: only a lasting bitrate causes a finding. One large keyframe or
-// change of scene ends no broadcast.
+// TestOnlyALastingBitrateCounts: only a bitrate that lasts causes a finding. A single large
+// keyframe or a change of scene does not.
 func TestOnlyALastingBitrateCounts(t *testing.T) {
 	t.Parallel()
 	limits := DefaultLimits()
@@ -35,8 +35,8 @@ func TestOnlyALastingBitrateCounts(t *testing.T) {
 	}
 }
 
-// TestALayerThatStops: a layer has stopped when other layers continue without it. A source with few
-// frames has not stopped.
+// TestALayerThatStops: a layer has stopped if the other layers continue without it. A source with
+// few frames has not stopped.
 func TestALayerThatStops(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1_700_000_000, 0)

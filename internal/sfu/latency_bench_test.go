@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// encodings are the x264 settings to compare: those that SetUp wrote before it followed Amazon's
-// documents, the present ones, and the present ones with sliced threads.
+// encodings are the x264 settings to compare: those of earlier versions of SetUp, those that SetUp
+// writes now, following Amazon's documents, and the latter with sliced threads.
 var encodings = []struct {
 	name string
 	args []string
@@ -35,15 +35,15 @@ const (
 	latencyWidth, latencyHeight, latencyFPS = 640, 360, 30
 
 	flashes     = 20
-	flashEvery  = 36 // frames, plus a random third of a second at most
+	flashEvery  = 36 // frames, plus a random time of at most a third of a second
 	flashLength = 6
 )
 
-// BenchmarkLatency measures from the moment x264 receives a picture until Chromium shows it. The
+// BenchmarkLatency measures the time from when x264 receives a picture until Chromium shows it. The
 // encoder, the publisher, the server and the browser run on this machine. It measures 20 flashes
 // for each setting, in a moving pattern of 640x360 at 30 frames a second and 2.5 Mb/s. The time
 // that OBS needs before its encoder is not included. The jitter buffer's delay is the mean of the
-// whole run. The last row watches the jitter buffer for a minute.
+// whole run. The last row observes the jitter buffer for a minute.
 func BenchmarkLatency(b *testing.B) {
 	for _, e := range encodings {
 		b.Run(e.name, func(b *testing.B) {
@@ -103,7 +103,8 @@ func benchLatency(b *testing.B, args []string, longer time.Duration) {
 
 // clockAhead returns how many milliseconds the page's performance.now() is ahead of the time since
 // epoch. Both are monotonic, because the wall clocks of two processes on a virtual machine may
-// differ. It uses the quickest of many readings, whose error is at most half of its round trip.
+// differ. It uses the reading with the shortest round trip among many. The error is at most half of
+// this round trip.
 func (p *page) clockAhead(epoch time.Time) (ahead float64) {
 	quickest := time.Hour
 	for range 50 {
@@ -129,7 +130,7 @@ func percentile(values []float64, percent int) float64 {
 type encoder struct {
 	net.PacketConn
 	frames io.WriteCloser
-	epoch  time.Time // start of the clock that flashAt and the page's times are measured by
+	epoch  time.Time // zero of flashAt and of the page's times
 
 	mu      sync.Mutex
 	flashAt []float64 // ms since epoch at which the encoder received white pictures
@@ -214,7 +215,7 @@ func (e *encoder) flash(b *testing.B, n int) {
 		left := e.wanted
 		e.mu.Unlock()
 		if left == 0 {
-			time.Sleep(2 * time.Second) // the page still has to show the last flash
+			time.Sleep(2 * time.Second) // until the page has shown the last flash
 			return
 		}
 		if b.Context().Err() != nil {
@@ -244,8 +245,8 @@ func (e *encoder) delays(shown []float64) (delays []float64) {
 
 // BenchmarkQuality measures how these settings affect picture quality: the mean SSIM and PSNR of
 // three sources at 2.5 Mb/s, 1280x720 at 30 frames a second, 10 seconds each. The sources are
-// synthetic: a test picture, a zoom into a fractal, and that zoom with noise, which no encoder
-// predicts.
+// synthetic: a test picture, a zoom into a fractal, and that zoom with noise, which no encoder can
+// predict.
 func BenchmarkQuality(b *testing.B) {
 	for _, source := range []struct{ name, filter string }{
 		{"test-picture", "testsrc2=size=1280x720:rate=30"},

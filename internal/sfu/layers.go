@@ -36,8 +36,8 @@ func (t *track) pixels() int { return t.picture.width * t.picture.height }
 const stoppedAfter = 500 * time.Millisecond
 
 // stopped reports whether a layer is silent while another one arrives: browsers stop the highest
-// layer when their uplink is too slow. Two frames of the other layer must have begun since, so that
-// a source of one frame a second does not count as stopped. Call with pub.mu held.
+// layer when their uplink is too slow. Two frames of the other layer must have begun since then, so
+// that a source of one frame a second does not count as stopped. Call with pub.mu held.
 func (p *publisher) stopped(t *track, now time.Time) bool {
 	return now.Sub(t.receivedAt) > stoppedAfter &&
 		slices.ContainsFunc(p.layers, func(other *track) bool {
@@ -45,7 +45,8 @@ func (p *publisher) stopped(t *track, now time.Time) bool {
 		})
 }
 
-// follow attaches the streams to the tracks of the current source. Call with both locks held.
+// follow attaches the viewer's streams to the tracks of the current source. Call with both locks
+// held.
 func (v *viewer) follow(now time.Time) {
 	source := v.pub.source
 	if source == nil {
@@ -81,7 +82,7 @@ func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) 
 	}
 }
 
-// choose returns the layer that the viewer selected. Without a selection, it returns the one that
+// choose returns the layer that the viewer selected. Without a selection, it returns the layer that
 // fits the viewer's size and network.
 func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	if len(source.layers) == 1 {
@@ -104,8 +105,8 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	return layers[v.bandwidth.choose(rates, s.target != nil, now)]
 }
 
-// largest returns the index of the smallest layer with at least as many lines as the viewer shows,
-// or the highest index.
+// largest returns the index of the smallest layer with at least as many lines as the viewer shows.
+// If there is none, it returns the highest index.
 func (v *viewer) largest(layers []*track) int {
 	if v.lines > 0 {
 		if i := slices.IndexFunc(layers,

@@ -15,7 +15,7 @@ import (
 )
 
 func simulcast(t *testing.T) rtcpeer.PublishOptions {
-	return rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{ // the largest first, as in OBS
+	return rtcpeer.PublishOptions{Layers: []*rtcpeer.Clip{ // largest first, as in OBS
 		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 1280, Height: 720, Bitrate: 1_000_000}),
 		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 640, Height: 360, Bitrate: 300_000}),
 		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Width: 320, Height: 180, Bitrate: 100_000}),
@@ -49,7 +49,7 @@ func (h *harness) waitSelected(ctx context.Context, id stage.ParticipantID, heig
 	}
 }
 
-// viewSimulcast returns the viewer of ben, who views ana. She publishes three layers.
+// viewSimulcast returns the viewer with which ben views ana, who publishes three layers.
 func (h *harness) viewSimulcast(t *testing.T) *rtcpeer.Viewer {
 	t.Helper()
 	h.publish("ana", simulcast(t))
@@ -69,7 +69,7 @@ func TestViewerChoosesALayer(t *testing.T) {
 	h := newHarness(t)
 	v := h.viewSimulcast(t)
 	ctx := patient(t)
-	// The viewer's layer rises by itself, because the network carries it.
+	// The viewer's layer rises by itself, because the network carries the higher one.
 	h.waitSelected(ctx, "ben", 720)
 	for _, l := range []whip.Layer{{EncodingID: "2", Height: 180}, {EncodingID: "0", Height: 720},
 		{EncodingID: "1", Height: 360}} {
@@ -104,8 +104,8 @@ func TestViewerChoosesALayer(t *testing.T) {
 	}
 }
 
-// TestLayerFitsTheSizeAtWhichItIsShown: a thumbnail receives only a small layer, however fast the
-// network is. It receives a larger one when it grows.
+// TestLayerFitsTheSizeAtWhichItIsShown: a thumbnail receives only a small layer, even over a fast
+// network. When it is enlarged, it receives a larger layer.
 func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -129,14 +129,14 @@ func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 }
 
 // TestSlowViewerBesideAGoodOne: a viewer whose link narrows receives a layer that fits, and the
-// best one again when the link widens. Another viewer is not affected. The change takes about a
+// best layer again when the link widens. Another viewer is not affected. The change takes about a
 // second with transport-wide feedback, mostly for the next keyframe, and a few seconds with
 // receiver reports alone.
 func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		reportsAlone bool
-		frames       int // frames that the publisher may send until the layer has changed
+		frames       int // how many frames the publisher may send before the layer changes
 	}{
 		"transport-wide feedback": {false, 120},
 		"receiver reports alone":  {true, 300},
@@ -233,7 +233,7 @@ func TestChromiumOnANarrowLink(t *testing.T) {
 	})
 }
 
-// fromTheTop returns the endpoint of a viewer who starts at the highest layer.
+// fromTheTop returns the endpoint for a viewer who starts with the highest layer.
 func (h *harness) fromTheTop(id, target stage.ParticipantID) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		answer, err := h.whep(id, target)(ctx, offer)
@@ -314,8 +314,8 @@ func TestChromiumSimulcast(t *testing.T) {
 }
 
 // TestHighestLayerStops: the highest layer stops, as in a browser whose uplink is too slow. Its
-// viewers continue with the next layer within half a second and a frame. They do not wait for that
-// layer's next keyframe.
+// viewers continue with the next layer within half a second and a frame. They do not wait for the
+// next keyframe of that layer.
 func TestHighestLayerStops(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -34,8 +34,8 @@ func TestJoinAndLeave200Times(t *testing.T) {
 	if goroutinesAfter > goroutines {
 		t.Errorf("%d goroutines, %d before", goroutinesAfter, goroutines)
 	}
-	// The size of the history varies with the keyframes. If the 200 sessions stayed, they would
-	// take 20 MB.
+	// The limit allows for the history, whose size varies with the keyframes. If the 200 sessions
+	// were not released, they would take 20 MB.
 	if heapAfter > heap+5<<20 {
 		t.Errorf("%d KB on the heap, %d before", heapAfter>>10, heap>>10)
 	}
@@ -62,8 +62,8 @@ func joinAndLeave(t *testing.T, ctx context.Context, h *harness, round, n int) {
 	viewers.Wait()
 }
 
-// settle waits until the publisher is the only participant and at most want goroutines run, if want
-// is not 0. It returns how many goroutines run and how much memory the heap has.
+// settle waits until the publisher is the only participant and, if want is not 0, at most want
+// goroutines run. It returns how many goroutines run and how much memory the heap has.
 func settle(ctx context.Context, h *harness, want int) (goroutines int, heap uint64) {
 	for ctx.Err() == nil {
 		list, _ := h.Participants(ctx, h.arn)

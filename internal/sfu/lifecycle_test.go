@@ -177,7 +177,7 @@ func TestHowSessionsEnd(t *testing.T) {
 	}
 }
 
-// TestNobodyComes: the session of an offer whose sender never connects is removed.
+// TestNobodyComes: if the sender of an offer never connects, its session is removed.
 func TestNobodyComes(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *sfu.Config) { c.Silence = 200 * time.Millisecond })
@@ -199,7 +199,7 @@ func TestTokenExpires(t *testing.T) {
 			var ahead atomic.Int64
 			h := newHarness(t, func(c *sfu.Config) {
 				c.EndAtExpiry = cut
-				c.Silence = 2 * time.Hour // the clock jumps by an hour
+				c.Silence = 2 * time.Hour // longer than the clock jumps
 				c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 			h.expires = time.Now().Add(time.Hour)
@@ -285,8 +285,8 @@ func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 	}
 }
 
-// TestLossIsRepaired: packets are lost from the publisher and to the viewer. Each receiver requests
-// the missing packets, and the sender repeats them.
+// TestLossIsRepaired: packets are lost both on the way from the publisher and on the way to the
+// viewer. Each receiver requests the missing packets, and the sender repeats them.
 func TestLossIsRepaired(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -319,8 +319,8 @@ func TestLossIsRepaired(t *testing.T) {
 		t.Errorf("lost %d up and %d down: the network was too good", sent.Lost, received.Lost)
 	}
 	// The test counts gaps and not frames, because one gap breaks every frame up to the next
-	// keyframe. Without repair, at least a quarter of the losses on each side would be gaps. The
-	// limit is half of that.
+	// keyframe. Without repair, at least a quarter of the losses on each side would cause gaps. The
+	// limit of the test is half of that.
 	if s := v.Stats(); s.Gaps-before.Gaps > min(sent.Lost, received.Lost)/8 {
 		t.Errorf("%d packets were lost up and %d down, and %d gaps stayed", sent.Lost,
 			received.Lost, s.Gaps-before.Gaps)
@@ -359,8 +359,9 @@ func TestPLIReachesThePublisher(t *testing.T) {
 }
 
 // TestFirstPictureFast: OBS does not answer PLI, so a viewer who joins late in a long keyframe
-// interval must not wait for its end. The aims are 300 ms to the first picture, which the benchmark
-// measures, and 2 s to the live edge. The test counts frames, because a busy machine is slow.
+// interval must not wait for the next keyframe. The aims are 300 ms to the first picture, which the
+// benchmark measures, and 2 s to the live edge. The test counts frames, because a busy machine is
+// slow.
 func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
 	const keyint, came = 120, 60 // 8 s, and the viewer joins in the middle
@@ -374,8 +375,9 @@ func TestFirstPictureFast(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := h.view("late", "ana", rtcpeer.ViewOptions{})
-	// A viewer that has caught up has every frame since the first keyframe, except those in
-	// transit. A viewer that waited for the next keyframe would never get the earlier frames.
+	// A viewer that has caught up has received every frame since the first keyframe, except those
+	// in transit. A viewer that waited for the next keyframe would never receive the earlier
+	// frames.
 	if err := v.Wait(ctx, func(s rtcpeer.Stats) bool {
 		return s.Frames >= p.Frames()-5
 	}); err != nil {
@@ -386,7 +388,7 @@ func TestFirstPictureFast(t *testing.T) {
 }
 
 // inStep waits until sound and picture are synchronized: the time between the last frame and the
-// last sound is the same by the sender reports and by their arrival.
+// last sound, computed from the sender reports, equals the time between their arrivals.
 func inStep(t *testing.T, ctx context.Context, v *rtcpeer.Viewer) {
 	t.Helper()
 	moment := func(r *rtcp.SenderReport, ts uint32, clock float64) float64 {

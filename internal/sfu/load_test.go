@@ -16,8 +16,8 @@ type load struct {
 	runs int
 }
 
-// best is the shortest duration of the piece of work so far, in nanoseconds. It stands for a
-// machine without other work.
+// best is the shortest duration of the piece of work so far, in nanoseconds, as on a machine
+// without other work.
 var best atomic.Int64
 
 func startLoad() *load {

@@ -210,7 +210,7 @@ func (s *section) parseAttribute(a sdp.Attribute) {
 	}
 }
 
-// reservedExtension is not allowed as an ID in one-byte headers (RFC 8285, 4.2).
+// reservedExtension is an ID that is not allowed in one-byte headers (RFC 8285, 4.2).
 const reservedExtension = 15
 
 // parseExtension parses the value of a=extmap: "1 urn:…" or "1/sendonly urn:…" (RFC 8285, 8).
@@ -253,8 +253,8 @@ func simulcastOrder(m *sdp.MediaDescription, rids []string) (order []string) {
 	return order
 }
 
-// parseCodecs reads each payload type once, in the order of the m-line. Otherwise a small offer
-// that repeats one payload type a thousand times would cost a thousand times as much.
+// parseCodecs reads each payload type once, in the order of the m-line. Otherwise an offer that
+// repeats one payload type a thousand times would cost a thousand times as much.
 func parseCodecs(m *sdp.MediaDescription) (codecs []codec, err error) {
 	described, err := describeCodecs(m)
 	if err != nil {
@@ -312,7 +312,7 @@ func describeCodecs(m *sdp.MediaDescription) (map[string]*codec, error) {
 	return described, nil
 }
 
-// parseFmtp is lenient: the IVS web SDK writes "a=fmtp:111 ;maxaveragebitrate=…".
+// parseFmtp is lenient, because the IVS web SDK writes "a=fmtp:111 ;maxaveragebitrate=…".
 func parseFmtp(line string) (map[string]string, error) {
 	if strings.Count(line, ";") > maxParameters {
 		return nil, badSDP("The offer has more than %d parameters for one codec (a=fmtp).",

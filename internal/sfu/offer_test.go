@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// swollen returns offers that repeat one short line many times. Each is as long as the WHIP
-// endpoint accepts.
+// swollen returns offers that repeat one short line many times. Each has the greatest length that
+// the WHIP endpoint accepts.
 func swollen() map[string]string {
 	const size = 64 << 10
 	offer := func(formats, attributes string) string {
@@ -40,7 +40,8 @@ func swollen() map[string]string {
 	}
 }
 
-// TestSwollenOffersAreCheap: the cost of an offer is limited by its length, whatever it repeats.
+// TestSwollenOffersAreCheap: the cost of an offer depends only on its length, no matter what it
+// repeats.
 func TestSwollenOffersAreCheap(t *testing.T) {
 	for name, text := range swollen() {
 		var before, after runtime.MemStats
@@ -57,8 +58,8 @@ func TestSwollenOffersAreCheap(t *testing.T) {
 	}
 }
 
-// TestPayloadTypesAreReadOnce: a payload type that the m-line names twice is one codec. Its
-// feedback is its own and that of "*".
+// TestPayloadTypesAreReadOnce: a payload type that the m-line names twice is one codec. It has its
+// own feedback lines and those for "*".
 func TestPayloadTypesAreReadOnce(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/offers/obs-30.2.sdp")

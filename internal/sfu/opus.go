@@ -33,13 +33,13 @@ func opusFrame(config byte) uint64 {
 	return [4]uint64{120, 240, 480, 960}[config%4] // CELT: 2.5, 5, 10, 20 ms
 }
 
-// A soundCheck detects other codecs that are announced as Opus: OBS sends AAC under Opus's payload
-// type if its audio encoder was not changed. An AAC packet may look like Opus by chance, but it
-// lasts 1024 samples, which no Opus packet does.
+// A soundCheck detects other codecs that are announced as Opus, because OBS sends AAC under Opus's
+// payload type if its audio encoder was not changed. An AAC packet may look like Opus by chance,
+// but it lasts 1024 samples, which no Opus packet does.
 type soundCheck struct {
 	last    *packet
 	seen    int
-	strange float64 // recent share of packets that do not fit
+	strange float64 // recent share of packets whose duration does not fit
 }
 
 const (
@@ -64,8 +64,8 @@ func (c *soundCheck) take(p *packet) {
 	c.strange += (odd - c.strange) / soundEnough
 }
 
-// fits reports whether the next packet follows at the end of this one, or a whole number of packets
-// later, after silence that was not sent. delta is the difference of their timestamps.
+// fits reports whether the next packet begins at the end of this one, or a whole number of packets
+// later (after silence that was not sent). delta is the difference of their timestamps.
 func fits(p *packet, delta uint64) bool {
 	samples, valid := opusDuration(p.payload)
 	if !valid || samples == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Peers that are the DTLS server, as FFmpeg's WHIP muxer is, publish and view.
+// Peers that are the DTLS server, like FFmpeg's WHIP muxer, can publish and view.
 func TestPassivePeers(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -34,7 +34,7 @@ func TestPassivePeers(t *testing.T) {
 }
 
 // TestPassivePeerWithAnotherCertificate: a passive peer gets no keys if its certificate is not the
-// one of its offer.
+// one in its offer.
 func TestPassivePeerWithAnotherCertificate(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

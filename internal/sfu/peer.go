@@ -25,7 +25,7 @@ type role interface {
 	// called when the connection is up and media may begin
 	onReady()
 	onOpen() // media may be sent
-	// called by the reader alone; the role may keep payload
+	// only the reader calls it; the role may keep payload
 	onRTP(header *rtp.Header, payload []byte, now time.Time)
 	onRTCP(packets []rtcp.Packet, now time.Time) // called by the reader alone
 	onTick(now time.Time)                        // called at every tick after onOpen
@@ -53,17 +53,17 @@ type peer struct {
 	ending sync.Once
 
 	dest atomic.Pointer[destination]
-	// a Duration since the field since, whose monotonic clock no change of the wall clock affects
+	// a Duration, counted from the field since by the monotonic clock
 	lastHeard atomic.Int64
 	keys      atomic.Pointer[keys]
 
 	paths  []path           // guarded by sfu.mu
 	dtlsIn *packetio.Buffer // owned by the reader
-	early  []early          // owned by the reader: media that arrived before the keys
+	early  []early          // owned by the reader: media that arrived before the keys were known
 	header rtp.Header       // owned by the reader
 
 	nominated path      // owned by the reader: the new path for media, until it is proved
-	destHeard time.Time // owned by the reader: when media's path last delivered a datagram
+	destHeard time.Time // owned by the reader: when the path of the media last delivered a datagram
 
 	rtcpMu sync.Mutex // guards keys.rtcpOut
 }
@@ -144,7 +144,8 @@ func (p *peer) tick(now time.Time) {
 	}
 }
 
-// onSRTP decrypts media once there are keys. It recognizes RTCP by the packet type (RFC 5761, 4).
+// onSRTP decrypts media after the keys are known. It recognizes RTCP by the packet type (RFC 5761,
+// 4).
 func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 	if p.ctx.Err() != nil {
 		return
@@ -162,7 +163,7 @@ func (p *peer) onSRTP(datagram []byte, from path, now time.Time) {
 }
 
 // An early datagram arrived before this side finished the handshake. The other side finishes first
-// and may send at once, and often that is the only keyframe for seconds.
+// and may send media at once, which often contains the only keyframe for seconds.
 type early struct {
 	datagram []byte
 	from     path
@@ -211,8 +212,8 @@ func stripPadding(h *rtp.Header, plain []byte) (payload []byte, ok bool) {
 	return payload[:len(payload)-padding], true
 }
 
-// headerSize returns the length of the RTP header as it arrived. Decryption has checked that the
-// packet is long enough.
+// headerSize returns the length of the RTP header. Decryption has already checked that the packet
+// is long enough.
 func headerSize(b []byte) int {
 	n := 12 + 4*int(b[0]&0x0f)
 	if b[0]&0x10 != 0 {
@@ -241,7 +242,7 @@ func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 	if k == nil || dest == nil || len(packets) == 0 || p.ctx.Err() != nil {
 		return
 	}
-	// RFC 3550, 6.1: the first packet of a compound is a report
+	// RFC 3550, 6.1: the first packet of a compound must be a report
 	if !p.reducedRTCP && !report(packets[0]) {
 		packets = slices.Insert(packets, 0, rtcp.Packet(&rtcp.ReceiverReport{SSRC: p.ssrc}))
 	}

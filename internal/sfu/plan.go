@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Header extensions that this server negotiates. All others of a publisher are not forwarded.
+// Header extensions that this server negotiates. Other extensions of a publisher are not forwarded.
 const (
 	extMID         = "urn:ietf:params:rtp-hdrext:sdes:mid"
 	extRID         = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
@@ -19,7 +19,7 @@ const (
 // rejects all others.
 type plan struct {
 	publishing   bool
-	layered      bool // for a viewer: there are layers to choose from
+	layered      bool // for a viewer: there are layers from which to choose
 	audio, video *planned
 }
 
@@ -40,8 +40,8 @@ func (p *plan) of(s *section) *planned {
 	return nil
 }
 
-// planPublish accepts H.264 and Opus. As IVS does, it refuses an offer without H.264, including one
-// without video. It also refuses sound that is not offered as Opus.
+// planPublish accepts H.264 and Opus. Like IVS, it refuses an offer without H.264, even if it has
+// no video at all. It also refuses sound that is not offered as Opus.
 func planPublish(o *offer) (*plan, error) {
 	p := &plan{publishing: true}
 	p.take(o, func(s *section) bool { return s.sends })
@@ -62,9 +62,8 @@ func planPublish(o *offer) (*plan, error) {
 	return p, p.checkTransport(o)
 }
 
-// planSubscribe refuses an offer that requests sound or picture, but not in the stage's codec. Its
-// error has a reason, which tells the author of a player what to change. A rejected section in the
-// answer would have no reason.
+// planSubscribe refuses an offer for sound or picture that lacks the stage's codec. Its error says
+// what to change in the player. If the answer only rejected the section, it would give no reason.
 func planSubscribe(o *offer) (*plan, error) {
 	p := &plan{}
 	p.take(o, func(s *section) bool { return s.receives })
@@ -91,7 +90,7 @@ func wanted(o *offer, kind string, active func(*section) bool) bool {
 	})
 }
 
-// take selects the sections. It prefers active ones.
+// take selects the sections to accept. It prefers active ones.
 func (p *plan) take(o *offer, active func(*section) bool) {
 	for _, s := range o.sections {
 		m := pick(s)
@@ -150,8 +149,8 @@ func pickOpus(s *section) *planned {
 }
 
 // pickH264 picks the payload type that most decoders play: constrained baseline, then baseline,
-// then any other. The encoder may use another profile, as OBS does, which always offers 42e01f. So
-// the server reads the profile from the media.
+// then any other. The profile in the offer may be wrong: OBS always offers 42e01f. So the server
+// reads the profile from the media.
 func pickH264(s *section) *planned {
 	var best *codec
 	for i := range s.codecs {
@@ -169,7 +168,7 @@ func pickH264(s *section) *planned {
 // h264Rank rates a payload type by profile-level-id (RFC 6184, 8.1): profile_idc, then the
 // constraint flags, of which 0x40 makes baseline constrained. A payload type without a
 // packetization mode has the lowest rank. By the RFC its mode is 0, but GStreamer omits the
-// parameter and plays mode 1 as well.
+// parameter and also plays mode 1.
 func h264Rank(c codec) int {
 	if c.name != "H264" || c.clock != 90000 {
 		return 0
@@ -194,10 +193,11 @@ func h264Rank(c codec) int {
 
 func (p *planned) feedback(name string) bool { return slices.Contains(p.codec.feedback, name) }
 
-// ext returns the ID of an extension, or 0.
+// ext returns the negotiated ID of an extension, or 0.
 func (p *planned) ext(uri string) uint8 { return p.section.extmap[uri] }
 
-// rids returns the accepted layers. It returns none if packets cannot name their layer.
+// rids returns the accepted layers. It returns none if the packets of the offer cannot name their
+// layer.
 func (p *planned) rids() []string {
 	if p.ext(extRID) == 0 {
 		return nil

@@ -34,7 +34,7 @@ func answerTo(
 		[]candidate{{addr: netip.MustParseAddrPort("127.0.0.1:8189"), priority: 1}}, plan), nil
 }
 
-// planLayered plans the answer to a viewer of a simulcast.
+// planLayered plans the answer to an offer of a viewer of a simulcast.
 func planLayered(o *offer) (*plan, error) {
 	p, err := planSubscribe(o)
 	if p != nil {
@@ -170,7 +170,7 @@ func TestOffersRefused(t *testing.T) {
 	}
 }
 
-// TestLayersThatCannotBeToldApart: layers whose packets cannot name their layer count as one layer.
+// TestLayersThatCannotBeToldApart: if packets cannot name their layer, all layers count as one.
 func TestLayersThatCannotBeToldApart(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string][]string{
@@ -188,8 +188,8 @@ func TestLayersThatCannotBeToldApart(t *testing.T) {
 	}
 }
 
-// TestNoSectionIsRefusedInSilence: if the stage lacks the codec of a section, the whole offer is
-// refused, because a rejected section is easily overlooked.
+// TestNoSectionIsRefusedInSilence: if a section offers only codecs that the stage lacks, the whole
+// offer is refused, because a rejected section is easily overlooked.
 func TestNoSectionIsRefusedInSilence(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -44,7 +44,7 @@ func (pub *publication) layered() bool {
 	return pub.source != nil && len(pub.source.plan.video.rids()) > 1
 }
 
-// setSource sets the source, and returns the one that it replaces.
+// setSource sets the source, and returns the previous one.
 func (pub *publication) setSource(p *publisher) (earlier *publisher) {
 	pub.mu.Lock()
 	defer pub.mu.Unlock()

@@ -39,7 +39,7 @@ type publisher struct {
 	bySSRC     map[uint32]*track
 	twcc       *twcc.Recorder // nil without transport-wide feedback
 	audio      *track
-	layers     []*track // of the picture, one track each
+	layers     []*track // of the picture, each with its own track
 	publishing bool     // EventPublishing was sent
 	firstMedia time.Time
 	reported   time.Time
@@ -82,7 +82,7 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	})
 }
 
-// idle reports whether no media arrived although there was enough time.
+// idle reports whether the publisher has sent no media for a long time.
 func (p *publisher) idle(now time.Time) bool {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()
@@ -165,7 +165,7 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 	if rids := p.plan.video.rids(); len(rids) > 0 {
 		rid = string(h.GetExtension(p.ridID))
 		if !slices.Contains(rids, rid) {
-			return nil // its layer is not known yet; a later packet will name it
+			return nil // its layer is not known yet, but a later packet will name it
 		}
 	}
 	t := newTrack(true, rid, h.SSRC)
@@ -181,8 +181,8 @@ func (p *publisher) newLayer(h *rtp.Header) *track {
 	return t
 }
 
-// announces reports whether the publisher counts as live from now on. A publisher is live when a
-// picture can be decoded, or when media has arrived for a second without a picture.
+// announces reports whether the publisher counts as live from now on: when a picture can be
+// decoded, or when media without a picture has arrived for a second.
 func (p *publisher) announces(now time.Time) bool {
 	if p.publishing {
 		return false
@@ -227,7 +227,8 @@ func (p *publisher) onRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-// onTick sends what is due: requests for lost packets, transport-wide feedback, receiver reports.
+// onTick sends the requests for lost packets, the transport-wide feedback and the receiver reports
+// that are due.
 func (p *publisher) onTick(now time.Time) {
 	if packets := p.duePackets(now); len(packets) > 0 {
 		p.sendRTCP(packets...)
@@ -280,8 +281,8 @@ func (p *publisher) receiverReport(now time.Time) *rtcp.ReceiverReport {
 	return rr
 }
 
-// wantKeyframe requests a keyframe from the publisher, but not more often than an encoder can
-// usefully make them. Call with pub.mu held.
+// wantKeyframe requests a keyframe from the publisher, at most once per keyframeEvery. Call with
+// pub.mu held.
 func (p *publisher) wantKeyframe(t *track, now time.Time) {
 	if now.Sub(t.askedAt) < keyframeEvery {
 		return

@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Limits are what a stage accepts from one publisher. Exceeding them causes a warning. With Enforce
-// it ends the session, as on IVS. Zero means no limit.
+// Limits are what a stage accepts from one publisher. A publisher that exceeds them causes a
+// warning. With Enforce, its session ends, as on IVS. Zero means no limit.
 type Limits struct {
 	stage.Limits // the longer side may be 16/9 of MaxHeight; MaxBitrate is for all layers together
 	NoBFrames    bool
@@ -24,7 +24,7 @@ func DefaultLimits() Limits {
 // window is the period over which media is measured.
 const window = 2 * time.Second
 
-// A measure is what arrived within the window, computed from the history.
+// A measure contains what arrived within the window. It is computed from the history.
 type measure struct {
 	bitrate int
 	fps     float64
@@ -51,8 +51,8 @@ func (t *track) measure(now time.Time) (m measure) {
 	if m.packets < 2 {
 		return m
 	}
-	// The measurement starts at the oldest packet: a track may have just begun, and the history may
-	// be shorter than the window.
+	// The measurement starts at the oldest packet, because a track may have just begun, and the
+	// history may be shorter than the window.
 	span := max(now.Sub(oldest), 100*time.Millisecond).Seconds()
 	m.bitrate = int(float64(bytes*8) / span)
 	m.fps = float64(frames) / span
@@ -117,8 +117,7 @@ type finding struct {
 	fatal        bool
 }
 
-// findings collects findings. If the limits are enforced, a finding that breaks one ends the
-// session.
+// findings collects findings. If the limits are enforced, a finding about a limit ends the session.
 type findings struct {
 	limits Limits
 	list   []finding
@@ -132,8 +131,8 @@ func (f *findings) find(warning, end, format string, args ...any) {
 	f.list = append(f.list, found)
 }
 
-// judge finds faults that a broadcaster should know of, and media that the stage does not accept.
-// Call with pub.mu held.
+// judge finds faults that a broadcaster should know about, and media that the stage does not
+// accept. Call with pub.mu held.
 func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []finding {
 	f := &findings{limits: limits}
 	if a := r.Audio; a != nil && !a.Valid {
@@ -226,11 +225,12 @@ func (p *publisher) keyframesApart(now time.Time) (longest time.Duration) {
 	return longest
 }
 
-// rateSeconds is how long a bitrate must last to count: a keyframe, or a scene change, is a burst.
+// rateSeconds is how long a bitrate must last to count, because a keyframe or a scene change is
+// only a burst.
 const rateSeconds = 5
 
-// sustained returns the lowest bitrate of the last seconds: a bitrate that exceeds a limit only for
-// moments neither causes a warning nor ends a session.
+// sustained returns the lowest bitrate of the last seconds. So a bitrate that exceeds a limit only
+// for a moment neither causes a warning nor ends a session.
 func (p *publisher) sustained() int {
 	if len(p.rates) < rateSeconds {
 		return 0

@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// waitReception polls until the reception of a publisher is as wished.
+// waitReception polls until the reception of a publisher satisfies a condition.
 func (h *harness) waitReception(
 	id stage.ParticipantID, wish func(*stage.Reception) bool,
 ) *stage.Reception {
@@ -74,7 +74,7 @@ func TestLossIsMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.waitEvent("ana", stage.EventPublishing, "")
-	// RTCP (RFC 5761, 4) does not get through, because requested packets would repair the loss.
+	// The link drops RTCP (RFC 5761, 4), because requested packets would repair the loss.
 	rtcp := func(b []byte) bool { return b[0]&0xc0 == 0x80 && b[1] >= 192 && b[1] <= 223 }
 	link.Set(lossy.Conditions{Picks: everyNth(5)}, lossy.Conditions{Picks: rtcp})
 	h.waitReception("ana", func(r *stage.Reception) bool { return r.Loss > 0.1 && r.Loss < 0.3 })

@@ -23,7 +23,7 @@ func code(err error) string {
 	return ""
 }
 
-// publishes sends an offer of a peer that never connects.
+// publishes sends the offer of a publisher that never connects.
 func (h *harness) publishes(id stage.ParticipantID) error {
 	h.t.Helper()
 	_, _, err := h.Publish(h.t.Context(), h.who(id), readOffer(h.t, "obs-30.2"))
@@ -48,7 +48,7 @@ func readOffer(t testing.TB, name string) string {
 }
 
 // TestOnePersonHasSoManyViews: each page of a user is a participant of its own, but all of them
-// count for one person.
+// count as views of one person.
 func TestOnePersonHasSoManyViews(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *sfu.Config) { c.MaxViews = 4 })

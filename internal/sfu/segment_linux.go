@@ -14,8 +14,8 @@ import (
 const maxSegments = 40
 
 // canSegment reports whether the kernel splits one large send into datagrams (UDP_SEGMENT, Linux
-// 4.18). Then many packets pass through the network stack at once, which saves most of the cost of
-// a packet.
+// 4.18). Then many packets pass through the network stack at once, which saves most of the cost per
+// packet.
 func canSegment(conn *net.UDPConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 const paceEvery = 5 * time.Millisecond // interval of sending to viewers that catch up
 
 // A sender forwards packets to its share of all viewers. There is one sender for each processor.
-// Senders share no viewers, and so no cipher state. Each has one batch of buffers for the packets
-// to all its viewers.
+// Senders do not share viewers, so they share no cipher state. Each has one batch of buffers for
+// the packets to all its viewers.
 type sender struct {
 	sfu   *SFU
 	index int
@@ -23,7 +23,7 @@ type sender struct {
 	pending []*publication // publications with new packets
 
 	// Owned by the sender's goroutine.
-	late    map[*viewer]struct{} // viewers that have not caught up
+	late    map[*viewer]struct{} // viewers that have not caught up yet
 	batch   batch
 	scratch []outgoing
 	header  rtp.Header
@@ -38,8 +38,8 @@ func newSenders(s *SFU) []*sender {
 	return list
 }
 
-// markDirty marks a publication with new packets. flushDirty wakes its senders, once for each batch
-// of datagrams. Only the reader calls both.
+// markDirty marks a publication with new packets. flushDirty wakes the senders of marked
+// publications, once for each batch of datagrams. Only the reader calls these two functions.
 func (s *SFU) markDirty(pub *publication) {
 	for _, known := range s.dirty {
 		if known == pub {

@@ -3,9 +3,9 @@
 //
 // One UDP socket carries everything; a TCP listener is optional. The server is an ICE-lite agent
 // (RFC 8445, 2.5), which only answers connectivity checks. It finds a session by the STUN username,
-// and later by the path. Usually the server is the DTLS server; if the offer says that the remote
-// side is, this server is the client. It derives the SRTP keys from DTLS (RFC 5764). Decision 0010
-// explains why the server does not use one PeerConnection per viewer.
+// and later by the path. The server is the DTLS server, unless the offer says that the remote side
+// is. It derives the SRTP keys from DTLS (RFC 5764). Decision 0010 explains why the server does not
+// use one PeerConnection per viewer.
 package sfu
 
 import (
@@ -40,7 +40,7 @@ type Config struct {
 	Hosts []string
 
 	MaxPublishers int // on one stage; default stage.MaxParticipants
-	// on the whole server; default 2000. A tenth of them is reserved for publishers
+	// on the whole server; default 2000; a tenth is reserved for publishers
 	MaxSessions int
 	// the most views of one person on one stage, by user ID; default 128. At most half of them may
 	// still be connecting
@@ -98,13 +98,13 @@ type SFU struct {
 	tcp     tcpListener
 	traffic traffic
 
-	// The reader is the goroutine that holds reading, while it processes datagrams.
+	// The reader is the goroutine that processes datagrams. It holds reading meanwhile.
 	reading sync.Mutex
 	dirty   []*publication // owned by the reader
 }
 
-// New binds the socket. Sessions can be negotiated at once, but media is answered only while Run
-// runs.
+// New binds the socket. Sessions can be negotiated at once, but datagrams are answered only while
+// Run runs.
 func New(cfg Config) (*SFU, error) {
 	cfg.setDefaults()
 	cert, err := newCertificate(cfg.Now())
@@ -160,7 +160,7 @@ func (s *SFU) Run(ctx context.Context) error {
 	for _, p := range s.peers() {
 		p.end("server_stopped", "The server stops.")
 	}
-	// The reader runs until here. After it has stopped, nothing adds to handles.
+	// Stop the reader, after which nothing adds to handles.
 	s.conn.SetReadDeadline(time.Unix(1, 0))
 	reading.Wait()
 	working.Wait()
@@ -289,7 +289,7 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 			"%d participants publish on this stage already; no more fit.", others).
 			WithCode("stage_full")
 	default:
-		idle.pub.dropSource(idle) // removed at once, so that only one publisher gets the place
+		idle.pub.dropSource(idle) // remove it at once, so that only one publisher gets its place
 	}
 	pub := s.publications[key]
 	if pub == nil {
@@ -303,7 +303,7 @@ func (s *SFU) takePlace(p *publisher) (earlier, idle *publisher, err error) {
 }
 
 // publishes returns nil if there is a publication to view. admitViewer checks this again, because
-// the publication may be gone when the offer is parsed.
+// the publication may have ended while the offer was parsed.
 func (s *SFU) publishes(key publicationKey) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -352,8 +352,8 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 	return nil
 }
 
-// admitPerson limits the views of one user, because each page is a participant of its own. It also
-// limits the views that have not connected yet. The caller holds mu.
+// admitPerson limits the views of one user, since a user may open many pages, each of which is a
+// participant. It also limits how many of them have not connected yet. The caller holds mu.
 func (s *SFU) admitPerson(who stage.Participant) error {
 	views, connecting, everybodys := 0, 0, 0
 	for _, p := range s.byUfrag {

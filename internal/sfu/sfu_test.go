@@ -26,7 +26,7 @@ type harness struct {
 
 	mu    sync.Mutex
 	views map[stage.ParticipantID]whip.Session
-	// endpoints of those page viewers that do not connect to the server directly
+	// endpoints for the viewers in pages that do not connect to the server directly
 	endpoints map[stage.ParticipantID]rtcpeer.Endpoint
 	events    []stage.Event
 	news      chan struct{}
@@ -72,7 +72,7 @@ func (h *harness) heard(e stage.Event) {
 	h.news = make(chan struct{})
 }
 
-// waitEvent waits for an event of that kind and code. The code "" means any.
+// waitEvent waits for an event of a certain kind and code. The code "" means any.
 func (h *harness) waitEvent(id stage.ParticipantID, kind stage.EventKind, code string) stage.Event {
 	h.t.Helper()
 	ctx := patient(h.t)
@@ -143,7 +143,7 @@ func (h *harness) link(endpoint rtcpeer.Endpoint, o lossy.Options) (*lossy.Link,
 	}
 }
 
-// through makes the page's viewer of that name use the endpoint.
+// through makes the page's viewer with a certain name use the endpoint.
 func (h *harness) through(id stage.ParticipantID, endpoint rtcpeer.Endpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

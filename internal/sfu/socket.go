@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	maxDatagram = 1500 // what an Ethernet frame carries; peers fragment RTP at 1200
+	maxDatagram = 1500 // the payload of an Ethernet frame; peers fragment RTP at 1200 bytes
 	readBatch   = 32   // datagrams per system call
-	// large enough for a keyframe to hundreds of viewers at once; the kernel may grant less
+	// large enough to send a keyframe to hundreds of viewers at once; the kernel may grant less
 	socketBuffer = 4 << 20
 )
 
@@ -32,7 +32,7 @@ func listen(addr string) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, listenError("UDP", addr, err)
 	}
-	// If the kernel grants smaller buffers, the server works all the same.
+	// Ignore errors, because the server also works with smaller buffers.
 	conn.SetReadBuffer(socketBuffer)
 	conn.SetWriteBuffer(socketBuffer)
 	return conn, nil
@@ -138,11 +138,11 @@ func (c candidate) String() string {
 const (
 	preferUDP        = 126
 	preferTCP        = 90
-	preferPassiveTCP = 4 << 13 // the direction, a part of the local preference
+	preferPassiveTCP = 4 << 13 // the direction, which is a part of the local preference
 )
 
-// candidates lists the candidates anew for each answer: interfaces change, and a name may get
-// another address. UDP candidates come first, as FFmpeg reads only the first.
+// candidates lists the candidates again for each answer, because interfaces and the addresses of
+// names may change. UDP candidates come first, because FFmpeg reads only the first candidate.
 func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	addrs, err := s.announced(ctx, s.Addr(), true)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	}
 	list := make([]candidate, 0, 2*len(addrs))
 	for i, addr := range addrs {
-		// A host candidate of component 1; earlier addresses have higher preference.
+		// This is a host candidate of component 1. Earlier addresses have a higher preference.
 		list = append(list, candidate{addr, preferUDP<<24 | uint32(65535-i)<<8 | 255, false})
 	}
 	if s.tcp.listener == nil {
@@ -166,7 +166,7 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	return list, nil
 }
 
-// announced returns the addresses to announce for a bound address. ports reports whether to use the
+// announced returns the addresses to announce for a bound address. If ports is true, it uses the
 // ports of the configured hosts, which are UDP ports.
 func (s *SFU) announced(
 	ctx context.Context, bound netip.AddrPort, ports bool,
@@ -212,7 +212,8 @@ func splitPort(host string, fallback uint16) (string, uint16) {
 	return name, uint16(port)
 }
 
-// interfaceAddresses puts loopback addresses last: only clients on this machine can use them.
+// interfaceAddresses returns the addresses of the interfaces. Loopback addresses come last, since
+// only clients on this machine can use them.
 func interfaceAddresses(bound netip.AddrPort) ([]netip.AddrPort, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestStrangersAreLimited: one address may have only a share of the TCP connections that have not
-// proved a password. A connection that has proved a password, or has ended, no longer counts.
+// TestStrangersAreLimited: one address may have only some of the TCP connections that have not
+// proved a password. A connection that has proved a password or has ended no longer counts.
 func TestStrangersAreLimited(t *testing.T) {
 	t.Parallel()
 	s, err := New(Config{Listen: "127.0.0.1:0", ListenTCP: "127.0.0.1:0"})

@@ -7,8 +7,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A stream is one RTP stream to one viewer. To the viewer it stays one stream when its source
-// changes: sequence numbers and timestamps continue. Guarded by viewer.mu.
+// A stream is one RTP stream to one viewer. For the viewer it stays one stream when its source
+// changes, because sequence numbers and timestamps continue. Guarded by viewer.mu.
 type stream struct {
 	video       bool
 	mid         string
@@ -18,18 +18,18 @@ type stream struct {
 	clock       uint32
 
 	target     *track // the layer to switch to at its next keyframe
-	targetFrom uint64 // index in the target's history; an earlier keyframe would lead back in time
+	targetFrom uint64 // index in the target's history; earlier keyframes would go back in time
 	paused     bool
 
 	track    *track
 	next     uint64    // index in the track's history of the next packet to send
 	started  bool      // a packet of this track was sent
 	starved  bool      // the stream waits for a keyframe
-	asking   time.Time // since when the stream waits for a new keyframe; zero if it does not
+	asking   time.Time // since when the stream waits for a new keyframe; zero if it does not wait
 	firstSeq uint64    // earlier packets are not for this viewer
-	header   *packet   // parameter sets before the first keyframe, if that has none
+	header   *packet   // parameter sets to send before the first keyframe, if it contains none
 	headed   bool      // the parameter sets were sent
-	seqShift uint16    // number for the viewer = number of the track + seqShift
+	seqShift uint16    // sequence number for the viewer = number in the track + seqShift
 	tsShift  uint32
 	catchUp  catchUp
 
@@ -39,7 +39,7 @@ type stream struct {
 	packets uint32
 	octets  uint32
 
-	reported   uint32 // the middle bits of the NTP time of the last sender report
+	reported   uint32 // the middle 32 bits of the NTP time of the last sender report
 	reportedAt time.Time
 }
 
@@ -56,8 +56,7 @@ func (s *stream) pause(on bool) {
 	s.paused = on
 }
 
-// due appends the packets that must be sent now. It reports whether more packets wait for their
-// time.
+// due appends the packets that must be sent now. It reports whether more packets are not due yet.
 func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) {
 	if s.track == nil || s.paused {
 		return list, false
@@ -68,13 +67,13 @@ func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) 
 	}
 	if s.header != nil && !s.headed {
 		s.headed = true
-		ts, _ := s.place(s.header) // due at once, like the keyframe itself
+		ts, _ := s.place(s.header) // due at the same time as the keyframe
 		list = append(list, s.outgoing(s.header, ts, now))
 	}
 	for ; s.next < h.end(); s.next++ {
 		p := h.at(s.next)
 		if p.seq < s.firstSeq {
-			continue // this packet is from before the viewer's start
+			continue // the packet is older than the viewer's first one
 		}
 		ts, at := s.place(p)
 		if at.After(now) {
@@ -94,7 +93,7 @@ func (s *stream) outgoing(p *packet, ts uint32, now time.Time) outgoing {
 	return outgoing{s, p, seq, ts}
 }
 
-// place returns a packet's timestamp for this viewer, and when the packet is due.
+// place returns a packet's timestamp for this viewer, and the time at which the packet is due.
 func (s *stream) place(p *packet) (ts uint32, at time.Time) {
 	if past, at := s.catchUp.place(p.ts); past > 0 {
 		return uint32(p.ts) + s.tsShift + past, at
@@ -102,7 +101,8 @@ func (s *stream) place(p *packet) (ts uint32, at time.Time) {
 	return uint32(p.ts) + s.tsShift, time.Time{}
 }
 
-// start finds the first packet to send: of the picture the last keyframe, of the sound any packet.
+// start finds the first packet to send: for the picture at the last keyframe, for the sound at any
+// packet.
 func (s *stream) start(now time.Time) bool {
 	h := &s.track.history
 	switch {
@@ -119,8 +119,8 @@ func (s *stream) start(now time.Time) bool {
 	return true
 }
 
-// betterAsk reports whether to wait for a new keyframe for a short time. If the publisher makes
-// keyframes on request, waiting is better than seconds of fast motion.
+// betterAsk reports whether to wait briefly for a new keyframe. If the publisher makes keyframes on
+// request, this is better than seconds of fast motion.
 func (s *stream) betterAsk(now time.Time) bool {
 	if !s.track.keyframesOnRequest() || now.Sub(s.track.keyAt) < 2*time.Second {
 		return false
@@ -152,7 +152,7 @@ func (s *stream) splice(h *history, now time.Time) {
 }
 
 // sentPacket returns the packet that was sent with a number. It finds only packets since the last
-// splice, because earlier ones had other shifts.
+// splice, because earlier packets had other shifts.
 func (s *stream) sentPacket(seq uint16) (o outgoing, found bool) {
 	if s.track == nil || !s.started || int16(seq-s.lastSeq) > 0 {
 		return outgoing{}, false
@@ -177,8 +177,8 @@ func (s *stream) sent(seq uint64) *packet {
 	return s.track.history.find(seq)
 }
 
-// senderReport pairs the stream's clock with the wall clock, by the publisher's clock, so that a
-// viewer synchronizes sound and picture.
+// senderReport relates the stream's clock to the wall clock by means of the publisher's clock, so
+// that a viewer can synchronize sound and picture.
 func (s *stream) senderReport(now time.Time) *rtcp.SenderReport {
 	if s.track == nil || !s.started || s.track.report.at.IsZero() {
 		return nil
@@ -208,7 +208,7 @@ type outgoing struct {
 }
 
 // write writes the RTP packet into b: a new header, and the unchanged payload. The only extension
-// is the transport-wide number, which equals the sequence number. So a repeated packet is the same
+// is the transport-wide number, which equals the sequence number. So a repeated packet is identical
 // bit for bit.
 func (o outgoing) write(b []byte) []byte {
 	s := o.stream

@@ -24,12 +24,12 @@ const (
 	// time in which a connection must prove the password of a session
 	tcpProve    = 10 * time.Second
 	tcpStalled  = 10 * time.Second       // limit of one write, after which the connection ends
-	tcpLinger   = 500 * time.Millisecond // time for the DTLS alert that closes a session
+	tcpLinger   = 500 * time.Millisecond // time to send the DTLS alert that closes a session
 	tcpUnbound  = 512                    // connections without a proved password, in total
-	tcpStranger = 64                     // the same per network, as a venue may share one address
+	tcpStranger = 64                     // the same per network; a venue may share one address
 )
 
-// ErrTCP marks an error of the TCP address, rather than of the UDP address.
+// ErrTCP marks an error that concerns the TCP address, and not the UDP address.
 var ErrTCP = errors.New("media over TCP")
 
 // A tcpListener accepts connections for media. Its zero value does not listen.
@@ -191,7 +191,7 @@ type tcpConn struct {
 	ended     chan struct{} // closed with the connection
 	finishing sync.Once
 	finished  chan struct{} // closed when no more datagrams are added to the queue
-	readUntil time.Time     // owned by read: the connection's deadline
+	readUntil time.Time     // owned by read: the deadline of the connection
 }
 
 var errQueueFull = errors.New("the connection's queue is full")
@@ -208,7 +208,7 @@ func (c *tcpConn) send(datagram []byte) error {
 	}
 }
 
-// finish closes the connection when its queue is empty and stays so for a moment.
+// finish closes the connection when its queue has been empty for a moment.
 func (c *tcpConn) finish() { c.finishing.Do(func() { close(c.finished) }) }
 
 func (c *tcpConn) close() {

@@ -16,7 +16,7 @@ import (
 
 func overTCP(c *sfu.Config) { c.ListenTCP = "127.0.0.1:0" }
 
-// Peers without UDP publish and view, beside peers with it.
+// Peers without UDP publish and view beside peers with UDP.
 func TestMediaOverTCP(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, overTCP)
@@ -41,8 +41,8 @@ func TestMediaOverTCP(t *testing.T) {
 		t.Errorf("no TCP candidate in\n%s", p.Answer.SDP)
 	}
 	// The peer ends the session before it closes its TCP connection. If data is unread, closing
-	// resets the connection, which may drop sent data (RFC 1122, 4.2.2.13). Then the session ends
-	// only by its silence.
+	// resets the connection, which may drop sent data (RFC 1122, 4.2.2.13). In that case, the
+	// session ends only after a time of silence.
 	p.Close()
 	if e := h.waitEvent("ana", stage.EventEnded, ""); e.Code != "closed_by_peer" &&
 		e.Code != "lost" {
@@ -50,7 +50,7 @@ func TestMediaOverTCP(t *testing.T) {
 	}
 }
 
-// TestGoodbyeOverTCP: a peer over TCP is also told of the end of its session.
+// TestGoodbyeOverTCP: a peer over TCP also receives the end of its session.
 func TestGoodbyeOverTCP(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, overTCP)

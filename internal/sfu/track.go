@@ -25,7 +25,7 @@ type track struct {
 	keyInterval time.Duration
 	askedAt     time.Time // when a keyframe was last requested
 	asked       int       // how often a keyframe was requested
-	answered    int       // how many of the latest requests in a row were answered at once
+	answered    int       // how many of the latest consecutive requests were answered at once
 	bFrames     bool
 	sets        parameterSets
 	bare        bool // the last keyframe arrived without parameter sets
@@ -40,7 +40,7 @@ type track struct {
 	beforeAt   time.Time // when the first packet of the previous frame arrived
 }
 
-// A senderReport pairs the publisher's clock with the track's (RFC 3550, 6.4.1).
+// A senderReport relates the publisher's clock to the track's (RFC 3550, 6.4.1).
 type senderReport struct {
 	ntp uint64
 	rtp uint32
@@ -82,8 +82,8 @@ func (t *track) receive(h *rtp.Header, payload []byte, now time.Time) bool {
 	return true
 }
 
-// look inspects a packet of the picture, and reports whether it starts a keyframe. Parameter sets
-// and slices of one picture share a timestamp, and only the first of them starts the keyframe.
+// look inspects a packet of the picture, and reports whether a keyframe starts there. Parameter
+// sets and slices of one picture share a timestamp, and only the first of them starts the keyframe.
 func (t *track) look(p *packet) bool {
 	u := inspect(p.payload)
 	t.bFrames = t.bFrames || u.bSlice
@@ -139,18 +139,19 @@ func (t *track) keyframe(p *packet) {
 	}
 }
 
-// keyframesOnRequest reports whether the publisher makes keyframes on request. Browsers do, OBS
-// does not. Two requests must be answered, because one answer may be chance.
+// keyframesOnRequest reports whether the publisher makes keyframes on request, as browsers do and
+// OBS does not. Two requests must have been answered, because a single keyframe may be a
+// coincidence.
 func (t *track) keyframesOnRequest() bool { return t.answered >= 2 }
 
-// An arrival counts the received packets of a track (RFC 3550, A.1, A.3, A.8).
+// An arrival contains statistics of the received packets of a track (RFC 3550, A.1, A.3, A.8).
 type arrival struct {
 	started         bool
 	base            uint64 // the first sequence number
 	highest         uint64
 	highestTS       uint64
 	packets         uint64
-	strays          int // consecutive packets with a number that is far off
+	strays          int // consecutive packets whose number differs by more than maxJump
 	jitter          float64
 	transit         float64
 	origin          time.Time
@@ -159,7 +160,7 @@ type arrival struct {
 }
 
 // maxJump is how far a sequence number may differ from the highest. After maxStrays consecutive
-// packets that differ more, the sender counts as restarted.
+// packets with a larger difference, the sender counts as restarted.
 const (
 	maxJump   = 1 << 13
 	maxStrays = 32
@@ -255,7 +256,7 @@ const (
 )
 
 // received updates the list of missing packets. It removes the packet that arrived, and adds the
-// packets between that one and the previous highest.
+// packets between it and the highest packet before.
 func (r *repair) received(seq, highest uint64) {
 	delete(r.missing, seq)
 	if r.missing == nil {

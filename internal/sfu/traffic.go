@@ -3,7 +3,7 @@ package sfu
 import "sync/atomic"
 
 // A Traffic is the media sent and received since the start, in bytes of encrypted packets. Repeated
-// packets count again, packets that the kernel refused do not.
+// packets count again. Packets that the kernel refused do not count.
 type Traffic struct {
 	Received uint64
 	Sent     uint64

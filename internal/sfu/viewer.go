@@ -21,7 +21,7 @@ type viewer struct {
 	mu      sync.Mutex // locked before pub.mu
 	streams []*stream
 	fixed   string // the layer that the viewer selected; "" is automatic
-	lines   int    // height at which the picture is shown, in lines; 0 if not known
+	lines   int    // height at which the picture is shown, in lines; 0 if it is not known
 	reports time.Time
 
 	bandwidth bandwidth
@@ -36,7 +36,7 @@ type lost struct {
 	seq    uint16
 }
 
-const maxRepeat = 256 // limit of waiting repetitions for one viewer
+const maxRepeat = 256 // limit of packets that wait to be repeated to one viewer
 
 func newViewer(s *SFU, who stage.Participant, o *offer, plan *plan) *viewer {
 	v := &viewer{peer: newPeer(s, who, o)}
@@ -64,7 +64,7 @@ func (v *viewer) onOpen() { v.sender.wakeFor(v.pub) }
 
 func (v *viewer) onEnd(_, _ string) { v.pub.leave(v) }
 
-// onRTP drops the packet: a viewer may send silence, as the IVS web SDK does.
+// onRTP drops the packet, because a viewer may send silence, as the IVS web SDK does.
 func (v *viewer) onRTP(*rtp.Header, []byte, time.Time) {}
 
 func (v *viewer) onRTCP(packets []rtcp.Packet, now time.Time) {
@@ -176,8 +176,8 @@ func (v *viewer) onTick(now time.Time) {
 	v.sendRTCP(packets...)
 }
 
-// forward adds the packets that are due to the sender's batch. It reports whether further packets
-// wait for their time.
+// forward adds the packets that are due to the sender's batch. It reports whether more packets are
+// not due yet.
 func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	k, dest := v.keys.Load(), v.address()
 	if k == nil || dest == nil || v.ctx.Err() != nil {

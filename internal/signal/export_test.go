@@ -2,5 +2,5 @@ package signal
 
 import "time"
 
-// SetGrace shortens the grace of lost sockets. Call it before Run.
+// SetGrace sets the time that a lost socket has to reconnect. Call it before Run.
 func (s *Server) SetGrace(d time.Duration) { s.timing.grace = d }

@@ -35,7 +35,8 @@ type muting struct {
 	VideoStopped bool `json:"videoStopped"`
 }
 
-// setState is the message of V2. V2 waits for a response with the same requestId.
+// setState is the message for the muting state in V2. V2 waits for a response with the same
+// requestId.
 type setState struct {
 	muting
 	RequestID string `json:"requestId"`
@@ -68,7 +69,8 @@ type exchangeToken struct {
 	TraceID   string `json:"traceId"`
 }
 
-// exchanged is the response to an exchange. The member for the error is absent if there is none.
+// exchanged is the response to an exchange of tokens. The member for the error is absent if there
+// is no error.
 type exchanged struct {
 	RequestID string        `json:"requestId"`
 	TraceID   string        `json:"traceId"`
@@ -79,7 +81,7 @@ type errorMessage struct {
 	Message string `json:"message"`
 }
 
-// participant always has all members that the SDK reads, because the SDK would pass on a missing
+// A participant always has all members that the SDK reads, because the SDK would pass on a missing
 // member as undefined.
 type participant struct {
 	ID           stage.ParticipantID `json:"id"`
@@ -92,8 +94,8 @@ type participant struct {
 	Stalled bool `json:"stalled,omitempty"`
 }
 
-// stateOf lists the participants who joined and those who publish, by any protocol. The result is a
-// text, so that two states are easy to compare.
+// stateOf lists the participants who joined and those who publish, by any protocol. The result is
+// JSON text, so that two states are easy to compare.
 func stateOf(present []stage.Presence, joined func(stage.ParticipantID) bool) string {
 	list := []participant{}
 	for _, p := range present {
@@ -125,8 +127,8 @@ func inView(who stage.Participant, present []stage.Presence) []stage.Presence {
 	return seen
 }
 
-// watching counts the participants who do not publish. IVS does not document which participants it
-// counts.
+// watching counts the participants who do not publish. IVS does not document which participants its
+// subscriber count includes.
 func watching(present []stage.Presence) (n int) {
 	for _, p := range present {
 		if !p.Publishing {
@@ -136,9 +138,9 @@ func watching(present []stage.Presence) (n int) {
 	return n
 }
 
-// stageState returns a state as two messages, because some clients know its type only with the
-// prefix, and some only without. The web SDK knows both types and ignores the second message as a
-// repetition.
+// stageState returns a state as two messages, because some clients know the message type only with
+// the prefix, and some only without. The web SDK knows both types and ignores the second message as
+// a repetition.
 func stageState(sequence int, participants string) (messages [][]byte) {
 	for _, kind := range []string{typeStageState, typeBareState} {
 		messages = append(messages, message(kind, struct {

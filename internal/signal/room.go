@@ -13,13 +13,13 @@ import (
 type room struct {
 	members  map[stage.ParticipantID]*member
 	sequence int    // sequence number of the last state
-	state    string // the participants of the last state
+	state    string // the participants in the last state
 	counts   int    // sequence number of the last subscriber count
 	viewers  int    // the last subscriber count
 }
 
-// A member is a participant who joined over a socket. If the socket is lost, the member stays for a
-// while, so that the client can reconnect.
+// A member is a participant who joined over a socket. After the socket is lost, the member stays
+// for a while, so that the client can reconnect.
 type member struct {
 	participant stage.Participant
 	bearer      stage.Secret
@@ -27,7 +27,7 @@ type member struct {
 	socket      *socket     // nil while the socket is lost
 	leave       *time.Timer // runs while the socket is lost
 
-	muteKnown                bool // the client has reported which media are muted
+	muteKnown                bool // whether the client has reported which of its media are muted
 	audioMuted, videoStopped bool
 }
 
@@ -68,8 +68,8 @@ func (s *Server) join(k *socket, p stage.Participant, bearer stage.Secret) error
 	return nil
 }
 
-// lost handles the end of a socket. A client that closed it on purpose has left. Any other client
-// may reconnect.
+// lost handles the end of a socket. If the client closed it on purpose, the participant has left.
+// Otherwise the client may reconnect.
 func (s *Server) lost(k *socket, arn stage.ARN, id stage.ParticipantID, onPurpose bool) {
 	defer s.sockets.Done()
 	s.mu.Lock()
@@ -139,9 +139,9 @@ func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Prese
 	return r.merge(present), nil
 }
 
-// merge adds the members to the participants with sessions. What a member has sent is newer than
-// what its sessions show: a muted microphone still sends silence, and the token may have been
-// exchanged.
+// merge adds the members to the participants with sessions. The state that a member has sent takes
+// precedence over that of its sessions, since a muted microphone still sends silence, and the token
+// may have been exchanged.
 func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	all := slices.Clone(sessions)
 	seen := map[stage.ParticipantID]bool{}
@@ -163,7 +163,7 @@ func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	return all
 }
 
-// overlay replaces the fields of a session for which the member has newer values.
+// overlay replaces the fields of a session's presence for which the member has newer values.
 func (m *member) overlay(p *stage.Presence) {
 	p.Participant = m.participant
 	if m.since.Before(p.Since) {
@@ -182,7 +182,7 @@ func (s *Server) Disconnect(
 ) error {
 	joined := s.remove(arn, id, disconnect("PARTICIPANT_DISCONNECTED", reason))
 	err := s.cfg.Media.Disconnect(ctx, arn, id, reason)
-	// This also ends sessions that are being negotiated, which Media does not know yet.
+	// This also ends sessions that are still being negotiated, which Media does not know yet.
 	s.cfg.Sessions.Close(id, stage.CodeKicked, cmp.Or(reason, stage.NoReason))
 	s.changed(arn)
 	if joined {
@@ -218,8 +218,8 @@ func (s *Server) remove(arn stage.ARN, id stage.ParticipantID, last []byte) bool
 	return true
 }
 
-// sendState sends the state of a stage to those sockets that do not have it yet. It reports whether
-// the state is new.
+// sendState sends the state of a stage to the sockets that have not received it yet. It reports
+// whether the state is new.
 func (s *Server) sendState(ctx context.Context, arn stage.ARN) bool {
 	present, err := s.cfg.Media.Participants(ctx, arn)
 	if err != nil {
@@ -255,7 +255,7 @@ func (r *room) send(present []stage.Presence) (news bool) {
 	return news
 }
 
-// stateFor returns the state as a member may see it: the token of a viewing key sees only its view.
+// stateFor returns the state that a member may see. The token of a viewing key sees only its view.
 func (r *room) stateFor(m *member, present []stage.Presence) string {
 	if m.participant.View == "" {
 		return r.state

@@ -142,7 +142,7 @@ func (h *sdkHarness) token(name string) stage.ParticipantToken {
 	return tok
 }
 
-// tab opens a page that has not joined yet.
+// tab opens a page on which no guest has joined yet.
 func (h *sdkHarness) tab(of *browser.Page) *browser.Page {
 	h.t.Helper()
 	if of == nil {
@@ -170,7 +170,7 @@ func (h *sdkHarness) joinAs(
 	return result
 }
 
-// once checks that the SDK has reported an event exactly once.
+// once waits for an event, and checks that the SDK has reported it exactly once.
 func (h *sdkHarness) once(p *browser.Page, line string) {
 	h.t.Helper()
 	var n int
@@ -241,14 +241,14 @@ func TestStockSDK(t *testing.T) {
 	h.once(anaPage, fmt.Sprintf("joined %s u-Bob Bob", bob.Participant.ID))
 }
 
-// A tabGuest is a guest on a page that has several guests.
+// A tabGuest is a guest on a page, which may have several guests.
 type tabGuest struct {
 	page *browser.Page
 	name string
 	id   stage.ParticipantID
 }
 
-// addGuest adds a guest to a page, who joins and publishes.
+// addGuest adds a guest to a page. The guest joins and publishes.
 func (h *sdkHarness) addGuest(p *browser.Page, name string, v2 bool) tabGuest {
 	h.t.Helper()
 	tok := h.token(name)
@@ -280,7 +280,8 @@ func meet(guests []tabGuest) {
 	}
 }
 
-// without waits until all others have received that a guest left, and returns the others.
+// without waits until all other guests have received the event that a guest left. It returns the
+// other guests.
 func without(gone tabGuest, guests []tabGuest) []tabGuest {
 	rest := slices.DeleteFunc(slices.Clone(guests), func(g tabGuest) bool {
 		return g.id == gone.id
@@ -318,8 +319,8 @@ func TestStockSDKAmongFive(t *testing.T) {
 	meet(guests)
 }
 
-// TestStockSDKIsSentAway: a kicked SDK receives the reason, and the others receive that it left.
-// Its token is refused from then on.
+// TestStockSDKIsSentAway: a kicked SDK receives the reason, and the others receive the event that
+// it left. Its token is refused from then on.
 func TestStockSDKIsSentAway(t *testing.T) {
 	t.Parallel()
 	h := newSDKHarness(t)
@@ -348,14 +349,14 @@ func TestStockSDKRefused(t *testing.T) {
 	page := h.tab(nil)
 	tok := h.token("Ana")
 	foreign := newSDKHarness(t).token("Ana")
-	// The token is for this server, but has a signature of the other one.
+	// The token is for this server, but has the signature of a token of another server.
 	parts, other := strings.Split(tok.Secret.Reveal(), "."),
 		strings.Split(foreign.Secret.Reveal(), ".")
 	tok.Secret = stage.NewSecret(parts[0] + "." + parts[1] + "." + other[2])
 	if got, want := h.join(page, tok, `{}`), "refused 1"; got != want {
 		t.Errorf("another's signature: got %s, want %s (malformed)", got, want)
 	}
-	// With this setting, the SDK leaves checking the expiry to the server.
+	// With this setting, the SDK does not check the expiry itself.
 	h.signer.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
 	page.Eval(`window.IVS_CLIENT_OVERRIDES.disableTokenValidation = true`, nil)
 	if got, want := h.join(page, h.token("Ana"), `{}`), "refused 2"; got != want {
@@ -380,13 +381,13 @@ func TestStockSDKExchangesItsToken(t *testing.T) {
 	sees(bobPage, ana.Participant.ID)
 	anaPage.Eval(fmt.Sprintf("guest.stage.exchangeToken(%q)", anna.Secret.Reveal()), nil)
 	diary(bobPage, fmt.Sprintf("renamed %s Anna", ana.Participant.ID))
-	anaPage.Eval(`guest.stage.leave()`, nil) // this also ends the session, with the new token
+	anaPage.Eval(`guest.stage.leave()`, nil) // also ends the session, by the new token
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	h.isEmpty(bob.Participant.ID)
 }
 
-// isEmpty waits until the given participant is the only one on the stage, so that no session is
-// left.
+// isEmpty waits until a certain participant is the only one on the stage, so that no other session
+// is left.
 func (h *sdkHarness) isEmpty(but stage.ParticipantID) {
 	h.t.Helper()
 	deadline := time.Now().Add(soon)

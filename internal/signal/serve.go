@@ -21,7 +21,7 @@ import (
 const (
 	perSecond = 20 // messages per second that a client may send continuously
 	burst     = 100
-	maxID     = 128 // bytes of a requestId or traceId, which a response repeats; UUIDs in the SDK
+	maxID     = 128 // bytes of a requestId or traceId, which a response repeats
 	maxOffers = 32  // concurrent negotiations on one socket; a stage has fewer publishers
 )
 
@@ -34,7 +34,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Browsers fail the handshake unless the response contains exactly the subprotocol that
 		// they offered.
 		Subprotocols: []string{bearer.Reveal()},
-		// Any page with a token may join: there is no cookie that another page could abuse.
+		// Any page with a token may join. There is no cookie that another page could abuse.
 		InsecureSkipVerify: true,
 	})
 	if err != nil {
@@ -53,8 +53,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.lost(k, p.Stage, p.ID, onPurpose)
 }
 
-// wire stores the connection below a WebSocket, because closing a WebSocket waits for a client that
-// may not read.
+// wire keeps the connection below a WebSocket, because closing a WebSocket waits for the client,
+// which may not read.
 type wire struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -75,8 +75,8 @@ func (s *Server) enter(r *http.Request, k *socket, bearer stage.Secret) (stage.P
 	if err := s.join(k, p, bearer); err != nil {
 		return p, err
 	}
-	// Verify again, because Disconnect can find the member only from now on, and may have been
-	// called since the first check.
+	// Verify again, because only now can Disconnect find the member, and it may have been called
+	// since the first check.
 	if _, err := s.admit(r, bearer); err != nil {
 		s.lost(k, p.Stage, p.ID, true)
 		return p, err
@@ -104,8 +104,8 @@ func (s *Server) admit(r *http.Request, bearer stage.Secret) (stage.Participant,
 	return p, nil
 }
 
-// refuse sends the reason over the socket. After a failed handshake, an SDK would assume a network
-// failure, retry for a minute, and not know the reason.
+// refuse sends the reason over the socket. If the handshake failed instead, an SDK would assume a
+// network failure, retry for a minute, and never get the reason.
 func (s *Server) refuse(r *http.Request, k *socket, p stage.Participant, err error) {
 	s.cfg.Sessions.Refuse(r, p, err)
 	_, detail := whip.Reason(err)
@@ -113,11 +113,11 @@ func (s *Server) refuse(r *http.Request, k *socket, p stage.Participant, err err
 	k.close()
 	ctx, cancel := context.WithTimeout(r.Context(), writingTime)
 	defer cancel()
-	k.write(k.conn.CloseRead(ctx)) // fails if the client has gone already
+	k.write(k.conn.CloseRead(ctx)) // fails if the client has disconnected already
 }
 
-// joinErrorCode returns a code that the SDK knows. After INTERNAL the SDK retries, with growing
-// pauses.
+// joinErrorCode returns a code that the SDK knows. After the code INTERNAL the SDK retries, with
+// growing pauses.
 func joinErrorCode(err error) string {
 	code, _ := whip.Reason(err)
 	switch code {
@@ -189,7 +189,7 @@ func (c *client) read(ctx context.Context) error {
 			return err
 		}
 		var m incoming
-		// other messages are ignored, as the SDK ignores unknown messages
+		// ignore unknown messages, as the SDK does
 		if json.Unmarshal(text, &m) == nil {
 			c.handle(ctx, m)
 		}
@@ -223,7 +223,7 @@ func (c *client) handle(ctx context.Context, m incoming) {
 // identified reports whether the IDs that a response repeats are short enough.
 func identified(payload json.RawMessage) bool {
 	var ids struct{ RequestID, TraceID string }
-	json.Unmarshal(payload, &ids) // other invalid members are found by decode
+	json.Unmarshal(payload, &ids) // decode finds other invalid members
 	return len(ids.RequestID) <= maxID && len(ids.TraceID) <= maxID
 }
 
@@ -234,7 +234,7 @@ func decode[T any](payload json.RawMessage, handle func(T)) {
 	}
 }
 
-// member calls do with this client's member. It returns false if the member no longer exists.
+// member calls do with this client's member. It returns false if there is no such member any more.
 func (c *client) member(do func(*member)) bool {
 	s := c.server
 	s.mu.Lock()
@@ -255,7 +255,7 @@ func (c *client) mute(v muting) {
 	}
 }
 
-// negotiate answers an offer in a goroutine of its own, so that the next message does not wait.
+// negotiate answers an offer in its own goroutine, so that the next message does not wait.
 func (c *client) negotiate(ctx context.Context, offer sdpOffer) {
 	select {
 	case c.offers <- struct{}{}:

@@ -1,10 +1,10 @@
-// Package signal serves the events socket of a stage. Over it, the stock IVS web SDK joins,
-// receives the list of participants, and learns that it is disconnected. The package knows all
+// Package signal serves the events socket of a stage. Over this socket, the stock IVS web SDK
+// joins, and receives the list of participants and its own disconnection. The package knows all
 // participants of a stage, including those of plain WHIP and WHEP, and implements stage.Moderator
 // for local stages.
 //
 // AWS does not document this protocol. It was measured on amazon-ivs-web-broadcast 1.41.0, in its
-// default signalling implementation (V1) and in its newer one (V2);
+// default signalling implementation (V1) and in its newer one (V2). See
 // docs/decisions/0022-events-socket.md.
 package signal
 
@@ -25,7 +25,8 @@ const (
 	defaultRefresh = 2 * time.Second
 )
 
-// Sessions opens and ends WHIP and WHEP sessions, over HTTP and over the socket alike.
+// Sessions opens and ends WHIP and WHEP sessions, no matter whether the offer came over HTTP or
+// over the socket.
 type Sessions interface {
 	Check(r *http.Request, bearer stage.Secret) (stage.Participant, error)
 	Open(ctx context.Context, k whip.OpenRequest) (whip.Answer, error)
@@ -64,9 +65,9 @@ type Server struct {
 	dirty   map[stage.ARN]struct{} // guarded by mu: stages whose state must be sent
 }
 
-// timing contains the durations of a server. They are the same for every server, except in tests.
+// timing contains the durations of a server. Only tests change them.
 type timing struct {
-	grace   time.Duration // how long a lost socket may be away before its participant has left
+	grace   time.Duration // how long a client has to reconnect before its participant has left
 	ping    time.Duration // between pings of a silent socket
 	refresh time.Duration // between reads of Media, even if it reports no change
 }
@@ -88,8 +89,8 @@ func New(cfg Config) *Server {
 // Run sends changes to all sockets until ctx ends. Then it closes the sockets and waits for them,
 // but not for clients that do not read.
 //
-// Only Run creates and queues states, so that each socket gets them in order. Otherwise a V2 SDK
-// would apply an old state that arrives late.
+// Only Run creates and queues states, so that each socket receives them in order. A V2 SDK would
+// apply an old state that arrives late.
 func (s *Server) Run(ctx context.Context) error {
 	s.setRunning(true)
 	tick := time.NewTicker(s.timing.refresh)
@@ -153,7 +154,7 @@ func (s *Server) setRunning(running bool) {
 	s.running = running
 }
 
-// closeAll closes all sockets without a message, so that the SDK connects to another server.
+// closeAll closes all sockets without a message, so that the SDKs connect to another server.
 func (s *Server) closeAll() {
 	s.setRunning(false)
 	s.CloseSockets(s.joined()...)
@@ -187,7 +188,8 @@ func (s *Server) closeRoom(arn stage.ARN) {
 	delete(s.rooms, arn)
 }
 
-// drain waits until the sockets have ended. Sockets of clients that do not read are cut by then.
+// drain waits until the sockets have ended. Until then, the sockets of clients that do not read are
+// cut.
 func (s *Server) drain() {
 	done := make(chan struct{})
 	go func() { s.sockets.Wait(); close(done) }()

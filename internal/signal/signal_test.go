@@ -87,8 +87,8 @@ func (h *harness) refusals() []string {
 	return slices.Clone(h.told)
 }
 
-// tokens accepts tokens of the form id.name. A name that begins with "!" chooses another result:
-// id.!watch may only subscribe, and id.!token_expired is refused with the code token_expired.
+// tokens accepts tokens of the form id.name. A name that begins with "!" gives another result: the
+// token id.!watch may only subscribe, and id.!token_expired is refused with the code token_expired.
 type tokens struct{}
 
 func (tokens) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
@@ -229,7 +229,7 @@ func (h *harness) publish(t *testing.T, bearer string) whip.Answer {
 	return a
 }
 
-// A guest is a client of the events socket, as the SDK is.
+// A guest is a client of the events socket, like the SDK.
 type guest struct {
 	*testing.T
 	conn *websocket.Conn
@@ -253,7 +253,7 @@ type person struct {
 	IsPublishing, AudioMuted, VideoStopped bool
 }
 
-// String returns a short text, for comparing.
+// String returns a short text, for comparisons.
 func (p person) String() string {
 	text := p.ID + ":" + p.Attributes["name"]
 	for _, flag := range []struct {
@@ -298,7 +298,8 @@ func (g *guest) tell(message string) {
 	}
 }
 
-// hears reads until a message of that type arrives, and checks the order of the states before it.
+// hears reads until a message of a certain type arrives, and checks the order of the states before
+// it.
 func (g *guest) hears(kind string) json.RawMessage {
 	g.Helper()
 	return g.await(kind, func(m envelope) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestLongIDsAreRefused: a response repeats the client's IDs, so long IDs are refused.
+// TestLongIDsAreRefused: long IDs in messages are refused, because the response repeats them.
 func TestLongIDsAreRefused(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("<", 129)
@@ -38,13 +38,13 @@ func TestLongMessagesAreRefused(t *testing.T) {
 }
 
 // TestAStopDoesNotWaitForWhoDoesNotRead: a client that does not read its last messages does not
-// delay the end of the server.
+// delay the stop of the server.
 func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)
 	server := httptest.NewUnstartedServer(h.Server)
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		// small, so that the messages queue in the server and not in the kernel
+		// small, so that messages wait in the server and not in the kernel
 		c.(*net.TCPConn).SetWriteBuffer(4 << 10)
 		return ctx
 	}
@@ -55,7 +55,7 @@ func TestAStopDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 	long := strings.Repeat("a", 400<<10)
 	h.join(t, "ana."+long)
 	bob.conn.SetReadLimit(-1)
-	bob.sees("ana:"+long, "bob:Bob") // by then, Ana's socket has a queued state, too
+	bob.sees("ana:"+long, "bob:Bob") // after this, Ana's socket has a queued state, too
 	bob.tell(`{"audioMuted":false,"type":"SET_STATE","version":"0","videoStopped":true}`)
 	began := time.Now()
 	h.stop()

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxMessage  = 64 << 10 // the offer of a browser has up to 6 KB, two tokens have 16
+	maxMessage  = 64 << 10 // the offer of a browser has up to 6 KB, two tokens have 16 KB
 	maxQueue    = 256      // messages that may wait for a slow client
 	maxBehind   = 1 << 20  // bytes that may wait for a slow client
 	writingTime = 10 * time.Second
@@ -27,12 +27,12 @@ type socket struct {
 	ping time.Duration
 	wake chan struct{}
 
-	sequence, counts int // of the newest queued state and count; guarded by Server.mu
+	sequence, counts int // numbers of the newest queued state and count; guarded by Server.mu
 
 	mu    sync.Mutex
 	queue [][]byte // guarded by mu
-	// guarded by mu: number of messages that are not written yet, including those that take
-	// returned
+	// guarded by mu: number of messages that are not written yet, including those that the method
+	// take has returned
 	waiting int
 	bytes   int  // guarded by mu: size of those messages
 	closing bool // guarded by mu: close after the queue is written

@@ -8,7 +8,7 @@ import (
 )
 
 // TestAQueueIsBounded: the messages for a client that does not read are limited, in number and in
-// bytes. Messages that are being written count, too.
+// bytes. The limits include messages that are being written.
 func TestAQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -23,7 +23,7 @@ func TestAQueueIsBounded(t *testing.T) {
 		for range c.fit / 2 {
 			k.send(c.text)
 		}
-		// from here, the writer is busy with these messages
+		// from here on, these messages are being written
 		if queue, _, err := k.take(); len(queue) != c.fit/2 || err != nil {
 			t.Errorf("%s: got %d, %v, want %d", name, len(queue), err, c.fit/2)
 		}
@@ -56,8 +56,8 @@ func TestAQueueThatIsWrittenHasRoom(t *testing.T) {
 	}
 }
 
-// TestLastWordsHaveAnEnd: a closing socket has drainTime to send its queued messages, and is cut
-// after that.
+// TestLastWordsHaveAnEnd: a socket that closes has drainTime to send its queued messages. Then it
+// is cut.
 func TestLastWordsHaveAnEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -102,8 +102,8 @@ func TestKeepAliveAndNoise(t *testing.T) {
 	ana.hears("PONG")
 }
 
-// TestOffersOverTheSocket: offers over the socket are handled as over HTTP. V2 of the SDK sends no
-// others.
+// TestOffersOverTheSocket: offers over the socket are handled like offers over HTTP. V2 of the SDK
+// sends all its offers over the socket.
 func TestOffersOverTheSocket(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)
@@ -176,8 +176,8 @@ func TestTheHighestLayerFirst(t *testing.T) {
 	}
 }
 
-// TestStatesInBothSpellings: each state is sent with both types, because some clients know only the
-// bare one, and some only the one with the prefix.
+// TestStatesInBothSpellings: each state is sent with two message types, because some clients know
+// only the type with the prefix, and some only the type without.
 func TestStatesInBothSpellings(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)
@@ -216,7 +216,7 @@ func TestTokenExchange(t *testing.T) {
 	}
 }
 
-// TestExchangeForLess: a session ends that the new token does not allow.
+// TestExchangeForLess: after an exchange, a session that the new token does not allow ends.
 func TestExchangeForLess(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)
@@ -252,8 +252,8 @@ func TestKicked(t *testing.T) {
 	}
 }
 
-// TestKickedWhileJoining: a kick comes after the check of the token and before the joining. The
-// participant is refused all the same.
+// TestKickedWhileJoining: a participant who is kicked between the check of the token and the
+// joining is still refused.
 func TestKickedWhileJoining(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *signal.Config) { c.Sessions = &fickle{Sessions: c.Sessions} })
@@ -316,7 +316,7 @@ func TestSameTokenTwice(t *testing.T) {
 	}
 }
 
-// TestLostSocket: a participant whose socket breaks and reconnects does not leave. The others
+// TestLostSocket: a participant whose socket is lost and who reconnects has not left. The others
 // receive no event.
 func TestLostSocket(t *testing.T) {
 	t.Parallel()
@@ -363,8 +363,8 @@ func TestSubscriberCount(t *testing.T) {
 	}
 }
 
-// TestStatesComeInOrder: states arrive in order while all clients send messages. Guests check the
-// sequence of all states that they receive.
+// TestStatesComeInOrder: states arrive in order while all clients send messages. Each guest of the
+// test checks the sequence of the states that it receives.
 func TestStatesComeInOrder(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)

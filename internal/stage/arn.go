@@ -17,7 +17,7 @@ var arnPattern = regexp.MustCompile(`^arn:aws:ivs:[a-z0-9-]+:[0-9]+:stage/[a-zA-
 // An ARN names a stage. Its region says whether Stagedoor or AWS serves the stage.
 type ARN string
 
-// ParseARN validates a text from outside as an ARN.
+// ParseARN validates a text from a request or a response as an ARN.
 func ParseARN(s string) (ARN, error) {
 	if len(s) > 128 || !arnPattern.MatchString(s) {
 		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as %sabcdABCDefgh "+
@@ -34,7 +34,7 @@ func LocalARN(id string) ARN { return ARN(localPrefix + id) }
 const rehearsalPrefix = localPrefix + "rehearsal-"
 
 // RehearsalARN returns the private local stage of a user, on which only that user rehearses. The
-// stage has no record, so no list contains it and nobody has a grant for it.
+// stage has no record, so it is in no list and has no grants.
 func RehearsalARN(userID string) ARN { return ARN(rehearsalPrefix + userID) }
 
 // RehearsalUser returns the ID of the user of a private stage, or "".
@@ -45,7 +45,7 @@ func (a ARN) RehearsalUser() string {
 	return ""
 }
 
-// Rehearsal reports whether the stage is a private one.
+// Rehearsal reports whether the stage is a private stage for rehearsals.
 func (a ARN) Rehearsal() bool { return strings.HasPrefix(string(a), rehearsalPrefix) }
 
 // ID returns the last part of the ARN, which is also the claim "topic" of a token.
@@ -79,8 +79,8 @@ func AWSRegions() []string {
 const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // NewID returns a random ID of 12 letters and digits (71 bits), in the format of IVS's own stage
-// and participant IDs. IVS also documents "_" and "-", but the pattern of GetParticipant refuses
-// "_".
+// and participant IDs. IVS also documents "_" and "-" for IDs, but the pattern of GetParticipant
+// refuses "_".
 func NewID() string {
 	var raw [32]byte
 	id := make([]byte, 0, 12)

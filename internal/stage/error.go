@@ -37,10 +37,10 @@ func Errorf(kind error, format string, args ...any) *Error {
 // WithCode sets the stable code.
 func (e *Error) WithCode(code string) *Error { e.Code = code; return e }
 
-// WithRetry sets the time after which the client should try again.
+// WithRetry returns the error with the time after which the client should try again.
 func (e *Error) WithRetry(d time.Duration) *Error { e.RetryAfter = d; return e }
 
-// WithCause sets the cause, which is logged and never shown.
+// WithCause returns the error with a cause, which is logged and never shown.
 func (e *Error) WithCause(err error) *Error { e.Cause = err; return e }
 
 // Error returns the detail and the cause, for the log.

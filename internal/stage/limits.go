@@ -15,7 +15,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Check returns an error for limits that make no sense. The limits of IVS are far inside the
+// Check returns an error for limits that make no sense. The limits of IVS are well within the
 // allowed range.
 func (l Limits) Check() error {
 	switch {

@@ -86,7 +86,7 @@ type ParticipantID string
 func (id ParticipantID) Valid() bool { return ValidID(id) }
 
 // ValidID reports whether a text can be the ID of a participant or of another resource: 1 to 64
-// letters, digits, "_" and "-", as IVS allows in the claim "jti" (Distribute Tokens).
+// letters, digits, "_" and "-", which IVS allows in the claim "jti" (Distribute Tokens).
 func ValidID[ID ~string](id ID) bool {
 	if id == "" || len(id) > 64 {
 		return false
@@ -111,8 +111,8 @@ type Participant struct {
 	View         View // limits what the token of a viewing key may receive
 }
 
-// Name returns the name to show: the attribute "name". If that is missing, it is the user ID, and
-// otherwise the participant ID.
+// Name returns the name to show: the attribute "name", or if that is missing, the user ID, or else
+// the participant ID.
 func (p Participant) Name() string {
 	if name := p.Attributes["name"]; name != "" {
 		return name
@@ -191,7 +191,7 @@ type Moderator interface {
 }
 
 // A StageSession is the time from the first participant's arrival until the last one leaves, as IVS
-// defines it. End is zero until then.
+// defines it. Until the session has ended, End is zero.
 type StageSession struct {
 	ID         string
 	Start, End time.Time
@@ -204,7 +204,7 @@ type Presence struct {
 	Publishing  bool
 	AudioMuted  bool
 	VideoMuted  bool
-	// no media arrives, although neither picture nor sound was switched off
+	// no media arrives, although neither picture nor sound was turned off
 	Stalled   bool
 	Viewers   int        // sessions that receive this participant
 	Reception *Reception // nil if it cannot be measured
@@ -222,7 +222,7 @@ type Reception struct {
 // VideoReception describes the highest layer that the stage receives.
 type VideoReception struct {
 	Codec            string  `json:"codec"`            // "H264"
-	Profile          string  `json:"profile"`          // by the SPS, such as "Constrained Baseline"
+	Profile          string  `json:"profile"`          // from the SPS: "Constrained Baseline"
 	Width            int     `json:"width"`            // pixels, from the SPS
 	Height           int     `json:"height"`           //
 	FPS              float64 `json:"fps"`              //
@@ -262,16 +262,15 @@ type Event struct {
 	Detail      string // a sentence for people
 }
 
-// Claimed reports whether the event is about a token with a wrong signature. Its participant is
-// what the token claims, and anybody can write such a claim. So such an event may be shown, but
-// must have no other effect.
+// Claimed reports whether the event is about a token with a wrong signature. Its participant comes
+// from the token and may be forged. So such an event may be shown, but must have no other effect.
 func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
 
-// CodeKicked is the code of the end of a participant who was disconnected from the stage by the
-// server: for a kick, a bar, or access that ended.
+// CodeKicked is the code of the event when the server disconnected a participant from the stage,
+// because of a kick, a bar, or access that ended.
 const CodeKicked = "kicked"
 
-// NoReason is the detail of such an end if no reason was given.
+// NoReason is the detail of an event with CodeKicked if no reason was given.
 const NoReason = "An operator or a moderator ended the session."
 
 // CodeSignature is the code for a token with a wrong signature.

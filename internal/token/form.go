@@ -22,11 +22,11 @@ var (
 type Form int
 
 const (
-	// SelfSigned is the form of tokens signed with an own key. alg is ES384, kid is the key's ARN,
-	// and the signature is that of RFC 7518, 3.4: the scalars r and s, concatenated.
+	// SelfSigned is the form of tokens signed with an own key. alg is ES384, and kid is the key's
+	// ARN. The signature is the scalars r and s, concatenated (RFC 7518, 3.4).
 	SelfSigned Form = iota
-	// APIMade is the form of CreateParticipantToken. alg is "KMS", which is not registered. There
-	// is no kid, and the signature is the DER that AWS KMS returns.
+	// APIMade is the form of CreateParticipantToken. alg is "KMS", which is not a registered name.
+	// There is no kid. The signature is the DER that AWS KMS returns.
 	APIMade
 )
 
@@ -47,7 +47,7 @@ func formOf(algorithm string) (Form, bool) {
 	return 0, false
 }
 
-// sign signs with a crypto.Signer, whose private half may be elsewhere, such as in AWS KMS.
+// sign signs with a crypto.Signer. Its private half may be elsewhere, for example in AWS KMS.
 func (f Form) sign(text string, key crypto.Signer) ([]byte, error) {
 	if !onP384(key.Public()) {
 		return nil, errCurve

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// encoding is base64url without padding (RFC 7515, 2). Strict refuses stray bits at the end, so
-// that each token has only one spelling.
+// encoding is base64url without padding (RFC 7515, 2). Strict refuses unused bits at the end that
+// are not zero, so that each token has only one spelling.
 var encoding = base64.RawURLEncoding.Strict()
 
 // header is the JOSE header of a token.

@@ -39,8 +39,8 @@ func CreateKey(path string) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// writeNew creates the whole file or nothing. It uses a link, which fails if the file exists,
-// whereas a rename would replace the file.
+// writeNew creates either the whole file or nothing. It uses a link, which fails if the file
+// exists. A rename would replace the file.
 func writeNew(path string, content []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".key-*") // mode 0600
@@ -58,7 +58,7 @@ func writeNew(path string, content []byte) error {
 	return syncDir(dir)
 }
 
-// syncDir makes the name of a new file durable. Its content must be synced before.
+// syncDir makes the name of a new file durable. The content of the file must be synced before.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // Windows has no such call for folders
@@ -72,8 +72,8 @@ func syncDir(dir string) error {
 }
 
 // LoadKey reads a key in PEM, as PKCS #8 or as the SEC 1 that openssl ecparam writes. It refuses a
-// file that other users can read. A file that cannot be used is ErrUnavailable: no caller of the
-// API can mend it.
+// file that other users can read. The error for a file that cannot be used is ErrUnavailable, since
+// clients of the API cannot correct the file.
 func LoadKey(path string) (*ecdsa.PrivateKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -183,8 +183,8 @@ func PublicPEM(key *ecdsa.PublicKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
 
-// LocalKeyID returns an ID for a key without a name from AWS. It is derived from the key, so that
-// it need not be stored.
+// LocalKeyID returns the ID of a key that has no ARN of AWS. It is derived from the key, so that it
+// need not be stored.
 func LocalKeyID(key *ecdsa.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {

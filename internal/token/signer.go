@@ -20,7 +20,7 @@ type Signer struct {
 
 	WHIPEndpoint func(stage.Endpoints) string // the URL for WHIP clients; nil for Endpoints.WHIP
 	NewID        func() string                // nil for stage.NewID
-	// ParticipantToken.IssuedBy; "" for "own key" and its ID
+	// value of ParticipantToken.IssuedBy; "" for "own key" and the KeyID
 	Name string
 }
 
@@ -37,7 +37,7 @@ func (s *Signer) IssueToken(
 	if err != nil {
 		return stage.ParticipantToken{}, fmt.Errorf("endpoints of %s: %w", req.Stage, err)
 	}
-	// Both times are whole seconds. So the token lives exactly its TTL, which IVS limits to 14
+	// Both times are whole seconds, so that the token lives exactly its TTL, which IVS limits to 14
 	// days.
 	now := s.Now().Truncate(time.Second)
 	p := stage.Participant{

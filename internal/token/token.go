@@ -1,7 +1,7 @@
 // Package token creates and verifies the participant tokens of stages, in the format of Amazon IVS:
 // JSON Web Tokens (RFC 7519) signed with ES384 by an own key ("Distribute Tokens", Amazon IVS
 // Real-Time User Guide). The same code signs for AWS stages and local stages. The only other form
-// is that of CreateParticipantToken, which the emulator creates.
+// is that of CreateParticipantToken, which the emulator uses.
 package token
 
 import (
@@ -74,11 +74,11 @@ func seconds(t time.Time) *float64 {
 	return &s
 }
 
-// maxSeconds is in the year 9999. Later times would overflow a time.Duration in calculations.
+// maxSeconds is a time in the year 9999. Later times could cause an overflow of time.Duration.
 const maxSeconds = 253402300799
 
-// timeOf converts a NumericDate (RFC 7519, 2). It returns false if there is none, or one outside
-// the calendar.
+// timeOf converts a NumericDate (RFC 7519, 2). It returns false if the date is absent or out of
+// range.
 func timeOf(s *float64) (time.Time, bool) {
 	if s == nil || *s < 0 || *s > maxSeconds {
 		return time.Time{}, false
@@ -102,7 +102,7 @@ func decodeClaims(payload []byte) (c claims, wrong *stage.Error, err error) {
 }
 
 func wrongType(err *json.UnmarshalTypeError) *stage.Error {
-	kind, _, _ := strings.Cut(err.Value, " ") // "number 1e999" would repeat the token
+	kind, _, _ := strings.Cut(err.Value, " ") // "number 1e999" would repeat a value of the token
 	return refuse("token_malformed", "The token's claim %q must be %s, not %s.",
 		err.Field, wantedType(err.Field), jsonTypes[kind])
 }

@@ -159,7 +159,7 @@ func TestOnlyCapabilitiesThatAreGivenAreNamed(t *testing.T) {
 	}
 }
 
-// TestSignatureIsOfRFC7518 verifies many signatures with a library. Many are needed because a
+// TestSignatureIsOfRFC7518 verifies signatures with a library. It needs many of them, because a
 // scalar that begins with zeros is rare.
 func TestSignatureIsOfRFC7518(t *testing.T) {
 	t.Parallel()
@@ -327,7 +327,7 @@ func TestWrongClaimIsNamed(t *testing.T) {
 		if got := detail(err); got != c.want {
 			t.Errorf("%s %v: got %q, want %q", c.claim, c.value, got, c.want)
 		}
-		// If the signature is wrong, the error says nothing about the claims.
+		// If the signature is wrong, the error must not describe the claims.
 		parts := strings.Split(forged.Reveal(), ".")
 		_, err = h.verifier.Verify(t.Context(), stage.NewSecret(
 			parts[0]+"."+parts[1]+"."+strings.Repeat("A", 128)))
@@ -350,8 +350,8 @@ func TestTimesWithAFraction(t *testing.T) {
 	}
 }
 
-// TestRefusedTokenTellsItsOwner: the refusal is shown in the dock of the user whom the token names.
-// Invalid text of the token is not passed on.
+// TestRefusedTokenTellsItsOwner: the refusal contains the participant in the token, so that it can
+// be shown in the dock of that user. Invalid text in the token is not passed on.
 func TestRefusedTokenTellsItsOwner(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

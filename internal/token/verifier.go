@@ -48,15 +48,15 @@ type Verifier struct {
 
 // Verify returns the participant of a token.
 //
-// With an error, the participant is only what the token claims: its ID and Stage, or nothing. Use
-// it only to show the refusal to the owner of that ID.
+// With an error, the participant has at most the ID and the Stage that the token claims. Use these
+// only to show the refusal to the owner of that ID.
 func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error) {
 	t, err := parse(bearer.Reveal())
 	claimed := t.claimed()
 	if err != nil {
 		return claimed, err
 	}
-	// The signature is verified first, because without it anybody can have written the claims.
+	// The signature is verified first, because without it the claims may be forged.
 	if err := v.checkSignature(ctx, t); err != nil {
 		return claimed, err
 	}
@@ -72,7 +72,7 @@ func (v *Verifier) Verify(ctx context.Context, bearer stage.Secret) (stage.Parti
 	return p, nil
 }
 
-// A parsed is a token that was parsed but not verified.
+// A parsed is a token that was parsed and not verified.
 type parsed struct {
 	form      Form
 	kid       string
@@ -196,7 +196,7 @@ func (v *Verifier) checkTimes(c claims) error {
 		UserID:       c.UserID,
 		Attributes:   c.Attributes,
 		Capabilities: c.Capabilities.set(),
-		// A self-signed token may live shorter than the API allows.
+		// A self-signed token may live for less than the shortest TTL of the API.
 		TTL: max(expires.Sub(issued), stage.MinTTL),
 	}
 	if err := request.Validate(); err != nil {
@@ -236,8 +236,8 @@ func refuse(code, format string, args ...any) *stage.Error {
 	return stage.Errorf(stage.ErrUnauthorized, format, args...).WithCode(code)
 }
 
-// ClaimedStage returns the stage that a token claims, or "". It verifies nothing, so the result may
-// only decide where the token is verified.
+// ClaimedStage returns the stage that a token claims, or "". It does not verify the token, so the
+// result may only decide where the token is verified.
 func ClaimedStage(bearer stage.Secret) stage.ARN {
 	t, _ := parse(bearer.Reveal())
 	return t.claimed().Stage

@@ -24,10 +24,10 @@ func (h *Handler) session(secret string) http.HandlerFunc {
 	}
 }
 
-// end ends a session. It also responds with success for a session that has just ended by itself:
-// OBS closes its peer connection before it sends DELETE, and would report a failure.
+// end ends a session. It also responds with success if the session has just ended by itself,
+// because OBS closes its peer connection before it sends DELETE, and would report a failure.
 //
-// The request needs the bearer that opened the session, even if that has expired since.
+// The request needs the bearer that opened the session, even if the bearer has expired.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) error {
 	bearer, err := authorization(r)
 	if r.Method == http.MethodPost {
@@ -54,9 +54,9 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) err
 }
 
 // layers lists the layers of a subscription, or selects one: {"mediaId":"1","encodingId":"low"}, or
-// {} for automatic. An extension of Stagedoor, {"height":180}, selects automatically up to the size
-// of the displayed video. The secret in the URL authorizes the request, because the SDK may have
-// exchanged its token meanwhile.
+// {} for automatic. An extension of Stagedoor, {"height":180}, limits the automatic selection to
+// the size of the displayed video. The secret in the URL authorizes the request, because the SDK
+// may have exchanged its token meanwhile.
 func (h *Handler) layers(secret string) http.HandlerFunc {
 	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
 		layered, ok := s.media.(Layered)

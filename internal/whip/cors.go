@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// allowHeaders are the headers that the IVS web SDK 1.41.0 sends, and WHIP's If-Match.
+// allowHeaders are the request headers that the IVS web SDK 1.41.0 sends, and If-Match for WHIP.
 const allowHeaders = "Authorization, Content-Type, If-Match, X-Stages-Initial-Layer-Pref, " +
 	"X-Stages-Options, X-Stages-Platform, X-Stages-Request-ID, X-Stages-SDK, " +
 	"X-Stages-Session-ID, X-Stages-Trace-ID, X-Stages-WHIP-Version"
@@ -16,11 +16,11 @@ const exposeHeaders = "Location, Link, ETag, Accept-Post, Accept-Patch, Allow, R
 
 func allow(methods []string) string { return strings.Join(append(methods, "OPTIONS"), ", ") }
 
-// options lists what may be posted (RFC 9725, 4.2), and answers the preflight of a page of another
-// origin.
+// options returns the media types that may be posted (RFC 9725, 4.2), and answers the preflight of
+// a page of another origin.
 //
-// The answer to a preflight lists all methods for every address. If it refused a method, the
-// browser would block the request, and scripts handle the server's own refusal better.
+// The answer to a preflight lists all methods for every address. If it did not list a method, the
+// browser would block the request, and the script would not get the server's own refusal.
 func (h *Handler) options(w http.ResponseWriter, methods []string, foreign bool) {
 	header := w.Header()
 	header.Set("Allow", allow(methods))

@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The error numbers of IVS. The web SDK handles some of them, but only with the statuses used here.
+// The error numbers of IVS. The web SDK handles some of them, but only with the HTTP statuses that
+// are used here.
 const (
 	ivsUnspecified    = 2001
 	ivsTokenExpired   = 2002
@@ -36,7 +37,7 @@ func StatusOf(err error) Status {
 			return Status{http.StatusUnauthorized, ivsTokenExpired}
 		case "no_h264", "no_opus":
 			return Status{http.StatusBadRequest, ivsNoCodec}
-		case "stage_full": // 403, because the web SDK reads 2005 only under 400 and 403
+		case "stage_full": // 403, the web SDK reads 2005 only with the statuses 400 and 403
 			return Status{http.StatusForbidden, ivsStageFull}
 		case "method_not_allowed":
 			return Status{http.StatusMethodNotAllowed, ivsUnspecified}
@@ -70,8 +71,8 @@ func StatusOf(err error) Status {
 	return Status{http.StatusInternalServerError, ivsInternal}
 }
 
-// Refuse logs a refusal, and reports it as an event for the dock of the participant, if there is
-// one. The receiver of events drops repetitions.
+// Refuse logs a refusal. If the participant is known, it also reports the refusal as an event for
+// the participant's dock. The receiver of events drops repetitions.
 func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	code, detail := Reason(err)
 	if p.ID == "" {
@@ -93,8 +94,8 @@ func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 }
 
 // theirs reports whether a refusal counts towards the rate limit of the participant. Wrong tokens
-// count towards that of their address. A full server, or a publisher that is not there yet, is not
-// the client's fault.
+// count towards that of their address instead. A full server, or a publisher that is not on the
+// stage yet, is not the client's fault.
 func theirs(err error) bool {
 	for _, kind := range []error{
 		stage.ErrUnauthorized, stage.ErrUnavailable, stage.ErrTooMany, stage.ErrNotFound,
@@ -150,8 +151,8 @@ func Reason(err error) (code, detail string) {
 	return code, e.Detail
 }
 
-// challenge returns the WWW-Authenticate header of RFC 6750, 3. It contains the error, unless there
-// was no token.
+// challenge returns the WWW-Authenticate header of RFC 6750, 3. It contains the error, unless the
+// request had no token.
 func challenge(err error, status int) string {
 	code, detail := Reason(err)
 	if code == "token_missing" {

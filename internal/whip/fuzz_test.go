@@ -13,8 +13,8 @@ func code(err error) string {
 	return code
 }
 
-// FuzzHandler sends requests to the endpoints. Nothing panics, nothing redirects, and every refusal
-// is a JSON object.
+// FuzzHandler sends requests to the endpoints. No request causes a panic or a redirect, and every
+// refusal is a JSON object.
 func FuzzHandler(f *testing.F) {
 	h := newHarness(f)
 	session := h.publish(f, "ana-token").header.Get("Location")

@@ -18,11 +18,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// negotiation is the time limit of a negotiation. The most impatient client, OBS, gives up after 8
-// seconds, including redirects.
+// negotiation is the time limit of a negotiation. The client with the shortest time limit, OBS,
+// gives up after 8 seconds, including redirects.
 const negotiation = 8 * time.Second
 
-// Tokens verifies bearers. With an error, the participant is only what the token claims, or empty.
+// Tokens verifies bearers. With an error, the participant has only what the token claims, or is
+// empty.
 type Tokens interface {
 	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }
@@ -44,8 +45,8 @@ type Config struct {
 	Address func(*http.Request) netip.Addr
 	// ICEServers returns STUN and TURN servers, for clients in closed networks.
 	ICEServers func(stage.Participant) []ICEServer
-	// SessionPrefix returns a prefix for the secrets in session URLs. By it, replicas find the one
-	// that serves the session.
+	// SessionPrefix returns a prefix for the secrets in session URLs. By this prefix, replicas find
+	// the replica that serves the session.
 	SessionPrefix func() string
 }
 
@@ -75,14 +76,14 @@ func New(c Config) *Handler {
 	}
 }
 
-// ServeHTTP ignores empty parts of a path, so that a URL with one slash too many works. A redirect
-// would break the preflights of browsers, and OBS would lose its offer.
+// ServeHTTP ignores empty parts of a path, so that a URL with an additional slash works. A redirect
+// would break the preflights of browsers, and OBS would not send its offer again.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	foreign := h.cors.Allow(w, r)
 	serve, methods := h.route(httpkit.Segments(r.URL.Path))
 	if serve == nil {
-		// The response does not repeat the path, because somebody may have put a secret there by
+		// The response does not repeat the path, because the client may have put a secret there by
 		// mistake.
 		h.fail(w, r, stage.Participant{}, stage.Errorf(stage.ErrNotFound,
 			"There is nothing here. The WHIP endpoint is /whip."))
@@ -128,8 +129,8 @@ func (h *Handler) routeSession(secret string, rest []string) (http.HandlerFunc, 
 	return nil, nil
 }
 
-// publish opens a publication. If the path contains a participant ID, as with the IVS web SDK, it
-// must be that of the token.
+// publish opens a publication. If the path contains a participant ID, as with the IVS web SDK, this
+// must be the ID in the token.
 func (h *Handler) publish(id stage.ParticipantID) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		bearer, p, err := h.authenticate(r)
@@ -174,8 +175,8 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, o OpenRequest) {
 		return
 	}
 	header := w.Header()
-	// The path is absolute and has no query: OBS replaces the path of its URL and would lose a
-	// query.
+	// The path is absolute and has no query, because OBS replaces the path of its URL and would
+	// lose a query.
 	header.Set("Location", answer.Session)
 	header.Set("ETag", answer.ETag)
 	header.Set("Content-Type", sdpType)
@@ -201,8 +202,8 @@ func (h *Handler) authenticate(r *http.Request) (stage.Secret, stage.Participant
 	return bearer, p, err
 }
 
-// Check verifies the token of a request, wherever in the request it was. It limits wrong tokens by
-// address, and the refusals of valid tokens by participant.
+// Check verifies the token of a request, no matter in which part of the request it was. It limits
+// wrong tokens per address, and the refusals of valid tokens per participant.
 func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participant, err error) {
 	verify := func() error {
 		p, err = h.Tokens.Verify(r.Context(), bearer)
@@ -215,7 +216,7 @@ func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participa
 	case errors.Is(err, stage.ErrTooMany), errors.Is(err, stage.ErrUnavailable):
 		return stage.Participant{}, err // the Guard's own refusals are not shown in a dock
 	case errors.Is(err, stage.ErrUnauthorized):
-		return p, err // anybody can claim a participant, so nothing counts towards its rate limit
+		return p, err // anybody can claim to be this participant, so do not count it
 	}
 	if slow := h.paces.check(p); slow != nil {
 		return p, slow

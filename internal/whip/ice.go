@@ -37,8 +37,8 @@ func quoted(s string) string {
 // that supports only trickle ICE.
 //
 // The secret in the URL authorizes the request, because clients such as MediaMTX's send no token.
-// The header "If-Match: *" marks no restart, although 4.3.3 has it so: those clients send it with
-// each PATCH.
+// By 4.3.3, the header "If-Match: *" marks a restart. It is ignored, because those clients send it
+// with each PATCH.
 func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) error {
 	if err := hasType(r, fragmentType); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) erro
 	return nil
 }
 
-// userFragments lists the ICE user names of an SDP or a fragment (RFC 8839, 5.4).
+// userFragments lists the ICE user names in an SDP or in an SDP fragment (RFC 8839, 5.4).
 func userFragments(sdp string) (list []string) {
 	for line := range strings.Lines(sdp) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "a=ice-ufrag:"); ok {

@@ -30,7 +30,7 @@ type ICEServers struct {
 	User     string
 	Password stage.Secret
 
-	Life time.Duration // life of the user names made with Secret; stage.MaxSession
+	Life time.Duration // life of the user names made with Secret; stage.MaxSession if zero
 }
 
 // ParseICEServer validates the URI of a STUN or TURN server (RFC 7064, RFC 7065), such as
@@ -70,8 +70,9 @@ func (s *ICEServers) For(p stage.Participant, now time.Time) (servers []ICEServe
 	return servers
 }
 
-// credentials returns a user name and a password for the TURN servers. A user name that expires
-// consists of its expiry and the participant ID, which the TURN server logs.
+// credentials returns a user name and a password for the TURN servers. If the user name expires, it
+// consists of its expiry and the participant ID, so that the log of the TURN server names the
+// participant.
 func (s *ICEServers) credentials(
 	p stage.Participant, now time.Time,
 ) (user string, password stage.Secret) {

@@ -17,7 +17,7 @@ import (
 // Publish and Subscribe return when the answer is complete, with all candidates. ctx limits the
 // negotiation only: the session lives until Close is called or Media ends it.
 //
-// A Publish replaces the earlier publication of the participant. Once the new one is negotiated,
+// A Publish replaces the earlier publication of the participant. After the new one was negotiated,
 // the earlier session ends with the code "replaced", and its viewers stay. If the new offer is
 // refused, the earlier session continues. Calls of Publish for one participant do not overlap, nor
 // do calls of Subscribe for one participant and publisher.
@@ -32,8 +32,8 @@ type Media interface {
 
 // A Session is one WHIP or WHEP session.
 type Session interface {
-	// Close ends the session, once, with an EventEnded of that code and detail. It does not wait
-	// for the network.
+	// Close ends the session with an EventEnded that has this code and detail. Further calls have
+	// no effect. It does not wait for the network.
 	Close(code, detail string)
 	// Done is closed when the session has ended, for any reason.
 	Done() <-chan struct{}
@@ -54,15 +54,16 @@ type Layered interface {
 // A HighestFirst is a Session that can start at the highest layer of a simulcast and step down.
 // Other sessions start at the lowest. A Session need not implement it.
 type HighestFirst interface {
-	// StartHighest is called before the viewer receives the answer, if at all.
+	// StartHighest starts at the highest layer. It is only called before the viewer receives the
+	// answer.
 	StartHighest()
 }
 
 // A Playable is a Session whose sound and picture can be paused separately. A Session need not
 // implement it.
 type Playable interface {
-	// Play resumes or pauses the sound or picture with that mid. It returns ErrNotFound for an
-	// unknown mid.
+	// Play resumes or pauses the sound or the picture with a certain mid. It returns ErrNotFound
+	// for an unknown mid.
 	Play(mid string, on bool) error
 }
 

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	paceBurst       = 30 // this many at once, and then one per paceEvery
+	paceBurst       = 30 // the number allowed at once; after that, one per paceEvery
 	paceEvery       = time.Second
 	maxParticipants = 10_000
 )
 
 // paces limit what one valid token can cause: refusals, which are stored for its owner's dock, and
-// takeovers, each of which ends a session. The limits are per participant, so that nobody uses up
-// another's.
+// takeovers, each of which ends a session. The limits are per participant, so that no participant
+// can exhaust another's.
 type paces struct {
 	now       func() time.Time
 	refusals  *pace

@@ -13,9 +13,9 @@ const (
 	maxEnded  = 10_000
 )
 
-// A slot is what a participant can have one session of: its publication, or its subscription to one
-// publisher. A new session replaces the one in its slot, for example after OBS lost its network or
-// a page was reloaded.
+// A slot identifies what a participant can have only one session for: its publication, or its
+// subscription to one publisher. A new session replaces the one in its slot, for example after OBS
+// lost its network or a page was reloaded.
 type slot struct {
 	stage                  stage.ARN
 	participant, publisher stage.ParticipantID
@@ -65,7 +65,7 @@ func (r *registry) negotiates(s *session) (rival *session) {
 	return rival
 }
 
-// started makes the session the live one of its slot. It returns the previous one, if any.
+// started makes the session the open one of its slot. It returns the previous open session, if any.
 func (r *registry) started(s *session) (earlier *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,7 +75,7 @@ func (r *registry) started(s *session) (earlier *session) {
 	return earlier
 }
 
-// clearSlot clears the slot, unless another session has it now.
+// clearSlot clears the slot of a session, unless another session uses the slot now.
 func clearSlot(slots map[slot]*session, s *session) {
 	if slots[s.slot()] == s {
 		delete(slots, s.slot())
@@ -95,7 +95,7 @@ func (r *registry) leave(s *session) {
 	close(s.over)
 }
 
-// find returns the session with that secret in its URL, if it has not ended.
+// find returns the session whose URL has a certain secret, if it has not ended.
 func (r *registry) find(secret string) (*session, bool) {
 	r.mu.Lock()
 	s, ok := r.bySecret[secret]
@@ -103,7 +103,8 @@ func (r *registry) find(secret string) (*session, bool) {
 	return s, ok && s.live()
 }
 
-// owner returns the owner of the session with that secret, which is open or ended recently.
+// owner returns the owner of the session with a certain secret. The session is open or has ended
+// recently.
 func (r *registry) owner(secret string) (owner, bool) {
 	r.mu.Lock()
 	s, ok := r.bySecret[secret]

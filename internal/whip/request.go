@@ -14,14 +14,14 @@ import (
 
 const (
 	maxOffer = 64 << 10 // a browser's offer with all codecs and simulcast has some 6 KB
-	maxSmall = 16 << 10 // of all other bodies: a token, a layer, candidates
+	maxSmall = 16 << 10 // limit of all other bodies: a token, a layer, candidates
 
 	sdpType      = "application/sdp"
 	fragmentType = "application/trickle-ice-sdpfrag" // RFC 8840
 )
 
-// beacon reads the token that the IVS web SDK sends when its tab is closed: navigator.sendBeacon
-// sets no header, and only sends POST.
+// beacon reads the token that the IVS web SDK sends in a POST body when its tab is closed, because
+// navigator.sendBeacon can set no header and only sends POST.
 func beacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
 	var body struct {
 		Authorization string `json:"authorization"`
@@ -32,8 +32,8 @@ func beacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
 	return stage.NewSecret(body.Authorization), nil
 }
 
-// acceptable checks a POST by RFC 9725, 4.2: its body must be an SDP, and the client must accept
-// one.
+// acceptable checks a POST by RFC 9725, 4.2: its body must be an SDP, and the client must accept an
+// SDP.
 func acceptable(r *http.Request) error {
 	if err := hasType(r, sdpType); err != nil {
 		return err

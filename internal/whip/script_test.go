@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/httpscript"
 )
 
-// TestScripts runs the conversations of testdata. "Happened" lists events for the dock and calls of
-// the media plane.
+// TestScripts runs the conversations of testdata. The function Happened lists events for the dock
+// and calls of the media plane.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	httpscript.Run(t, "testdata", func(t *testing.T) httpscript.Conversation {

@@ -55,7 +55,7 @@ type owner [sha256.Size]byte
 
 func ownerOf(bearer stage.Secret) owner { return sha256.Sum256([]byte(bearer.Reveal())) }
 
-// is compares the hash with that of a bearer, in constant time.
+// is reports in constant time whether the owner has a certain bearer.
 func (o owner) is(bearer stage.Secret) bool {
 	other := ownerOf(bearer)
 	return subtle.ConstantTimeCompare(o[:], other[:]) == 1
@@ -75,7 +75,7 @@ type session struct {
 	mu    sync.Mutex
 	owner owner        // guarded by mu: an exchange of tokens changes it
 	media Session      // guarded by mu: nil during the negotiation
-	ended *stage.Error // guarded by mu: why the session ended; nil while it lasts
+	ended *stage.Error // guarded by mu: the reason why the session ended; nil while it lasts
 }
 
 func newSession(o OpenRequest, prefix string, cancel context.CancelFunc) *session {
@@ -118,13 +118,14 @@ func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
 }
 
 func (h *Handler) establish(ctx context.Context, o OpenRequest, s *session) (string, error) {
-	// Verify again, because Close can find the session only from now on. The token may have been
-	// revoked since the first check: a client that sends its body slowly can make that time long.
+	// Verify again, because Close can find the session only from now on, and the token may have
+	// been revoked since the first check. A client that sends its body slowly can make that time
+	// long.
 	if _, err := h.Tokens.Verify(ctx, o.Bearer); err != nil {
 		return "", err
 	}
-	// Of two concurrent starts, the later one wins, because an OBS that is started twice drops its
-	// first connection.
+	// If there are two concurrent starts, the later one wins, because an OBS that is started twice
+	// drops its first connection.
 	if rival := h.sessions.negotiates(s); rival != nil {
 		rival.end(replaced())
 		<-rival.settled
@@ -231,7 +232,7 @@ func (h *Handler) CloseAll(code, detail string) {
 }
 
 // Exchange sets a new token for the sessions of a participant, after the web SDK has exchanged its
-// token. It ends the sessions that the new token does not allow.
+// token. It ends sessions that the new token does not allow.
 func (h *Handler) Exchange(p stage.Participant, bearer stage.Secret) {
 	for _, s := range h.sessions.of(p.ID) {
 		if s.participant.Stage != p.Stage {
@@ -260,7 +261,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// end ends the session. If it is called again, the first reason stays.
+// end ends the session. A second call does not change the reason.
 func (s *session) end(code, detail string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -85,8 +85,8 @@ func TestCloseEndsEverythingOfAParticipant(t *testing.T) {
 	}
 }
 
-// TestRevokedOnTheWay: the token is valid at first, and is revoked while the client sends its body
-// slowly.
+// TestRevokedOnTheWay: the request is refused if its token is revoked while the client sends the
+// body slowly.
 func TestRevokedOnTheWay(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -149,7 +149,7 @@ func TestExchangedTokenEndsTheSession(t *testing.T) {
 	}
 }
 
-// TestExchangeForLess: sessions end that the new token does not allow.
+// TestExchangeForLess: after an exchange, sessions that the new token does not allow end.
 func TestExchangeForLess(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -225,7 +225,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// from publishes from the given client address.
+// from publishes from a certain client address.
 func (h *harness) from(t testing.TB, address, bearer string) reply {
 	t.Helper()
 	header := []string{"Content-Type: application/sdp", "X-From: " + address}
@@ -264,8 +264,8 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	}
 }
 
-// TestNoTokenCountsOnNobody: requests without a token count towards no rate limit, because any web
-// page can make its visitors send them.
+// TestNoTokenCountsOnNobody: requests without a token do not count towards any rate limit, because
+// any web page can make its visitors send them.
 func TestNoTokenCountsOnNobody(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -317,7 +317,7 @@ func TestRefusalsAreThrottled(t *testing.T) {
 	if got := h.publish(t, "bob-token"); got.status != 201 {
 		t.Errorf("somebody else: got %d, want 201", got.status)
 	}
-	for range 40 { // invalid tokens with Bob's name do not count against Bob
+	for range 40 { // invalid tokens with Bob's name do not count towards Bob's limit
 		h.publish(t, "bob-expired-token")
 	}
 	h.pass(time.Second)

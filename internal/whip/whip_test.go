@@ -24,12 +24,12 @@ import (
 
 const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
 
-// A harness is a Handler in a real HTTP server. The Handler's dependencies are in memory and record
-// its calls in news.
+// A harness is a Handler in a real HTTP server. The dependencies of the Handler are in memory. They
+// record its calls in the field news.
 type harness struct {
 	*whip.Handler
 	URL    string
-	log    bytes.Buffer // to be read after the server is closed
+	log    bytes.Buffer // read it only after the server is closed
 	media  *plane
 	client http.Transport
 
@@ -109,8 +109,8 @@ func (h *harness) read() []string {
 	return news
 }
 
-// Verify accepts tokens such as ana-token. ana-watch-token and ana-publish-token have one
-// capability, and ana-expired-token is refused.
+// Verify accepts tokens such as ana-token. The tokens ana-watch-token and ana-publish-token have
+// one capability, and ana-expired-token is refused.
 func (h *harness) Verify(_ context.Context, bearer stage.Secret) (stage.Participant, error) {
 	name, rest, _ := strings.Cut(bearer.Reveal(), "-")
 	p := stage.Participant{

@@ -134,7 +134,7 @@ func (r *run) judgeSDP(offer, answer string) bool {
 	return accepted
 }
 
-// complete returns an error that names what the answer lacks, or nil.
+// complete returns an error that names the parts that the answer lacks, or nil.
 func complete(offered, answered *sdp.SessionDescription) error {
 	if got, want := len(answered.MediaDescriptions), len(offered.MediaDescriptions); got != want {
 		return fmt.Errorf("the offer has %d m-sections, the answer %d", want, got)

@@ -10,7 +10,7 @@ import (
 // someOrigin is an origin that no endpoint allows. A preflight from it must still be answered.
 const someOrigin = "https://studio.example"
 
-// reachable sends OPTIONS, because every HTTP server answers it in some way.
+// reachable sends OPTIONS, because every HTTP server answers this method in some way.
 func (r *run) reachable(ctx context.Context) bool {
 	x, err := r.do(ctx, request{method: http.MethodOptions, url: r.endpoint,
 		header: map[string]string{

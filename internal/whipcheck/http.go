@@ -24,15 +24,15 @@ const (
 	userAgent = "Mozilla/5.0 (OBS-Studio/32.2.2; Linux x86_64; en-US) stagedoor-whip-check"
 )
 
-// An exchange is one request and its response. raw is the head of the response as it was sent,
-// because net/http hides whether a space follows the colon, on which OBS depends.
+// An exchange is one request and its response. raw is the head of the response as it was sent. OBS
+// requires a space after the colon of a header, and net/http hides whether there is one.
 type exchange struct {
 	status   int
 	header   http.Header
 	body     []byte
 	raw      string
 	at       *url.URL // the URL that answered
-	hops     []int    // the statuses of the redirects before it
+	hops     []int    // the statuses of the redirects before the response
 	duration time.Duration
 }
 
@@ -110,8 +110,8 @@ func (r *run) once(ctx context.Context, q request) (exchange, error) {
 	}, err
 }
 
-// recording returns a transport whose connections copy what arrives into head. Each connection
-// serves one request.
+// recording returns a transport whose connections copy the received bytes into head. Each
+// connection serves one request.
 func (r *run) recording(head *recorder) http.RoundTripper {
 	t := &http.Transport{}
 	if r.Transport != nil {
@@ -170,7 +170,7 @@ func (r *run) post(ctx context.Context, offer, bearer string) (exchange, error) 
 	})
 }
 
-// withOurs sends a request for a session, with the bearer that opened it.
+// withOurs sends a request for a session, with the bearer that opened the session.
 func (r *run) withOurs(
 	ctx context.Context, method string, u *url.URL, q request,
 ) (exchange, error) {

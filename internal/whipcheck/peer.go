@@ -18,7 +18,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// The payload types that OBS sends, whatever the answer says.
+// The payload types that OBS sends, no matter which ones the answer contains.
 const (
 	h264Type = 96
 	opusType = 111
@@ -35,7 +35,7 @@ type peer struct {
 	endOnce   sync.Once
 
 	reports, keyframes atomic.Int64
-	lost               atomic.Int64 // lost packets, by the last report of each track
+	lost               atomic.Int64 // lost packets, according to the last report for each track
 	readers            sync.WaitGroup
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	shortPublish = 2 * time.Second // length of the publications after the main one
+	shortPublish = 2 * time.Second // duration of the publications after the main one
 	deleteLimit  = 5 * time.Second // limit for the end of the peer connection after a DELETE
 )
 
@@ -133,8 +133,8 @@ func (r *run) judgeDelete(ctx context.Context, s *session) {
 	}
 }
 
-// closeThenDelete publishes again, with the same bearer and an offer like FFmpeg's. It ends as OBS
-// does: it closes the connection first, and then deletes the session.
+// closeThenDelete publishes again, with the same bearer and an offer like FFmpeg's. It ends in the
+// order of OBS: it first closes the connection, and then deletes the session.
 func (r *run) closeThenDelete(ctx context.Context) {
 	s, x := r.shortSession(ctx, "setup-passive", passive)
 	if s == nil {
@@ -198,8 +198,8 @@ func (r *run) offerAgain(
 	return nil, exchange{}
 }
 
-// bFrames publishes a clip with B-frames. An endpoint may accept the clip or end the session, and
-// the check reports which.
+// bFrames publishes a clip with B-frames, and reports whether the endpoint accepts the clip or ends
+// the session.
 func (r *run) bFrames(ctx context.Context) {
 	s, x := r.shortSession(ctx, "b-frames", same)
 	if s == nil {

@@ -65,8 +65,8 @@ func (r *run) is(id string, ok bool, format string, args ...any) bool {
 	return ok
 }
 
-// rest records results for the checks that were not made. A required check among them counts as not
-// passed.
+// rest records results for the checks that were not made. A required check that was not made counts
+// as not passed.
 func (r *run) rest() {
 	for _, e := range catalog {
 		r.skip(e.id, "Not reached: an earlier check failed.")

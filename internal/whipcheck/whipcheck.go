@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Options describe the endpoint and how long the check publishes.
+// Options describe the endpoint, and contain the time limits of the check.
 type Options struct {
 	URL   string
 	Token stage.Secret // sent as the bearer; may be empty
@@ -64,7 +64,7 @@ type Report struct {
 	Checks []Check `json:"checks"`
 }
 
-// Run checks the endpoint. An error means that the options are invalid; faults of the endpoint are
+// Run checks the endpoint. An error means that the options are invalid. Faults of the endpoint are
 // in the report.
 func Run(ctx context.Context, o Options) (Report, error) {
 	endpoint, err := parseEndpoint(o.URL)
@@ -102,7 +102,7 @@ func (r *run) checkEndpoint(ctx context.Context) {
 }
 
 // publish makes the checks that need a publication. Each publication ends before the next one
-// begins, as with a single OBS.
+// begins, since an OBS has only one at a time.
 func (r *run) publish(ctx context.Context) {
 	if r.unreachable {
 		return

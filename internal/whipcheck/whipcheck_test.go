@@ -20,7 +20,7 @@ import (
 )
 
 // ownEndpoint starts Stagedoor and returns its WHIP endpoint and a function that issues tokens.
-// Each check needs a token of its own, because a second publication with one token replaces the
+// Each run needs its own token, because a second publication with the same token replaces the
 // first.
 func ownEndpoint(t *testing.T) (endpoint string, issue func() string) {
 	t.Helper()
@@ -66,7 +66,8 @@ func TestOurOwnEndpointPassesEveryRequiredCheck(t *testing.T) {
 		if c.Required && c.Result != whipcheck.Passed {
 			t.Errorf("%s", c.Line())
 		}
-		// Allowed origins depend on the server's settings, and B-frames are found by the dock.
+		// Allowed origins depend on the settings of the server, and Stagedoor accepts B-frames,
+		// which the dock detects.
 		if c.Result != whipcheck.Passed && id != "preflight" && id != "b-frames" {
 			t.Errorf("%s", c.Line())
 		}
@@ -220,7 +221,7 @@ func once() fault {
 	}
 }
 
-// kicks ends each session two seconds after its offer was accepted, when some media has flowed.
+// kicks ends each session two seconds after its offer was accepted, so that some media has arrived.
 func kicks(t *testing.T, good string) fault {
 	base := strings.TrimSuffix(good, "/whip")
 	return func(_ http.ResponseWriter, q *http.Request, x *answer) bool {
@@ -336,7 +337,8 @@ func TestWhatIsNoEndpoint(t *testing.T) {
 	}
 }
 
-// TestTheReportHoldsNoToken: the endpoint repeats the bearer, with control characters around it.
+// TestTheReportHoldsNoToken: the report contains neither the bearer nor control characters, even if
+// the endpoint's responses do.
 func TestTheReportHoldsNoToken(t *testing.T) {
 	t.Parallel()
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -49,7 +49,7 @@ type client struct {
 	fedBack  time.Time
 
 	answered time.Time
-	first    time.Duration // from the answer to the first packet of the picture
+	first    time.Duration // time from the answer to the first packet of the picture
 	packets  atomic.Int64
 	mu       sync.Mutex
 	delays   []time.Duration
@@ -87,7 +87,7 @@ func connect(cert tls.Certificate, url, direction string, sampling bool) (*clien
 	return c, c.start()
 }
 
-// listen connects a viewer of the floor.
+// listen connects a viewer of the baseline.
 func listen(url string) (*client, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -202,8 +202,8 @@ func (c *client) handshake() error {
 	return nil
 }
 
-// patience is how long a viewer who does not sample lets packets accumulate: reading many at once
-// leaves the processors to the measured process.
+// patience is how long a viewer that does not measure latency lets packets accumulate. Reading many
+// at once takes less time from the measured process.
 const patience = 20 * time.Millisecond
 
 // drain counts packets without inspecting them.
@@ -244,7 +244,7 @@ func (c *client) read() {
 			c.once.Do(func() { close(c.checked) })
 		case b[0] < 64:
 			c.dtlsIn.Write(b[:n], nil)
-		case b[1]&0x7f < 64 || b[1]&0x7f > 95: // neither is an RTCP packet type
+		case b[1]&0x7f < 64 || b[1]&0x7f > 95: // both are outside the range of RTCP packet types
 			c.media(b[:n])
 			c.record(b[:n])
 			c.feedBack()
@@ -308,7 +308,7 @@ const (
 	payload   = 1150
 )
 
-// publish sends in real time until stopped.
+// publish sends media in real time until it is stopped.
 func publish(ctx context.Context, send func(b []byte, key bool)) {
 	frames := time.NewTicker(time.Second / frameRate)
 	sound := time.NewTicker(20 * time.Millisecond)
@@ -337,7 +337,7 @@ func publish(ctx context.Context, send func(b []byte, key bool)) {
 	}
 }
 
-// fragment returns an FU-A of a slice. It ends with the time at which it was made.
+// fragment returns a fragment of a slice (FU-A). Its last bytes are the time at which it was made.
 func fragment(key bool, i int) []byte {
 	b := make([]byte, payload)
 	kind := byte(1)
@@ -378,7 +378,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 	var kept []*client
 	for i := range s.publishers {
 		if kind == "floor" {
-			break // the floor server generates its own packets
+			break // the baseline generates its own packets
 		}
 		publisher, err := connect(cert, fmt.Sprint(url, "/whip/", i), "sendonly", false)
 		if err != nil {

@@ -6,18 +6,20 @@
 // sends 2.5 Mb/s of picture at 30 frames a second, and 50 packets of sound a second.
 //
 // A viewer is a socket that does ICE and DTLS and then only counts packets, so that no row includes
-// the cost of receiving. To measure latency, one viewer in ten decrypts; if there are few, all do.
-// Every viewer offers transport-wide feedback. It sends the feedback every 50 ms, as Chromium does,
-// if the server numbers its packets: ours does, pion's fan-out does not. The servers are:
+// the cost of receiving. To measure latency, one viewer in ten decrypts. If there are few viewers,
+// all of them do. Every viewer offers transport-wide feedback. It sends the feedback every 50 ms,
+// as Chromium does, if the server numbers its packets, as ours does and pion's fan-out does not.
+// The servers are:
 //
-//	floor  for every packet and viewer AES-128-GCM and sendmmsg, and nothing else
+//	baseline  only AES-128-GCM and sendmmsg for every packet and viewer
 //	ours   this package
 //	pion   pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
 //
-// The ratio compares the time per packet: on a busy machine the publishers, which share it, may
+// The ratio compares the time per packet: the publishers share the machine, and on a busy one may
 // send less than they should. CPU is user and system time of the server process over the measured
-// seconds. On loopback that includes the kernel's delivery to the viewers' sockets. RSS is that of
-// the server process at the end. RSS per viewer is its growth since before the viewers came.
+// seconds. On loopback that includes the kernel's delivery to the viewers' sockets. RSS is the
+// memory of the server process at the end. RSS per viewer is its growth since before the first
+// viewer.
 package main
 
 import (
@@ -91,7 +93,7 @@ type usage struct {
 
 // A result contains the measurements of the clients.
 type result struct {
-	Packets            int // of all viewers, in the measured time
+	Packets            int // received by all viewers in the measured time
 	Expected           int
 	P50, P99           time.Duration // publisher to viewer
 	FirstP50, FirstP99 time.Duration // from the answer to the first packet of the picture

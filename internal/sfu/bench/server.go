@@ -137,7 +137,7 @@ func pionAPI(audio, video webrtc.RTPCodecCapability) (*webrtc.API, error) {
 		webrtc.WithSettingEngine(settings)), nil
 }
 
-// plainPion is the fan-out of pion's examples, with one UDP port.
+// plainPion is the fan-out of pion's examples, on one UDP port.
 func plainPion(context.Context) (publish, view negotiate, err error) {
 	video := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
 		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
@@ -225,8 +225,8 @@ func answer(
 	return pc.LocalDescription().SDP, nil
 }
 
-// A floor does only the unavoidable work for each packet and viewer: it encrypts the packet into a
-// reused buffer, and sends packets in batches. Its viewers are plain sockets.
+// A baseline does only the unavoidable work for each packet and viewer: it encrypts the packet into
+// a reused buffer, and sends packets in batches. Its viewers are plain sockets.
 type floor struct {
 	conn     *ipv4.PacketConn
 	sealer   cipher.AEAD
@@ -236,7 +236,7 @@ type floor struct {
 	viewers []*net.UDPAddr
 }
 
-// bare returns the functions that answer offers in place of a server. Each publisher is a floor
+// bare returns the functions that answer offers in place of a server. Each publisher is a baseline
 // that starts with its first viewer.
 func bare(ctx context.Context) (publish, view negotiate, err error) {
 	floors := map[string]*floor{}

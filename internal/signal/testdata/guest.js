@@ -1,5 +1,5 @@
 // Guests that use the stock SDK as an application would. Each guest records the SDK's events in a
-// diary. A page may have several guests.
+// list, its diary. A page may have several guests.
 'use strict';
 
 const { Stage, StageEvents, LocalStageStream, SubscribeType } = window.IVSBroadcastClient;
@@ -99,8 +99,8 @@ const newGuest = () => ({
     return (await this.received(id)).energy;
   },
 
-  // received returns what arrived of a participant so far: the number of decoded frames, and the
-  // energy of the sound.
+  // received returns how much media of a participant has arrived so far: the number of decoded
+  // frames, and the energy of the sound.
   async received(id) {
     let frames = 0,
       energy = 0;
@@ -113,8 +113,8 @@ const newGuest = () => ({
     return { frames, energy };
   },
 
-  // mark records what arrived of these participants so far. goesOn then returns whether more has
-  // arrived of each of them.
+  // mark records how much media of some participants has arrived so far. After that, goesOn returns
+  // whether more has arrived from each of them.
   async mark(ids) {
     this.marked = await Promise.all(ids.map(async (id) => ({ id, ...(await this.received(id)) })));
   },
