@@ -34,8 +34,8 @@ func (b *shared) Take(
 
 func (b *shared) Pause(context.Context, string, time.Duration) error { return nil }
 
-// calls makes calls in several processes, each calls per process, and returns how long all of them
-// took.
+// calls makes calls in several processes, each of which makes "each" calls, and returns how long
+// all of them took.
 func calls(t *testing.T, processes []*limits, each int) time.Duration {
 	t.Helper()
 	begun := time.Now()
@@ -67,7 +67,7 @@ func TestProcessesShareOneBudget(t *testing.T) {
 			}
 			return all
 		}
-		// Five calls a second: the first one comes at once, and the other 29 at intervals of a
+		// Five calls a second: the first of the 30 starts at once, and the others at intervals of a
 		// fifth of a second.
 		if took := calls(t, three(), 10); took < 5800*time.Millisecond || took > 7*time.Second {
 			t.Errorf("30 calls of three processes took %v, want 5.8 s", took)

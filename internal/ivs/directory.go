@@ -17,8 +17,8 @@ import (
 const (
 	// maxAge is how long AWS allows endpoints to be cached: "can be cached for up to 14 days".
 	maxAge = 14 * 24 * time.Hour
-	// renewAge is the age at which endpoints are requested again. The cached ones are still valid
-	// then.
+	// renewAge is the age at which endpoints are requested again. The cached endpoints are still
+	// valid then.
 	renewAge = 7 * 24 * time.Hour
 
 	listWait = time.Minute // limit for all pages of a list, at 5 calls per second
@@ -55,7 +55,7 @@ func (s *Service) Endpoints(ctx context.Context, arn stage.ARN) (stage.Endpoints
 	return found.Endpoints, err
 }
 
-// fetch requests a stage from AWS, once for all concurrent callers, and caches the stage.
+// fetch requests a stage from AWS and caches it. Concurrent callers share one request.
 func (s *Service) fetch(ctx context.Context, arn stage.ARN) (stage.Stage, error) {
 	found, err, _ := s.flights.Do("GetStage "+string(arn), func() (any, error) {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.MaxWait)

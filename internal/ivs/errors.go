@@ -22,7 +22,7 @@ func throttled(err error) bool {
 		IsErrorThrottle(err) == aws.TrueTernary
 }
 
-// explain turns an AWS error into an error that tells a person what to do. The subject is the
+// explain turns an AWS error into an error that says what a person can do. The subject is the
 // affected resource, or "". The text from AWS becomes the cause, for the log. It includes the
 // message that the SDK's own error omits.
 func explain(err error, subject string) error {
@@ -143,7 +143,7 @@ func unanswered(err error) *stage.Error {
 }
 
 // withoutCredentials returns why there are no credentials for AWS: they have expired, AWS refuses
-// to issue them, or nobody has configured them.
+// to issue them, or none are configured.
 func withoutCredentials(err error) *stage.Error {
 	var session *ssocreds.InvalidTokenError
 	var api smithy.APIError
@@ -162,8 +162,8 @@ func withoutCredentials(err error) *stage.Error {
 			"or gives the server a role.")
 }
 
-// endedSession recognizes the errors for an ended sign-in session that the SDK's packages ssocreds
-// and logincreds report without a type.
+// endedSession recognizes the errors for an expired sign-in. The SDK's packages ssocreds and
+// logincreds report them without a type.
 func endedSession(text string) bool {
 	return strings.Contains(text, "SSO token") || strings.Contains(text, "please reauthenticate")
 }
@@ -210,8 +210,8 @@ func gone(operation string) *stage.Error {
 			"picks another.").WithCode("stage_gone")
 }
 
-// quota returns the name of the quota that AWS reports as exceeded (402), because the error does
-// not contain the name.
+// quota returns the name of the quota that was exceeded, because the error of AWS (402) does not
+// contain it.
 func quota(operation string) string {
 	switch operation {
 	case "CreateStage", "UpdateStage":

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// IssuedBy is the text by which the operator's list names the API as the issuer of a token.
+// IssuedBy is the name of the API in the records of tokens that it issued.
 const IssuedBy = "AWS API"
 
 // IssueToken requests a token from AWS. The token is opaque ("do not build functionality based on

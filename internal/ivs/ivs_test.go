@@ -164,9 +164,9 @@ func TestErrorsOfAWSSayWhatToDo(t *testing.T) {
 	_, base := fakeivs.Serve(t, nil)
 	s := service(t, base, func(cfg *ivs.Config) {
 		cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
-		cfg.MaxWait = time.Minute // only a limit: the answer comes at once
+		cfg.MaxWait = time.Minute // only a limit: AWS answers at once
 	})
-	// A throttled call fails after MaxWait.
+	// A call that AWS throttles fails after MaxWait.
 	throttled := service(t, base, func(cfg *ivs.Config) { cfg.MaxWait = 2 * time.Second })
 	for name, want := range map[string]string{
 		"expired-key":          "aws_credentials",
@@ -340,8 +340,8 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	}
 }
 
-// TestWebhookRefusesWhatIsNoWholeEvent: these bodies reach the webhook if the target of the rule
-// does not send the matched event unchanged.
+// TestWebhookRefusesWhatIsNoWholeEvent: a rule in EventBridge sends such bodies if its target is
+// set to change the matched event.
 func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	t.Parallel()
 	_, base := fakeivs.Serve(t, nil)

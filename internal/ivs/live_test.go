@@ -81,7 +81,7 @@ func harnessWith(
 	return h
 }
 
-// run runs a function until the test ends.
+// run runs a function in a goroutine until the test ends.
 func run(t *testing.T, f func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -161,7 +161,7 @@ func (h *harness) postNoOffer(made stage.ParticipantToken) int {
 	return answer.StatusCode
 }
 
-// eventually polls the participants until they are as wished.
+// eventually polls the participants until the condition holds.
 func (h *harness) eventually(what string, right func([]stage.Presence) bool) {
 	h.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -252,8 +252,8 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 		t.Fatalf("who has not come yet: got %v, want not found", err)
 	}
 	h.eventually("somebody looks", func(list []stage.Presence) bool { return len(list) == 0 })
-	// AWS does not know that the participant is barred, and admits it. The Service may disconnect
-	// it before or after its connection is established.
+	// AWS does not know that the participant is barred, and admits the participant. The Service may
+	// disconnect the participant before or after the connection is established.
 	var refused *rtcpeer.StatusError
 	if _, err := h.publish(made, nil); errors.As(err, &refused) {
 		t.Errorf("the endpoint: got %v, want it accepted", err)
@@ -412,8 +412,8 @@ func TestARevocationMadeElsewhereEndsABroadcast(t *testing.T) {
 	}
 }
 
-// TestWhoWasKickedIsSentAwayEveryTime: AWS does not document whether it bars a kicked participant
-// permanently. So the Service disconnects a barred participant each time it joins again.
+// TestWhoWasKickedIsSentAwayEveryTime: the Service disconnects a barred participant each time it
+// joins again, because AWS does not document whether it bars a kicked participant permanently.
 func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	t.Parallel()
 	h := harnessWith(t, func(cfg *ivsemu.Config) { cfg.NoBar = true }, nil, nil)

@@ -18,15 +18,16 @@ import (
 )
 
 const (
-	looking = 15 * time.Second // how long a stage is polled after a page last asked for it
-	// a stage with barred participants that no page asks for is polled less often by this factor
+	looking = 15 * time.Second // how long a stage is polled after the last request for its presence
+	// a stage that only has barred participants, and that no page watches, is polled less often by
+	// this factor
 	barredPolls = 5
-	// read events of at most this many participants per poll, since ListParticipantEvents allows 5
+	// the most participants whose events are read per poll, since ListParticipantEvents allows 5
 	// calls a second for all stages together
 	eventsPerLook = 5
 )
 
-// A watch is a stage that is polled, once for all pages that ask for it.
+// A watch is a stage that is polled, once for all pages that watch it.
 type watch struct {
 	arn stage.ARN
 
@@ -36,10 +37,10 @@ type watch struct {
 	polled    time.Time // when the latest poll ended
 	presences []stage.Presence
 	err       error
-	// participants who must not be on the stage, and until when they are barred
+	// participants who must not be on the stage, with the time until which they are barred
 	barred map[stage.ParticipantID]time.Time
 
-	// Used by the running poll; flights allows one at a time.
+	// The following fields belong to the running poll; flights allows one at a time.
 	session string
 	people  map[stage.ParticipantID]*person
 }
@@ -86,8 +87,8 @@ func (s *Service) watch(arn stage.ARN) *watch {
 
 // Disconnect disconnects a participant, and reports the end with its reason. AWS disconnects only
 // participants who have been on the stage, and does not document whether it refuses their tokens
-// afterwards. So the participant is barred here: every poll that finds the participant on the stage
-// disconnects it again.
+// afterwards. So the Service bars the participant, and each poll that finds the participant on the
+// stage disconnects it again.
 func (s *Service) Disconnect(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
@@ -134,8 +135,8 @@ func revoked() report {
 	}
 }
 
-// bar records that a participant must not be on a stage until then. The stage is polled for that
-// long.
+// bar records that a participant must not be on a stage until a certain time. The stage is polled
+// until then.
 func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w := s.watch(arn)
 	w.mu.Lock()
@@ -160,8 +161,8 @@ func (s *Service) KeepOut(ctx context.Context) {
 	}
 }
 
-// newlyBarred replaces the list of barred participants. It returns those whom AWS has not
-// disconnected yet.
+// newlyBarred replaces the list of barred participants. It returns the participants whom AWS has
+// not disconnected yet.
 func (s *Service) newlyBarred(list []stage.Participant) (added []stage.Participant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,7 +237,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			for _, w := range due {
 				looks.Go(func() error {
-					s.look(ctx, w) // look keeps its result and error in w, where pages read them
+					s.look(ctx, w) // look stores its result and its error in w
 					return nil
 				})
 			}
@@ -291,7 +292,7 @@ func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, 
 	if seen {
 		wait = poll
 	}
-	// a poll begins slightly after its tick
+	// with a margin, since a poll begins slightly after its tick
 	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2
 }
 

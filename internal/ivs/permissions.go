@@ -19,8 +19,8 @@ type Permission struct {
 
 // Permissions tries the actions that change nothing, on a stage and a participant that do not
 // exist. That is sufficient, because AWS denies an action before it looks for the resource. The
-// account in the ARNs is that of any stage of the region. Without a stage, only the lists can be
-// tried.
+// ARNs contain the account of any stage in the region. If there is no stage, only the list
+// operations can be tried.
 func (s *Service) Permissions(ctx context.Context, region string) ([]Permission, error) {
 	client, err := s.region(region)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Service) Permissions(ctx context.Context, region string) ([]Permission,
 	return append(list, permissionsOnStages(ctx, client, stages[0].ARN)...), nil
 }
 
-// permissionsOnStages tries those actions on stages that Stagedoor uses.
+// permissionsOnStages tries the actions on stages that Stagedoor uses.
 func permissionsOnStages(
 	ctx context.Context, client *ivsrealtime.Client, like stage.ARN,
 ) []Permission {

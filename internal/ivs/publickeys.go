@@ -100,8 +100,8 @@ func (s *Service) DeletePublicKey(ctx context.Context, arn string) error {
 }
 
 // KMSKey returns a key in AWS KMS, by its ID, alias or ARN. It must be an ECC_NIST_P384 key for
-// SIGN_VERIFY. The key never leaves KMS. KMSKey also returns the ARN, which stays the same when the
-// alias moves to another key (KMS API Reference, GetPublicKey, "KeyId").
+// SIGN_VERIFY. The key never leaves KMS. KMSKey also returns the ARN, which still identifies the
+// same key when the alias moves to another one (KMS API Reference, GetPublicKey, "KeyId").
 func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer, string, error) {
 	if strings.HasPrefix(id, "arn:") {
 		region = stage.ARN(id).Region()
@@ -134,8 +134,8 @@ func (s *Service) KMSKey(ctx context.Context, region, id string) (crypto.Signer,
 	return &kmsSigner{sign: client.Sign, id: arn, public: public, wait: s.cfg.MaxWait}, arn, nil
 }
 
-// A kmsSigner signs in AWS KMS. It stores only the operation Sign: with the whole client, the
-// linker would include all its methods, which are 2 MB.
+// A kmsSigner signs in AWS KMS. It stores only the operation Sign, because with the whole client,
+// the linker would include all methods of the client, which are 2 MB.
 type kmsSigner struct {
 	sign   func(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
 	id     string

@@ -10,14 +10,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A queue limits the rate of calls and is fair: callers take turns, however many calls each has
-// waiting. It uses the machine's clock, because it really waits.
+// A queue limits the rate of calls and is fair: callers take turns, no matter how many calls of
+// each are waiting. It uses the machine's clock, because it really waits.
 type queue struct {
 	every time.Duration // interval between two calls
 	burst int           // calls that may start at once after a pause
 
 	mu      sync.Mutex
-	free    time.Time // when the next call would be due if the burst were 1
+	free    time.Time // when the next call would be due without a burst
 	turns   []string  // callers with waiting calls; the first is next
 	waiting map[string][]chan struct{}
 	timer   *time.Timer // set while a call waits
@@ -26,7 +26,7 @@ type queue struct {
 func newQueue(perSecond int) *queue {
 	return &queue{
 		every: time.Second / time.Duration(perSecond),
-		// AWS does not document how it counts bursts, so this stays far below the quota.
+		// AWS does not document how it counts bursts, so this burst is far below the quota.
 		burst:   max(1, perSecond/10),
 		waiting: map[string][]chan struct{}{},
 	}
@@ -138,7 +138,7 @@ func (q *queue) length() (n int) {
 	return n
 }
 
-// leave removes a waiting call. If its turn has come meanwhile, that turn stays unused.
+// leave removes a waiting call. If its turn has come meanwhile, the turn stays unused.
 func (q *queue) leave(caller string, turn chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -22,7 +22,7 @@ func TestQueueKeepsTheRate(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// 5 calls start at once, the other 100 at 50 a second.
+		// 5 calls start at once, and the other 100 at a rate of 50 a second.
 		if took := time.Since(began); took != 2*time.Second {
 			t.Errorf("105 calls: got %v, want 2s", took)
 		}

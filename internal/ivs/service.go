@@ -1,6 +1,6 @@
 // Package ivs accesses AWS stages: tokens, stages, participants and public keys, through the API of
-// Amazon IVS real-time. It stays within the API's quotas, and turns its errors into sentences. No
-// other package uses the API of Amazon IVS.
+// Amazon IVS real-time. It stays within the quotas of the API, and turns errors of the API into
+// sentences. No other package uses the API of Amazon IVS.
 package ivs
 
 import (
@@ -28,8 +28,8 @@ import (
 )
 
 // globalWHIP is the WHIP endpoint that OBS receives for every AWS stage: "Use
-// https://global.whip.live-video.net. It returns a 307 Temporary Redirect" to the stage's own (AWS
-// guide, "IVS WHIP Publishing").
+// https://global.whip.live-video.net. It returns a 307 Temporary Redirect" to the endpoint of the
+// stage (AWS guide, "IVS WHIP Publishing").
 const globalWHIP = "https://global.whip.live-video.net"
 
 // Config is what a Service needs. Regions and AWS are required.
@@ -42,20 +42,19 @@ type Config struct {
 	KMSEndpoint  string // URL of AWS KMS; "" for AWS
 
 	Cache   Cache         // stores stages; nil for a cache in memory
-	MaxWait time.Duration // how long a token may wait for its turn; then the error is 503; 10 s
+	MaxWait time.Duration // how long a call may wait before it fails with 503; 10 s if zero
 
 	Events func(stage.Event) // receives the events of publishers; must not block. May be nil
-	Poll   time.Duration     // interval between two polls of a watched stage; 2 s
+	Poll   time.Duration     // interval between two polls of a watched stage; 2 s if zero
 
-	// Barred lists the participants whose revoked tokens this server issued, whoever revoked them.
-	// It omits other participants, because other programs of the account may put their own
-	// participants on its stages. May be nil.
+	// Barred lists the participants whose tokens this server issued and are revoked. Participants
+	// of other programs, which may use the same stages, are not in the list. May be nil.
 	Barred func(context.Context) ([]stage.Participant, error)
 
 	// Leads reports whether this process polls the stages and bars participants; nil means always.
-	// Of several processes that serve the same stages, one leads. If Pass is set, every process
-	// gives the events of EventBridge to Pass, and their data arrives at Passed in all processes. A
-	// process that begins to lead must call Recall.
+	// If several processes serve the same stages, one leads. If Pass is set, every process gives
+	// the events of EventBridge to Pass, and all processes receive them by Passed. A process that
+	// begins to lead must call Recall.
 	Leads func() bool
 	Pass  func([]byte) error
 	// All processes that use the account share Budget; it may be nil.
@@ -77,8 +76,8 @@ type Budget interface {
 	Pause(ctx context.Context, name string, d time.Duration) error
 }
 
-// Load finds credentials as every AWS program does: in the environment, shared files, SSO, the
-// container or the instance.
+// Load finds credentials by the default chain of the AWS SDK: in the environment, shared files,
+// SSO, the container or the instance.
 func Load(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -100,7 +99,8 @@ type Service struct {
 
 	mu      sync.Mutex
 	watches map[stage.ARN]*watch // guarded by mu
-	// guarded by mu: participants from Config.Barred; true if AWS has disconnected them
+	// guarded by mu: participants from Config.Barred; the value is true if AWS has disconnected
+	// them
 	barred map[stage.ParticipantID]bool
 }
 
@@ -165,8 +165,8 @@ func (s *Service) client(region string) *ivsrealtime.Client {
 	})
 }
 
-// patience retries calls that failed because of the network or a server of AWS. Throttled calls are
-// not retried here: they wait in the queue.
+// patience returns a retryer for calls that failed because of the network or a server of AWS. It
+// does not retry throttled calls, which wait in the queue instead.
 func patience() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -200,7 +200,7 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 }
 
 // whipEndpoint returns the endpoint for WHIP clients. AWS has one global endpoint for all stages,
-// in the domain of their own endpoints. Other servers, such as the emulator, have theirs at /whip.
+// in the domain of their own endpoints. Other servers, such as the emulator, have it at /whip.
 func (s *Service) whipEndpoint(e stage.Endpoints) string {
 	if s.cfg.WHIPEndpoint != "" {
 		return s.cfg.WHIPEndpoint
@@ -271,7 +271,8 @@ func (s *Service) Credentials(ctx context.Context) error {
 	return err
 }
 
-// to adds the queue to the SDK's middleware at a step that every attempt passes, including retries.
+// to adds the queue to the SDK's middleware, at a step that runs for every attempt, including
+// retries.
 func (l *limits) to(region string) func(*middleware.Stack) error {
 	wait := func(ctx context.Context, in middleware.FinalizeInput,
 		next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
@@ -302,11 +303,12 @@ func (l *limits) to(region string) func(*middleware.Stack) error {
 	}
 }
 
-// throttleRest is the pause of all calls after AWS has throttled.
+// throttleRest is how long all calls pause after AWS has throttled one.
 const throttleRest = time.Second / 2
 
-// share waits for a turn among the calls of all processes. Callers that queue in this process
-// meanwhile keep their order. If the budget does not answer, only this process's own rate applies.
+// share waits for a turn among the calls of all processes. Meanwhile, the callers in the queue of
+// this process keep their order. If the budget does not answer, only this process's own rate
+// applies.
 func (l *limits) share(ctx context.Context, q *queue, name string) error {
 	if l.budget == nil {
 		return nil
@@ -336,14 +338,14 @@ func (l *limits) share(ctx context.Context, q *queue, name string) error {
 
 func (l *limits) pauseAll(ctx context.Context, name string) {
 	if l.budget != nil {
-		// If the budget does not answer, the other processes learn of the throttling from AWS.
+		// If the budget does not answer, AWS throttles the other processes, too.
 		_ = l.budget.Pause(ctx, name, throttleRest)
 	}
 }
 
 type callerKey struct{}
 
-// as sets the caller for the fair queue, so that one caller's calls do not delay those of all
+// as sets the caller for the fair queue, in which the calls of one caller do not delay those of
 // others.
 func as(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)
@@ -370,14 +372,14 @@ func call[In, Out any](ctx context.Context, s *Service, subject string,
 		explained := explain(err, subject)
 		level := slog.LevelWarn
 		if errors.Is(explained, stage.ErrNotFound) {
-			level = slog.LevelInfo // usually a participant who was not on the stage yet
+			level = slog.LevelInfo // usually a participant who has not been on the stage
 		}
 		s.cfg.Log.Log(ctx, level, "aws", "err", explained)
 		return nil, explained
 	}
 }
 
-// namedCredentials marks the errors of getting credentials.
+// namedCredentials marks the errors that occur while credentials are obtained.
 type namedCredentials struct{ aws.CredentialsProvider }
 
 func (c namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {

@@ -20,14 +20,14 @@ type happening struct {
 	name        string // the name in the API, such as JOINED
 	code        string // the code of an error, such as BITRATE_EXCEEDED
 	at          time.Time
-	bridge      bool // from EventBridge, whose times are whole seconds; the API's have milliseconds
+	bridge      bool // from EventBridge, with whole seconds; the API has milliseconds
 }
 
 const (
 	// largest time between an error and the end that it caused, and between the reports of one
 	// event by both sources
 	sameMoment = 2 * time.Second
-	// time in which AWS may still report the end after a disconnection or an error
+	// how long after a disconnection or an error AWS may still report the end
 	aftermath   = time.Minute
 	staleAfter  = 10 * time.Minute    // older events are not shown in a dock
 	forgetAfter = 15 * 24 * time.Hour // no token lives longer than 14 days
@@ -37,7 +37,7 @@ type tracker struct {
 	emit func(stage.Event)
 	now  func() time.Time
 
-	emitting sync.Mutex // held during emit, so that reports keep their order. Locked before mu
+	emitting sync.Mutex // held during emit, so that reports keep their order; locked before mu
 
 	mu    sync.Mutex
 	lives map[lifeKey]*life
@@ -55,17 +55,17 @@ type report struct {
 	code, detail string
 }
 
-// A life is the state of a participant, as its events say.
+// A life is the state of a participant that follows from its events.
 type life struct {
-	entries []*entry // kept, because the API returns all of them at every poll
+	entries []*entry // all entries are kept, because the API returns all events at every poll
 	joined  bool
 	met     bool // an event of the participant was added, so its state is known
 	live    bool // the participant publishes
 	since   moment
-	// the running broadcast, which began at since, began before the previous one ended
+	// the running broadcast began before the previous one ended
 	takeover bool
 	ended    moment // the latest end of a broadcast
-	// until then, an end without a reason is a repeated report of the last end
+	// until this time, an end without a reason is a repeated report of the last end
 	quiet  time.Time
 	errors map[string]time.Time // time of the latest error, by code
 	// the reason for every later end, if this server disconnected the participant
@@ -109,9 +109,9 @@ func (t *tracker) add(h happening) {
 	t.with(h, func(l *life) report { return l.add(h) })
 }
 
-// disconnecting records that this server is about to disconnect a participant, and why, because AWS
-// may report the end before it answers the call. The first reason stays, since a kick also revokes
-// the token. After a failed call, undo removes the reason.
+// disconnecting records that this server is about to disconnect a participant, with the reason,
+// because AWS may report the end before it answers the call. A reason that is already recorded
+// stays, since a kick also revokes the token. After a failed call, undo removes the reason.
 func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why report) (undo func()) {
 	ours := &why
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
@@ -140,9 +140,9 @@ func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why re
 	})
 }
 
-// disconnected records that everything known of the participant has ended, for the reason given to
-// disconnecting. If present is true, it reports an end even if nothing is known. A later report by
-// AWS counts as the same end.
+// disconnected records that the participant's connection and broadcast have ended, for the reason
+// given to disconnecting. If present is true, it reports an end even if no connection is known. A
+// later report by AWS counts as the same end.
 func (t *tracker) disconnected(arn stage.ARN, id stage.ParticipantID, present bool) {
 	h := happening{stage: arn, participant: id, at: t.now()}
 	t.with(h, func(l *life) report { return l.disconnected(h.at, present) })
@@ -174,7 +174,8 @@ func (t *tracker) change(h happening, change func(*life) report) report {
 	return change(l)
 }
 
-// publishing reports whether a participant is live, and whether that is known.
+// publishing reports whether a participant is live. known is false if there was no event of the
+// participant.
 func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -201,7 +202,7 @@ func (l *life) add(h happening) report {
 	switch h.name {
 	case "JOINED", "LEFT", "PUBLISH_STARTED", "PUBLISH_STOPPED", "PUBLISH_ERROR", "JOIN_ERROR":
 	default:
-		return report{} // an event of a participant who only watches
+		return report{} // the participant only watches
 	}
 	if e := l.find(h.name, h.code, at); e != nil {
 		return l.repeated(e, at)
@@ -225,8 +226,8 @@ func (l *life) add(h happening) report {
 	return l.fail(h.code, at)
 }
 
-// find returns the entry of an event that was added before. If there is none with that time, it
-// returns the nearest entry that only the other source has reported.
+// find returns the entry of an event that was added before. If no entry has the same time, it
+// returns the entry with the nearest time that only the other source has reported.
 func (l *life) find(name, code string, at moment) (nearest *entry) {
 	for _, e := range l.entries {
 		if e.name != name || e.code != code {
@@ -245,7 +246,8 @@ func (l *life) find(name, code string, at moment) (nearest *entry) {
 }
 
 // repeated handles the report of an event by the second source. It may correct the state, because
-// times of the API are more precise: EventBridge can swap a start and an end within one second.
+// times of the API are more precise: EventBridge can report a start and an end within one second in
+// the wrong order.
 func (l *life) repeated(e *entry, at moment) report {
 	if e.at.coarse == at.coarse {
 		return report{}
@@ -274,7 +276,7 @@ func (l *life) repeated(e *entry, at moment) report {
 
 func (l *life) join(at moment) report {
 	if at.before(l.ended) || at.sameSecond(l.ended) {
-		return report{} // the end of this presence was reported before
+		return report{} // this end was reported before
 	}
 	known := l.joined || l.live
 	l.joined = true
@@ -302,7 +304,7 @@ func (l *life) start(at moment) report {
 
 func (l *life) stop(at moment) report {
 	if l.live && l.overtaken(at) || !l.live && !at.After(l.quiet) {
-		return report{} // an earlier broadcast ended, or the end was reported before
+		return report{} // an earlier broadcast ended, or this end was reported before
 	}
 	if l.disconnectedFor != nil {
 		l.end(at, aftermath)
@@ -344,7 +346,7 @@ func (l *life) fail(code string, at moment) report {
 
 func (l *life) disconnected(at time.Time, present bool) report {
 	switch {
-	// the reason was removed meanwhile, or AWS reported the end first
+	// the reason was removed meanwhile, or AWS has already reported the end
 	case l.disconnectedFor == nil, !l.live && !at.After(l.quiet):
 		return report{}
 	case !l.live && !l.joined && (l.met || !present):
@@ -355,8 +357,8 @@ func (l *life) disconnected(at time.Time, present bool) report {
 	return *l.disconnectedFor
 }
 
-// cure returns a sentence that says what to do about an error of a participant, for each code in
-// the model (EventErrorCode).
+// cure returns a sentence that says what to do about an error code of a participant. It has one for
+// each code in the model (EventErrorCode).
 func cure(code string) string {
 	switch code {
 	case "BITRATE_EXCEEDED":

@@ -144,8 +144,8 @@ func TestTheStoryOfAParticipantIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestAHistoryIsToldOnce: the API returns the whole history of a participant at every poll, but
-// each event is reported only once.
+// TestAHistoryIsToldOnce: each event is reported only once, although the API returns the whole
+// history of a participant at every poll.
 func TestAHistoryIsToldOnce(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -221,8 +221,8 @@ func TestEventsInTheirOrder(t *testing.T) {
 	}
 }
 
-// TestLooksKeepTheirPace: a poll begins slightly after its tick and may take a while. The next poll
-// still begins with the next tick.
+// TestLooksKeepTheirPace: although a poll begins slightly after its tick and may take a while, the
+// next poll begins at the next tick.
 func TestLooksKeepTheirPace(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

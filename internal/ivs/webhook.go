@@ -17,21 +17,22 @@ const (
 	rememberIDs   = 10_000
 	complainEvery = time.Minute // interval of log records about invalid bodies
 
-	// How long, and how many, passed-on events are kept. A lease expires within 8 seconds.
+	// The limits of age and number of the passed-on events that are kept. The leader's lease
+	// expires within 8 seconds.
 	rememberPassed = 30 * time.Second
 	maxPassed      = 5000
 )
 
 // Webhook returns a function that receives the events which Amazon EventBridge posts through an API
 // destination. The secret is in the header X-Stagedoor-Secret (a connection of type API key) or in
-// the password of a connection of type Basic. An event of another kind is not an error, because a
-// retry would not change it.
+// the password of a connection of type Basic. An event of another kind is no error, because a retry
+// would give the same result.
 func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
 	return (&webhook{secret: secret, service: s}).take
 }
 
-// Bridge returns a function that receives the Amazon EventBridge event of a Lambda invocation. It
-// needs no secret, because AWS IAM decides who may invoke the function.
+// Bridge returns a function that receives the event of Amazon EventBridge in a Lambda invocation.
+// It needs no secret, because AWS IAM decides who may invoke the function.
 func (s *Service) Bridge() func(event []byte) error {
 	h := &webhook{service: s}
 	return func(event []byte) error { return h.read(bytes.NewReader(event)) }
@@ -45,7 +46,7 @@ type webhook struct {
 	complained time.Time // when the last invalid body was logged
 }
 
-// A bridgeEvent contains those fields of an event that this package reads ("Using EventBridge with
+// A bridgeEvent contains the fields of an event that this package reads ("Using EventBridge with
 // IVS Real-Time").
 type bridgeEvent struct {
 	ID         string    `json:"id"`
@@ -62,8 +63,8 @@ type bridgeEvent struct {
 	} `json:"detail"`
 
 	// Members by which other formats of an event are recognized.
-	Type      string `json:"Type"`       // only in a message of Amazon SNS
-	EventName string `json:"event_name"` // only in the detail of an event
+	Type      string `json:"Type"`       // present only in a message of Amazon SNS
+	EventName string `json:"event_name"` // present only in the detail of an event
 }
 
 // problem returns why a body is not a whole event in the format of EventBridge, or "".
@@ -132,8 +133,7 @@ func (h *webhook) read(body io.Reader) error {
 }
 
 // passOn gives an event to all processes. The leader knows the earlier events of the participant.
-// The others keep the event in case the leader is about to die. When passOn returns, the event is
-// stored.
+// The others keep the event in case the leader fails. When passOn returns, the event is stored.
 func (s *Service) passOn(event bridgeEvent) error {
 	data, err := json.Marshal(event)
 	if err != nil {
@@ -166,8 +166,9 @@ func (s *Service) Passed(data []byte) {
 	}
 }
 
-// A passedReason says why a process is about to disconnect a participant. The leader needs the
-// reason, because EventBridge may report the end before AWS has answered the other process.
+// A passedReason contains the reason for which a process is about to disconnect a participant. The
+// process sends it to the leader, because EventBridge may report the end before AWS has answered
+// the process.
 type passedReason struct {
 	Stage       stage.ARN           `json:"stage"`
 	Participant stage.ParticipantID `json:"participant"`
@@ -177,7 +178,7 @@ type passedReason struct {
 	Undone      bool                `json:"undone,omitempty"` // the call to AWS failed
 }
 
-// passReason sends the reason to the leader, so that it arrives before the end does.
+// passReason sends the reason to the leader, so that it arrives before the report of the end.
 func (s *Service) passReason(r passedReason) {
 	if s.cfg.Pass == nil || s.cfg.Leads() {
 		return
@@ -209,8 +210,7 @@ func (s *Service) Recall() {
 	}
 }
 
-// tellOnce processes an event unless it was processed before, because EventBridge may deliver an
-// event several times.
+// tellOnce processes an event once, although EventBridge may deliver it several times.
 func (s *Service) tellOnce(id string, what happening) {
 	if id == "" || s.seen.Add(id, struct{}{}, s.cfg.Now()) {
 		s.tracker.add(what)
@@ -277,8 +277,8 @@ func (e bridgeEvent) happening() (happening, bool) {
 	}, err == nil
 }
 
-// reject returns the error for a body, and logs it for the operator, because EventBridge does not
-// show the response.
+// reject returns the error for an invalid body, and logs it for the operator, because EventBridge
+// does not show the response.
 func (h *webhook) reject(problem string) error {
 	if h.complains() {
 		h.service.cfg.Log.Warn("an event from EventBridge cannot be read", "problem", problem)

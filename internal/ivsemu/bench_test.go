@@ -9,7 +9,7 @@ import (
 )
 
 // BenchmarkRequests measures how many signed requests of stock clients the emulator answers in a
-// second. One client reads, one creates tokens.
+// second. One benchmark reads, the other creates tokens.
 func BenchmarkRequests(b *testing.B) {
 	_, base := fakeivs.Serve(b, nil)
 	c := client(base, "us-west-2")

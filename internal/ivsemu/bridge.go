@@ -37,8 +37,8 @@ type bridgeDetail struct {
 	ErrorCode     string `json:"error_code,omitempty"`
 }
 
-// announce queues an event. It never blocks, because the stage must not depend on receivers. If the
-// queue is full, the event is lost: EventBridge does not guarantee delivery, either.
+// announce queues an event. It never blocks, because the stage must not wait for receivers. If the
+// queue is full, the event is lost. EventBridge does not guarantee delivery, either.
 func (e *Emulator) announce(
 	arn stage.ARN, session *sessionRecord, p *participantRecord, name, code string,
 ) {

@@ -9,8 +9,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The patterns of the model (ivs-realtime 2020-07-14). The patterns that AWS publishes for the ARNs
-// of tagged resources are evidently wrong (one character for the kind) and are not used.
+// The patterns of the model (ivs-realtime 2020-07-14). For the ARNs of tagged resources, the
+// patterns of the model are not used, because they are evidently wrong (they allow one character
+// for the kind).
 var (
 	namePattern        = regexp.MustCompile(`^[a-zA-Z0-9-_]*$`)
 	participantPattern = regexp.MustCompile(`^[a-zA-Z0-9-]*$`)
@@ -72,7 +73,8 @@ func (c *checker) required(field string, set bool) bool {
 	return set
 }
 
-// length checks the number of characters, as Smithy's length trait does.
+// length checks the number of characters, as the length trait of Smithy (the language of the model)
+// does.
 func (c *checker) length(field, value string, least, most int) {
 	switch n := utf8.RuneCountInString(value); {
 	case n < least:
@@ -146,8 +148,8 @@ func (c *checker) participant(value *string) {
 	}
 }
 
-// attributes enforces the limit "1 KB total". AWS does not document what it counts; this counts the
-// bytes of all keys and values.
+// attributes enforces the limit "1 KB total". It counts the bytes of all keys and values. AWS does
+// not document what it counts.
 func (c *checker) attributes(attributes map[string]string) {
 	size := 0
 	for k, v := range attributes {

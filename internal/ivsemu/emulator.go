@@ -1,7 +1,7 @@
-// Package ivsemu emulates the Amazon IVS real-time API, so that a program for that API runs on a
+// Package ivsemu emulates the Amazon IVS real-time API, so that programs for that API can run on a
 // laptop, in CI or without a network. It emulates stages, participant tokens, public keys,
 // participants, sessions, events, tags and ingest configurations, with the validation, errors and
-// quotas of the model. Behind it is a real stage, to which the tokens publish over WHIP.
+// quotas of the model. Tokens publish over WHIP to a real stage behind the emulator.
 //
 // It is not Amazon IVS and not made by Amazon. docs/ivs.md lists the differences.
 package ivsemu
@@ -38,12 +38,12 @@ type Config struct {
 
 	AccessKey      string       // the one key pair that signs requests
 	SecretKey      stage.Secret //
-	AnyCredentials bool         // accepts any signature, or none, but only from this computer
+	AnyCredentials bool         // accepts any signature or none, but only from this computer
 
 	Account string // default 123456789012, as in AWS's documentation
 	Region  string // for requests that name no region (AnyCredentials); default us-west-2
 
-	// also enforce AWS's request rates; its other quotas (3 public keys …) are always enforced
+	// also enforce AWS's request rates; other quotas (3 public keys …) are always enforced
 	Quotas bool
 	// faults to simulate: throttle, expired-key, pending-verification, internal-error or slow;
 	// "Operation=fault" for one operation
@@ -54,14 +54,14 @@ type Config struct {
 
 	StateFile string // stores the state between runs; "" to store nothing
 
-	// let a disconnected participant join again; AWS does not document whether it does
+	// let a disconnected participant join again; AWS does not document whether it allows this
 	NoBar bool
 
 	// origins whose pages may use the WHIP endpoints; default all, as at AWS
 	AllowOrigins []string
 	// returns the client's address, for an emulator behind proxies; nil for RemoteAddr
 	Address func(*http.Request) netip.Addr
-	SlowBy  time.Duration // delay by the fault "slow"; 3 s
+	SlowBy  time.Duration // delay by the fault "slow"; 3 s if zero
 	Now     func() time.Time
 	Log     *slog.Logger
 }
@@ -75,9 +75,9 @@ type Emulator struct {
 	Socket http.Handler
 	// lists participants who joined over the socket, and calls Changed; may be nil
 	Roster stage.Moderator
-	// the socket's function for a disconnected participant; may be nil
+	// called after a participant was disconnected, for the socket; may be nil
 	Kicked func(stage.ARN, stage.ParticipantID, string)
-	// the socket's function for a deleted stage; may be nil
+	// called after a stage was deleted, for the socket; may be nil
 	Closed func(stage.ARN)
 
 	cfg        Config
@@ -198,7 +198,7 @@ func (e *Emulator) open() error {
 		AllowOrigins: e.cfg.AllowOrigins,
 		Address:      e.cfg.Address,
 	})
-	// Save at once, so that an unusable folder is an error at the start.
+	// Save at once, so that the start fails if the folder cannot be written.
 	return e.save()
 }
 

@@ -17,8 +17,8 @@ type fault struct {
 
 func (f *fault) Error() string { return f.Type + ": " + f.Message }
 
-// body returns the response body. It has the message under both names that clients read.
-// exceptionMessage is in the model; AWS CLI v1, boto3 and the JavaScript SDK read message.
+// body returns the response body. It has the message under two names: exceptionMessage, as in the
+// model, and message, which AWS CLI v1, boto3 and the JavaScript SDK read.
 func (f *fault) body() []byte {
 	members := map[string]string{"message": f.Message}
 	if !f.common {
@@ -28,9 +28,9 @@ func (f *fault) body() []byte {
 	return text
 }
 
-// missing reports whether an error says that the resource does not exist. In the model, operations
-// that list sessions, participants, events and replicas lack this error, so they return empty
-// lists.
+// missing reports whether an error says that the resource does not exist. In the model, the
+// operations that list sessions, participants, events and replicas cannot return this error, so
+// they return empty lists.
 func missing(err error) bool {
 	var f *fault
 	return errors.As(err, &f) && f.Type == "ResourceNotFoundException"

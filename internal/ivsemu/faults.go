@@ -8,9 +8,9 @@ import (
 )
 
 // The faults that can be simulated. An option selects a fault for the whole emulator or for one
-// operation. The name of a stage selects a fault, too: if it is a fault's name, alone or followed
-// by "-" and any text. Then every operation fails that names the stage as stageArn. Operations that
-// name it as arn work, so that the stage can be read and deleted.
+// operation. The name of a stage selects a fault, too, if it is the name of a fault, or begins with
+// that name and "-". Then every operation with the stage in the field stageArn fails. Operations
+// with the stage in the field arn work, so that it can be read and deleted.
 const (
 	faultThrottle = "throttle"
 	faultExpired  = "expired-key"

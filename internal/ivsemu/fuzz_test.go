@@ -52,7 +52,7 @@ func FuzzAPI(f *testing.F) {
 	})
 }
 
-// FuzzSignature sends any Authorization header: only the right one is accepted.
+// FuzzSignature sends any Authorization header. Only the right one is accepted.
 func FuzzSignature(f *testing.F) {
 	e, err := ivsemu.New(ivsemu.Config{
 		BaseURL: "http://127.0.0.1:4566", AccessKey: "AKID", SecretKey: stage.NewSecret("s"),

@@ -35,8 +35,8 @@ type request struct {
 // An operation handles a call.
 type operation func(e *Emulator, r *request) (any, error)
 
-// op makes an operation from a function on types of the model. The operation decodes and validates
-// the request, and calls the function.
+// op returns an operation that decodes and validates a request, and calls a function with types of
+// the model.
 func op[In any, P interface {
 	*In
 	check(*checker)
@@ -107,7 +107,8 @@ func fromHere(r *http.Request) bool {
 }
 
 func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN string) {
-	// Without signatures, any web page could call the emulator through a developer's browser.
+	// Since no signature is required, any web page could call the emulator through a developer's
+	// browser.
 	if e.cfg.AnyCredentials && e.crossSite.Check(changing(r)) != nil {
 		e.fail(w, common("AccessDeniedException", http.StatusForbidden,
 			"This request comes from a web page of another site. Start the emulator with a key "+
@@ -183,8 +184,8 @@ func changes(operation string) bool {
 		operation != "CreateParticipantToken"
 }
 
-// changing returns the request as a POST. http.CrossOriginProtection does not check GET, but pages
-// of other sites must not read those responses, either.
+// changing returns the request as a POST, because http.CrossOriginProtection does not check GET,
+// and pages of other sites must not read the responses to GET either.
 func changing(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Method = http.MethodPost

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Ingest configurations are stored, but the emulator has no RTMP server. So their state is always
-// INACTIVE.
+// Ingest configurations are stored. Their state is always INACTIVE, since the emulator has no RTMP
+// server.
 
 func createIngestConfiguration(e *Emulator, r *request, in *createIngestIn) (*ingestOut, error) {
 	e.mu.Lock()

@@ -72,7 +72,7 @@ func listPublicKeys(e *Emulator, r *request, in *paged) (*keysOut, error) {
 }
 
 // deletePublicKey "invalidates future participant tokens generated using the key pair's private
-// key". From then on such tokens are refused, but connected participants stay.
+// key". After that, such tokens are refused, and connected participants stay.
 func deletePublicKey(e *Emulator, r *request, in *keyArnIn) (*empty, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -105,7 +105,7 @@ func parsePublicKey(material string) (*ecdsa.PublicKey, error) {
 }
 
 // fingerprint returns a text in the format of AWS's fingerprints: 16 bytes in hex. AWS does not
-// document how it computes them, and no common hash gives the same result.
+// document how it computes fingerprints, and no common hash gives the same result.
 func fingerprint(material string) string {
 	sum := md5.Sum([]byte(material))
 	pairs := make([]string, len(sum))

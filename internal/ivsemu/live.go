@@ -31,7 +31,7 @@ const (
 	protocolUnknown = "UNKNOWN"
 )
 
-// errorCode returns IVS's code for an error of the stage. It returns "" for an end that is not an
+// errorCode returns the code of IVS for an event of the real stage, or "" for an end that is not an
 // error.
 func errorCode(code string) string {
 	switch code {
@@ -58,9 +58,9 @@ func errorCode(code string) string {
 // endpoint.
 func isWHIP(rest string) bool { return rest == "whip" || strings.HasPrefix(rest, "whip/") }
 
-// serveWHIP serves the global WHIP endpoint and those of the stages. "The global endpoint returns a
-// 307 Temporary Redirect. WHIP clients must handle 307 redirects correctly and persist headers"
-// (AWS guide, "IVS WHIP Publishing").
+// serveWHIP serves the global WHIP endpoint and the endpoints of the stages. "The global endpoint
+// returns a 307 Temporary Redirect. WHIP clients must handle 307 redirects correctly and persist
+// headers" (AWS guide, "IVS WHIP Publishing").
 func (e *Emulator) serveWHIP(w http.ResponseWriter, r *http.Request, first string) {
 	path := strings.Trim(r.URL.Path, "/")
 	if path == "whip" && r.Method == http.MethodPost {
@@ -98,8 +98,8 @@ func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
 	return e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
 }
 
-// redirection returns the URL at which the token's stage accepts publications. It does not refuse
-// invalid tokens; the endpoint does.
+// redirection returns the WHIP endpoint of the token's stage. It does not refuse invalid tokens,
+// since that endpoint does.
 func (e *Emulator) redirection(r *http.Request) string {
 	p, err := e.bearer(r)
 	if err != nil {
@@ -283,8 +283,8 @@ func (e *Emulator) present(
 	return session, session.participant(string(id))
 }
 
-// latest returns a participant of the last session. That session may have ended, because the reason
-// for an end may arrive after the end. e.mu is held.
+// latest returns a participant of the last session. The session may have ended, because the reason
+// for an end may arrive after it. e.mu is held.
 func (e *Emulator) latest(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {

@@ -8,7 +8,7 @@ import (
 )
 
 // This file contains the types of the model (ivs-realtime 2020-07-14), named as in JSON. A pointer
-// distinguishes an absent member from an empty one. Unknown members are ignored, as AWS does.
+// distinguishes an absent member from an empty one. Unknown members are ignored, as by AWS.
 
 // An instant is encoded in ISO 8601. The SDKs refuse epoch numbers here, although the protocol
 // restJson1 allows them elsewhere.
@@ -90,8 +90,8 @@ func (in *createStageIn) check(c *checker) {
 	in.AutoParticipantRecordingConfiguration.check(c)
 }
 
-// stageArnIn is the request of operations that only name a stage, as "arn". The next two types are
-// alike for other resources.
+// stageArnIn is the request of operations that only name a stage, in the field "arn". The next two
+// types do the same for other resources.
 type stageArnIn struct {
 	Arn *string `json:"arn"`
 }
@@ -123,8 +123,8 @@ func (in *updateStageIn) check(c *checker) {
 	in.AutoParticipantRecordingConfiguration.check(c)
 }
 
-// recordingShape is the configuration of recordings. The emulator stores and returns it, and
-// records nothing.
+// recordingShape is the configuration of recordings. The emulator stores and returns it, but does
+// not record.
 type recordingShape struct {
 	StorageConfigurationArn         *string         `json:"storageConfigurationArn"`
 	MediaTypes                      []string        `json:"mediaTypes,omitempty"`
@@ -238,7 +238,7 @@ func (in *importKeyIn) check(c *checker) {
 type keyShape struct {
 	Arn  string `json:"arn"`
 	Name string `json:"name"`
-	// absent in lists, as the fingerprint is
+	// absent in lists
 	PublicKeyMaterial string            `json:"publicKeyMaterial,omitempty"`
 	Fingerprint       string            `json:"fingerprint,omitempty"`
 	Tags              map[string]string `json:"tags"`
@@ -264,7 +264,7 @@ type disconnectIn struct {
 func (in *disconnectIn) check(c *checker) {
 	c.arn("stageArn", in.StageArn, stagePattern)
 	if c.required("participantId", in.ParticipantID != nil) {
-		// no pattern here, unlike in GetParticipant
+		// the model has no pattern here, unlike in GetParticipant
 		c.length("participantId", *in.ParticipantID, 0, 64)
 	}
 	if in.Reason != nil {
@@ -364,7 +364,7 @@ type participantShape struct {
 	State         string   `json:"state"`
 	FirstJoinTime *instant `json:"firstJoinTime,omitempty"`
 	Published     bool     `json:"published"`
-	// absent in lists, as the next member is
+	// absent in lists
 	Attributes      map[string]string `json:"attributes,omitempty"`
 	Protocol        string            `json:"protocol,omitempty"`
 	RecordingState  string            `json:"recordingState,omitempty"`

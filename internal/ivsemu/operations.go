@@ -3,7 +3,7 @@ package ivsemu
 import "net/http"
 
 // operations returns the whole API (39 operations in aws-sdk-go-v2/service/ivsrealtime v1.30.0).
-// The operations that the emulator lacks return an error.
+// Operations that the emulator does not support return an error.
 func operations() map[string]operation {
 	table := map[string]operation{
 		"CreateStage":               op(createStage),
@@ -38,8 +38,8 @@ func operations() map[string]operation {
 	return table
 }
 
-// elsewhere lists the operations of IVS that the emulator lacks: those of compositions and of
-// replication between stages.
+// elsewhere lists the operations of IVS that the emulator does not support, which concern
+// compositions and replication between stages.
 func elsewhere() []string {
 	return []string{
 		"StartComposition", "StopComposition", "GetComposition", "ListCompositions",

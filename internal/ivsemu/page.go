@@ -20,7 +20,7 @@ var startPage = template.Must(template.New("").Parse(`<!doctype html>
 </dl>
 `))
 
-// page serves a page for people who open the emulator's address.
+// page serves an HTML page for people who open the emulator's address.
 func (e *Emulator) page(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'")

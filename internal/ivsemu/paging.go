@@ -41,7 +41,7 @@ func (p *pager) mac(list string, raw []byte) []byte {
 }
 
 // page returns one page of a list whose keys increase. list identifies the list and all its
-// filters. If items are added or deleted between two pages, no other item is repeated or left out.
+// filters. Adding or deleting items between two pages does not repeat or omit other items.
 func page[T any](p *pager, list string, in paged, items []T, key func(T) int) (out []T, next string,
 	err error) {
 	size := 50

@@ -30,8 +30,8 @@ func tps(operation string) int {
 	return 5
 }
 
-// rates has a rate limiter for each region and operation. AWS does not document its bursts; here, a
-// burst is the quota of one second.
+// rates has a rate limiter for each region and operation. AWS does not document its bursts. The
+// emulator allows a burst of one second's quota.
 type rates struct {
 	now func() time.Time
 

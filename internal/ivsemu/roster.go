@@ -8,7 +8,7 @@ import (
 )
 
 // A participant that joins over a stage's events socket is on the stage without any media. The
-// roster lists these participants, and is read after it reports a change.
+// roster lists these participants. It is read after it has reported a change.
 
 // A roll records which stages must be read, and which participants the roster listed last.
 type roll struct {
@@ -16,7 +16,7 @@ type roll struct {
 
 	mu    sync.Mutex
 	dirty map[stage.ARN]bool // guarded by mu
-	// owned by the goroutine that reads the roster
+	// used only by the goroutine that reads the roster
 	named map[stage.ARN]map[stage.ParticipantID]stage.Participant
 }
 

@@ -94,8 +94,8 @@ func listParticipants(e *Emulator, r *request, in *listParticipantsIn) (*partici
 	return out, nil
 }
 
-// wants reports whether a participant matches the filter. The emulator records no media, so no
-// recording state matches.
+// wants reports whether a participant matches the filter. The emulator does not record, so a filter
+// with a recording state matches no participant.
 func (in *listParticipantsIn) wants(p *participantRecord) bool {
 	switch {
 	case in.FilterByUserID != nil:
@@ -155,8 +155,8 @@ func (st *state) participantOf(region string, in *participantIn) (*participantRe
 	return nil, notFound("Resource: %s not found", *in.ParticipantID)
 }
 
-// listParticipantEvents returns the newest events first, as in the AWS CLI's examples. The user
-// guide shows the oldest first.
+// listParticipantEvents returns the newest events first, as the examples of the AWS CLI do. The
+// user guide shows the oldest first.
 func listParticipantEvents(e *Emulator, r *request, in *listEventsIn) (*eventsOut, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -193,9 +193,9 @@ func listParticipantReplicas(e *Emulator, r *request, in *replicasIn) (*replicas
 	return &replicasOut{Replicas: []empty{}}, nil
 }
 
-// disconnectParticipant kicks a participant and bars its token: the web SDK knows the error
-// "Participant has been disconnected, unable to join". A participant who never joined cannot be
-// disconnected; AWS documents neither behaviour.
+// disconnectParticipant kicks a participant and bars its token. It refuses a participant who never
+// joined. AWS documents neither behaviour, but its web SDK has the error "Participant has been
+// disconnected, unable to join".
 func disconnectParticipant(e *Emulator, r *request, in *disconnectIn) (*empty, error) {
 	if err := e.bar(r.region, *in.StageArn, *in.ParticipantID); err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func parseAuthorization(header string) (authorization, error) {
 		case "SignedHeaders":
 			auth.signedHeaders = strings.Split(value, ";")
 		case "Signature":
-			// invalid hex becomes an empty signature, which is refused below
+			// invalid hex gives an empty signature, which is refused later
 			auth.signature, _ = hex.DecodeString(value)
 		}
 	}
@@ -167,8 +167,8 @@ func canonicalRequest(r *http.Request, body []byte, signed []string) string {
 	}, "\n")
 }
 
-// rawPath returns the path as it was sent. In /tags/…, the ARN is percent-escaped, and its slash
-// must stay escaped.
+// rawPath returns the path as it was sent. In /tags/…, the ARN is percent-escaped, and the slash in
+// it must stay escaped.
 func rawPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") {
@@ -212,7 +212,7 @@ func unescape(s string) string {
 }
 
 // escape applies the URI encoding of SigV4 to everything except A-Z a-z 0-9 - . _ ~ and the
-// characters in besides.
+// characters in the argument besides.
 func escape(s, besides string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var out strings.Builder

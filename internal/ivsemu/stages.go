@@ -135,7 +135,8 @@ func (e *Emulator) stageShape(s *stageRecord) stageShape {
 	shape.Endpoints = &endpointsShape{
 		Events: endpoints.Events,
 		WHIP:   endpoints.WHIP,
-		// The emulator has no RTMP. A name that never resolves (RFC 6761) makes that clear at once.
+		// The emulator has no RTMP. A client that tries it fails at once, because this name never
+		// resolves (RFC 6761).
 		RTMP:  "rtmp://" + s.Label + ".invalid/app/",
 		RTMPS: "rtmps://" + s.Label + ".invalid:443/app/",
 	}
@@ -150,8 +151,8 @@ func summary(s *stageRecord) stageShape {
 	return shape
 }
 
-// endpointsOf returns the URLs of a stage. As at AWS, each stage has a WHIP endpoint of its own,
-// and one global endpoint redirects to them.
+// endpointsOf returns the URLs of a stage. As at AWS, each stage has its own WHIP endpoint, and a
+// global endpoint redirects to it.
 func (e *Emulator) endpointsOf(s *stageRecord) stage.Endpoints {
 	events := url.URL{
 		Scheme: "ws" + strings.TrimPrefix(e.base.Scheme, "http"), Host: e.base.Host,

@@ -18,7 +18,7 @@ import (
 
 // state is what the emulator stores. Its lists are in order of creation.
 type state struct {
-	Seq     int // number of the latest record; keys of paged lists
+	Seq     int // number of the latest record; the numbers are the keys of paged lists
 	Stages  []*stageRecord
 	Keys    []*keyRecord
 	Ingests []*ingestRecord
@@ -36,7 +36,7 @@ type record struct {
 
 type stageRecord struct {
 	record
-	Label     string // first segment of its endpoints' paths
+	Label     string // first segment of the paths of the stage's endpoints
 	Recording *recordingShape
 	Sessions  []*sessionRecord
 	Barred    map[string]bool // participants whom DisconnectParticipant disconnected
@@ -65,7 +65,7 @@ type participantRecord struct {
 	UserID     string
 	Attributes map[string]string
 	Joined     time.Time
-	Published  bool // has ever published, as the API returns it
+	Published  bool // whether the participant has ever published, as the API returns it
 	Publishing bool // publishes now
 	Open       int  // number of open connections
 	Protocol   string
@@ -81,8 +81,7 @@ type eventRecord struct {
 
 func (st *state) next() int { st.Seq++; return st.Seq }
 
-// resource returns a record by its ARN. It does not find resources of other regions than the
-// request's.
+// resource returns a record by its ARN, if it is in the region of the request.
 func resource[T any](list []T, of func(T) *record, region, arn string) (T, bool) {
 	i := slices.IndexFunc(list, func(item T) bool {
 		return of(item).Arn == arn && of(item).
@@ -178,7 +177,7 @@ func (s *sessionRecord) participant(id string) *participantRecord {
 
 // saved is the content of the state file.
 type saved struct {
-	State  *state `json:"World"` // the name in files of earlier versions
+	State  *state `json:"World"` // the name that earlier versions used in their files
 	APIKey []byte // PKCS #8
 }
 

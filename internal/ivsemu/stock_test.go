@@ -143,7 +143,7 @@ func TestEveryOperationOfTheGoClient(t *testing.T) {
 	}
 }
 
-// fill gives every member of an input a value, so that the client finds no required member missing.
+// fill sets every member of an input, so that no required member is missing.
 func fill(v reflect.Value) {
 	for i := range v.NumField() {
 		name, f := v.Type().Field(i).Name, v.Field(i)

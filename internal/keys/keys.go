@@ -70,14 +70,14 @@ func New(cfg Config) *Manager {
 	return &Manager{cfg: cfg, signers: map[string]crypto.Signer{}}
 }
 
-// A Source says where the private half comes from. The zero value creates a new key.
+// A Source is the origin of a private half. The zero value creates a new key.
 type Source struct {
 	Private *ecdsa.PrivateKey // from ParsePEM
 	KMS     string            // the ID, alias or ARN of an ECC_NIST_P384 key in AWS KMS
 }
 
 // ParsePEM parses a private key on P-384, as SEC 1 or PKCS #8. If the text contains no key, it
-// returns an error: creating a new key instead would look as if the requested one had been
+// returns an error. It must not create a new key, which would look as if the requested one had been
 // imported.
 func ParsePEM(text stage.Secret) (*ecdsa.PrivateKey, error) {
 	private, err := token.ParseKey([]byte(text.Reveal()))
@@ -98,7 +98,7 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
-			return k, nil // the same key was requested before, and the import was interrupted
+			return k, nil // an earlier import of the same key was interrupted
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrConflict,
@@ -113,7 +113,7 @@ func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, err
 func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
-			return k, nil // as in Add, an interrupted change is finished
+			return k, nil // as in Add, an earlier change was interrupted
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name == "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
@@ -138,7 +138,7 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	k, err := m.current(ctx, region)
 	switch {
 	case k.Name == "" && dropped.Name != "":
-		return dropped, nil // there is no other key, so an error of current does not matter
+		return dropped, nil // there is no other key, so ignore the error of current
 	case err != nil || k.Name == "":
 		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
 			"%s has no own key to retire", region))
@@ -177,7 +177,7 @@ func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err e
 	return dropped, nil
 }
 
-// forgetImport deletes a key at AWS whose import succeeded although the response was lost.
+// forgetImport deletes a key at AWS if the import succeeded and only the response was lost.
 func (m *Manager) forgetImport(ctx context.Context, k Key) error {
 	listed, err := m.cfg.AWS.PublicKeys(ctx, k.Region)
 	if err != nil {
@@ -224,8 +224,8 @@ func last(list []Key) (Key, bool) {
 }
 
 // current returns the active key of the region in the credentials' account, or a Key without a
-// name. A key of another account, left from earlier credentials, is not in AWS's list and is
-// ignored.
+// name. A key of another account, which belongs to earlier credentials, is not in the list of AWS
+// and is ignored.
 func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	s, err := m.read()
 	if err != nil {
@@ -243,7 +243,8 @@ func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	return Key{}, nil
 }
 
-// begin stores the intended key and then finishes it. After an interruption, resume does the rest.
+// begin stores the intended key and then finishes it. If it is interrupted, resume finishes the key
+// later.
 func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
 	// The name contains the time and is unique. If the response to the import is lost, the key is
 	// found at AWS by this name.
@@ -290,8 +291,8 @@ func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// resume finishes the interrupted changes of the wanted keys. If one key fails, it continues with
-// the next.
+// resume finishes the interrupted changes of the keys for which wanted returns true. If one key
+// fails, it continues with the next.
 func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()
 	if err != nil {
@@ -326,12 +327,13 @@ func (m *Manager) finish(ctx context.Context, k Key) (Key, error) {
 	return done, err
 }
 
-// hopeless reports whether a retry cannot succeed: AWS has no room for the key, or refuses it.
+// hopeless reports whether a retry cannot succeed, because AWS refuses the key or the quota of keys
+// is reached.
 func hopeless(err error) bool {
 	return errors.Is(err, stage.ErrConflict) || errors.Is(err, stage.ErrInvalid)
 }
 
-// step takes a new key through its remaining steps. If it is called again, it repeats none that was
+// step takes a new key through its remaining steps. A second call does not repeat steps that are
 // done.
 func (m *Manager) step(ctx context.Context, k Key) (Key, error) {
 	signer, err := m.private(ctx, k)
@@ -375,8 +377,8 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 	return nil
 }
 
-// private loads the private half. If it belongs in a file that does not exist yet, private creates
-// the key.
+// private loads the private half. If that is stored in a file and the file does not exist yet,
+// private creates the key.
 func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	if k.KMS != "" {
 		key, _, err := m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)
@@ -426,7 +428,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-// pending reports whether a key is unfinished or retiring. If not, Run does not call AWS.
+// pending reports whether any key is unfinished or retiring. If none is, Run does not call AWS.
 func (m *Manager) pending() bool {
 	s, err := m.read()
 	return err == nil && slices.ContainsFunc(s.Keys,

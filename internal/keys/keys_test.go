@@ -383,8 +383,8 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	}
 }
 
-// TestAKeyThatAWSHasIsAdopted: somebody has imported the public half in the AWS console, where it
-// has another name and other line breaks.
+// TestAKeyThatAWSHasIsAdopted: the public half was imported in the AWS console before, with another
+// name and other line breaks.
 func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
 	t.Parallel()
 	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
@@ -475,7 +475,7 @@ func rotateAndTidy(h *harness) {
 	h.keys.Tidy(h.t.Context())
 }
 
-// protect restores the file modes in the copy, because CopyFS makes them wider.
+// protect restores the file modes in the copy, because CopyFS adds permissions.
 func protect(t *testing.T, dir string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -493,8 +493,7 @@ func protect(t *testing.T, dir string) {
 func checkWhole(t *testing.T, when string, h *harness, old stage.ParticipantToken) {
 	t.Helper()
 	h.keys.Tidy(t.Context())
-	// The old token is accepted until its key is due for deletion. The clock was set back, so the
-	// key is not due yet.
+	// Set the clock back to a time at which the old key is not due for deletion yet.
 	if len(h.aws.names) == 2 {
 		if err := h.accepted(old); err != nil {
 			t.Errorf("%s: the token from before: got %v, want that it is accepted", when, err)
@@ -563,7 +562,7 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	h.issue(time.Hour)
 	h.aws.calls = 0
 	h.aws.broken = func(call int, before bool) error {
-		if call == 3 && !before { // the response to the import is lost
+		if call == 3 && !before { // let the response to the import be lost
 			return errCut
 		}
 		return nil
@@ -588,8 +587,9 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	}
 }
 
-// TestAKeyThatCannotBeFinishedStandsInNobodysWay: a rotation is killed before its import. Before
-// the server starts again, another program imports the last key that the quota allows.
+// TestAKeyThatCannotBeFinishedStandsInNobodysWay: a rotation is interrupted before its import, and
+// another program imports the last key that the quota allows. After a restart, other keys are not
+// blocked.
 func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).start()
@@ -627,7 +627,7 @@ func TestAnUnfinishedKeyStaysInItsRegion(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).start()
 	h.aws.broken = func(call int, before bool) error {
-		if call == 2 && before { // before the import, so that the key is unfinished
+		if call == 2 && before { // fail before the import, so that the key is unfinished
 			return errCut
 		}
 		return nil
@@ -685,7 +685,7 @@ func TestTheAPIStepsInForAKeyThatCannotBeUsed(t *testing.T) {
 	if err := os.Remove(filepath.Join(h.dir, k.Name+".pem")); err != nil {
 		t.Fatal(err)
 	}
-	h.start() // the earlier Manager has the key in memory
+	h.start() // use a new Manager, since the earlier one has the key in memory
 	if made := h.issue(time.Hour); made.IssuedBy != "AWS API" {
 		t.Errorf("issued by %q, want the API", made.IssuedBy)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // A Router issues the tokens of AWS stages. If there is an own key for the stage's account and
-// region, that key signs them; otherwise the API issues them. The Router looks at the list of keys
+// region, that key signs them; otherwise the API issues them. The Router checks the list of keys
 // for every token, so that a new or rotated key takes effect at once.
 type Router struct {
 	Keys         *Manager
@@ -52,7 +52,7 @@ func (r *Router) IssueToken(
 	return made, err
 }
 
-// Why says to the operator which issuer a stage has, and why.
+// Why returns the issuer of a stage and the reason, for the operator.
 func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	where := arn.Region() + " of the account " + arn.Account()
 	k, found, err := r.Keys.active(arn)
@@ -72,8 +72,9 @@ func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	return "Signed here with the own key " + k.Name + ", which is that of " + where + "."
 }
 
-// signer returns the active key of the stage's account and region for a token with that expiry, or
-// nil. It stores the expiry before the token is signed, so that the key is not deleted too soon.
+// signer returns the active key of the stage's account and region for a token with a certain
+// expiry, or nil. It stores the expiry before the token is signed, so that the key is not deleted
+// too soon.
 func (m *Manager) signer(
 	ctx context.Context, arn stage.ARN, expires time.Time, ttl time.Duration,
 ) (Key, crypto.Signer, error) {
@@ -89,8 +90,8 @@ func (m *Manager) signer(
 		if !expires.After(k.LastExpiry) {
 			return k, private, nil
 		}
-		// The stored expiry is a tenth of the life later than needed. So it is written only about
-		// ten times within the life of a token, however many tokens there are.
+		// The stored expiry is later than needed, by a tenth of the token's life. So it must be
+		// written only about ten times within this life, for any number of tokens.
 		if err := m.extend(ctx, k.Name, expires.Add(ttl/10+time.Second)); err == nil {
 			return k, private, nil
 		} else if !errors.Is(err, errRetired) {
@@ -129,8 +130,8 @@ func (m *Manager) active(arn stage.ARN) (Key, bool, error) {
 	return Key{}, false, nil
 }
 
-// view returns the list of keys. It reads the file only if it has changed: every write creates a
-// new file.
+// view returns the list of keys. It reads the file only if that has changed, which it recognizes
+// because every write creates a new file.
 func (m *Manager) view() (state, error) {
 	info, err := os.Stat(m.path())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -19,7 +19,7 @@ import (
 
 // The states of a key, in their order.
 const (
-	// chosen, but not imported and confirmed yet; resumed after an interruption
+	// not imported and confirmed yet; resumed after an interruption
 	StateNew     = "new"
 	StateActive  = "active"   // signs tokens
 	StateGivenUp = "given up" // never signed; only returned, never stored
@@ -29,7 +29,7 @@ const (
 
 // A Key is an own key and its state. None of its fields is secret.
 type Key struct {
-	Name       string    `json:"name"` // name in this list and at AWS, and of the file
+	Name       string    `json:"name"` // name in this list, at AWS, and of the file
 	Region     string    `json:"region"`
 	ARN        string    `json:"arn,omitempty"` // of the imported public half; "kid" of the tokens
 	KMS        string    `json:"kms,omitempty"` // ARN of the key in AWS KMS; "" for a file
@@ -94,7 +94,7 @@ func (m *Manager) update(ctx context.Context, change func(*state) error) error {
 	return m.write(s)
 }
 
-// write replaces the file atomically: after a crash it is either the old or the new one.
+// write replaces the file atomically: after a crash, the file is either the old or the new one.
 func (m *Manager) write(s state) error {
 	content, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

@@ -28,8 +28,8 @@ type Function struct {
 	HTTP       func(host string) (http.Handler, error)
 	Event      func(ctx context.Context, event json.RawMessage) error // for EventBridge
 	Operations map[string]Operation
-	// Settle stores what an invocation left in memory, because Lambda freezes the process after the
-	// response.
+	// Settle stores the data that an invocation left in memory, because Lambda freezes the process
+	// after the response.
 	Settle func(context.Context) error
 	Log    *slog.Logger
 }
@@ -39,7 +39,7 @@ func (f *Function) Run(ctx context.Context) {
 	lambda.StartWithOptions(f.Invoke, lambda.WithContext(ctx))
 }
 
-// An invocation contains those fields of a payload that show what invoked the function.
+// An invocation contains the fields of a payload that show the origin of the invocation.
 type invocation struct {
 	RequestContext struct {
 		HTTP json.RawMessage `json:"http"`
@@ -112,8 +112,8 @@ func addCookies(r *events.LambdaFunctionURLRequest) {
 	}
 }
 
-// around adds what net/http does for a handler and lambdaurl does not: it recovers from a panic,
-// which would end the process. The response ends after Settle.
+// around recovers from a panic in a handler, as net/http does. With lambdaurl, the panic would end
+// the process. It also calls Settle before the response ends.
 func (f *Function) around(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &streamed{ResponseWriter: w}

@@ -1,5 +1,6 @@
 // Calls every operation of the stock client: node operations.mjs PUBLIC_KEY_PEM PLAYED_STAGE_ARN.
-// The played stage must have had a session with events. The program prints "all is well" or throws.
+// PLAYED_STAGE_ARN is a stage that has had a session with events. The program prints "all is well"
+// or throws.
 import assert from 'node:assert/strict';
 import * as ivs from '@aws-sdk/client-ivs-realtime';
 
@@ -110,7 +111,7 @@ assert.equal(
 );
 await call('DeleteIngestConfiguration', { arn, force: true });
 
-// Sessions, participants and events of the played stage
+// Sessions, participants and events of PLAYED_STAGE_ARN
 const { stageSessions } = await call('ListStageSessions', { stageArn: playedStageArn });
 const played = { stageArn: playedStageArn, sessionId: stageSessions[0].sessionId };
 assert.ok((await call('GetStageSession', played)).stageSession.startTime instanceof Date);
@@ -137,7 +138,7 @@ await call('DisconnectParticipant', { stageArn: playedStageArn, participantId, r
 await call('DeleteStage', { arn: stage.arn });
 await fails('ResourceNotFoundException', 404, 'GetStage', { arn: stage.arn });
 
-// The emulator lacks all other operations of the client, and its error names them.
+// The emulator does not support the other operations of the client. Its error names the operation.
 const x = 'arn:aws:ivs:us-west-2:123456789012:x/abcdefgh';
 const inputs = {
   StartComposition: { stageArn: stage.arn, destinations: [] },
