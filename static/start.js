@@ -1,4 +1,4 @@
-/** The start page: it connects OBS first, and links to the other pages. */
+/** The start page: it first explains how to connect OBS, and links to the other pages. */
 import { header, href, page } from './lib/page.js';
 import { connectView } from './lib/pairing.js';
 import { signedIn } from './lib/signin.js';
@@ -31,7 +31,7 @@ const next = () =>
     ),
   );
 
-/** The script for OBS, in two steps; by hand below. @param {Me} me */
+/** The script for OBS in two steps, and the manual steps below. @param {Me} me */
 const connect = (me) =>
   h(
     'section',

@@ -33,7 +33,7 @@ const state = {
   /** @type {import('../lib/types.js').Issued[]} */ tokens: [],
   made: '',
   changed: false,
-  /** The key of the question that waits for an answer. */ asked: '',
+  /** The key of the open question, or ''. */ asked: '',
   /** @type {string | undefined} */ error: undefined,
   /** @type {{busy: boolean, error?: string}} */ password: { busy: false },
   /** @type {{busy: boolean, error?: string}} */ key: { busy: false },
@@ -181,8 +181,8 @@ const loginItem = (login) =>
   );
 
 /**
- * A button that asks for confirmation by a second button in its place: a dialog box would stop the
- * whole of OBS.
+ * A button that asks for confirmation by a second button in its place, because a dialog box would
+ * block OBS.
  * @type {import('../operator/tokens.js').Asking}
  */
 function asking(key, label, question, about, yes) {

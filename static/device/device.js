@@ -11,8 +11,8 @@ import { t, time } from '../lib/strings.js';
 const CODE = 'stagedoor.userCode';
 
 /**
- * The device code from the address in the QR picture. The tab stores it until the person decides,
- * because a sign-in at the provider loses the fragment.
+ * The device code in the address of the QR picture. The tab stores it until the person decides,
+ * because the fragment of the address is lost during a sign-in at the provider.
  */
 function codeOfAddress() {
   const [code] = /^#[A-Za-z-]{1,20}$/.exec(location.hash) ?? [''];

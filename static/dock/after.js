@@ -1,4 +1,4 @@
-/** The summary after a broadcast: how long it was, and how it went. */
+/** The summary after a broadcast: its duration and its quality. */
 import { h } from '../lib/dom.js';
 import { mbits, percent } from '../lib/numbers.js';
 import { button } from '../lib/page.js';

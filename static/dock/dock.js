@@ -30,7 +30,7 @@ import { createReport } from './report.js';
 import { focusTab, intoAddress, panel, tabOfAddress, tabsView } from './tabs.js';
 import { airView, dockView, headline, stateOf, worry } from './views.js';
 
-const TELL_EVERY = 45_000; // the server forgets a dock that is silent for longer than two minutes
+const TELL_EVERY = 45_000; // the server removes a dock that has sent no report for 2.5 minutes
 const LOOK_EVERY = 30_000; // OBS has no event for a change of its settings
 const MEASURE_EVERY = 2_000;
 const FRESH_EVERY = 60_000;
@@ -124,7 +124,7 @@ const first = createFirstPart({
 });
 const report = createReport({ id: dockId, model, version: () => obs.version });
 
-/** @type {Map<string, import('../lib/types.js').Presence[]>} who is on each stage */
+/** @type {Map<string, import('../lib/types.js').Presence[]>} the participants on each stage */
 const presence = new Map();
 /** @type {{busy: boolean, error?: string, notice?: string}} */
 const signing = { busy: false };
@@ -134,10 +134,10 @@ let permission = 'unknown';
 let looking = false;
 /** Settles when an interrupted rehearsal has restored OBS's settings. */
 let freed = Promise.resolve();
-let scriptAsked = false; // whether the script was asked on this connection
-/** The server has refused the code with which the script would have signed in this dock. */
+let scriptAsked = false; // whether the script was asked on this connection to OBS
+/** Whether the server has refused the code with which the script would have signed in this dock. */
 let codeRefused = false;
-let noWhip = false; // OBS refused WHIP on this connection; the next OBS may have it
+let noWhip = false; // whether OBS refused WHIP on this connection; the next OBS may have it
 
 /* ---- drawing ---- */
 
@@ -177,7 +177,9 @@ function draw() {
   tell();
 }
 
-/** Whether no broadcast, rehearsal or set-up is under way, so that a new page could take over. */
+/**
+ * Whether there is no broadcast, rehearsal or set-up, so that another page may replace this one.
+ */
 const atRest = () => model.broadcast.phase === 'idle' && !rehearsal.running && !model.settingUp;
 
 /** Announces a new state to screen readers, in the title and to the server. */
@@ -205,7 +207,7 @@ function showTab(next) {
   draw();
 }
 
-/** Shows the tab Broadcast from its top, wherever the tab People was scrolled to. */
+/** Shows the tab Broadcast from its top, even if the tab People was scrolled. */
 function backToBroadcast() {
   showTab('broadcast');
   focusTab(tab);
@@ -218,7 +220,7 @@ function set(change) {
   draw();
 }
 
-/** Shows for a while what was done. @param {string} notice */
+/** Shows for a while a sentence about what was done. @param {string} notice */
 function note(notice) {
   set({ notice });
   setTimeout(() => {
@@ -229,8 +231,8 @@ function note(notice) {
 /* ---- signing in ---- */
 
 /**
- * Signs in by a dock link or by the script's code. One that was used already leads to the sign-in
- * form.
+ * Signs in by a dock link or by the script's code. If the link or the code was used already, the
+ * sign-in form is shown.
  */
 async function enrolled() {
   try {
@@ -243,10 +245,10 @@ async function enrolled() {
   }
 }
 
-/** Why a dock that the script has opened is not signed in. */
+/** The reason why a dock that the script has opened is not signed in. */
 function whySignIn() {
   if (isMoving()) return t('move.signIn');
-  // A script leaves out a code that has expired.
+  // A script omits a code that has expired.
   return codeRefused || pairing === 'first' ? t('pair.codeOver') : undefined;
 }
 
@@ -316,7 +318,9 @@ async function askAgain() {
   }
 }
 
-/** The login ended, here or elsewhere. The page forgets everything about it. */
+/**
+ * Called when the login has ended, here or elsewhere. Removes all data of the login from the page.
+ */
 function signedOut() {
   events.stop();
   // A running rehearsal restores OBS's settings first.
@@ -354,7 +358,7 @@ async function blankToken() {
       streamServiceSettings: { bearer_token: '' },
     });
   } catch {
-    // OBS is streaming or gone: the token expires by itself.
+    // OBS is streaming or was closed. The token expires by itself.
   }
 }
 
@@ -387,7 +391,7 @@ function serverEvent({ event, data }) {
   else if (event === 'dock_closed') others(model.others.filter((d) => d.id !== data.id));
   else if (event === 'presence') {
     presence.set(data.stage, data.participants);
-    // A restart of this server ends broadcasts on local stages only, not those on stages of AWS.
+    // A restart of this server ends broadcasts on local stages, and not those on AWS stages.
     const anew =
       data.stage === broadcast.state.stage &&
       !known.has(data.stage) &&
@@ -437,7 +441,7 @@ async function greeted() {
 }
 
 /**
- * Connects without a click when the page is opened again, unless the browser would ask for a
+ * Connects to OBS without a click when the page is opened again, unless the browser would ask for
  * permission.
  */
 async function findObs() {
@@ -516,15 +520,15 @@ async function look() {
 }
 
 /**
- * Whether OBS may be set up without a click: nothing is under way, there is a stage, and the dock
- * stays at this address.
+ * Whether OBS may be set up without a click: nothing else is running, there is a stage, and the
+ * dock stays at this address.
  */
 const isSettled = () =>
   Boolean(model.stage) && model.broadcast.phase === 'idle' && !moveOf(model.me?.publicUrl);
 
 /**
- * Asks once for each connection whether the script that paired this dock is still in OBS. The
- * question is a parameter of the profile, so the dock asks in Stagedoor's own profile only.
+ * Asks once per connection whether the script that paired this dock is still in OBS. The question
+ * is stored in a parameter of the profile, so the dock asks only in Stagedoor's own profile.
  */
 async function missScript() {
   if (scriptAsked || model.profile !== PROFILE) return;
@@ -556,7 +560,8 @@ async function endpoint(settings) {
 
 /**
  * @param {boolean} force @param {string} [encoder] the encoder to set, or '' for x264
- * @param {boolean} [onlyNew] leave a profile that another Stagedoor client has made meanwhile
+ * @param {boolean} [onlyNew] do not change a profile that another Stagedoor client has created
+ *   meanwhile
  * @returns {Promise<{changed: boolean} | null>} null if OBS could not be set up
  */
 async function setUp(force, encoder, onlyNew) {
@@ -592,7 +597,10 @@ async function setUp(force, encoder, onlyNew) {
   return done;
 }
 
-/** The person has asked for the set-up. @type {import('./views.js').Actions['setUp']} */
+/**
+ * Called when the person has clicked "Set up OBS".
+ * @type {import('./views.js').Actions['setUp']}
+ */
 async function setUpByHand(force = false, encoder) {
   void first.tell({ kind: 'acted' });
   const done = await setUp(force, encoder);
@@ -620,7 +628,7 @@ function broadcastChanged(state) {
   const before = model.broadcast.phase;
   model.broadcast = state;
   if (['starting', 'live'].includes(state.phase) && model.rehearsal.phase !== 'off')
-    rehearsal.dismiss(); // the person has read the score, or it is out of date
+    rehearsal.dismiss(); // the person has read the result, or it is out of date
   const summary = tally.follow(state, Date.now());
   if (summary || state.phase === 'starting') model.summary = summary;
   if (state.phase === 'live' && before !== 'live') meter.reset();
@@ -642,7 +650,7 @@ function rehearsalChanged(state) {
   if (before !== state.phase && !rehearsal.running) void broadcast.resume().then(look);
 }
 
-/** Cleans up after a rehearsal whose page was closed in the middle of it. */
+/** Cleans up in OBS after a rehearsal during which the page was closed. */
 async function mendLate() {
   const resting = ['idle', 'trouble', 'reconnecting'].includes(model.broadcast.phase);
   if (!resting || rehearsal.running || model.settingUp || obs.status.phase !== 'ready') return;
@@ -665,7 +673,7 @@ async function measure() {
   }
 }
 
-/** While OBS is set up and not streaming, keeps a token in it that does not expire soon. */
+/** While OBS is set up and not streaming, makes sure that its token does not expire soon. */
 function keepFresh() {
   const ready =
     obs.status.phase === 'ready' &&

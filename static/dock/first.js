@@ -8,8 +8,8 @@ import { has, t } from '../lib/strings.js';
 /**
  * @param {object} about
  * @param {import('../lib/pairing.js').Pairing} about.pairing
- * @param {() => Promise<boolean>} about.setUp sets OBS up; returns whether it did
- * @param {() => Promise<void>} about.undo selects the previous profile and removes ours
+ * @param {() => Promise<boolean>} about.setUp sets OBS up; returns whether that succeeded
+ * @param {() => Promise<void>} about.undo selects the previous profile and removes Stagedoor's
  * @param {() => void} about.changed
  */
 export function createFirstPart({ pairing, setUp, undo, changed }) {

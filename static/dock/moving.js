@@ -37,7 +37,7 @@ export function createMovePart({ obs, script, publicUrl, changed, note }) {
   }
 
   /**
-   * Asks the script to open this address whenever OBS starts.
+   * Asks the script to open this address at each start of OBS.
    * @param {import('../lib/moving.js').Move} move
    */
   async function keep({ to }) {

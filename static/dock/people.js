@@ -13,7 +13,10 @@ import { t } from '../lib/strings.js';
 export function createPeopleTab(about) {
   /** @type {import('../stage/onstage.js').People | null} */
   let people = null;
-  /** @type {import('../lib/types.js').Me | null} who is signed in, once the tab was opened */
+  /**
+   * @type {import('../lib/types.js').Me | null} the signed-in user, after the tab was opened for
+   *   the first time
+   */
   let me = null;
   let loading = false;
   let failed = false;
@@ -76,8 +79,8 @@ const failedView = (again) =>
 
 /**
  * Chromium 127 and older remember that a module could not be imported, so another try needs another
- * address. They also remember this of the modules that it imports. The page does not reload by
- * itself, since it would then ask for OBS's password.
+ * address. They also remember it for the modules that this module imports. The page does not reload
+ * by itself, since after a reload it would ask for OBS's password.
  * @param {number} tries
  * @returns {Promise<typeof import('../stage/onstage.js')>}
  */

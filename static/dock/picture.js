@@ -38,12 +38,13 @@ export class PicturePart {
     this.stageEvent = this.#publishing.stageEvent;
   }
 
-  /** @param {boolean} obs whether OBS is connected: then the person needs no test picture */
+  /** @param {boolean} obs whether OBS is connected, so that the person needs no test picture */
   view(obs) {
     const { phase, why, since } = this.#publishing.state;
     const active = this.#picture !== null;
     const stage = this.#about.stage();
-    // A card with the reason why the picture ended stays, even if the person has lost the stage.
+    // If the card shows the reason why the picture ended, it stays even if the person no longer has
+    // a stage.
     if (phase !== 'ended' && !active && (!stage || obs)) return [];
     return [
       pictureView({
@@ -77,7 +78,7 @@ export class PicturePart {
     canvas.setAttribute('aria-label', t('picture.title'));
   }
 
-  /** Whether the view has a clock that runs. */
+  /** Whether the view shows a running clock. */
   get ticking() {
     return this.#publishing.state.phase === 'live';
   }

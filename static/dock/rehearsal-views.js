@@ -9,7 +9,7 @@ import { t } from '../lib/strings.js';
 /** Seconds of picture and sound that are played back. */
 const SECONDS = 20;
 
-/** The marks that "Set up OBS" cures. */
+/** The marks whose problems "Set up OBS" fixes. */
 const SETUP = Object.freeze([
   'tooLarge',
   'bFrames',
@@ -74,7 +74,7 @@ export function rehearsing(s, { now, muted }, act, heading, steps) {
 /** The seconds until the rehearsal ends. @param {State} s @param {number} now */
 export const left = (s, now) => Math.max(0, Math.ceil(SECONDS - (now - s.since) / 1000));
 
-/** The view of the score. @param {State} s @param {Deeds} act @param {Node} heading */
+/** The view of the result. @param {State} s @param {Deeds} act @param {Node} heading */
 export function rehearsed(s, act, heading) {
   const marks = s.score ? Object.values(s.score).flat() : [];
   const curable = marks.some(({ name, level }) => level !== 'ok' && SETUP.includes(name));

@@ -14,7 +14,7 @@ export const NONE = Object.freeze({
   score: null,
 });
 
-/** The state if the server did not deliver the code. @type {Readonly<State>} */
+/** The state if the code could not be loaded from the server. @type {Readonly<State>} */
 const AWAY = Object.freeze({ ...NONE, phase: 'failed', reason: { text: 'api.unreachable' } });
 
 /**
@@ -51,7 +51,7 @@ export function createRehearsalPart({ obs, limits, changed }) {
     begin: () => void begin().catch(() => changed(AWAY)),
     cancel: async () => void (await made?.cancel()),
     dismiss: () => (made ? made.dismiss() : changed(NONE)),
-    /** While a rehearsal runs, nothing else reads or changes OBS's settings. */
+    /** While a rehearsal runs, other parts of the dock must not read or change OBS's settings. */
     get running() {
       return loading || (made?.running ?? false);
     },
@@ -59,9 +59,11 @@ export function createRehearsalPart({ obs, limits, changed }) {
     obsClosed: () => made?.obsClosed(),
     /** @param {import('../lib/types.js').StageEvent} event */
     stageEvent: (event) => made?.stageEvent(event),
-    /** Called when the page closes. The next page cleans up what is left in OBS. */
+    /** Called when the page closes. The next page cleans up OBS. */
     abandon: () => void (made?.running && obs.call('StopStream').catch(() => {})),
-    /** Removes what a rehearsal left in OBS. After a failure, the next connection tries again. */
+    /**
+     * Restores OBS after an interrupted rehearsal. If that fails, the next connection tries again.
+     */
     async mend() {
       if (part.running) return false;
       const done = await mendLate(obs, made?.earlier ?? null).catch(() => false);
@@ -102,14 +104,14 @@ function fill(bar, share) {
 }
 
 /**
- * Attaches the picture and the level bar, which later calls do not move.
+ * Attaches the picture and the level bar at the first call. Later calls do not move them.
  * @param {HTMLVideoElement} screen
  * @param {HTMLElement} bar
  */
 function hang(screen, bar) {
   const frame = document.getElementById('rehearsal-screen');
   const meter = document.getElementById('rehearsal-level');
-  if (!frame || !meter) return; // OBS is gone, and the page says so
+  if (!frame || !meter) return; // the connection to OBS has ended, and the page says so
   screen.setAttribute('aria-label', t('rehearsal.picture'));
   if (screen.parentNode !== frame) frame.replaceChildren(screen);
   if (bar.parentNode !== meter) meter.replaceChildren(bar);

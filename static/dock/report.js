@@ -3,7 +3,7 @@ import { api, base } from '../lib/api.js';
 import { inEnglish } from '../lib/strings.js';
 import { stateOf } from './views.js';
 
-/** Milliseconds in which several changes make one report. */
+/** Milliseconds to wait, so that several changes cause one report. */
 const SOON = 400;
 
 /** The longest text that the server accepts in a report. */
@@ -20,7 +20,7 @@ export function createReport({ id, model, version }) {
   let timer = 0;
 
   function now() {
-    // A failed report is not retried: the dock reports at intervals.
+    // A failed report is not retried, because the dock reports regularly.
     if (model.me) void api('PUT', path, reportOf(model, version())).catch(() => {});
   }
 
@@ -31,8 +31,9 @@ export function createReport({ id, model, version }) {
       timer = window.setTimeout(now, SOON);
     },
     /**
-     * Removes the dock from the server, also while the page closes. The page does not wait for the
-     * answer: the server forgets a dock that sends no reports.
+     * Removes the dock from the server. Called also while the page closes, so it does not wait for
+     * the response. If the request fails, the server removes the dock after a while without
+     * reports.
      */
     end: () =>
       fetch(new URL(path, base), {

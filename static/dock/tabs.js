@@ -9,7 +9,7 @@ import { t } from '../lib/strings.js';
 /** @type {readonly Tab[]} */
 const TABS = Object.freeze(['broadcast', 'people']);
 
-/** The tab is in the address, so that a reload stays on it. @returns {Tab} */
+/** The tab in the address. It is there so that a reload shows the same tab. @returns {Tab} */
 export const tabOfAddress = () => (location.hash === '#people' ? 'people' : 'broadcast');
 
 /** @param {Tab} tab */
@@ -23,7 +23,8 @@ export function intoAddress(tab) {
 }
 
 /**
- * The WAI-ARIA tabs pattern: the Tab key stops once, and the arrow keys move between the tabs.
+ * The WAI-ARIA tabs pattern: the list of tabs is one stop of the Tab key, and the arrow keys move
+ * between the tabs.
  * @param {Tab} shown
  * @param {(tab: Tab) => void} choose
  */

@@ -19,7 +19,7 @@ import { afterView } from './after.js';
  * @typedef {import('../lib/types.js').Me} Me
  * @typedef {import('../lib/types.js').Presence} Presence
  * @typedef {import('../lib/obs-check.js').Finding} Finding
- * @typedef {object} Model what the page knows
+ * @typedef {object} Model the state of the page
  * @property {Me | null} me
  * @property {boolean} online whether the event stream is connected
  * @property {import('../lib/types.js').Stage | undefined} stage the chosen stage
@@ -34,14 +34,14 @@ import { afterView } from './after.js';
  * @property {string[]} encoders the IDs of the encoders that the script in OBS can set up
  * @property {string} profile the current profile of OBS
  * @property {boolean} paired a script has paired this dock with OBS
- * @property {boolean} scriptGone that script does not answer
- * @property {boolean} goneSeen the person has read that it does not
+ * @property {boolean} scriptGone the script that paired this dock does not answer
+ * @property {boolean} goneSeen the person has closed the notice about scriptGone
  * @property {Finding[] | null} findings
  * @property {string} [readError]
- * @property {string | undefined} previous the profile to go back to
+ * @property {string | undefined} previous the profile that "Back to my profile" selects
  * @property {{step: string} | null} settingUp
  * @property {{text: string, undone: boolean | null} | null} setupError
- * @property {string} notice what was done a moment ago
+ * @property {string} notice a sentence about what was just done
  * @property {import('../lib/golive.js').Broadcast} broadcast
  * @property {import('../lib/rehearsal.js').State} rehearsal
  * @property {typeof import('./rehearsal-views.js') | null} rehearsalViews null before the first
@@ -83,7 +83,7 @@ export function stateOf(m) {
   if (m.settingUp) return 'setting-up';
   if (m.obs.phase !== 'ready') return 'no-obs';
   if (['starting', 'playing', 'stopping'].includes(m.rehearsal.phase)) return 'rehearsing';
-  // OBS is connected again, and its stream status is not read yet.
+  // OBS is connected again, but its stream status was not read yet.
   if (m.broadcast.phase === 'away') return 'checking';
   if (m.broadcast.phase !== 'idle') return m.broadcast.phase;
   if (m.rehearsal.phase !== 'off') return 'rehearsed';
@@ -282,7 +282,7 @@ const title = (kind, text, detail) =>
 
 /** @param {Model} m */
 function obsProblem(m) {
-  // The sentence stays the same during further attempts, so that the page does not move.
+  // The sentence does not change during further attempts, so that the layout stays the same.
   if (m.obs.phase === 'connecting' && m.obs.attempts === 0) return t('obs.connecting');
   if (m.obs.phase === 'starting') return t('obs.starting');
   if (m.obs.phase === 'password' && m.obs.triedPassword)
@@ -296,7 +296,10 @@ function obsProblem(m) {
   return t(`obs.${m.why}`);
 }
 
-/** The script was removed from OBS, which takes nothing back. @param {Actions} act */
+/**
+ * The notice that the script was removed from OBS, which does not undo the pairing.
+ * @param {Actions} act
+ */
 const goneView = (act) =>
   h(
     'section',
@@ -313,8 +316,8 @@ const isOff = ({ obs: { phase, everReady }, why }) =>
 const isLost = (m) => m.paired && isOff(m) && m.obs.attempts > 0;
 
 /**
- * A dock that a script has paired, and that OBS refuses or that does not find it: at each start of
- * OBS the script hands over the port and the password.
+ * The view of a paired dock that OBS refuses, or that does not find OBS. The advice is to restart
+ * OBS, because at each start the script passes the current port and password to the dock.
  * @param {Model} m
  * @param {Actions} act
  */
@@ -362,7 +365,7 @@ function noObs(m, act) {
     phase === 'kicked'
       ? button(t('obs.reconnect'), act.retry, { className: 'primary wide' })
       : phase !== 'starting' && phase !== 'unsupported' && connectForm(m, act),
-    // The button is shown from the start: otherwise everything below it would move when the first
+    // The button is shown from the start. Otherwise everything below it would move when the first
     // attempt fails.
     ((off && (m.why === 'off' || m.obs.attempts > 0)) || phase === 'unsupported') &&
       button(t('obs.retry'), act.retry, { className: 'wide', key: 'retry' }),
@@ -448,7 +451,7 @@ function notSetUp(m, act) {
 }
 
 /**
- * Whether the person may go live without setting OBS up: WHIP works in spite of the remaining
+ * Whether the person may go live without setting OBS up, because WHIP works in spite of the
  * findings.
  * @param {Finding[]} findings
  */
@@ -460,8 +463,8 @@ const mayGoAnyway = (findings) =>
   );
 
 /**
- * Buttons that switch to the graphics card, if the script in OBS can set its encoder, and back to
- * x264.
+ * A button that switches to the encoder of the graphics card, if the script in OBS can set it up,
+ * or back to x264.
  * @param {Model} m
  * @param {Actions} act
  */
@@ -522,14 +525,14 @@ function setupFailed(m, act) {
 }
 
 /**
- * The findings that only the person can fix, without those that block, which the page shows
+ * The findings that only the person can fix, except those that block, which the page shows
  * separately.
  * @param {Model} m
  */
 const forThePerson = (m) => (m.findings ?? []).filter((f) => f.level === 'person' && !f.blocks);
 
 /**
- * The findings in a collapsed section, while another step comes first.
+ * The findings in a collapsed section, for states in which another step comes first.
  * @param {Model} m
  * @param {Actions} act
  */
@@ -877,7 +880,7 @@ function trouble(m, act) {
 }
 
 /**
- * The server's sentence, or the page's own where there is none.
+ * The server's sentence, or the page's own if the server sent none.
  * @param {import('../lib/golive.js').Reason} reason
  */
 function reasonText({ text, values = {}, detail, code = '', byRole }) {
@@ -888,7 +891,11 @@ function reasonText({ text, values = {}, detail, code = '', byRole }) {
 
 /* ---- by hand ---- */
 
-/** The section is shown with and without OBS. @param {Model} m @param {Actions} act */
+/**
+ * The manual steps: endpoint and token to copy. Shown with and without OBS.
+ * @param {Model} m
+ * @param {Actions} act
+ */
 function byHand(m, act) {
   const { token, shown, busy, error } = m.hand;
   return h(

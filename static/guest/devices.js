@@ -104,7 +104,7 @@ function createPreview() {
       video.srcObject = stream;
       void video.play().catch(() => {});
     },
-    /** Attaches the video once: a video that is moved in the page stops playing. */
+    /** Attaches the video only once, because a video that is moved in the page stops playing. */
     mount() {
       const frame = document.getElementById('preview');
       if (frame && video.parentNode !== frame) frame.append(video);
@@ -115,7 +115,7 @@ function createPreview() {
 }
 
 /**
- * Opens camera and microphone, or the microphone alone where there is no camera.
+ * Opens camera and microphone, or only the microphone if there is no camera.
  * @param {Record<Kind, string>} chosen
  */
 async function ask(chosen) {

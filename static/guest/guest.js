@@ -1,6 +1,6 @@
 /**
  * The page of a guest by link, who needs no account and no cookie. The guest enters a name, checks
- * camera and microphone, and is on the stage.
+ * camera and microphone, and joins the stage.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -13,7 +13,7 @@ import { createDevices } from './devices.js';
 import { createOthers } from './others.js';
 import { previewView, endedView, onStageView, whyText } from './views.js';
 
-/** Storage keys. With their values, a tab that is loaded again stays the same guest. */
+/** Storage keys. By the stored values, a reloaded tab stays the same guest. */
 const KEYS = Object.freeze({
   secret: 'stagedoor.guest',
   admission: 'stagedoor.guest.admission',
@@ -47,7 +47,7 @@ const secret = (() => {
   return own || (sessionStorage.getItem(KEYS.secret) ?? '');
 })();
 
-/** The secret is removed from the address, because guests share their screens. */
+/** Removes the secret from the address, because guests may share their screens, and stores it. */
 function takeSecret() {
   const own = location.hash.slice(1);
   if (!/^sdg_[\w-]+$/.test(own)) return '';
@@ -88,7 +88,7 @@ const client = createClient({
   },
 });
 
-/** Codes with which the server ends a guest's stay for good. */
+/** Codes after which a guest cannot join again. */
 const DONE = Object.freeze([
   'PARTICIPANT_DISCONNECTED',
   'TOKEN_REVOKED',
@@ -154,7 +154,7 @@ function enter() {
   model.phase = 'stage';
   say(t('guest.on', { stage: model.offer?.stageName ?? '' }));
   if (publishes()) publishing.start();
-  // Amazon's SDK sends and receives in one session: see send.js.
+  // Amazon's SDK sends and receives in one session, which send.js opens.
   if (local() || !publishes()) client.join();
   draw();
 }
@@ -162,7 +162,8 @@ function enter() {
 let asking = false;
 
 /**
- * The sessions ended: the guest was removed, or a moderator changed the guest's role.
+ * Called when the sessions have ended. Finds out whether the guest was removed, or a moderator
+ * changed the guest's role.
  * @param {string} why
  */
 async function reconsider(why) {
@@ -178,7 +179,7 @@ async function reconsider(why) {
     model.publishing = null;
     enter();
   } else {
-    model.phase = 'preview'; // the guest checks camera and microphone first
+    model.phase = 'preview'; // first, the guest checks camera and microphone
   }
   model.changed = t(`guest.now.${role}`);
   say(model.changed);
@@ -187,8 +188,8 @@ async function reconsider(why) {
 
 /**
  * @param {string} bearer
- * @returns {Promise<import('../types.js').GuestInvitation['role'] | null>} null: the guest is off
- *   the stage
+ * @returns {Promise<import('../types.js').GuestInvitation['role'] | null>} null if the guest was
+ *   removed from the stage
  */
 async function roleNow(bearer) {
   try {
@@ -245,7 +246,10 @@ async function start() {
   draw();
 }
 
-/** After a reload the token is still valid, but the guest checks camera and microphone again. */
+/**
+ * Called after a reload. The token is still valid, and the guest checks camera and microphone
+ * again.
+ */
 function resume() {
   const kept = JSON.parse(sessionStorage.getItem(KEYS.admission) ?? 'null');
   if (!kept || Date.parse(kept.expiresAt) <= Date.now()) return;

@@ -31,7 +31,7 @@ export function createOthers({ changed, fit }) {
       removed: players.drop,
       link() {},
     },
-    /** Attaches each video once: a video that is moved in the page stops playing. */
+    /** Attaches each video only once, because a video that is moved in the page stops playing. */
     mount() {
       for (const { id, name, publishing } of present) {
         if (!publishing) continue;
@@ -49,8 +49,8 @@ export function createOthers({ changed, fit }) {
 }
 
 /**
- * After a reload the person has not clicked yet, so the browser allows no sound: the picture starts
- * at once, the sound with the next click.
+ * Starts a video. If the person has not clicked since a reload, the browser allows no sound. Then
+ * the picture starts at once, and the sound at the next click.
  * @param {HTMLVideoElement} video
  */
 function start(video) {

@@ -17,7 +17,7 @@ import { has, serverSaid, t, time } from '../lib/strings.js';
  * @property {import('../lib/stage/publishing.js').State | null} publishing
  * @property {boolean} muted
  * @property {boolean} hidden
- * @property {string} changed what a moderator changed
+ * @property {string} changed the change that a moderator made
  *
  * @typedef {object} Actions
  * @property {() => void} check
@@ -167,7 +167,7 @@ function stageTitle({ publishing, offer }, publishes) {
   );
 }
 
-/** Another participant. @param {Others['publishing'][number]} p */
+/** The view of another participant. @param {Others['publishing'][number]} p */
 const otherView = (p) =>
   h(
     'article',
@@ -181,7 +181,12 @@ const otherView = (p) =>
     ),
   );
 
-/** What the guest sends. @param {Model} m @param {Actions} act @param {Devices} devices */
+/**
+ * The view of what the guest sends.
+ * @param {Model} m
+ * @param {Actions} act
+ * @param {Devices} devices
+ */
 const ownView = (m, act, devices) =>
   h(
     'section',

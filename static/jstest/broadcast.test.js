@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { FIRST, step } from '../lib/broadcast.js';
 import { en } from './words.js';
 
-// Both implementations of the machine have these stories: the other one is internal/obs/machine.go.
+// These stories test both implementations of the machine. The other one is internal/obs/machine.go.
 const stories = JSON.parse(
   readFileSync(new URL('../../internal/obs/testdata/broadcast.json', import.meta.url)),
 );

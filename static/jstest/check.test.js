@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { check, fitted, isReady, toFix, x264Options } from '../lib/obs-check.js';
 import { en } from './words.js';
 
-// Both implementations of the rules have this table: the other one is internal/obs.
+// This table tests both implementations of the rules. The other one is internal/obs.
 const table = JSON.parse(
   readFileSync(new URL('../../internal/obs/testdata/cases.json', import.meta.url)),
 );

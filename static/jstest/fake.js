@@ -1,7 +1,8 @@
 /**
- * An OBS without a socket, for modules that only call and listen. It merges and replaces service
- * settings, builds its encoders when a profile is activated, and answers CreateProfile before or
- * after the profile exists. internal/apptest/fakeobs is the complete fake, with a real WebSocket.
+ * A fake OBS without a socket, for modules that only send requests and receive events. It imitates
+ * how OBS merges and replaces service settings, builds its encoders when a profile is activated,
+ * and answers CreateProfile before or after the profile exists. internal/apptest/fakeobs is the
+ * complete fake, with a real WebSocket.
  */
 import { ENCODERS } from '../lib/encoders.js';
 import { sign } from '../lib/obs-script.js';
@@ -102,7 +103,7 @@ export function fakeObs({
     throw new ObsError(code, `refused: ${request}`, request);
   };
   let kept = null; // the encoder's file before a set-up
-  /** Serves a request as the script in OBS does (internal/obs/script). */
+  /** Answers a request as the script in OBS does (internal/obs/script). */
   async function serve(ask) {
     const body = ask.slice(65);
     if (ask !== `${await sign(secret, `ask ${body}`)} ${body}`) return '';
@@ -241,7 +242,7 @@ export async function until(ok, what = () => '') {
   throw new Error(`it did not come to pass: ${ok} ${JSON.stringify(what())}`);
 }
 
-/** What a local stage allows and advises. */
+/** The limits and the advice of a local stage. */
 export const limits = {
   maxHeight: 720,
   advisedBitrate: 2_500_000,

@@ -20,7 +20,7 @@ const hour = 3_600_000;
 
 let obs, fakes, broadcast, tokens;
 
-/** A broadcaster whose OBS is set up, with a clock that the test sets. */
+/** A test environment: an OBS that is set up, a page, and a clock that the test sets. */
 async function begin({ waits = {} } = {}) {
   obs = fakeObs();
   fakes = {
@@ -66,8 +66,8 @@ function load(waits = {}) {
     tokens,
     now: () => fakes.now,
     onChange: (s) => fakes.states.push(s),
-    // Waits for expected events are long, since the machine may be busy; waits that must end are
-    // short.
+    // Time limits for expected events are long, since the machine may be busy. Time limits that a
+    // test lets pass are short.
     waits: { start: 60_000, stage: 60_000, stop: 50, reason: 50, ...waits },
   });
   obs.on('StreamStateChanged', (e) => broadcast.obsState(e.outputState));
@@ -89,7 +89,7 @@ const reached = async (name) => {
     () => phase() === name,
     () => broadcast.state,
   );
-  await new Promise(setImmediate); // lets pending microtasks end before the test acts
+  await new Promise(setImmediate); // lets pending microtasks run before the test continues
 };
 const publishes = () => {
   obs.onStart = () => {

@@ -9,7 +9,10 @@ const modules = readdirSync(root, { recursive: true })
   .filter((path) => path.endsWith('.js') && !/^(jstest|vendor)\//.test(path))
   .map((path) => new URL(path, root).href);
 
-/** The modules that a module imports, now or later. Imports in comments are of types. */
+/**
+ * The modules that a module imports statically or dynamically. Imports in comments are ignored,
+ * because they import types.
+ */
 function importsOf(module) {
   const code = readFileSync(new URL(module), 'utf8').replace(/\/\*[^]*?\*\//g, '');
   return [...code.matchAll(/\bfrom '(\.[^']+)'|\bimport\(?\s*'(\.[^']+)'/g)].map(

@@ -1,6 +1,7 @@
 /**
  * Applies the rules to readings for internal/obs. Each line of the input is a JSON array, [reading,
- * limits]; each line of the output has its findings. TestRulesAlike compares them with its own.
+ * limits]; each line of the output has its findings. TestRulesAlike compares them with the findings
+ * of the Go rules.
  */
 import { createInterface } from 'node:readline';
 import { check } from '../lib/obs-check.js';

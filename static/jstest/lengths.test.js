@@ -9,7 +9,8 @@ const names = readdirSync(root, { recursive: true }).filter(
 );
 
 /**
- * A source with comments, strings and regular expressions blanked out; the lines stay.
+ * A source in which comments, strings and regular expressions are replaced by blanks. The number of
+ * lines stays the same.
  * @param {string} source
  */
 function blanked(source) {

@@ -1,7 +1,7 @@
 /**
  * Runs facts through the dock's state machine for internal/obs. Each line of the input is a JSON
  * object, {unattended, facts}; each line of the output is an array of summaries. TestMachinesAlike
- * compares them with its own.
+ * compares them with those of the Go machine.
  */
 import { createInterface } from 'node:readline';
 import { FIRST, step } from '../lib/broadcast.js';

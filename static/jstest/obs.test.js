@@ -4,8 +4,8 @@ import { Obs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
 import { until } from './fake.js';
 
 /**
- * A fake of obs-websocket-js for obs.js: connects as `fakes.connect` says, and leaves calls pending
- * when the socket closes.
+ * A fake of the library obs-websocket-js for obs.js. `fakes.connect` determines the result of a
+ * connection. As in the library, pending calls never settle when the socket closes.
  */
 function library() {
   const fakes = {
@@ -43,7 +43,7 @@ function library() {
       fakes.said.push([request, data]);
       fakes.most = Math.max(fakes.most, ++fakes.running);
       try {
-        await null; // answers at once, so that none is late on a busy machine
+        await null; // answers at once, so that no answer is late on a busy machine
         const answer = fakes.answer[request];
         const now = typeof answer === 'function' ? answer(data) : answer;
         if (now === 'hang') return await new Promise(() => {});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-/** Opens a link and returns the code in it, with what is left in the address. */
+/** Opens a link and returns its code, and the rest of the address. */
 async function open(address) {
   let left = '';
   let reloaded = false;

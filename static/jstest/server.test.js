@@ -68,8 +68,8 @@ describe('the JSON API', () => {
 });
 
 /**
- * A server that answers each request with the next of `answers`: a status, or pieces of an event
- * stream.
+ * A server that answers each request with the next element of `answers`: a status, or pieces of an
+ * event stream.
  */
 function server(...answers) {
   const asked = [];
@@ -177,7 +177,7 @@ describe('the event stream', () => {
       heard.events.slice(0, 3).map((e) => e.data),
       [on('a', 1), on('b', 2), on('c', 3)],
     );
-    // A stage that a complete presence leaves out is empty now.
+    // A stage that is missing in a complete presence is empty.
     assert.deepEqual(
       heard.events.slice(3).map((e) => e.data),
       [on('b', 2), on('a'), on('c')],
@@ -211,7 +211,7 @@ describe('the event stream', () => {
     const frame = 'id: 9\nevent: stage\ndata: {}\n\n';
     const s = server([frame, 'open'], [frame, 'open']);
     const heard = hear(s, { page });
-    page.dispatchEvent(new Event('pageshow')); // as every page that has loaded
+    page.dispatchEvent(new Event('pageshow')); // as in every page that has loaded
     await until(() => heard.events.length === 1);
     page.dispatchEvent(new Event('pagehide'));
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -6,7 +6,7 @@ import { setUpObs } from '../lib/obs-setup.js';
 import { fakeObs } from './fake.js';
 import './words.js';
 
-// Both implementations send these requests to OBS in this order: the other is
+// Both implementations must send these requests to OBS in this order. The other one is
 // internal/obs/setup.go.
 const runs = JSON.parse(
   readFileSync(new URL('../../internal/obs/testdata/setup.json', import.meta.url)),
@@ -18,7 +18,10 @@ const limits = {
   maxKeyframeInterval: 2,
 };
 
-/** Requests with the data that distinguishes them; readings of parameters in a row are one line. */
+/**
+ * The requests with the data that distinguishes them. Consecutive readings of parameters become one
+ * line.
+ */
 function written(calls) {
   const lines = calls
     .filter(([request]) => request !== 'BroadcastCustomEvent')

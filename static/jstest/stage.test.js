@@ -191,7 +191,7 @@ describe('a source in the scene', () => {
       canvas: false,
       keys: 0,
       discarded: 0,
-      // The fragment of the address says which view its key shows; "dead" is a key that was
+      // The fragment of the address is the view of its key. "dead" stands for a key that was
       // revoked.
       ours: (url) => url.startsWith('https://h/source#'),
       shows: async (url) =>

@@ -11,7 +11,7 @@ const read = (folder, is) =>
     .map((name) => readFileSync(new URL(name, folder), 'utf8'))
     .join('\n');
 const source = read(root, (name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name));
-// The terminal uses sentences of the dock, too.
+// The terminal also uses sentences of the dock.
 const terminal = read(
   new URL('../../internal/obs/', import.meta.url),
   (name) => name.endsWith('.go') && !name.endsWith('_test.go'),
@@ -21,7 +21,10 @@ const placeholders = (text) =>
     .map((m) => m[1])
     .sort()
     .join();
-/** The sentences of the pages, without the server's sentences, whose keys contain their codes. */
+/**
+ * The keys of the pages' sentences. The server's sentences, whose keys contain their codes, are
+ * excluded.
+ */
 const own = (words) =>
   Object.fromEntries(Object.entries(words).filter(([key]) => !key.startsWith('server.')));
 const server = (words) =>
@@ -94,8 +97,8 @@ describe('English', () => {
 });
 
 /**
- * Words that no text may have: the last column of docs/glossary.md, "German and Spanish". A label
- * of OBS stays as OBS has it, even with such a word.
+ * Words that no text may have: the last column of docs/glossary.md, "German and Spanish". Labels of
+ * OBS are exempt.
  */
 const otherWords = {
   de: /\bStages?\b|Operator|Sendende[nr]?\b|Rechner|Mischer|\bMixer|Audio-Mixer|Übertragung|Telefon|Keyframe-Intervall|zurückgezogen|\bLeute\b|\b(alle|keine|viele|offenen?) Token\b|unterschreib|live gehen|[^ ]…/,
@@ -139,7 +142,7 @@ it('a sentence of the server that a page recognizes is in the language of the pa
     'Se puede escribir en /var/lib.',
     'the moon is full',
   ]);
-  // What a person wrote stays as it is.
+  // Text that a person wrote is not translated.
   assert.deepEqual(
     inLanguage('de', 'reason', ['role model, by rule', 'Removed by the operator.']),
     ['role model, by rule', 'Vom Betreiber entfernt.'],

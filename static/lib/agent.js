@@ -1,7 +1,7 @@
 /** The name of a browser, read from its User-Agent. Pure. */
 
 /**
- * The first match counts: Edge and Opera name Chrome too, and Chrome names Safari.
+ * The first match is used, because Edge and Opera also name Chrome, and Chrome also names Safari.
  * @type {[RegExp, string][]}
  */
 const PROGRAMS = [
@@ -26,7 +26,8 @@ const SYSTEMS = [
 ];
 
 /**
- * The name of a browser, for example "OBS 30.2.3, Windows". An unknown User-Agent stays as it is.
+ * The name of a browser, for example "OBS 30.2.3, Windows". An unknown User-Agent is returned
+ * unchanged.
  * @param {string} agent
  */
 export function agentName(agent) {

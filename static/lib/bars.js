@@ -1,10 +1,10 @@
-/** What a page says to a person who may not enter a stage at present. */
+/** The text on a page for a person who is barred from a stage. */
 import { h } from './dom.js';
 import { NO_REASON, t, time } from './strings.js';
 
 /** @typedef {import('../types').MyBar} Bar */
 
-/** The reason of a bar in a sentence; '' if there is none. @param {string} reason */
+/** The reason for a bar as a sentence; '' if there is none. @param {string} reason */
 export const reasonText = (reason) => (!NO_REASON.test(reason) ? t('bars.reason', { reason }) : '');
 
 /** @param {Bar} bar */

@@ -11,8 +11,8 @@ let current = {};
 export const brand = () => current;
 
 /**
- * Loads the branding. Call it before the first drawing, so that no colour changes on the screen.
- * Without an answer the page keeps Stagedoor's colours.
+ * Loads the branding. Call it before the first drawing, so that colours do not change visibly. If
+ * the request fails, the page keeps Stagedoor's colours.
  */
 export async function loadBrand() {
   try {

@@ -3,12 +3,15 @@
  * internal/obs/machine.go is the same machine for the terminal.
  * internal/obs/testdata/broadcast.json and a random test check that both behave alike.
  *
- * OBS's "started" only means that the endpoint answered 201, and OBS never says why a stream
- * failed. So the machine waits for the stage to confirm LIVE, and takes reasons from the stage's
- * events.
+ * OBS's "started" only means that the endpoint answered 201, and OBS never reports why a stream
+ * failed. So the machine waits until the stage confirms the broadcast, and reads reasons from the
+ * stage's events.
  */
 
-/** Codes with which a stage ends a broadcast because of its settings: only other settings help. */
+/**
+ * Codes with which a stage ends a broadcast because of its settings, so that a new token does not
+ * help.
+ */
 export const SETTINGS = Object.freeze([
   'no_h264',
   'no_opus',
@@ -20,7 +23,10 @@ export const SETTINGS = Object.freeze([
   'invalid_input',
 ]);
 
-/** Codes after which no new token is requested: it would not help, or would override a decision. */
+/**
+ * Codes after which no new token is requested, because it would not help or would override a
+ * decision.
+ */
 export const FINAL = Object.freeze([
   'kicked',
   'barred',
@@ -39,7 +45,10 @@ export const FINAL = Object.freeze([
   ...SETTINGS,
 ]);
 
-/** Milliseconds of a live broadcast after which a dead token is replaced again without a click. */
+/**
+ * How many milliseconds a broadcast must have been live before an invalid token is replaced again
+ * without a click.
+ */
 const LONG_LIVE = 5 * 60_000;
 
 /** How often StopStream and GetStreamStatus are sent before OBS counts as stuck. */
@@ -48,38 +57,36 @@ const LOOK_TRIES = 20;
 
 /**
  * @typedef {'idle' | 'starting' | 'live' | 'away' | 'reconnecting' | 'stopping' | 'trouble'} Phase
- *   what pages show;
- *   away: the connection to OBS broke while the broadcast was on
- * @typedef {'' | 'token' | 'settings' | 'obs' | 'stage'} Step what "starting" waits for
+ *   the phase that pages show; away: the connection to OBS broke during the broadcast
+ * @typedef {'' | 'token' | 'settings' | 'obs' | 'stage'} Step what the phase "starting" waits for
  * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string,
  *   byRole?: string}} Reason
- * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a token, without its
- *   secret
- * @typedef {Pick<import('./types.js').StageEvent,
- *   'kind' | 'code' | 'detail' | 'byRole'>} Word the last
- *   of the stage
- * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what
- *   follows a stop
+ * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a description of a
+ *   token, without its secret
+ * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail' | 'byRole'>} Word the
+ *   last event of the stage
+ * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what the
+ *   machine does after a stop
  *
  * @typedef {object} State
  * @property {keyof typeof NODES} at
  * @property {Phase} phase
  * @property {Step} step
  * @property {number} now the time of the last fact, in milliseconds
- * @property {number} turn grows with each move; an answer with an older number is ignored
+ * @property {number} turn increases with each move; an answer with an older number is ignored
  * @property {string} stage
  * @property {boolean} unattended no person can click: a terminal runs the broadcast
  * @property {string} participantId
  * @property {number} expiresAt milliseconds; 0 when unknown
  * @property {number} renewAt milliseconds; from then on the token may expire before a reconnect
  * @property {number} since milliseconds, when live
- * @property {boolean} sending OBS's output is active, or about to be
- * @property {boolean} renewing the broadcast is being started anew without a click
+ * @property {boolean} sending OBS's output is active or about to become active
+ * @property {boolean} renewing the broadcast is being restarted without a click
  * @property {Reason | null} reason
  * @property {Reason | null} fallback the reason if the stage gives none
  * @property {boolean} fresh the next start needs a new token
  * @property {boolean} reused the token was in OBS before this start, and may have been revoked
- *   since
+ *   meanwhile
  * @property {number} renewals
  * @property {boolean} unwanted the person stopped the broadcast, here or in OBS
  * @property {boolean} connecting StartStream was sent and OBS has not reported the outcome
@@ -90,11 +97,11 @@ const LOOK_TRIES = 20;
  * @property {boolean} stopped OBS reported the stop
  * @property {Then | null} then
  * @property {Word | null} word the last event of our participant
- * @property {Word | null} claim the last event of a token with a wrong signature: it may explain an
- *   end, but changes nothing
+ * @property {Word | null} claim the last event of a token with a wrong signature, which may explain
+ *   an end but must not cause one
  * @property {Fact[]} deferred
  *
- * @typedef {object} Fact something that happened; its kind decides which other fields it has
+ * @typedef {object} Fact something that happened; its kind determines its other fields
  * @property {string} kind
  * @property {number} [now] milliseconds
  * @property {number} [turn] the turn of the effect that this fact answers
@@ -105,10 +112,10 @@ const LOOK_TRIES = 20;
  * @property {boolean} [active]
  * @property {boolean} [reconnecting]
  * @property {boolean} [whip] the service is WHIP
- * @property {(About & {stage: string}) | null} [mine] the token in OBS, when this page put it there
+ * @property {(About & {stage: string}) | null} [mine] the token in OBS, if this page has written it
  * @property {boolean} [reusable] that token may be used again for the stage
  * @property {About} [about]
- * @property {boolean} [kept] OBS has the settings that it was given
+ * @property {boolean} [kept] OBS has kept the settings that it was given
  * @property {boolean} [running] StopStream found something to stop
  * @property {Reason} [reason]
  * @property {boolean} [sending]
@@ -155,9 +162,9 @@ export const FIRST = Object.freeze({
 });
 
 /**
- * Every state of the machine: the phase that pages show, and the facts that it reacts to. A busy
- * state keeps the facts in `defers` for the next state. "failed" means that an effect did not work;
- * a state without a row for it goes to trouble.
+ * Every state of the machine, with the phase that pages show and the facts that the state handles.
+ * A busy state keeps facts of the kinds in `defers` for the next state. "failed" means that an
+ * effect has failed. A state without a row for "failed" moves to "trouble".
  * @type {Record<string, {phase?: Phase, step?: Step, defers?: string[], on: Record<string, Row>}>}
  */
 const NODES = {
@@ -241,7 +248,7 @@ const NODES = {
     },
   },
 
-  // Finding out why a broadcast ended, and the end.
+  // The states that find out why a broadcast ended, and the end.
   explaining: {
     defers: ['go'],
     on: {
@@ -284,7 +291,7 @@ const NODES = {
     },
   },
 
-  // The page has just connected to OBS, or the person used OBS's own button.
+  // The page has just connected to OBS, or the person started the stream in OBS itself.
   resuming: { defers: ['go', 'STARTED', 'STOPPED'], on: { status: resumed, failed: resumeFailed } },
   taking: { defers: ['go', 'STOPPED', 'RECONNECTING'], on: { service: taken, stop: halt } },
 };
@@ -340,7 +347,7 @@ function note(s, { kind, state, event, online }) {
   }
   if (kind !== 'obs') return stay(s);
   if (state === 'RECONNECTING' && s.word?.kind === 'publishing') return stay(s, { word: null });
-  // The person used OBS's own button.
+  // The person started or stopped the stream in OBS itself.
   if (state === 'STOPPING' && s.at !== 'quieting') return stay(s, { unwanted: true });
   // The stage's last event is about the previous session.
   if (state === 'RECONNECTED') return stay(s, { connecting: false, word: null });
@@ -359,7 +366,7 @@ const stay = (s, change = {}, ...effects) => ({ state: { ...s, ...change }, effe
  */
 function to(s, at, change = {}, ...effects) {
   const { phase = s.phase, step: now = phase === 'starting' ? s.step : '' } = NODES[at];
-  const reason = phase === 'starting' && s.renewing ? s.reason : null; // the reason for a new start
+  const reason = phase === 'starting' && s.renewing ? s.reason : null; // of the restart
   const shown = {
     at,
     phase,
@@ -419,8 +426,8 @@ function start(s, fresh) {
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function asked(s, { active, reconnecting }) {
   if (!active) return to(s, 'reading', {}, { do: 'service', stage: s.stage, fresh: s.fresh });
-  // A reconnect loop with an unknown token may go on for three hours, and OBS refuses new settings
-  // all the time.
+  // A reconnect loop with an unknown token may last for three hours, during which OBS refuses new
+  // settings.
   if (reconnecting && s.unattended)
     return quiet({ ...s, sending: true }, { after: 'renew', reason: null });
   return take(s, false);
@@ -428,7 +435,8 @@ function asked(s, { active, reconnecting }) {
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function read(s, { whip, mine, reusable }) {
-  // Switching the service alone would send AAC labelled as Opus: the person has to set OBS up.
+  // If only the service was switched, OBS would send AAC labelled as Opus. So the person has to set
+  // OBS up.
   if (!whip) return trouble(s, { text: 'live.notOurs', code: 'setup' }, false);
   if (mine && reusable) return put(s, mine, true);
   return to(s, 'minting', {}, { do: 'mint', stage: s.stage });
@@ -494,7 +502,7 @@ function noMedia(s) {
 }
 
 /**
- * The stage ended the session: OBS stops or reconnects in a moment.
+ * Called after the stage has ended the session. OBS will stop or reconnect soon.
  * @param {State} s
  * @returns {Move}
  */
@@ -520,7 +528,7 @@ function backLive(s) {
 }
 
 /**
- * The stage can be reached again and does not know the broadcast.
+ * Called when the stage can be reached again and does not know the broadcast.
  * @param {State} s @returns {Move}
  */
 function check(s) {
@@ -554,7 +562,7 @@ function judged(s, fact) {
 }
 
 /**
- * OBS is in its reconnect loop; the stage may report the reason.
+ * Called when OBS is in its reconnect loop. The stage may report the reason.
  * @param {State} s
  * @returns {Move}
  */
@@ -587,8 +595,8 @@ function ended(s) {
 }
 
 /**
- * OBS has stopped. Shows the reason that the stage has reported; if there is none yet, waits a
- * moment for it, because the stage may report it just after. The text is for a stop without a
+ * Called when OBS has stopped. Shows the reason that the stage has reported. If there is none yet,
+ * waits briefly, because the stage may report it shortly after. The text is shown if there is no
  * reason.
  * @param {State} s
  * @param {string} text
@@ -611,7 +619,7 @@ function unexplained(s) {
   return conclude(s, null, s.fallback?.text ?? '');
 }
 
-/** OBS was closed, which stops the broadcast first. @param {State} s @returns {Move} */
+/** Called when OBS was closed, which stops the broadcast first. @param {State} s @returns {Move} */
 function obsEnded(s) {
   return trouble(s, { text: 'live.obsEnded' }, false);
 }
@@ -661,7 +669,7 @@ function quiet(s, then) {
 }
 
 /**
- * While OBS connects, it answers StopStream with 501, but starts a moment later.
+ * While OBS connects, it answers StopStream with 501, and then starts the stream all the same.
  * @param {State} s
  * @param {Fact} fact
  * @returns {Move}
@@ -745,7 +753,7 @@ function liveIfSending(s) {
 /** @param {State} s @returns {Move} */
 function endedInTrouble(s) {
   if (!s.sending) return stay(s);
-  return s.participantId ? ended(s) : toIdle(s); // this page did not start it
+  return s.participantId ? ended(s) : toIdle(s); // this page did not start the broadcast
 }
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
@@ -764,7 +772,7 @@ function explainedLate(s, fact) {
 }
 
 /**
- * The server could not be reached when the broadcast ended by itself.
+ * Restarts a broadcast that ended by itself while the server could not be reached.
  * @param {State} s @returns {Move}
  */
 function startOrphaned(s) {
@@ -774,7 +782,7 @@ function startOrphaned(s) {
 
 /* ---- what OBS is doing already ---- */
 
-/** The person used OBS's own button. @param {State} s @returns {Move} */
+/** The person started or stopped the stream in OBS itself. @param {State} s @returns {Move} */
 function foundStarted(s) {
   return take({ ...s, unwanted: false, renewals: 0, word: null, claim: null, since: 0 }, false);
 }
@@ -824,13 +832,17 @@ function resumed(s, { active, reconnecting = false }) {
   return s.phase === 'trouble' && !s.sending ? to(s, 'trouble', { reason: s.reason }) : toIdle(s);
 }
 
-/** The connection broke again; the next one resumes. @param {State} s @returns {Move} */
+/**
+ * Called when the connection broke again. The next connection resumes.
+ * @param {State} s
+ * @returns {Move}
+ */
 function resumeFailed(s) {
   if (s.phase === 'trouble') return to(s, 'trouble', { reason: s.reason });
   return s.sending ? to(s, 'away') : toIdle(s);
 }
 
-/* ---- a new token while nothing is sent ---- */
+/* ---- a new token while OBS is not streaming ---- */
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
 function refresh(s, { stage = '' }) {

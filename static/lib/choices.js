@@ -1,4 +1,4 @@
-/** Form fields for choosing one value of a list, or several. */
+/** Form fields for choosing one or several values of a list. */
 import { h } from './dom.js';
 
 /**

@@ -1,14 +1,14 @@
 /**
- * Copies the content of a field. OBS's docks refuse the clipboard API (they cannot ask for the
- * permission), so execCommand is tried next. The last resort is a selection that the person copies
- * by Ctrl+C.
+ * Copies the content of a field. In OBS's docks the clipboard API fails, because they cannot ask
+ * for permission, so execCommand is tried next. If that fails, the text is selected, and the person
+ * can copy it with Ctrl+C.
  * @param {HTMLInputElement | HTMLTextAreaElement} field
  * @param {string} [text] the text to copy, when the field shows it masked
  * @returns {Promise<'copied' | 'selected'>}
  */
 export async function copy(field, text = field.value) {
   try {
-    // navigator.clipboard is undefined on insecure pages; the catch below handles that, too.
+    // navigator.clipboard is undefined on insecure pages, which the catch also handles.
     await navigator.clipboard.writeText(text);
     return 'copied';
   } catch {

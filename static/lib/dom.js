@@ -1,8 +1,8 @@
 /**
  * The only module of the pages that creates elements. It never parses text as HTML.
  *
- * A page is drawn as a whole from its state. `show` changes only what differs, so that focus, typed
- * text, playing video and the position of a screen reader survive every redraw.
+ * A page is drawn as a whole from its state. `show` changes only what differs, so that a redraw
+ * keeps the focus, typed text, playing video and the position of a screen reader.
  */
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
@@ -17,7 +17,7 @@ const given = new WeakMap();
 /**
  * Makes an element. Properties that begin with "on" are event handlers; role, for and names with a
  * dash are attributes; the others are properties. `key` identifies an element among its siblings;
- * `keep` leaves the element's children alone.
+ * with `keep`, the children of the element are not changed.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Props | null} [props]
@@ -33,7 +33,7 @@ export function h(tag, props, ...children) {
 }
 
 /**
- * Replaces the children of parent by these, and changes only what differs.
+ * Makes `children` the children of parent, and changes only what differs.
  * @param {Element} parent
  * @param {...(Child | Child[])} children
  */
@@ -45,16 +45,16 @@ export function show(parent, ...children) {
   for (const old of parent.childNodes) if (keyOf(old) !== undefined) keyed.set(keyOf(old), old);
   let here = parent.firstChild;
   for (const node of wanted) {
-    // Elements whose key is gone are removed first: the ones after them would otherwise be
-    // replaced.
+    // Elements whose key no longer exists are removed first. Otherwise the elements after them
+    // would be replaced.
     while (here && keyOf(here) !== undefined && !keys.has(keyOf(here))) here = dropped(here);
     const old = keyOf(node) === undefined ? here : keyed.get(keyOf(node));
     if (!old || !alike(old, node)) {
       parent.insertBefore(node, here);
       continue;
     }
-    // Elements in between are removed, so that the old one need not move: a field that moves loses
-    // the focus.
+    // Elements in between are removed, so that the old element need not move. A field that moves
+    // loses the focus.
     while (here && here !== old && (keyOf(here) === undefined || !keys.has(keyOf(here))))
       here = dropped(here);
     if (old === here) here = old.nextSibling;

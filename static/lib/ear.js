@@ -1,4 +1,4 @@
-/** Measures the sound of a stream: the level now, and figures over the whole time. */
+/** Measures the sound of a stream: the current level, and values over the whole time. */
 
 /** Milliseconds between two measurements. Each covers the last 43 ms of sound at 48 kHz. */
 const EVERY = 50;
@@ -6,12 +6,12 @@ const SAMPLES = 2048;
 
 /** Measurements below -60 dB, such as pauses between words, do not count for the loudness. */
 const PAUSE = 0.001;
-/** Samples from this value on count as full scale, because Opus changes them a little. */
+/** Samples of at least this value count as full scale, because Opus changes samples slightly. */
 const FULL = 0.985;
 /** The largest difference between left and right that still counts as mono. */
 const ALIKE = 0.01;
 
-/** Adds up measurements of left and right. */
+/** Adds up measurements of the left and the right channel. */
 export function createSum() {
   let looks = 0;
   let clipped = 0;
@@ -74,7 +74,7 @@ export function listen(stream, on) {
   const context = new AudioContext();
   void context.resume().catch(() => {});
   const source = context.createMediaStreamSource(stream);
-  // A mono stream is split to both sides: otherwise the right side would be silent.
+  // Makes a mono stream stereo, because otherwise the right channel would be silent.
   const stereo = new GainNode(context, {
     channelCount: 2,
     channelCountMode: 'explicit',
@@ -85,7 +85,8 @@ export function listen(stream, on) {
   const looks = [context, context, context].map(createLook);
   splitter.connect(looks[0].analyser, 0);
   splitter.connect(looks[1].analyser, 1);
-  // The audio graph computes the difference, because the two sides are not read at the same moment.
+  // The audio graph computes the difference, because the two channels are not read at the same
+  // moment.
   splitter.connect(looks[2].analyser, 0);
   splitter.connect(minus, 1).connect(looks[2].analyser);
   source.connect(stereo).connect(splitter);

@@ -1,8 +1,8 @@
 /**
- * The H.264 encoders of OBS, in order of choice, and what makes each fit for WHIP: a keyframe every
- * 1 or 2 s, no B-frames, a constant bitrate, Baseline, little delay. "{kbits}" and "{seconds}"
- * stand for the bitrate and the keyframe interval; the other names and values are those of the
- * profile's streamEncoder.json. "since" and "until" are versions of OBS.
+ * The H.264 encoders of OBS, in order of preference, with the settings that make each fit for WHIP:
+ * a keyframe every 1 or 2 s, no B-frames, a constant bitrate, Baseline, little delay. "{kbits}" and
+ * "{seconds}" stand for the bitrate and the keyframe interval; the other names and values are those
+ * of the profile's streamEncoder.json. "since" and "until" are versions of OBS.
  *
  * This is the only table: internal/obs/encoders reads this file for the terminal, and writes it
  * into stagedoor.lua. What follows "ENCODERS =" is JSON.
@@ -150,14 +150,14 @@ export const ENCODERS = [
   }
 ];
 
-/** Settings that the person chooses: they trade quality for load. */
+/** Settings that are not checked, because the person may choose between quality and load. */
 const TASTE = Object.freeze(["preset", "preset2", "target_usage"]);
 
 /** @param {string | undefined} id */
 export const encoderOf = (id) => ENCODERS.find((e) => e.id === id);
 
 /**
- * The first hardware encoder in the order of choice.
+ * The first hardware encoder in the order of preference.
  * @param {string[]} ids the encoders of an OBS
  */
 export const bestHardware = (ids) => ENCODERS.find((e) => e.hardware && ids.includes(e.id));
@@ -183,8 +183,8 @@ export function unfit({ settings: wanted }, settings, limits) {
 }
 
 /**
- * The settings that the script is asked to write. A lower bitrate stays: the uplink is probably
- * slow.
+ * The settings that the script is asked to write. A lower bitrate is kept, because the uplink is
+ * probably slow.
  * @param {Encoder} encoder
  * @param {Record<string, any>} settings
  * @param {import('./types.js').Limits} limits

@@ -1,6 +1,6 @@
 /**
- * Server-sent events by fetch. EventSource cannot tell a 401 from a broken connection, and does not
- * pause longer after each failure.
+ * Server-sent events by fetch. EventSource cannot distinguish a 401 from a broken connection, and
+ * its pauses do not grow.
  */
 import { base } from './api.js';
 
@@ -23,8 +23,8 @@ import { base } from './api.js';
  */
 
 /**
- * Listens until stop() is called, the server says that the person signed out, or it answers 401 or
- * 403.
+ * Receives events until stop() is called, until the server sends that the person is signed out, or
+ * until it answers 401 or 403.
  * @param {On} on
  * @param {Partial<Dependencies>} [deps]
  * @returns {{stop: () => void}}
@@ -40,7 +40,7 @@ export function listen(on, deps = {}) {
     page: globalThis.window ?? new EventTarget(),
     ...deps,
   });
-  listener.run().catch(() => {}); // it may throw when it is stopped
+  listener.run().catch(() => {}); // run() may throw when it is stopped
   return { stop: () => listener.stop() };
 }
 
@@ -53,7 +53,9 @@ class Listener {
   /** The stages that were not empty when their presence was last received. @type {Set<string>} */
   #live = new Set();
   #tries = 0;
-  /** Milliseconds until the next connection, if the server ended the last one in order. */
+  /**
+   * Milliseconds until the next connection, if the server has announced the end of the last one.
+   */
   #rest = 0;
 
   /** @param {On} on @param {Dependencies} deps */
@@ -86,8 +88,8 @@ class Listener {
     const abort = () => line.abort();
     this.#stopped.signal.addEventListener('abort', abort, { signal: line.signal });
     this.#deps.page.addEventListener('pagehide', abort, { signal: line.signal });
-    // The server sends something at least every 15 seconds. A laptop that slept leaves a connection
-    // that is open and dead.
+    // The server sends something at least every 15 seconds. After a laptop has slept, a connection
+    // may look open although it is dead.
     let alive = setTimeout(abort, this.#deps.silence);
     const heard = () => {
       clearTimeout(alive);
@@ -146,8 +148,8 @@ class Listener {
 }
 
 /**
- * Shows a broken connection only after it was broken for a while. With several servers, another one
- * answers within a second, and a short notice would only move the page under the mouse.
+ * Reports a broken connection only after some time. With several servers, another one answers
+ * within a second, and a notice for such a short time would only move the layout.
  * @param {(online: boolean) => void} show
  * @returns {(online: boolean) => void}
  */
@@ -167,7 +169,7 @@ export function patiently(show, patience = 2000) {
 
 /**
  * Reports whether the person has left the page. Browsers keep a page for "Back" with its open
- * requests, and open six connections to a server at most: after six such pages, the next one would
+ * requests, and open six connections to a server at most: after six such pages, the next page would
  * wait for a minute. So a page that was left closes its event stream.
  * @param {EventTarget} page
  * @param {AbortSignal} signal
@@ -199,7 +201,7 @@ function watchVisit(page, signal) {
 }
 
 /**
- * Splits the presence of several stages into one event for each. A complete presence leaves out
+ * Splits the presence of several stages into one event for each stage. A complete presence omits
  * empty stages.
  * @param {ServerEvent} event
  * @param {Set<string>} live the stages that were not empty in their last presence
@@ -244,7 +246,7 @@ function parse({ event, data }) {
 /**
  * Cuts the stream into messages, as the HTML standard describes text/event-stream.
  * @param {ReadableStreamDefaultReader<Uint8Array>} reader
- * @param {() => void} heard called for every piece, comments too
+ * @param {() => void} heard called for every piece, including comments
  */
 async function* messages(reader, heard) {
   const decoder = new TextDecoder();

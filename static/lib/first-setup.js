@@ -5,12 +5,12 @@
 import { PROFILE } from './obs-check.js';
 
 /**
- * off: nothing to begin and nothing to undo · waiting: for the first reading of OBS · working: OBS
- * is being set up · told: the page says what was done, and offers to undo it · undoing
+ * off: nothing to begin and nothing to undo · waiting for the first reading of OBS · working: OBS
+ * is being set up · told: the page shows what was done, and offers to undo it · undoing
  * @typedef {'off' | 'waiting' | 'working' | 'told' | 'undoing'} State
  *
- * read: the settings of OBS were read · acted: the person chose something else · done and failed:
- * the outcome of an effect · undo and dismissed: the person pressed that button
+ * read: the settings of OBS were read · acted: the person did something else · done, failed: the
+ * result of an effect · undo, dismissed: the person pressed that button
  * @typedef {{kind: 'acted' | 'done' | 'failed' | 'undo' | 'dismissed'} |
  *   ({kind: 'read'} & Seen)} Fact
  *
@@ -19,7 +19,7 @@ import { PROFILE } from './obs-check.js';
  * @property {import('./obs-check.js').Finding[]} findings
  * @property {boolean} settled the person has a stage, and the dock stays at this address
  *
- * @typedef {'' | 'told' | 'undone'} Stored what the browser remembers
+ * @typedef {'' | 'told' | 'undone'} Stored what the browser stores
  * @typedef {{state: State, effect?: 'set-up' | 'undo', store?: Stored}} Move
  */
 
@@ -62,7 +62,7 @@ export function step(state, fact) {
 
 /**
  * Whether the set-up changes only a profile that does not exist yet, so that it can be undone as a
- * whole. Findings that block are, among others, outputs that are active.
+ * whole. Active outputs, for example, are blocking findings.
  * @param {Seen} seen
  */
 const isSafe = ({ reading, findings, settled }) =>

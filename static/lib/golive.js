@@ -8,7 +8,10 @@ import { serviceSettings } from './obs-setup.js';
 
 export { FINAL, SETTINGS } from './broadcast.js';
 
-/** Milliseconds. OBS gives the endpoint 8 s; a failure inside OBS may come without an event. */
+/**
+ * Time limits in milliseconds. OBS waits 8 s for the endpoint. OBS may send no event for a failure
+ * of its own.
+ */
 const WAITS = Object.freeze({
   start: 15_000,
   stage: 20_000,
@@ -17,7 +20,7 @@ const WAITS = Object.freeze({
   look: 100,
 });
 
-/** The states in which the machine rests. */
+/** The states in which the machine waits for the person. */
 const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble']);
 
 /**
@@ -44,7 +47,10 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     waits: { ...WAITS, ...waits },
   });
   const { tell, settled } = machine;
-  /** The processed events: the server repeats events when a page reconnects. @type {Set<number>} */
+  /**
+   * The IDs of processed events, because the server may repeat events when a page reconnects.
+   * @type {Set<number>}
+   */
   const seen = new Set();
 
   return {
@@ -52,13 +58,14 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
       return machine.state;
     },
     /**
-     * @param {string} stage an ARN @returns {Promise<void>} settles when it is live or has failed
+     * @param {string} stage an ARN @returns {Promise<void>} settles when the broadcast is live or
+     *   has failed
      */
     go: (stage) => settled({ kind: 'go', stage }),
     stop: () => settled({ kind: 'stop' }),
-    /** Closes a problem that the person has read. */
+    /** Closes the message about a problem that the person has read. */
     dismiss: () => tell({ kind: 'dismiss' }),
-    /** The page was just connected to OBS: finds out whether OBS streams. */
+    /** Call it after the page has connected to OBS. It finds out whether OBS streams. */
     resume: () => settled({ kind: 'resume' }),
     /**
      * While OBS is not streaming and its token is about to expire, puts a new token into OBS.
@@ -77,7 +84,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
       tell({ kind: event.claimed ? 'claim' : 'stage', event });
     },
     /**
-     * Who is on the broadcast's stage.
+     * Call it with the participants on the broadcast's stage.
      * @param {import('./types.js').Presence[]} participants
      * @param {boolean} [anew] whether it is the first presence after an interruption of the events
      */
@@ -88,7 +95,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     },
     /** @param {boolean} online whether the server's events arrive */
     online: (online) => tell({ kind: 'events', online }),
-    /** Whether the broadcast is live with a token that would not survive a reconnect. */
+    /** Whether the broadcast is live with a token that may expire before a reconnect. */
     dying: () =>
       machine.state.phase === 'live' &&
       machine.state.expiresAt > 0 &&
@@ -106,7 +113,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
 function createMachine({ deeds, onChange, now, waits }) {
   /** @type {Broadcast} */
   let state = FIRST;
-  /** @type {ReturnType<typeof setTimeout> | undefined} one at a time */
+  /** @type {ReturnType<typeof setTimeout> | undefined} the running timer; there is at most one */
   let timer;
   /** @type {Set<() => void>} */
   const waiting = new Set();
@@ -143,7 +150,10 @@ function createMachine({ deeds, onChange, now, waits }) {
       return state;
     },
     tell,
-    /** @param {Fact} fact @returns {Promise<void>} when the machine has come to rest */
+    /**
+     * @param {Fact} fact
+     * @returns {Promise<void>} settles when the machine is in one of the SETTLED states
+     */
     async settled(fact) {
       tell(fact);
       if (isSettled()) return;
@@ -174,7 +184,7 @@ const SHOWN = [
 const changed = (a, b) => SHOWN.some((name) => a[name] !== b[name]);
 
 /**
- * Carries out the effects, each for one turn of the machine. Tokens stay here: the machine knows
+ * Carries out the effects, each for one turn of the machine. It keeps the tokens; the machine gets
  * only their participant and times.
  */
 class Deeds {
@@ -182,7 +192,7 @@ class Deeds {
   #tokens;
   /** The settings of the service in OBS. @type {Record<string, any>} */
   #has = {};
-  /** The settings that OBS is given. @type {Ready | null} */
+  /** The settings to write into OBS. @type {Ready | null} */
   #ready = null;
 
   /**
@@ -212,8 +222,8 @@ class Deeds {
   async refresh({ stage = '' }) {
     const { whip, mine, reusable } = await this.service({ do: 'service', stage });
     if (!whip || reusable) return { kind: 'refreshed' };
-    // The token belongs to another dock. Two docks that replace each other's token would never
-    // stop.
+    // The token belongs to another dock. Do not replace it, because two docks could replace each
+    // other's token for ever.
     if (this.#has.bearer_token && !mine) return { kind: 'refreshed' };
     if ((await readStatus(this.#obs)).active) return { kind: 'refreshed' };
     const wanted = await this.#fresh(stage);
@@ -244,7 +254,7 @@ class Deeds {
     await this.#obs.call('StartStream');
   }
 
-  /** A token that was refused once is not used again. @param {Effect} effect */
+  /** Makes sure that a token that was refused is not used again. @param {Effect} effect */
   async spoil({ id = '' }) {
     this.#tokens.spoil(id);
   }
@@ -263,7 +273,7 @@ class Deeds {
   }
 
   /**
-   * Sets the service and reads it back: a linked account may have changed it.
+   * Sets the service and reads it back, because a linked account may have changed it.
    * @param {Ready} wanted
    * @returns {Promise<boolean>}
    */
@@ -314,7 +324,7 @@ const about = ({ kept: { participantId, expiresAt, renewAt } }) => ({
 });
 
 /**
- * What an error means for the broadcast.
+ * The reason that an error gives for the end of the broadcast.
  * @param {any} err
  * @returns {{reason: Reason, sending?: boolean}}
  */

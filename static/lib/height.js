@@ -1,4 +1,6 @@
-/** Watches the size of a picture on the page, which needs no larger simulcast layer than that. */
+/**
+ * Observes the size of a picture on the page, so that the page requests no larger simulcast layer.
+ */
 
 const SETTLED = 300;
 

@@ -1,7 +1,7 @@
 /**
  * Lets a paired dock follow a server that has a new public URL. The dock opens the new address with
- * the values that the script in OBS gave it. There it asks the script to open the new address from
- * then on (docs/decisions/0203).
+ * the values that the script in OBS gave it. The dock at the new address asks the script to open
+ * that address from then on (docs/decisions/0203).
  */
 import { KEYS } from './memory.js';
 
@@ -10,11 +10,11 @@ import { KEYS } from './memory.js';
  * @property {string} from the address that the script in OBS opens
  * @property {string} to the address of the server
  * @property {boolean} arrived this page is at the new address
- * @property {boolean} able the script can be asked; an older one has to be downloaded again
+ * @property {boolean} able the script supports moves; an older script has to be downloaded again
  */
 
 /**
- * An origin that the script accepts: https, or this computer. '' for any other.
+ * An origin that the script accepts: https, or this computer. '' for any other text.
  * @param {string} text
  */
 export function originOf(text) {
@@ -45,7 +45,8 @@ export function moveOf(publicUrl, storage = localStorage, here = location.origin
 
 /**
  * The address of the dock at the new server, with the values that the script would hand over and a
- * code that signs the dock in. The secrets are behind the #, which browsers send to no server.
+ * code that signs the dock in. The secrets are in the fragment, which browsers do not send to
+ * servers.
  * @param {Move} move
  * @param {string} code
  * @param {Pick<Storage, 'getItem'>} [storage]
@@ -63,7 +64,7 @@ export function addressOf({ from, to }, code, storage = localStorage) {
   return `${to}/dock#${values}`;
 }
 
-/** Whether this page was opened by a move that the script does not know yet. */
+/** Whether this page was opened by a move that the script has not confirmed yet. */
 export const isMoving = (storage = localStorage) => storage.getItem(KEYS.moving) === '1';
 
 /**

@@ -1,6 +1,6 @@
 /** Compares what OBS sends with what the stage receives. Pure. */
 
-/** Seconds after the start within which the stage may have received nothing yet. */
+/** How many seconds after the start the stage may still receive nothing. */
 const PATIENCE = 12;
 
 /**
@@ -10,7 +10,7 @@ const PATIENCE = 12;
 
 /**
  * Computes rates from OBS's counters, over the last seconds. outputBytes restarts at 0 with every
- * reconnect, and with WHIP the stream's own count of skipped frames is always 0, so the counts of
+ * reconnect. The stream's own count of skipped frames is always 0 with WHIP, so the counts of
  * GetStats are used.
  * @param {{window?: number}} [options] milliseconds
  */
@@ -113,7 +113,7 @@ function videoWrong(video, limits) {
       cure: 'setup',
     });
   if (video.bFrames) list.push({ text: 'wrong.bFrames', cure: 'setup' });
-  // 10% tolerance, because the interval is measured at arrival.
+  // The tolerance is 10 %, because the interval is measured when frames arrive.
   if (video.keyframeInterval > limits.maxKeyframeInterval * 1.1)
     list.push({
       text: 'wrong.keyframes',

@@ -3,8 +3,9 @@
  * internal/obs/check.go has the same rules for the terminal. internal/obs/testdata/cases.json and a
  * random test check that both agree.
  *
- * A finding's level is "fix" (Set up OBS changes it), "person" (only the person can) or "ok". Its
- * text is a key of static/strings, so that every language has it and the server gets it in English.
+ * The level of a finding is "fix" ("Set up OBS" changes the setting), "person" (only the person can
+ * change it) or "ok". Its text is a key of static/strings, so that pages can show it in every
+ * language and report it to the server in English.
  */
 
 import { encoderOf, request, unfit } from './encoders.js';
@@ -27,14 +28,14 @@ const IVS_LIMITS = Object.freeze({
 const MIN_HEIGHT = 160;
 
 /**
- * kb/s of audio that Amazon IVS accepts at most. Above 256 OBS's Opus encoder does not even start
- * (obs-studio#12753).
+ * The highest audio bitrate, in kb/s, that Amazon IVS accepts. Above 256 kb/s, OBS's Opus encoder
+ * does not even start (obs-studio#12753).
  */
 const MAX_AUDIO = 160;
 
 /**
- * Seconds before OBS connects again. OBS waits half as long again after each failure, and viewers
- * wait with it.
+ * The longest allowed delay, in seconds, before OBS's first attempt to reconnect. OBS makes each
+ * further delay 1.5 times as long, and viewers see nothing meanwhile.
  */
 const MAX_RETRY_DELAY = 10;
 
@@ -48,8 +49,8 @@ const SIMPLE_GOP = 250;
 const QUICK = Object.freeze(['ultrafast', 'superfast', 'veryfast']);
 
 /**
- * The options of x264 that we set; Amazon documents all of them, except the second name of the
- * B-frames.
+ * The options of x264 that the set-up writes. Amazon documents all of them, except the second name
+ * of the B-frames.
  */
 const OURS = Object.freeze([
   'keyint',
@@ -67,15 +68,15 @@ const OURS = Object.freeze([
  * @typedef {import('./types.js').Limits} Limits
  *
  * @typedef {{params?: Record<string, string>, video?: Partial<Video>, encoder?:
- *   import('./encoders.js').Request}} Change "category/name" in our profile, fields of
- *   SetVideoSettings, and what the script is asked for
+ *   import('./encoders.js').Request}} Change parameters ("category/name") of our profile, fields of
+ *   SetVideoSettings, and a request to the script
  * @typedef {object} Finding
  * @property {string} id
  * @property {'fix' | 'person' | 'ok'} level
  * @property {string} text key in static/strings
  * @property {Record<string, string | number>} [values]
  * @property {Change} change empty unless the level is "fix"
- * @property {boolean} [blocks] nothing can be set up before the person has done it
+ * @property {boolean} [blocks] OBS cannot be set up until the person has fixed it
  */
 
 /**
@@ -100,8 +101,8 @@ export function check(obs, limits = IVS_LIMITS) {
     checkAccount(obs),
   ];
   const fixes = found.some((f) => f.level === 'fix');
-  // Once our profile is selected, findings of the other profile that only the person could fix no
-  // longer matter; those of our profile show then.
+  // Findings about another profile that only the person could fix do not matter, because the set-up
+  // selects our profile and judges the settings there.
   const kept = ours || !fixes ? found : found.filter((f) => f.level !== 'person' || f.blocks);
   return [
     ...(fixes ? checkBusy(obs) : []),
@@ -161,9 +162,9 @@ export const whole = (text, otherwise) =>
   /^[+-]?\d{1,9}$/.test(text ?? '') ? Number(text) : otherwise;
 
 /**
- * A boolean as OBS reads it.
+ * A boolean setting, as OBS reads it.
  * @param {string | undefined} text
- * @param {boolean} otherwise when it is not there
+ * @param {boolean} otherwise the value if the setting is absent
  */
 function isOn(text, otherwise) {
   if (text === undefined) return otherwise;
@@ -174,8 +175,8 @@ function isOn(text, otherwise) {
 const round = (n) => (Number.isFinite(n) ? Math.floor(n * 10 + 0.5) / 10 : 0);
 
 /**
- * WHIP came with OBS 30; packages of Debian and Ubuntu are built without it, which only status 700
- * reveals.
+ * OBS has had WHIP since version 30. The packages of Debian and Ubuntu are built without it, which
+ * only the status 700 shows.
  * @param {Reading} obs
  */
 function checkWhip(obs) {
@@ -187,9 +188,9 @@ function checkWhip(obs) {
 }
 
 /**
- * Our profile is created in Simple mode, whose settings can be read and set. If the person selects
- * Advanced mode in it, for a hardware encoder, it stays selected. From another profile, that mode
- * cannot be seen.
+ * Checks the output mode. Our profile is created in Simple mode, whose settings can be read and
+ * set. If the person selects Advanced mode in our profile for a hardware encoder, this mode is
+ * kept. While another profile is selected, the mode of ours cannot be read.
  * @param {Reading} obs
  * @param {boolean} advanced
  * @param {boolean} ours
@@ -215,8 +216,8 @@ function checkProfile({ profile, profiles }, ours, fixes) {
 }
 
 /**
- * Without "service", the settings dialog would show the first common service and, on OK, write it
- * over WHIP.
+ * Without "service", OBS's settings dialog would show the first common service, and on OK save that
+ * in place of WHIP.
  * @param {Reading} obs
  */
 function checkService({ service: { type, settings } }) {
@@ -257,7 +258,8 @@ function simpleFindings(obs, limits) {
 }
 
 /**
- * OBS labels the output of any audio encoder as Opus, and browsers do not play AAC with that label.
+ * Checks the audio encoder. OBS labels the output of any audio encoder as Opus, and browsers do not
+ * play AAC with that label.
  * @param {boolean} opus
  */
 function checkAudio(opus) {
@@ -283,9 +285,9 @@ function checkAudioBitrate(params, name) {
 }
 
 /**
- * In Simple mode the keyframe interval can be set for x264 only. The hardware encoders keep 250
- * frames there, Apple's sends B-frames (obs-studio#11237), and the stage accepts H.264 only. So the
- * encoder has to be x264, unless 250 frames are few enough.
+ * Stages accept only H.264. In Simple mode, the keyframe interval can be set only for x264.
+ * Hardware encoders use 250 frames, and Apple's sends B-frames (obs-studio#11237). So the encoder
+ * must be x264, unless 250 frames are within the limit.
  * @param {Reading} obs
  * @param {Limits} limits
  * @returns {Finding[]}
@@ -371,7 +373,7 @@ function checkOptions(options, change) {
   const tuned = option(options, 'tune')
     .split(/[,./+-]/)
     .includes('zerolatency');
-  // This tuning makes x264 use slices.
+  // This tuning turns on sliced threads.
   const sliced = option(options, 'sliced-threads') || (tuned ? '1' : '0');
   return [
     profile === 'baseline'
@@ -385,8 +387,8 @@ function checkOptions(options, change) {
 }
 
 /**
- * The encoder settings of Advanced mode are in a file that no request of OBS reads or writes; the
- * script in OBS does both.
+ * The encoder settings of Advanced mode are in a file that no request of OBS reads or writes. The
+ * script in OBS can do both.
  * @param {Reading} obs
  * @param {Limits} limits
  * @returns {Finding[]}
@@ -486,7 +488,7 @@ function checkBitrate(params, limits) {
 }
 
 /**
- * After a change of the number of channels OBS asks for a restart, so only the person can change
+ * OBS asks for a restart after a change of the number of channels, so only the person can change
  * it.
  * @param {Reading} obs
  * @returns {Finding[]}
@@ -524,7 +526,7 @@ function checkFps({ video }) {
 }
 
 /**
- * Zero retries switch reconnecting off (libobs, can_reconnect).
+ * Zero retries mean that OBS does not reconnect (libobs, can_reconnect).
  * @param {Reading} obs
  * @returns {Finding[]}
  */
@@ -579,8 +581,8 @@ function checkLayers({ params }) {
 }
 
 /**
- * At every start a linked account writes its stream key into whatever service is set. The account
- * belongs to the profile.
+ * At every start of the stream, a linked account writes its stream key into the current service.
+ * The account belongs to the profile.
  * @param {Reading} obs
  * @returns {Finding}
  */
@@ -614,12 +616,16 @@ const fps = (video) => video.fpsNumerator / Math.max(1, video.fpsDenominator);
 const keyframes = (video, limits) =>
   Math.max(1, Math.floor(fps(video) * limits.maxKeyframeInterval));
 
-/** Seconds between keyframes; 0 when it is not set. @param {string} options @param {Video} video */
+/**
+ * Seconds between keyframes; 0 if the interval is not set.
+ * @param {string} options
+ * @param {Video} video
+ */
 const intervalOf = (options, video) =>
   whole(option(options, 'keyint', 'keyint-max'), 0) / fps(video) || 0;
 
 /**
- * OBS splits the options at blanks, and x264 takes "_" for "-".
+ * The options, split at blanks as OBS does. x264 reads "_" as "-".
  * @param {string} options
  * @returns {[string, string, string][]} name, value, as written
  */
@@ -633,7 +639,7 @@ const parsed = (options) =>
     });
 
 /**
- * The last value of an option counts, as in x264.
+ * The last value of an option, which is the one that x264 uses.
  * @param {string} options
  * @param {...string} names
  */
@@ -643,7 +649,7 @@ const option = (options, ...names) =>
     .pop()?.[1] ?? '';
 
 /**
- * Inserts our options and leaves the person's other options alone.
+ * Sets our options, and keeps the person's other options.
  * @param {string} options
  * @param {number} keyint
  */
@@ -662,8 +668,8 @@ export function x264Options(options, keyint) {
 }
 
 /**
- * The nearest even size of the same shape. Its short side is within the limit, and its long side
- * within 16/9 of the limit.
+ * The nearest even size with the same aspect ratio. Its short side is within the limit, and its
+ * long side within 16/9 of the limit.
  * @param {number} width
  * @param {number} height
  * @param {number} limit

@@ -48,9 +48,9 @@ const PARAMETERS = Object.freeze([
  * @property {Record<string, string>} params parameters without a value and a default are absent
  * @property {Video} video
  * @property {Record<OutputName, boolean>} active
- * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent if no
- *   script reads them
- * @property {boolean} [noWhip] OBS answered 700 when it was given the service
+ * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent if
+ *   there is no script that can read them
+ * @property {boolean} [noWhip] OBS answered 700 to the WHIP service
  *
  * @typedef {import('./obs.js').ObsCaller} ObsCaller
  */

@@ -6,8 +6,8 @@
 import { KEYS } from './memory.js';
 
 /**
- * The script looks for requests four times a second, but not within a second after a change of
- * profile.
+ * Milliseconds to wait for an answer. The script looks for requests four times a second, but not
+ * within a second after a change of profile.
  */
 const ANSWER_LIMIT = 4_000;
 const LOOK_AGAIN = 100;
@@ -18,11 +18,12 @@ const LOOK_AGAIN = 100;
  * @property {(obs: import('./obs.js').ObsCaller) => Promise<Record<string, any> | undefined>}
  *   settings of the encoder; undefined without an answer
  * @property {(obs: import('./obs.js').ObsCaller, request: import('./encoders.js').Request, setup:
- *   number) => Promise<string>} write answers "done", another word, or ""
- * @property {(obs: import('./obs.js').ObsCaller, setup: number) => Promise<string>} restore gives
- *   back what the file was before the first write of that set-up
+ *   number) => Promise<string>} write resolves to "done", to another word after a failure, or to ""
+ *   without an answer
+ * @property {(obs: import('./obs.js').ObsCaller, setup: number) => Promise<string>} restore
+ *   restores the file as it was before the first write of that set-up
  * @property {(obs: import('./obs.js').ObsCaller, server: string) => Promise<string>} move opens the
- *   dock at that address from the next start of OBS on; answers as write does
+ *   dock at that address from the next start of OBS on; resolves as write does
  * @property {(obs: import('./obs.js').ObsCaller) => Promise<boolean>} isGone whether the script
  *   that paired this page no longer answers
  * @property {() => string[]} encoders the IDs of the encoders of OBS; none without a script
@@ -63,7 +64,7 @@ export function createScript(
   let last = 0;
   /** @type {Promise<unknown>} */
   let turn = Promise.resolve();
-  // A page without https cannot sign.
+  // A page without https cannot sign requests, so it has no secret.
   const secret = () => (globalThis.crypto?.subtle ? (storage.getItem(KEYS.secret) ?? '') : '');
 
   /**
@@ -81,7 +82,7 @@ export function createScript(
   /** @type {typeof ask} */
   async function exchange(obs, body) {
     if (!secret()) return undefined;
-    last = Math.max(now(), last + 1); // the number only goes up: the script serves no request twice
+    last = Math.max(now(), last + 1); // the script requires increasing times
     const text = JSON.stringify({ at: last, ...body });
     await obs.call('SetProfileParameter', {
       parameterCategory: 'Stagedoor',
@@ -113,8 +114,8 @@ export function createScript(
   }
 
   /**
-   * Removes the request and the response of a move. A move is sent in any profile, and the person's
-   * profiles must not keep it.
+   * Removes the request and the response of a move. A move is sent in whatever profile is selected,
+   * and must not stay in the person's profiles.
    * @param {import('./obs.js').ObsCaller} obs
    */
   async function forget(obs) {
@@ -142,7 +143,7 @@ export function createScript(
       return answer?.result ?? '';
     },
     async isGone(obs) {
-      // A busy computer may miss one request.
+      // Try twice, because the script may miss a request on a busy computer.
       for (let tries = 0; tries < 2; tries++)
         if (secret() === '' || (await ask(obs, { do: 'read' }))) return false;
       return true;
@@ -154,7 +155,7 @@ export function createScript(
 }
 
 /**
- * A file that is missing or that is not valid JSON has no settings.
+ * The settings in the file. A file that is missing or not valid JSON has none.
  * @param {string | undefined} text
  * @returns {Record<string, any>}
  */

@@ -13,7 +13,7 @@ import { said, t } from './strings.js';
 
 const SLOT = Object.freeze({ realm: 'OBS_WEBSOCKET_DATA_REALM_GLOBAL', slotName: 'stagedoor' });
 
-/** Says why the set-up stopped. OBS is as it was before, unless `undone` is false. */
+/** The reason why the set-up failed. OBS is in its earlier state, unless `undone` is false. */
 export class SetupError extends Error {
   /**
    * @param {string} text key in strings.js
@@ -42,15 +42,15 @@ export const STEPS = Object.freeze(
  * @typedef {{server: string, bearer_token: string}} Endpoint
  * @typedef {object} SetUp
  * @property {import('./types.js').Limits} limits
- * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint the endpoint for OBS,
- *   given its present settings
+ * @property {(settings: Record<string, any>) => Promise<Endpoint>} endpoint returns the endpoint
+ *   for OBS, given OBS's current service settings
  * @property {(step: typeof STEPS[number]) => void} [onProgress]
  * @property {import('./obs-script.js').Script} [script] the script in OBS, if it is paired
  * @property {string} [encoder] the ID of an encoder that the script can set up, for Advanced mode;
- *   '' is x264 in Simple mode; absent: no change
+ *   '' means x264 in Simple mode; absent: no change
  * @property {boolean} [onlyNew] change nothing if our profile exists already
- * @property {boolean} [force] rebuild the encoders even if all settings are right: the encoders
- *   that OBS runs cannot be read
+ * @property {boolean} [force] rebuild the encoders even if all settings are right, because it
+ *   cannot be read which encoders OBS runs
  */
 
 /**
@@ -61,7 +61,8 @@ export const STEPS = Object.freeze(
 export async function setUpObs(obs, options) {
   const { limits, onProgress = () => {}, force = false } = options;
   onProgress('check');
-  // The turn is taken before the first reading, which another client's set-up would make wrong.
+  // Take the turn before the first reading, because the set-up of another client would change what
+  // is read.
   const turn = await obs.takeTurn().catch((err) => {
     throw explain(err);
   });
@@ -129,8 +130,8 @@ async function run(obs, options, before, undo, turn) {
 
 /**
  * The error for settings that are still not fit after the set-up. A blocking finding comes first,
- * such as a streaming account that is linked to our profile: OBS shows it only once that profile is
- * selected.
+ * such as a streaming account that is linked to our profile: OBS shows it only while that profile
+ * is selected.
  * @param {Finding[]} findings
  */
 function notKept(findings) {
@@ -149,9 +150,9 @@ function mustBeIdle(active) {
 }
 
 /**
- * Selects our profile, or makes it with the canvas, frame rate and sound format of the previous
- * profile: scenes are laid out for that canvas, and OBS asks for a restart when the sound format
- * changes.
+ * Selects our profile, or creates it with the canvas, frame rate and sound format of the previous
+ * profile, because scenes are laid out for that canvas, and OBS asks for a restart when the sound
+ * format changes.
  * @param {ObsCaller} obs
  * @param {Reading} before
  * @param {ReturnType<typeof createUndo>} undo
@@ -173,7 +174,7 @@ async function inherit(obs, before) {
     ...pick(before.params, ['Audio/SampleRate', 'Audio/ChannelSetup']),
     'Output/Mode': 'Simple',
   };
-  // Keep a lower bitrate: the uplink is probably slow.
+  // Keep a lower bitrate, because the uplink is probably slow.
   const kbits = whole(before.params['SimpleOutput/VBitrate'], 0);
   if (
     before.params['Output/Mode'] !== 'Advanced' &&
@@ -226,8 +227,8 @@ async function writeEncoder(obs, script, request, undo) {
 }
 
 /**
- * Makes the changes that `check` finds until it finds nothing: one change may require another, as a
- * new frame rate does for the keyframe interval.
+ * Makes the changes of findings until `check` finds no more, because one change may require
+ * another. For example, a new frame rate changes the keyframe interval in frames.
  * @param {ObsCaller} obs
  * @param {SetUp} options
  * @param {ReturnType<typeof createUndo>} undo
@@ -297,8 +298,8 @@ export const serviceSettings = ({ server, bearer_token }) => ({
 });
 
 /**
- * Gives OBS the endpoint and the token, and reads them back: a linked account may have changed
- * them.
+ * Writes the endpoint and the token into OBS, and reads them back, because a linked account may
+ * have changed them.
  * @param {ObsCaller} obs
  * @param {SetUp['endpoint']} endpoint
  */
@@ -318,9 +319,9 @@ const hasService = ({ type, settings }, { server, bearer_token }) =>
   settings.bearer_token === bearer_token;
 
 /**
- * Leaves our profile and comes back, so that OBS builds its outputs anew. If there is no other
- * profile, one is created and removed again. The current profile is never removed, because that
- * breaks OBS (Agash/ObsWebSocket#42).
+ * Selects another profile and then ours again, so that OBS rebuilds its outputs. If there is no
+ * other profile, one is created and removed again. The current profile is never removed, because
+ * that breaks OBS (Agash/ObsWebSocket#42).
  * @param {ObsCaller} obs
  * @param {Reading} before
  */
@@ -337,9 +338,8 @@ async function bounce(obs, before) {
 }
 
 /**
- * Creates or selects a profile; another profile has to be current. Since obs-websocket 5.5.4,
- * CreateProfile answers before the profile exists (obs-websocket#1283), in earlier versions
- * afterwards. So this function waits for the event.
+ * Creates or selects a profile that is not the current one. Waits for the event, because since
+ * obs-websocket 5.5.4, CreateProfile answers before the profile exists (obs-websocket#1283).
  * @param {ObsCaller} obs
  * @param {'CreateProfile' | 'SetCurrentProfile'} request
  * @param {string} profileName
@@ -436,8 +436,8 @@ async function restore(obs, before) {
 }
 
 /**
- * OBS does not accept empty settings, and keeps its other settings of the same type. So settings
- * that did not exist before become blank, which is the same to OBS.
+ * Restores the service. OBS ignores an empty set of settings, and merges settings of the same type.
+ * So settings that did not exist before become blank, which OBS treats the same.
  * @param {ObsCaller} obs
  * @param {Reading['service']} was
  */
@@ -474,14 +474,14 @@ async function remember(obs, previousProfile) {
 }
 
 /**
- * The profile to go back to, if there is one.
+ * The profile that backToMyProfile selects, if there is one.
  * @param {ObsCaller} obs
  * @returns {Promise<string | undefined>}
  */
 export async function previousProfile(obs) {
   const { currentProfileName, profiles } = await obs.call('GetProfileList');
   if (currentProfileName !== PROFILE) return undefined;
-  // For some versions of OBS an unset slot is an error.
+  // In some versions of OBS, an unset slot is an error.
   const slot = await obs.call('GetPersistentData', SLOT).catch(() => undefined);
   const remembered = slot?.slotValue?.previousProfile;
   if (profiles.includes(remembered)) return remembered;
@@ -491,7 +491,7 @@ export async function previousProfile(obs) {
 /**
  * Selects the previous profile again. The set-up has not changed it.
  * @param {ObsCaller} obs
- * @param {{remove?: boolean}} [options] remove our profile afterwards, if the set-up has made it
+ * @param {{remove?: boolean}} [options] remove our profile afterwards, if the set-up has created it
  * @returns {Promise<string>} the profile that is current now
  */
 export async function backToMyProfile(obs, { remove = false } = {}) {

@@ -1,8 +1,9 @@
 /**
- * Decides when a request may be sent to OBS. OBS 30.2 and 32.2 crash when they are asked about the
- * stream while they switch profiles. So nothing is requested from CurrentProfileChanging until one
- * second after the last CurrentProfileChanged, whatever caused it. And two Stagedoor clients of one
- * OBS take turns: a client that sets OBS up claims it by a custom event, and the others wait.
+ * Decides when a request may be sent to OBS. OBS 30.2 and 32.2 crash when they receive a request
+ * about the stream while they switch profiles. So no request is sent from CurrentProfileChanging
+ * until one second after the last CurrentProfileChanged, no matter which program switched. Two
+ * Stagedoor clients of one OBS also take turns: a client that sets OBS up claims it by a custom
+ * event, and the others wait.
  */
 
 /** Milliseconds after the last CurrentProfileChanged. */
@@ -14,20 +15,24 @@ const QUIET = 1_000;
  */
 export const SWITCH_LIMIT = 60_000;
 
-/** Milliseconds for which a claim counts; the claim is renewed with each step. */
+/** Milliseconds for which a claim is valid. Each step of a set-up renews it. */
 const CLAIM = 20_000;
 
-/** The share of QUIET that a new connection waits, in which another client can repeat its claim. */
+/**
+ * The share of the pause after a switch that a new connection waits, so that another client can
+ * repeat its claim.
+ */
 const LISTEN = 1 / 4;
 
-/** The requests that switch profiles themselves, and so do not wait. */
+/** The requests that switch profiles themselves. They do not wait. */
 const SWITCHES = Object.freeze(['SetCurrentProfile', 'CreateProfile']);
 
 /**
  * @typedef {object} Dependencies
  * @property {() => number} now
  * @property {string} id of this client
- * @property {() => void} repeat broadcasts the claim again: another client has just connected
+ * @property {() => void} repeat broadcasts the claim again, because another client has just
+ *   connected
  * @property {number} [quiet] milliseconds after a switch
  */
 
@@ -35,7 +40,7 @@ export class Turns {
   #deps;
   #quiet;
   #quietUntil = 0;
-  /** The client that sets OBS up, and the time until which its claim counts. */
+  /** The client that sets OBS up, and the time until which its claim is valid. */
   #owner = { id: '', until: 0 };
   /** @type {Set<() => void>} */
   #waiting = new Set();

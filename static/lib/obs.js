@@ -1,8 +1,8 @@
 /**
- * The only module that talks to OBS. It adds to obs-websocket-js what a page needs that stays open
- * for days: a time limit on every request (the library's pending calls never settle when the socket
- * closes), one request at a time (obs-websocket answers out of order otherwise), reconnection, and
- * turns (obs-turns.js).
+ * The only module that sends requests to OBS. It adds to obs-websocket-js what a page needs that
+ * stays open for days: a time limit on every request (the library's pending calls never settle when
+ * the socket closes), one request at a time (obs-websocket answers out of order otherwise),
+ * reconnection, and turns (obs-turns.js).
  */
 import { growing, sleep } from './events.js';
 import { Turns } from './obs-turns.js';
@@ -10,7 +10,7 @@ import { Turns } from './obs-turns.js';
 /** General | Config | Outputs: obs-websocket's EventSubscription bits that a dock needs. */
 const SUBSCRIPTIONS = 67;
 
-/** RequestStatus codes that we act on (obs-websocket protocol, "RequestStatus"). */
+/** RequestStatus codes that the pages handle (obs-websocket protocol, "RequestStatus"). */
 export const CODE = Object.freeze({
   unknownRequest: 204,
   notReady: 207,
@@ -21,10 +21,13 @@ export const CODE = Object.freeze({
   creationFailed: 700,
 });
 
-/** WebSocket close codes that we act on. */
+/** WebSocket close codes that the pages handle. */
 const CLOSE = Object.freeze({ wrongPassword: 4009, badVersion: 4010, kicked: 4011 });
 
-/** Says why OBS refused or failed. The message comes from OBS, or is a key of strings.js. */
+/**
+ * The reason why OBS refused a request or failed. The message comes from OBS, or is a key of
+ * static/strings.
+ */
 export class ObsError extends Error {
   /** @param {number | 'timeout' | 'closed'} code @param {string} message @param {string} request */
   constructor(code, message, request) {
@@ -36,8 +39,9 @@ export class ObsError extends Error {
 }
 
 /**
- * off: not opened yet · connecting · starting: OBS answers 207 · ready · lost: tries again at
- * `retryAt` · password: needs another password · kicked and unsupported: wait for the person
+ * off: not opened yet · connecting · starting: OBS is loading and answers 207 · ready · lost:
+ * retries at `retryAt` · password: needs another password · kicked, unsupported: no retry without a
+ * click
  * @typedef {'off' | 'connecting' | 'starting' | 'ready' | 'lost' | 'password' | 'kicked' |
  *   'unsupported'} ObsPhase
  * @typedef {{phase: ObsPhase, url: string, attempts: number, retryAt: number, everReady: boolean,
@@ -45,7 +49,7 @@ export class ObsError extends Error {
  * @typedef {{obsVersion: string, obsWebSocketVersion: string, platform: string, availableRequests:
  *   string[]}} ObsVersion
  *
- * The part of OBS that the other modules use; the tests have one without a socket.
+ * ObsCaller is the part of Obs that other modules use. Tests have a fake of it.
  * @typedef {object} ObsCaller
  * @property {(request: string, data?: Record<string, any>, options?: {limit?: number}) =>
  *   Promise<any>} call
@@ -56,8 +60,8 @@ export class ObsError extends Error {
  */
 
 /**
- * Milliseconds between two attempts to find an OBS that has gone: it runs on this computer, and may
- * start again at any moment.
+ * Milliseconds between two attempts to connect to an OBS that was connected before. OBS runs on
+ * this computer, and may start again at any moment.
  */
 const LOOK_AGAIN = 2_000;
 
@@ -74,7 +78,7 @@ const LOOK_AGAIN = 2_000;
  * @property {number} [quiet] milliseconds after a switch of profiles
  */
 
-/** A connection to OBS that is made anew whenever it breaks. */
+/** A connection to OBS that is reopened whenever it breaks. */
 export class Obs {
   #line;
   #onStatus;
@@ -90,7 +94,7 @@ export class Obs {
     everReady: false,
     triedPassword: false,
   };
-  /** open() and close() end what an earlier open() began. */
+  /** Increases with each open() and close(), which end the work of an earlier open(). */
   #generation = 0;
   #wake = () => {};
 
@@ -137,7 +141,7 @@ export class Obs {
     if (this.#status.phase !== 'off') this.#become({ phase: 'off', attempts: 0 });
   }
 
-  /** Tries at once instead of after the pause. */
+  /** Tries to connect at once, without waiting for the pause. */
   hurry() {
     this.#wake();
   }
@@ -176,7 +180,7 @@ export class Obs {
 }
 
 /**
- * The meaning of a close code; after any other code the page looks for OBS again.
+ * The phases after certain close codes. After any other code the page tries to connect again.
  * @type {Record<number, ObsPhase>}
  */
 const ENDS = Object.freeze({
@@ -295,7 +299,7 @@ class Line {
 }
 
 /**
- * Repeats the request until OBS has finished loading.
+ * Sends the first request, and repeats it until OBS has finished loading.
  * @param {() => Promise<ObsVersion>} ask
  * @param {Promise<number>} closed
  * @param {{current: () => boolean, starting: () => void}} on
@@ -330,7 +334,7 @@ async function takeTurn(call, turns, pause) {
   const claim = () => call('BroadcastCustomEvent', { eventData: turns.claim });
   for (let tries = 0; !turns.mine && tries < 50; tries++) {
     await claim();
-    if (!turns.mine) await pause(100); // no echo yet, or another client was first
+    if (!turns.mine) await pause(100); // the claim has not come back yet, or lost
   }
   return {
     renew: claim,
@@ -374,7 +378,10 @@ function createHandlers() {
   };
 }
 
-/** Time limits: the library's pending calls never settle when the socket closes. */
+/**
+ * Adds time limits to calls, because the library's pending calls never settle when the socket
+ * closes.
+ */
 function createLimits() {
   /** Each rejects a call that waits for a response. @type {Set<(err: ObsError) => void>} */
   const pending = new Set();
@@ -466,7 +473,7 @@ function createCalls({ socket, turns, limits, pause, limit }) {
 }
 
 /**
- * Waits for an event that passes the test; resolves to undefined when the time is over.
+ * Waits for an event that passes the test. Resolves to undefined after the time limit.
  * @template T
  * @param {ObsCaller} obs
  * @param {string} event
@@ -493,7 +500,7 @@ export function expectEvent(obs, event, test, ms) {
 }
 
 /**
- * Parses an address of OBS as people type it.
+ * Parses an address of OBS that a person typed.
  * @param {string} text @param {number} [port]
  * @returns {{url: string, host: string, local: boolean} | null}
  */
@@ -508,8 +515,8 @@ export function obsAddress(text, port = 4455) {
     const url = new URL(`ws://${trimmed}`);
     const host = url.hostname;
     const local = host === '127.0.0.1' || host === 'localhost' || host === '[::1]';
-    // The Content-Security-Policy allows 127.0.0.1 and localhost, but not [::1]. OBS listens on
-    // 127.0.0.1, too.
+    // The Content-Security-Policy allows 127.0.0.1 and localhost, but not [::1]. OBS also listens
+    // on 127.0.0.1.
     return {
       url: `ws://${host === '[::1]' ? '127.0.0.1' : host}:${url.port || port}`,
       host,
@@ -528,11 +535,11 @@ export function obsAddress(text, port = 4455) {
  */
 export function whyUnreachable({ origin, secure, chromium, permission, address, inObs, embedded }) {
   if (!address.local) return 'other_computer';
-  // No permission is needed in docks, since OBS up to 32.2 has a Chromium without Local Network
-  // Access, nor for a page that comes from this computer.
+  // Docks need no permission, since OBS up to 32.2 has a Chromium without Local Network Access. A
+  // page from this computer needs none, either.
   if (inObs || /^https?:\/\/(127\.|localhost|\[::1\])/.test(origin)) return 'off';
   // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https
-  // cannot ask for it: the browser reports "denied", and the person cannot allow it.
+  // cannot ask for the permission: the browser reports "denied", and the person cannot change that.
   if (chromium >= 142 && (!secure || embedded)) return 'insecure';
   if (permission === 'denied') return 'blocked';
   if (chromium >= 142 && permission === 'prompt') return 'ask';

@@ -22,7 +22,7 @@ import {
 
 const THEME = 'stagedoor.theme';
 
-/** The pages that are made for docks of OBS: their links open in another window. */
+/** The pages that are made for docks of OBS. Their links open in another window. */
 export const DOCKS = Object.freeze(['dock', 'dock/stage']);
 
 /** Loads language and branding, before the page is drawn. */
@@ -47,7 +47,8 @@ export function page(...children) {
   root.removeAttribute('aria-busy');
   const focused = document.activeElement;
   show(root, ...children, footer());
-  // If the focused button is gone, the focus moves to the new heading, not to the top of the page.
+  // If the focused button no longer exists, the focus moves to the new heading, and not to the top
+  // of the page.
   if (focused && focused !== document.body && !focused.isConnected) {
     const heading = [...root.querySelectorAll('h1')].find((h1) => h1.getClientRects().length > 0);
     heading?.setAttribute('tabindex', '-1');
@@ -55,14 +56,14 @@ export function page(...children) {
   }
 }
 
-/** Has a screen reader say the text. @param {string} text */
+/** Announces a text to screen readers. @param {string} text */
 export function say(text) {
   const said = byId('said');
   if (said.textContent !== text) said.textContent = text;
 }
 
 /**
- * The sentence for the person: the server's, or ours if the server has sent none.
+ * The sentence for the person: the server's, or the page's own if the server has sent none.
  * @param {any} err
  */
 export function errorText(err) {
@@ -143,8 +144,8 @@ export async function whoAmI() {
 export const href = (path) => new URL(path, base).href;
 
 /**
- * The header of every page; tabs are its second line. A page cleans up in `leave` before the login
- * ends.
+ * The header of every page. Its second line has the tabs. `leave` is called before the login ends,
+ * so that the page can clean up.
  * @param {Me | null} me @param {string} here
  * @param {{leave?: () => void | Promise<void>, tabs?: Child}} [more]
  */
@@ -251,7 +252,7 @@ function themeChoice() {
 }
 
 /**
- * The choice of the language, which reloads the page. A broadcast goes on, because OBS sends it.
+ * The choice of the language, which reloads the page. A broadcast continues, because OBS sends it.
  */
 function languageChoice() {
   return h(
@@ -274,12 +275,12 @@ function languageChoice() {
   );
 }
 
-/** Whether this page is on its way to the provider, to sign out there. */
+/** Whether this page is navigating to the provider, to sign out there. */
 let leaving = false;
 
 /**
- * Reloads the page after the login has ended, so that it shows the sign-in form. A page on its way
- * to the provider is not reloaded, because that would stop it.
+ * Reloads the page after the login has ended, so that it shows the sign-in form. A page that is
+ * navigating to the provider is not reloaded, because that would stop the navigation.
  */
 export function signedOut() {
   if (!leaving) location.reload();
@@ -293,7 +294,7 @@ async function endHere() {
 
 /**
  * Ends this login and the one at the provider. The provider may ask for confirmation, and its last
- * page has no way back. So a dock opens it in another window.
+ * page has no link back. So a dock opens the provider in another window.
  * @param {boolean} inDock
  */
 function endAtProvider(inDock) {
@@ -312,9 +313,9 @@ function endAtProvider(inDock) {
 let taken = '';
 
 /**
- * Takes the code out of the address, so that neither the history nor a screenshot keeps it. Links
- * have the code in the fragment, which browsers do not send, so that no proxy logs it; a code in
- * the query is accepted, too.
+ * Removes the code from the address, so that neither the history nor a screenshot contains it.
+ * Links have the code in the fragment, which browsers do not send, so that no proxy logs it. A code
+ * in the query is accepted, too.
  * @returns {string}
  */
 export function takeCode() {
@@ -375,7 +376,7 @@ async function copied(pressed, id, text) {
   }
   const name = pressed.getAttribute('aria-label') ?? '';
   pressed.textContent = words;
-  pressed.removeAttribute('aria-label'); // the label would hide the text that says that it is done
+  pressed.removeAttribute('aria-label'); // the label would replace the text with the result
   pressed.focus();
   setTimeout(() => {
     pressed.textContent = t('app.copy');
@@ -385,7 +386,7 @@ async function copied(pressed, id, text) {
 }
 
 /**
- * The two fields of a new password; returns the password, or the error.
+ * Compares the two fields of a new password. Returns the password or the error.
  * @param {Record<string, string>} data
  * @returns {{password: string, error?: string}}
  */

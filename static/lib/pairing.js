@@ -7,14 +7,14 @@ import { takeFragment } from './signin.js';
 import { t } from './strings.js';
 
 /**
- * What the script has done when it opened this page: '' nothing · first: it has paired this page
- * with this OBS, and had not before · again: as at each start of OBS
+ * How the script has opened this page. '': it did not · first: at the first pairing of this page
+ * with this OBS · again: at a later start of OBS
  * @typedef {'' | 'first' | 'again'} Pairing
  */
 
 /**
- * If OBS opened this page, takes the port and the password of OBS's WebSocket server out of the
- * address. A link that is opened anywhere else must not change what this browser remembers.
+ * If OBS opened this page, moves the port and the password of OBS's WebSocket server from the
+ * address into the storage. A link that is opened anywhere else must not change the storage.
  * @param {{userAgent: string}} browser
  * @param {Pick<Storage, 'getItem' | 'setItem'>} storage
  * @param {(name: string) => string} take
@@ -36,7 +36,7 @@ export function takePairing(
     'obs-moving',
   ].map(take);
   if (!/ OBS\//.test(browser.userAgent) || !/^\d{1,5}$/.test(port ?? '')) return '';
-  // A dock that comes from another address of the server was paired there.
+  // A dock that moved here from another address of the server was paired at that address.
   const moved = moving || (server && server !== here);
   const known = !secret || secret === storage.getItem(KEYS.secret);
   storage.setItem(KEYS.address, `127.0.0.1:${port}`);
@@ -49,8 +49,8 @@ export function takePairing(
 }
 
 /**
- * The operating system whose windows the pictures show. It is that of this browser, because the
- * script is downloaded on the computer on which OBS runs.
+ * The operating system whose windows the pictures show: that of this browser, because the script is
+ * downloaded on the computer on which OBS runs.
  * @param {string} userAgent
  */
 export const systemOf = (userAgent) =>
@@ -118,8 +118,8 @@ const steps = (system) =>
 
 /**
  * The first way to connect OBS: a script, in two steps. A server without https has no script.
- * @param {{inObs?: boolean, userAgent?: string, publicUrl?: string}} [about] publicUrl is that of
- *   the server, where its operator has set it
+ * @param {{inObs?: boolean, userAgent?: string, publicUrl?: string}} [about] publicUrl is the
+ *   server's public URL, if its operator has set one
  */
 export function pairingView({
   publicUrl = href('').replace(/\/$/, ''),
@@ -140,7 +140,8 @@ export function pairingView({
 }
 
 /**
- * How a page outside of OBS leads to a dock in OBS: by the script, or by hand.
+ * The view with which a page outside of OBS explains how to add a dock to OBS: by the script, or by
+ * hand.
  * @param {{publicUrl?: string}} me
  */
 export const connectView = ({ publicUrl }) => [

@@ -1,7 +1,10 @@
 /** Plays the person's own broadcast back, with a view token, and measures the reception. */
 import { play } from './whep.js';
 
-/** Milliseconds between two attempts: the stage may not have received a picture yet. */
+/**
+ * Milliseconds between two attempts, which are needed because the stage may not have received a
+ * picture yet.
+ */
 const AGAIN = 500;
 
 /**
@@ -63,7 +66,8 @@ export function createPlayback(
 }
 
 /**
- * Old browsers count freezes on the track, new ones on the stream.
+ * The counts of an RTP stream. Old browsers report freezes for the track, and new ones for the
+ * stream.
  * @param {RTCStatsReport} stats
  * @returns {import('./rehearsal-score.js').Played}
  */

@@ -1,23 +1,23 @@
 /**
- * The score of a rehearsal: picture, sound and network, from the measurements of the stage, of the
- * page that played it back, and of OBS. Pure. The texts are rehearsal.NAME, and rehearsal.NAME.cure
- * for a result that is not ok.
+ * The score of a rehearsal: picture, sound and network. It is computed from the measurements of the
+ * stage, of OBS, and of the page that played the broadcast back. Pure. The texts have the keys
+ * rehearsal.NAME, and rehearsal.NAME.cure for a mark that is not ok.
  */
 
 /**
  * @typedef {'ok' | 'warning' | 'bad'} Level
  * @typedef {{name: string, level: Level, values?: Record<string, string | number>}} Mark
- * @typedef {{picture: Mark[], sound: Mark[], network: Mark[]}} Score the gravest mark first; each
+ * @typedef {{picture: Mark[], sound: Mark[], network: Mark[]}} Score the worst mark first; each
  *   list has at least one
  *
  * @typedef {object} Heard
  * @property {number} seconds of measured sound
  * @property {number} peak the highest sample, 0 to 1
  * @property {number} loudness the mean level without silence, in decibels relative to full scale
- * @property {number} clipped share of the moments in which samples were at full scale
- * @property {number} left the highest sample of that side
+ * @property {number} clipped share of the measurements in which samples were at full scale
+ * @property {number} left the highest sample of the left channel
  * @property {number} right
- * @property {boolean} same both sides are the same
+ * @property {boolean} same both channels are the same
  *
  * @typedef {object} Played
  * @property {number} frames that were decoded
@@ -26,9 +26,9 @@
  * @property {number | null} roundTrip milliseconds; null if the browser does not report it
  *
  * @typedef {object} Measured
- * @property {import('./types.js').Limits} limits of the stage that the person goes live on
- * @property {number} fps that OBS is set to; 0 when unknown
- * @property {import('./types.js').Reception[]} received by the stage, one sample after the other
+ * @property {import('./types.js').Limits} limits of the stage on which the person goes live
+ * @property {number} fps the frame rate that is set in OBS; 0 if unknown
+ * @property {import('./types.js').Reception[]} received samples of what the stage received
  * @property {import('./numbers.js').Sent | null} sent by OBS
  * @property {number} uplink bit/s that this computer can send to the server; 0 when unknown
  * @property {Played | null} played null when nothing could be played back
@@ -77,7 +77,7 @@ const mark = (name, level, values = {}) => ({ name, level, values });
 /* ---- picture ---- */
 
 /**
- * The samples with a picture. The figures of the last one cover the whole rehearsal.
+ * The samples with a picture. The values in the last sample cover the whole rehearsal.
  * @param {Measured} m
  */
 const videos = (m) => m.received.flatMap((r) => (r.video && r.video.height > 0 ? [r.video] : []));
@@ -110,7 +110,7 @@ function encoded(video, limits) {
     short > limits.maxHeight && mark('tooLarge', 'bad', size),
     short < Math.min(480, limits.maxHeight) && mark('small', 'warning', size),
     video.bFrames && mark('bFrames', 'bad'),
-    // 10% tolerance, because the interval is measured at arrival.
+    // The tolerance is 10 %, because the interval is measured when frames arrive.
     interval > limits.maxKeyframeInterval * 1.1 &&
       mark('keyframes', 'warning', {
         seconds: round(interval, 1),
@@ -124,8 +124,8 @@ function encoded(video, limits) {
 }
 
 /**
- * Whether pictures arrive as often as OBS is set to send them. A known cause is reported instead of
- * its consequence.
+ * Checks whether as many frames a second arrive as are set in OBS. If a cause for fewer frames is
+ * known, the cause is reported instead.
  * @param {Measured} m
  */
 function smooth(m) {
@@ -231,8 +231,8 @@ function headRoom({ limits, uplink }, bits) {
     bits > limits.advisedBitrate * 1.25 &&
       bits <= limits.maxBitrate &&
       mark('bitrateHigh', 'warning', { mbits: mbits(bits), most: mbits(limits.advisedBitrate) }),
-    // The uplink must carry 1.5 times the bitrate: other programs share it, and scenes with much
-    // movement need more.
+    // The uplink must carry 1.5 times the bitrate, because other programs share it, and scenes with
+    // much movement need more.
     uplink > 0 &&
       uplink < bits * 1.5 &&
       mark('headRoom', uplink < bits * 1.1 ? 'bad' : 'warning', {

@@ -1,7 +1,8 @@
 /**
- * The course of a rehearsal: step(state, fact) → {state, effects}, pure, and its runner. golive.js
- * runs the broadcast itself, with the token of a private stage. This module does the rest: it ends
- * the rehearsal after twenty seconds, plays back, measures, and restores OBS's service.
+ * A rehearsal as a state machine: step(state, fact) → {state, effects}, which is pure, and its
+ * runner. golive.js runs the broadcast itself, with the token of a private stage. This module ends
+ * the rehearsal after twenty seconds, plays the broadcast back, measures it, and restores OBS's
+ * service.
  */
 import { api } from './api.js';
 import { createBroadcast } from './golive.js';
@@ -16,7 +17,7 @@ import { Tokens } from './tokens.js';
 /** Milliseconds that are played back and measured. */
 const LENGTH = 20_000;
 const MEASURE_EVERY = 2_000;
-/** Milliseconds for the upload that measures the uplink. */
+/** The time limit, in milliseconds, of the upload that measures the uplink. */
 const UPLOAD_WITHIN = 5_000;
 
 /**
@@ -25,7 +26,7 @@ const UPLOAD_WITHIN = 5_000;
  * @typedef {object} State
  * @property {Phase} phase
  * @property {import('./broadcast.js').Step} step what "starting" waits for
- * @property {number} since milliseconds: when the picture came
+ * @property {number} since the time of the first picture, in milliseconds
  * @property {Reason | null} reason why it failed
  * @property {boolean} cancelled by the person
  * @property {import('./rehearsal-score.js').Score | null} score
@@ -36,8 +37,8 @@ const UPLOAD_WITHIN = 5_000;
  * @property {number} [now]
  * @property {import('./rehearsal-score.js').Score | null} [score]
  *
- * @typedef {'go' | 'watch' | 'measure' | 'stop' | 'leave'} Effect
- *   measure: take the score, then stop; leave: nothing of ours is in OBS
+ * @typedef {'go' | 'watch' | 'measure' | 'stop' | 'leave'} Effect measure: compute the score, then
+ *   stop; leave: OBS's service was not changed
  */
 
 /** @type {Readonly<State>} */
@@ -50,7 +51,7 @@ export const FIRST = Object.freeze({
   score: null,
 });
 
-/** Reasons that mean that OBS is busy with a stream that we must not stop. */
+/** Reasons that mean that OBS is running a stream that the rehearsal must not stop. */
 const FOREIGN = Object.freeze(['live.otherToken', 'live.elsewhere', 'live.running']);
 
 /** @param {State} s @param {Fact} fact @returns {{state: State, effects: Effect[]}} */
@@ -101,7 +102,7 @@ function followed(s, { phase, step: at, reason, sending }, now) {
       },
       effects: [/** @type {Effect} */ ('watch')],
     };
-  // A connection that breaks within twenty seconds is a result, so the rehearsal ends.
+  // A connection that breaks during the rehearsal is a result, so the rehearsal ends.
   if (s.phase === 'playing' && (phase === 'reconnecting' || phase === 'idle'))
     return failed(s, reason ?? { text: 'rehearsal.broke' }, 'stop');
   return { state: { ...s, step: at }, effects: [] };
@@ -166,7 +167,7 @@ export function createRehearsal(deps) {
     get screen() {
       return measuring.screen;
     },
-    /** The service that OBS had before, as long as it is not restored. */
+    /** The service that OBS had before, until it is restored. */
     get earlier() {
       return loan.earlier;
     },
@@ -218,7 +219,7 @@ function createCourse(onChange, length, deeds) {
     get running() {
       return running();
     },
-    /** @returns {Promise<void>} settles when OBS has its earlier service again */
+    /** @returns {Promise<void>} settles when OBS's earlier service is restored */
     cancel: () =>
       new Promise((resolve) => {
         waiting.push(resolve);
@@ -228,7 +229,7 @@ function createCourse(onChange, length, deeds) {
 }
 
 /**
- * The tokens of the private stage: each is used once, and the browser stores none.
+ * The tokens of the private stage. Each is used once, and the browser does not store them.
  * @param {typeof api} call
  */
 function createSecrets(call) {
@@ -254,7 +255,7 @@ function createSecrets(call) {
 }
 
 /**
- * OBS's service, which a rehearsal replaces for a while.
+ * Replaces OBS's service during a rehearsal, and restores it.
  * @param {import('./obs.js').ObsCaller} obs
  * @param {ReturnType<typeof createBroadcast>} broadcast
  * @param {Record<string, any> | null} earlier OBS's earlier service, until it is restored
@@ -276,8 +277,8 @@ function createLoan(obs, broadcast, earlier) {
       await broadcast.go('');
     },
     /**
-     * Stops the stream and restores the service. If that fails, it is repeated at the next
-     * connection to OBS.
+     * Stops the stream and restores the service. If that fails, the next connection to OBS tries
+     * again.
      */
     async end() {
       await broadcast.stop();
@@ -292,8 +293,8 @@ function createLoan(obs, broadcast, earlier) {
  */
 
 /**
- * Takes samples of what OBS sends and of what the stage receives. A sample that fails is left out:
- * the score says what is missing.
+ * Takes samples of what OBS sends and of what the stage receives. A sample that fails is omitted,
+ * and the score names what is missing.
  * @param {import('./obs.js').ObsCaller} obs
  * @param {typeof api} call
  * @param {Secrets} tokens
@@ -382,7 +383,7 @@ function createMeasuring({ obs, call, playback, ear, level, tokens }) {
       return { limits, ...sampled, uplink: 0, played, heard };
     },
     /**
-     * Measures the uplink when OBS no longer sends.
+     * Measures the uplink after OBS has stopped sending.
      * @param {import('./rehearsal-score.js').Measured} found
      */
     uplink: ({ sent }) =>

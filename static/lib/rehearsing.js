@@ -1,11 +1,11 @@
 /**
- * Undoes a rehearsal, using only the settings of OBS: a page may be closed during a rehearsal, and
- * its token must not stay in OBS. The module is small, since every dock loads it.
+ * Undoes an interrupted rehearsal, using only the settings of OBS. A page may be closed during a
+ * rehearsal, and the token must not stay in OBS. The module is small, since every dock loads it.
  */
 import { readService } from './obs-read.js';
 import { claims } from './stage/claims.js';
 
-/** The rehearsal that this page began, kept over a reload. */
+/** The storage key of the rehearsal that this page began, for the time after a reload. */
 const KEY = 'stagedoor.rehearsing';
 
 /** Milliseconds to wait until OBS has stopped, and between two checks. */
@@ -14,7 +14,7 @@ const LOOK = 100;
 
 /**
  * The participant and the expiry of a rehearsal's token, or null for any other token. These claims
- * are not verified and grant nothing: they serve only to clean up.
+ * are not verified. They are used only to clean up.
  * @param {unknown} token
  */
 export function rehearsalOf(token) {
@@ -22,7 +22,7 @@ export function rehearsalOf(token) {
     const { topic, jti, exp } = claims(String(token));
     return /^rehearsal-/.test(topic) ? { participantId: jti, endsAt: exp * 1000 } : null;
   } catch {
-    return null; // it is not a readable token
+    return null; // the text is not a readable token
   }
 }
 
@@ -32,9 +32,10 @@ export const forgetRehearsal = () => sessionStorage.removeItem(KEY);
 
 /**
  * Removes a rehearsal's token from OBS. A rehearsal that may still be running in another dock is
- * left alone until its time is over.
+ * not touched until its token has expired.
  * @param {import('./obs.js').ObsCaller} obs
- * @param {Record<string, any> | null} earlier the service before, if this page knows it
+ * @param {Record<string, any> | null} earlier the service before the rehearsal, if this page knows
+ *   it
  * @returns {Promise<boolean>} whether there was something to do
  */
 export async function mend(obs, earlier, { now = Date.now, storage = sessionStorage } = {}) {
@@ -43,7 +44,7 @@ export async function mend(obs, earlier, { now = Date.now, storage = sessionStor
   if (!found) return false;
   if (await isActive(obs)) {
     if (found.participantId !== storage.getItem(KEY) && found.endsAt > now()) return false;
-    await obs.call('StopStream').catch(() => {}); // it may have ended by itself
+    await obs.call('StopStream').catch(() => {}); // the stream may have ended by itself
     for (let waited = 0; await isActive(obs); waited += LOOK) {
       if (waited >= PATIENCE) return false;
       await new Promise((resolve) => setTimeout(resolve, LOOK));

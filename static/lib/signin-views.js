@@ -1,4 +1,4 @@
-/** The views of signing in. lib/signin.js has the logic. */
+/** The views for signing in. lib/signin.js has the logic. */
 import { base } from './api.js';
 import { h } from './dom.js';
 import { button, errorLine, field, form } from './page.js';
@@ -19,7 +19,7 @@ import { t } from './strings.js';
 /** @typedef {Record<'begin' | 'passkey' | 'again' | 'cancel', () => void>} Acts */
 
 /**
- * The provider's button; signing in leads back to the page `next`.
+ * The provider's button. The sign-in returns to the page `next`.
  * @param {string} name @param {boolean} first whether it is the first choice @param {string} [next]
  */
 export const providerButton = (name, first, next = location.pathname) =>
@@ -37,8 +37,8 @@ export const providerButton = (name, first, next = location.pathname) =>
 export function waysView(ways, acts) {
   const { offered, code, busy, error, inDock } = ways;
   if (code) return codeView(code, acts.again, acts.cancel);
-  // Without an operator only one way is offered. A dock offers the code, too, because the provider
-  // may not open there.
+  // If there is no operator yet, only one way is offered. A dock also offers the code, because the
+  // provider's page may not open in a dock.
   const { setUp = false, provider: name } = offered;
   const codeFirst = inDock && Boolean(name) && !setUp;
   const provider = name && providerButton(name, !codeFirst);
@@ -96,7 +96,8 @@ const codeView = (code, again, cancel) =>
   );
 
 /**
- * The view of signing in, for every page that needs it. `ways` are those of lib/signin.js.
+ * The sign-in view for every page that needs it. `ways` is an object of the class Ways in
+ * lib/signin.js.
  * @param {{error?: string, notice?: string, busy: boolean, onsubmit: (name: string, password:
  *   string) => void, ways: {offered: SignInWays, view: () => Child, passwords: () => boolean}}}
  *   about
@@ -114,7 +115,7 @@ export function signInView({ ways, notice, ...about }) {
 }
 
 /**
- * The view for a server without an operator: how the first one is made.
+ * The view for a server without an operator: it says how to create the first one.
  * @param {{offered: SignInWays, view: () => Child}} ways
  */
 function noOperatorView(ways) {

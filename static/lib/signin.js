@@ -12,8 +12,8 @@ import { has, t } from './strings.js';
 /** @typedef {import('../types').DeviceCode} Code */
 
 /**
- * Takes a value out of the address's fragment, so that neither the history nor a screenshot keeps
- * it.
+ * Removes a value from the fragment of the address, so that neither the history nor a screenshot
+ * contains it. Returns the value.
  * @param {string} name
  * @returns {string}
  */
@@ -43,17 +43,17 @@ export async function enrol() {
     enrolment = '';
     return me;
   } catch (err) {
-    if (err instanceof ApiError) enrolment = ''; // refused for good; other errors allow a retry
+    if (err instanceof ApiError) enrolment = ''; // refused; other errors allow a retry
     throw err;
   }
 }
 
-/** @param {string} code of a sign-in that the provider or the server refused */
+/** @param {string} code the code of the refusal by the provider or the server */
 const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
 
 /**
- * The ways to sign in beside name and password. `here` is the page that offers them; `arrived` is
- * called after a sign-in.
+ * The ways to sign in apart from name and password. `here` is the page that offers them. `arrived`
+ * is called after a sign-in.
  */
 class Ways {
   /** @type {SignInWays} */
@@ -81,7 +81,7 @@ class Ways {
       // A person who is about to approve a code is not offered another code.
       this.offered = { ...offered, codes: offered.codes && !this.approvesCodes };
     } catch {
-      // name and password are still offered
+      // the sign-in with name and password is still offered
     }
     this.draw();
   }
@@ -91,7 +91,7 @@ class Ways {
     return this.offered.passwords && !this.code;
   }
 
-  /** The part above the form for name and password. @returns {Child} */
+  /** The part of the sign-in view above the form for name and password. @returns {Child} */
   view() {
     return waysView(this, {
       begin: () => void this.begin(),

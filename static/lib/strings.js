@@ -1,13 +1,13 @@
 /**
- * The texts of the pages. They are in static/strings, one file per language, which the server's
- * binary reads, too. English is the source and the fallback.
+ * The texts of the pages. They are in static/strings, with one file per language, which the server
+ * also reads. English is the source and the fallback.
  */
 
 /** @typedef {Record<string, string>} Words */
 
 const LANGUAGES = Object.freeze(['en', 'de', 'es']);
 
-/** The server's detail of a kick or a bar for which no reason was given. */
+/** The detail that the server sends for a kick or a bar without a reason. */
 export const NO_REASON =
   /^(An operator( or a moderator)? ended the session\.?|Removed by (the operator|a moderator)\.)?$/;
 
@@ -36,10 +36,10 @@ export const languageNames = Object.freeze([
   ['es', 'Español'],
 ]);
 
-/** The language that the person chose on a page; '' where the browser's is used. */
+/** The language that the person chose on a page; '' if the browser's language is used. */
 export const ownLanguage = () => globalThis.localStorage?.getItem(CHOSEN) ?? '';
 
-/** Stores the choice; the next page uses it. @param {string} tag */
+/** Stores the choice of a language, which the next page uses. @param {string} tag */
 export function chooseLanguage(tag) {
   localStorage.setItem(CHOSEN, tag);
 }
@@ -48,7 +48,7 @@ export function chooseLanguage(tag) {
 export const inLanguage = () => language;
 
 /**
- * Loads the person's language. A page needs it, so it waits for a server that does not answer.
+ * Loads the person's language. It retries until the server answers, since a page needs its texts.
  * @param {readonly string[]} wanted
  */
 export async function useLanguage(wanted) {
@@ -80,7 +80,7 @@ async function load(tag) {
 }
 
 /**
- * A sentence in the person's language. Where n is 1, the sentence with ".one" behind its key.
+ * A sentence in the person's language. If n is 1, it is the sentence whose key ends in ".one".
  * @param {string} key
  * @param {Record<string, string | number>} [values]
  */
@@ -94,12 +94,13 @@ export function t(key, values) {
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * The server's reason for a refusal. Its detail is in English; the other languages use the code.
- * For a kick every language says who acted, and the reason if one was given.
+ * The server's reason for a refusal. Its detail is in English; other languages select a sentence by
+ * the code. For a kick, the sentence names the role of the person who kicked, and the reason if one
+ * was given.
  * @param {string} code
  * @param {string} detail
- * @param {{wait?: number, byRole?: string}} [more] seconds, where the server named them; the role
- *   of the person who kicked
+ * @param {{wait?: number, byRole?: string}} [more] wait: seconds, if the server sent them; role:
+ *   that of the person who kicked
  */
 export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
   const own = words[keyOfCode(code, detail, byRole)];
@@ -115,8 +116,8 @@ export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
 }
 
 /**
- * The server's sentences by family, each with an expression that recognizes it. The most specific
- * ones are first.
+ * The server's sentences by family, each with a regular expression that recognizes it, most
+ * specific first.
  * @type {Map<string, {key: string, looks: RegExp}[]>}
  */
 const sentences = new Map();
@@ -134,7 +135,7 @@ function sentencesOf(family) {
   return list;
 }
 
-/** An expression for a sentence, with a group for each blank. @param {string} text */
+/** A regular expression for a sentence, with a group for each placeholder. @param {string} text */
 const lookOf = (text) =>
   new RegExp(
     `^${text
@@ -149,9 +150,9 @@ const lookOf = (text) =>
   );
 
 /**
- * A sentence that the server stores or sends in English only, in the language of the page: the one
- * with a key of the family (`said.FAMILY.…`) that looks the same. What fills its blanks is
- * translated, too. Any other text is returned as it is.
+ * Translates a sentence that the server stores or sends only in English. It finds the sentence
+ * among the keys of the family (`said.FAMILY.…`), and also translates the values of its
+ * placeholders. Any other text is returned unchanged.
  * @param {string} family
  * @param {string} text
  * @returns {string}
@@ -218,13 +219,13 @@ const fill = (text, values = {}) =>
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 /**
- * Encloses a name from right to left in isolating marks, or it would pull the following text to its
- * other side.
+ * Encloses a name in a right-to-left script in isolating marks. Otherwise the text after it would
+ * be shown on its other side.
  * @param {string} value
  */
 const isolated = (value) => (RIGHT_TO_LEFT.test(value) ? `\u2068${value}\u2069` : value);
 
-/** A time of day, with the day when it is not today. @param {string | number | Date} when */
+/** A time of day, with the date if it is not today. @param {string | number | Date} when */
 export function time(when) {
   const date = new Date(when);
   const today = date.toDateString() === new Date().toDateString();
@@ -234,7 +235,7 @@ export function time(when) {
 }
 
 /**
- * The formatters are cached, because making one costs more than using it a hundred times.
+ * The formatters are cached, because creating one costs more than using it a hundred times.
  * @type {Map<string, any>}
  */
 const formatters = new Map();
@@ -253,7 +254,7 @@ export function span(seconds) {
   return `${Math.floor(n / 3600)}:${two(Math.floor((n % 3600) / 60))}:${two(n % 60)}`;
 }
 
-/** A number as the language writes it. @param {number} n */
+/** A number in the format of the language. @param {number} n */
 export const number = (n) =>
   formatter('number', () => new Intl.NumberFormat(language, { maximumFractionDigits: 1 })).format(
     n,

@@ -1,13 +1,14 @@
-/** Sums up how a broadcast went, from what the dock measures meanwhile. Pure. */
+/** Computes the summary of a broadcast from measurements that the dock takes during it. Pure. */
 
 /**
  * @typedef {object} Summary
  * @property {number} seconds from the first picture to the end
- * @property {boolean} failed whether a trouble ended it, which the dock explains beside the summary
- * @property {number} reconnects after which it went on
- * @property {number} bitrate that OBS sent, on average; 0 when it was not measured
- * @property {number} loss on the way to the stage, the share of packets on average
- * @property {number} encoderLag the share of pictures that this computer left out, on average
+ * @property {boolean} failed whether a problem ended the broadcast; the dock shows the problem
+ *   beside the summary
+ * @property {number} reconnects how many times the broadcast reconnected and continued
+ * @property {number} bitrate the mean bitrate that OBS sent; 0 if it was not measured
+ * @property {number} loss the mean share of packets that were lost on the way to the stage
+ * @property {number} encoderLag the mean share of frames that the encoder skipped
  * @property {number} renderLag
  * @typedef {Pick<import('./broadcast.js').State, 'phase' | 'sending'>} Now
  */
@@ -22,9 +23,9 @@ const NOTHING = Object.freeze({
   renderLag: 0,
 });
 
-/** Sums up a broadcast from samples that are taken at equal intervals. */
+/** Computes the summary of a broadcast from samples that are taken at equal intervals. */
 export class Tally {
-  /** Milliseconds; 0 while no broadcast is on. */
+  /** The start of the broadcast in milliseconds; 0 while there is none. */
   #start = 0;
   #broken = false;
   #sums = { ...NOTHING };
@@ -32,7 +33,7 @@ export class Tally {
   /**
    * Follows the state of the broadcast.
    * @param {Now} state @param {number} now milliseconds
-   * @returns {Summary | null} once the broadcast is over
+   * @returns {Summary | null} the summary, when the broadcast is over
    */
   follow({ phase, sending }, now) {
     const started = this.#start > 0;
@@ -44,7 +45,8 @@ export class Tally {
         this.#sums = { ...NOTHING };
         this.#broken = false;
       }
-      // OBS also reconnects after a kick, and is turned away: only a break that it survives counts.
+      // Count only reconnects after which the broadcast continued, because OBS also tries to
+      // reconnect after a kick.
       if (this.#broken) this.#sums.reconnects++;
       this.#broken = false;
     } else if (started && phase === 'reconnecting') {
@@ -94,7 +96,7 @@ export class Tally {
 }
 
 /**
- * The problems in a summary, the worst first; none when all went well.
+ * The problems in a summary, the worst first.
  * @param {Summary} s
  * @returns {('reconnects' | 'loss' | 'encoderLag' | 'renderLag')[]}
  */

@@ -1,6 +1,6 @@
 /**
- * A moving picture with sound, made on this page: colour bars, a clock whose hand turns, and a beep
- * at each second.
+ * A moving picture with sound that this page generates: colour bars, a clock whose hand turns, and
+ * a beep at each second.
  */
 
 const WIDTH = 640;
@@ -15,7 +15,7 @@ const BARS = Object.freeze([
   '#0000c0',
 ]);
 /**
- * The part of each second in which the beep sounds and the dot is white, in seconds: picture and
+ * How long in each second, in seconds, the beep sounds and the dot is white, so that picture and
  * sound can be compared.
  */
 const BEEP = 0.12;
@@ -23,7 +23,7 @@ const HUM = 0.03;
 const LOUD = 0.25;
 
 /**
- * Call this function on a click: otherwise browsers block the sound.
+ * Call this function in the handler of a click, because otherwise browsers block the sound.
  * @param {string} title
  * @returns {{stream: MediaStream, canvas: HTMLCanvasElement, stop: () => void}}
  */

@@ -1,13 +1,13 @@
 /**
- * Remembers which token this dock put into OBS. The token itself stays in OBS. The browser stores
- * its participant, its expiry and a fingerprint. With these the dock recognises its own token after
- * a reload, and distinguishes it from another dock's.
+ * Stores which token this dock has written into OBS. The token itself stays in OBS. The browser
+ * stores its participant, its expiry and a fingerprint, by which the dock recognizes its own token
+ * after a reload, and distinguishes it from another dock's.
  */
 
 /**
- * Milliseconds before its expiry at which a token is renewed, because a broadcast may have to
- * reconnect for a while. A token with a short life is renewed in its last quarter: otherwise a
- * fresh one would be renewed at once.
+ * How many milliseconds before its expiry a token is renewed, because a broadcast may have to
+ * reconnect later. A token with a short life is renewed in its last quarter, because otherwise a
+ * new one would be renewed at once.
  */
 const RENEW_BEFORE = 60 * 60 * 1000;
 const RENEW_SHARE = 1 / 4;
@@ -52,8 +52,8 @@ export class Tokens {
   }
 
   /**
-   * The token that OBS has, if this dock put it there for this user and this stage and it need not
-   * be renewed yet; otherwise null.
+   * The token in OBS, if this dock has written it for this user and this stage, and it need not be
+   * renewed yet; otherwise null.
    * @param {Record<string, any>} settings OBS's
    * @param {string} stage
    * @returns {Ready | null}
@@ -82,14 +82,13 @@ export class Tokens {
     return { server: t.endpoint, bearer_token: t.token, kept };
   }
 
-  /** Called when OBS has taken the token. @param {Ready} ready */
+  /** Called when the token was written into OBS. @param {Ready} ready */
   keep(ready) {
     this.#store(ready.kept);
   }
 
   /**
-   * The token that is in OBS now, even if it has expired, or null if this dock did not put it
-   * there.
+   * The token that is in OBS now, even if it has expired, or null if this dock has not written it.
    * @param {Record<string, any>} settings
    */
   inObs(settings) {
@@ -99,7 +98,8 @@ export class Tokens {
   }
 
   /**
-   * The stage refused the token: it is still known as this dock's, but is not used again.
+   * Called when the stage has refused the token. It is still recognized as this dock's token, but
+   * is not used again.
    * @param {string} participantId
    */
   spoil(participantId) {
@@ -118,8 +118,8 @@ export class Tokens {
 }
 
 /**
- * A hash of a token of 53 bits, enough to tell two tokens apart and too few to be of use to others
- * (cyrb53; crypto.subtle is missing on plain http).
+ * A hash of a token with 53 bits (cyrb53). This is enough to distinguish tokens, and too little to
+ * reconstruct one. crypto.subtle is not available on plain http.
  * @param {string} text
  */
 export function fingerprint(text) {

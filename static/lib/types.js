@@ -1,6 +1,6 @@
 /**
- * The types of the JSON API by the names that the pages use. They come from types.d.ts, which the
- * server's tests write.
+ * The types of the JSON API, under the names that the pages use. They come from types.d.ts, which
+ * the server's tests write.
  *
  * @typedef {import('../types').Limits} Limits
  * @typedef {import('../types').MyStage} Stage

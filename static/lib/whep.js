@@ -8,7 +8,8 @@ import { base, problem } from './api.js';
  * @param {(state: RTCPeerConnectionState) => void} [on.state]
  * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [deps]
  * @returns {Promise<{stop: () => void, fit: (lines: number) => void, peer: RTCPeerConnection}>} fit
- *   requests the layer for that many lines; rejects with an ApiError when the server refuses
+ *   requests the layer for that many lines; the promise rejects with an ApiError if the server
+ *   refuses
  */
 export async function play(
   participantId,
@@ -21,7 +22,7 @@ export async function play(
   const stop = () => {
     peer.onconnectionstatechange = null;
     peer.close();
-    // keepalive: the page may be closing
+    // keepalive, because the page may be closing
     if (session)
       void fetch(session, { method: 'DELETE', credentials: 'same-origin', keepalive: true }).catch(
         () => {},
@@ -54,8 +55,8 @@ export async function play(
     });
     if (response.status !== 201) throw await problem(response);
     session = new URL(response.headers.get('Location') ?? '', response.url).href;
-    // From now on the browser looks for candidates, using the TURN servers of the answer. The
-    // server needs none in the offer, as it learns addresses from connectivity checks.
+    // From now on the browser gathers candidates, using the TURN servers of the answer. The server
+    // needs no candidates in the offer, since it learns addresses from connectivity checks.
     peer.setConfiguration({ iceServers: iceServers(response.headers.get('Link') ?? '') });
     await peer.setLocalDescription({ type: 'offer', sdp });
     await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });
@@ -67,8 +68,8 @@ export async function play(
 }
 
 /**
- * An offer whose Opus is received in stereo: without `stereo=1` in its own offer, a browser mixes
- * received audio down to mono (RFC 7587, 6.1).
+ * Returns an offer that requests Opus in stereo. Without `stereo=1` in its own offer, a browser
+ * mixes received audio down to mono (RFC 7587, 6.1).
  * @param {string} sdp
  */
 export function inStereo(sdp) {
@@ -86,7 +87,8 @@ export function inStereo(sdp) {
 }
 
 /**
- * The STUN and TURN servers of a Link header (RFC 9725, 4.6). Links of other relations are ignored.
+ * The STUN and TURN servers of a Link header (RFC 9725, 4.6). Links with other relations are
+ * ignored.
  * @param {string} header
  * @returns {RTCIceServer[]}
  */

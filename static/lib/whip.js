@@ -5,8 +5,8 @@ import { base, problem } from './api.js';
 import { iceServers } from './whep.js';
 
 /**
- * The highest bitrate of the video, in bits per second, below that of stages. Nothing else limits
- * it.
+ * The highest bitrate of the video, in bits per second, which is below the limit of stages. The
+ * browser has no other limit.
  */
 const MAX_BITRATE = 2_500_000;
 
@@ -28,7 +28,7 @@ export async function publish(
   const stop = () => {
     peer.onconnectionstatechange = null;
     peer.close();
-    // keepalive: the page may be closing
+    // keepalive, because the page may be closing
     if (session)
       void fetch(session, { ...bearer, method: 'DELETE', keepalive: true }).catch(() => {});
     session = '';
@@ -52,7 +52,7 @@ export async function publish(
     });
     if (response.status !== 201) throw await problem(response);
     session = new URL(response.headers.get('Location') ?? '', response.url).href;
-    // As in whep.js: the browser looks for candidates once it knows the TURN servers of the answer.
+    // As in whep.js, the browser gathers candidates after it knows the TURN servers of the answer.
     peer.setConfiguration({ iceServers: iceServers(response.headers.get('Link') ?? '') });
     await peer.setLocalDescription(offer);
     await peer.setRemoteDescription({ type: 'answer', sdp: await response.text() });

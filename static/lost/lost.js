@@ -1,4 +1,4 @@
-/** The page of an address that does not exist. */
+/** The page that is shown for an address that does not exist. */
 import { h } from '../lib/dom.js';
 import { header, href, page, prepare } from '../lib/page.js';
 import { t } from '../lib/strings.js';

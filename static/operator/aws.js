@@ -1,5 +1,5 @@
 /**
- * Stages of Amazon IVS: choose one that exists at AWS, enter the ARN of one, or have one created.
+ * The card for AWS stages: choose one that exists at AWS, enter the ARN of one, or create one.
  */
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';

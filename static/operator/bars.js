@@ -1,4 +1,4 @@
-/** Who is barred from which stage: the list on Live, and the sentence about one bar. */
+/** Bars: the list on the page Live, and the sentence about one bar. */
 import { escapeArn } from '../lib/api.js';
 import { reasonText } from '../lib/bars.js';
 import { h } from '../lib/dom.js';
@@ -10,7 +10,7 @@ import { List } from './list.js';
 /** @typedef {import('../types').V1Bar} Bar */
 
 /**
- * Since when and by whom a person is barred, and why.
+ * The sentence about a bar: since when, by whom and why.
  * @param {{since: string, by?: string, reason?: string}} bar
  */
 export const barNote = ({ since, by, reason = '' }) =>

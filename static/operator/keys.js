@@ -1,5 +1,5 @@
 /**
- * The console's keys, which sign the tokens of local stages, and of stages of Amazon IVS in each
+ * The console's page of the keys that sign tokens: of local stages, and of AWS stages in each
  * region.
  */
 import { api } from '../lib/api.js';

@@ -6,13 +6,16 @@ import { t, time } from '../lib/strings.js';
 
 /**
  * @typedef {{id: string, name: string, invite: string, inviteExpiresAt: string, seen?: string}}
- *   Link seen: when its user was last seen before
+ *   Link seen: when the link's user was last seen before
  */
 
 const LOOK_EVERY = 5_000;
-const AT_ONCE = 3; // users per round, so that hundreds of links make few requests
+const AT_ONCE = 3; // users per round, so that hundreds of links cause few requests
 
-/** Using a link signs its user in, which changes lastSeenAt. @param {Link} link */
+/**
+ * Whether a link was used or has expired. Using a link signs its user in, which changes lastSeenAt.
+ * @param {Link} link
+ */
 async function isOver({ id, inviteExpiresAt, seen }) {
   if (Date.parse(inviteExpiresAt) <= Date.now()) return true;
   try {
@@ -26,7 +29,7 @@ async function isOver({ id, inviteExpiresAt, seen }) {
 /**
  * Checks links while the page is visible.
  * @param {() => Link[]} links returns the shown links @param {(link: Link) => void} forget
- * @returns {() => void} to be called when there are new links
+ * @returns {() => void} call it when there are new links
  */
 export function watchLinks(links, forget) {
   let timer = 0;

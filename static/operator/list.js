@@ -1,4 +1,6 @@
-/** A list that the server searches and pages: the page has only the requested part. */
+/**
+ * A list that the server searches and divides into pages. The browser has only the requested part.
+ */
 import { api } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
@@ -33,7 +35,7 @@ export class List {
   error = undefined;
   /** The filters that the person chose; q is the search text. @type {Record<string, string>} */
   filters = {};
-  /** The number of the newest request: answers to older ones are dropped. */
+  /** The number of the newest request. Answers to older requests are dropped. */
   #turn = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer = undefined;
@@ -62,7 +64,7 @@ export class List {
   }
 
   /**
-   * @param {boolean} [more] the page after those that are shown
+   * @param {boolean} [more] read the page after those that are shown
    * @param {Record<string, string>} [query] more parts of the query
    */
   async load(more = false, query = {}) {
@@ -155,11 +157,11 @@ export class List {
   }
 }
 
-/** A count of the server, which counts no further than this. @param {number} n */
+/** A count from the server, which counts only up to MOST_COUNTED. @param {number} n */
 export const counted = (n) => (n >= MOST_COUNTED ? `${number(n)}+` : number(n));
 
 /**
- * A choice that narrows a list.
+ * A choice that filters a list.
  * @param {List<any>} list @param {string} name of the filter @param {string} label
  * @param {[string, string][]} options value and text
  */

@@ -1,6 +1,6 @@
 /**
- * The console's first page: the broadcasts on all stages, what the stages receive, who is barred,
- * and whom the stages refused.
+ * The console's first page: the broadcasts on all stages, what the stages receive, the bars, and
+ * the refusals.
  */
 import { escapeArn } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
@@ -35,7 +35,7 @@ class Live {
    */
   kept = new Map();
   /**
-   * The typed reasons of kicks, by participant. They survive when a row is drawn anew.
+   * The typed reasons for kicks, by participant. They are kept when a row is redrawn.
    * @type {Map<string, string>}
    */
   reasons = new Map();
@@ -121,8 +121,8 @@ class Live {
   /** @param {ReturnType<Live['found']>} found */
   presentCard(found) {
     const rows = found.slice(0, this.rows).map((f) => this.row(f));
-    // A row that moves into a new list element would lose the focus. So `keep` leaves the rows of
-    // the list on the page alone, and they are updated once the list is in the page.
+    // A row that moves into a new list element would lose the focus. So the list has `keep`, which
+    // leaves its rows unchanged, and the rows are updated after the list is in the page.
     queueMicrotask(() => {
       const list = document.getElementById('live-rows');
       if (list) show(list, ...rows);

@@ -1,6 +1,6 @@
 /**
- * The console. Each of its pages has an address of its own, which also contains the filters of a
- * list. The event stream changes rows and never redraws a list.
+ * The console. Each of its pages has its own address, which also contains the filters of a list.
+ * The event stream changes rows and never redraws a list.
  */
 import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -30,24 +30,24 @@ import { createTokens } from './tokens.js';
  */
 /** @typedef {typeof console} Console */
 /**
- * About a request that changes something: what was done, as a sentence or from the answer; the
- * place where an error is shown; and the timeout.
+ * Describes a request that changes something: done is the sentence about what was done, or a
+ * function that makes it from the answer; where is the place for an error.
  * @typedef {{done: string | ((answer: any) => string), where?: string, timeout?: number}} Deed
  */
 
-const DRAW_AFTER = 250; // milliseconds: changes that arrive together are drawn together
-const DONE_FOR = 8_000; // milliseconds that the page shows what was done
+const DRAW_AFTER = 250; // milliseconds to wait, so that changes are drawn together
+const DONE_FOR = 8_000; // how many milliseconds the page shows what was done
 
 const state = {
   /** @type {Me | null} */ me: null,
-  /** The key of the question that waits for an answer. */ asked: '',
+  /** The key of the open question, or ''. */ asked: '',
   error: '',
-  /** What was done a moment ago. */ done: '',
+  /** The sentence about what was just done. */ done: '',
   busy: false,
   /** The place of the page where the error is shown; '' for the top. */ where: '',
   /** Counts sent forms: a new number empties a form. */ sent: 0,
-  /** Whether the event stream has reported who is on the stages. */ connected: false,
-  /** Who is on which stage. @type {Map<string, Presence[]>} */ present: new Map(),
+  /** Whether the event stream has reported the participants of the stages. */ connected: false,
+  /** The participants on each stage. @type {Map<string, Presence[]>} */ present: new Map(),
 };
 
 const console = {
@@ -240,7 +240,7 @@ async function act(method, path, body, { done, where = '', ...options }) {
 
 let shownUntil = 0;
 
-/** Says what was done, on the page and to a screen reader. @param {string} text */
+/** Shows what was done, and announces it to screen readers. @param {string} text */
 function did(text) {
   state.done = text;
   say(text);
@@ -252,8 +252,8 @@ function did(text) {
 }
 
 /**
- * A button that asks for confirmation by a second button in its place, since a dialog box stops the
- * whole of OBS.
+ * A button that asks for confirmation by a second button in its place, because a dialog box would
+ * block OBS.
  * @param {string} key
  * @param {string} label
  * @param {string} question
@@ -270,14 +270,14 @@ function asking(key, label, question, about, yes) {
   });
 }
 
-/** Asks for confirmation, with the focus on the answer. @param {string} key */
+/** Opens a question, and moves the focus to the button that confirms. @param {string} key */
 function ask(key) {
   state.asked = key;
   draw();
   elementOf(key)?.querySelector('button')?.focus();
 }
 
-/** Ends the question, with the focus on the button that asked it. @param {string} key */
+/** Closes the question, and moves the focus to the button that opened it. @param {string} key */
 function answered(key) {
   state.asked = '';
   draw();

@@ -1,6 +1,6 @@
 /**
- * The console's people: search, and invite one or many. The access of one person has a page of its
- * own.
+ * The console's people: search, and invite one or many. The access of one person is on another
+ * page.
  */
 import { api } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
@@ -21,7 +21,7 @@ const FEW = 3; // links that are shown one by one
 /** @returns {[string, string][]} */
 export const roleOptions = () => ROLES.map((r) => [r, t(`account.role.${r}`)]);
 
-/** The state of an account, in a few words. @param {User} user */
+/** The state of an account in a few words, such as "invited". @param {User} user */
 export const standing = (user) =>
   user.invited
     ? t('op.invited')

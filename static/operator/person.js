@@ -1,4 +1,4 @@
-/** One person: access, their OBS as the dock reports it, tokens, and history. */
+/** The page of one person: access, the state of OBS that the dock reports, tokens, and history. */
 import { agentName } from '../lib/agent.js';
 import { api, escapeArn } from '../lib/api.js';
 import { checkbox, choice } from '../lib/choices.js';
@@ -20,7 +20,7 @@ class Person {
   id = '';
   /** @type {Detail | null} */
   user = null;
-  /** The role that was chosen and waits for confirmation. */
+  /** The role that was chosen and not confirmed yet. */
   role = '';
   /** Whether the person could not be read. */
   missing = false;
@@ -251,7 +251,7 @@ class Person {
   }
 
   /**
-   * About an act on the account.
+   * Describes a change of the account, for act().
    * @param {Detail} user @param {string} what @param {Record<string, string>} [more]
    */
   deed(user, what, more) {
@@ -277,7 +277,7 @@ class Person {
           id: 'choice-role',
           chosen: asked ? this.role : user.role,
           onchoose,
-          'data-asks': !asked && 'role', // takes the focus back from the question
+          'data-asks': !asked && 'role', // gets the focus back after the question
         },
         roleOptions(),
       ),
@@ -440,7 +440,7 @@ export function lasting(seconds) {
     : t('op.hours', { n: number(seconds / 3600) });
 }
 
-/** Access to all stages that a rule makes. @param {import('../types').V1RuleGrant} g */
+/** Access to all stages that a rule creates. @param {import('../types').V1RuleGrant} g */
 const ruleGrant = (g) =>
   h(
     'li',

@@ -16,7 +16,7 @@ class Programs {
   keys = [];
   /** @type {import('../types').V1Webhooks} */
   hooks = { webhooks: [], types: [] };
-  /** The failed deliveries of the webhooks whose list is open. @type {Map<string, Delivery[]>} */
+  /** The failed deliveries of each webhook whose list is open. @type {Map<string, Delivery[]>} */
   dead = new Map();
   secret = '';
 

@@ -60,7 +60,7 @@ const ACTIONS = [
   'setting.changed',
 ];
 
-const MOST = 100_000; // entries in one file: more would not fit into a spreadsheet
+const MOST = 100_000; // entries in one file, since more would not fit into a spreadsheet
 
 /** The actions whose detail is a reason, which a person may have written. */
 const WITH_REASON = /^(participant|guest_link|guest|setting)\.|^(user\.suspended|token\.revoked)$/;
@@ -69,7 +69,10 @@ const WITH_REASON = /^(participant|guest_link|guest|setting)\.|^(user\.suspended
 const detailOf = (e) =>
   recognized(WITH_REASON.test(e.action) ? 'reason' : 'record', e.detail ?? '');
 
-/** What an entry is about. A rule has no name, so the entry has what it says. @param {Entry} e */
+/**
+ * The target of an entry. A rule has no name, so the entry has its description.
+ * @param {Entry} e
+ */
 const targetOf = (e) =>
   e.action.startsWith('rule.') ? recognized('record', e.targetName ?? '') : e.targetName;
 
@@ -216,7 +219,10 @@ class Records {
       );
   }
 
-  /** The name of a filter's account, as far as an entry has it. @param {string} name */
+  /**
+   * The name of the account in a filter, if an entry in the list contains it.
+   * @param {string} name
+   */
   nameOf(name) {
     const id = this.list.filters[name];
     const { items } = this.list;

@@ -1,4 +1,6 @@
-/** The form of a rule, new or stored. It shows the effect of the rule before it applies it. */
+/**
+ * The form for a new or a stored rule. It shows the effect of the rule before the rule is applied.
+ */
 import { api } from '../lib/api.js';
 import { checkboxes } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
@@ -12,20 +14,26 @@ import { StageChoice } from './stagechoice.js';
 /** @typedef {Record<string, string>} Data */
 
 const CAPABILITIES = ['publish', 'subscribe'];
-/** The server answers only after a rule was applied to everybody. */
+/**
+ * The time limit is long, because the server answers only after the rule was applied to all users.
+ */
 export const PATIENCE = { timeout: 300_000 };
 
-/** The beginning of the value of a choice that stands for all stages of a rule. */
+/** The prefix of the value of a choice that means all stages of a rule. */
 const ALL_OF = 'all of ';
 
-/** What a rule gives: a stage, a stage of one's own, or all stages of a rule. @param {Data} d */
+/**
+ * The stages that a rule gives: one stage, a stage of each user's own, or all stages of another
+ * rule.
+ * @param {Data} d
+ */
 function whatOf(d) {
   if (d.ruleStage?.startsWith(ALL_OF)) return { ownStagesOf: d.ruleStage.slice(ALL_OF.length) };
   if (d.ruleStage) return { stage: d.ruleStage };
   return { ownStage: d.own, ...(d.ownRegion && { region: d.ownRegion.trim() }) };
 }
 
-/** The choice that stands for what a rule gives. @param {Rule} [rule] */
+/** The value of the choice for the stages that a rule gives. @param {Rule} [rule] */
 const chosenOf = (rule) => (rule?.ownStagesOf ? ALL_OF + rule.ownStagesOf : (rule?.stage ?? ''));
 
 /** The rule that a form describes. @param {Data} d @param {string} [id] @returns {Rule} */
@@ -77,12 +85,12 @@ export class RuleForm {
     this.stage = new StageChoice(console, { changed: () => this.changed() });
   }
 
-  /** The place of the form's errors. */
+  /** The place where the form's errors are shown. */
   get where() {
     return `rule ${this.rule?.id ?? ''}`;
   }
 
-  /** Begins with a stored rule, or an empty form. @param {Rule} [rule] */
+  /** Opens the form with a stored rule, or empty. @param {Rule} [rule] */
   async open(rule) {
     this.rule = rule;
     this.asked = null;
@@ -92,7 +100,7 @@ export class RuleForm {
     await ready;
   }
 
-  /** The effect that is shown is about earlier values of the fields. */
+  /** Hides the effect, because the fields have changed. */
   changed() {
     if (!this.asked) return;
     this.asked = null;

@@ -1,4 +1,4 @@
-/** The console's rules: they give access by a claim of the sign-in service. */
+/** The console's page of rules, which give access by a claim of the sign-in service. */
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button } from '../lib/page.js';
@@ -63,19 +63,22 @@ class Rules {
     return Boolean(stored);
   }
 
-  /** All stages of a rule, by the names that it gives them. @param {string} [id] */
+  /** The text for all stages of a rule, with the pattern of their names. @param {string} [id] */
   allOf(id) {
     const maker = this.rules?.find((r) => r.id === id);
     return t('op.ruleOwnAll', { name: maker?.ownStage ?? id ?? '' });
   }
 
-  /** All stages of each rule that creates some, but for this rule. @param {Rule} [rule] */
+  /**
+   * The choices "all stages of …": one for each rule that creates stages, except this rule.
+   * @param {Rule} [rule]
+   */
   sets(rule) {
     const makers = this.rules?.filter((r) => r.ownStage && r.id !== rule?.id) ?? [];
     return makers.map((r) => /** @type {[string, string]} */ ([r.id ?? '', this.allOf(r.id)]));
   }
 
-  /** What a rule gives. @param {Rule} rule */
+  /** The text for the stages that a rule gives. @param {Rule} rule */
   what(rule) {
     if (rule.ownStagesOf) return this.allOf(rule.ownStagesOf);
     if (rule.stage) return this.console.stageName(rule.stage);

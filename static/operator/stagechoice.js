@@ -1,4 +1,7 @@
-/** A choice of one stage among all. The server searches them, since there may be thousands. */
+/**
+ * A choice of one stage among all stages. The server searches the stages, since there may be
+ * thousands.
+ */
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { errorLine, field } from '../lib/page.js';
@@ -16,8 +19,8 @@ export class StageChoice {
 
   /**
    * @param {Console} console
-   * @param {{changed?: () => void, without?: (arn: string) => boolean}} [about] what to call after
-   *   another choice, and which stages are not offered
+   * @param {{changed?: () => void, without?: (arn: string) => boolean}} [about] changed is called
+   *   after another choice; without selects stages that are not offered
    */
   constructor(console, { changed = () => {}, without = () => false } = {}) {
     this.console = console;

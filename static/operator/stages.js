@@ -1,4 +1,4 @@
-/** The console's stages: who has access, limits, sessions, and stages of Amazon IVS. */
+/** The console's page of stages: the people with access, limits, sessions, and AWS stages. */
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { field, form } from '../lib/page.js';
@@ -16,7 +16,7 @@ class Stages {
    */
   sessions = new Map();
   /**
-   * The stages that AWS has, once the operator opened the list.
+   * The stages at AWS, after the operator has opened the list.
    * @type {import('../lib/types.js').AwsStages | null}
    */
   aws = null;

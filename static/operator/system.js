@@ -10,10 +10,13 @@ import { has, recognized, t, time } from '../lib/strings.js';
 /** @typedef {import('../types').V1Branding} Branding */
 /** @typedef {import('../types').V1Diagnosis} Diagnosis */
 
-/** A check of the server, in the language of the page. @param {string} name */
+/** The name of a check of the server, in the language of the page. @param {string} name */
 const checkName = (name) => (has(`op.check.${name}`) ? t(`op.check.${name}`) : name);
 
-/** Where a setting comes from: a variable and a file keep their names. @param {string} from */
+/**
+ * The source of a setting in the language of the page. A variable or a file is shown by its name.
+ * @param {string} from
+ */
 function sourceName(from) {
   const line = /^(.*), line (\d+)$/.exec(from);
   if (line) return t('op.from.line', { file: line[1], line: line[2] });
@@ -25,7 +28,7 @@ class SystemPage {
   system = null;
   /** @type {Branding | null} */
   branding = null;
-  /** The findings of the checks; null before they ran. @type {Diagnosis[] | null} */
+  /** The findings of the checks; null before the checks have run. @type {Diagnosis[] | null} */
   found = null;
   checking = false;
   /** The logo that was chosen, in base64; '' removes it. @type {string | undefined} */

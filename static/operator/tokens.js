@@ -13,13 +13,13 @@ import { chip, filterChoice, List, stageChip } from './list.js';
  */
 
 /**
- * A token as the lists show it.
+ * An item for a token in a list.
  * @param {import('../lib/types.js').Issued} token
  * @param {string} stage
  * @param {string} who
  * @param {(id: string) => void} revoke
- * @param {{live?: boolean, asking?: Asking}} [more] whether it is live now, and how to ask before a
- *   live one is revoked
+ * @param {{live?: boolean, asking?: Asking}} [more] whether the token is live now, and the function
+ *   that asks before a live token is revoked
  */
 export function tokenItem(token, stage, who, revoke, { live = false, asking } = {}) {
   const { participantId: id } = token;
@@ -112,7 +112,7 @@ export function tokenRow({ link, stageName, asking, act, state: { present } }, k
   );
 }
 
-/** What signed a token, in the language of the page. @param {string} by */
+/** The key or the API that signed a token, in the language of the page. @param {string} by */
 function signedBy(by) {
   if (by === 'local key') return t('op.by.local');
   if (by === 'AWS API') return t('op.by.aws');

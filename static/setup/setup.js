@@ -1,4 +1,4 @@
-/** The page of the one-time link that the server prints: it creates the first operator. */
+/** The page for the one-time link that the server prints. It creates the first operator. */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import {
@@ -18,8 +18,8 @@ import { t } from '../lib/strings.js';
 
 const code = takeCode();
 /**
- * refused is why the link does not work. provider is the name of the sign-in service that makes the
- * operator where passwords are switched off.
+ * refused is the reason why the link does not work. provider is the name of the sign-in service
+ * with which the operator signs in if passwords are switched off.
  * @type {{busy: boolean, checked: boolean, error?: string, refused?: string, provider?: string}}
  */
 const state = { busy: false, checked: false };
@@ -59,7 +59,7 @@ function checked() {
   ];
 }
 
-/** Checks the code first, so that nobody chooses a password in vain. */
+/** Checks the code first, before the person chooses a password. */
 async function start() {
   await prepare();
   draw();

@@ -1,13 +1,14 @@
 /**
  * Shows what is wrong with a browser source, for a person who opens OBS's "Interact" and moves the
- * mouse over the source. Viewers never see the hint: it needs a mouse or a keyboard.
+ * mouse over the source. Viewers never see the hint, since it appears only with a mouse or a
+ * keyboard.
  */
 import { byId } from '../lib/dom.js';
 import { t, useLanguage } from '../lib/strings.js';
 
 const SHOWN_FOR = 5_000;
 
-/** @param {() => string} why the key of a sentence, '' while all is well */
+/** @param {() => string} why returns the key of a sentence; '' while there is no problem */
 export function createHint(why) {
   let timer = 0;
   let loaded = false;

@@ -4,10 +4,11 @@ import { viewOf } from '../lib/stage/view.js';
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 
 /**
- * Milliseconds that a participant keeps the spotlight at least, so that a cough does not switch it.
+ * How many milliseconds a participant keeps the spotlight at least, so that a short sound does not
+ * switch it.
  */
 const HOLD = 1_500;
-/** The level above which somebody speaks: louder than background noise. */
+/** The level above which a participant counts as speaking. It is louder than background noise. */
 const SPEAKING = 0.35;
 
 /** @param {string} view @returns {'grid' | 'spotlight' | 'person'} */
@@ -16,7 +17,7 @@ export const kindOf = (view) => (view === 'grid' || view === 'spotlight' ? view 
 /**
  * The participants that a view receives. The view of one person receives that person's newest
  * broadcast; the other views receive every publisher.
- * @param {string} view @param {Participant[]} list in the order in which they came
+ * @param {string} view @param {Participant[]} list in the order in which they joined
  * @returns {Participant[]}
  */
 export function cast(view, list) {
@@ -27,8 +28,8 @@ export function cast(view, list) {
 }
 
 /**
- * The number of columns that makes the pictures largest in a frame of that shape; of two equally
- * good numbers, the larger one.
+ * The number of columns with which the pictures are largest in a frame of that size. If two numbers
+ * are equally good, the larger one.
  * @param {number} n
  * @param {number} width
  * @param {number} height
@@ -46,7 +47,7 @@ export function columns(n, width, height) {
   return best;
 }
 
-/** Finds the active speaker: the loudest participant, once that has lasted for a moment. */
+/** Finds the active speaker: the participant who has been the loudest for a moment. */
 export function createSpotlight() {
   let shown = '';
   let since = -Infinity;

@@ -1,6 +1,7 @@
 /**
- * A browser source: joins the stage by the viewing key in the address's fragment and shows the
- * people of that key's view. It waits for them without a limit, and is transparent until they come.
+ * A browser source: joins the stage with the viewing key in the fragment of the address, and shows
+ * the participants in the view of the key. It waits for them without a time limit, and is
+ * transparent until they publish.
  */
 import { base, problem } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
@@ -67,7 +68,7 @@ function play(id, stream) {
   known.sound = kindOf(view) === 'spotlight' ? meter(stream) : { level: () => 0, stop() {} };
   if (known.video.srcObject !== stream) known.video.srcObject = stream;
   // OBS lets a page play sound without a click. A browser tab, in which a person may try the
-  // address, refuses; there the picture plays muted.
+  // address, does not. There the picture plays muted.
   known.video
     .play()
     .catch((err) => {
@@ -83,7 +84,7 @@ function play(id, stream) {
 function picture(id) {
   const video = h('video', { playsInline: true });
   video.dataset.participant = id;
-  // Nothing is shown before the first frame, instead of a black box.
+  // Hide the video until its first frame, because it would be a black box.
   video.hidden = true;
   video.onloadeddata = video.onresize = arrange;
   const frame = h(
@@ -117,7 +118,7 @@ function remove(id) {
 
 /**
  * Fills the source with the participants who have a picture. A participant whose camera is off is
- * heard only.
+ * only heard.
  */
 function arrange() {
   const seen = cast(view, present)

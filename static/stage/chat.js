@@ -1,5 +1,5 @@
 /**
- * The chat of a stage: its messages, as the server sends them, and what a user may do with them.
+ * The chat of a stage: the messages that the server sends, and the actions on them.
  */
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -14,7 +14,7 @@ import { t, time } from '../lib/strings.js';
  */
 
 /**
- * The chat before the server has sent the history. The form is there from the start: if it replaced
+ * The chat before the server has sent the history. The form is shown from the start. If it replaced
  * a shorter line later, the buttons below would move.
  * @type {Chat}
  */
@@ -51,8 +51,8 @@ export function told(chat, event, data) {
 /**
  * @param {object} about
  * @param {() => void} about.changed
- * @param {(m: Message) => void} about.heard a new message
- * @param {() => void} about.signedOut the login or its access to the stage has ended
+ * @param {(m: Message) => void} about.heard called for a new message
+ * @param {() => void} about.signedOut called when the login or its access to the stage has ended
  */
 export function createChat({ changed, heard, signedOut }) {
   let arn = '';

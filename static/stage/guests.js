@@ -1,4 +1,4 @@
-/** Guest links of a stage, for the user who makes them, and the guests who are on the stage. */
+/** The guest links of a stage, for the user who creates them, and the guests on the stage. */
 import { api, escapeArn } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
@@ -20,7 +20,7 @@ const LIVES = Object.freeze(['3600', '86400', '604800']);
  *
  * @typedef {object} Model
  * @property {Link[]} links
- * @property {string} of the ARN of the stage of the links
+ * @property {string} of the ARN of the stage to which the links belong
  * @property {string} made the address of the newest link
  * @property {string} error
  * @property {boolean} busy
@@ -62,7 +62,7 @@ export class Guests {
   }
 
   /**
-   * @param {Participant[]} guests the guests on the stage: when their number changes, the links are
+   * @param {Participant[]} guests the guests on the stage; when their number changes, the links are
    *   read again
    */
   view(guests) {
@@ -90,7 +90,7 @@ export class Guests {
   }
 
   /**
-   * Carries out one action at a time, for the stage that is shown.
+   * Carries out actions for the stage that is shown, one at a time.
    * @param {(arn: string) => Promise<void>} work
    */
   async #work(work) {

@@ -1,7 +1,7 @@
 /**
- * The participants of a stage as the broadcaster sees them: keeps the participants, and performs
- * the actions of the buttons. The views are in views.js. The page around it owns the connection to
- * OBS.
+ * The participants of a stage in the tab People. This module keeps the participants, and performs
+ * the actions of the buttons. The views are in views.js. The page that uses this module owns the
+ * connection to OBS.
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
@@ -40,12 +40,12 @@ const narrow = matchMedia('(max-width: 519px)');
  * @property {Me} me
  * @property {import('../lib/obs.js').ObsCaller & {readonly status:
  *   import('../lib/obs.js').ObsStatus}} obs
- * @property {() => void} changed called when there is something to draw
- * @property {() => void} again reads again who is signed in, and on which stages they may be
- * @property {() => string | null | undefined} stage the ARN of the page's stage, for a person who
- *   has chosen no other stage here
- * @property {(url: string, password: string) => void} [connect] connects to OBS; absent where the
- *   tab Broadcast does that
+ * @property {() => void} changed called when the page must be redrawn
+ * @property {() => void} again reads the user and the user's stages again
+ * @property {() => string | null | undefined} stage the ARN of the page's stage, which is shown if
+ *   the person has chosen no other stage here
+ * @property {(url: string, password: string) => void} [connect] connects to OBS; absent if the tab
+ *   Broadcast does that
  * @property {() => void} [toBroadcast] opens the tab Broadcast
  */
 
@@ -93,7 +93,7 @@ export class People {
     stagesOf(model, about.me);
   }
 
-  /** Call drawn() after the elements were drawn. */
+  /** Call drawn() after the elements were added to the page. */
   view() {
     return this.#screen.view();
   }
@@ -149,7 +149,7 @@ export class People {
     this.#tiles.clear();
   }
 
-  /** Makes the page find out whether the login has ended, or its access to this stage. */
+  /** Makes the page check whether the login or its access to this stage has ended. */
   #askAgain() {
     this.#cut = true;
     setTimeout(() => {
@@ -225,7 +225,7 @@ function home({ stages }, about) {
   return find(localStorage.getItem(KEYS.watched)) ?? find(about.stage()) ?? stages[0];
 }
 
-/** The choices about each person, which this browser remembers. */
+/** The choices about each person, which this browser stores. */
 function createChoices() {
   const read = () => readChoices(localStorage.getItem(KEYS.choices));
   let now = read();
@@ -287,7 +287,11 @@ function createRoster({ model, tiles, changed }) {
   };
 }
 
-/** Announces who came and who left. @param {Participant[]} old @param {Participant[]} list */
+/**
+ * Announces to screen readers who came and who left.
+ * @param {Participant[]} old
+ * @param {Participant[]} list
+ */
 function announce(old, list) {
   const before = new Set(old.filter((p) => p.publishing).map((p) => p.id));
   const after = new Set(list.filter((p) => p.publishing).map((p) => p.id));
@@ -353,7 +357,7 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
 }
 
 /**
- * The drawing of the page.
+ * Draws the page.
  * @param {object} deps
  * @param {About} deps.about
  * @param {import('./views.js').Model} deps.model
@@ -423,7 +427,7 @@ function listenToPage(signal, model, client, tiles, changed) {
   const metering = setInterval(() => tiles.measure(model.blocked), METER_EVERY);
   signal.addEventListener('abort', () => clearInterval(metering));
   addEventListener('pagehide', () => client.leave(), { signal });
-  // A page that the browser kept for "Back" has left the stage, and joins again.
+  // A page that the browser has kept for "Back" has left the stage, so it joins again.
   addEventListener(
     'pageshow',
     (e) => {

@@ -1,13 +1,13 @@
 /**
- * Which people are shown, and how: derived from the choices that this browser remembers of each
- * person. Pure.
+ * Decides which people are shown and how, by the choices about each person that this browser
+ * stores. Pure.
  */
 
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 /** @typedef {'small' | 'normal' | 'large'} Size */
 /**
- * @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice what the
- *   person chose; absent: the default
+ * @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice the user's
+ *   choices about a person; absent: the default
  */
 /**
  * @typedef {{participant: Participant, you: boolean, hidden: boolean, muted: boolean, pinned:
@@ -19,13 +19,13 @@ const KEPT = 200;
 const SIZES = ['small', 'normal', 'large'];
 
 /**
- * The user of a participant, or the participant if there is none, because each token is a new
- * participant.
+ * The user ID of a participant, because each token is a new participant. If there is none, the
+ * participant ID.
  * @param {Participant} p
  */
 export const personOf = (p) => p.userId || p.id;
 
-/** In a narrow dock, more pictures than this would push the chat out of sight. */
+/** The most pictures in a narrow dock. More of them would push the chat out of sight. */
 const ROOMY = 2;
 
 /**
@@ -39,12 +39,12 @@ export const crowded = (list, me, choices, narrow) =>
   narrow && cards(list, me, choices).filter((c) => !c.hidden).length > ROOMY;
 
 /**
- * How the publishing participants are shown, in the order in which they came. Pinning is left to
- * the style, because a video that moves in the page stops playing.
+ * The cards of the publishing participants, in the order in which they joined. Pinning is done by
+ * CSS, because a video that moves in the page stops playing.
  * @param {Participant[]} list
  * @param {string} me user id
  * @param {Record<string, Choice>} choices
- * @param {Size} [usual] the size of participants for whom none was chosen
+ * @param {Size} [usual] the size of participants for whom no size was chosen
  * @returns {Card[]}
  */
 export function cards(list, me, choices, usual) {
@@ -89,7 +89,7 @@ export function audience(list, me) {
 export const nextSize = (size) => SIZES[(SIZES.indexOf(size) + 1) % SIZES.length];
 
 /**
- * Reads the stored choices; only the latest are kept.
+ * Parses the stored choices. Only the latest are kept.
  * @param {string | null} text @returns {Record<string, Choice>}
  */
 export function readChoices(text) {

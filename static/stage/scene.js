@@ -11,7 +11,7 @@ const NOT_FOUND = 600;
 const EXISTS = 601;
 const NO_KIND = 605;
 
-/** Says why a source was not created; text is a key of the sentences. */
+/** The reason why a source was not created. text is a key of static/strings. */
 export class SceneError extends Error {
   /** @param {string} text @param {Record<string, string>} [values] */
   constructor(text, values = {}) {
@@ -25,13 +25,14 @@ export class SceneError extends Error {
 /**
  * @typedef {{stage: string, view: string}} Shown the view of the key in an address
  * @typedef {{name: string, url: string, shown: Shown | null}} Ours a source that shows a page of
- *   ours; null: its key is no longer valid
+ *   Stagedoor; null: its key is no longer valid
  *
  * @typedef {object} Source
- * @property {string} name the name of the source, unless a source for something else has it
+ * @property {string} name the name of the source, unless another source already has this name
  * @property {{arn: string, name: string}} stage
  * @property {string} view
- * @property {boolean} canvas whether it has the size of OBS's canvas; else it has that of a picture
+ * @property {boolean} canvas whether the source has the size of OBS's canvas, and otherwise that of
+ *   a picture
  * @property {(url: string) => boolean} ours
  * @property {(url: string) => Promise<Shown | null>} shows
  * @property {(url: string) => string} [dress] the address with the look that was chosen
@@ -40,10 +41,10 @@ export class SceneError extends Error {
  */
 
 /**
- * Puts a source into the current scene. A source that shows the same already is used, whatever its
- * name. Otherwise a source of that name whose key was revoked gets a new key. So two clicks make
- * one source and one key. A source that shows another person or stage is left alone, and the new
- * source gets another name.
+ * Puts a source into the current scene. If a source already shows the same, it is used, no matter
+ * what its name is. Otherwise, if the source with that name has a revoked key, it gets a new key.
+ * So two clicks create only one source and one key. A source that shows another person or stage is
+ * not changed, and the new source gets another name.
  * @param {Obs} obs
  * @param {Source} source
  * @returns {Promise<{done: Done, scene: string}>}
@@ -92,7 +93,7 @@ export async function addToScene(obs, source) {
 }
 
 /**
- * The views that our sources in OBS show.
+ * The views that Stagedoor's sources in OBS show.
  * @param {Obs} obs @param {Source} source @param {{inputName: string, inputKind: string}[]} inputs
  */
 async function lookAt(obs, source, inputs) {
@@ -111,14 +112,14 @@ async function addressOf(obs, name) {
   try {
     return (await obs.call('GetInputSettings', { inputName: name })).inputSettings.url ?? '';
   } catch (/** @type {any} */ err) {
-    if (err.code === NOT_FOUND) return ''; // the source was removed just now
+    if (err.code === NOT_FOUND) return ''; // the source was just removed
     throw err;
   }
 }
 
 /**
- * The first name that no source for something else has. The stage's name distinguishes sources of
- * two stages, and a number distinguishes two people of one name.
+ * The first name that no other source has. The stage's name distinguishes sources of two stages,
+ * and a number distinguishes two people of one name.
  * @param {Source} source
  * @param {Ours[]} ours
  * @param {{inputName: string}[]} inputs
@@ -136,7 +137,7 @@ function nameFor({ name, stage }, ours, inputs) {
 }
 
 /**
- * The name of a source; OBS shows it in one line.
+ * Shortens a name to the name of a source, which OBS shows in one line.
  * @param {string} name
  */
 export const sourceName = (name) =>
@@ -152,8 +153,8 @@ async function create(obs, scene, source, name) {
         inputName: name,
         inputKind: 'browser_source',
         sceneItemEnabled: true,
-        // reroute_audio: the person's sound gets a fader in OBS's mixer, and the broadcaster does
-        // not hear it twice.
+        // With reroute_audio, the person's sound gets a fader in OBS's mixer, and the broadcaster
+        // does not hear it twice.
         inputSettings: {
           url,
           ...size,
@@ -172,7 +173,7 @@ async function create(obs, scene, source, name) {
 }
 
 /**
- * Makes a key for the source; if OBS refuses the source, deletes the key again.
+ * Creates a key for the source. If OBS refuses the source, deletes the key again.
  * @param {Source} source @param {(url: string) => Promise<unknown>} use
  */
 async function made({ make }, use) {
@@ -194,7 +195,7 @@ async function canvasSize(obs) {
 /**
  * The key in the address of a source, or ''.
  * @param {string} url
- * @param {string} page the address of our source page
+ * @param {string} page the address of Stagedoor's source page
  */
 export function keyIn(url, page) {
   const [address, key = ''] = url.split('#');

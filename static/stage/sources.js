@@ -60,7 +60,7 @@ export function createSources({ model, obs, changed }) {
 }
 
 /**
- * Carries out one action at a time, and shows its result.
+ * Carries out actions one at a time, and shows the result of each.
  * @param {import('./views.js').Model} model
  * @param {() => void} changed
  */
@@ -142,7 +142,7 @@ async function shows(url) {
     credentials: 'omit',
   });
   if ([401, 403, 404].includes(response.status)) return null;
-  // The answer of a busy server does not mean that the key is not valid.
+  // Other errors, for example of a busy server, do not mean that the key is invalid.
   if (!response.ok) throw await problem(response);
   return response.json();
 }

@@ -1,5 +1,5 @@
 /**
- * The tab People as a page of its own, in a dock or a browser tab, with its own connection to OBS.
+ * The tab People as a separate page, in a dock or a browser tab, with its own connection to OBS.
  */
 import { h } from '../lib/dom.js';
 import { KEYS } from '../lib/memory.js';
@@ -26,7 +26,7 @@ function draw() {
   people.drawn();
 }
 
-/** Connects by itself only if the browser does not ask for a permission. */
+/** Connects to OBS by itself, but only if the browser does not ask for permission. */
 function findObs() {
   const password = localStorage.getItem(KEYS.password);
   if (!inObs && password === null) return;

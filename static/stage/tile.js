@@ -1,5 +1,5 @@
 /**
- * One person's picture and sound. The video element lives as long as the person is shown, and is
+ * One person's picture and sound. The video element exists as long as the person is shown, and is
  * never moved.
  */
 import { h } from '../lib/dom.js';
@@ -23,7 +23,7 @@ export function createTile({ name, blocked, height }) {
     video
       .play()
       .catch((err) => {
-        // After another error, the stream was replaced; the new one has its own play().
+        // Any other error means that the stream was replaced. The new stream has its own play().
         if (err.name !== 'NotAllowedError') return;
         video.muted = true;
         blocked();
@@ -64,7 +64,7 @@ export function createTile({ name, blocked, height }) {
     },
   };
 
-  /** The tracks of a stream come one after the other. @param {MediaStream | null} stream */
+  /** The tracks of a stream arrive one after the other. @param {MediaStream | null} stream */
   function listenTo(stream) {
     sound.stop();
     sound = stream ? meter(stream) : { level: () => 0, stop() {} };

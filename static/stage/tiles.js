@@ -103,7 +103,7 @@ export class Tiles {
 }
 
 /**
- * Puts the video into the page once: a video that is moved stops playing.
+ * Puts the video into the page only once, because a video that is moved stops playing.
  * @param {string} id
  * @param {ReturnType<typeof createTile>} tile
  */
@@ -115,7 +115,7 @@ function mount(id, tile) {
 }
 
 /**
- * Measures the level, and reports whether the participant fell silent or is heard again.
+ * Measures the level, and reports whether the participant has become silent or audible.
  * @param {Entry} entry
  * @param {boolean} isBlocked
  */

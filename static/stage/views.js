@@ -22,10 +22,10 @@ import { nextSize } from './people.js';
  * @property {string} error
  * @property {Card[]} cards
  * @property {Participant[]} audience
- * @property {boolean} crowded people are rows, with a scroll bar of their own
+ * @property {boolean} crowded people are shown as rows in their own scrolling area
  * @property {boolean} blocked whether the browser requires a click before it plays sound
  * @property {import('../lib/obs.js').ObsStatus} obs
- * @property {boolean} connects whether this page connects to OBS, and not the tab Broadcast
+ * @property {boolean} connects whether this page connects to OBS, instead of the tab Broadcast
  * @property {boolean} working
  * @property {{text: string, bad: boolean} | null} note
  * @property {View[]} views
@@ -127,7 +127,7 @@ export function peopleView(m, act, about) {
         { className: 'hidden-list', key: 'hidden', 'aria-label': t('stage.hidden') },
         ...hidden.map((c) => hiddenView(c, act)),
       ),
-    // Always shown, so that the elements below do not jump away from the mouse when a viewer joins.
+    // Always shown, so that the elements below do not move when a viewer joins.
     m.stage &&
       h(
         'p',
@@ -140,8 +140,8 @@ export function peopleView(m, act, about) {
 }
 
 /**
- * Both sentences take up the space of the longer one: otherwise the buttons below would move as
- * soon as the stage is joined, and a click at that moment would be lost.
+ * The two possible sentences take up the same space. Otherwise the buttons below would move when
+ * the stage is joined, and a click at that moment would be lost.
  * @param {boolean} joined
  */
 const emptyView = (joined) =>
@@ -212,7 +212,7 @@ const screenView = (p, link, quiet) =>
         t(p.stalled ? 'stage.stalled' : 'stage.noPicture'),
       ),
     // The tag is on the picture, where it takes no space. Below the picture it would move other
-    // elements away from the mouse.
+    // elements.
     quiet && h('span', { className: p.audioMuted ? 'tag warn' : 'tag', key: 'quiet' }, quiet),
   );
 
@@ -387,7 +387,7 @@ const viewRow = (v, name, act) =>
   );
 
 /**
- * The view of a key, in words. A guest without an account has a name only while the guest is on the
+ * The text for the view of a key. The name of a guest is known only while the guest is on the
  * stage.
  * @param {View} v
  * @param {Card[]} cards
@@ -414,7 +414,7 @@ const elsewhereView = (act) =>
 
 /** @param {Model} m @param {Actions} act */
 function connectView(m, act) {
-  // Automatic attempts do not change the text.
+  // The text does not change during automatic attempts.
   const phase = m.obs.phase === 'connecting' && m.obs.attempts > 0 ? 'lost' : m.obs.phase;
   return h(
     'div',
@@ -424,7 +424,8 @@ function connectView(m, act) {
       { className: phase === 'lost' || phase === 'password' ? 'warning' : 'hint' },
       t(`scene.obs.${phase}`),
     ),
-    // The form is never busy: a click counts even while the page tries the old address again.
+    // The form is never disabled, so that a click works even while the page retries the old
+    // address.
     form(
       {
         key: 'obs',

@@ -1,6 +1,6 @@
 /**
- * Plays everybody who publishes on a stage, local or of AWS. The sound waits for a click, as
- * browsers require.
+ * Plays all publishers of a stage, local or AWS. The sound starts with a click, as browsers
+ * require.
  */
 import { api, ApiError } from '../lib/api.js';
 import { barsView } from '../lib/bars.js';
@@ -14,7 +14,7 @@ import { createClient } from '../lib/stage/client.js';
 import { t } from '../lib/strings.js';
 import { columns } from '../source/layout.js';
 
-/** Pixels between two pictures, and the least width of a picture. */
+/** Pixels between two pictures, and the smallest width of a picture. */
 const GAP = 6;
 const SMALLEST = 100;
 
@@ -28,7 +28,7 @@ const state = {
   /** @type {import('../lib/types.js').Me | null} */ me: null,
   /** @type {string} the ARN of the chosen stage */ stage: '',
   /** @type {Participant[]} */ present: [],
-  /** @type {string} why the stage cannot be played */ error: '',
+  /** @type {string} the reason why the stage cannot be played */ error: '',
   sound: false,
   online: true,
   volume: Number(localStorage.getItem(VOLUME) ?? 1),
@@ -142,7 +142,7 @@ const controls = () => [
 ];
 
 /**
- * Makes an element fill the screen; Escape ends that, and so does a second click.
+ * Makes an element fill the screen. Escape or a second click ends this.
  * @param {Element} element
  */
 function enlarge(element) {
@@ -229,7 +229,7 @@ function card(p) {
 }
 
 /**
- * The video of one participant; it lives until the participant leaves the stage.
+ * The video of one participant. It exists until the participant leaves the stage.
  * @param {string} id
  */
 function createPlayer(id) {
@@ -237,12 +237,12 @@ function createPlayer(id) {
   video.muted = !state.sound;
   video.volume = state.volume;
   const unfollow = followHeight(video, (lines) => client.fit(id, lines));
-  // Until the page is clicked, it may play without sound only.
+  // Until the first click, the page may play only without sound.
   const start = () =>
     video
       .play()
       .catch((err) => {
-        // After another error, the stream was replaced; the new one has its own play().
+        // Any other error means that the stream was replaced. The new stream has its own play().
         if (err.name !== 'NotAllowedError') return;
         setSound(false);
         return video.play();
@@ -299,7 +299,10 @@ function drop(id) {
   players.delete(id);
 }
 
-/** Announces who publishes, when that has changed. @param {Participant[]} list */
+/**
+ * Announces the publishers to screen readers when they have changed.
+ * @param {Participant[]} list
+ */
 function announce(list) {
   const names = (/** @type {Participant[]} */ all) =>
     all

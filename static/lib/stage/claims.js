@@ -1,7 +1,8 @@
 /** Reads participant tokens. Pure. */
 
 /**
- * The claims of a token; the server verifies it, pages only read addresses.
+ * The claims of a token. They are not verified, because pages only read addresses from them. The
+ * server verifies tokens.
  * @param {string} token a JWT
  * @returns {{events_url: string, whip_url: string, topic: string, jti: string, exp: number}}
  */

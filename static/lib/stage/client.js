@@ -1,8 +1,8 @@
 /**
- * Joins a stage. Pages use this module alone: it decides by the token's stage whether Stagedoor
- * (local.js) or AWS (ivs.js) serves the stage. A client joins with a token that only subscribes,
- * and joins again when the connection was lost. Before a token expires, the client joins with a
- * fresh one. The new session plays before the old one ends, so there is no gap.
+ * Joins a stage. Pages use only this module. It decides by the token's stage whether Stagedoor
+ * (local.js) or AWS (ivs.js) serves the stage. A client joins with a token that can only subscribe,
+ * and joins again after the connection was lost. Before a token expires, the client joins with a
+ * new one. The new session plays before the old one ends, so there is no gap.
  */
 import { growing, sleep } from '../events.js';
 import { openLocal } from './local.js';
@@ -10,19 +10,20 @@ import { openLocal } from './local.js';
 /**
  * @typedef {{id: string, userId: string, name: string, publishing: boolean, audioMuted: boolean,
  *   videoMuted: boolean, guest?: boolean, stalled?: boolean}} Participant
- * @typedef {'connecting' | 'connected' | 'retrying'} Link how a participant's picture arrives
- * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase refused: only another login
- *   or key helps
+ * @typedef {'connecting' | 'connected' | 'retrying'} Link the state of the connection by which a
+ *   participant's picture arrives
+ * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase refused: a retry needs
+ *   another login or key
  * @typedef {{token: string, stage: string, expiresAt: string}} Admission
  *
  * The events of the session of one token.
  * @typedef {object} SessionEvents
- * @property {(list: Participant[]) => void} participants everybody but this page
+ * @property {(list: Participant[]) => void} participants all participants except this page
  * @property {(id: string, stream: MediaStream) => void} stream
  * @property {(id: string) => void} removed the stream of that participant has ended
  * @property {(id: string, link: Link) => void} link
  * @property {(joined: boolean) => void} joined false: the session reconnects
- * @property {(why: string) => void} ended the session is over; another token may help
+ * @property {(why: string) => void} ended the session is over; a retry needs another token
  *
  * fit requests the layer for the height at which a participant is shown. It is absent if the stage
  * chooses layers by itself.
@@ -40,7 +41,7 @@ import { openLocal } from './local.js';
 
 /** Share of a token's life after which another one is fetched. */
 const RENEW = 0.8;
-/** Milliseconds that the old session still plays while the new one begins. */
+/** How many milliseconds the old session still plays while the new one begins. */
 const OVERLAP = 8_000;
 /** Milliseconds after which a session counts as stable. */
 const STEADY = 10_000;
@@ -49,7 +50,7 @@ const TICK = 1_000;
 /**
  * @typedef {object} About
  * @property {() => Promise<Admission>} token fetches a fresh token
- * @property {(p: Participant) => boolean} wants whom to receive
+ * @property {(p: Participant) => boolean} wants which participants to receive
  * @property {ClientEvents} on
  * @property {Open} [open]
  *
@@ -61,7 +62,7 @@ export function createClient(
   { token, wants, on, open = openSession },
   { pause = sleep, now = () => Date.now(), random = Math.random } = {},
 ) {
-  let joined = 0; // join() and leave() end what an earlier join() began
+  let joined = 0; // increases with join() and leave(), which end the work of an earlier join()
   const sessions = createSessions({ wants, on, open, now });
 
   async function join() {
@@ -95,16 +96,16 @@ export function createClient(
 
   return {
     join: () => void join(),
-    /** Ends everything: the stage sees that the page leaves. */
+    /** Ends all sessions, so that the page leaves the stage. */
     leave,
-    /** Asks the page again whom to receive. */
+    /** Calls `wants` again for each participant. */
     refresh: sessions.refresh,
     fit: sessions.fit,
   };
 }
 
 /**
- * The session that plays, and for a while also the one before it.
+ * The session that plays, and during a renewal also the one before it.
  * @param {Required<Omit<About, 'token'>> & {now: () => number}} about
  */
 function createSessions({ wants, on, open, now }) {
@@ -139,7 +140,10 @@ function createSessions({ wants, on, open, now }) {
     refresh: () => {
       for (const session of all) session.refresh();
     },
-    /** @param {string} id @param {number} lines at which the picture is shown; 0 if it is not */
+    /**
+     * @param {string} id
+     * @param {number} lines the height at which the picture is shown; 0 if it is not shown
+     */
     fit(id, lines) {
       if (lines === 0) return void heights.delete(id);
       heights.set(id, lines);
@@ -186,7 +190,7 @@ function createStay({ admission, before, now, on, all, current, open }) {
     streams.clear();
   }
 
-  /** Ends the old session once the new one plays everybody whom the old one plays. */
+  /** Ends the old session when the new one plays every participant that the old one plays. */
   function overlapped() {
     if (before && [...before.streams.keys()].every((id) => streams.has(id))) before.close();
   }
@@ -222,7 +226,7 @@ function createStay({ admission, before, now, on, all, current, open }) {
 }
 
 /**
- * The events of a session: only those of the newest session count.
+ * The event handlers of a session. Events are ignored unless the session is the newest.
  * @param {{streams: Map<string, MediaStream>, current: () => boolean, on: ClientEvents, overlapped:
  *   () => void, ended: (why: string) => void}} about
  * @returns {SessionEvents}

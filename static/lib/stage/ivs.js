@@ -1,6 +1,6 @@
 /**
- * A stage that AWS serves, by Amazon's own web SDK. The SDK is AWS's: it is loaded from where the
- * operator's settings say, and only when the page joins such a stage.
+ * A stage that AWS serves, by Amazon's own web SDK. The SDK is not part of Stagedoor. It is loaded
+ * from the address in the operator's settings, and only when the page joins an AWS stage.
  */
 import { api } from '../api.js';
 import { participant } from './socket.js';
@@ -63,7 +63,7 @@ export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
 
   void join();
   return {
-    // Delayed, because the SDK must not be called while it reports an event.
+    // This call is delayed, because the SDK must not be called while it reports an event.
     refresh: () => {
       setTimeout(() => {
         if (!roster.closed) stage?.refreshStrategy();
@@ -77,7 +77,7 @@ export function openIvs({ admission, wants, on }, { sdk = loadSdk } = {}) {
 }
 
 /**
- * Receives, and publishes nothing.
+ * The SDK's strategy for a page that receives and does not publish.
  * @param {any} SubscribeType
  * @param {(info: any) => boolean} wants
  */
@@ -189,7 +189,7 @@ export function listenTo(stage, { StageEvents: E, StageConnectionState: C }, ros
       if (state === 'errored')
         setTimeout(() => {
           if (!roster.closed) stage.refreshStrategy();
-        }, 3_000); // the SDK gives up until it is asked again
+        }, 3_000); // after a failure, the SDK does nothing until it is called again
     },
   );
   stage.on(

@@ -3,7 +3,7 @@
 /** @type {AudioContext | null} */
 let context = null;
 
-/** Starts the measuring; browsers other than OBS require a click first. */
+/** Starts the measurement. Browsers other than OBS require a click first. */
 export function wakeMeters() {
   if (context?.state === 'suspended') void context.resume().catch(() => {});
 }

@@ -6,7 +6,7 @@ import { growing } from '../events.js';
 import { play } from '../whep.js';
 import { watchStage } from './socket.js';
 
-/** Milliseconds that a video may be missing before it is requested again. */
+/** How many milliseconds a video may be missing before it is requested again. */
 const PATIENCE = 4_000;
 
 /** @typedef {import('./client.js').Participant} Participant */
@@ -74,7 +74,7 @@ export function openLocal(
 }
 
 /**
- * Receives one participant until it is stopped, however often the connection breaks.
+ * Receives one participant until it is stopped, and reconnects after each failure.
  * @param {object} about
  * @param {string} about.id
  * @param {(id: string) => number} about.lines

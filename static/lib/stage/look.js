@@ -5,7 +5,7 @@
 
 /** @typedef {{names: boolean, background: string}} Look background: a colour of CSS, '' for none */
 
-/** The choices of the pages; an address accepts every CSS colour. */
+/** The colours that the pages offer. An address may contain every CSS colour. */
 export const BACKGROUNDS = Object.freeze(['', 'black', 'white', '#00b140']);
 
 /** @param {string} search @returns {Look} */
@@ -27,7 +27,7 @@ export function dressed(address, { names, background }) {
   return url.href;
 }
 
-/** Reads the look that was chosen last. @param {string | null} text @returns {Look} */
+/** Parses the stored look, which was chosen last. @param {string | null} text @returns {Look} */
 export function readLook(text) {
   try {
     const { names, background } = JSON.parse(text ?? '{}');

@@ -1,15 +1,17 @@
 /**
- * Publishing from this page as a state machine: step(state, fact) → {state, effects}. Pure. One
- * token serves every reconnect: a guest's link counts how often it is used, and a refused token
- * stays refused.
+ * Publishing from this page as a state machine: step(state, fact) → {state, effects}. Pure. All
+ * reconnects use the same token, because each new token costs a use of the guest's link. A token
+ * that was refused is not sent again.
  */
 import { FINAL } from '../broadcast.js';
 import { growing } from '../events.js';
 
-/** Milliseconds. A connection that cannot reach the server may stay "new" for ever. */
+/**
+ * Time limits in milliseconds. A connection that cannot reach the server may stay "new" for ever.
+ */
 const WAITS = Object.freeze({ connect: 20_000, silence: 4_000 });
 
-/** How often a connection is tried again in a row. */
+/** How many consecutive times a connection is retried. */
 const TRIES = 8;
 
 /**
@@ -24,7 +26,7 @@ const TRIES = 8;
  * @property {string} [participantId]
  * @property {number} [expiresAt]
  * @property {string} [state] of the connection
- * @property {boolean} [refused] by the server, not by the network
+ * @property {boolean} [refused] the server has refused; false after a network failure
  * @property {string} [event] the kind of a stage event
  * @property {Why} [why]
  * @typedef {{do: 'token' | 'open' | 'close'} | {do: 'timer', wait: 'connect' | 'silence' | 'again',
@@ -89,7 +91,7 @@ const ROWS = {
 };
 
 /**
- * Changes to another state; answers to earlier effects no longer count.
+ * Changes to another state, after which answers to earlier effects are ignored.
  * @param {State} state
  * @param {Partial<State>} change
  * @param {...Effect} effects
@@ -130,8 +132,8 @@ function again(state, now, why) {
  * @typedef {{admission: Admission, stream: MediaStream, receive?: Receive, on: {link: (state:
  *   string) => void, ended: (code: string) => void}}} About
  * @typedef {Pick<import('./client.js').SessionEvents, 'participants' | 'stream' | 'removed' |
- *   'link'>} Receive events of the other participants: Amazon's SDK sends and receives in one
- *   session
+ *   'link'>} Receive handlers for events of the other participants, because Amazon's SDK sends and
+ *   receives in one session
  * @typedef {(about: About) => Promise<Sending>} Send
  *
  * Runs the machine.
@@ -149,7 +151,7 @@ export function createPublishing(
   const limits = { ...WAITS, ...waits };
   /** @type {State} */
   let state = FIRST;
-  /** @type {ReturnType<typeof setTimeout> | undefined} one at a time */
+  /** @type {ReturnType<typeof setTimeout> | undefined} the running timer; there is at most one */
   let timer;
 
   const deeds = createDeeds({

@@ -1,5 +1,6 @@
 /**
- * Sends a stream to a stage: by WHIP where Stagedoor serves it, by Amazon's web SDK where AWS does.
+ * Sends a stream to a stage: by WHIP if Stagedoor serves the stage, and by Amazon's web SDK if AWS
+ * does.
  */
 import { publish } from '../whip.js';
 import { listenTo, loadSdk, Roster } from './ivs.js';

@@ -18,7 +18,7 @@ const SILENCE = 30_000;
  */
 
 /**
- * Listens until stop() is called or the server ends the session.
+ * Receives the participants until stop() is called or the server ends the session.
  * @param {string} token
  * @param {On} on
  * @param {Partial<Dependencies>} [deps]
@@ -38,7 +38,7 @@ class StageWatch {
   #token;
   #on;
   #deps;
-  /** The participant of this page itself. */
+  /** The participant ID of this page. */
   #own;
   #url;
   #stopped = false;
@@ -112,7 +112,8 @@ class StageWatch {
 }
 
 /**
- * Sends pings, and reports silence: a computer that slept has a socket that is open and dead.
+ * Sends pings, and reports if there is no answer, because after a computer has slept, a socket may
+ * look open although it is dead.
  * @param {WebSocket} ws
  * @param {() => void} silent
  */
@@ -131,7 +132,7 @@ function heartbeat(ws, silent) {
 }
 
 /**
- * Whether the page must not connect again.
+ * Whether a message means that the page must not connect again.
  * @param {string} type @param {any} payload
  */
 const isFinal = (type, { code }) =>

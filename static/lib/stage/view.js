@@ -5,9 +5,9 @@
 export const LAYOUTS = Object.freeze(['grid', 'spotlight']);
 
 /**
- * The view of one person is the user ID, which new tokens do not change. IVS allows any user ID, or
- * none. A user ID that reads like another view gets a prefix, and a participant without a user ID
- * is shown by the participant ID.
+ * The view of one person is the user ID, which stays the same with a new token. IVS allows any user
+ * ID, or none. If a user ID looks like another view, the view has a prefix. Without a user ID, the
+ * view contains the participant ID.
  * @param {{id: string, userId: string}} p
  */
 export function viewOf({ id, userId }) {
