@@ -46,7 +46,7 @@ type adapter struct {
 	guard   *httpkit.Guard // limits requests with wrong bearer tokens
 	log     *slog.Logger
 	now     func() time.Time
-	faults  *httpkit.Map[string, struct{}] // faults logged within the last second
+	faults  *httpkit.Map[string, struct{}] // the faults that were logged within the last second
 }
 
 // open serves an endpoint that needs no credential.
@@ -65,8 +65,8 @@ func (a *adapter) api(scope access.Scope, serve endpoint) http.Handler {
 			return
 		}
 		if who.Renewed {
-			// This cookie is set before the endpoint runs. If the endpoint sets it too, as log-out
-			// does, browsers keep the endpoint's cookie, because it comes later.
+			// This cookie is set before the endpoint runs. If the endpoint also sets the cookie, as
+			// log-out does, browsers keep the endpoint's, because that comes later.
 			if cookie, err := r.Cookie(cookieName); err == nil {
 				http.SetCookie(w, a.cookies.login(r, cookie.Value, who.ExpiresAt))
 			}
@@ -90,7 +90,8 @@ func (a *adapter) answer(
 	for _, cookie := range full.cookies {
 		http.SetCookie(w, cookie)
 	}
-	// Answers contain tokens, invitations and the names of participants: no cache may store them.
+	// Responses contain tokens, invitations and the names of participants, so no cache may store
+	// them.
 	w.Header().Set("Cache-Control", "no-store")
 	if full.body == nil {
 		w.WriteHeader(cmp.Or(full.status, http.StatusNoContent))
@@ -157,14 +158,14 @@ var kinds = []struct {
 	{stage.ErrUnavailable, http.StatusServiceUnavailable, "unavailable"},
 }
 
-// Errors of the adapter that belong to none of the kinds in package stage.
+// The errors of the adapter that are of none of the kinds in package stage.
 var (
 	errMediaType = errors.New("unsupported media type")
 	errEncoding  = errors.New("unsupported content encoding")
 )
 
 // fail writes the problem for an error. Only the log contains the cause. The log has the pattern of
-// the route and not the path, because somebody may have pasted a secret into the path.
+// the route and not the path, because a person may have pasted a secret into the path.
 func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retry := problemOf(err)
 	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
@@ -241,7 +242,7 @@ func decodeUpTo[T any](r *http.Request, most int64) (T, error) {
 			return v, stage.Errorf(stage.ErrTooLarge, "A body must have at most %d bytes.", most)
 		}
 		if known := new(stage.Error); errors.As(err, &known) {
-			return v, err // from slowBody, which authenticates the request again
+			return v, err // this is an error of slowBody, which authenticates the request again
 		}
 		return v, stage.Errorf(stage.ErrInvalid, "The body could not be read.").WithCause(err)
 	}

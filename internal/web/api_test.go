@@ -387,8 +387,8 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 	apptest.Await(first, "dock_closed", func(d web.DockClosed) bool { return d.ID == "dockdock1" })
 }
 
-// TestOnlyTheDockThatChangedIsSent: an account may have 16 docks of 32 KB and 64 open pages, so
-// sending all docks after each change would cost too much.
+// TestOnlyTheDockThatChangedIsSent: a change sends only the dock that changed. An account may have
+// 16 docks of 32 KB and 64 open pages, so sending all docks would cost too much.
 func TestOnlyTheDockThatChangedIsSent(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -458,7 +458,7 @@ func TestPages(t *testing.T) {
 }
 
 // TestOnlyPagesThatJoinStagesAdmitTheSDK: where AWS stages are served, the policies of pages that
-// join stages also permit the SDK's script and connections to AWS. No other policy differs.
+// join stages also permit the SDK's script and connections to AWS. Other policies do not change.
 func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	t.Parallel()
 	policyOf := func(a *apptest.App) func(path string) string {
@@ -496,7 +496,7 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	}
 }
 
-// TestManyStages: an event stream sends the presence of all stages in one frame at first.
+// TestManyStages: the first frame of an event stream has the presence of all stages.
 func TestManyStages(t *testing.T) {
 	t.Parallel()
 	olga := apptest.Start(t).Operator()

@@ -24,17 +24,17 @@ import (
 
 //go:generate go test -run TestAuthorization -update .
 
-// TestAuthorization sends requests to every route with every kind of credential, for own and for
-// others' objects. It compares the statuses with the table in testdata/authorization.txt. A route
-// without requests in objects below fails.
+// TestAuthorization sends requests to every route with every kind of credential, for the caller's
+// own and for other users' objects. It compares the statuses with the table in
+// testdata/authorization.txt. A route without requests in the function objects fails the test.
 func TestAuthorization(t *testing.T) {
 	t.Parallel()
 	rows := authorizationRows(t)
 	statuses := make([][]int, len(columns)) // by column, then by row
 	t.Run("columns", func(t *testing.T) {
 		for i, column := range columns {
-			// Each column has its own server, so that columns run in parallel, and so that a
-			// change of a rule applies to few accounts.
+			// Each column has its own server, so that columns run in parallel, and so that a change
+			// of a rule has few accounts to change.
 			t.Run(column.name, func(t *testing.T) {
 				t.Parallel()
 				h := newHarness(t)
@@ -83,7 +83,7 @@ func authorizationRows(t *testing.T) (rows []row) {
 		targets, known := objects[pattern]
 		if !known && !strings.Contains(strings.TrimSuffix(path, "{$}"), "{") &&
 			method == http.MethodGet {
-			// a page, or a list without an object
+			// the route is a page, or a list without an object
 			targets, known = []target{{request: at(path, nil)}}, true
 		}
 		if !known {
@@ -330,7 +330,8 @@ func (h *harness) try(c column, method string, target target) int {
 	return status
 }
 
-// status sends a request and closes the body unread, because an event stream has no end.
+// status sends a request and closes the body without reading it, because an event stream does not
+// end.
 func (c caller) status(t *testing.T, method, path string, body any) int {
 	t.Helper()
 	text, err := json.Marshal(body)
@@ -348,7 +349,7 @@ func (c caller) status(t *testing.T, method, path string, body any) int {
 	return status
 }
 
-// A target is an object that a route may be called with, and the request for this object.
+// A target is an object for which a route can be called, with the request.
 type target struct {
 	name    string
 	request func(h *harness, who caller) (path string, body any)

@@ -151,12 +151,12 @@ var noAnswer = json.RawMessage(`{}`)
 
 var newHook = web.V1NewWebhook{URL: "https://hooks.example/in", Types: []string{"user.suspended"}}
 
-// makes creates an object as the operator and returns a member of it.
+// makes creates an object as the operator and returns a member of it, such as its ID.
 func (h *harness) makes(member, path string, body any) string {
 	return made(caller{owner: h.olga}, member, path, body)
 }
 
-// v1 returns the same targets for the route of the same name below /api/v1.
+// v1 returns the same targets for the corresponding route below /api/v1.
 func v1(pages []target) []target {
 	var list []target
 	for _, p := range pages {
@@ -172,7 +172,7 @@ func v1(pages []target) []target {
 
 func v1User(rest string, body any) []target { return v1(ofUser(rest, body)) }
 
-// device returns a request for a dock that waits for approval. Only callers with a login get a dock
+// device returns a request for a dock that waits for approval. Only callers with a login get a code
 // that exists, because few docks of one address may wait at a time.
 func device(act string) []target {
 	return []target{{request: func(h *harness, who caller) (string, any) {

@@ -34,7 +34,7 @@ type (
 	}
 )
 
-// branding serves the look of the pages. Everybody may see it: the page for signing in uses it.
+// branding serves the look of the pages. It needs no credential, because the sign-in page uses it.
 type branding struct{ control *access.Control }
 
 func (b branding) routes(a *adapter) []route {
@@ -72,8 +72,8 @@ func logoTag(logo access.Logo) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// A picture is a response with an image. Its Content-Security-Policy permits nothing, so that a
-// picture that is opened as a page runs no scripts.
+// A picture is a response with an image. Its Content-Security-Policy permits nothing, so that no
+// script runs if the picture is opened as a page.
 type picture struct {
 	contentType string
 	data        []byte
@@ -132,6 +132,6 @@ func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 	return b.own(r, who)
 }
 
-// maxBranding limits a body with a logo. It is larger than the largest permitted logo, so that
-// package access sees a logo that is slightly too large and refuses it with a reason.
+// maxBranding limits a body with a logo. It is larger than the largest permitted logo, so that a
+// logo that is slightly too large reaches package access, which refuses it with a reason.
 const maxBranding = 128 << 10

@@ -7,7 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/feed"
 )
 
-// chats serves the chat of stages. Each endpoint is for a principal on the stage in the path.
+// chats serves the chat of stages. Its endpoints get a principal that was limited to the stage in
+// the path.
 type chats struct {
 	control *access.Control
 	chat    *feed.Chat

@@ -14,7 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// with returns a client that sends a bearer token and has no login.
+// with returns a client without a login that sends a bearer token.
 func with(a *apptest.App, secret string) *apptest.Client {
 	c := a.Browser()
 	c.Key = secret
@@ -26,7 +26,8 @@ func chatOf(c *apptest.Client) string {
 	return "/api/stages/" + url.PathEscape(c.MainStage()) + "/chat"
 }
 
-// stageEvents opens the event stream of a stage, with the bearer token or the cookies of c.
+// stageEvents opens the event stream of a stage with the bearer token or the cookies of the client
+// c.
 func stageEvents(t *testing.T, a *apptest.App, c *apptest.Client, arn string) *frames {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET",
@@ -53,7 +54,7 @@ type frames struct {
 	lines *bufio.Scanner
 }
 
-// await reads until an event has the name and fits. It panics after 20 seconds.
+// await reads until an event has a certain name and satisfies fits. It panics after 20 seconds.
 func await[T any](f *frames, name string, fits func(T) bool) T {
 	f.t.Helper()
 	late := time.AfterFunc(20*time.Second, func() { panic("no event " + name + " that fits") })

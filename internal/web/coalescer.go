@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// A coalescer lets callers that request the same value at the same time share one read: after a
-// restart, all pages of an account reconnect at once. A shared read begins after the requests of
-// its callers, so that its value is not older than any request. At most cap(slots) reads run at a
-// time, which limits their memory.
+// A coalescer lets callers that request the same value at the same time share one read, since all
+// pages of an account reconnect at the same time after a restart. A shared read begins after the
+// requests of its callers, so that its value is newer than every request. At most cap(slots) reads
+// run at a time, which limits their memory.
 type coalescer[K comparable, V any] struct {
 	slots chan struct{}
 
@@ -16,12 +16,12 @@ type coalescer[K comparable, V any] struct {
 	runs map[K]*reading[V] // guarded by mu: running reads, by key
 }
 
-// A reading is one read, shared by the callers that came before it began.
+// A reading is one read, shared by the callers that arrived before it began.
 type reading[V any] struct {
 	done  chan struct{} // closed when value and err are set
 	value V
 	err   error
-	// guarded by coalescer.mu: the reading for callers that came after this one began
+	// guarded by coalescer.mu: the reading for callers that arrived after this one began
 	next *reading[V]
 }
 
@@ -29,7 +29,7 @@ func newCoalescer[K comparable, V any](atOnce int) *coalescer[K, V] {
 	return &coalescer[K, V]{slots: make(chan struct{}, atOnce), runs: map[K]*reading[V]{}}
 }
 
-// get returns the result of read. It shares the result with other callers that came while the
+// get returns the result of read. It shares the result with other callers that arrived while the
 // previous read was running.
 func (c *coalescer[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V, error) {
 	r, before, leads := c.join(key)

@@ -90,8 +90,8 @@ func picture(t *testing.T, width, height int) []byte {
 	return b.Bytes()
 }
 
-// TestAModeratorKeepsSomeoneOut: a moderator bars a user from a stage that they moderate, and gives
-// a reason. They cannot do so on other stages.
+// TestAModeratorKeepsSomeoneOut: a moderator can bar a user from a stage that they moderate, with a
+// reason, and not from other stages.
 func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -207,7 +207,8 @@ func TestTheSystemPageMasksSecrets(t *testing.T) {
 }
 
 // TestAWebhookSaysWhyNothingArrives: a webhook with an address that the server never calls is
-// refused at registration. A webhook whose receiver does not answer shows the failure.
+// refused at registration. The list of webhooks shows the failure of a receiver that does not
+// answer.
 func TestAWebhookSaysWhyNothingArrives(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

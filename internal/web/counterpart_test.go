@@ -19,9 +19,9 @@ const (
 	ofPeople  = "it is for the holder of a token, a link or a key"
 )
 
-// counterparts maps a route of the pages to the route of the API for programs that does the same.
-// The table omits routes whose counterpart has the same name below /api/v1. A value that begins
-// with "= " is the reason why there is no counterpart.
+// counterparts maps each route of the pages to the route of the API for programs that does the
+// same. It omits routes whose counterpart has the same path below /api/v1. A value that begins with
+// "= " is the reason why there is no counterpart.
 var counterparts = map[string]string{
 	"GET /api/events":              "GET /api/v1/participants",
 	"GET /api/stages/{arn}/events": "GET /api/v1/participants",
@@ -127,8 +127,8 @@ func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
 }
 
 // TestWhatTheAPIAnswersIsDescribed sends every GET request of the API for programs. The test kit
-// compares each response with the OpenAPI document, in all tests. TestEveryChangeIsInTheTrail sends
-// the requests that change something.
+// compares each response with the OpenAPI document. TestEveryChangeIsInTheTrail sends the other
+// requests.
 func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -183,7 +183,7 @@ func TestTheConsoleUsesTheAPI(t *testing.T) {
 	for _, pattern := range patterns {
 		_, path, _ := strings.Cut(pattern, " ")
 		path = parameter.ReplaceAllString(strings.TrimPrefix(path, "/"), "*")
-		for i := range path + "/" { // the script may contain only the beginning
+		for i := range path + "/" { // the script may contain only the beginning of an address
 			if i == len(path) || path[i] == '/' {
 				shapes[path[:i]] = true
 			}
@@ -201,11 +201,11 @@ func TestTheConsoleUsesTheAPI(t *testing.T) {
 		}
 		for _, m := range pagePath.FindAllStringSubmatch(string(text), -1) {
 			found++
-			// An unclosed value holds the query, which is not a part of the path.
+			// A value that is not closed contains the query, which is not a part of the path.
 			path, _, _ := strings.Cut(variable.ReplaceAllString(m[1], "*"), "${")
 			shape := strings.TrimSuffix(path, "/")
 			switch {
-			case shape == "api/branding": // the look, which every page reads
+			case shape == "api/branding": // the branding, which every page reads
 			case !strings.HasPrefix(shape, "api/v1/"):
 				t.Errorf("%s asks %s, which is for pages alone", filepath.Base(file), m[1])
 			case !shapes[shape] && !shapes[strings.TrimSuffix(shape, "*")]:

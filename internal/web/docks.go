@@ -20,7 +20,7 @@ func (s *docks) routes(a *adapter) []route {
 	}
 }
 
-// put stores the report of a dock, which is the server's only information about OBS.
+// put stores the report of a dock. The server has no other information about OBS.
 func (s *docks) put(r *http.Request, who access.Principal) (any, error) {
 	in, err := decode[DockState](r)
 	if err != nil {

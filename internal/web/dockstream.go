@@ -7,12 +7,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/feed"
 )
 
-// sentDocks are hashes of the docks that one page has received, by dock ID. They prevent sending
-// unchanged docks again: a dock may have 32 KB, and an account 16 docks and 64 open pages.
+// sentDocks are hashes of the docks that one page has received, by dock ID. By these hashes,
+// unchanged docks are not sent again. This matters because a dock may have 32 KB, and an account 16
+// docks and 64 open pages.
 type sentDocks map[string][sha256.Size]byte
 
-// news returns the frames that bring a page up to date: first all docks, later those that have
-// changed or were closed.
+// news returns the frames that bring a page up to date: the first time all docks, later the docks
+// that have changed or were closed.
 func (s *sentDocks) news(docks []feed.Dock) []feed.Frame {
 	now := make(sentDocks, len(docks))
 	var frames []feed.Frame

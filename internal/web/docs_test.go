@@ -52,8 +52,8 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	}
 }
 
-// shape removes the query and the parameters' names from a pattern: the documents may use other
-// names.
+// shape removes the query and the names of parameters from a pattern, because the documents may use
+// other names.
 func shape(pattern string) string {
 	pattern = strings.ReplaceAll(pattern, "{$}", "")
 	pattern, _, _ = strings.Cut(pattern, "?")
@@ -70,7 +70,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 		t.Errorf("%d codes are given and %d documented: one of them is not read as it should be",
 			len(given), len(documented))
 	}
-	// These codes occur only on the command line, not over HTTP.
+	// These codes occur only on the command line, and not over HTTP.
 	atTheTerminal := []string{"key_damaged", "key_gone", "kms_key", "port_taken"}
 	for code, where := range given {
 		if !documented[code] && !slices.Contains(atTheTerminal, code) {
@@ -108,8 +108,8 @@ func documentedCodes(text string) map[string]bool {
 	return codes
 }
 
-// readCodes returns the codes that the packages behind HTTP use, each with a file, and all string
-// literals of these packages.
+// readCodes returns the codes that the packages behind HTTP use, each with a file that uses it, and
+// all string literals of these packages.
 func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	t.Helper()
 	given, words = map[string]string{}, map[string]bool{}

@@ -55,7 +55,7 @@ func TestWhereRequestsComeFrom(t *testing.T) {
 	for origin, want := range map[string]int{
 		"":    http.StatusOK,
 		a.URL: http.StatusOK, // the Host of the request
-		// the public URL, behind a proxy that changes the Host
+		// the public URL, behind a proxy that changes the Host header
 		"http://stage.example.com": http.StatusOK,
 		"http://evil.example.com":  http.StatusForbidden, // another site
 		"null":                     http.StatusForbidden,

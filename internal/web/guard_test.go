@@ -62,7 +62,7 @@ func (d tokenEndpoint) try(
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK {
-		return res.StatusCode, "" // an event stream has no end to read to
+		return res.StatusCode, "" // an event stream does not end
 	}
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
@@ -72,7 +72,7 @@ func (d tokenEndpoint) try(
 }
 
 // TestGoodTokenAlwaysOpens: all endpoints share one limit on wrong tokens, and a valid token is
-// accepted whatever else its address sends.
+// accepted no matter what other clients of its address send.
 func TestGoodTokenAlwaysOpens(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--trusted-proxies", "127.0.0.1")
@@ -82,14 +82,14 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	wrong := token[:len(token)-4] + "AAAA"
 	endpoints := tokenEndpoints(t, arn)
 	for round := range 9 {
-		for i, d := range endpoints { // 45 wrong tokens, each from another port
+		for i, d := range endpoints { // sends 45 wrong tokens, each from another port
 			status, body := d.try(t, a, "198.51.100.21:"+strconv.Itoa(40000+10*round+i), wrong)
 			if round < 6 && status != http.StatusUnauthorized {
 				t.Fatalf("%s, wrong token %d: got %d %s, want 401", d.name, 5*round+i+1, status,
 					body)
 			}
-			// 429 is not certain: the limit recovers by one attempt per second, and the machine
-			// may be slow.
+			// The status may also be 401, because the limit recovers by one attempt per second and
+			// the machine may be slow.
 			if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
 				t.Fatalf("%s, wrong token %d: got %d %s, want 401 or 429", d.name, 5*round+i+1,
 					status, body)
@@ -171,8 +171,8 @@ func TestRequestsWithoutTokenHarmNobody(t *testing.T) {
 	}
 }
 
-// TestANeighbourLocksNoBrowserOut: somebody at Olga's address guesses her password. Afterwards Olga
-// can still sign in with her own browser.
+// TestANeighbourLocksNoBrowserOut: another person at Olga's address guesses her password.
+// Afterwards Olga can still sign in with her own browser.
 func TestANeighbourLocksNoBrowserOut(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -184,7 +184,7 @@ func TestANeighbourLocksNoBrowserOut(t *testing.T) {
 	}
 	right := web.Credentials{Name: "olga", Password: apptest.Password}
 	neighbour.Refused(http.StatusTooManyRequests, "too_many_attempts", "POST", "/api/login", right)
-	// Olga's browser is recognized by its cookie, and not throttled.
+	// Olga's browser is recognized by its cookie, so it is not throttled.
 	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
 	olga.Must(http.StatusOK, "POST", "/api/login", right, nil)
 

@@ -18,7 +18,7 @@ type (
 		Name  string           `json:"name,omitempty"`
 		Life  int64            `json:"life,omitempty"` // seconds; a day by default
 		Uses  int              `json:"uses,omitempty"` // one by default
-		// the user whose access limits what the link permits; by default the caller
+		// the user whose access limits the link; by default the caller
 		User access.UserID `json:"user,omitempty"`
 	}
 	// A GuestLink is a guest link without its secret.
@@ -95,7 +95,8 @@ func (g guestLinks) create(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The fragment is never sent: no server, proxy or Referer header receives it.
+	// The key is in the fragment, which browsers never send, so no server, proxy or Referer header
+	// receives it.
 	u := g.public.JoinPath("guest")
 	u.Fragment = secret.Reveal()
 	return created(CreatedGuestLink{GuestLink: guestLink(link), URL: u.String()}), nil
@@ -131,7 +132,8 @@ func (g guestLinks) admit(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
-// self returns what a guest's token permits now: a moderator may have changed the guest's role.
+// self returns what a guest's token permits now, since a moderator may have changed the guest's
+// role.
 func (g guestLinks) self(_ *http.Request, who access.Principal) (any, error) {
 	if who.Kind != access.KindToken {
 		return nil, stage.Errorf(stage.ErrUnauthorized, "This needs a participant token.")

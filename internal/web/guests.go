@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// guests lets pages of other origins use the events and the chat of a stage.
+// guests contains the origins whose pages may use the events and the chat of a stage.
 type guests struct {
 	public  *url.URL
 	origins []string // "*" means all
@@ -29,7 +29,7 @@ func (g guests) wrap(open, own http.Handler) http.Handler {
 		if r.Method == http.MethodOptions {
 			h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID")
-			h.Set("Access-Control-Max-Age", "7200") // the longest time that Chromium stores it
+			h.Set("Access-Control-Max-Age", "7200") // the longest time for which Chromium stores it
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
@@ -39,7 +39,7 @@ func (g guests) wrap(open, own http.Handler) http.Handler {
 	})
 }
 
-// allows reports whether an origin is configured, and is not that of this server.
+// allows reports whether an origin is configured and is not this server's own.
 func (g guests) allows(origin string) bool {
 	if origin == "" || origin == originOf(g.public.String()) {
 		return false

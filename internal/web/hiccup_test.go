@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// sick is a database with one login that returns the errors that a test sets.
+// sick is a database with one login. It returns the errors that a test sets.
 type sick struct {
 	access.Store
 	err   error // of Credential, which reads the login
@@ -55,7 +55,7 @@ func (*sick) GrantsByRules(context.Context, access.UserID) ([]access.Grant, erro
 }
 
 // sickServer returns a server whose clock advances a minute each time it is read. So the server
-// authenticates every request in the database, and not from memory.
+// authenticates every request with the database, and not from memory.
 func sickServer(db *sick) *Server {
 	now := time.Now()
 	clock := func() time.Time { now = now.Add(time.Minute); return now }

@@ -22,7 +22,7 @@ import (
 type SignIn struct {
 	Provider  *oidc.Provider // nil if there is no provider
 	Name      string         // name of the provider on its button
-	Passwords bool           // whether name and password are accepted
+	Passwords bool           // whether sign-in with name and password is offered
 	// Observe receives the way and the result of each attempt to sign in; it may be nil.
 	Observe func(way string, err error)
 }
@@ -35,7 +35,7 @@ type (
 	SignInWays struct {
 		Passwords bool `json:"passwords"`
 		SetUp     bool `json:"setUp,omitempty"` // there is no operator yet
-		// there is no operator yet, and a sign-in with the provider can create the first one
+		// there is no operator yet, and a sign-in with the provider can create the first operator
 		ProviderSetsUp bool `json:"providerSetsUp,omitempty"`
 		// name of the provider; absent if there is none
 		Provider string `json:"provider,omitempty"`
@@ -132,7 +132,7 @@ func (s *oidcLogins) begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// finish handles the browser's return from the provider. The pending cookie is valid once.
+// finish handles the browser's return from the provider. The pending cookie is valid only once.
 func (s *oidcLogins) finish(w http.ResponseWriter, r *http.Request) {
 	pending := oidc.Pending{}
 	if cookie, err := r.Cookie(pendingCookie); err == nil {
@@ -175,7 +175,8 @@ func (s *oidcLogins) logIn(
 	}, s.client(r))
 }
 
-// leave signs the browser out of this server, and of the provider if the provider supports that.
+// leave signs the browser out of this server, and also out of the provider, if the provider
+// supports that.
 func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	if who, err := s.principal(r); err == nil && who.Kind == access.KindLogin && sameSite(r) {
 		if err := s.control.LogOut(context.WithoutCancel(r.Context()), who); err != nil {
@@ -189,8 +190,8 @@ func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 }
 
 // afterLogout returns the URL that signs the browser out of the provider, or the server's first
-// page if there is no such URL. If the provider does not answer, the fragment makes the first page
-// warn that the browser is still signed in at the provider.
+// page if there is no such URL. If the provider does not answer, the URL has a fragment, with which
+// the first page warns that the browser is still signed in at the provider.
 func (s *oidcLogins) afterLogout(r *http.Request) string {
 	here := s.public.String() + "/"
 	if s.signIn.Provider == nil {
@@ -210,8 +211,8 @@ func sameSite(r *http.Request) bool {
 	return from == "same-origin" || from == "none" || from == ""
 }
 
-// backWith redirects to a page that shows why the sign-in failed. The code in the fragment selects
-// the sentence that the page shows.
+// backWith redirects to a page that shows why the sign-in failed. The page selects the sentence by
+// the code in the fragment.
 func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
 	p, _ := problemOf(err)
 	s.log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address,
@@ -221,8 +222,8 @@ func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next strin
 		http.StatusSeeOther)
 }
 
-// localPath returns the path of next if next is on this server, and else that of the dock. So no
-// sign-in ends on another site.
+// localPath returns the path of next if next is on this server, and otherwise the path of the dock,
+// so that no sign-in ends on another site.
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") ||

@@ -31,7 +31,7 @@ func provider(t *testing.T, flags ...string) (*mockoidc.MockOIDC, []string) {
 	}
 	t.Cleanup(func() { m.Shutdown() })
 	return m, append([]string{
-		// "=", because the client's ID and secret may begin with a dash
+		// use "=", because the client's ID and secret may begin with a dash
 		"--oidc-issuer", m.Issuer(), "--oidc-client-id=" + m.Config().ClientID,
 		"--oidc-client-secret=" + m.Config().ClientSecret, "--oidc-scopes", "groups",
 	}, flags...)
@@ -52,7 +52,8 @@ func follow(t *testing.T, c *apptest.Client, address string) *url.URL {
 	return answer.Request.URL
 }
 
-// TestAMissingScopeIsNamed: the provider sends groups only to those who ask for the scope.
+// TestAMissingScopeIsNamed: the provider sends groups only if the server requests the scope.
+// Without it, the log and the doctor name the missing claim.
 func TestAMissingScopeIsNamed(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-operators", "groups=admins")
@@ -88,7 +89,7 @@ func TestAMissingScopeIsNamed(t *testing.T) {
 	}
 }
 
-// without returns the flags without a flag and its value.
+// without returns the flags without a certain flag and its value.
 func without(flags []string, flag, value string) []string {
 	i := slices.Index(flags, flag)
 	if i < 0 || flags[i+1] != value {
@@ -205,7 +206,8 @@ func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 }
 
 // TestTheProviderMakesTheFirstOperator: the first operator of a new server may sign in with the
-// provider. Where passwords are off, a setup link is invalid, even if an earlier start printed it.
+// provider. If passwords are switched off, a setup link is invalid, even one that was printed
+// before.
 func TestTheProviderMakesTheFirstOperator(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-operators", "groups=admins", "--oidc-name", "Example Login")
@@ -415,8 +417,8 @@ func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestAServicePutsASignedInDockIntoOBS: an application with users of its own creates a link that
-// opens a dock, and the dock is signed in.
+// TestAServicePutsASignedInDockIntoOBS: an application with its own users creates a link that opens
+// a signed-in dock.
 func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -479,7 +481,7 @@ func TestWebhooksArrive(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 
 	var hook web.V1CreatedWebhook
-	for _, target := range []string{hanging.URL, receiver.URL} { // a dead receiver delays no other
+	for _, target := range []string{hanging.URL, receiver.URL} { // a dead one delays no other
 		operator.Must(http.StatusCreated, "POST", "/api/v1/webhooks",
 			web.V1NewWebhook{URL: target, Types: []string{"user.created"}}, &hook)
 	}

@@ -17,20 +17,20 @@ const writeLimit = 10 * time.Second
 type line interface {
 	write(parts net.Buffers) error
 	finish()        // ends the response properly
-	waitForClient() // returns when the client has gone, or after close
+	waitForClient() // returns when the client has disconnected, or after close
 	close()
 }
 
 // openLine begins the response. It takes an HTTP/1 connection over from net/http, which would keep
-// two goroutines and the buffers of a request for each stream. HTTP/2 streams share a connection,
-// which cannot be taken over: such a stream keeps the goroutine of its handler.
+// two goroutines and the buffers of a request for each stream. The connection of HTTP/2 streams is
+// shared and cannot be taken over, so such a stream keeps the goroutine of its handler.
 func openLine(w http.ResponseWriter, r *http.Request) line {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // without it, nginx buffers events
 	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Time{}) // the server's ReadTimeout is meant for slow requests
+	control.SetReadDeadline(time.Time{}) // the server's ReadTimeout is only for requests
 	w.WriteHeader(http.StatusOK)
 	control.Flush()
 	conn, _, err := control.Hijack()
@@ -42,7 +42,7 @@ func openLine(w http.ResponseWriter, r *http.Request) line {
 	return &connLine{conn: conn, chunked: r.ProtoAtLeast(1, 1)}
 }
 
-// A connLine is an event stream that has an HTTP/1 connection for itself.
+// A connLine is an event stream with its own HTTP/1 connection.
 type connLine struct {
 	conn    net.Conn
 	chunked bool // whether the header announced chunks (RFC 9112, 7.1)
@@ -73,7 +73,7 @@ func (l *connLine) finish() {
 	}
 }
 
-// waitForClient reads until the connection ends: after its request, the client sends nothing.
+// waitForClient reads until the connection ends. After its request, the client sends nothing more.
 func (l *connLine) waitForClient() {
 	var b [1]byte
 	l.conn.Read(b[:])
@@ -95,12 +95,12 @@ func (l *responseLine) write(parts net.Buffers) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	select {
-	case <-l.closed: // the handler may have returned, and w is invalid then
+	case <-l.closed: // the handler may have returned, after which w is invalid
 		return net.ErrClosed
 	default:
 	}
 	l.control.SetWriteDeadline(time.Now().Add(writeLimit))
-	// Remove the deadline: if it passed between two events, the HTTP/2 stream would end.
+	// Remove the deadline, because the HTTP/2 stream would end if it passed between two events.
 	defer l.control.SetWriteDeadline(time.Time{})
 	if _, err := parts.WriteTo(l.w); err != nil {
 		return err
@@ -123,7 +123,7 @@ func (l *responseLine) waitForClient() {
 
 func (l *responseLine) close() { l.once.Do(func() { close(l.closed) }) }
 
-// sse returns a frame as a server-sent event. It does not copy the data: many streams share them.
+// sse returns a frame as a server-sent event. It does not copy the data, which many streams share.
 func sse(f feed.Frame) net.Buffers {
 	head := []byte{}
 	if f.ID != 0 {

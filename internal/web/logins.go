@@ -13,7 +13,7 @@ type logins struct {
 	forget  func(*http.Request) *http.Cookie // deletes the cookie of a login from its browser
 }
 
-// Logins lists where the caller is signed in.
+// Logins lists the signed-in browsers of the caller.
 type Logins struct {
 	Logins []Login `json:"logins"`
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// lost answers requests without a route: 405 if the address has a route for another method (RFC
-// 9110, 15.5.6), else 404. Browsers get a page, programs a problem.
+// lost answers requests without a route with 405 if the address has a route for another method (RFC
+// 9110, 15.5.6), and otherwise with 404. Browsers get a page, programs a problem.
 type lost struct {
 	routes *http.ServeMux
 }

@@ -55,7 +55,7 @@ func TestBrowsersGetAPageWhereThereIsNothing(t *testing.T) {
 	}
 }
 
-// TestAPageSaysThatItLoads: the HTML of each page already says that the page loads, for the time
+// TestAPageSaysThatItLoads: the HTML of each page says that the page is loading, for the time
 // before its scripts run.
 func TestAPageSaysThatItLoads(t *testing.T) {
 	t.Parallel()

@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// exactMembers refuses member names that differ from those of the API only in upper and lower case.
-// encoding/json would accept "externalID" for "externalId"; other JSON libraries would not.
+// exactMembers refuses member names that differ from those of the API only in case. encoding/json
+// would accept "externalID" for "externalId", which other JSON libraries would not.
 func exactMembers(text []byte, into reflect.Type) error {
 	switch into.Kind() {
 	case reflect.Pointer:
@@ -17,7 +17,7 @@ func exactMembers(text []byte, into reflect.Type) error {
 	case reflect.Slice:
 		var items []json.RawMessage
 		if json.Unmarshal(text, &items) != nil {
-			return nil // null, or a type that decodes itself
+			return nil // null, or a type with its own decoding
 		}
 		for _, item := range items {
 			if err := exactMembers(item, into.Elem()); err != nil {

@@ -14,8 +14,8 @@ import (
 // OBS and to restart OBS.
 const scriptLife = 30 * time.Minute
 
-// moveLife is how long an enrolment code for a dock that moves to another address of the server is
-// valid. It may be short: the dock's page loads the new address at once.
+// moveLife is the life of an enrolment code for a dock that moves to another address of the server.
+// It may be short, since the dock's page loads the new address at once.
 const moveLife = 5 * time.Minute
 
 // scripts serves the script for OBS, and enrolment codes for docks that the script has paired.
@@ -33,8 +33,8 @@ func (s *scripts) routes(a *adapter) []route {
 	}
 }
 
-// enrolment creates a code that signs in a dock of the caller at another address of this server:
-// browsers do not send the login's cookie to another address.
+// enrolment creates a code that signs in a dock of the caller at another address of this server, to
+// which browsers do not send the login's cookie.
 func (s *scripts) enrolment(r *http.Request, who access.Principal) (any, error) {
 	code, until, err := s.control.NewEnrolment(r.Context(), who, who.User.ID, moveLife)
 	return created(Enrolment{code.Reveal(), until.UTC()}), err

@@ -90,7 +90,7 @@ func (d *document) operation(o operation) object {
 		out["parameters"] = parameters
 	}
 	if o.in != nil {
-		// A body may be absent if all its members may be absent.
+		// A body is optional if all its members are optional.
 		out["requestBody"] = object{
 			"required": !optionalBody(o.in), "content": d.content("application/json", o.in),
 		}

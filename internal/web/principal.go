@@ -23,7 +23,7 @@ func (a *adapter) principal(r *http.Request) (access.Principal, error) {
 
 // guarded authenticates a request under the limit for wrong bearer tokens. The limit does not apply
 // to cookies. So a page whose login has ended always gets 401, even if other clients at its address
-// have used up the limit.
+// have exhausted the limit.
 func (a *adapter) guarded(
 	r *http.Request, authenticate func(context.Context) (access.Principal, error),
 ) (who access.Principal, err error) {
@@ -55,8 +55,8 @@ func (a *adapter) allowed(r *http.Request, scope access.Scope) (access.Principal
 	return who, who.Require(scope)
 }
 
-// allowedToEnd is allowed for a request that ends a session, which also works while the database
-// does not answer.
+// allowedToEnd is the function allowed for a request that ends a session, which must also work
+// while the database does not answer.
 func (a *adapter) allowedToEnd(r *http.Request, scope access.Scope) (access.Principal, error) {
 	p := presented(r)
 	p.From = a.client(r)
@@ -132,8 +132,8 @@ func presented(r *http.Request) access.Presented {
 	return p
 }
 
-// keep copies credentials for an event stream: a substring of a header would keep the whole request
-// in memory.
+// keep copies credentials for an event stream, because a substring of a header would keep the whole
+// request in memory.
 func keep(p access.Presented) access.Presented {
 	return access.Presented{
 		Login:  stage.NewSecret(strings.Clone(p.Login.Reveal())),

@@ -9,14 +9,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 )
 
-// probePause is the time between the two events of a probe: a proxy that buffers delivers both at
+// probePause is the time between the two events of a probe. A proxy that buffers delivers both at
 // once.
 const probePause = time.Second
 
 // A Probe describes a request as the server received it. `stagedoor doctor` compares the
 // description with the request that it sent.
 type Probe struct {
-	Address string `json:"address"` // of the client, as rate limits count it
+	Address string `json:"address"` // of the client, as used for rate limits
 	// Forwarding is the state of the header in which a proxy names its client: none, used, or
 	// ignored because the proxy is not trusted.
 	Forwarding string `json:"forwarding"`

@@ -23,7 +23,7 @@ import (
 )
 
 // An oidcProvider is an OpenID Connect provider from outside this repository: the program
-// oidc-provider. The provider and the server need each other's address before they start. So a
+// oidc-provider. The provider and the server need each other's address before they start, so a
 // reverse proxy opens the provider's address first.
 type oidcProvider struct {
 	t      *testing.T
@@ -39,14 +39,14 @@ func newOIDCProvider(t *testing.T) *oidcProvider {
 			proxy.ServeHTTP(w, r)
 			return
 		}
-		panic(http.ErrAbortHandler) // closes the connection: the provider does not run yet
+		panic(http.ErrAbortHandler) // closes the connection, because the provider does not run yet
 	}))
 	t.Cleanup(s.Close)
 	p.issuer = s.URL
 	return p
 }
 
-// has writes the file with the provider's users and their groups.
+// has sets the provider's users and their groups, by writing their file.
 func (p *oidcProvider) has(groups map[string][]string) {
 	p.t.Helper()
 	text, err := json.Marshal(groups)
@@ -73,7 +73,7 @@ func (p *oidcProvider) start(server string) {
 		p.t.Fatalf("node (see make install): %v", err)
 	}
 	port, err := bufio.NewReader(out).ReadString('\n')
-	p.t.Cleanup(func() { cmd.Wait() }) // the end of the test's context stopped the program
+	p.t.Cleanup(func() { cmd.Wait() }) // the end of the test's context has stopped the program
 	if err != nil {
 		cmd.Wait()
 		p.t.Fatalf("the provider printed no port: %v\n%s", err, &complaints)

@@ -9,8 +9,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// maxUplink limits the upload that measures the speed of a network connection. It is as much as
-// several seconds of the highest bitrate that the dock recommends.
+// maxUplink limits the upload that measures the speed of a network connection. It is the size of
+// several seconds at the highest bitrate that the dock recommends.
 const maxUplink = 4 << 20
 
 // rehearsals serves the tokens of rehearsals. The measurements of the stage are at GET
@@ -35,7 +35,7 @@ func (s *rehearsals) begin(r *http.Request, who access.Principal) (any, error) {
 	return created(Rehearsal{Publish: tokenOf(made.Publish), View: tokenOf(made.View)}), nil
 }
 
-// uplink reads the body and discards it. The page measures how long that takes.
+// uplink reads the body and discards it. The page measures the time of the request.
 func (s *rehearsals) uplink(r *http.Request, who access.Principal) (any, error) {
 	id := stage.ParticipantID(r.PathValue("participant"))
 	if err := s.control.Rehearses(r.Context(), who, id); err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A mailbox receives the messages of one webhook, and checks their signatures and, by the OpenAPI
-// document, their form.
+// A mailbox receives the messages of one webhook. It checks their signatures, and compares them
+// with the OpenAPI document.
 type mailbox struct {
 	t        *testing.T
 	server   *apptest.Client
@@ -46,7 +46,8 @@ func newMailbox(t *testing.T, server *apptest.Client) *mailbox {
 	return m
 }
 
-// await waits for a message of each type in wanted whose data contain the text of this type.
+// await waits until, for each type in wanted, there is a message whose data contains the text for
+// this type.
 func (m *mailbox) await(wanted map[string]string) {
 	m.t.Helper()
 	patience := time.After(time.Minute)
@@ -70,8 +71,9 @@ func (m *mailbox) await(wanted map[string]string) {
 var metricsAddress = regexp.MustCompile(`Metrics:\s+(\S+)`)
 
 // TestTheRoadOfANewOperator: users sign in with a provider, a rule gives everybody a stage, a
-// device code signs in a dock, and a moderator ends a broadcast. The audit trail, the metrics and a
-// webhook have all of this. Then an application with an API key signs in a dock, which goes live.
+// device code signs in a dock, and a moderator ends a broadcast. All of this is in the audit trail,
+// the metrics and the messages to a webhook. Then an application with an API key signs in a dock,
+// which goes live.
 func TestTheRoadOfANewOperator(t *testing.T) {
 	t.Parallel()
 	m, flags := provider(t, "--oidc-require", "groups=staff", "--oidc-moderators", "groups=mods",

@@ -29,7 +29,7 @@ type Config struct {
 	SignIn    SignIn
 	SDK       SDK                       // Amazon's web SDK, for AWS stages
 	AWS       AWS                       // AWS stages; nil if none are served
-	AWSEvents func(*http.Request) error // receives what EventBridge posts; may be nil
+	AWSEvents func(*http.Request) error // receives the events that EventBridge posts; may be nil
 	PublicURL *url.URL
 	// PublicURLSet reports whether the operator set PublicURL. Otherwise PublicURL is derived from
 	// the address on which the server listens.
@@ -42,7 +42,7 @@ type Config struct {
 	Checks       []Check                               // for /readyz
 	// other origins whose pages may call with a participant token; "*" means all
 	AllowOrigins []string
-	Proxies      httpkit.Proxies // proxies whose forwarding headers count; by default none
+	Proxies      httpkit.Proxies // proxies whose forwarding headers are trusted; by default none
 	Guard        *httpkit.Guard  // limits wrong bearer tokens; shared with WHIP
 	About        About
 	Short        ShortStreams // limits the time of event streams; by default they stay open
@@ -164,8 +164,8 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 	// Browsers send the origin of a request. A request from another origin that changes something
 	// is refused. WHIP checks origins itself, because it uses bearer tokens and no cookies.
 	cross := http.NewCrossOriginProtection()
-	// Old browsers, and browsers on plain http, send only an Origin header. It would be compared
-	// with the Host header, which a proxy may have changed.
+	// Old browsers, and browsers on plain http, send only an Origin header. Without this trusted
+	// origin, that header would be compared with the Host header, which a proxy may have changed.
 	if err := cross.AddTrustedOrigin(s.config.PublicURL.Scheme + "://" +
 		s.config.PublicURL.Host); err != nil {
 		s.config.Log.Warn("the public URL is not an origin", "err", err)
@@ -206,23 +206,25 @@ func (s *Server) guard(mux http.Handler) http.Handler {
 }
 
 // readsWithLogin reports whether a request to the API has a login cookie and is not a navigation.
-// Browsers also send the cookie for pages of sibling domains, which SameSite does not exclude. Such
-// a page cannot read the response, but it could use up the event streams of its visitor.
+// Browsers also send the cookie with requests of pages on sibling domains, which SameSite does not
+// exclude. Such a page cannot read the response, but it could use up the event streams of its
+// visitor.
 func readsWithLogin(r *http.Request) bool {
 	_, err := r.Cookie(cookieName)
 	return err == nil && httpkit.FirstSegment(r.URL.Path) == "api" &&
 		r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
-// asPost returns the request as a POST, because http.CrossOriginProtection does not check GET.
+// asPost returns the request as a POST, because http.CrossOriginProtection does not check GET
+// requests.
 func asPost(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Method = http.MethodPost
 	return r
 }
 
-// contentPolicy lets pages run only the server's own modules. The two WebSocket addresses are those
-// of OBS on the computer of the page.
+// contentPolicy lets pages run only the server's own modules. The two WebSocket addresses are for
+// OBS on the same computer as the page.
 const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* " +
 	"ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -238,5 +240,5 @@ func (s *Server) recovered(r *http.Request) {
 		s.config.Log.ErrorContext(r.Context(), "a fault of ours", "method", r.Method, "pattern",
 			r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 	}
-	panic(http.ErrAbortHandler) // ends the connection, as the response may have begun
+	panic(http.ErrAbortHandler) // ends the connection, because the response may have begun
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// An SDK is the address of Amazon's web SDK, for AWS stages. Only AWS may distribute it, so it is
-// not part of the binary.
+// An SDK is the address of Amazon's web SDK, for AWS stages. Only AWS may distribute the SDK, so it
+// is not part of the binary.
 type SDK struct {
 	URL       string // of the UMD build
 	Integrity string // "sha384-…" (W3C Subresource Integrity); empty for no check
@@ -47,11 +47,12 @@ func (s *stagePages) ivsSDK(*http.Request, access.Principal) (any, error) {
 	return IVSSDK(s.sdk), nil
 }
 
-// page serves a page that joins stages: it may load the SDK and connect to the endpoints of the
+// page serves a page that joins stages, which may load the SDK and connect to the endpoints of the
 // stages.
 func (s *stagePages) page(name string) http.Handler { return s.pageBelow(name, 0) }
 
-// pageBelow is page for an address with that many more folders than the address of the first page.
+// pageBelow is page for an address that has more folders than the address of the first page: as
+// many more as below says.
 func (s *stagePages) pageBelow(name string, below int) http.Handler {
 	page := s.assets.pageBelow(name, below)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -95,8 +96,9 @@ func (s *stagePages) origins(ctx context.Context) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// scriptSource returns a script's source expression for the policy. The expression has no query,
-// and escapes commas and semicolons, which separate policies and directives (CSP Level 3, 2.3.1).
+// scriptSource returns a script's source expression for the policy. The expression has no query.
+// Its commas and semicolons are escaped, because they separate policies and directives (CSP Level
+// 3, 2.3.1).
 func scriptSource(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

@@ -66,7 +66,7 @@ func (s *stages) list(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	out := Stages{Stages: make([]Stage, len(found))}
-	var asks sync.WaitGroup // in parallel: the slowest stage determines the time
+	var asks sync.WaitGroup // in parallel, so that the slowest stage determines the time
 	for i, a := range found {
 		asks.Go(func() { out.Stages[i] = s.stageFor(r.Context(), a, who.User) })
 	}
@@ -86,7 +86,7 @@ func (s *stages) stageFor(ctx context.Context, a access.StageAccess, who access.
 	return out
 }
 
-// presences returns the presence of a stage, or why it is not known.
+// presences returns the presence of a stage, or the reason why it is not known.
 func (s *stages) presences(
 	ctx context.Context, arn stage.ARN, who access.User,
 ) (there []Presence, trouble string) {
@@ -153,7 +153,7 @@ func (s *stages) newStage(
 	if err := s.control.AddStage(ctx, who, found); err != nil {
 		return stage.Stage{}, err
 	}
-	kept, err := s.control.Stage(ctx, found.ARN) // AddStage may have chosen another name
+	kept, err := s.control.Stage(ctx, found.ARN) // AddStage may have changed the name
 	return kept.Stage, err
 }
 
@@ -186,8 +186,8 @@ func (s *stages) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) 
 	return s.aws.Stage(ctx, in.ARN)
 }
 
-// listAWS lists the stages in the AWS account that can be added. A region that does not answer has
-// a Trouble.
+// listAWS lists the stages in the AWS account that can be added. For a region that does not answer,
+// the list has a Trouble.
 func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	out := AWSStages{Regions: []string{}, Stages: []AWSStage{}}
 	if s.aws == nil {

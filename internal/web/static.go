@@ -16,7 +16,7 @@ import (
 )
 
 // revalidate makes browsers check at each use whether a cached file has changed, since each release
-// may change it. The ETag makes the check cheap.
+// may change it. With the ETag, the check is cheap.
 const revalidate = "no-cache"
 
 // A file is an embedded file.
@@ -27,13 +27,13 @@ type file struct {
 	wire func() wire
 }
 
-// A wire is a file as browsers receive it: as it is, and compressed.
+// A wire is a file in the forms that browsers receive: unchanged and compressed.
 type wire struct {
 	plain, zipped []byte
 	tag           string
 }
 
-// assets are the front end: ES modules, styles and pages, sent as they were written.
+// assets are the front end: ES modules, styles and pages, which are sent unchanged.
 type assets map[string]*file
 
 func loadAssets() (assets, error) {
@@ -130,7 +130,8 @@ func (a assets) routes() []route {
 // page serves an embedded page.
 func (a assets) page(name string) http.Handler { return a.pageBelow(name, 0) }
 
-// pageBelow is page for an address with that many more folders than the address of the first page.
+// pageBelow is page for an address that has more folders than the address of the first page: as
+// many more as below says.
 func (a assets) pageBelow(name string, below int) http.Handler {
 	f, ok := a[name]
 	if !ok {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	eventBacklog = 10 * time.Minute // age of the oldest past event that a new page receives
+	eventBacklog = 10 * time.Minute // greatest age of the past events that a new page receives
 	// keepAlive is shorter than the idle limits of common proxies. At each keep-alive, the stream
 	// also authenticates again.
 	keepAlive = 15 * time.Second
@@ -28,8 +28,8 @@ const (
 )
 
 // streams serves the event streams of accounts and of stages. An idle stream costs one goroutine
-// with a small stack, which waits until the client goes. A second goroutine exists only while there
-// is something to write.
+// with a small stack, which waits until the client disconnects. A second goroutine exists only
+// while there is something to write.
 type streams struct {
 	control *access.Control
 	feed    *feed.Feed
@@ -86,9 +86,9 @@ func (p *openStream) profile(ctx context.Context, who access.Principal) (profile
 	})
 }
 
-// ShortStreams are for a server that pays for every second of an open stream, such as a Lambda
-// function: a stream sends what is new and ends after Life, and the page reconnects after Pause.
-// The zero value keeps streams open.
+// ShortStreams are for a server to which every second of an open stream costs money, such as a
+// Lambda function. A stream sends the new events and ends after Life, and the page reconnects after
+// Pause. The zero value keeps streams open.
 type ShortStreams struct{ Life, Pause time.Duration }
 
 func (s *streams) routes() []route {
@@ -103,8 +103,8 @@ func (s *streams) account(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, "")
 }
 
-// page serves the events of one stage: presence and chat. It is for everybody who may be on the
-// stage, with or without an account. A viewing key receives only the presence in its view.
+// page serves the events of one stage: presence and chat. It is for every principal on the stage,
+// with or without an account. A viewing key receives only the presence in its view.
 func (s *streams) page(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r, stageARN(r))
 }
@@ -144,15 +144,15 @@ type openStream struct {
 	line      line
 	tick      *time.Timer
 
-	// Only the goroutine that writes uses these fields. At most one runs at a time.
+	// Only the goroutine that writes uses these fields. At most one such goroutine runs at a time.
 	who   access.Principal
 	me    [sha256.Size]byte // hash of the Me that was sent last
 	last  int64             // ID of the last stored event that was sent
 	docks sentDocks
 }
 
-// serve sends the first frames, and then waits until the client goes. The stream has listened to
-// the feed since before the past events are read, so that no event is missed.
+// serve sends the first frames, and then waits until the client disconnects. The stream listens to
+// the feed before serve reads past events, so that no event is missed.
 func (p *openStream) serve(after int64) {
 	defer p.streams.leave(p)
 	if !p.begin(after) {
@@ -165,7 +165,7 @@ func (p *openStream) serve(after int64) {
 	p.end()
 }
 
-// firstTick spreads the ticks of pages that reconnected together, after a restart.
+// firstTick spreads the ticks of pages that reconnected at the same time, after a restart.
 func (p *openStream) firstTick() time.Duration {
 	if p.streams.short.Life > 0 {
 		return p.streams.short.Life
@@ -218,7 +218,7 @@ func (p *openStream) run() {
 	}
 }
 
-// recovered keeps a panic from ending the server, as net/http does for handlers.
+// recovered prevents that a panic ends the server, as net/http does for handlers.
 func (p *openStream) recovered() {
 	if fault := recover(); fault != nil {
 		p.streams.log.Error("an event stream panicked",
@@ -227,8 +227,8 @@ func (p *openStream) recovered() {
 	}
 }
 
-// pass sends a frame. For a frame without data, it does what the frame's name requests. It reports
-// whether the stream goes on.
+// pass sends a frame. A frame without data is a request, which pass carries out. It reports whether
+// the stream continues.
 func (p *openStream) pass(f feed.Frame) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
@@ -278,8 +278,8 @@ func (p *openStream) backlog(ctx context.Context, after int64) bool {
 	return true
 }
 
-// look authenticates again, since logins, grants, keys and tokens end while a stream is open. It
-// reports whether the stream goes on. After a change of access it also reads the user's
+// look authenticates again, since logins, grants, keys and tokens may end while a stream is open.
+// It reports whether the stream continues. After a change of access it also reads the user's
 // capabilities again.
 func (p *openStream) look(ctx context.Context, changed bool) bool {
 	who, err := p.authenticate(ctx)
@@ -328,7 +328,7 @@ func (p *openStream) stays(err error) bool {
 func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	me, err := p.profile(ctx, who)
 	if err != nil {
-		// End a stream that has sent no Me yet: the page reconnects.
+		// End the stream if it has sent no Me yet, so that the page reconnects.
 		return p.stays(err) && p.me != [sha256.Size]byte{}
 	}
 	if me.hash == p.me {
@@ -339,7 +339,7 @@ func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	return p.send(feed.Frame{Name: "me", Data: me.text})
 }
 
-// sendChat sends the chat room of the stage, with what the principal may see of it.
+// sendChat sends the part of the stage's chat room that the principal may see.
 func (p *openStream) sendChat(ctx context.Context) bool {
 	if p.who.View != "" {
 		return true

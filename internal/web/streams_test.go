@@ -140,7 +140,8 @@ func TestAStreamIsOneGoroutine(t *testing.T) {
 	}
 }
 
-// TestStreamsOverEveryVersion includes HTTP/1.0, which nginx uses by default.
+// TestStreamsOverEveryVersion opens streams over every version of HTTP, including HTTP/1.0, which
+// nginx uses by default.
 func TestStreamsOverEveryVersion(t *testing.T) {
 	t.Parallel()
 	s, f, server, cookie := streamServer(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// About is what the page System shows besides the checks of /readyz.
+// About contains what the page System shows, apart from the checks of /readyz.
 type About struct {
 	Started    time.Time
 	Database   string
@@ -17,7 +17,7 @@ type About struct {
 	Settings   []Setting // secrets are masked already
 	OwnKeys    OwnKeys   // nil if no AWS region is served
 	OwnRegions []string
-	// nil if the checks of `stagedoor doctor` are not offered
+	// runs the checks of `stagedoor doctor`; nil if they are not offered
 	Examine func(context.Context) []V1Diagnosis
 }
 
@@ -28,8 +28,8 @@ type Setting struct {
 	From  string `json:"from"`
 }
 
-// OwnKeys are the key pairs whose public halves are imported into Amazon IVS. Methods that change
-// them return the name of the key.
+// OwnKeys are the key pairs whose public halves are imported into Amazon IVS. The methods that
+// change them return the name of the key.
 type OwnKeys interface {
 	List(ctx context.Context) ([]OwnKey, error)
 	Create(ctx context.Context, region, kms string) (name string, err error)
@@ -78,7 +78,7 @@ type (
 	}
 	// A V1KeyChange creates or rotates the own key of a region.
 	V1KeyChange struct {
-		KMS string `json:"kms,omitempty"` // a key in AWS KMS; absent: a new key in a file
+		KMS string `json:"kms,omitempty"` // a key in AWS KMS; absent: create a key in a file
 	}
 )
 

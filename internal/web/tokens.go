@@ -43,7 +43,7 @@ func (s *tokens) issue(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
-// seconds converts a token life in seconds. nil means that the server chooses the life; 0 is an
+// seconds converts a token life in seconds. nil means that the server chooses the life. 0 is an
 // error.
 func seconds(n *int64) (time.Duration, error) {
 	if n == nil {
@@ -89,7 +89,7 @@ func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
 	for _, e := range events {
 		if e.Participant != issued.ID || e.Claimed() && out.LastEvent != nil &&
 			!out.LastEvent.Claimed {
-			continue // its token was not verified: it may be forged, and hides no other event
+			continue // its token was not verified: a forged event must not hide others
 		}
 		last := feed.NewStageEvent(e)
 		out.LastEvent = &last

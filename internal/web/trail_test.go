@@ -15,14 +15,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A trace is the entry of the audit trail that a route leaves, or the reason why it leaves none.
+// A trace describes the entry of the audit trail that a route adds, or the reason why it adds none.
 type trace struct {
 	action  access.Action
-	by      string // column of the authorization table; "" for operator
-	object  string // name of the target in that table; "" for the first
+	by      string // the caller's column in the authorization table; "" for operator
+	object  string // the target's name in that table; "" for the first target
 	request func(h *harness, who caller) (path string, body any)
 	before  bool // newHarness sent the request already
-	// FILE:FUNCTION of another test that looks for the entry, if one request is not enough
+	// FILE:FUNCTION of another test that checks the entry, if one request is not enough
 	test string
 	none string // why there is no entry
 }
@@ -38,7 +38,7 @@ const (
 	ofEvents   = "what happens on a stage is in the record of events"
 )
 
-// trail maps each route that changes something to the entry that it leaves in the audit trail.
+// trail maps each route that changes something to the entry that it adds to the audit trail.
 var trail = map[string]trace{
 	"POST /api/setup":       {action: access.ActionSetUp, before: true},
 	"POST /api/setup/check": none(asks),
@@ -180,7 +180,7 @@ var trail = map[string]trace{
 }
 
 // TestEveryChangeIsInTheTrail sends a request to every route that changes something, and looks for
-// its entry. A route without a row in trail above fails.
+// its entry. A route without a row in trail fails the test.
 func TestEveryChangeIsInTheTrail(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -238,7 +238,7 @@ func (h *harness) traced(pattern string, row trace) {
 	}
 }
 
-// wrote checks that a request left an entry with the caller as its actor.
+// wrote checks that a request added an entry with the caller as the actor.
 func (h *harness) wrote(pattern string, who caller, before, after []web.V1Entry) {
 	h.t.Helper()
 	if len(after) <= len(before) {

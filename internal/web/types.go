@@ -13,7 +13,7 @@ import (
 
 // The bodies of requests.
 type (
-	// A Credentials is a name and a password to sign in with.
+	// A Credentials is a name and a password for signing in.
 	Credentials struct {
 		Name     string `json:"name"`
 		Password string `json:"password"`
@@ -24,7 +24,7 @@ type (
 		Name     string `json:"name"`
 		Password string `json:"password"`
 	}
-	// An InviteCode asks for the name on an invitation.
+	// An InviteCode requests the name on an invitation.
 	InviteCode struct {
 		Code string `json:"code"`
 	}
@@ -71,7 +71,7 @@ type (
 	// A Removal kicks a participant. It may give a reason, and bar the user.
 	Removal struct {
 		Reason string `json:"reason,omitempty"`
-		// also revoke the user's tokens for the stage, and issue no new ones
+		// also revoke all tokens of the user for the stage, and issue no new ones
 		Bar bool `json:"bar,omitempty"`
 	}
 	// A NewKey names an access key.
@@ -81,13 +81,13 @@ type (
 	// A NewView requests a viewing key.
 	NewView struct {
 		Stage stage.ARN `json:"stage"`
-		View  string    `json:"view"` // "grid", "spotlight", or who is shown: a user id, or "participant:" and a participant id
+		View  string    `json:"view"` // "grid", "spotlight", a user id, "participant:…"
 	}
 	// A NewMessage is a message for a stage's chat.
 	NewMessage struct {
 		Text string `json:"text"`
 	}
-	// A DockState is what a dock reports of its OBS.
+	// A DockState is the report of a dock about its OBS.
 	DockState struct {
 		OBS           *OBSState           `json:"obs"`
 		Live          bool                `json:"live"`
@@ -105,18 +105,19 @@ type (
 		Version string        `json:"version"`
 		Stages  []MyStage     `json:"stages"`
 		Bars    []MyBar       `json:"bars,omitempty"` // stages from which the caller is barred
-		// HasPassword is false for an account that signs in otherwise, such as with a provider.
+		// HasPassword is false for an account that only signs in otherwise, for example with a
+		// provider.
 		HasPassword bool `json:"hasPassword"`
-		// PasskeyNeeded marks an operator without the passkey that operators need here. They have
-		// the access of a broadcaster.
+		// PasskeyNeeded marks an operator who has signed in without the passkey that this server
+		// requires. Their access is that of a broadcaster.
 		PasskeyNeeded bool `json:"passkeyNeeded,omitempty"`
-		// Provider is the name of the OpenID Connect provider with which this login was made. It is
-		// absent if the provider does not support sign-out.
+		// Provider is the name of the OpenID Connect provider that created this login. It is absent
+		// if the provider does not support sign-out.
 		Provider string `json:"provider,omitempty"`
 		// Rehearsal reports whether POST /api/rehearsals is offered.
 		Rehearsal bool `json:"rehearsal,omitempty"`
-		// PublicURL is where this server is reached, if its operator set it: a dock that was paired
-		// at another address moves there.
+		// PublicURL is the public URL of this server, if its operator has set it. A dock that was
+		// paired at another address moves there.
 		PublicURL string `json:"publicUrl,omitempty"`
 	}
 	// MyStage is a stage and the caller's capabilities on it.
@@ -128,7 +129,7 @@ type (
 		Served       string       `json:"served"` // "local" or "aws"
 		Limits       stage.Limits `json:"limits"`
 	}
-	// MyBar is a stage from which a moderator barred the caller, and why.
+	// MyBar is a stage from which a moderator barred the caller, with the reason.
 	MyBar struct {
 		ARN    stage.ARN `json:"arn"`
 		Name   string    `json:"name"`
@@ -256,9 +257,9 @@ type (
 		Limits       stage.Limits `json:"limits"`
 		Participants []Presence   `json:"participants"`
 		Trouble      string       `json:"trouble,omitempty"`  // why the presence is not known
-		IssuedBy     string       `json:"issuedBy,omitempty"` // who issues tokens for an AWS stage, and why
+		IssuedBy     string       `json:"issuedBy,omitempty"` // issuer of AWS tokens, and the reason
 	}
-	// AWSStages are the stages in the AWS account, to choose from.
+	// AWSStages are the stages in the AWS account that can be added.
 	AWSStages struct {
 		Regions  []string     `json:"regions"` // AWS regions that are served
 		Stages   []AWSStage   `json:"stages"`
@@ -280,7 +281,7 @@ type (
 	StageSession struct {
 		ID        string     `json:"id"`
 		StartedAt time.Time  `json:"startedAt"`
-		EndedAt   *time.Time `json:"endedAt,omitempty"` // absent while the session goes on
+		EndedAt   *time.Time `json:"endedAt,omitempty"` // absent while the session lasts
 	}
 	// StageSessions is a list of stage sessions, the latest first.
 	StageSessions struct {
@@ -294,7 +295,7 @@ type (
 
 // The data of event streams that package feed does not define.
 type (
-	// A ChatHistory is the chat room of a stage as it is now, for one caller.
+	// A ChatHistory is the current chat room of a stage, as one caller may see it.
 	ChatHistory struct {
 		Messages  []ChatMessage `json:"messages"` // oldest first
 		Posts     bool          `json:"posts"`

@@ -11,12 +11,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// profiles describes callers for their pages.
+// profiles returns the Me of callers, for their pages.
 type profiles struct {
 	control *access.Control
 	version string
 	signIn  SignIn
-	public  string // the public URL; empty: the operator set none
+	public  string // the public URL; empty if the operator has set none
 }
 
 // of returns the Me of the caller.
@@ -25,7 +25,7 @@ func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 	return s.with(ctx, reach, who), err
 }
 
-// ofStream is like of, but event streams that open together may share the list of stages.
+// ofStream is like of, but event streams that open at the same time may share the list of stages.
 func (s profiles) ofStream(ctx context.Context, who access.Principal) (Me, error) {
 	reach, err := s.control.ReachOfStream(ctx, who)
 	return s.with(ctx, reach, who), err
@@ -130,7 +130,7 @@ func (s *people) invited(user access.User, code stage.Secret, until time.Time) I
 }
 
 // InviteURL returns the link that an invited person opens. The code is in the fragment, which
-// browsers do not send: no proxy logs it.
+// browsers do not send, so no proxy logs it.
 func InviteURL(public *url.URL, code stage.Secret) string {
 	return public.JoinPath("invite").String() + "#code=" + url.QueryEscape(code.Reveal())
 }

@@ -186,7 +186,8 @@ func (v v1) records() []operation {
 				parameter{"participant", "A participant ID."},
 				parameter{"kind", "connected, publishing, warning, refused or ended."}), nil,
 			V1Events{}, 0, records.events},
-		// every key has ScopeSelf; Control checks access, as moderators read their stages' entries
+		// every key has ScopeSelf; the Control checks access, since moderators may read the entries
+		// of their stages
 		{"GET", "/audit", access.ScopeSelf,
 			"List the audit trail, newest first. With Accept: text/csv or application/x-ndjson a " +
 				"page in that form.", with(pageQuery,
@@ -274,7 +275,8 @@ func pageOf(r *http.Request) (access.Page, error) {
 	return p, nil
 }
 
-// mapped returns the results of a function for all items; for none, an empty and not a nil slice.
+// mapped returns the results of a function for all items. If there are none, it returns an empty
+// slice and not nil.
 func mapped[A, B any](items []A, one func(A) B) []B {
 	out := make([]B, 0, len(items))
 	for _, item := range items {

@@ -87,8 +87,8 @@ const (
 	linesType = "application/x-ndjson"
 )
 
-// A table is a page of a list as CSV or as JSON lines. These formats have no place for next, so it
-// is sent in the header Stagedoor-Next.
+// A table is a page of a list as CSV or as JSON lines. These formats have no place for the member
+// next, so the header Stagedoor-Next contains it.
 type table struct {
 	contentType string
 	text        []byte
@@ -117,7 +117,7 @@ func auditCSV(entries []V1Entry) []byte {
 	return b.Bytes()
 }
 
-// plainCell keeps a spreadsheet from reading a name as a formula (OWASP, CSV injection).
+// plainCell prevents that a spreadsheet reads a name as a formula (OWASP, CSV injection).
 func plainCell(text string) string {
 	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
 		return "'" + text
@@ -129,7 +129,7 @@ func auditLines(entries []V1Entry) []byte {
 	var b bytes.Buffer
 	out := json.NewEncoder(&b)
 	for _, e := range entries {
-		out.Encode(e) // a struct of texts and times always encodes
+		out.Encode(e) // cannot fail: texts and times can always be encoded
 	}
 	return b.Bytes()
 }

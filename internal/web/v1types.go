@@ -51,7 +51,7 @@ type (
 		MaxTTL       int64     `json:"maxTTL"` // seconds
 		ByRule       bool      `json:"byRule"`
 
-		// when the user was barred from the stage; since then the user gets no token for it
+		// when the user was barred from the stage and so gets no more tokens for it
 		BarredAt     *time.Time `json:"barredAt,omitempty"`
 		BarredReason string     `json:"barredReason,omitempty"`
 		BarredBy     string     `json:"barredBy,omitempty"` // name of who barred the user
@@ -74,7 +74,7 @@ type (
 		CreatedAt time.Time    `json:"createdAt"`
 		// number of users with access, at most 1000
 		Users    int    `json:"users"`
-		IssuedBy string `json:"issuedBy,omitempty"` // who issues tokens for an AWS stage, and why
+		IssuedBy string `json:"issuedBy,omitempty"` // issuer of an AWS stage's tokens, and why
 	}
 	// A V1Stages is a page of stages.
 	V1Stages struct {
@@ -166,7 +166,8 @@ type (
 		// name of each user's own stage, with {name}
 		OwnStage string `json:"ownStage,omitempty"`
 		Region   string `json:"region,omitempty"` // AWS region of the stages that the rule creates
-		// ID of another rule, which has an ownStage: this rule gives access to all its stages
+		// ID of another rule that has an ownStage; this rule gives access to all stages of that
+		// rule
 		OwnStagesOf  access.RuleID `json:"ownStagesOf,omitempty"`
 		Capabilities []string      `json:"capabilities"`
 		MaxTTL       *int64        `json:"maxTTL,omitempty"` // seconds
@@ -177,8 +178,8 @@ type (
 	}
 	// A V1RuleEffect counts the users whom a rule would affect, without operators.
 	V1RuleEffect struct {
-		Gain int `json:"gain"` // who would get access to a stage
-		// who would lose access to a stage, with their open tokens there
+		Gain int `json:"gain"` // number of users who would get access to a stage
+		// number of users who would lose access to a stage, with their open tokens there
 		Lose   int      `json:"lose"`
 		Change int      `json:"change"` // whose capabilities or longest token life would change
 		Losing []string `json:"losing"` // names of those who lose access, at most 10
@@ -229,7 +230,7 @@ type (
 		V1Webhook
 		Secret string `json:"secret"`
 	}
-	// A V1Webhooks lists the webhooks, and the types of messages that exist.
+	// A V1Webhooks lists the webhooks, and all types of messages.
 	V1Webhooks struct {
 		Webhooks []V1Webhook `json:"webhooks"`
 		Types    []string    `json:"types"`
@@ -244,7 +245,7 @@ type (
 		Reason    string    `json:"reason"`
 		DeadAt    time.Time `json:"deadAt"`
 	}
-	// A V1Deliveries lists the deliveries of a webhook that were given up, newest first.
+	// A V1Deliveries lists the deliveries of a webhook that are not retried any more, newest first.
 	V1Deliveries struct {
 		Deliveries []V1Delivery `json:"deliveries"`
 	}
@@ -252,7 +253,7 @@ type (
 	V1Replayed struct {
 		Replayed int `json:"replayed"`
 	}
-	// A V1Queued names a delivery that is queued.
+	// A V1Queued has the ID of a queued delivery.
 	V1Queued struct {
 		Delivery string `json:"delivery"`
 	}

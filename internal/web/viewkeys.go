@@ -53,7 +53,7 @@ func (s *viewKeys) create(r *http.Request, who access.Principal) (any, error) {
 }
 
 // sourceURL returns the URL of a browser source. The key is in the fragment, which browsers never
-// send: no server, proxy or Referer header receives it.
+// send, so no server, proxy or Referer header receives it.
 func (s *viewKeys) sourceURL(secret stage.Secret) string {
 	u := s.public.JoinPath("source")
 	u.Fragment = secret.Reveal()

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestMessagesAreAsTheDocumentHasThem sends a message of every type. await checks each against the
-// OpenAPI document.
+// TestMessagesAreAsTheDocumentHasThem sends a message of every type. The mailbox compares each with
+// the OpenAPI document.
 func TestMessagesAreAsTheDocumentHasThem(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--webhook-networks", "127.0.0.0/8")

@@ -15,12 +15,13 @@ import (
 )
 
 // NewClient returns a client that follows no redirects. It connects to public addresses, and to
-// private ones only in the allowed networks. A typing mistake of an operator, or a name that
-// resolves to this machine, must not reach services behind the firewall (OWASP, SSRF).
+// private ones only in the allowed networks. A wrong URL, or a name that resolves to this machine,
+// must not reach services behind the firewall (OWASP, SSRF).
 func NewClient(allowed []netip.Prefix) *http.Client {
 	dialer := &net.Dialer{
 		Timeout: 5 * time.Second,
-		// Checked after the name is resolved, so that no second look-up can return another address.
+		// Check the address after the name was resolved, so that no second look-up can return
+		// another address.
 		Control: func(_, address string, _ syscall.RawConn) error {
 			return permit(address, allowed)
 		},
@@ -29,7 +30,7 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 		Timeout: sendTimeout,
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext,
-			// A proxy would connect in place of this client, without the check.
+			// No proxy: it would connect in place of this client, without the check.
 			Proxy:                  nil,
 			TLSHandshakeTimeout:    5 * time.Second,
 			ResponseHeaderTimeout:  10 * time.Second,
@@ -46,8 +47,9 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 
 var errPrivate = errors.New("the address is private; allow its network with --webhook-networks")
 
-// Unreachable returns a function that returns an error for hosts to which NewClient never connects:
-// a private IP address, or the name of this machine. Other names are checked when they are dialed.
+// Unreachable returns a function that returns an error for hosts to which the client of NewClient
+// never connects: a private IP address, or the name of this machine. Other names are checked when
+// they are dialed.
 func Unreachable(allowed []netip.Prefix) func(host string) error {
 	return func(host string) error {
 		addresses := written(host)
@@ -62,7 +64,7 @@ func Unreachable(allowed []netip.Prefix) func(host string) error {
 	}
 }
 
-// written returns the addresses that a host itself stands for, without a look-up.
+// written returns the addresses of a host that are known without a look-up.
 func written(host string) []netip.Addr {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip}
@@ -103,7 +105,7 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), // an IPv4 address in it may be private
+	netip.MustParsePrefix("64:ff9b::/96"), // an IPv4 address inside may be private
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("2002::/16"),
 }

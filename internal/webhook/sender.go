@@ -1,6 +1,6 @@
 // Package webhook sends messages to the HTTP endpoints that an operator registered, signed by
 // Standard Webhooks (https://www.standardwebhooks.com). Deliveries come from an outbox in the
-// database: each is sent at least once, and a slow or dead receiver delays no other.
+// database: each is sent at least once, and a receiver that is slow or unreachable delays no other.
 package webhook
 
 import (
@@ -26,8 +26,8 @@ const (
 	// pollEvery is the interval for deliveries that another replica queued, and for retries.
 	pollEvery   = 2 * time.Second
 	sendTimeout = 15 * time.Second // limit of one request, including its response
-	// A claimed delivery is hidden from other senders for this time. It outlasts a whole batch to a
-	// receiver that hangs.
+	// A claimed delivery is hidden from other senders for this time. It is longer than a whole
+	// batch to a receiver that hangs.
 	claimFor  = 5 * time.Minute
 	batch     = 16
 	maxAnswer = 4 << 10 // bytes of a receiver's response that are read
@@ -44,7 +44,7 @@ var pauses = []time.Duration{
 type Outbox interface {
 	Webhooks(ctx context.Context) ([]access.Webhook, error)
 	// ClaimDeliveries returns due deliveries of a webhook, oldest first, and hides them from other
-	// senders until a time.
+	// senders until a certain time.
 	ClaimDeliveries(ctx context.Context, id access.WebhookID, now, until time.Time, limit int) (
 		[]access.Delivery, error)
 	// FinishDelivery removes a delivery that its receiver accepted.
@@ -83,8 +83,8 @@ func (s *Sender) Wake() {
 	}
 }
 
-// Run sends until ctx ends. A delivery that is interrupted is sent again later: a receiver may get
-// it twice, under the same ID.
+// Run sends until ctx ends. A delivery that is interrupted is sent again later, so a receiver may
+// get it twice, with the same ID.
 func (s *Sender) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -189,8 +189,8 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	return false
 }
 
-// note stores the result of an attempt with its webhook. It writes nothing while the receiver keeps
-// accepting messages.
+// note stores the result of an attempt with its webhook. It writes nothing if this attempt and the
+// previous one succeeded.
 func (s *Sender) note(ctx context.Context, hook access.Webhook, cause error) {
 	at, failure := time.Time{}, ""
 	if cause != nil {
@@ -204,8 +204,8 @@ func (s *Sender) note(ctx context.Context, hook access.Webhook, cause error) {
 	}
 }
 
-// failed returns a delivery after a failed attempt. 410 Gone means that the receiver wants no more
-// messages.
+// failed returns the state of a delivery after a failed attempt. The status 410 (Gone) means that
+// the receiver wants no more messages.
 func (s *Sender) failed(d access.Delivery, status int, cause error) access.Delivery {
 	now := s.cfg.Now()
 	d.Attempts++
@@ -215,13 +215,13 @@ func (s *Sender) failed(d access.Delivery, status int, cause error) access.Deliv
 		return d
 	}
 	pause := pauses[d.Attempts-1]
-	// Random, so that many retries are not due at one moment.
+	// The pause is random, so that many retries are not due at the same moment.
 	d.NextAt = now.Add(pause + rand.N(pause/5+1))
 	return d
 }
 
-// send sends the request. Its error can be shown to operators: it repeats neither the secret nor
-// the receiver's response.
+// send sends the request. Its error may be shown to operators, since it contains neither the secret
+// nor the receiver's response.
 func (s *Sender) send(
 	ctx context.Context, hook access.Webhook, d access.Delivery,
 ) (status int, err error) {
@@ -239,7 +239,7 @@ func (s *Sender) send(
 		return 0, fmt.Errorf("no answer: %s", reason(err))
 	}
 	defer answer.Body.Close()
-	// The rest is read, so that the connection can be reused.
+	// Read the rest, so that the connection can be reused.
 	io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return answer.StatusCode, fmt.Errorf("the receiver answered %d", answer.StatusCode)

@@ -153,7 +153,7 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 		ids = append(ids, r.Header.Get("webhook-id"))
 		mu.Unlock()
 		w.WriteHeader(http.StatusInternalServerError)
-		io.Copy(w, io.LimitReader(endless{}, 10<<20)) // an answer of 10 MB is not read
+		io.Copy(w, io.LimitReader(endless{}, 10<<20)) // this answer of 10 MB is not read to its end
 	}))
 	t.Cleanup(receiver.Close)
 	clock := accesstest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
@@ -178,7 +178,8 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 	}
 }
 
-// A receiver that hangs or lies takes no more than the time and the bytes of one attempt.
+// A receiver that hangs, or sends an invalid or endless response, costs at most the time and the
+// bytes of one attempt.
 func TestReceiversThatHangOrLie(t *testing.T) {
 	t.Parallel()
 	const accepted = "HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n"
@@ -194,7 +195,8 @@ func TestReceiversThatHangOrLie(t *testing.T) {
 			io.WriteString(c,
 				"HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20))
 		}, false},
-		// An accepting status decides. What follows it does not matter.
+		// Only the status decides whether the message was accepted. The rest of the response does
+		// not matter.
 		"a length that is a lie": {func(c net.Conn) { io.WriteString(c, accepted+"x"); c.Close() },
 			true},
 		"a body that hangs": {func(c net.Conn) { io.WriteString(c, accepted+"x") }, true},

@@ -47,14 +47,14 @@ func (e *encoder) output(
 	return broadcast{p}, nil
 }
 
-// A broadcast is a Publisher that ends as OBS does, by DELETE.
+// A broadcast is a Publisher that ends by DELETE, as OBS does.
 type broadcast struct{ *rtcpeer.Publisher }
 
 func (b broadcast) Done() <-chan struct{} { return b.Closed() }
 func (b broadcast) Close() error          { return b.HangUp(context.Background()) }
 
-// TestAnAWSStageFromTheOperatorsPageToLive goes from an AWS stage on the operator's page to a live
-// broadcast, using only the two pages, on the emulator.
+// TestAnAWSStageFromTheOperatorsPageToLive adds an AWS stage on the operator's page and goes live
+// in the dock, with the emulator.
 func TestAnAWSStageFromTheOperatorsPageToLive(t *testing.T) {
 	t.Parallel()
 	anAWSStageToLive(t, replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint",
@@ -186,7 +186,7 @@ func operatorPage(t *testing.T, a *apptest.App) *browser.Page {
 	page := browser.Open(t, browser.Current, browser.Options{Width: 460, Height: 900})
 	page.Goto(a.URL + "/operator/stages")
 	signInAs(page, "olga")
-	page.WaitText("The stage is empty.") // after the lists have loaded, nothing moves any more
+	page.WaitText("The stage is empty.") // now that the lists have loaded, the layout is stable
 	return page
 }
 
@@ -223,7 +223,7 @@ func stageNamed(t *testing.T, operator *apptest.Client, name string) web.Stage {
 	return web.Stage{}
 }
 
-// shootPage takes pictures of the operator's page, in a narrow window and in a desktop's.
+// shootPage takes screenshots of the operator's page, in a narrow window and in a desktop window.
 func shootPage(page *browser.Page, name string) {
 	if *screenshots == "" {
 		return

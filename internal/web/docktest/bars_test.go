@@ -13,8 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAModeratorEndsABar: on Live, a moderator sees who is barred from their own stages, by whom
-// and why, and ends a bar. An operator sees the bars of all stages.
+// TestAModeratorEndsABar: on the page Live, a moderator sees the bars of the stages that they
+// moderate, with the person who barred and the reason, and ends a bar. An operator sees the bars of
+// all stages.
 func TestAModeratorEndsABar(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)

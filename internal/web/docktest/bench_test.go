@@ -7,12 +7,12 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// The benchmarks measure in the page, in the engine of today's OBS, with a FakeOBS that answers
-// without delay. They show the cost of Stagedoor's own steps and of the local WebSocket, as means
-// over the runs.
+// The benchmarks measure in the page, in the engine of the current OBS, with a FakeOBS that answers
+// without delay. So they show the cost of Stagedoor's own steps and of the local WebSocket. The
+// results are means over the runs.
 
-// BenchmarkSetUp measures from the click on "Set up OBS" in a fresh OBS until the settings were
-// read back and found right.
+// BenchmarkSetUp measures the time from the click on "Set up OBS" in a fresh OBS until the settings
+// were read back and are right.
 func BenchmarkSetUp(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
@@ -22,8 +22,8 @@ func BenchmarkSetUp(b *testing.B) {
 	mean.report(b)
 }
 
-// BenchmarkGoLive measures from the click on "Go live" until StartStream is sent, with a token that
-// has to be fetched and with one that OBS has already.
+// BenchmarkGoLive measures the time from the click on "Go live" until StartStream is sent, both
+// with a token that has to be requested and with one that OBS has already.
 func BenchmarkGoLive(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
@@ -43,8 +43,8 @@ func BenchmarkGoLive(b *testing.B) {
 	mean.report(b)
 }
 
-// BenchmarkTimeToUsable measures, for a signed-in user, from the navigation until the page is
-// shown, and until OBS was found and checked.
+// BenchmarkTimeToUsable measures, for a signed-in user, the time from the navigation until the page
+// is shown, and until OBS was found and checked.
 func BenchmarkTimeToUsable(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
@@ -64,7 +64,7 @@ type means map[string][]float64
 func (m means) add(unit string, value float64) { m[unit] = append(m[unit], value) }
 
 func (m means) report(b *testing.B) {
-	b.ReportMetric(0, "ns/op") // omits the time per loop, which means nothing here
+	b.ReportMetric(0, "ns/op") // omits the time per loop, which is meaningless here
 	for unit, values := range m {
 		sum := 0.0
 		for _, v := range values {
@@ -79,7 +79,7 @@ const started = `{
 	WebSocket.prototype.send = function (text) { send.call(this, text); if (text.includes('"StartStream"')) { WebSocket.prototype.send = send; done(); } };
 }`
 
-// click clicks the button and returns the milliseconds until the script in until calls done.
+// click clicks the button, and returns the milliseconds until the script "until" calls done.
 func (d *dock) click(label, until string) (ms float64) {
 	d.t.Helper()
 	d.Eval(`new Promise((resolve) => {

@@ -19,11 +19,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// BenchmarkConsole has 10,000 people, 1,000 stages and 1,000,000 issuances. For every list it
-// reports the median and the 99th percentile over HTTP. Each is divided by the time to read one
-// token by its primary key. The two requests take turns, so that other load on the machine cancels
-// out. For every page it reports the time from the navigation until Chromium shows its list. For a
-// slow request it prints how long the threads of the process waited for a core.
+// BenchmarkConsole uses a database with 10,000 people, 1,000 stages and 1,000,000 issuances. For
+// every list it reports the median and the 99th percentile over HTTP. Each is divided by the time
+// to read one token by its primary key. Both requests are sent in turns, so that other load on the
+// machine affects both. For every page it reports the time from the navigation until Chromium shows
+// its list. For a slow request it prints how long the threads of the process waited for a core.
 func BenchmarkConsole(b *testing.B) {
 	var postgres pg.Server
 	defer postgres.Stop()
@@ -51,7 +51,7 @@ func BenchmarkConsole(b *testing.B) {
 	}
 }
 
-// lists are the requests of the console's pages, and the searches that cost most.
+// lists are the requests of the console's pages, and the slowest searches.
 var lists = []string{
 	"users", "users?q=son+1077", "users?q=nobody", "users?stage=" + stage7, "users?role=operator",
 	"stages", "stages?q=77", "tokens", "tokens?q=person+107777", "tokens?q=nobody",
@@ -83,8 +83,8 @@ func benchRule(b *testing.B, olga *apptest.Client) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// waitedForCore returns how long the threads of this process were ready to run but waited for a
-// core, on Linux (proc(5), schedstat); elsewhere 0.
+// waitedForCore returns how long the threads of this process were ready to run and waited for a
+// core (proc(5), schedstat). On systems other than Linux it returns 0.
 func waitedForCore() time.Duration {
 	files, _ := filepath.Glob("/proc/self/task/*/schedstat")
 	var sum time.Duration
@@ -188,8 +188,8 @@ func shootLarge(page *browser.Page, name string) {
 }
 
 // BenchmarkConsoleLive reports the CPU time of an open page, in hundredths of a core. 100 people
-// are live on 20 stages, and all their figures change every two seconds. One page shows them,
-// another page does not. Only the page's own thread is counted, so other load does not matter.
+// are live on 20 stages, and all their figures change every two seconds. One page shows these
+// people, the other does not. Only the page's own thread is counted, so other load does not matter.
 func BenchmarkConsoleLive(b *testing.B) {
 	s := newFakeServer(b)
 	var stages []any

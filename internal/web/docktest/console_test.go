@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheConsoleHoldsWhatWasAskedFor: with hundreds of people the page shows one page of the list,
-// and finds the others by search.
+// TestTheConsoleHoldsWhatWasAskedFor: with hundreds of people, the console shows one page of the
+// list, and finds the other people by search.
 func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)
@@ -68,7 +68,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
 	page.WaitFor(`document.querySelectorAll('button[aria-label^="Sign out: "]').length === 2`)
 	shootConsole(page, "console-person")
-	page.Click(`button[aria-label^="Sign out: "]`) // ends the login that was used last
+	page.Click(`button[aria-label^="Sign out: "]`) // ends the latest login
 	page.WaitFor(`document.querySelectorAll('button[aria-label^="Sign out: "]').length === 1`)
 	status := map[int]int{}
 	for _, login := range []*apptest.Client{ana, other} {
@@ -127,7 +127,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitText("user.suspended")
 	shootConsole(page, "console-records")
 	page.Click(`.places a[href$="/operator/stages"]`)
-	page.Type(`#f-find-stages`, "stage 39") // its place is after the stages that the rule made
+	page.Type(`#f-find-stages`, "stage 39") // it is listed after the stages that the rule created
 	page.WaitText("stage 39")
 	shootConsole(page, "console-stages")
 
@@ -144,9 +144,9 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	brandsThePages(t, a, page)
 }
 
-// brandsThePages checks that the page refuses a colour that is hard to read, with the reason. Name,
-// colour and links are on every page, before sign-in and in the dock, in the language that the
-// person chose.
+// brandsThePages checks that the page refuses a colour that is hard to read and gives the reason.
+// It also checks that the name, the colour and the links are on every page, before the sign-in and
+// in the dock, in the language that the person chose.
 func brandsThePages(t *testing.T, a *apptest.App, page *browser.Page) {
 	t.Log("branding, and a language, on the page and before sign-in")
 	page.Click(`.places a[href$="/operator/system"]`)

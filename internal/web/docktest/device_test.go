@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// TestAPhoneSignsInTheDock: a person approves on a phone the code that the dock shows. The server
-// offers a provider, codes and passwords.
+// TestAPhoneSignsInTheDock: the dock shows a code, and a person approves it on a phone. The server
+// offers sign-in by a provider, by codes and by passwords.
 func TestAPhoneSignsInTheDock(t *testing.T) {
 	t.Parallel()
 	m, err := mockoidc.Run()

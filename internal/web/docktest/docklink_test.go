@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADockLinkOpensASignedInDock: an application gets a link with its API key. In the dock of an
-// OBS it opens a page that is signed in; nobody types a password, and the link serves once.
+// TestADockLinkOpensASignedInDock: an application creates a link with its API key. In an OBS, the
+// link opens a dock that is signed in without a password. The link works only once.
 func TestADockLinkOpensASignedInDock(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
@@ -47,7 +47,7 @@ func TestADockLinkOpensASignedInDock(t *testing.T) {
 				return len(kim.Docks) == 1 && kim.Docks[0].OBS != nil && len(kim.Grants) == 1 &&
 					kim.Grants[0].Name == "Kim's stage"
 			})
-			d.Reload() // still signed in: the page asks for OBS's password, not for a name
+			d.Reload() // still signed in: the page asks only for OBS's password
 			d.connect(obsPassword)
 			d.state("not-set-up")
 

@@ -25,7 +25,7 @@ const (
 	arn      = "arn:aws:ivs:local:000000000000:stage/main"
 	password = "correct horse battery"
 
-	// policy is the Content-Security-Policy of the server: the tests check what the pages do under
+	// policy is the Content-Security-Policy of the server, so that the tests run the pages under
 	// it.
 	policy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src " +
 		"'self' data:; media-src 'self' blob:; " +
@@ -44,7 +44,7 @@ type fakeServer struct {
 	signedIn bool
 	lives    time.Duration // life of the tokens
 	minted   []string      // participants, in the order of their tokens
-	refuse   object        // the error with which POST /api/tokens answers instead
+	refuse   object        // the error that POST /api/tokens returns instead of a token
 	docks    []object      // all reports of docks
 	pages    map[chan string]bool
 	lastID   int
@@ -65,7 +65,7 @@ func newFakeServer(t testing.TB) *fakeServer {
 		mux.HandleFunc("GET /"+page, document(page+"/index.html", 0))
 	}
 	mux.HandleFunc("GET /operator/{page}", document("operator/index.html", 1))
-	// All lists of the operator's pages are empty.
+	// Return empty lists for the operator's pages.
 	mux.HandleFunc("GET /api/v1/{list}", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(object{r.PathValue("list"): []any{}})
 	})
@@ -157,7 +157,7 @@ func (s *fakeServer) file(w http.ResponseWriter, r *http.Request) {
 	serve(r.PathValue("path"))(w, r)
 }
 
-// guarded requires a login; serve runs with the lock held.
+// guarded returns a handler that requires a login. It runs serve with the lock held.
 func (s *fakeServer) guarded(
 	serve func(http.ResponseWriter, *http.Request) (any, error),
 ) http.HandlerFunc {
@@ -239,7 +239,7 @@ func (s *fakeServer) admission(stage string) object {
 	}
 }
 
-// presence serves the stage's events, in which nobody but the tab People is on the stage.
+// presence serves the stage's events, in which only the tab People is on the stage.
 func (s *fakeServer) presence(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r,
 		&websocket.AcceptOptions{Subprotocols: r.Header.Values("Sec-WebSocket-Protocol")})
@@ -360,14 +360,14 @@ func (s *fakeServer) said() object {
 	return s.docks[len(s.docks)-1]
 }
 
-// become changes the answers of the server; f runs with the lock held.
+// become changes the answers of the server by calling f with the lock held.
 func (s *fakeServer) become(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
 }
 
-// bar takes the only stage from the user, as if a moderator had barred them. Pass it to become,
+// bar removes the user's only stage, as if a moderator had barred the user. Pass bar to become,
 // which holds the lock.
 func (s *fakeServer) bar() {
 	s.me["stages"] = []any{}

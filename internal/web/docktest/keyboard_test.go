@@ -9,7 +9,7 @@ import (
 )
 
 // TestTheWholeRoadByKeyboard goes from the printed setup link to a broadcast that a viewer sees and
-// the operator ends. It uses the keyboard only, and the focus is visible all the way.
+// that the operator ends. It uses only the keyboard, and the focus is always visible.
 func TestTheWholeRoadByKeyboard(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t)
@@ -58,7 +58,7 @@ func TestTheWholeRoadByKeyboard(t *testing.T) {
 	ana.WaitText("The hall is closing.")
 }
 
-// press activates a button or a link by the keyboard.
+// press activates a button or a link with the keyboard.
 func press(page *browser.Page, label string) {
 	page.TabTo(label)
 	page.Press("Enter")

@@ -14,8 +14,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheConsoleOfALargeService: an operator of a thousand broadcasters reads right counts and
-// whether a search is why a list is empty, and changes a role by the keyboard without surprise.
+// TestTheConsoleOfALargeService: with a thousand broadcasters, the console shows the right counts,
+// says when a list is empty because of a search, and lets the operator change a role with the
+// keyboard.
 func TestTheConsoleOfALargeService(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
@@ -62,8 +63,8 @@ func TestTheConsoleOfALargeService(t *testing.T) {
 	changesARole(t, page, a, ana)
 }
 
-// changesARole checks that the console asks before it changes a role. The answer has the focus, and
-// Escape gives it back.
+// changesARole checks that the console asks for a confirmation before it changes a role. The button
+// to confirm has the focus, and Escape returns the focus to the field.
 func changesARole(t *testing.T, page *browser.Page, a *apptest.App, ana *apptest.Client) {
 	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
 	page.WaitVisible("#choice-role")

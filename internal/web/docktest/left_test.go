@@ -6,8 +6,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 )
 
-// TestAPageThatWasLeftHoldsNoConnection: the browser keeps a left page for "Back", and opens at
-// most six connections to a server.
+// TestAPageThatWasLeftHoldsNoConnection: a page closes its event stream when it is left. The
+// browser keeps such pages for "Back", and opens at most six connections to a server.
 func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	s := newFakeServer(t)
@@ -17,7 +17,7 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 		for _, name := range []string{"stages", "live"} {
 			page.Goto(s.URL + "/operator/" + name)
 			page.WaitVisible(`.places [href$="/` + name + `"][aria-current="page"]`)
-			// When six left pages kept their event streams, the seventh page waited for a minute.
+			// If six such pages kept their event streams, the seventh page would wait for a minute.
 			poll(t, "the page that is shown, and no other, to listen", func() bool {
 				return s.listeners() == 1
 			})

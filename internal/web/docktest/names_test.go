@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// TestNamesAndLabelsKeepTogether looks at the narrowest dock in every language. A name that is
-// written from right to left keeps its beginning, and no word is broken that fits its line.
+// TestNamesAndLabelsKeepTogether examines the narrowest dock in every language. A name that is
+// written from right to left is not cut at its beginning, and no word that fits its line is broken.
 func TestNamesAndLabelsKeepTogether(t *testing.T) {
 	t.Parallel()
 	const name = "أحمد عبد الرحمن الشريف"
@@ -30,7 +30,7 @@ func TestNamesAndLabelsKeepTogether(t *testing.T) {
 			d.Eval(`Object.fromEntries(['.brand', '.choice', '.who', '.menu nav a'].map(s =>
 				[s, Math.round(document.querySelector(s).getBoundingClientRect().height)]))`, &rows)
 			for what, height := range rows {
-				// One line has at most 44 px: a select has 32 px, with 4 px above and below.
+				// One line has at most 44 px, since a select has 32 px, and 4 px above and below.
 				if height.(float64) > 44 {
 					t.Errorf("%s is %v px high, want one line", what, height)
 				}

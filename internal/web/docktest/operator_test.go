@@ -13,8 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheConsoleSaysHowThingsStand: the console shows a webhook that fails, a dock without OBS, and
-// access to one stage and, by a rule, to all stages. A barred person reads that they are barred.
+// TestTheConsoleSaysHowThingsStand: the console shows a webhook that fails, a dock without OBS,
+// access to one stage, and access to all stages by a rule. The page of a barred person shows the
+// bar.
 func TestTheConsoleSaysHowThingsStand(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--webhook-networks", "127.0.0.0/8")

@@ -60,7 +60,8 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 	}
 }
 
-// Each page on which a broadcaster arrives has the script for OBS first, and the way by hand below.
+// Each page on which a broadcaster arrives offers the script for OBS first, and the manual steps
+// below.
 func TestABroadcasterFindsTheScriptOnEveryPage(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t)
@@ -90,7 +91,7 @@ func TestABroadcasterFindsTheScriptOnEveryPage(t *testing.T) {
 	page.WaitText("Download for OBS")
 }
 
-// A server without https has no script. The pages say so where they would offer it.
+// A server without https offers no script. The pages say so in the place of the script.
 func TestAServerWithoutTLSSaysWhyItHasNoScript(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t, "--public-url", "http://stage.example:8080")
@@ -108,7 +109,7 @@ func fit(id string, kbits, seconds int) map[string]any {
 	return e.Fit(kbits, seconds)
 }
 
-// usesTheGraphicsCard sets OBS up for its hardware encoder, and back for x264.
+// usesTheGraphicsCard sets OBS up for its hardware encoder, and then for x264 again.
 func (d *dock) usesTheGraphicsCard() {
 	d.t.Helper()
 	d.Click("details.section summary")
@@ -129,7 +130,7 @@ func (d *dock) usesTheGraphicsCard() {
 	}
 }
 
-// A pairing is a dock in OBS, as the script opens it there at each start of OBS.
+// A pairing is a paired dock in OBS. The script opens the dock at each start of OBS.
 type pairing struct {
 	*dock
 	app       *apptest.App
@@ -148,7 +149,7 @@ func newPairing(t *testing.T, obs fakeobs.Options) *pairing {
 	}
 }
 
-// starts opens the dock with that secret, and with a code that signs it in unless code is "".
+// starts opens the dock with the secret, and with the code that signs it in, unless code is "".
 func (p *pairing) starts(secret, word, code string) {
 	p.t.Helper()
 	p.Goto("about:blank")
@@ -167,8 +168,8 @@ func (p *pairing) code() string {
 	return login.Code
 }
 
-// fits checks in each language that the page fits every width of a dock, once come has brought it
-// to a state that has the selector. It ends in English.
+// fits checks in each language that the page fits every width of a dock. In each language, come
+// brings the page into the state, and selector waits for it. The last language is English.
 func (p *pairing) fits(name, selector string, come func()) {
 	p.t.Helper()
 	for _, lang := range []string{"de", "es", "en"} {
@@ -180,7 +181,7 @@ func (p *pairing) fits(name, selector string, come func()) {
 	}
 }
 
-// pairedBefore is a dock that has been paired and whose person has undone the first set-up.
+// pairedBefore is a dock that was paired, and whose user has undone the first set-up.
 func (p *pairing) pairedBefore() {
 	p.t.Helper()
 	p.starts("shared", obsPassword, p.code())
@@ -190,8 +191,8 @@ func (p *pairing) pairedBefore() {
 	p.state("not-set-up")
 }
 
-// The set-up that a dock began by itself is undone as a whole, and does not come back: neither when
-// OBS starts again, nor when it is paired anew.
+// Undo reverts the whole set-up that a dock began by itself. The dock does not set OBS up again,
+// neither when OBS restarts nor when it is paired again.
 func TestTheFirstSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
@@ -217,8 +218,8 @@ func TestTheFirstSetUpIsUndone(t *testing.T) {
 	}
 }
 
-// Without a click, a dock sets up only an OBS that does nothing. When the recording has ended, the
-// person decides.
+// Without a click, a dock sets up OBS only if no output is running. After the recording has ended,
+// the person decides.
 func TestAPairedDockLeavesABusyOBSAlone(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{})
@@ -232,8 +233,8 @@ func TestAPairedDockLeavesABusyOBSAlone(t *testing.T) {
 	p.WaitNoText("is as it was")
 }
 
-// OBS has another password than the dock. The dock says that OBS refuses it, and first that a
-// restart of OBS mends it. The operator sees it, too.
+// The dock has a wrong password of OBS. It says that OBS refuses the password, and that a restart
+// of OBS may help. The operator sees this problem, too.
 func TestAPairedDockSaysHowToGetTheNewPassword(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
@@ -258,7 +259,7 @@ func TestAPairedDockSaysHowToGetTheNewPassword(t *testing.T) {
 	p.state("not-set-up")
 }
 
-// OBS listens at another port than the dock knows. The first cure is the same.
+// OBS listens at another port than the dock has stored. The first advice is the same: restart OBS.
 func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
@@ -270,8 +271,8 @@ func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
 	p.fits("dock-unreachable", "ol.steps", p.Reload)
 }
 
-// The code of the script was used, has expired, so that the script leaves it out, or was guessed.
-// The dock says so in the words of the script.
+// The code of the script was used before, or is wrong, or has expired, so that the script omits it.
+// The dock explains this in the same words as the script.
 func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{})
@@ -291,17 +292,17 @@ func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
 	p.Type(`input[name="name"]`, "Ada")
 	p.Type(`input[name="password"]`, apptest.Password)
 	p.Click(`form button[type="submit"]`)
-	p.state("ready") // paired in this load, so nothing else is missing
+	p.state("ready") // the page was paired when it loaded, so nothing else is missing
 }
 
-// escaped escapes as the script does: everything but letters and digits.
+// escaped escapes everything except letters and digits, as the script does.
 func escaped(text string) string {
 	return regexp.MustCompile(`\+`).ReplaceAllString(url.QueryEscape(text), "%20")
 }
 
 // The server has a new public URL, and still answers at the old one, where the script in OBS opens
-// the dock. One click moves the dock to the new address, signed in and connected. It opens there
-// again at the next start of OBS.
+// the dock. One click moves the dock to the new address, signed in and connected. At the next start
+// of OBS, it opens there again.
 func TestAPairedDockMovesWithTheServer(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
@@ -325,7 +326,7 @@ func TestAPairedDockMovesWithTheServer(t *testing.T) {
 	}
 }
 
-// An older script does not support moves. The dock is at the new address until the next start of
+// An older script does not support moves. The dock stays at the new address until the next start of
 // OBS, and says what to do.
 func TestADockWithAnOlderScriptSaysWhatToDo(t *testing.T) {
 	t.Parallel()
@@ -337,8 +338,8 @@ func TestADockWithAnOlderScriptSaysWhatToDo(t *testing.T) {
 	m.WaitText("its script is too old to follow: open " + m.now + "/account")
 }
 
-// The code of a move was used already, has expired, or was guessed. The dock says so, and a person
-// who signs in can finish the move.
+// The code of a move is used, expired or wrong. The dock says so, and completes the move after the
+// person has signed in.
 func TestAMoveWithABadCodeLeadsToTheSignIn(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared"})
@@ -390,7 +391,7 @@ func TestADockSaysThatItsScriptIsGone(t *testing.T) {
 	m.WaitGone(".notice.warning")
 }
 
-// A move is a paired dock in OBS, and a server whose public URL has changed since.
+// A move is a paired dock in OBS, with a server whose public URL has changed after the pairing.
 type move struct {
 	*dock
 	ada      *apptest.Client
@@ -414,7 +415,7 @@ func newMove(t *testing.T, engine browser.Engine, script fakeobs.Script) *move {
 	return m
 }
 
-// starts opens the dock as OBS does when it starts. A script that is not too old adds the server's
+// starts opens the dock as OBS does when it starts. A script that supports moves adds the server's
 // address.
 func (m *move) starts(at, server, more string) {
 	m.t.Helper()

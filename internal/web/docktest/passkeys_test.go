@@ -14,9 +14,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAnOperatorSignsInWithAPasskey: a server requires a passkey of operators. The operator adds
-// one, signs in with it, and cannot remove it, as it is the last one. Then passwords are switched
-// off, and the passkey is the only way to sign in.
+// TestAnOperatorSignsInWithAPasskey: a server requires operators to have a passkey. The operator
+// adds one, signs in with it, and cannot remove it, since it is the only one. Then passwords are
+// switched off, and the passkey is the only way to sign in.
 func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--operator-passkeys")

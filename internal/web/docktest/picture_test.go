@@ -15,7 +15,7 @@ import (
 
 // TestATestPictureWithoutOBS: a person without OBS sends a test picture with one click, in each
 // engine, and a viewer sees and hears it. The operator ends the last test picture and bars its
-// sender. The page gives the reason, although the sender has no stage left.
+// sender. The page shows the reason, although the sender has no stage any more.
 func TestATestPictureWithoutOBS(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// A provider is mockoidc with a page to sign out, which redirects nowhere and only shows a link.
+// A provider is mockoidc with a sign-out page, which does not redirect and only shows a link.
 type provider struct {
 	*mockoidc.MockOIDC
 	signedOut chan url.Values // the query of each visit to that page
@@ -36,7 +36,7 @@ func startProvider(t *testing.T) provider {
 			return
 		}
 		p.signedOut <- r.URL.Query()
-		time.Sleep(500 * time.Millisecond) // a provider that is far away
+		time.Sleep(500 * time.Millisecond) // simulates a provider that is far away
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write([]byte(`<!doctype html><html lang="en"><title>Bye</title><link rel="icon" href="data:,">` +
 			`<main><h1>You left Example Login</h1></main></html>`))
@@ -80,7 +80,8 @@ func (p provider) flags() []string {
 		"--oidc-operators", "groups=admins", "--oidc-name", "Example Login"}
 }
 
-// left waits for a visit to the page that signs out, and checks where it would send the browser.
+// left waits for a visit to the sign-out page, and checks to which address the page would send the
+// browser.
 func (p provider) left(t *testing.T, a *apptest.App) {
 	t.Helper()
 	select {
@@ -93,9 +94,9 @@ func (p provider) left(t *testing.T, a *apptest.App) {
 	}
 }
 
-// TestTheFirstOperatorComesFromTheProvider: a fresh server shows the provider's button, and says
-// that it makes the first operator. Once passwords are switched off, an earlier setup link leads to
-// the provider, too. A person who signed in at the provider can sign out there.
+// TestTheFirstOperatorComesFromTheProvider: a new server shows the provider's button, and says that
+// this sign-in creates the first operator. After passwords were switched off, an earlier setup link
+// also leads to the provider. A person who signed in with the provider can sign out there.
 func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
@@ -143,8 +144,8 @@ func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 	page.WaitText("Continue with Example Login")
 }
 
-// TestADockIsNotLeftAtTheProvider: the provider's page has no way back. The dock opens it in
-// another window, after it has removed the token from OBS.
+// TestADockIsNotLeftAtTheProvider: since the provider's page has no link back, the dock opens it in
+// another window. Before that, the dock removes the token from OBS.
 func TestADockIsNotLeftAtTheProvider(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)
@@ -165,8 +166,8 @@ func TestADockIsNotLeftAtTheProvider(t *testing.T) {
 	}
 }
 
-// TestNoCodeIsOfferedToWhomApprovesOne: /device offers no code of its own. It still knows the code
-// of the QR picture after a sign-in at the provider.
+// TestNoCodeIsOfferedToWhomApprovesOne: the sign-in form on /device offers no sign-in by a code.
+// After a sign-in at the provider, the page still has the code from the QR picture.
 func TestNoCodeIsOfferedToWhomApprovesOne(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)

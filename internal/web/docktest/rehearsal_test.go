@@ -46,7 +46,7 @@ func rehearsalDock(
 	return d, app
 }
 
-// service returns the endpoint and the token that OBS has.
+// service returns the endpoint and the token in OBS's service.
 func (d *dock) service() (server, token string) { return serviceOf(d.obs.State()) }
 
 func serviceOf(s fakeobs.State) (server, token string) {
@@ -65,7 +65,7 @@ func isRehearsal(token string) bool {
 	return err == nil && strings.Contains(string(claims), `"topic":"rehearsal-`)
 }
 
-// rehearses starts a rehearsal and waits until the stage has its picture.
+// rehearses starts a rehearsal, and waits until the stage receives the picture.
 func (d *dock) rehearses() {
 	d.t.Helper()
 	d.ClickText("Try it")
@@ -87,13 +87,15 @@ func (d *dock) asBefore(server, token string) {
 	d.obs.Wait(d.t, "the endpoint and the token from before, and no stream", before)
 }
 
-// marked waits for the sentence with this name about the picture, the sound or the network.
+// marked waits for the result about the picture, the sound or the network, by its key in
+// static/strings.
 func (d *dock) marked(topic, name string) {
 	d.t.Helper()
 	d.WaitVisible(`[data-topic="` + topic + `"] [data-mark="` + name + `"]`)
 }
 
-// TestTryIt: 20 seconds are recorded and played back with a score, and OBS gets its settings back.
+// TestTryIt: 20 seconds are recorded and played back with the results, and OBS gets its settings
+// back.
 func TestTryIt(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -160,7 +162,8 @@ func TestARehearsalFindsWhatIsWrong(t *testing.T) {
 	d.shoot(browser.Current, "ready-try", 250, 320, 460)
 }
 
-// TestARehearsalThatIsCutOff: whatever ends a rehearsal, its token does not stay in OBS.
+// TestARehearsalThatIsCutOff: the token of a rehearsal does not stay in OBS, no matter how the
+// rehearsal ends.
 func TestARehearsalThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	d, _ := rehearsalDock(t, browser.OBS31, rtcpeer.ClipOptions{}, browser.Options{})

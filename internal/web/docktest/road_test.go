@@ -47,8 +47,8 @@ func unconnected(
 	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })
 }
 
-// around starts a server and an OBS, and opens the dock in a page from open. The page is opened
-// last, so that it is closed first.
+// around starts a server and an OBS, and opens the dock in a page that the function open returns.
+// The page is opened last, so that it is closed first.
 func around(t testing.TB, options fakeobs.Options, open func() *browser.Page) *dock {
 	t.Helper()
 	d := &dock{t: t, server: newFakeServer(t), far: fakeobs.NewFar()}
@@ -77,13 +77,13 @@ func (d *dock) connect(word string) {
 	d.Click(`.card form button[type="submit"]`)
 }
 
-// state waits until the dock is in a state of stateOf in static/dock/views.js.
+// state waits until the dock is in a certain state, as stateOf in static/dock/views.js names it.
 func (d *dock) state(name string) {
 	d.WaitFor(`document.documentElement.dataset.state === "` + name + `"`)
 }
 
-// coversNothing fails the test if an element of the selector covers a visible button, link or
-// field.
+// coversNothing fails the test if an element that matches the selector covers a visible button,
+// link or field.
 func (d *dock) coversNothing(selector string) {
 	d.t.Helper()
 	var covered []string

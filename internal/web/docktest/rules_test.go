@@ -10,8 +10,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestARuleGivesTheLastOfManyStages: a rule and the access of a person find every stage by the same
-// search. A new rule shows its effect before it is applied, and the page says what was done.
+// TestARuleGivesTheLastOfManyStages: the forms for a rule and for a person's access find every
+// stage by the same search. The page shows the effect of a new rule before it is applied, and
+// afterwards what was changed.
 func TestARuleGivesTheLastOfManyStages(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)

@@ -44,14 +44,14 @@ func sending(t *testing.T) fakeobs.WHIPOutput {
 }
 
 // TestTheWholeRoad goes from the printed setup link to a viewer who sees and hears the broadcast,
-// by the pages of the real server.
+// with the pages of the real server.
 func TestTheWholeRoad(t *testing.T) {
 	t.Parallel()
 	theWholeRoad(t, replicas.App(t))
 }
 
 // TestStoriesOnAFleet runs some of the stories on three servers behind nginx, one of which is
-// killed every 20 seconds. With -fleet, all stories run so.
+// killed every 20 seconds. With -fleet, all stories run that way.
 func TestStoriesOnAFleet(t *testing.T) {
 	t.Parallel()
 	if replicas.Chosen() {
@@ -186,7 +186,7 @@ const moving = `(async () => {
 	return frames() > before;
 })()`
 
-// audible is an expression that holds while the video is not muted and its sound is above silence.
+// audible is an expression that holds while the video is not muted and its sound is not silent.
 const audible = `(async () => {
 	const video = document.querySelector('video');
 	const context = new AudioContext(), meter = context.createAnalyser();
@@ -206,8 +206,8 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	app.Broadcaster(app.Operator(), "ana", "publish", "subscribe")
 	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Profile: "Stagedoor",
 		Screen: [2]int{1280, 720}, Output: sending(t)})
-	// These parameters are set, but OBS has not rebuilt its encoders: no profile was activated
-	// since.
+	// These parameters are set, but OBS has not rebuilt its encoders, because no profile was
+	// activated afterwards.
 	far.Edit(func(params map[string]string, service *fakeobs.Service) {
 		*service = fakeobs.Service{Type: "whip_custom",
 			Settings: object{"service": "WHIP", "server": "x"}}
@@ -236,7 +236,8 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	d.WaitNoText("Viewers cannot hear you")
 }
 
-// TestAModeratorHasTheLastWord: a moderator bars a broadcaster, and OBS does not connect again.
+// TestAModeratorHasTheLastWord: after a moderator has barred a broadcaster, OBS does not connect
+// again.
 func TestAModeratorHasTheLastWord(t *testing.T) {
 	t.Parallel()
 	aModeratorHasTheLastWord(t, replicas.App(t))

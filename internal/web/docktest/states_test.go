@@ -16,7 +16,7 @@ import (
 var screenshots = flag.String("screenshots", "",
 	"folder for a picture of every state at every width")
 
-// A row is a state of the dock: how a test reaches it, and which text the dock shows there.
+// A row is a state of the dock, with the steps to reach it and the text that the dock shows in it.
 type row struct {
 	name    string
 	state   string
@@ -25,7 +25,8 @@ type row struct {
 	text    string
 }
 
-// rows returns the main states of the dock, among them some troubles. troubles returns the others.
+// rows returns the main states of the dock, including some failures. troubles returns the other
+// failures.
 func rows() []row {
 	fresh := fakeobs.Options{Password: obsPassword}
 	ready := fakeobs.Options{
@@ -143,7 +144,8 @@ func (d *dock) kicked() {
 	d.obs.Kick()
 }
 
-// elsewhere types the address of another computer, which the Content-Security-Policy forbids.
+// elsewhere types the address of another computer. The Content-Security-Policy forbids a connection
+// to it.
 func (d *dock) elsewhere() {
 	d.signIn()
 	d.Type(`input[name="address"]`, "192.0.2.20")
@@ -216,7 +218,7 @@ func (d *dock) barred() {
 	d.WaitNoText("Going live here")
 }
 
-// barredLive is a user who is barred during the broadcast.
+// barredLive is the state of a user who is barred during the broadcast.
 func (d *dock) barredLive() {
 	d.live()
 	d.far.Answer(fakeobs.Refuse(401))
@@ -228,7 +230,7 @@ func (d *dock) barredLive() {
 	d.WaitNoText("Go live again")
 }
 
-// goes clicks "Go live" and then lets OBS act.
+// goes clicks "Go live" and then calls act, in which OBS reacts.
 func (d *dock) goes() {
 	d.ready()
 	d.ClickText("Go live")
@@ -272,7 +274,7 @@ func (d *dock) liveWrong() {
 func (d *dock) stopped() {
 	d.live()
 	if *screenshots != "" {
-		d.WaitNoText("being measured") // so that the picture has all lines
+		d.WaitNoText("being measured") // so that the screenshot has all lines
 	}
 	d.ClickText("Stop")
 	d.obs.WaitStream(d.t, "STOPPED")
@@ -310,14 +312,15 @@ func (d *dock) refused() {
 		"You may not publish on this stage any more. Ask your operator.")
 }
 
-// lostAndWhy is a broken network: while OBS reconnects by itself, the stage reports what happened.
+// lostAndWhy is the state when the network fails: while OBS reconnects by itself, the stage reports
+// what happened.
 func (d *dock) lostAndWhy() {
 	d.reconnecting()
 	d.server.stage("ended", "lost", "The connection was lost.")
 }
 
-// wrongSettings is a stage that refuses what OBS sends. Going live again would not help, because
-// the settings have to change.
+// wrongSettings is the state when the stage refuses what OBS sends. Going live again would not
+// help, because the settings have to change.
 func (d *dock) wrongSettings() {
 	d.live()
 	d.server.stage("ended", "b_frame_present",
@@ -327,15 +330,15 @@ func (d *dock) wrongSettings() {
 	d.obs.WaitStream(d.t, "STOPPED")
 }
 
-// lostAtOnce is an endpoint that answered, after which ICE failed.
+// lostAtOnce is the state when ICE fails after the endpoint has answered.
 func (d *dock) lostAtOnce() {
 	d.goes()
 	d.obs.WaitStream(d.t, "STARTED")
 	d.far.Lose()
 }
 
-// hurries shortens the page's long waits to a tenth, and the wait for a profile to a fortieth. The
-// waits are those of golive.js, obs.js and obs-setup.js; their outcome stays the same.
+// hurries shortens the long waits in golive.js, obs.js and obs-setup.js to a tenth, and the wait
+// for a profile to a fortieth. Their outcome stays the same.
 func (d *dock) hurries() {
 	d.Eval(`(() => {
 		const wait = window.setTimeout;
@@ -343,7 +346,8 @@ func (d *dock) hurries() {
 	})()`, nil)
 }
 
-// silentStart is an OBS whose output does not start: it reports STARTING and nothing more.
+// silentStart is the state when OBS's output does not start: OBS reports STARTING, and nothing
+// after it.
 func (d *dock) silentStart() {
 	d.ready()
 	d.hurries()
@@ -351,7 +355,7 @@ func (d *dock) silentStart() {
 	d.ClickText("Go live")
 }
 
-// noMedia is an OBS that got its 201, but whose packets do not arrive.
+// noMedia is the state when the endpoint has answered 201, but OBS's packets do not arrive.
 func (d *dock) noMedia() {
 	d.ready()
 	d.hurries()
@@ -375,8 +379,8 @@ func (d *dock) otherToken() {
 	d.obs.StartByHand()
 }
 
-// TestEveryState walks through the table in each engine: the right state, its sentence, and nothing
-// to scroll sideways.
+// TestEveryState goes through the table in each engine. In each row it checks the state, the
+// sentence, and that the page does not scroll sideways.
 func TestEveryState(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -384,8 +388,8 @@ func TestEveryState(t *testing.T) {
 			ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]}
 		shared := browser.Open(t, engine, look)
 		walk := func(r row, widths ...int) {
-			// Rows are not parallel: a row that waited for its turn while this test holds the
-			// browser would wait for ever.
+			// Rows are not parallel, because a row that waits for its turn while this test holds
+			// the browser would wait for ever.
 			t.Run(r.name, func(t *testing.T) {
 				d := around(t, r.obs, func() *browser.Page { return shared.For(t, look) })
 				r.arrange(d)
@@ -399,8 +403,8 @@ func TestEveryState(t *testing.T) {
 		for _, r := range rows() {
 			walk(r, everyWidth()...)
 		}
-		// The troubles have the layout of the main states, so each is shown at one width and in one
-		// engine.
+		// The failures have the same layout as the main states, so each is shown at one width and
+		// in one engine.
 		for i, r := range troubles() {
 			if browser.Engines()[i%len(browser.Engines())] == engine {
 				walk(r, 250)
@@ -411,7 +415,8 @@ func TestEveryState(t *testing.T) {
 
 func everyWidth() []int { return []int{250, 320, 460, 1280} }
 
-// shoot checks that the state fits these widths of docks and of a desktop, and takes its pictures.
+// shoot checks that the state fits certain widths of a dock and of a desktop window, and takes
+// screenshots.
 func (d *dock) shoot(engine browser.Engine, name string, widths ...int) {
 	d.t.Helper()
 	for _, width := range widths {
@@ -432,7 +437,7 @@ func (d *dock) shoot(engine browser.Engine, name string, widths ...int) {
 
 func (d *dock) keep(name string) { keep(d.Page, name) }
 
-// keep takes a picture for the screenshots folder, if there is one.
+// keep takes a screenshot, if there is a folder for screenshots.
 func keep(page *browser.Page, name string) {
 	if *screenshots != "" {
 		page.FullScreenshot(filepath.Join(*screenshots, name+".png"))

@@ -48,8 +48,8 @@ func TestNothingIsLostOnReload(t *testing.T) {
 	})
 }
 
-// TestThePasswordIsForgotten: the dock forgets the password unless the person ticked that it be
-// remembered.
+// TestThePasswordIsForgotten: the dock stores the password of OBS only if the person has ticked the
+// box for that.
 func TestThePasswordIsForgotten(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
@@ -76,8 +76,8 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d.state("not-set-up")
 }
 
-// TestAnotherBuildOfOBSIsJudgedAnew: what the dock found in one build of OBS is not applied to the
-// next build.
+// TestAnotherBuildOfOBSIsJudgedAnew: the dock does not apply its findings about one build of OBS to
+// the next build.
 func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
 	t.Parallel()
 	opts := fakeobs.Options{Password: obsPassword, NoWHIP: true, Platform: "ubuntu"}
@@ -96,8 +96,8 @@ func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
 	d.state("ready")
 }
 
-// TestTheEndOfOBSIsNamed: if OBS crashed while live, the dock does not show LIVE when OBS is back.
-// If the person caused the end, the dock says so.
+// TestTheEndOfOBSIsNamed: if OBS crashes during a broadcast, the dock does not show LIVE after OBS
+// has restarted. If the person has closed OBS, the dock says so.
 func TestTheEndOfOBSIsNamed(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS30, rowNamed("live").obs, browser.Options{})
@@ -117,8 +117,8 @@ func TestTheEndOfOBSIsNamed(t *testing.T) {
 	d.WaitText("You disconnected this page from OBS")
 }
 
-// TestAPageWithoutHTTPS: in a browser tab, the page says why it may not reach OBS. In a dock it
-// connects, because the older Chromium of OBS permits that.
+// TestAPageWithoutHTTPS: in a browser tab, the page says why the browser may block OBS. In a dock
+// the page connects, because OBS's older Chromium permits that.
 func TestAPageWithoutHTTPS(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -140,7 +140,7 @@ func TestAPageWithoutHTTPS(t *testing.T) {
 	})
 }
 
-// TestBackToMyProfile undoes the set-up; a second set-up finds the profile of the first.
+// TestBackToMyProfile undoes the set-up. A second set-up uses the profile of the first one.
 func TestBackToMyProfile(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -162,7 +162,7 @@ func TestBackToMyProfile(t *testing.T) {
 	})
 }
 
-// TestCopyInADock: docks refuse the clipboard API, so the page copies by execCommand.
+// TestCopyInADock: docks do not permit the clipboard API, so the page copies with execCommand.
 func TestCopyInADock(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -189,8 +189,8 @@ func TestCopyInADock(t *testing.T) {
 	})
 }
 
-// TestWhenNothingCopies: if nothing can copy, the text is selected, and the person is told which
-// keys to press.
+// TestWhenNothingCopies: if the page cannot copy at all, it selects the text and names the keys to
+// press.
 func TestWhenNothingCopies(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS30, fakeobs.Options{}, browser.Options{})
@@ -208,8 +208,8 @@ func TestWhenNothingCopies(t *testing.T) {
 	}
 }
 
-// TestTheTokenIsClearedFromThePage: it is cleared when it expires, and when the person signs out
-// elsewhere.
+// TestTheTokenIsClearedFromThePage: the page removes a token when it expires, and when the person
+// is signed out elsewhere.
 func TestTheTokenIsClearedFromThePage(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, fakeobs.Options{}, browser.Options{})
@@ -232,8 +232,8 @@ func TestTheTokenIsClearedFromThePage(t *testing.T) {
 	}
 }
 
-// TestADeadTokenIsRenewedOnce: the dock replaces a dead token once. Otherwise OBS would retry with
-// it for three hours.
+// TestADeadTokenIsRenewedOnce: the dock replaces an invalid token once. Otherwise OBS would retry
+// with that token for three hours.
 func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -243,8 +243,8 @@ func TestADeadTokenIsRenewedOnce(t *testing.T) {
 	})
 }
 
-// rescued makes OBS lose the stage and retry with a dead token, until the dock gives it another
-// token.
+// rescued makes OBS lose the stage and retry with an invalid token, until the dock writes another
+// token into OBS.
 func (d *dock) rescued(fresh string) {
 	d.t.Helper()
 	d.far.Answer(fakeobs.Refuse(401))
@@ -279,8 +279,8 @@ func TestATokenIsRenewedInTime(t *testing.T) {
 	d.WaitText("The token in OBS is valid until " + time.Now().Add(30*time.Hour).Format("Jan 2"))
 }
 
-// TestTheBrowserIsInTheWay: Chrome asks before a page reaches programs on this computer, and the
-// person may have denied it.
+// TestTheBrowserIsInTheWay: Chrome asks for permission before a page connects to programs on this
+// computer, and the person may have denied it.
 func TestTheBrowserIsInTheWay(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
@@ -299,8 +299,7 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 	}
 }
 
-// TestTheServerIsTold: the dock reports the state of OBS to the server, which cannot know it
-// otherwise.
+// TestTheServerIsTold: the dock reports the state of OBS to the server.
 func TestTheServerIsTold(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword},
@@ -363,8 +362,8 @@ func (d *dock) focus(label string) {
 	d.t.Fatalf("Tab does not lead to %q", label)
 }
 
-// TestTheDockInARealOBS sets up a real OBS as far as possible: Debian's OBS is too old for WHIP. A
-// dock that was paired leaves it as it is.
+// TestTheDockInARealOBS sets up a real OBS as far as possible, since Debian's OBS is too old for
+// WHIP. A paired dock does not change it by itself.
 func TestTheDockInARealOBS(t *testing.T) {
 	t.Parallel()
 	real := realobs.Start(t, obsPassword)
@@ -441,7 +440,7 @@ var (
 	inModule = regexp.MustCompile(`(?m)^import [^;]*?'(\.{1,2}/[^']+)'`)
 )
 
-// mentioned lists what a page or a module loads at once.
+// mentioned lists the files that a page or a module loads immediately.
 func mentioned(path string, text []byte) (paths []string) {
 	for _, m := range inPage.FindAllSubmatch(text, -1) {
 		paths = append(paths, "/"+string(m[1]))

@@ -23,8 +23,8 @@ func liveOnPeople(t *testing.T, engine browser.Engine, look browser.Options) *do
 	return d
 }
 
-// TestTheBroadcastIsWatchedOverFromPeople: the tab People shows the state of the broadcast,
-// replaces a dead token, and announces a silent stage.
+// TestTheBroadcastIsWatchedOverFromPeople: while the tab People is shown, the dock shows the state
+// of the broadcast, replaces an invalid token, and announces a stage that receives nothing.
 func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -68,7 +68,8 @@ func TestStopFromPeople(t *testing.T) {
 	d.WaitFor(`document.querySelector('#said').textContent === 'OBS is ready'`)
 }
 
-// TestATroubleIsReadOnPeople: the tab shows the problem, and the button Stop while OBS still sends.
+// TestATroubleIsReadOnPeople: the tab People shows the problem, and while OBS still sends also the
+// button Stop.
 func TestATroubleIsReadOnPeople(t *testing.T) {
 	t.Parallel()
 	d := liveOnPeople(t, browser.OBS30, browser.Options{Width: 250})
@@ -117,7 +118,8 @@ func TestTabs(t *testing.T) {
 	})
 }
 
-// TestSettingUpGoesOnBehindPeople: a set-up takes seconds, in which the tab People can be used.
+// TestSettingUpGoesOnBehindPeople: during a set-up, which takes seconds, the tab People can be
+// used.
 func TestSettingUpGoesOnBehindPeople(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS30, fakeobs.Options{Password: obsPassword},
@@ -133,7 +135,8 @@ func TestSettingUpGoesOnBehindPeople(t *testing.T) {
 	d.WaitText("OBS is ready")
 }
 
-// TestWithoutOBSPeopleLeadsToBroadcast: only the tab Broadcast has the form to connect.
+// TestWithoutOBSPeopleLeadsToBroadcast: without OBS, the tab People links to the tab Broadcast,
+// which has the form to connect.
 func TestWithoutOBSPeopleLeadsToBroadcast(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})

@@ -8,7 +8,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// readyOBS returns the options of an OBS that is set up, changed by f.
+// readyOBS returns the options of an OBS that is set up, after f has changed them.
 func readyOBS(f func(*fakeobs.Options)) fakeobs.Options {
 	for _, r := range rows() {
 		if r.name == "ready" {
@@ -32,10 +32,11 @@ func freshOBS(f func(*fakeobs.Options)) fakeobs.Options {
 
 func asIs(*fakeobs.Options) {}
 
-// wide gives OBS so large a picture that the set-up has to call SetVideoSettings.
+// wide sets OBS's picture so large that the set-up must call SetVideoSettings.
 func wide(o *fakeobs.Options) { o.Screen = [2]int{3440, 1440} }
 
-// troubles returns the other states of the dock: those in which OBS is not ready or has failed.
+// troubles returns the states of the dock in which OBS is not ready or has failed, except those of
+// rows.
 func troubles() []row {
 	set := func(pairs ...string) func(*fakeobs.Options) {
 		return func(o *fakeobs.Options) {
@@ -192,7 +193,7 @@ func (d *dock) busy() {
 	d.says("The virtual camera runs. Stop it first")
 }
 
-// setsUpHeld starts the set-up. OBS answers the given request when release is called.
+// setsUpHeld starts the set-up. OBS does not answer the given request until release is called.
 func (d *dock) setsUpHeld(request string) (release func()) {
 	d.connected()
 	d.state("not-set-up")
@@ -203,7 +204,7 @@ func (d *dock) setsUpHeld(request string) (release func()) {
 	return release
 }
 
-// setupRunning starts a recording in the midst of the set-up.
+// setupRunning starts a recording during the set-up.
 func (d *dock) setupRunning() {
 	release := d.setsUpHeld("SetVideoSettings")
 	d.obs.Wait(d.t, "our profile", func(s fakeobs.State) bool { return s.Profile == "Stagedoor" })
@@ -211,7 +212,7 @@ func (d *dock) setupRunning() {
 	release()
 }
 
-// setupProfile is an OBS that answers but does not act, because a dialog blocks its window.
+// setupProfile is the state when OBS answers but does nothing, because a dialog blocks its window.
 func (d *dock) setupProfile() {
 	d.connected()
 	d.state("not-set-up")
@@ -253,14 +254,15 @@ func (d *dock) notKept() {
 	d.says("Everything is as it was before.")
 }
 
-// runningAlready is an OBS that refuses StartStream, because it was started by its own button.
+// runningAlready is the state when OBS refuses StartStream, because the stream was started in OBS
+// itself.
 func (d *dock) runningAlready() {
 	d.hasToken()
 	d.obs.Pretend("StartStream", 500)
 	d.ClickText("Go live")
 }
 
-// hasToken waits for the token that a dock at rest puts into OBS.
+// hasToken waits for the token that the dock writes into OBS when there is no broadcast.
 func (d *dock) hasToken() {
 	d.ready()
 	d.WaitText("The token in OBS is valid until")
@@ -304,7 +306,7 @@ func (d *dock) liveElsewhere() {
 	d.obs.StartByHand()
 }
 
-// lost is a failure of ICE, after which OBS does not reconnect.
+// lost is the state after a failure of ICE, after which OBS does not reconnect.
 func (d *dock) lost() {
 	d.live()
 	d.far.Lose()
@@ -332,8 +334,8 @@ func (d *dock) badPicture() {
 		"5 % of what OBS sends gets lost on the way.", "Stop, then set up OBS again")
 }
 
-// receives is a stage that has received only the video, or only the audio, for longer than a start
-// takes.
+// receives is the state when the stage has received only the video or only the audio, for longer
+// than a start takes.
 func (d *dock) receives(only string) {
 	d.live()
 	half := reception()
@@ -347,7 +349,8 @@ func (d *dock) later() {
 	d.Eval(`(() => { const now = Date.now; Date.now = () => now() + 20_000; })()`, nil)
 }
 
-// TestWhatOBSSendsAndTheStageReceives: the sentences that need some seconds of OBS's own numbers.
+// TestWhatOBSSendsAndTheStageReceives: the dock shows sentences that are based on several seconds
+// of OBS's statistics.
 func TestWhatOBSSendsAndTheStageReceives(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, readyOBS(func(o *fakeobs.Options) { o.Lag = 0.25 }),
@@ -360,8 +363,8 @@ func TestWhatOBSSendsAndTheStageReceives(t *testing.T) {
 		"another network")
 }
 
-// TestAdvancedModeIsForThePerson: where setting OBS up again cannot cure what the stage measures,
-// the page says what the person can do.
+// TestAdvancedModeIsForThePerson: if setting OBS up again cannot cure a problem that the stage
+// measures, the page says what the person can do.
 func TestAdvancedModeIsForThePerson(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, readyOBS(func(o *fakeobs.Options) {
@@ -376,8 +379,8 @@ func TestAdvancedModeIsForThePerson(t *testing.T) {
 	d.WaitNoText("Stop, then set up OBS again")
 }
 
-// TestTheServersReasonInGerman: the server gives the reason in English. The dock gives it in the
-// person's language, together with the operator's words.
+// TestTheServersReasonInGerman: the server gives the reason in English. The dock shows it in the
+// person's language, together with the operator's own text.
 func TestTheServersReasonInGerman(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS31, readyOBS(asIs), browser.Options{Width: 250, Lang: "de"})

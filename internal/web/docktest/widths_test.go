@@ -13,13 +13,13 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// These names contain no place to break them, and are nearly as long as names may be.
+// These names contain no place to break a line, and are nearly as long as names may be.
 const (
 	longName  = "Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh"
 	longStage = "Donaudampfschifffahrtsgesellschaftshauptversammlungssaal"
 )
 
-// TestEveryPageFitsItsWindow looks at every page in each language and at each width, with the
+// TestEveryPageFitsItsWindow examines every page in each language and at each width, with the
 // longest names.
 func TestEveryPageFitsItsWindow(t *testing.T) {
 	t.Parallel()
@@ -102,12 +102,12 @@ func pagesWithLongNames(t *testing.T, a *apptest.App) (pages map[string]string, 
 	return pages, strings.TrimPrefix(link.URL, a.URL)
 }
 
-// fits opens a page. It fails the test if the page is wider than its window, or breaks the name of
-// an event that fits its line.
+// fits opens a page. It fails the test if the page is wider than its window, or if the name of an
+// event is broken although it fits a line.
 func fits(t *testing.T, page *browser.Page, base, lang, path, text string) {
 	t.Helper()
 	page.Eval(`localStorage.setItem('stagedoor.language', '`+lang+`')`, nil)
-	page.Goto("about:blank") // a change of the fragment alone would load nothing
+	page.Goto("about:blank") // a change of only the fragment would not load the page
 	page.Goto(base + path)
 	page.WaitFor(`document.documentElement.lang === '` + lang + `' &&
 		document.querySelector('main h1, main h2, main p') &&

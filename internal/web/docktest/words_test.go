@@ -12,9 +12,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheServersSentencesInGerman: the server stores the details of the audit trail and sends the
-// findings of the doctor in English. The console shows them in the language of the page, and rules
-// by what they say.
+// TestTheServersSentencesInGerman: details of the audit trail and findings of the doctor are stored
+// or sent in English. The console shows them in the language of the page. It shows a rule by a
+// sentence that describes it.
 func TestTheServersSentencesInGerman(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)

@@ -8,9 +8,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// TestTheChatIsInSightHoweverManyAreThere: in a narrow dock, people are rows that scroll by
-// themselves, so the chat stays visible. A person whose video is interrupted is not shown as one
-// who switched the camera off.
+// TestTheChatIsInSightHoweverManyAreThere: in a narrow dock, people are shown as rows in their own
+// scrolling area, so the chat stays visible. A person whose video is interrupted is not shown as
+// one who has turned the camera off.
 func TestTheChatIsInSightHoweverManyAreThere(t *testing.T) {
 	t.Parallel()
 	h := open(t)

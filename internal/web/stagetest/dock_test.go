@@ -41,7 +41,7 @@ func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
 }
 
 // TestAThumbnailTakesASmallLayer: a thumbnail receives a small layer, and a large tile the large
-// one. The page requests another layer when the size changes.
+// layer. The page requests another layer when the size changes.
 func TestAThumbnailTakesASmallLayer(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -34,7 +34,7 @@ func join(page *browser.Page, link, name string) {
 	page.ClickText("Check camera and microphone")
 	page.WaitFor(`document.querySelector('.preview')?.videoWidth > 0`)
 	page.WaitFor(`document.querySelectorAll('#choice-audio option, #choice-video option').length >= 2`)
-	// Choosing another device opens it, and the preview goes on.
+	// When the guest chooses another device, the page opens it, and the preview continues.
 	page.Eval(`(() => {
 		const list = document.querySelector('#choice-audio');
 		list.selectedIndex = list.options.length - 1;
@@ -51,8 +51,8 @@ func join(page *browser.Page, link, name string) {
 }
 
 // TestAGuestByLink is an interview. bea makes a link in the tab People, and a guest opens it in a
-// browser. The guest is seen in the tab and in a browser source, and sees ana. After a reload it is
-// the same guest, until the link is revoked.
+// browser. The guest is seen in the tab and in a browser source, and sees ana. After a reload, the
+// page is still the same guest, until the link is revoked.
 func TestAGuestByLink(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -111,8 +111,8 @@ func TestAGuestByLink(t *testing.T) {
 	shoot(gil, "guest-ended")
 }
 
-// TestAGuestIsPromotedAndDemoted: a guest who only watches may send, and then only watch again.
-// That takes one token and one use of the link. At the end the guest is kicked.
+// TestAGuestIsPromotedAndDemoted: a guest who only watches is promoted to publish, and then
+// demoted. Both take only one token and one use of the link. At the end the guest is kicked.
 func TestAGuestIsPromotedAndDemoted(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -149,7 +149,8 @@ func TestAGuestIsPromotedAndDemoted(t *testing.T) {
 	gil.WaitText("is not valid any more")
 }
 
-// TestAGuestOnAStageOfAWS publishes and receives by Amazon's SDK, as /watch receives.
+// TestAGuestOnAStageOfAWS: a guest publishes and receives with Amazon's SDK, and /watch receives
+// the guest.
 func TestAGuestOnAStageOfAWS(t *testing.T) {
 	t.Parallel()
 	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),

@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// guestPage is the page of another application, on an origin of its own. It uses the stock IVS web
-// SDK, and fetch for the chat.
+// guestPage is the page of another application, on its own origin. It uses the stock IVS web SDK,
+// and fetch for the chat.
 const guestPage = `<!doctype html><title>guest</title><script src="/sdk.js"></script><body><p id="chat"></p><script>
 let stage, camera, microphone;
 async function join(token, chat) {
@@ -69,7 +69,8 @@ func application(t *testing.T) string {
 	return server.URL
 }
 
-// TestAnEveningWithGuests runs the main use of Stagedoor, on a local stage and on an AWS stage.
+// TestAnEveningWithGuests runs the main use case of Stagedoor, on a local stage and on an AWS
+// stage.
 func TestAnEveningWithGuests(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"local", "aws"} {

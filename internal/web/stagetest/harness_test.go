@@ -1,5 +1,5 @@
-// Package stagetest tests the tab People, in the dock and as a dock of its own, and browser
-// sources. It uses real browsers, a real server and real media.
+// Package stagetest tests browser sources, and the tab People, both in the dock and as a separate
+// dock. It uses real browsers, a real server and real media.
 package stagetest
 
 import (
@@ -41,7 +41,7 @@ func (h *harness) publish(who *apptest.Client, o rtcpeer.PublishOptions) *rtcpee
 	return p
 }
 
-// dock opens the tab People as a dock of its own, and signs a user in.
+// dock opens the tab People as a separate dock, and signs a user in.
 func (h *harness) dock(engine browser.Engine, name string, o browser.Options) *browser.Page {
 	h.t.Helper()
 	page := browser.Open(h.t, engine, o)
@@ -85,7 +85,7 @@ func (h *harness) view(who *apptest.Client, view string) (made web.CreatedView) 
 // tile is the CSS selector of a person's tile.
 func tile(who *apptest.Client) string { return `article[data-user="` + string(who.Me().ID) + `"]` }
 
-// moves waits until the video of the selector shows pictures that change, as a person would see it.
+// moves waits until the video that matches the selector shows pictures that change.
 func moves(page *browser.Page, selector string) {
 	page.WaitFor(`(async () => {
 		const video = document.querySelector('` + selector + ` video');
@@ -97,7 +97,7 @@ func moves(page *browser.Page, selector string) {
 	})()`)
 }
 
-// loud waits until the level meter of the selector moves.
+// loud waits until the level meter that matches the selector moves.
 func loud(page *browser.Page, selector string) {
 	page.WaitFor(`Number(/ (\d+)%/.exec(document.querySelector('` + selector + ` .level').style.clipPath)?.[1]) < 70`)
 }

@@ -87,7 +87,7 @@ func TestInABrowserTabOneClickStartsTheSound(t *testing.T) {
 	page.Type("#f-name", "ana")
 	page.Type("#f-password", apptest.Password)
 	page.ClickText("Sign in")
-	moves(page, tile(h.bea)) // before the click, the picture moves without sound
+	moves(page, tile(h.bea)) // before the click, the video plays without sound
 	page.ClickText("Start the sound")
 	page.WaitFor(`!document.querySelector('video').muted && !document.querySelector('video').paused`)
 	page.WaitNoText("Start the sound")

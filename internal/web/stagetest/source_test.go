@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// transparent waits until the source shows nothing, so that OBS shows the sources below it.
+// transparent waits until the source is transparent, so that OBS shows the sources below it.
 func transparent(page *browser.Page) {
 	page.WaitFor(`getComputedStyle(document.body).backgroundColor === 'rgba(0, 0, 0, 0)' &&
 		[...document.querySelectorAll('video')].every(video => getComputedStyle(video).display === 'none')`)
@@ -102,13 +102,13 @@ func TestLayoutsAsSources(t *testing.T) {
 	spotlight.WaitFor(`[...document.querySelectorAll('video')].find(video => !video.hidden) === [...document.querySelectorAll('video')][1]`)
 }
 
-// dressed returns the address with names and a green background.
+// dressed returns the address with the options for names and a green background.
 func dressed(address string) string {
 	return strings.Replace(address, "#", "?names=1&background=%2300b140#", 1)
 }
 
-// TestASourceURLIsGoodForItsViewAlone: a thief of the URL in OBS, or of the token in the source's
-// page, gets only that view.
+// TestASourceURLIsGoodForItsViewAlone: both the URL in OBS and the token in the source's page give
+// access only to the view.
 func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -158,7 +158,7 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	}
 }
 
-// air publishes as a user, and returns the participant's ID.
+// air publishes as a user, and returns the participant ID.
 func (h *harness) air(who *apptest.Client) string {
 	h.t.Helper()
 	token := who.Token("publish")

@@ -34,7 +34,7 @@ func inStereo(page *browser.Page) {
 	})()`)
 }
 
-// Browsers mix received audio down to mono unless their own offer asks for stereo.
+// Browsers mix received audio down to mono, unless their own offer requests stereo.
 func TestPagesPlayStereo(t *testing.T) {
 	t.Parallel()
 	h := open(t)

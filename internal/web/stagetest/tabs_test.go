@@ -17,7 +17,7 @@ import (
 
 var screenshots = flag.String("screenshots", "", "folder for pictures of the tab People")
 
-// bothTabs opens the dock with its two tabs as Ana, connected to the OBS if there is one.
+// bothTabs opens the dock with its two tabs as Ana, connected to OBS if an OBS is given.
 func (h *harness) bothTabs(
 	engine browser.Engine, obs *fakeobs.OBS, o browser.Options,
 ) *browser.Page {
@@ -38,7 +38,7 @@ func (h *harness) bothTabs(
 }
 
 // TestGuestsAreHeardWhileOneLooksAtTheBroadcast: when the person leaves the tab People, the media
-// of the guests neither stop nor start again.
+// of the guests continues without a restart.
 func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 	t.Parallel()
 	for _, engine := range browser.Engines() {
@@ -128,8 +128,8 @@ func TestOneConnectionToOBSServesBothTabs(t *testing.T) {
 	}
 }
 
-// TestTheDockFollowsWhereOneMayBe: changed access takes effect without a reload, which would
-// interrupt everything else on the page.
+// TestTheDockFollowsWhereOneMayBe: a change of access takes effect without a reload, which would
+// interrupt the rest of the page.
 func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -158,7 +158,8 @@ func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
 	moves(page, tile(h.bea))
 }
 
-// TestTheDockPlaysStagesOfAWS: the Content-Security-Policy of the dock has to admit the SDK of AWS.
+// TestTheDockPlaysStagesOfAWS: the dock plays AWS stages, for which its Content-Security-Policy
+// must permit the SDK of AWS.
 func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 	t.Parallel()
 	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t), "--ivs-sdk",
@@ -179,8 +180,8 @@ func TestTheDockPlaysStagesOfAWS(t *testing.T) {
 	moves(page, tile(h.bea))
 }
 
-// TestNothingMovesWhenSomebodyFallsSilent: no element moves when a person becomes silent or is
-// muted, at every width and size.
+// TestNothingMovesWhenSomebodyFallsSilent: when a person becomes silent or is muted, no element of
+// the page moves, at any width and size.
 func TestNothingMovesWhenSomebodyFallsSilent(t *testing.T) {
 	t.Parallel()
 	for word, o := range map[string]rtcpeer.PublishOptions{

@@ -8,8 +8,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// A page whose network reaches only a TURN server plays through it. Pages read the TURN servers
-// from the answer before they gather candidates.
+// A page that can reach only a TURN server plays through it. Pages read the TURN servers from the
+// answer before they gather candidates.
 func TestPagesUseTURN(t *testing.T) {
 	t.Parallel()
 	const secret = "a secret of the TURN server"

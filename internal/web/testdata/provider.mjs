@@ -18,7 +18,7 @@ const provider = new Provider(issuer, {
   ],
   pkce: { required: () => true },
   scopes: ['openid', 'profile', 'email', 'groups'],
-  // By default of oidc-provider, the ID token has only the subject; the claims are in the user
+  // By default, oidc-provider puts only the subject into the ID token, and the claims into the user
   // info.
   claims: { profile: ['name'], email: ['email', 'email_verified'], groups: ['groups'] },
   async findAccount(_ctx, id) {
