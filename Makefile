@@ -40,9 +40,9 @@ install: ## install what the tests need and this machine lacks
 test: install check ## install what is missing, then run everything once
 
 # The order: first the checks that are quick and fail often, last the Go tests and their summary.
-check: fmt check-tidy js types vet staticcheck check-dist race ## everything that CI holds against a change, nothing installed
+check: fmt check-tidy js types vet staticcheck check-dist race ## all checks of CI, without installing anything
 
-fmt: ## is everything formatted as gofmt and prettier do it?
+fmt: ## check that all files are formatted by gofmt and prettier
 	@unformatted=$$($(GO_FILES) | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "gofmt these:"; echo "$$unformatted"; exit 1; }
 	@$(PRETTIER) --check
 
@@ -60,7 +60,7 @@ $(STATICCHECK): go.mod
 staticcheck: $(STATICCHECK) ## staticcheck
 	$(RACE) $(STATICCHECK) ./...
 
-types: ## types of the pages' JavaScript, by TypeScript
+types: ## check the types of the pages' JavaScript with TypeScript
 	node_modules/.bin/tsc --project tsconfig.json
 
 js: ## unit tests of the pages' JavaScript
@@ -68,7 +68,7 @@ js: ## unit tests of the pages' JavaScript
 	[ -n "$$tests" ] || { echo "there are no tests of the JavaScript"; exit 1; }; \
 	node --test $$tests
 
-quick: fmt js types ## before each commit: what needs no browser, database server or OBS
+quick: fmt js types ## before each commit: the checks that need no browser, database server or OBS
 	tools/in-memory go test $(DETECT) -short -timeout 5m ./...
 
 busy: ## the suite while two loops occupy both cores
@@ -83,13 +83,13 @@ race: ## all Go tests, with the race detector: browsers, databases and a real OB
 generate: ## write the docs and types that come from code
 	$(RACE) go generate ./...
 
-generated: generate ## what is generated is current (the tests of each generator check the same)
+generated: generate ## check that generated files are current (the tests of each generator do, too)
 	git diff --exit-code
 
 tidy: ## go mod tidy
 	go mod tidy
 
-check-tidy: ## go.mod and go.sum are what go mod tidy would write
+check-tidy: ## check that go mod tidy would not change go.mod and go.sum
 	go mod tidy -diff
 
 bench: ## every benchmark, one after the other, with its method and ratios
@@ -110,7 +110,7 @@ PICTURE_STATES := signed-out|no-obs|obs-password|not-set-up|setting-up|live|live
 PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestARehearsalFindsWhatIsWrong|TestTheConsoleHoldsWhatWasAskedFor
 PICTURES_OF_STAGES := TestAGuestByLink|TestOneConnectionToOBSServesBothTabs
 
-pictures: ## the pictures of the documents anew, docs/pictures
+pictures: ## take the pictures of the documents again, in docs/pictures
 	rm -rf .cache/pictures
 	go test -count=1 ./internal/web/docktest -run '$(PICTURES)' -screenshots "$$PWD/.cache/pictures"
 	go test -count=1 ./internal/web/stagetest -run '$(PICTURES_OF_STAGES)' \
@@ -129,15 +129,15 @@ lambda: ## the function for AWS Lambda, dist/lambda/bootstrap (arm64)
 dist: ## a release in dist/: binaries, packages, images, bills of materials, checksums
 	go -C tools/dist run . -root "$$PWD" -out "$$PWD/dist"
 
-check-dist: ## a release for one platform, twice: the same bytes
+check-dist: ## build a release for one platform twice, and compare the bytes
 	go -C tools/dist vet ./...
 	go -C tools/dist test -count=1 ./...
 
-check-packages: ## the packages in a clean Debian, the image, each build anew (as root, with debootstrap)
+check-packages: ## test the packages in a clean Debian, the image, and that builds are reproducible (as root, with debootstrap)
 	tools/check-packages
 
-check-upgrade: ## a server of the commit or tag BEFORE beside those of this one
+check-upgrade: ## run a server of the commit or tag BEFORE beside servers of this one
 	go test -count=1 -v -run TestTheVersionBeforeRunsBeside ./internal/app -before "$(BEFORE)"
 
-clean: ## remove what is built here; .cache and node_modules stay
+clean: ## remove what make builds, except .cache and node_modules
 	rm -rf bin dist screenshots site

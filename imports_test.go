@@ -20,7 +20,7 @@ const module = "github.com/stagedoor/stagedoor/"
 // packages of lower levels. To use another package it declares an interface, and package app passes
 // the implementation.
 var allowedImports = map[string][]string{
-	// Level 0: the types that all packages share. It imports only the standard library.
+	// Level 0: the types that all packages share. These packages import only the standard library.
 	"internal/stage": {},
 	// Shared by several HTTP packages: bearer tokens, CORS, client addresses, bounded maps.
 	"internal/httpkit": {"internal/stage"},
@@ -28,7 +28,7 @@ var allowedImports = map[string][]string{
 	// Also level 0: the pages, which are files without Go code.
 	"static": {},
 
-	// Level 1: access, which decides who may do what, and packages for protocols of others. They do
+	// Level 1: access, which decides who may do what, and packages for external protocols. They do
 	// not import each other.
 	"internal/access":     {"internal/stage"},
 	"internal/token":      {"internal/stage"},
@@ -55,8 +55,8 @@ var allowedImports = map[string][]string{
 	// Exports metrics for Prometheus.
 	"internal/metrics": {"internal/stage"},
 
-	// Checks any WHIP endpoint. It shares no code with the server, so that it has no mistake in
-	// common with it.
+	// Checks any WHIP endpoint. It shares no code with the server, because both would share its
+	// mistakes.
 	"internal/whipcheck": {"internal/stage"},
 
 	// Level 2: the adapters. Each implements an interface of level 1, or serves level 1 to clients.
@@ -118,8 +118,8 @@ var allowedImports = map[string][]string{
 // kit lists the packages that only tests import.
 var kit = []string{"internal/apptest/...", "internal/access/accesstest"}
 
-// A restriction names the packages that may import certain third-party code. So the code can be
-// replaced, and its types do not spread.
+// A restriction names the packages that may import certain third-party code. It keeps the code
+// replaceable and its types local.
 type restriction struct {
 	code  []string // prefixes of import paths
 	in    []string // packages of the project that may import it
@@ -281,8 +281,8 @@ func standard(path string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// TestOnlyTheCommandLineActsAsIt: only commands use the principal of the command line. Requests
-// have their own principals.
+// TestOnlyTheCommandLineActsAsIt: only commands use the principal access.CommandLine. Requests have
+// their own principals.
 func TestOnlyTheCommandLineActsAsIt(t *testing.T) {
 	t.Parallel()
 	commands := []string{"internal/app/apikeys.go", "internal/app/directory.go",

@@ -16,8 +16,8 @@ var (
 	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestEveryLinkOfTheDocumentsLeadsSomewhere checks links to files and to headings, but no links to
-// other sites.
+// TestEveryLinkOfTheDocumentsLeadsSomewhere checks the links in documents to files and headings. It
+// does not check links to other sites.
 func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "git", "ls-files", "*.md").Output()

@@ -56,7 +56,8 @@ func TestTheTreeNamesNoMachine(t *testing.T) {
 
 func TestNoRegistryIsPinned(t *testing.T) {
 	t.Parallel()
-	// The lock file has only versions and hashes: the configuration of npm chooses the registry.
+	// The lock file must contain only versions and hashes, since the configuration of npm chooses
+	// the registry.
 	lock, err := os.ReadFile("package-lock.json")
 	if err != nil {
 		t.Fatal(err)

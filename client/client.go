@@ -36,7 +36,7 @@ func (e *Error) Error() string {
 }
 
 // Do sends a request to a path below /api/v1, such as "/users". in is the body of the request, and
-// out receives that of the response; either may be nil.
+// out receives the body of the response. Either may be nil.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -95,7 +95,7 @@ type DockLink struct {
 }
 
 // CreateDockLink creates or updates the user with an external ID, and returns a link for their
-// dock. Without stages, the user's access does not change.
+// dock. If the request names no stages, the user's access does not change.
 func (c *Client) CreateDockLink(
 	ctx context.Context, externalID, name string, stages ...LinkStage,
 ) (DockLink, error) {
@@ -234,7 +234,7 @@ type StagePresence struct {
 	Stage        string        `json:"stage"`
 	Name         string        `json:"name"`
 	Participants []Participant `json:"participants"`
-	Trouble      string        `json:"trouble"` // why the participants are not known
+	Trouble      string        `json:"trouble"` // why the list could not be read
 }
 
 // Participants lists the participants on a stage. If stage is "", it lists those on all stages that
@@ -248,8 +248,8 @@ func (c *Client) Participants(ctx context.Context, stage string) ([]StagePresenc
 	return list.Stages, err
 }
 
-// A Rule gives access to all users with a certain claim, or to every user if Claim is empty. The
-// access is to a stage, or to a stage of the user's own.
+// A Rule gives access to all users with a certain claim, or to every user if Claim is empty. It
+// gives access to one stage, to a stage of each user's own, or to all stages of another rule.
 type Rule struct {
 	ID           string   `json:"id,omitempty"`
 	Claim        string   `json:"claim,omitempty"`
@@ -257,7 +257,7 @@ type Rule struct {
 	Stage        string   `json:"stage,omitempty"`
 	OwnStage     string   `json:"ownStage,omitempty"`    // name of each user's own stage, with {name}
 	Region       string   `json:"region,omitempty"`      // AWS region of the stages that the rule creates
-	OwnStagesOf  string   `json:"ownStagesOf,omitempty"` // ID of the rule whose stages it gives
+	OwnStagesOf  string   `json:"ownStagesOf,omitempty"` // ID of the rule to whose stages it gives access
 	Capabilities []string `json:"capabilities"`
 	MaxTTL       int64    `json:"maxTTL,omitempty"` // seconds
 }
@@ -298,7 +298,7 @@ func (c *Client) PutRule(ctx context.Context, r Rule) (Rule, error) {
 	return stored, err
 }
 
-// RemoveRule removes a rule, and the access that no other rule and no grant gives.
+// RemoveRule removes a rule, and the access that only this rule gives.
 func (c *Client) RemoveRule(ctx context.Context, id string) error {
 	return c.Do(ctx, http.MethodDelete, "/rules/"+url.PathEscape(id), nil, nil)
 }

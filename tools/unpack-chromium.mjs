@@ -41,8 +41,8 @@ async function unpack(from, to) {
 }
 
 /**
- * Unpacks a compressed archive by way of a file. A pipe to tar would fail: tar stops reading at the
- * end mark of the archive, before the padding.
+ * Unpacks a compressed archive by way of a file. A pipe to tar would fail, because tar stops
+ * reading at the end mark of the archive, before the padding.
  *
  * @param {string} archive
  * @param {string} folder

@@ -31,8 +31,9 @@ func main() {
 // systemConfig is the config file of the packages.
 const systemConfig = "/etc/stagedoor/stagedoor.yaml"
 
-// environ returns the environment. If STAGEDOOR_CONFIG is not set, it names the config file of the
-// package, if this file is installed, so that commands work on the data of the service.
+// environ returns the environment. If STAGEDOOR_CONFIG is not set and the config file of the
+// package is installed, environ adds STAGEDOOR_CONFIG with its path, so that commands use the data
+// of the service.
 func environ() []string {
 	env := os.Environ()
 	if _, named := os.LookupEnv("STAGEDOOR_CONFIG"); named {

@@ -24,7 +24,7 @@ func parsePublicURL(text string) (*url.URL, error) {
 }
 
 // checkOrigins refuses values that are not origins as browsers send them: such a value would match
-// no page, and nobody would notice.
+// no page, without an error.
 func checkOrigins(origins []string) error {
 	for _, text := range origins {
 		if text == "*" {

@@ -268,8 +268,8 @@ func (s *stopper) Write(b []byte) (int, error) {
 
 func asUsage(err error, target *app.UsageError) bool { return errors.As(err, target) }
 
-// TestOBSFailsInOneSentence: a failure is one sentence, and with --json scripts read the same
-// sentence as JSON.
+// TestOBSFailsInOneSentence: the obs commands report a failure in one sentence, with --json as
+// JSON.
 func TestOBSFailsInOneSentence(t *testing.T) {
 	t.Parallel()
 	out, err := run(t, "obs", "status", "--obs", "127.0.0.1:1", "--json")
@@ -281,8 +281,8 @@ func TestOBSFailsInOneSentence(t *testing.T) {
 	}
 }
 
-// TestNamesOfOBSDoNotControlTheTerminal: a scene collection may come from anywhere, so its names
-// are printed without control characters.
+// TestNamesOfOBSDoNotControlTheTerminal: the names in a scene collection, which may come from a
+// stranger, are printed without control characters.
 func TestNamesOfOBSDoNotControlTheTerminal(t *testing.T) {
 	t.Parallel()
 	const name = "Show\x1b]0;owned\a\u202e"

@@ -21,8 +21,8 @@ type AWSSettings struct {
 	IVSEndpoint string   `help:"Endpoint of the IVS real-time API; only for an emulator." name:"ivs-endpoint" placeholder:"URL"`
 }
 
-// check refuses an --ivs-endpoint without a region, or with an invalid URL: no stage would be
-// served.
+// check refuses an --ivs-endpoint that is no valid URL, or that is set without a region, since no
+// stage would be served.
 func (s AWSSettings) check() error {
 	if s.IVSEndpoint == "" {
 		return nil
@@ -73,7 +73,7 @@ func keysFolder(data string) string { return filepath.Join(data, "keys") }
 // Served returns the AWS regions whose stages are served.
 func (a *aws) Served() []string { return a.regions }
 
-// Why returns the issuer of a stage's tokens, and the reason for it.
+// Why returns the issuer of a stage's tokens, and the reason why this issuer is used.
 func (a *aws) Why(ctx context.Context, arn stage.ARN) string { return a.router.Why(ctx, arn) }
 
 // endpointCache stores the endpoints of AWS stages in the database.
@@ -87,7 +87,7 @@ func (c endpointCache) CachedStage(
 	return record.Stage, record.EndpointsAt, err
 }
 
-// CacheStage implements ivs.Cache. It ignores a stage that nobody has added to the server.
+// CacheStage implements ivs.Cache. It ignores a stage that was not added to the server.
 func (c endpointCache) CacheStage(ctx context.Context, s stage.Stage, _ time.Time) error {
 	err := c.KeepEndpoints(ctx, s.ARN, s.Endpoints)
 	if errors.Is(err, stage.ErrNotFound) {

@@ -161,7 +161,7 @@ func TestStagesOfAWSNeedARegion(t *testing.T) {
 	}
 }
 
-// TestKeysSayOnceWhatWentWrong: the keys commands report a failure once, as one sentence. Only
+// TestKeysSayOnceWhatWentWrong: the keys commands report a failure once, in one sentence. Only
 // --log-level debug also prints the error of AWS.
 func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	t.Parallel()

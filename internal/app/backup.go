@@ -105,7 +105,7 @@ func (cmd *BackupCommand) write(ctx context.Context, folder, part string) error 
 }
 
 // pack writes the manifest, the database and the other files of the data folder. It copies the keys
-// after the database, so that the backup has the key of every token in the database.
+// after the database. So the backup contains the key of every token in the database.
 func (cmd *BackupCommand) pack(
 	ctx context.Context, to *tar.Writer, m manifest, snapshot string,
 ) error {
@@ -129,7 +129,7 @@ func packFolder(to *tar.Writer, data string) error {
 	return filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && path != data:
-			return nil // a temporary file that was deleted meanwhile
+			return nil // a temporary file was deleted meanwhile
 		case err != nil:
 			return err
 		case path != data && !kept(entry.Name()) && entry.IsDir():

@@ -30,7 +30,7 @@ import (
 
 // BenchmarkTokens counts the tokens that a server process issues per second of its CPU time, over
 // HTTP, with a login and a record in SQLite. It compares them with the P-384 signatures per second
-// of CPU time (the floor), measured in turns in the same run. Aim: a ratio of at least 0.75.
+// of CPU time (the baseline), measured in turns in the same run. Aim: a ratio of at least 0.75.
 //
 // Both measurements keep all cores busy, because cores that share an execution unit are slower
 // then. With TOKEN_PROFILE=file the server writes a CPU profile.
@@ -43,7 +43,7 @@ func BenchmarkTokens(b *testing.B) {
 	key, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	digest := sha512.Sum384(body)
 
-	const round = 512 // requests between two measurements of the floor
+	const round = 512 // requests between two measurements of the baseline
 	var bare, issued time.Duration
 	var signed, tokens int
 	p.issue(b, body, round) // warm caches and connections

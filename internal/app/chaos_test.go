@@ -28,8 +28,8 @@ var (
 )
 
 // TestChaos causes faults in random order while tokens are issued and revoked, and broadcasts start
-// and end. Afterwards every token that was answered with 201 is stored, nobody is live with a
-// revoked token, and the end of every broadcast is stored.
+// and end. Afterwards every token that was answered with 201 is stored, no broadcast with a revoked
+// token is live, and the end of every broadcast is stored.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	seed := *chaosSeed
@@ -121,8 +121,8 @@ func (c *chaos) load() (stop func()) {
 	}
 }
 
-// answered checks the response to a request: during faults, too, it must arrive in time, and must
-// not be 500.
+// answered checks the response to a request. Even during faults, the response must arrive in time
+// and must not be 500.
 func (c *chaos) answered(
 	what string, begin time.Time, status int, h http.Header, text []byte, err error,
 ) {
@@ -182,7 +182,7 @@ func (c *chaos) broadcast(arn stage.ARN, clip *rtcpeer.Clip, over *atomic.Bool) 
 	}
 }
 
-// revokeOne revokes the token of a random broadcast, which may have ended already.
+// revokeOne revokes the token of a random broadcast. The broadcast may have ended already.
 func (c *chaos) revokeOne() {
 	c.mu.Lock()
 	var id stage.ParticipantID

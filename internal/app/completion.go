@@ -22,7 +22,7 @@ func (cmd *CompletionCommand) Run(c *kong.Context, p *process) error {
 	return err
 }
 
-// eachCommand calls do for each command: with the words of its path, its subcommands and its flags.
+// eachCommand calls do for each command with the words of its path, its subcommands and its flags.
 func eachCommand(
 	model *kong.Application, do func(path string, commands []*kong.Node, flags []*kong.Flag),
 ) {
@@ -46,7 +46,7 @@ func eachCommand(
 	walk(nil, model.Node)
 }
 
-// allPaths returns the paths of all commands as one pattern of a case statement.
+// allPaths returns the paths of all commands as one pattern for a case statement of the shell.
 func allPaths(model *kong.Application) string {
 	var paths []string
 	eachCommand(model, func(path string, _ []*kong.Node, _ []*kong.Flag) {

@@ -92,7 +92,7 @@ func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
 	return list
 }
 
-// shown returns the value of a flag as the command line would have it, with secrets masked.
+// shown returns the value of a flag in the form of the command line, with secrets masked.
 func shown(flag *kong.Flag) string { return mask(flag, plainText(flag.Target)) }
 
 func mask(flag *kong.Flag, text string) string {

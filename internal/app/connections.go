@@ -3,10 +3,12 @@ package app
 import "github.com/stagedoor/stagedoor/internal/httpkit"
 
 const (
-	// All docks, browser sources and guests of a venue may share one address behind a NAT.
+	// The limit is high, since all docks, browser sources and guests of a venue may share one
+	// address behind a NAT.
 	maxPerNetwork = 2048
 	maxTotal      = 1 << 20
-	// ownFiles are reserved for files that are not connections: database, log, media socket.
+	// ownFiles is the number of files that are kept free for uses other than connections: database,
+	// log, media socket.
 	ownFiles = 64
 	// maxStreams limits the concurrent requests of one HTTP/2 connection; browsers need about ten.
 	maxStreams = 100

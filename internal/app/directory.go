@@ -121,8 +121,8 @@ func (d *directory) stageName(arn stage.ARN) string {
 	return cmp.Or(d.stages[i].Stage.Name, string(arn))
 }
 
-// nobody is a stage.Moderator without participants, for commands that serve no stages. A running
-// server reads their changes from the database and disconnects participants itself.
+// nobody is a stage.Moderator without participants, for commands, which serve no stages. A running
+// server reads the changes of commands from the database, and disconnects participants itself.
 type nobody struct{}
 
 func (nobody) Participants(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil }
@@ -137,8 +137,8 @@ type LinkSettings struct {
 	PublicURL string `help:"URL of the server, for links; by default the one with which the server of the data folder was started last." placeholder:"URL"`
 }
 
-// link returns the URL of the server for links. guess means that no server was started from the
-// data folder yet, so that the URL is that of the default settings.
+// link returns the URL of the server for links. If no server was started from the data folder yet,
+// link returns the URL of the default settings, and guess is true.
 func (s LinkSettings) link() (u *url.URL, guess bool, err error) {
 	text := s.PublicURL
 	if text == "" {

@@ -93,7 +93,7 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 }
 
 // ownFlags returns the flags of a command. If a command other than serve accepts all settings of
-// serve, ownFlags leaves them out, and settings is true.
+// serve, ownFlags omits those settings and returns true.
 func ownFlags(command *kong.Node, s *sources) (flags []*kong.Flag, settings bool) {
 	for _, f := range command.Flags {
 		settings = settings || f.Name == "listen" && s.isSetting(f) && command.Name != "serve"
@@ -148,7 +148,7 @@ func TestCommandsOfTheDocumentsExist(t *testing.T) {
 	}
 }
 
-// startsCommand reports whether a line runs Stagedoor, and does not only mention it.
+// startsCommand reports whether a line runs Stagedoor, rather than only mentioning it.
 func startsCommand(line string) bool {
 	line = strings.TrimPrefix(strings.TrimSpace(line), "sudo ")
 	for strings.Contains(strings.SplitN(line, " ", 2)[0], "=") { // variables before the command
@@ -174,7 +174,7 @@ func parses(command string) error {
 	}
 	_, err = parser.Parse(args)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // in the document, the reader has created the config file
+		return nil // the config file of the document does not exist in the test
 	}
 	return err
 }

@@ -46,7 +46,7 @@ const (
 // checkLimit limits the time of one check.
 const checkLimit = 15 * time.Second
 
-// certificateSoon is the shortest time for which a certificate must still be valid.
+// certificateSoon is how long a certificate must still be valid.
 const certificateSoon = 14 * 24 * time.Hour
 
 // Run checks the set-up and prints one line for each finding. Its error contains the number of
@@ -329,7 +329,7 @@ func (d *doctor) checkCertificate(ctx context.Context) finding {
 }
 
 // checkClock compares this machine's clock with the Date header of a response from the public URL.
-// A proxy or the server has set this header by its own clock.
+// The proxy or the server that sends the response sets this header from its own clock.
 func (d *doctor) checkClock(ctx context.Context) finding {
 	if now := time.Now(); now.Year() < 2025 {
 		return broken("set the clock", fmt.Errorf("it is %s here", now.Format(time.RFC3339)))

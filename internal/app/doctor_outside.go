@@ -19,8 +19,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// leastGap is the shortest pause between the two events of a probe if no proxy buffers them. The
-// server sends them a second apart.
+// leastGap is the least time between the arrivals of the two events of a probe, which the server
+// sends a second apart. A shorter time means that a proxy buffers events.
 const leastGap = 300 * time.Millisecond
 
 // A probed is the response to a probe through the public URL.
@@ -76,8 +76,8 @@ func readProbe(body io.Reader) *probed {
 	return nil
 }
 
-// checkProxy checks whether the server knows the addresses of its clients. If it knows only the
-// address of a proxy, all clients share the rate limits of one client.
+// checkProxy checks whether the server knows the addresses of its clients. If the server sees only
+// the address of a proxy, all clients share the rate limits of one client.
 func (d *doctor) checkProxy(ctx context.Context) finding {
 	p := d.probe(ctx)
 	switch {
@@ -146,7 +146,7 @@ func (d *doctor) checkNAT(ctx context.Context) finding {
 		outer)
 }
 
-// checkPolicy sends a request for each action of the IAM policy that can be tried without a change.
+// checkPolicy tries each action of the IAM policy that can be tried without changing anything.
 func (d *doctor) checkPolicy(ctx context.Context) finding {
 	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
 		return finding{}
@@ -208,7 +208,7 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
 }
 
-// missingClaims lists the claims that decide about access, and that the provider sent for nobody.
+// missingClaims lists the claims that decide about access and that the provider has never sent.
 func (d *doctor) missingClaims(ctx context.Context) []access.NamedClaim {
 	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
 		return nil

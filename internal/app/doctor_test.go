@@ -55,7 +55,7 @@ func TestDoctorOfAHealthyServer(t *testing.T) {
 	}
 }
 
-// TestDoctorOfBrokenSetUps: for each kind of broken set-up, one check reports the fault and an
+// TestDoctorOfBrokenSetUps: for each kind of broken set-up, one check reports the fault and gives
 // advice.
 func TestDoctorOfBrokenSetUps(t *testing.T) {
 	t.Parallel()
@@ -181,7 +181,7 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 }
 
 // denyingAWS returns the URL of an emulated Amazon IVS with one stage. It refuses to disconnect
-// participants, as for credentials without this permission.
+// participants, as if the credentials lacked this permission.
 func denyingAWS(t *testing.T, emulator string) string {
 	t.Helper()
 	target, err := url.Parse(emulator)

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestTheDoctorsSentencesAreTranslated: the console translates each sentence of the doctor that it
-// recognizes by a text in the language files.
+// TestTheDoctorsSentencesAreTranslated: the language files have a translation of each sentence of
+// the doctor, by which the console recognizes the sentence.
 func TestTheDoctorsSentencesAreTranslated(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../static/strings/en.json")
@@ -78,7 +78,8 @@ func isErrorf(call *ast.CallExpr) bool {
 	return ok && name.Sel.Name == "Errorf"
 }
 
-// constant returns the value of a string literal, or of several that are added; "" for others.
+// constant returns the value of a string literal, or of a sum of string literals. It returns "" for
+// other expressions.
 func constant(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:

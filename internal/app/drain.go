@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// movesPerSecond is how many pages a stopping replica sends to the others per second: each page
-	// reconnects with several requests.
+	// movesPerSecond is how many pages per second a stopping replica sends to the other replicas.
+	// It is limited, since each page reconnects with several requests.
 	movesPerSecond = 200
 	// leastMove is how long a replica serves after it was asked to stop, so that load balancers see
 	// /readyz and send no more requests.

@@ -19,7 +19,7 @@ import (
 )
 
 // TestADrainLetsABroadcastFinish: a server that was asked to stop reports that it is not ready, and
-// refuses new broadcasts. It stops when nobody publishes any more.
+// refuses new broadcasts. It stops when the last publisher has left.
 func TestADrainLetsABroadcastFinish(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--drain", "1m")

@@ -100,7 +100,7 @@ func (cmd *EmulateCommand) wire(
 	media.OnChange(socket.MediaChanged)
 	e.Media, e.Socket, e.Roster = media, socket, socket
 	e.Kicked = func(arn stage.ARN, id stage.ParticipantID, why string) {
-		// A participant who is not connected is no error.
+		// The result is ignored: a participant who is not connected is no error.
 		if err := socket.Disconnect(context.Background(), arn, id, why); err != nil &&
 			!errors.Is(err, stage.ErrNotFound) {
 			log.Warn("a participant was not disconnected", "participant", id, "err", err)
@@ -114,8 +114,8 @@ func (cmd *EmulateCommand) wire(
 	return e, media, socket, nil
 }
 
-// asIVS returns the limits of Amazon IVS, beyond which it ends a broadcast: 720p, 8.5 Mb/s, no
-// B-frames ("Service Quotas", "IVS Stream Ingest").
+// asIVS returns the limits beyond which Amazon IVS ends a broadcast: 720p, 8.5 Mb/s, no B-frames
+// ("Service Quotas", "IVS Stream Ingest").
 func asIVS(stage.ARN) sfu.Limits {
 	limits := sfu.DefaultLimits()
 	limits.Enforce = true

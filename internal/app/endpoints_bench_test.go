@@ -66,7 +66,7 @@ func BenchmarkGoodTokenInAFlood(b *testing.B) {
 }
 
 // BenchmarkSignInBeside64 measures an operator's sign-in alone, and beside 64 sign-ins of a
-// broadcaster at once. beside/alone is how much longer the second takes.
+// broadcaster at once. beside/alone is the ratio of the two times.
 func BenchmarkSignInBeside64(b *testing.B) {
 	a := apptest.Start(b)
 	a.Broadcaster(a.Operator(), "ana", "publish")

@@ -7,7 +7,7 @@ import (
 )
 
 // warnOfExposure logs a warning for files with secrets that every user of the machine can read. The
-// server starts nevertheless, because containers mount secrets with such modes.
+// server still starts, because containers mount secrets with such modes.
 func (s *server) warnOfExposure(configWithSecrets string) {
 	type secret struct{ setting, path string }
 	files := []secret{{"--data", s.settings.Data}}

@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAKickWithoutTheDatabase: while PostgreSQL hangs, a kick and a revocation end sessions. The
-// kick and the revocation are stored as soon as PostgreSQL answers again.
+// TestAKickWithoutTheDatabase: while PostgreSQL hangs, a kick and a revocation end sessions. Both
+// are stored as soon as PostgreSQL answers again.
 func TestAKickWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
 	server := &pg.Server{}

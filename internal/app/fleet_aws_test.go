@@ -21,8 +21,8 @@ import (
 
 const eventsSecret = "posted by EventBridge"
 
-// TestEventBridgeInAFleet: EventBridge posts each event to one of three servers. All docks receive
-// it, it is stored and sent to a webhook once, and a kick keeps its reason. Then the leader is
+// TestEventBridgeInAFleet: EventBridge posts each event to one of three servers. Each event reaches
+// all docks, and is stored and sent to a webhook once. A kick keeps its reason. Then the leader is
 // killed. The next leader handles the events that were posted meanwhile, and disconnects a
 // participant who was barred meanwhile.
 func TestEventBridgeInAFleet(t *testing.T) {
@@ -118,7 +118,7 @@ func TestEventBridgeInAFleet(t *testing.T) {
 	switch {
 	case errors.As(err, &refused):
 		t.Errorf("the emulator refuses whom it never saw (%v): this shows nothing", err)
-	case err == nil: // else the stream ended before it was ready
+	case err == nil: // otherwise the stream ended before it was ready
 		select {
 		case <-live.Closed():
 		case <-time.After(time.Minute):

@@ -13,15 +13,17 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestADatabaseThatHangs suspends PostgreSQL for 25 seconds, as if its machine swapped. Every
-// request is answered within 6 seconds with 503 and Retry-After, or from memory. No request hangs,
-// and the log has few lines. When PostgreSQL is resumed, the server works again.
+// TestADatabaseThatHangs suspends PostgreSQL for 25 seconds, as if its machine had run out of
+// memory and swapped. Every request is answered within 6 seconds with 503 and Retry-After, or from
+// memory. No request hangs, and the log has few lines. When PostgreSQL is resumed, the server works
+// again.
 func TestADatabaseThatHangs(t *testing.T) {
 	t.Parallel()
 	server := &pg.Server{}
 	t.Cleanup(server.Stop)
 	a := apptest.Start(t, "--database", server.Database(t))
-	// This runs before the server stops: a stopping server stores the ends of its sessions.
+	// Resume PostgreSQL before the server stops, because a stopping server stores the ends of its
+	// sessions.
 	t.Cleanup(func() { server.Thaw() })
 	olga := a.Operator()
 	arn := olga.MainStage()
@@ -74,7 +76,7 @@ func TestADatabaseThatHangs(t *testing.T) {
 	)
 	for round := range rounds {
 		time.Sleep(time.Until(frozen.Add(time.Duration(round) * 25 * time.Second / rounds)))
-		// On a busy machine every request takes longer, also one that needs no database.
+		// On a busy machine even a request that needs no database takes longer.
 		var busy, slowest time.Duration
 		var mu sync.Mutex
 		longest := func(of *time.Duration, took time.Duration) {

@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// A block is a fenced code block of a document whose language is followed by a mark, which readers
+// A block is a fenced code block of a document. Its language is followed by a mark, which readers
 // do not see. `sh run` must succeed. `sh serve` runs until the end of the document. `yaml config`
 // must be a valid config file.
 type block struct{ language, mark, text string }
@@ -60,7 +60,7 @@ type reader struct {
 	t    *testing.T
 	home string
 	env  []string
-	from *strings.Replacer // addresses in the documents → addresses of the test
+	from *strings.Replacer // replaces the addresses in the documents by those of the test
 }
 
 func follow(t *testing.T, blocks []block) {
@@ -81,7 +81,7 @@ func follow(t *testing.T, blocks []block) {
 	}
 	r.env = append(os.Environ(), "HOME="+home, "PATH="+tools+":"+os.Getenv("PATH"),
 		"STAGEDOOR_LISTEN="+listen, "STAGEDOOR_MEDIA=127.0.0.1:0", "XDG_DATA_HOME=")
-	// If a document does not start a server, it assumes a running one.
+	// A document whose blocks do not start a server assumes a running one.
 	if !slices.ContainsFunc(blocks, func(b block) bool { return b.mark == "serve" }) {
 		r.serve("stagedoor serve")
 	}
@@ -141,7 +141,7 @@ func (r *reader) config(text string) {
 	if err := os.WriteFile(file, []byte(r.from.Replace(text)), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
-	// Unset the variables of the test: the file alone must be valid.
+	// Unset the variables of the test, because the file must be valid without them.
 	cmd := r.bash("unset STAGEDOOR_LISTEN STAGEDOOR_MEDIA\n" +
 		"stagedoor config check --config stagedoor.yaml")
 	if out, err := cmd.CombinedOutput(); err != nil {

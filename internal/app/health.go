@@ -49,7 +49,8 @@ func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 }
 
 // client returns an HTTP client for the server on this machine. The client does not verify the
-// certificate, which is for the public host name: the connection does not leave this machine.
+// certificate, since this is issued for the public host name, and the connection does not leave
+// this machine.
 func (p published) client() *http.Client {
 	insecure := &tls.Config{InsecureSkipVerify: true}
 	if u, err := url.Parse(p.URL); err == nil && net.ParseIP(u.Hostname()) == nil {

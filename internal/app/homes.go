@@ -81,8 +81,8 @@ func (s *server) openPeers() error {
 	return nil
 }
 
-// wireHomes prepares this replica to be a home of local stages beside other replicas on the
-// database. A server on SQLite has no other replicas.
+// wireHomes prepares this replica to be the home of some local stages, beside other replicas on the
+// same database. On SQLite there are no other replicas.
 func (s *server) wireHomes() {
 	if s.settings.Database == "" {
 		return
@@ -96,8 +96,8 @@ func (s *server) wireHomes() {
 	})
 }
 
-// runs stores the ID of the current run in the data folder. At the next start, the lock of the
-// folder proves that this run has ended.
+// runs stores the ID of the current run in the data folder. The next start holds the lock of the
+// folder, which proves that this run has ended.
 type runs struct {
 	file  string
 	store *store.Store
@@ -178,8 +178,8 @@ type claims struct {
 	control *access.Control
 }
 
-// stage returns the local stage in the claims of a request's token. It does not verify the token:
-// the claim only selects the replica that does.
+// stage returns the local stage in the claims of a request's token. It does not verify the token,
+// because the claim only selects the replica that verifies it.
 func (c claims) stage(r *http.Request) stage.ARN {
 	bearer := httpkit.Bearer(r)
 	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
@@ -229,8 +229,8 @@ func (a atHome) Verify(ctx context.Context, bearer stage.Secret) (stage.Particip
 	return p, err
 }
 
-// runHomes renews the membership of this replica until its last events are stored: if a membership
-// expires, the other replicas record the ends of the replica's sessions.
+// runHomes renews the membership of this replica until its last events are stored. If the
+// membership expired earlier, other replicas would record the ends of this replica's sessions.
 func (s *server) runHomes(late context.Context, g, told *errgroup.Group) {
 	if s.homes == nil {
 		return

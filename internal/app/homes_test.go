@@ -12,8 +12,8 @@ import (
 )
 
 // TestOneHomeBehindAnyBalancer: nginx sends each request to another of three servers. All requests
-// for a local stage reach its home: WHIP, WHEP, the events socket, and a kick at any server. After
-// the home was killed, another server records the end of the broadcast and becomes the home.
+// for a local stage reach its home: WHIP, WHEP, the events socket, and a kick at any server. When
+// the home is killed, another server records the end of the broadcast and becomes the home.
 func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3)
@@ -104,8 +104,8 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 }
 
 // TestAServerThatCrashedIsBackAtOnce: a server that starts again after a crash knows that its last
-// run has ended. It records the ends of its sessions and frees its stages, and does not wait until
-// the leases expire. The next home of a stage answers an offer that arrives meanwhile.
+// run has ended. It records the ends of its sessions and frees its stages at once, without waiting
+// until the leases expire. The next home of a stage answers an offer that arrives meanwhile.
 func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 2)
@@ -139,8 +139,9 @@ func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	}
 }
 
-// TestALocalBroadcastDoesNotOutliveTheDatabase: PostgreSQL hangs, and no replica knows whether the
-// others can still reach it. The broadcast ends, and the end is stored when PostgreSQL goes on.
+// TestALocalBroadcastDoesNotOutliveTheDatabase: while PostgreSQL hangs, a replica cannot know
+// whether the others still reach the database, so its broadcast ends. The end is stored when
+// PostgreSQL answers again.
 func TestALocalBroadcastDoesNotOutliveTheDatabase(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 2)

@@ -42,7 +42,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 	if err := makeDataFolder(s.Data); err != nil {
 		return nil, err
 	}
-	// no log: the caller prints the errors
+	// without a log, because the caller prints the errors
 	side, err := openAWS(ctx, settings, s.Data, ivs.Config{})
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 		Log: log}), nil
 }
 
-// do changes the keys, and then prints all keys.
+// do changes the keys by calling change, and then prints all keys.
 func (s KeySettings) do(
 	ctx context.Context, p *process, action access.Action,
 	change func(*keys.Manager) (keys.Key, error),
@@ -87,7 +87,7 @@ func (s KeySettings) note(
 	})
 }
 
-// forPerson returns an error with only the sentence for people, without the causes.
+// forPerson returns an error that has only the sentence for people, without the causes.
 func forPerson(err error) error {
 	var known *stage.Error
 	if errors.As(err, &known) {

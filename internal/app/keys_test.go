@@ -11,7 +11,7 @@ import (
 )
 
 // TestKeysAreImportedFromPrivateKeysAlone: `keys import` and `keys rotate` refuse a file without a
-// private key. They create no key instead, and the stored keys do not change.
+// private key. They do not create a key in its place, and the stored keys do not change.
 func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 	t.Parallel()
 	flags := []string{"--region", "us-west-2", "--data", t.TempDir(), "--ivs-endpoint",
@@ -36,7 +36,8 @@ func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 			}
 		}
 	}
-	// A file larger than any key: only a part of it is read, since a device may have no end.
+	// A file that is larger than any key. Only its beginning is read, since a device may have no
+	// end.
 	wrong := filepath.Join(folder, "film.mp4")
 	must(t, os.WriteFile(wrong, make([]byte, 128<<10), 0o600))
 	if out, err := run(t, append([]string{"keys", "import", "--pem", wrong},

@@ -26,14 +26,14 @@ import (
 
 const (
 	// An event stream of a function ends after functionStream, and the page reconnects after
-	// functionPause: an idle stream of a function costs as much as a busy one.
+	// functionPause, because AWS charges for an idle stream as much as for a busy one.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second
 	// functionData is the only folder that a function may write to (AWS Lambda, "Ephemeral
 	// storage").
 	functionData = "/tmp/stagedoor"
-	// kmsRetries is the number of attempts to import a key: if several instances import the same
-	// key at once, all but one fail at first.
+	// kmsRetries is the number of attempts to import a key. If several instances import the same
+	// key at once, only one succeeds at the first attempt.
 	kmsRetries = 3
 )
 
@@ -43,8 +43,8 @@ type LambdaCommand struct {
 	KMSKey string `help:"Key in AWS KMS (ECC_NIST_P384, SIGN_VERIFY) that signs the participant tokens; its ID, alias or ARN. By default the AWS API creates them." placeholder:"KEY" name:"kms-key"`
 }
 
-// notInFunctions are the settings of serve that a function does not have. The value is what a
-// function lacks.
+// notInFunctions contains the settings of serve that a function does not have, each with what a
+// function lacks for it.
 var notInFunctions = map[string]string{
 	"local-key": "local stages", "new-local-key": "local stages", "media": "local stages",
 	"media-tcp": "local stages", "media-hosts": "local stages", "turn": "local stages",
@@ -158,7 +158,7 @@ func (cmd *LambdaCommand) open(ctx context.Context, p *process) (_ *function, er
 	return f, f.wire(ctx)
 }
 
-// wire builds each part from complete parts, as server.wire does.
+// wire builds the parts of the function in the order of their dependencies, as server.wire does.
 func (f *function) wire(ctx context.Context) error {
 	f.metrics = metrics.New(version(), "")
 	f.lead = lease.NewLead(nil, "", lease.Holder{}, time.Now, f.log)
@@ -251,12 +251,12 @@ var noMedia http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.
 		"which the dock shows.", http.StatusNotFound)
 })
 
-// event handles an event of EventBridge. It returns no error for an event of another application,
-// because Lambda would retry the event in vain.
+// event handles an event of EventBridge. For an event of another application it returns no error,
+// because Lambda would retry that event in vain.
 func (f *function) event(_ context.Context, event json.RawMessage) error { return f.bridge(event) }
 
-// setUp returns the one-time link that creates the first operator. AWS IAM decides who may invoke
-// the function to get this link.
+// setUp returns the one-time link that creates the first operator. Only people whom AWS IAM lets
+// invoke the function can get this link.
 func (f *function) setUp(ctx context.Context) (any, error) {
 	code, err := f.control.NewSetupCode(ctx)
 	if err != nil {

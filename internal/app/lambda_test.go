@@ -31,9 +31,9 @@ import (
 
 const lambdaRIE = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie"
 
-// A lambdaFront does what Lambda does in front of a function. It converts HTTP requests to events
-// of a Function URL, and streamed responses to HTTP. An instance handles one invocation at a time,
-// so each invocation waits for a free instance.
+// A lambdaFront imitates what Lambda does in front of a function. It converts HTTP requests to
+// events of a Function URL, and streamed responses to HTTP. An instance handles one invocation at a
+// time, so each invocation waits for a free instance.
 type lambdaFront struct {
 	t         testing.TB
 	url       string
@@ -201,7 +201,7 @@ func TestAFunctionOnLambda(t *testing.T) {
 		t.Fatal(err)
 	}
 	where := database.Database(t)
-	var front *lambdaFront // the emulated EventBridge invokes the function through it
+	var front *lambdaFront // through which the emulated EventBridge invokes the function
 	rule := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		event, _ := io.ReadAll(r.Body)
 		front.invoke(event)
@@ -302,7 +302,7 @@ func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
 	}
 }
 
-// TestLambdaRefusesWhatIsOfAMachine: a function refuses settings that are only for servers.
+// TestLambdaRefusesWhatIsOfAMachine: a function refuses settings that only servers have.
 func TestLambdaRefusesWhatIsOfAMachine(t *testing.T) {
 	t.Parallel()
 	env := func(more ...string) []string {

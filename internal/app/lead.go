@@ -18,7 +18,7 @@ func (s *server) several() bool { return s.settings.Database != "" }
 // wireLead prepares the election of a leader among the servers on the database. The leader observes
 // the AWS stages, disconnects users who are barred there, rotates keys and deletes old records.
 //
-// A function has no election: each instance does this work when it is invoked, and an event that
+// A function has no election: each instance does this work when it is invoked. An event that
 // several instances observe is stored once (access.Repeats).
 func (s *server) wireLead() {
 	if s.lead != nil {

@@ -36,7 +36,7 @@ func sharedFlags(t *testing.T, more ...string) []string {
 	}, more...)
 }
 
-// A gauge forwards the calls of one server to the emulator, and counts those that poll.
+// A gauge forwards the calls of one server to the emulator, and counts the calls that poll.
 type gauge struct {
 	url   string
 	polls atomic.Int64
@@ -63,8 +63,8 @@ func startGauge(t *testing.T, emulator string) *gauge {
 }
 
 // TestThreeServersObserveAnAWSStage: only the leader polls AWS. All docks receive each event once,
-// and a kick keeps its reason, whichever server received it. When the leader stops, another server
-// polls.
+// and a kick keeps its reason, no matter which server received it. When the leader stops, another
+// server polls.
 func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	t.Parallel()
 	flags := sharedFlags(t, "--ivs-region", "us-west-2")
@@ -155,8 +155,8 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 	}
 }
 
-// TestAReadAfterAWriteAtAnotherServer: a balancer may send each request of a page to another
-// server. So every server returns at once what was written at another server. Open pages of every
+// TestAReadAfterAWriteAtAnotherServer: a load balancer may send each request of a page to another
+// server, so every server returns at once what was written at another server. Open pages of every
 // server receive the change, too.
 func TestAReadAfterAWriteAtAnotherServer(t *testing.T) {
 	t.Parallel()

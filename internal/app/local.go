@@ -16,8 +16,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// knownStages are the stages at the time of the last sweep. They are in memory for callers that
-// must not wait for the database.
+// knownStages holds the stages of the last sweep in memory, for callers that must not wait for the
+// database.
 type knownStages struct {
 	limits atomic.Pointer[map[stage.ARN]stage.Limits]
 }

@@ -18,7 +18,7 @@ const (
 
 func newLog(s LogSettings, w io.Writer) *slog.Logger {
 	var level slog.Level
-	level.UnmarshalText([]byte(s.LogLevel)) // kong's enum allows no other value
+	level.UnmarshalText([]byte(s.LogLevel)) // kong allows no invalid value
 	options := &slog.HandlerOptions{Level: level}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if s.LogFormat == "json" {
@@ -28,8 +28,8 @@ func newLog(s LogSettings, w io.Writer) *slog.Logger {
 }
 
 // A pacedHandler limits records with the same message, so that unknown clients cannot fill the log
-// and displace other records. The next record contains the number of those that were dropped.
-// Records at debug level are not limited: an operator asked for them.
+// and displace other records. The next record contains the number of dropped ones. Records at debug
+// level are not limited, because an operator has turned them on.
 type pacedHandler struct {
 	slog.Handler
 	messages *httpkit.Map[string, *messagePace]

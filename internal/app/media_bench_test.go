@@ -11,8 +11,9 @@ import (
 
 // BenchmarkWHIP measures a broadcast through the public endpoints: the response times of WHIP and
 // WHEP, and the time from the WHIP request to the first frame that a viewer can decode. The viewer
-// connects as soon as the publisher was accepted, so this time includes both handshakes and the
-// publisher's first keyframe. Publisher and viewer are Pion in this process, with H.264 and Opus.
+// connects as soon as the publisher was accepted, so this time includes the handshakes of both, and
+// the wait for the publisher's first keyframe. Publisher and viewer are Pion in this process, with
+// H.264 and Opus.
 func BenchmarkWHIP(b *testing.B) {
 	a := apptest.Start(b, "--token-limit=-1")
 	olga := a.Operator()

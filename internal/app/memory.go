@@ -8,8 +8,8 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	// crowd: when this many new event streams have connected, memory is worth returning to the
-	// system.
+	// crowd is how many event streams must have connected for it to be worthwhile to return memory
+	// to the system.
 	crowd = 200
 )
 
@@ -20,8 +20,8 @@ type reconnectWave struct {
 	level  int // the fewest event streams since memory was last returned
 }
 
-// over gets the current number of event streams at each check, and reports whether a wave has
-// ended.
+// over is called at each check with the current number of event streams. It reports whether a wave
+// has ended.
 func (w *reconnectWave) over(streams int) bool {
 	settled := streams-w.before < crowd/10
 	w.before = streams

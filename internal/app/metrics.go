@@ -96,7 +96,7 @@ func (r requestedTokens) add(arn stage.ARN, token stage.ParticipantToken, err er
 }
 
 // wayOf returns how a token was signed: with the local key, with an own key, or by the AWS API. If
-// no token was issued for an AWS stage, it returns "aws".
+// issuing a token for an AWS stage failed, it returns "aws".
 func wayOf(arn stage.ARN, token stage.ParticipantToken) string {
 	switch {
 	case arn.Local():

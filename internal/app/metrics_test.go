@@ -145,8 +145,8 @@ var (
 	matchLabels = regexp.MustCompile(`(\w+)=~?"`)
 )
 
-// labelsOf returns the labels in a query that the server must export. The first is "", for the
-// metric without a label.
+// labelsOf returns the labels in a query that the server must export. The first one is "", which
+// stands for the metric without a label.
 func labelsOf(expr string) []string {
 	labels := []string{""}
 	for _, found := range byLabels.FindAllStringSubmatch(expr, -1) {
@@ -215,9 +215,9 @@ func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
 	}
 }
 
-// TestTheQueueOfWebhooksIsMeasured: the metrics have the length and the age of the queue of
-// messages that a receiver refuses. A message leaves the queue when it is replayed or its webhook
-// is deleted.
+// TestTheQueueOfWebhooksIsMeasured: the metrics contain the length and the age of the queue of
+// messages to a receiver that refuses them. A message leaves the queue when it is replayed or its
+// webhook is deleted.
 func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8")
@@ -269,8 +269,8 @@ func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	}
 }
 
-// TestMediaOutIsMeasured: the metrics count the media that were sent to viewers, not the media that
-// were received times the viewers.
+// TestMediaOutIsMeasured: the metrics count the bytes that were really sent to viewers, not the
+// received bytes times the number of viewers.
 func TestMediaOutIsMeasured(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
@@ -297,7 +297,8 @@ func TestMediaOutIsMeasured(t *testing.T) {
 	}
 	watched := scrape(t, a)
 	in, out := moved(t, watched, "received"), moved(t, watched, "sent")
-	// The viewer came late, so it got at most what arrived, plus headers and repeated packets.
+	// The viewer joined late, so it received at most the bytes that the publisher sent, plus
+	// headers and repeated packets.
 	if out == 0 || out > 1.2*in {
 		t.Errorf("a broadcast with one viewer: %v bytes in, %v out", in, out)
 	}

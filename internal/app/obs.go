@@ -16,7 +16,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// OBSCommand is `stagedoor obs`. Its commands do what the dock does, for an OBS without a person.
+// OBSCommand is `stagedoor obs`. Its commands do what the dock does, for an OBS that no person
+// operates.
 type OBSCommand struct {
 	Setup  OBSSetupCommand  `cmd:"" help:"Set OBS up for the stage, in a separate profile; a second run changes nothing."`
 	Live   OBSLiveCommand   `cmd:"" help:"Get a token, set it in OBS, start, and wait until the stage receives the broadcast."`
@@ -52,8 +53,8 @@ func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) 
 	return c, s.fromFolder(c, p, server)
 }
 
-// fromFolder reads missing settings from the files of the OBS on this computer. It reads nothing if
-// the settings name an OBS on another computer.
+// fromFolder reads missing settings from the files of the OBS on this computer. It reads no files
+// if the settings name an OBS on another computer.
 func (s OBSSettings) fromFolder(c *obs.Commands, p *process, server string) error {
 	address, err := url.Parse(s.OBS)
 	if err != nil || !isLoopback(address.Hostname()) {
@@ -158,7 +159,7 @@ func (cmd *OBSStatusCommand) Run(ctx context.Context, p *process) error {
 // OBSBackCommand is `stagedoor obs back`.
 type OBSBackCommand struct{ OBSSettings }
 
-// Run selects the profile that OBS had before the setup.
+// Run selects the profile that OBS used before the setup.
 func (cmd *OBSBackCommand) Run(ctx context.Context, p *process) error {
 	c, err := cmd.commands(p, "")
 	if err != nil {

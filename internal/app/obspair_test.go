@@ -62,8 +62,7 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 		!strings.Contains(out, "OBS 32.1.2") {
 		t.Errorf("port and password from OBS's own file: %v, %s", err, out)
 	}
-	// The script stores its secret in a file. The script of another server has another file and
-	// secret.
+	// Each server's script stores its own secret in its own file.
 	ours := filepath.Join(dir, "plugin_config", "stagedoor")
 	backups, _ := filepath.Glob(filepath.Join(ours, "pair-*.json"))
 	if len(backups) != 1 {

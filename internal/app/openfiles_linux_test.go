@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestNoPortUsesUpTheFiles: a server may open 128 files, and gets 200 connections that send nothing
-// on one of its ports. The pages still load, whichever port it is.
+// TestNoPortUsesUpTheFiles: a server may open 128 files, and receives 200 idle connections on one
+// of its ports. The pages still load. The test runs for each port.
 func TestNoPortUsesUpTheFiles(t *testing.T) {
 	t.Parallel()
 	cert, key, roots := certificate(t)

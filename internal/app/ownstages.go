@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ownEvery is how often the server looks in the database for stages to create: those that other
-// replicas requested, and those to try again.
+// ownEvery is how often the server looks in the database for stages to create: stages that other
+// replicas requested, and stages whose creation failed.
 const ownEvery = 10 * time.Second
 
 // ownStages creates at AWS the stages that rules give to each user.
@@ -28,7 +28,7 @@ func (o *ownStages) wake() {
 	}
 }
 
-// run calls create until ctx ends: when it is woken, and every ownEvery. create creates some of the
+// Until ctx ends, run calls create after each wake, and every ownEvery. create creates some of the
 // requested stages, and reports whether there are more.
 func (o *ownStages) run(
 	ctx context.Context, create func(context.Context) (more bool, err error),

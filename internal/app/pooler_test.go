@@ -34,7 +34,7 @@ func TestBehindAPooler(t *testing.T) {
 		m.Ready()
 	}
 	m := f.Servers[2]
-	m.Kill(syscall.SIGKILL) // a restart, so that this server prints the valid setup link
+	m.Kill(syscall.SIGKILL) // restart this server, so that it prints the valid setup link
 	m.Start("--database-direct", f.Database, "--log-level", "info")
 	m.Ready()
 

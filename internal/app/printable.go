@@ -12,8 +12,8 @@ import (
 )
 
 // Printable replaces the characters with which a text could control the terminal or change the
-// direction of writing. Names in OBS, names of users and responses of servers may contain such
-// characters. The replacements are JSON escapes, so that a JSON text keeps its meaning.
+// direction of writing. Such characters may be in names from OBS, names of users and responses of
+// servers. The replacements are JSON escapes, so that a JSON text keeps its meaning.
 func Printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -46,7 +46,7 @@ type printableWriter struct {
 	to io.Writer
 
 	mu   sync.Mutex
-	rest []byte // guarded by mu: the start of a character that the next write completes
+	rest []byte // guarded by mu: first bytes of a character that the next write completes
 }
 
 func (w *printableWriter) Write(p []byte) (int, error) {

@@ -105,7 +105,8 @@ http {
 func startCaddy(t *testing.T, server, proxy string) (string, []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "Caddyfile")
-	// Caddy's administration port is off: it is fixed, so two tests could not run in parallel.
+	// Caddy's administration port is off, because it has a fixed number: two tests could not run in
+	// parallel.
 	config := "{\n\tadmin off\n}\n" + readDeploy(t, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

@@ -23,8 +23,8 @@ type published struct {
 
 func publishedFile(data string) string { return filepath.Join(data, "server.json") }
 
-// publish writes the file by which commands find the server. The file stays when the server stops,
-// so that commands can still print links.
+// publish writes the file by which commands find the server. The file is kept when the server
+// stops, so that commands can still print links.
 func (s *server) publish() error {
 	return writePublished(s.settings.Data, published{
 		URL: s.public.String(), Listen: s.listen.Addr().String(), TLS: s.certs != nil,

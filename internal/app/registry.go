@@ -10,10 +10,10 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A registry finds the part of this process that serves a stage, by the region of the stage's ARN.
-// access.Control issues tokens and disconnects participants through the registry, and the parts
-// that serve stages need access.Control. So the registry is built before both, and each part
-// registers when it is complete. Until then, the part's stages are not served and have no
+// A registry finds the component of this process that serves a stage, by the region of the stage's
+// ARN. access.Control issues tokens and disconnects participants through the registry. The
+// components that serve stages need access.Control. So the registry is built first, and each
+// component registers when it is complete. Until then, its stages are not served and have no
 // participants.
 type registry struct {
 	local atomic.Pointer[localStages]
@@ -105,10 +105,10 @@ func (r *registry) removed(arn stage.ARN) {
 	}
 }
 
-// Package homes calls the three methods below.
+// Package homes calls the following three methods.
 
-// lost ends all sessions on local stages of this server, which belong to other replicas from now
-// on.
+// lost ends all sessions on the local stages of this server, because from now on these stages
+// belong to other replicas.
 func (r *registry) lost() {
 	if local := r.local.Load(); local != nil {
 		local.closeAll()

@@ -49,9 +49,9 @@ func TestARegistryAnswersBeforeAnythingServes(t *testing.T) {
 	r.lost()
 }
 
-// TestPartsAreCompleteWhenTheyAreMade: each part of a server gets all that it calls when it is
-// built. No field of a part is assigned later. No part gets a method of the server, because the
-// method could use parts that are not built yet.
+// TestPartsAreCompleteWhenTheyAreMade: each part of a server is complete when it is built. No field
+// is assigned later. No part receives a method of the server, because that method could use parts
+// that are not built yet.
 func TestPartsAreCompleteWhenTheyAreMade(t *testing.T) {
 	t.Parallel()
 	files := token.NewFileSet()

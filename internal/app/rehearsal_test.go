@@ -13,7 +13,7 @@ import (
 )
 
 // TestARehearsalIsSeenByItsOwnerAlone: ana publishes to her private stage, watches it and reads its
-// measurements. Ben and the operator can do neither, and a guest cannot watch it.
+// measurements. Ben and the operator can do none of these, and a guest cannot watch it.
 func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

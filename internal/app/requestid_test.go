@@ -64,8 +64,8 @@ func TestAWSIsWatched(t *testing.T) {
 	}
 }
 
-// TestNoPathIsInTheLog: people paste tokens and keys into wrong places, for example into a path, so
-// the log has no paths.
+// TestNoPathIsInTheLog: the log contains no paths, because people may paste tokens and keys into a
+// path by mistake.
 func TestNoPathIsInTheLog(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--log-level", "debug")

@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	stopLimit = 10 * time.Second // for requests under way when the server stops
+	stopLimit = 10 * time.Second // for open requests when the server stops
 	// farewellLimit limits the end of event streams whose clients do not read.
 	farewellLimit = 3 * time.Second
 	// sweepEvery is the longest time until a revocation by another process ends a live session.
@@ -66,12 +66,12 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 	if err := s.greet(ctx, p); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // gives back the memory that only the start needed
+	debug.FreeOSMemory() // returns the memory that only the start needed
 	return s.run(ctx)
 }
 
-// collectSeldom lets about 10 MB of garbage accumulate between two garbage collections. The heap of
-// an idle server is so small that a collection would otherwise run every hundred tokens. If the
+// collectSeldom lets about 10 MB of garbage accumulate between two garbage collections. Otherwise,
+// since the heap of an idle server is small, a collection would run every hundred tokens. If the
 // operator has set GOGC, collectSeldom changes nothing. undo restores the earlier value.
 func collectSeldom() (undo func()) {
 	before := debug.SetGCPercent(smallHeapPercent)
@@ -126,8 +126,8 @@ type server struct {
 	endpoints     stage.Endpoints // written into the tokens of all local stages
 }
 
-// open opens everything without which the server must not start: data folder, lock, key, database,
-// ports. After a failure it closes what it has opened.
+// open opens what the server needs to start: data folder, lock, key, database, ports. After a
+// failure it closes what it has opened.
 func (cmd *ServeCommand) open(
 	ctx context.Context, p *process, inForce []settingInForce,
 ) (_ *server, err error) {
@@ -240,8 +240,9 @@ func portError(err error, address, flag string) error {
 	}
 }
 
-// run serves until asked ends or a part fails. After asked it drains. It ends the sessions before
-// the parts that store events, so that the sessions' last events are stored.
+// run serves until the context asked ends or a part fails. After asked has ended, it drains. It
+// ends the sessions before it stops the parts that store events, so that the last events of the
+// sessions are stored.
 func (s *server) run(asked context.Context) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
 	defer stop()
@@ -286,7 +287,7 @@ func (s *server) run(asked context.Context) error {
 	err := g.Wait()
 	over()
 	err = errors.Join(err, told.Wait())
-	if s.homes != nil { // the ends of this replica's sessions are stored by now
+	if s.homes != nil { // now that the ends of its sessions are stored
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellLimit)
 		s.homes.Leave(leave)
 		cancel()

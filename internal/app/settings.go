@@ -15,7 +15,7 @@ import (
 )
 
 // The fields of the structs below are the settings. Each field is a flag, an environment variable
-// STAGEDOOR_… and a row of `--help` and of docs/operate.md. A test generates these rows.
+// STAGEDOOR_… and a row of `--help` and of docs/operate.md. A test generates those rows.
 
 // DataSettings say where Stagedoor stores its data.
 type DataSettings struct {
@@ -82,8 +82,9 @@ type ServeSettings struct {
 const (
 	leastLostAfter   = 5 * time.Second // a shorter time would end sessions over a lossy network
 	leastTokenWindow = time.Second
-	leastAudit       = time.Hour // a negative time would delete new entries
-	// leastSecret is the length in characters of secrets that anybody on the Internet may guess at.
+	leastAudit       = time.Hour // a negative time would delete even new entries
+	// leastSecret is the least length in characters of a secret that strangers on the Internet can
+	// try to guess.
 	leastSecret = 16
 )
 

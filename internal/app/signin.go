@@ -111,7 +111,7 @@ func (s *server) passkeys(key *ecdsa.PrivateKey) (access.PasskeyVerifier, error)
 	return nil, err
 }
 
-// checkWayIn returns an error if passwords are disabled and no operator could sign in otherwise.
+// checkWayIn returns an error if passwords are disabled and operators have no other way to sign in.
 func (s *server) checkWayIn(ctx context.Context) error {
 	if s.settings.Passwords {
 		return nil

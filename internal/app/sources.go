@@ -13,9 +13,9 @@ import (
 // sources resolves the flags that are not on the command line: first from the environment variable,
 // then from the config file, then by the default.
 //
-// Each variable has one meaning. The variables of settings of `serve` have bare names, such as
-// STAGEDOOR_LISTEN, in all commands. The variables of other flags contain the name of the command,
-// such as STAGEDOOR_OBS_STAGE. Their former bare names still work, with a warning.
+// Each variable has one meaning. The variables for settings of `serve` have short names, such as
+// STAGEDOOR_LISTEN, in all commands. The variables for other flags contain the name of the command,
+// such as STAGEDOOR_OBS_STAGE. The former short names of the latter still work, with a warning.
 type sources struct {
 	env    map[string]string
 	warn   io.Writer
@@ -80,7 +80,7 @@ func (s *sources) namesOf(group string, flag *kong.Flag) names {
 }
 
 // isSetting reports whether a flag is a setting of serve. The tag "own" marks a flag that has the
-// name of a setting, but another meaning.
+// same name as a setting, and another meaning.
 func (s *sources) isSetting(flag *kong.Flag) bool {
 	return s.server[flag.Name] != nil && !flag.Tag.Has("own")
 }

@@ -129,7 +129,7 @@ func TestConfigCheck(t *testing.T) {
 }
 
 // TestEveryVariableHasOneMeaning: flags with the same variable have the same name and type. The old
-// name of a variable is not the current variable of another flag of the same command.
+// name of a variable is not the current name of another variable of the same command.
 func TestEveryVariableHasOneMeaning(t *testing.T) {
 	t.Parallel()
 	p := &process{env: map[string]string{}}
@@ -167,7 +167,7 @@ func TestEveryVariableHasOneMeaning(t *testing.T) {
 }
 
 // TestOldNamesOfVariables: old names of variables work, with a warning. If both names are set, the
-// new name counts.
+// new one is used.
 func TestOldNamesOfVariables(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -60,7 +60,7 @@ func (cmd *StagesAddCommand) add(
 		}
 		arn = made.ARN
 	}
-	kept, err := c.Stage(ctx, arn) // Control may have chosen another name
+	kept, err := c.Stage(ctx, arn) // Control may have changed the name
 	return access.StageAccess{Stage: kept.Stage, Limits: kept.Limits}, err
 }
 
@@ -148,7 +148,7 @@ type StagesSetCommand struct {
 	KeyframeInterval time.Duration `help:"Longest keyframe interval."`
 }
 
-// Run changes the settings that are given and keeps the others.
+// Run changes the settings that have a flag on the command line, and keeps the others.
 func (cmd *StagesSetCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		found, err := d.stage(cmd.Stage)

@@ -42,7 +42,8 @@ func BenchmarkStreams(b *testing.B) {
 		stages := in.stages
 		b.Run(fmt.Sprintf("%s/stages=%d", in.engine, stages), func(b *testing.B) {
 			data, metrics := b.TempDir(), replicas.FreeAddress(b)
-			// 127.0.0.1 counts as a proxy, since other addresses may have only 2,048 connections.
+			// 127.0.0.1 counts as a proxy, since any other address may have at most 2,048
+			// connections.
 			where := filepath.Join(data, "stagedoor.db")
 			flags := []string{"--metrics-listen", metrics, "--trusted-proxies", "127.0.0.1"}
 			if in.engine == "PostgreSQL" {
@@ -59,7 +60,7 @@ func BenchmarkStreams(b *testing.B) {
 			start, cpu := time.Now(), cpuOf(b, p.pid)
 			open := openStreams(b, p.url, logins, streams)
 			up, used := time.Since(start), cpuOf(b, p.pid)-cpu
-			// Wait until the garbage of opening is collected, and until each stream has
+			// Wait until the garbage of opening the streams is collected, and until each stream has
 			// authenticated again.
 			time.Sleep(20 * time.Second)
 			const measured = 30 * time.Second

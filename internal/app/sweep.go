@@ -46,8 +46,9 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 	}
 }
 
-// settle closes the sessions in the database that an earlier run has left open. On PostgreSQL, open
-// sessions may belong to other servers: package homes closes those of a server that has died.
+// settle closes the sessions in the database that an earlier run has left open, on SQLite only. On
+// PostgreSQL, open sessions may belong to other servers, and package homes closes the sessions of a
+// server that has died.
 func (s *server) settle(ctx context.Context) error {
 	if s.settings.Database == "" {
 		if err := s.control.EndUnfinished(ctx); err != nil {
@@ -88,7 +89,7 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// every calls do periodically until ctx ends. It logs an error and goes on.
+// every calls do periodically until ctx ends. It logs errors of do, and continues.
 func (s *server) every(
 	ctx context.Context, pause time.Duration, do func(context.Context) error,
 ) error {

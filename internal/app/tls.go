@@ -80,7 +80,7 @@ func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 	return files, nil
 }
 
-// openTLS opens the HTTP listener that redirects to HTTPS, and prepares ACME, if they are set. The
+// If they are set, openTLS opens the HTTP listener that redirects to HTTPS, and prepares ACME. The
 // HTTPS listener is already open.
 func (s *server) openTLS() error {
 	var plain net.Addr
@@ -145,7 +145,7 @@ func (s *server) toHTTPS(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, target.String(), http.StatusPermanentRedirect)
 }
 
-// derive sets settings that follow from --tls-domain, unless the operator has set them.
+// derive sets the settings that depend on --tls-domain, unless the operator has set them.
 func (s *ServeSettings) derive(byDefault func(flag string) bool) {
 	if len(s.TLSDomain) == 0 {
 		return

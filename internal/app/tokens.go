@@ -50,7 +50,7 @@ func (cmd *TokensCreateCommand) Run(ctx context.Context, p *process) error {
 			return err
 		}
 		acting := access.CommandLine()
-		acting.User = user.User // the grants and the limit of that user apply
+		acting.User = user.User // so that this user's grants and limit apply
 		made, err := access.New(rules).Issue(ctx, acting, access.IssueRequest{
 			Stage: where.Stage.ARN, TTL: cmd.TTL, For: cmd.For,
 		})

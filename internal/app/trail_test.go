@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A trace is the entry that a command leaves in the audit trail, with the arguments for the
-// command. If the command leaves no entry, none is the reason.
+// A trace contains the arguments for a command, and the entry that the command adds to the audit
+// trail. If it adds none, the field none is the reason.
 type trace struct {
 	action string
 	args   []string
@@ -56,7 +56,7 @@ var traces = map[string]trace{
 	"backup": {none: "it reads"}, "restore": {none: "it writes a trail of before, as it was"},
 }
 
-// order lists the commands that leave an entry, in the order in which the test runs them.
+// order lists the commands that add an entry, in the order in which the test runs them.
 var order = []string{
 	"users add", "users invite", "users grant", "tokens create", "tokens revoke", "users revoke",
 	"users remove", "stages add", "stages set", "stages remove", "api-keys create",

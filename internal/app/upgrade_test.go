@@ -23,8 +23,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// schema22 is the commit of the previous version. internal/store/testdata/story-22.jsonl was
-// recorded with it.
+// schema22 is the commit of an earlier version, whose database has schema 22.
+// internal/store/testdata/story-22.jsonl was recorded with it.
 const schema22 = "a9316da00a3493549c50eee43af625d80651d6e2"
 
 var before = flag.String("before", "",
@@ -138,8 +138,8 @@ func (f *fleet) operatorBy(m *replicas.Member) *caller {
 }
 
 // buildCommit builds the program of a commit, and returns its path. If the clone is shallow and
-// lacks the commit, the test is skipped: the tests of internal/store replay that version's
-// statements.
+// lacks the commit, the test is skipped. Then the tests of internal/store still replay that
+// version's statements.
 func buildCommit(t *testing.T, commit string) (program string) {
 	t.Helper()
 	run := func(dir, name string, args ...string) ([]byte, error) {

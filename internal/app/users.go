@@ -62,7 +62,8 @@ func (cmd *UsersAddCommand) Run(ctx context.Context, p *process) error {
 			return err
 		}
 		if err := d.setGrants(ctx, user, grants); err != nil {
-			// The command prints no link after an error: without one, the account would be useless.
+			// After an error the command prints no link. The account is removed, since it would be
+			// useless without one.
 			return errors.Join(err, c.RemoveUser(ctx, access.CommandLine(), user.ID))
 		}
 		return cmd.print(p, d, access.Person{User: user, Grants: grants},
@@ -90,7 +91,7 @@ func (cmd *UsersAddCommand) print(
 type userInvite struct {
 	URL       string    `json:"url"`
 	ExpiresAt time.Time `json:"expiresAt"`
-	guess     bool      // no server was started from the data folder yet
+	guess     bool      // the URL is a guess: no server was started from the data folder yet
 }
 
 func invitation(public *url.URL, guess bool, code stage.Secret, until time.Time) userInvite {

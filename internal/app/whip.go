@@ -28,7 +28,7 @@ type WHIPCheckCommand struct {
 	JSON    bool          `help:"Print the report as JSON, for scripts." name:"json"`
 }
 
-// errEndpoint makes the command fail after it has printed the report.
+// errEndpoint is the error of an endpoint that failed a check, after the report was printed.
 var errEndpoint = errors.New("the endpoint failed a required check")
 
 // Run checks the endpoint. The exit code is 0 only if every required check passes.

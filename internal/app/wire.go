@@ -64,7 +64,8 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	return s.wireWeb()
 }
 
-// wireLeaves builds the parts that do not need access.Control, including those that it reports to.
+// wireLeaves builds the parts that do not need access.Control, including the parts to which
+// access.Control reports.
 func (s *server) wireLeaves() error {
 	shared, err := s.store.Shared(s.settings.DatabaseDirect, time.Now, s.log)
 	if err != nil {
@@ -87,8 +88,8 @@ func (s *server) wireLeaves() error {
 	return nil
 }
 
-// wireRules builds access.Control. rules has the part of the configuration that differs between
-// servers and functions.
+// wireRules builds access.Control. The parameter rules is the part of the configuration that
+// differs between servers and functions.
 func (s *server) wireRules(rules access.Config) (err error) {
 	if rules.Brand, err = s.settings.brand(); err != nil {
 		return err
@@ -267,8 +268,8 @@ func (s *server) webConfig(ways web.SignIn) web.Config {
 	return cfg
 }
 
-// clockLeeway is how far the clocks of replicas may differ: a new token from a replica whose clock
-// is ahead is valid on the other replicas at once.
+// clockLeeway is how far the clocks of replicas may differ. With it, a new token from a replica
+// whose clock is ahead is valid on the other replicas at once.
 const clockLeeway = time.Minute + 5*time.Second
 
 // hashes returns a hasher that hashes at most two passwords at a time, because each hash takes

@@ -49,8 +49,8 @@ type App struct {
 	contract contract
 }
 
-// At returns an App for a server that another test kit runs. stop and again are that kit's
-// functions: they stop the server, and restart it with other flags.
+// At returns an App for a server that other test code runs. That code supplies stop, which stops
+// the server, and again, which restarts it with other flags.
 func At(t testing.TB, url, setup string, stop func(), again func(flags ...string) *App) *App {
 	done := make(chan error)
 	close(done)
@@ -97,13 +97,13 @@ func Start(t testing.TB, flags ...string) *App {
 	return StartIn(t, data, flags...)
 }
 
-// StartIn is Start with an existing data folder.
+// StartIn is Start with a certain data folder.
 func StartIn(t testing.TB, data string, flags ...string) *App {
 	t.Helper()
 	return startIn(t, data, []app.Option{app.HashPasswordsAt(accesstest.CheapPasswords())}, flags)
 }
 
-// StartAsShipped is Start without the settings that make tests cheaper.
+// StartAsShipped is Start without the settings that make tests faster.
 func StartAsShipped(t testing.TB, flags ...string) *App {
 	t.Helper()
 	return startIn(t, t.TempDir(), nil, flags)
@@ -160,7 +160,7 @@ var (
 // readyLine is the last line that the server prints when it starts.
 const readyLine = "Stop with Ctrl+C."
 
-// Stop ends the server and checks that it ended well. It may be called twice.
+// Stop ends the server and checks that it ended without an error. It may be called twice.
 func (a *App) Stop() {
 	a.stop()
 	select {
@@ -235,7 +235,7 @@ type Client struct {
 
 	t     testing.TB
 	base  string
-	fleet bool // any server may die: event streams reconnect when they end, as a page's do
+	fleet bool // event streams reconnect as those of pages do, since any server may be killed
 
 	contract *contract
 }
@@ -288,7 +288,8 @@ func (c *Client) Send(method, path, contentType string, body io.Reader) (int, ht
 	return answer.StatusCode, answer.Header, text
 }
 
-// Status sends a body and returns only the status: it is for event streams, which do not end.
+// Status sends a body and returns only the status. Use it for event streams, whose responses do not
+// end.
 func (c *Client) Status(method, path, contentType, body string) (int, error) {
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path,
 		strings.NewReader(body))
@@ -322,9 +323,9 @@ func (c *Client) Must(status int, method, path string, body, out any) {
 	}
 }
 
-// createdBefore reports whether the answer is the refusal of a name that this very request took. If
-// a server of a fleet dies between its commit and its answer, nginx gives the request to the next
-// one (docs/scale.md, non_idempotent).
+// createdBefore reports whether a name was refused only because an earlier attempt of the same
+// request has taken it. If a server of a fleet dies between its commit and its answer, nginx gives
+// the request to the next one (docs/scale.md, non_idempotent).
 func (c *Client) createdBefore(status int, answer []byte) bool {
 	var p web.Problem
 	return c.fleet && status == http.StatusConflict && json.Unmarshal(answer, &p) == nil &&
@@ -455,7 +456,7 @@ func (e *EventStream) read(body io.ReadCloser) {
 			if f.Event != "" {
 				e.frames <- f
 			}
-			if f.Event == "presences" { // also as one frame per stage, like static/lib/events.js
+			if f.Event == "presences" { // one frame per stage, as in static/lib/events.js
 				e.apart(f.Data)
 			}
 			f = Frame{}

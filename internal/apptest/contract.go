@@ -15,8 +15,8 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 )
 
-// A contract is the OpenAPI document of a server. Every response of the API for programs that a
-// test reads is checked against it.
+// A contract is the OpenAPI document of a server. The responses of the API for programs are checked
+// against it.
 type contract struct {
 	once   sync.Once
 	router routers.Router

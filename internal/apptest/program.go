@@ -13,15 +13,15 @@ import (
 	"github.com/stagedoor/stagedoor/internal/app"
 )
 
-// The variables that make a test binary run the program, for tests and benchmarks that need it in a
-// process of its own.
+// With these environment variables a test binary runs the program, for tests and benchmarks that
+// need the program in its own process.
 const (
 	AsProgram    = "TEST_AS_STAGEDOOR"
 	CPUProfileTo = "TEST_CPU_PROFILE"
 )
 
-// Main runs the tests of a package, or the program if Program started this binary. TestMain passes
-// its result to os.Exit.
+// Main runs the tests of a package, or if Program started this binary, the program. TestMain passes
+// the result to os.Exit.
 func Main(m *testing.M) int {
 	if os.Getenv(AsProgram) != "" {
 		return program()

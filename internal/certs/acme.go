@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// An ACMEConfig says for which names certificates are obtained, and how.
+// An ACMEConfig contains the names for which certificates are obtained, and the authority.
 type ACMEConfig struct {
 	Domains   []string
 	Email     string // sent to the authority; may be empty
@@ -33,8 +33,8 @@ type ACME struct {
 	cache  *certmagic.Cache
 }
 
-// NewACME prepares certificates for two open listeners. plain may be nil: then TLS-ALPN-01 is the
-// only challenge. Call Close at the end.
+// NewACME prepares certificates for two open listeners. If plain is nil, TLS-ALPN-01 is the only
+// challenge. Call Close at the end.
 func NewACME(cfg ACMEConfig, secure, plain net.Addr) (*ACME, error) {
 	a := &ACME{cfg: cfg}
 	log := newZap(cfg.Log)
@@ -109,8 +109,8 @@ func (a *ACME) TLS() *tls.Config {
 // Plain answers challenges on the plain listener and passes other requests to next.
 func (a *ACME) Plain(next http.Handler) http.Handler { return a.issuer.HTTPChallengeHandler(next) }
 
-// Run obtains and renews certificates until ctx ends. It logs failures and retries: an unavailable
-// authority must not prevent the start of the server.
+// Run obtains and renews certificates until ctx ends. It logs failures and retries, since an
+// unavailable authority must not prevent the start of the server.
 func (a *ACME) Run(ctx context.Context) error {
 	if err := a.magic.ManageAsync(ctx, a.cfg.Domains); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("certificates for %v: %w", a.cfg.Domains, err)

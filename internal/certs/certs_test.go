@@ -21,8 +21,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
 )
 
-// TestACME obtains a certificate by each challenge alone. After a restart, the server still has the
-// certificate.
+// TestACME obtains a certificate with only one kind of challenge, for each kind. After a restart,
+// the server still has the certificate.
 func TestACME(t *testing.T) {
 	t.Parallel()
 	for name, plain := range map[string]bool{"HTTP-01": true, "TLS-ALPN-01": false} {
@@ -31,8 +31,8 @@ func TestACME(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			authority := acme.New(t)
 			folder := t.TempDir()
-			// The authority can reach the server before the first attempt, because a failed attempt
-			// is followed by a pause.
+			// The server must be reachable before the first attempt, because a pause follows a
+			// failed attempt.
 			s := newServer(t, authority, folder, plain, func(s *server) {
 				if plain {
 					authority.Serve(t, portOf(s.plain.Addr()), 0)

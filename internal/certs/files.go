@@ -1,5 +1,5 @@
-// Package certs provides the server's certificates: from files that others renew, or from a
-// certificate authority by ACME (RFC 8555).
+// Package certs provides the server's certificates: from files that another program renews, or from
+// a certificate authority by ACME (RFC 8555).
 package certs
 
 import (
@@ -22,7 +22,7 @@ type Files struct {
 	current   atomic.Pointer[loaded]
 }
 
-// A loaded is a certificate and the state of the files that it was read from.
+// A loaded is a certificate, with the state of the files when they were read.
 type loaded struct {
 	pair  tls.Certificate
 	state fileState
@@ -94,8 +94,8 @@ func (f *Files) Run(ctx context.Context) error {
 	}
 }
 
-// reload loads changed files. complained is the state for which an error was logged already. reload
-// returns the new such state.
+// reload loads changed files. It logs an error once for each state of the files: complained is the
+// state of the last logged error, and reload returns its new value.
 func (f *Files) reload(complained fileState) fileState {
 	state, err := f.stat()
 	if err == nil && state == f.current.Load().state {

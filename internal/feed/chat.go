@@ -21,11 +21,11 @@ const (
 	chatLength = 500             // characters of a message
 	chatBurst  = 5               // messages that one person may send at once …
 	chatPace   = 2 * time.Second // … and then one each
-	// chatQuiet is how long a chat continues without a message or a publisher.
+	// chatQuiet is how long a chat room is kept without a message or a publisher.
 	chatQuiet  = 15 * time.Minute
 	chatID     = 128    // bytes of the ID of a muted user
 	maxMuted   = 1000   // people of one stage
-	maxWriters = 10_000 // people whose rate limiters are kept
+	maxWriters = 10_000 // how many people have rate limiters at a time
 )
 
 // A Chat keeps the messages that people write on stages. Each stage has one chat room per session
@@ -34,7 +34,7 @@ type Chat struct {
 	feed  *Feed
 	store ChatStore
 	posts httpkit.Map[writer, *rate.Limiter]
-	// Deletions have a rate limit of their own: each costs as much as a message.
+	// Deletions have their own rate limit, since a deletion costs as much as a message.
 	deletions httpkit.Map[writer, *rate.Limiter]
 }
 
@@ -64,8 +64,8 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 	return r, err
 }
 
-// over reports whether the session of a room has ended: nobody wrote for chatQuiet, and everybody
-// who publishes now began after that time.
+// over reports whether the session of a room has ended: there was no message for chatQuiet, and all
+// current publishers began after that time.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)
 	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present,
@@ -98,7 +98,7 @@ func (c *Chat) Post(
 	if err := c.tooFast(&c.posts, writer{arn, by.ID}, "send it again"); err != nil {
 		return ChatMessage{}, err
 	}
-	m := ChatMessage{ // milliseconds, as the store keeps them
+	m := ChatMessage{ // times in milliseconds, as the store keeps them
 		ID: stage.NewID(), Time: c.feed.cfg.Now().UTC().Truncate(time.Millisecond),
 		UserID: string(by.ID), Name: by.Name, Text: text,
 	}
@@ -152,8 +152,8 @@ func noMessage() error {
 	return stage.Errorf(stage.ErrNotFound, "This message is not there any more.")
 }
 
-// Mute mutes a person in the chat of a stage, or unmutes them. A person without a name is a guest,
-// who must be on the stage or in its chat.
+// Mute mutes or unmutes a person in the chat of a stage. A person without a name is a guest, who
+// must be on the stage or in its chat.
 func (c *Chat) Mute(
 	ctx context.Context, arn stage.ARN, person Person, on bool, present []stage.Presence,
 ) error {
@@ -195,8 +195,8 @@ func (c *Chat) tooFast(
 	return err
 }
 
-// knows reports whether a person exists. An account always has a name here; a guest must be on the
-// stage or in its chat.
+// knows reports whether a person exists: an account, which has a name here, or a guest who is on
+// the stage or in its chat.
 func (r Room) knows(person Person, present []stage.Presence) bool {
 	id := string(person.ID)
 	switch {

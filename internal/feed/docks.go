@@ -23,21 +23,21 @@ const (
 	maxText     = 500
 	maxWord     = 128      // bytes of any other field of a report
 	maxDock     = 32 << 10 // bytes of a dock's state as JSON
-	// A dock reports each change at once, and its state at intervals. dockPace and dockBurst limit
-	// the reports of all docks of an account together.
+	// A dock reports each change at once, and its state regularly. dockPace and dockBurst limit the
+	// reports of all docks of an account together.
 	dockPace  = 100 * time.Millisecond
 	dockBurst = 4 * maxDocks
 	maxPaces  = 10_000
-	// Every page of an account receives each dock that changes. The reports of an account may cause
-	// this many bytes for each of its pages, at once and per second.
+	// Every page of an account receives each dock that changes. These are the most bytes that the
+	// reports of an account may cause for each of its pages, at once and per second.
 	dockBytesAtOnce    = 1 << 20
 	dockBytesPerSecond = 64 << 10
 )
 
 var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 
-// Docks keeps the open docks of accounts, with what each dock reports of its OBS. The pages of the
-// account and those of operators receive it.
+// Docks keeps the open docks of accounts, with the state of OBS that each dock reports. The pages
+// of the account and those of operators receive it.
 type Docks struct {
 	feed  *Feed
 	store DockStore
@@ -164,7 +164,8 @@ func (d *Docks) Run(ctx context.Context) error {
 	return nil
 }
 
-// check limits the size of a dock's report: every page of the account receives all of it.
+// check limits the size of a dock's report, since every page of the account receives the whole
+// report.
 func check(d Dock) error {
 	if !dockID.MatchString(d.ID) {
 		return stage.Errorf(stage.ErrInvalid, "The ID of a dock must have 8 to 64 letters and "+

@@ -63,7 +63,7 @@ func TestDocks(t *testing.T) {
 }
 
 // TestDocksOfSkewedClocks: a server whose clock is a minute ahead does not remove a dock that
-// reports to another once a minute.
+// reports to another server once a minute.
 func TestDocksOfSkewedClocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestWhatDockReportsCauseIsBounded(t *testing.T) {
 		caused, size := 0, len(mustJSON(Dock{OBS: &OBSState{Findings: make([]Finding, 50)}}))+
 			50*maxText
 		start := time.Now()
-		for n := range 600 { // ten a second for a minute, of 16 docks
+		for n := range 600 { // ten per second for a minute, from 16 docks
 			if err := report(n%maxDocks, n); err == nil {
 				caused += size
 			} else if !errors.Is(err, stage.ErrTooMany) {

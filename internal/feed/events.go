@@ -16,7 +16,7 @@ const (
 	queuedRefusals = queuedEvents / 4
 	refusalPause   = 5 * time.Second // between refusals of one participant for one reason
 	maxRefusals    = 4096            // different refusals in that time
-	drainLimit     = 5 * time.Second // time to store what is queued when Run ends
+	drainLimit     = 5 * time.Second // time to store the queued events when Run ends
 	minRetry       = 200 * time.Millisecond
 	maxRetry       = 5 * time.Second
 )
@@ -64,7 +64,8 @@ func (f *Feed) takeRefusal(e stage.Event) {
 	}
 }
 
-// runEvents stores events in their order until ctx ends, and then those that are still queued.
+// runEvents stores events in their order until ctx ends, and then stores those that are still
+// queued.
 func (f *Feed) runEvents(ctx context.Context, record recorder) error {
 	for {
 		select {
@@ -80,8 +81,8 @@ func (f *Feed) runEvents(ctx context.Context, record recorder) error {
 	}
 }
 
-// Settle returns when all events that were queued before are stored. It is for a process that may
-// be stopped afterwards. Run must be running.
+// Settle returns when all events that were queued before are stored, for a process that may be
+// stopped afterwards. Run must be running.
 func (f *Feed) Settle(ctx context.Context) error {
 	stored := make(chan struct{})
 	select {
@@ -112,9 +113,9 @@ func (f *Feed) drain(ctx context.Context, record recorder) {
 	}
 }
 
-// store stores an event and then sends it to its user, so that a page that resumes finds every
-// event that it was sent. While the database is unavailable it retries, with growing pauses, until
-// ctx ends.
+// store stores an event and then sends it to its user, so that every event that a page has received
+// is in the database when the page resumes. While the database is unavailable it retries, with
+// growing pauses, until ctx ends.
 func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 	stored, err := record(context.WithoutCancel(ctx), e)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
@@ -157,7 +158,7 @@ func frameOfEvent(n Notice) Frame {
 	var e struct {
 		ID int64 `json:"id"`
 	}
-	// The data of another version may have no ID. It is an event all the same.
+	// A notice of another version may have no ID. Its event is sent nevertheless.
 	json.Unmarshal(n.Data, &e)
 	return Frame{Name: "stage", ID: e.ID, Data: n.Data}
 }

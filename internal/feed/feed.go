@@ -1,5 +1,5 @@
-// Package feed passes stage events, presence, docks and chat to the open pages, as streams of
-// limited length. The state that the replicas share is behind the interface Shared.
+// Package feed sends stage events, presence, docks and chat to the open pages, as streams with
+// bounded queues. The state that the replicas share is behind the interface Shared.
 //
 // Package web renders streams as server-sent events, and decides who may open which.
 package feed
@@ -23,8 +23,8 @@ import (
 // sendLimit limits the time for sending a notice.
 const sendLimit = 5 * time.Second
 
-// Config is what New needs. Run receives the Sources, so that packages that provide them can be
-// built on the feed.
+// Config is what New needs. The Sources are passed to Run instead, so that packages that use the
+// feed can provide them.
 type Config struct {
 	Shared Shared
 	Log    *slog.Logger
@@ -37,12 +37,12 @@ type Config struct {
 
 // Sources provide the data of a running Feed.
 type Sources struct {
-	// Record stores an event and returns it with its user; access.Control.RecordEvent does. An
+	// Record stores an event and returns it with its user, as access.Control.RecordEvent does. An
 	// event without a user was not stored, and no stream receives it. After stage.ErrUnavailable
 	// the feed retries.
 	Record func(context.Context, stage.Event) (access.StoredEvent, error)
-	// Participants returns the presence of a stage on this replica; stage.Moderator does. It may be
-	// slow.
+	// Participants returns the presence of a stage on this replica, as a stage.Moderator does. It
+	// may be slow.
 	Participants func(context.Context, stage.ARN) ([]stage.Presence, error)
 	// Refresh is called when access changed on any replica, before streams authenticate again. It
 	// must not block. It may be nil.
@@ -115,8 +115,8 @@ func (f *Feed) AccessChanged(id access.UserID) {
 	f.send(Notice{Kind: KindAccess, User: id})
 }
 
-// Recheck does what AccessChanged does, in this process alone. It is for changes that were found in
-// the database.
+// Recheck is AccessChanged for this process alone. It is for changes that were found in the
+// database.
 func (f *Feed) Recheck(id access.UserID) { f.deliver(Notice{Kind: KindAccess, User: id}) }
 
 // Stop ends every stream with a Bye, including streams that are opened later.
@@ -147,11 +147,11 @@ func (f *Feed) Move(ctx context.Context, perSecond int) {
 	}
 }
 
-// Move ends streams in this many steps per second.
+// movesPerSecond is in how many steps per second Move ends streams.
 const movesInASecond = 10
 
-// send sends a notice. It only logs a failure, because pages authenticate and resume by themselves
-// after a while.
+// send sends a notice. It only logs a failure, because pages authenticate again and resume after a
+// while anyway.
 func (f *Feed) send(n Notice) {
 	if err := f.trySend(context.Background(), n); err != nil {
 		f.cfg.Log.Warn("replicas do not receive a notice", "kind", n.Kind, "err", err)

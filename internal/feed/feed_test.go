@@ -79,7 +79,7 @@ func (h *harness) fails(err error) {
 	h.failure = err
 }
 
-// come sets who is on a stage.
+// come sets the participants on a stage.
 func (h *harness) come(arn stage.ARN, names ...string) {
 	h.mu.Lock()
 	h.present[arn] = nil
@@ -97,7 +97,7 @@ func presenceOf(name string, arn stage.ARN) stage.Presence {
 	}
 }
 
-// A page reads from a stream whenever the stream has something.
+// A page reads from a stream whenever the stream has a frame.
 type page struct {
 	*Stream
 	mu     sync.Mutex
@@ -135,7 +135,7 @@ func (p *page) take() {
 	}
 }
 
-// got returns the frames that arrived since the last call, when no goroutine runs any more.
+// got waits until all goroutines block, and returns the frames that arrived since the last call.
 func (p *page) got() []Frame {
 	synctest.Wait()
 	p.mu.Lock()
@@ -175,7 +175,7 @@ func TestAnEventIsStoredAndThenSent(t *testing.T) {
 		ana, ben := h.open(t, Listener{User: "ana"}), h.open(t, Listener{User: "ben"})
 		h.StageEvent(stage.Event{Kind: stage.EventPublishing, Participant: "p1", UserID: "ana",
 			Stage: mainStage})
-		// The event of a participant who belongs to no user reaches nobody.
+		// The event of a participant without a user reaches no page.
 		h.StageEvent(stage.Event{Kind: stage.EventEnded, Participant: "p9", Stage: mainStage})
 		frames := ana.got()
 		if len(frames) != 1 || frames[0].Name != "stage" || frames[0].ID != 1 {
@@ -300,8 +300,8 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestAStoppingReplicaMovesItsPages: the pages of a replica that stops go to the others a few at a
-// time. A page that is opened meanwhile stays.
+// TestAStoppingReplicaMovesItsPages: a replica that stops ends its streams a few at a time. A
+// stream that is opened meanwhile stays open.
 func TestAStoppingReplicaMovesItsPages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

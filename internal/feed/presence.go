@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	presencePace = PostEvery              // how often values that change all the time are read
+	presencePace = PostEvery              // how often values such as bitrates are read
 	presenceWait = 100 * time.Millisecond // changes within this time are sent together
-	// A stage that is empty on this replica reports when a participant joins. Its presence is read
-	// anyway, once in emptyEvery paces.
+	// A stage that is empty on this replica reports when a participant joins. So its presence is
+	// read rarely: every emptyEvery-th time.
 	emptyEvery = 15
 )
 
-// A watched is a stage that pages watch, or that has participants on this replica. Feed.mu guards
-// it.
+// A watched is the state of a stage that pages watch, or that has participants on this replica.
+// Feed.mu guards it.
 type watched struct {
 	arn      stage.ARN
 	accounts map[*account]struct{}
@@ -29,8 +29,8 @@ type watched struct {
 	dirty    bool // changed since the last read
 	reading  bool
 	known    bool // was read at least once
-	// wanted marks an AWS stage that pages of another replica watch, while that replica does not
-	// query Amazon IVS.
+	// wanted marks an AWS stage that pages of another replica watch, so that this replica queries
+	// Amazon IVS for it.
 	wanted bool
 	own    []stage.Presence // participants on this replica
 	others []stage.Presence
@@ -73,7 +73,7 @@ func (p *picture) text(v Viewer) []byte {
 func (f *Feed) StageChanged(arn stage.ARN) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.watch(arn).dirty = true // even without watchers here: other replicas may have some
+	f.watch(arn).dirty = true // even if no page here watches it: pages of other replicas may
 	f.wake()
 }
 
@@ -135,8 +135,8 @@ func (f *Feed) runPresence(ctx context.Context, read reader) error {
 	}
 }
 
-// readAll reads the stages that changed, and those that are due. Of each stage only one read runs
-// at a time, so that nobody receives older presence after newer.
+// readAll reads the stages that changed, and those that are due. Only one read per stage runs at a
+// time, so that no page receives an older presence after a newer one.
 func (f *Feed) readAll(
 	ctx context.Context, reads *sync.WaitGroup, read reader, due func(*watched) bool,
 ) {
@@ -211,7 +211,7 @@ func (f *Feed) sendPresence(a *account, w *watched) {
 	}
 }
 
-// merge joins the participants of this replica and of the others. A participant on several replicas
+// merge joins the participants on this replica and on the others. A participant on several replicas
 // is listed once.
 func merge(own, others []stage.Presence) []stage.Presence {
 	if len(others) == 0 {
@@ -254,7 +254,8 @@ func (s *Stream) takePresence() Frame {
 	return Frame{Name: "presences", Data: data}
 }
 
-// exchange posts the presence of the stages on this replica, and reads the posts of the others.
+// exchange posts the presence on this replica to the Board, and reads the posts of the other
+// replicas.
 func (f *Feed) exchange(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, PostEvery)
 	defer cancel()
@@ -309,14 +310,14 @@ func (f *Feed) here() map[stage.ARN][]stage.Presence {
 	return here
 }
 
-// withdraw ends the post of this replica.
+// withdraw removes the post of this replica from the Board.
 func (f *Feed) withdraw(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), PostEvery)
 	defer cancel()
 	return f.cfg.Shared.Post(ctx, f.replica, nil)
 }
 
-// elsewhere returns the presence of a stage on other replicas, as of a few seconds ago.
+// elsewhere returns the presence of a stage on other replicas, which may be a few seconds old.
 func (f *Feed) elsewhere(arn stage.ARN) (present []stage.Presence, posted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

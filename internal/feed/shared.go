@@ -10,7 +10,7 @@ import (
 )
 
 // Shared is the state that the replicas of a server share. Memory implements it for one process.
-// feedtest.Contract tests that every implementation does what these comments say.
+// feedtest.Contract tests implementations against these comments.
 //
 // Callers pass all times. An implementation needs a clock only to end the posts of a replica that
 // has stopped.
@@ -23,10 +23,10 @@ type Shared interface {
 
 // A Relay carries notices between replicas.
 type Relay interface {
-	// Send sends notices to every replica, including this one. When it returns nil, each running
-	// replica receives each of them once, and all replicas in one order. It may return before they
-	// arrive. A replica that cannot be reached for a while receives them when it is back. If the
-	// notices are no longer kept by then, it receives the notice KindGap instead.
+	// Send sends notices to every replica, including this one. If it returns nil, each running
+	// replica receives each notice once, and all replicas receive them in the same order. Send may
+	// return before the notices arrive. A replica that was unreachable receives them later. If they
+	// are no longer kept by then, it receives the notice KindGap instead.
 	Send(ctx context.Context, notices ...Notice) error
 	// Receive calls deliver until ctx ends, never concurrently. Notices that were sent before the
 	// first call of Receive are not delivered.
@@ -52,11 +52,11 @@ const (
 	KindChat    Kind = "chat"    // a user was muted or unmuted, or the chat was emptied
 	KindMessage Kind = "message" // a ChatMessage for the pages of Stage
 	KindRemoved Kind = "removed" // a ChatRemoved for the pages of Stage
-	KindPassed  Kind = "passed"  // data of Pass, for the replicas and for no page
+	KindPassed  Kind = "passed"  // data of Pass, for replicas and not for pages
 	KindGap     Kind = "gap"     // notices may be missing: every stream must resume
 )
 
-// A Board has the presence on every replica. It is soft state: a post that is not renewed expires.
+// A Board has the presence on every replica. A post that is not renewed expires.
 type Board interface {
 	// Post replaces the post of a replica. It is called at least every PostEvery. A post expires
 	// when it was not renewed for three times PostEvery. An empty post ends it at once.
@@ -71,7 +71,7 @@ const PostEvery = 2 * time.Second
 // A DockStore keeps the open docks of accounts. Reports of one dock may arrive at different
 // replicas.
 type DockStore interface {
-	// PutDock adds a dock, or replaces the one with the same ID, as seen at that time.
+	// PutDock adds a dock, or replaces the one with the same ID. seen is the time of the report.
 	PutDock(ctx context.Context, user access.UserID, dock Dock, seen time.Time) error
 	// DeleteDock reports whether the dock existed.
 	DeleteDock(ctx context.Context, user access.UserID, id string) (bool, error)
@@ -83,8 +83,8 @@ type DockStore interface {
 
 // A ChatStore keeps the chat of stages.
 type ChatStore interface {
-	// Room returns the chat room of a stage: its newest messages, the oldest of them first, at most
-	// limit. A stage without messages has an empty room.
+	// Room returns the chat room of a stage with its newest messages, at most limit, in the order
+	// of time. A stage without messages has an empty room.
 	Room(ctx context.Context, arn stage.ARN, limit int) (Room, error)
 	// AddMessage adds a message after all others. It keeps at least the newest keep messages.
 	AddMessage(ctx context.Context, arn stage.ARN, m ChatMessage, keep int) error

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// A stream with more queued frames is closed; its page reconnects and resumes.
+	// A stream with more queued frames is closed. Its page then reconnects and resumes.
 	maxFrames = 256
 	maxBytes  = 1 << 20
 	// Sixteen docks, each with a page of its stage, and a browser source for every guest stay below
@@ -19,8 +19,8 @@ const (
 	streamsRetry      = 30 * time.Second
 )
 
-// A Frame is one server-sent event. The frames without data that follow are requests to the
-// receiver of the stream.
+// A Frame is one server-sent event. A frame without data is a request to the receiver of the
+// stream.
 type Frame struct {
 	Name string
 	ID   int64 // ID of a stage event, from which a page resumes
@@ -35,7 +35,7 @@ const (
 	FrameChat  = "chat"  // send the chat room of the stage
 )
 
-// presenceFrame stands in the queue for all stages whose presence must be sent.
+// presenceFrame is the place in the queue of all stages whose presence must be sent.
 const presenceFrame = "presence"
 
 // A Listener describes the client that opens a stream.
@@ -64,7 +64,7 @@ type Stream struct {
 	watches bool                  // Watch was called
 	begun   bool                  // the first presence was taken
 	over    bool                  // the stream has ended
-	pending bool                  // Ready was called, and Take has not returned false since
+	pending bool                  // Ready was called, and since then Take has not returned false
 }
 
 // An account is the state that the streams of one user share.
@@ -75,7 +75,8 @@ type account struct {
 }
 
 // Listen opens a stream. When a user or a credential has too many, Listen refuses the new one. If
-// it closed the oldest instead, two pages that reconnect would close each other's streams for ever.
+// it closed the oldest one instead, two pages that reconnect would close each other's streams for
+// ever.
 //
 // The stream of an account receives the events and docks of the user from now on. It receives
 // presence after Watch has set the stages. The stream of a page receives presence and chat of its
@@ -99,7 +100,7 @@ func (f *Feed) Listen(l Listener) (*Stream, error) {
 	}
 	f.streams[s] = struct{}{}
 	f.attach(s)
-	if f.stopped { // opened between Stop and the closing of the listener
+	if f.stopped { // opened between Stop and the end of the HTTP listener
 		s.dismiss()
 	}
 	return s, nil
@@ -165,9 +166,9 @@ func (f *Feed) detach(s *Stream) {
 	}
 }
 
-// Watch sets the stages whose presence the streams of an account receive, and whether they see it
-// as an operator does. After the first call, a stream sends one frame with every stage that is not
-// empty.
+// Watch sets the stages whose presence the streams of an account receive. operator says whether
+// they receive what only operators see. After the first call, a stream sends one frame with every
+// stage that is not empty.
 func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	f := s.feed
 	f.mu.Lock()
@@ -225,8 +226,8 @@ func (s *Stream) Tick() {
 	s.push(Frame{Name: FrameTick})
 }
 
-// Take returns the oldest frame. If there is none, the stream has ended (over), or calls Ready when
-// there is one.
+// Take returns the oldest frame. If there is no frame, over reports whether the stream has ended;
+// if not, the stream calls Ready when there is one.
 func (s *Stream) Take() (frame Frame, ok, over bool) {
 	f := s.feed
 	f.mu.Lock()
@@ -246,7 +247,7 @@ func (s *Stream) Take() (frame Frame, ok, over bool) {
 	return frame, true, false
 }
 
-// push queues a frame; mu is held. A stream that does not keep up is closed, and its page resumes
+// push queues a frame; mu is held. A stream whose page reads too slowly is closed. The page resumes
 // from the last event that it received.
 func (s *Stream) push(frame Frame) {
 	if s.over {
@@ -278,7 +279,7 @@ func (s *Stream) ready() {
 	}
 }
 
-// dismiss ends a stream with a Bye; mu is held.
+// dismiss sends a Bye and ends a stream; mu is held.
 func (s *Stream) dismiss() {
 	s.push(Frame{Name: "bye", Data: mustJSON(Bye{"stopping"})})
 	s.cut()

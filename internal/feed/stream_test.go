@@ -184,8 +184,8 @@ func TestOnlyWhatMayHaveChangedIsRead(t *testing.T) {
 	})
 }
 
-// TestAStageThatDoesNotAnswerHoldsNothingUp: a call to AWS can take seconds, and nothing else waits
-// for it.
+// TestAStageThatDoesNotAnswerHoldsNothingUp: a call to AWS that takes seconds delays no other
+// stage.
 func TestAStageThatDoesNotAnswerHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

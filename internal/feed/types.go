@@ -19,10 +19,11 @@ type (
 		ParticipantID stage.ParticipantID `json:"participantId"`
 		Code          string              `json:"code"`
 		Detail        string              `json:"detail"`
-		// Claimed marks a token with a wrong signature: the event may explain a failure, and proves
-		// nothing.
+		// Claimed marks an event of a token with a wrong signature. The event may explain a
+		// failure, but its content may be forged.
 		Claimed bool `json:"claimed,omitempty"`
-		// ByRole is the role of the person who kicked the participant, for an end by a kick.
+		// ByRole is the role of the person who kicked the participant. It is set if the session
+		// ended by a kick.
 		ByRole access.Role `json:"byRole,omitempty"`
 	}
 	// A PresenceEvent lists who is on a stage.
@@ -72,7 +73,8 @@ type (
 		Level string `json:"level"` // "fix", "person" or "ok"
 		Text  string `json:"text"`
 	}
-	// A DocksEvent lists the open docks of the account. A dock that changes later follows alone.
+	// A DocksEvent lists the open docks of the account. When a dock changes later, the page
+	// receives only that dock.
 	DocksEvent struct {
 		Docks []Dock `json:"docks"`
 	}

@@ -29,9 +29,9 @@ func (h *Homes) holds(arn stage.ARN) bool {
 	return o != nil && !o.leaving && h.valid()
 }
 
-// valid reports whether this replica may be a home; mu is held. A replica that the others can reach
-// may only while it renews its heartbeat, even if it was alone when it last read the database:
-// others may have joined since. A replica without an address has no others.
+// valid reports whether this replica may be a home; mu is held. A replica with an address for other
+// replicas may be a home only while it renews its heartbeat, even if it was alone at its last read,
+// since others may have joined later. A replica without an address is always alone.
 func (h *Homes) valid() bool {
 	return !h.lost && (time.Now().Before(h.until) || h.cfg.URL == "")
 }
@@ -88,7 +88,7 @@ func (h *Homes) find(ctx context.Context, arn stage.ARN, atHome bool) (place, er
 	return h.settle(arn, id, term)
 }
 
-// seen reports whether an ID is that of this replica, or of another replica that was read from the
+// seen reports whether an ID is this replica's, or that of a replica that was read from the
 // database.
 func (h *Homes) seen(id string) bool {
 	h.mu.Lock()
@@ -111,7 +111,7 @@ func (h *Homes) known(arn stage.ARN) (place, bool) {
 	return place{peer: p.Peer}, true
 }
 
-// begin counts a request that is under way at a stage of this replica; mu is held.
+// begin counts an open request for a stage of this replica; mu is held.
 func (h *Homes) begin(arn stage.ARN) (done func()) {
 	o := h.mine[arn]
 	o.requests++
@@ -143,7 +143,7 @@ func (h *Homes) read(
 		return id, term, err
 	}
 	id, err = h.cfg.Store.Home(ctx, arn)
-	if err == nil && id == own { // this replica still holds the stage, but must not use it any more
+	if err == nil && id == own { // in the database only: this replica gave it up
 		return "", 0, errStopping()
 	}
 	if !errors.Is(err, stage.ErrNotFound) {
@@ -170,7 +170,7 @@ func (h *Homes) successor() (id string, ok bool) {
 	return list[rand.N(len(list))], true
 }
 
-// settle stores the answer of the database.
+// settle stores the home that the database returned.
 func (h *Homes) settle(arn stage.ARN, id string, term int64) (place, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -234,7 +234,7 @@ func (h *Homes) releaseIdle(ctx context.Context) {
 			h.cfg.Log.Debug("the lease of a stage is not released yet", "stage", arn, "err", err)
 		}
 		h.mu.Lock()
-		delete(h.mine, arn) // even after a failure: the next request claims the stage in a new term
+		delete(h.mine, arn) // even after a failure: the next request starts a new term
 		h.mu.Unlock()
 		h.cfg.Left(arn)
 	}

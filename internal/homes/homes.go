@@ -2,8 +2,8 @@
 // replicas forward requests to the home, so that any load balancer works: OBS has no cookie, and
 // browsers drop the Authorization header on redirects. Media goes to the home's UDP port directly.
 //
-// A replica is alive while its heartbeat in the database advances. All times are those of one
-// process's own monotonic clock, so that the clocks of replicas may differ.
+// A replica is alive while its heartbeat in the database advances. Each replica uses only its own
+// monotonic clock, so that the clocks of replicas may differ.
 package homes
 
 import (
@@ -22,8 +22,8 @@ const (
 	// holdFor is how long a replica stays a home, counted from the start of its last successful
 	// beat.
 	holdFor = 6 * time.Second
-	// deadAfter is how long a heartbeat must stand still until its replica is marked as dead. It is
-	// longer than holdFor, so that the replica has given up its homes by then.
+	// deadAfter is how long a heartbeat must be unchanged before its replica is marked as dead. It
+	// is longer than holdFor, so that the replica has given up its homes by then.
 	deadAfter = 8 * time.Second
 	// beatLimit limits the time of one beat.
 	beatLimit = 4 * time.Second
@@ -40,7 +40,8 @@ type Peer struct {
 	Dead     bool
 }
 
-// A Store keeps the replicas and the homes. Several replicas use it at once; its rows decide races.
+// A Store keeps the replicas and the homes. Several replicas use it at once. Conditions on its rows
+// decide races.
 type Store interface {
 	// Join adds a replica.
 	Join(ctx context.Context, p Peer) error
@@ -49,8 +50,8 @@ type Store interface {
 	Beat(ctx context.Context, id string, draining bool) error
 	// Peers lists all replicas, including those that are marked as dead.
 	Peers(ctx context.Context) ([]Peer, error)
-	// MarkDead marks a replica as dead and takes its homes from it, if its heartbeat still has that
-	// value. It reports whether this call did so.
+	// If the heartbeat of a replica still has a certain value, MarkDead marks the replica as dead
+	// and removes it as the home of its stages. It reports whether this call did so.
 	MarkDead(ctx context.Context, id string, beat int64) (bool, error)
 	// Forget deletes a replica that is marked as dead.
 	Forget(ctx context.Context, id string) error
@@ -60,8 +61,8 @@ type Store interface {
 	// the home itself starts a new term. For a replica that is marked as dead it returns
 	// stage.ErrNotFound.
 	Claim(ctx context.Context, arn stage.ARN, id string) (home string, term int64, err error)
-	// LeaveHome removes the home of a stage, if it is still that replica in that term. Because of
-	// the term, a release that the database carries out late does not end a later claim.
+	// LeaveHome removes a replica as the home of a stage, unless the term has changed. So a
+	// statement that the database executes late does not end a later claim.
 	LeaveHome(ctx context.Context, arn stage.ARN, id string, term int64) error
 }
 
@@ -71,12 +72,12 @@ type Config struct {
 	URL   string // where other replicas reach this one; empty if they cannot
 	Log   *slog.Logger
 
-	// Before is the ID of the previous run of this replica, if that run has certainly ended. Its
-	// homes are then taken over at once, and not only after deadAfter.
+	// Before is the ID of the previous run of this replica, if that run has certainly ended. The
+	// stages of that run then become free at once, instead of after deadAfter.
 	Before string
 	// Joined is called with each new ID of this replica, before the ID is used.
 	Joined func(id string)
-	// Lost is called when this replica is no longer the home of any stage. It ends the sessions.
+	// Lost is called when this replica has given up all homes. It must end the sessions.
 	Lost func()
 	// End records the ends of the sessions of a dead replica, and reports whether there may be
 	// more.
@@ -87,14 +88,14 @@ type Config struct {
 	Left func(stage.ARN)
 }
 
-// Homes is the membership of this replica among the replicas. It is safe for concurrent use.
+// Homes is the membership of this replica in the fleet. It is safe for concurrent use.
 type Homes struct {
 	cfg Config
 
 	mu    sync.Mutex
 	id    string    // guarded by mu: ID of this replica; "" before it has joined
 	until time.Time // guarded by mu: until then this replica may be a home
-	// guarded by mu: Lost was called, and no beat has succeeded since
+	// guarded by mu: Lost was called, and since then no beat has succeeded
 	lost     bool
 	draining bool                  // guarded by mu
 	mine     map[stage.ARN]*own    // guarded by mu
@@ -107,7 +108,7 @@ type own struct {
 	term     int64
 	requests int       // requests under way
 	begun    int       // requests since the claim
-	quiet    time.Time // since when the stage is empty; zero if it is not, or was not checked
+	quiet    time.Time // since when the stage is known to be empty; zero if it is not
 	leaving  bool      // it is being released
 }
 
@@ -147,9 +148,9 @@ func (h *Homes) Join(ctx context.Context) error {
 	return h.look(ctx)
 }
 
-// markPrevious marks the previous run of this replica as dead, unless it has left. Run then records
-// the ends of its sessions: there may be thousands, for which no start should wait. A run at
-// another address is a different replica, which has a copy of this one's data.
+// markPrevious marks the previous run of this replica as dead, unless that run has left. Run later
+// records the ends of its sessions, since there may be thousands, and the start must not wait for
+// them. A run at another address is a different replica that has a copy of this one's data folder.
 func (h *Homes) markPrevious(ctx context.Context) error {
 	if h.cfg.Before == "" || h.cfg.URL == "" || h.ID() != "" {
 		return nil
@@ -203,7 +204,7 @@ func (h *Homes) Run(ctx context.Context) error {
 	}
 }
 
-// watchOver gives up the homes in time, even while the database hangs.
+// watchOver gives up the homes before the other replicas take them, even while the database hangs.
 func (h *Homes) watchOver(ctx context.Context) {
 	tick := time.NewTicker(beatEvery / 4)
 	defer tick.Stop()
@@ -307,8 +308,8 @@ func (h *Homes) look(ctx context.Context) error {
 	return nil
 }
 
-// restartTimers restarts the timers of the other replicas: while this replica could not reach the
-// database, they may not have reached it either.
+// restartTimers restarts the timers after which other replicas are marked as dead. While this
+// replica could not reach the database, the others may not have reached it either.
 func (h *Homes) restartTimers() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -317,7 +318,7 @@ func (h *Homes) restartTimers() {
 	}
 }
 
-// markDead marks replicas whose heartbeat stands still as dead, and records the ends of their
+// markDead marks replicas as dead whose heartbeat has not changed, and records the ends of their
 // sessions. After a failure, the next round or another replica retries.
 func (h *Homes) markDead(ctx context.Context) {
 	for _, p := range h.silent() {

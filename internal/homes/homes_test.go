@@ -41,11 +41,11 @@ type link struct {
 	lm     sync.Mutex
 	cut    bool          // guarded by lm: statements fail at once
 	mended chan struct{} // guarded by lm: statements wait for it; nil if they do not wait
-	late   []func()      // guarded by lm: statements that the table carries out once mended
+	late   []func()      // guarded by lm: statements that are executed when it is mended
 }
 
-// say carries out a statement. On a link that hangs, the statement is carried out when the link is
-// mended, whether or not the replica still waits for the answer.
+// say executes a statement. On a link that hangs, the statement is executed when the link is
+// mended, even if the replica no longer waits for the answer.
 func (l *link) say(ctx context.Context, do func() error) error {
 	l.lm.Lock()
 	cut, mended := l.cut, l.mended
@@ -226,7 +226,7 @@ type fleet struct {
 	t       *testing.T
 	table   *table
 	url     string        // of each replica
-	before  string        // ID of the run that crashed, for the next one that starts
+	before  string        // ID of the crashed run, for the next run
 	slow    time.Duration // how long it takes to record the ends of a replica
 	idle    map[stage.ARN]bool
 	members []*member
@@ -294,7 +294,7 @@ func (f *fleet) serve(m *member, arn stage.ARN) string {
 	return at.peer.ID
 }
 
-// passes lets time pass, and checks all along that no stage has two homes.
+// passes lets time pass, and checks regularly that no stage has two homes.
 func (f *fleet) passes(d time.Duration) {
 	f.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -322,9 +322,9 @@ func (f *fleet) holds(arn stage.ARN) *member {
 	return nil
 }
 
-// TestAHomeThatIsCutOffGivesUpFirst: a home whose packets to the database are lost ends its
-// sessions before another replica can become the home. The end of its sessions is recorded within
-// 15 seconds. When it is back, it forwards requests to the new home.
+// TestAHomeThatIsCutOffGivesUpFirst: a home that cannot reach the database ends its sessions before
+// another replica can become the home. The ends of its sessions are recorded within 15 seconds.
+// When the replica can reach the database again, it forwards requests to the new home.
 func TestAHomeThatIsCutOffGivesUpFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -394,9 +394,9 @@ func TestAStartDoesNotWaitForTheEndsOfACrash(t *testing.T) {
 	})
 }
 
-// TestAllLoseTheDatabase: each replica gives up its homes, even one that is alone, since another
-// may have joined. A server without an address for other replicas goes on (docs/decisions/0199).
-// When the database is back, no replica takes another one for dead.
+// TestAllLoseTheDatabase: each replica gives up its homes, even a replica that is alone, since
+// another may have joined. A server without an address for other replicas keeps its homes
+// (docs/decisions/0199). When the database answers again, no replica marks another as dead.
 func TestAllLoseTheDatabase(t *testing.T) {
 	t.Parallel()
 	for _, set := range []struct {
@@ -433,9 +433,9 @@ func TestAllLoseTheDatabase(t *testing.T) {
 	}
 }
 
-// TestNoStageHasTwoHomes causes faults in random order: links that hang, after which the database
-// carries out what arrives late, links that fail, and crashes. Meanwhile requests arrive at all
-// replicas. No two replicas hold a stage at any time, and in the end each stage finds a home.
+// TestNoStageHasTwoHomes causes faults in random order: links that fail, links that hang and later
+// deliver their statements, and crashes. Meanwhile requests arrive at all replicas. At no time do
+// two replicas hold the same stage, and in the end each stage has a home.
 func TestNoStageHasTwoHomes(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40) {
@@ -448,7 +448,7 @@ func TestNoStageHasTwoHomes(t *testing.T) {
 
 func randomFaults(t *testing.T, random *rand.Rand) {
 	f := startFleet(t, 3, peerURL)
-	f.idle[sideStage] = true // it is released again and again, and moves
+	f.idle[sideStage] = true // it is released repeatedly, and moves
 	moves := map[string]bool{}
 	for range 60 {
 		m := f.members[random.IntN(len(f.members))]
@@ -457,7 +457,7 @@ func randomFaults(t *testing.T, random *rand.Rand) {
 			m.link.hang()
 		case 1:
 			m.link.fail()
-		case 2: // a crash; the next run starts while the others wait for the beat of this one
+		case 2: // a crash; the next run starts before the others mark this one as dead
 			m.stop()
 			for i := range f.members {
 				if f.members[i] == m {

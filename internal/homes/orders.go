@@ -28,15 +28,16 @@ type Order struct {
 	Reason      string              `json:"reason,omitempty"`
 }
 
-// The verbs of orders and what they end.
+// The verbs of orders. Each ends something.
 const (
 	Disconnect = "disconnect" // a participant; not found if it has no session there
 	CloseStage = "close"      // a stage that was removed
 )
 
-// Send sends an order to all other replicas at once. While the database is unavailable, this
-// replica may not know the home, and the order still reaches it. Send succeeds if one replica
-// carried the order out. It returns stage.ErrNotFound if all answered that they had nothing to do.
+// Send sends an order to all other replicas at once. So the order reaches the home even if this
+// replica does not know it, because the database is unavailable. Send succeeds if one replica
+// carried the order out. It returns stage.ErrNotFound if all replicas answered that they had
+// nothing to end.
 func (p *Proxy) Send(ctx context.Context, o Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderLimit)
 	defer cancel()

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// clientHeader carries the address of the client between replicas. The public address neither
-	// reads it nor forwards it.
+	// clientHeader carries the address of the client between replicas. In requests to the public
+	// address it is ignored and not forwarded.
 	clientHeader = "Stagedoor-Client"
 
-	// maxBody is the largest body that WHIP reads and one byte more, so that the home can refuse a
-	// larger body.
+	// maxBody is one byte more than the largest body that WHIP accepts, so that the home can refuse
+	// a larger one.
 	maxBody  = 64<<10 + 1
 	tryAgain = 150 * time.Millisecond
 	// tryFor limits the retries of a request that could not be forwarded. OBS waits 8 seconds for
@@ -51,7 +51,8 @@ type ProxyConfig struct {
 	Order func(context.Context, Order) error
 }
 
-// A Proxy serves requests for local stages: here, or by forwarding them to the home of the stage.
+// A Proxy serves requests for local stages on this replica, or forwards them to the home of the
+// stage.
 type Proxy struct {
 	ProxyConfig
 	client http.RoundTripper
@@ -70,11 +71,11 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	mux.HandleFunc("/", p.serveAtHome)
 	p.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: dialLimit,
-		// net/http adds HTTP/2 to the TLS configuration of its server; the client must not offer
-		// it.
+		// The server gets a clone, because net/http adds HTTP/2 to the TLS configuration of a
+		// server, and the client must not offer HTTP/2.
 		TLSConfig:    config.Clone(),
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		// Handshakes of clients that are no replicas fail, and are not logged.
+		// Do not log the failed handshakes of clients that are not replicas.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	return p, nil
@@ -92,7 +93,7 @@ func (p *Proxy) Serve(l net.Listener) error {
 	return err
 }
 
-// Close ends Serve. It waits until ctx ends for requests that are under way.
+// Close ends Serve. It waits for open requests, until ctx ends.
 func (p *Proxy) Close(ctx context.Context) {
 	if p.server.Shutdown(ctx) != nil {
 		p.server.Close()
@@ -152,8 +153,8 @@ func withBody(r *http.Request, body []byte) *http.Request {
 	return out
 }
 
-// finder returns a function that finds the replica that must serve a request. It returns nil if any
-// replica can: the request is a preflight, or will be refused.
+// finder returns a function that finds the replica that must serve a request. It returns nil for a
+// request that any replica can serve: a preflight, or a request that will be refused.
 func (p *Proxy) finder(r *http.Request) func() (place, error) {
 	if r.Method == http.MethodOptions {
 		return nil

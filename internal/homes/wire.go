@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// Replicas speak TLS 1.3 with each other. Each shows a certificate with the same key, which is
-// derived from the secret that all share. The secret itself is never sent, and a client of the
-// public address cannot pretend to be a replica.
+// Replicas use TLS 1.3 between each other. Each presents a certificate with the same key, which is
+// derived from their shared secret. The secret itself is never sent, and a client of the public
+// address cannot pretend to be a replica.
 
 const (
 	dialLimit   = 2 * time.Second
@@ -62,7 +62,7 @@ func wireTLS(secret []byte) (*tls.Config, error) {
 	}, nil
 }
 
-// certificate is valid at all times: the clocks of replicas may differ.
+// certificate returns a certificate that never expires, since the clocks of replicas may differ.
 func certificate(key crypto.Signer) (tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -76,7 +76,7 @@ func certificate(key crypto.Signer) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// transport returns a transport to other replicas. It waits long for an answer, since negotiating a
+// transport returns a transport to other replicas. Its time limit is long, since negotiating a
 // session takes time.
 func transport(config *tls.Config) *http.Transport {
 	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: dialLimit}, Config: config}
@@ -93,7 +93,8 @@ func transport(config *tls.Config) *http.Transport {
 	}
 }
 
-// address returns the URL of another replica, always with HTTPS, whatever scheme its setting has.
+// address returns the URL of another replica with the scheme https, even if its setting has another
+// one.
 func address(peer Peer, path string) (*url.URL, error) {
 	u, err := url.Parse(peer.URL)
 	if err != nil {

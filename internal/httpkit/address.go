@@ -11,10 +11,11 @@ import (
 // ignored.
 type Proxies []netip.Prefix
 
-// Client returns the address of the client: the peer's, or behind trusted proxies the last address
-// in X-Forwarded-For that is not a trusted proxy. Without X-Forwarded-For it reads Forwarded (RFC
-// 7239). It never combines both headers: a proxy that sets only one of them forwards the other one
-// as the client sent it, perhaps forged. The result is invalid if the peer's address is unknown.
+// Client returns the address of the client. This is the address of the peer, or if the peer is a
+// trusted proxy, the last address in X-Forwarded-For that is not a trusted proxy. Without
+// X-Forwarded-For it reads Forwarded (RFC 7239). It never combines both headers, since a proxy that
+// sets one of them forwards the other one from the client, who may have forged it. The result is
+// invalid if the peer's address is unknown.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	client := parseHost(r.RemoteAddr)
 	hops := forwardedFor(r.Header)
@@ -48,8 +49,8 @@ func Network(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(a, a.BitLen())
 }
 
-// forwardedFor lists the addresses that proxies have added to a request. The address that the
-// nearest proxy added is the last.
+// forwardedFor lists the addresses that proxies have added to a request. The last one was added by
+// the nearest proxy.
 func forwardedFor(h http.Header) []string {
 	if lines := h.Values("X-Forwarded-For"); len(lines) > 0 {
 		return strings.Split(strings.Join(lines, ","), ",")
@@ -59,7 +60,7 @@ func forwardedFor(h http.Header) []string {
 		if strings.TrimSpace(element) == "" {
 			continue // lists may have empty elements (RFC 9110, 5.6.1)
 		}
-		hop := "" // an element without "for" hides the client
+		hop := "" // without "for", the element does not name the client
 		for _, pair := range splitQuoted(element, ';') {
 			name, value, _ := strings.Cut(pair, "=")
 			if strings.EqualFold(strings.TrimSpace(name), "for") {
@@ -72,8 +73,8 @@ func forwardedFor(h http.Header) []string {
 }
 
 // splitQuoted splits at separators outside of quoted strings (RFC 7239, 4). It reads backwards from
-// the part that the nearest proxy has written. So a client that leaves a quote open in its own part
-// does not spoil the parts of the proxies.
+// the part that the nearest proxy has written. So a quote that a client leaves open in its own part
+// does not affect the parts of the proxies.
 func splitQuoted(text string, separator byte) []string {
 	var parts []string
 	quoted, end := false, len(text)

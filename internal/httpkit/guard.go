@@ -14,20 +14,21 @@ import (
 )
 
 const (
-	freeFailures  = 30 // at once: for example a room full of OBSes with expired tokens
+	freeFailures  = 30 // at once, for example for many OBSes behind one address with expired tokens
 	failureEvery  = time.Second
 	maxNetworks   = 10_000
 	forgetNetwork = 10 * time.Minute
 	warnEvery     = time.Minute
 )
 
-// A Guard limits the CPU time that wrong credentials cost, by the network of the client. It never
-// refuses a right credential: it verifies each one, whatever other clients of the network send.
+// A Guard limits the CPU time that wrong credentials cost, by the network of the client. It
+// verifies every credential and never refuses a right one, no matter what other clients of the
+// network send.
 //
 // A network has 30 free failures, and gets one more per second. After that, the credentials of this
 // network are verified one at a time. All such networks together use half of the processors. The
-// error for a wrong credential is then ErrTooMany with a time to retry. The Guard need not prevent
-// guessing, because nobody can guess a signature.
+// error for a wrong credential is then ErrTooMany with a time to retry. The Guard does not prevent
+// guessing, which is hopeless for signatures anyway.
 //
 // A Guard is safe for concurrent use.
 type Guard struct {
@@ -37,10 +38,10 @@ type Guard struct {
 	slots    chan struct{}
 }
 
-// A network is what the Guard knows of the clients of one network prefix. The lock of
-// Guard.networks guards all fields but turn.
+// A network is the Guard's record of one network prefix. The lock of Guard.networks guards all
+// fields except turn.
 type network struct {
-	free    float64 // remaining free failures, without those being verified
+	free    float64 // free failures that are left; a running verification has taken one
 	at      time.Time
 	refused int // wrong credentials since the last warning
 	warned  time.Time
@@ -145,8 +146,8 @@ func (g *Guard) enter(ctx context.Context, turn chan struct{}) (leave func(), er
 	return func() { <-g.slots; <-turn }, nil
 }
 
-// tooMany returns an ErrTooMany with the detail of err, so that a client with an expired token
-// reads that it needs a new token. It does not wrap err, since the result would still be
+// tooMany returns an ErrTooMany with the detail of err, so that the client of an expired token
+// still learns that it needs a new one. It does not wrap err, since the result would still be
 // ErrUnauthorized.
 func tooMany(err error, wait time.Duration) error {
 	detail := ""

@@ -114,7 +114,7 @@ func TestGuardVerifiesOneAtATime(t *testing.T) {
 			t.Errorf("a right one in the flood: got %v, want nil", err)
 		}
 		all.Wait()
-		// one request of the flood, and the request from another address
+		// at most one request of the flood, and the request from the other address
 		if got := most.Load(); got > 2 {
 			t.Errorf("at the same time: got %d, want one of the flooded address", got)
 		}

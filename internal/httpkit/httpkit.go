@@ -10,7 +10,8 @@ import (
 )
 
 // Bearer returns the bearer token in the Authorization header (RFC 6750, 2.1). It returns an empty
-// secret if there is no such header or its scheme is not Bearer, in any case (RFC 9110, 11.1).
+// secret if there is no such header, or if its scheme is not Bearer, which is case-insensitive (RFC
+// 9110, 11.1).
 func Bearer(r *http.Request) stage.Secret {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -20,7 +21,7 @@ func Bearer(r *http.Request) stage.Secret {
 }
 
 // Segments splits a path at its slashes and drops empty parts, so that "//whip/" and "/whip" are
-// the same. ServeMux would redirect "//whip/", and OBS would not send its offer again.
+// the same. ServeMux would redirect "//whip/", and after the redirect OBS would not send its offer.
 func Segments(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

@@ -18,9 +18,9 @@ type ConnectionLimits struct {
 }
 
 // A Listener limits connections by client network, so that one client cannot use up the connections
-// of the process. At a limit, it closes the connection that has been idle for longest: of the same
-// network, or of the network with the most connections. If none is idle, it refuses the new
-// connection.
+// of the process. At the limit of a network, it closes the connection of this network that has been
+// idle for longest. At the total limit, it does so in the network with the most connections. If
+// none is idle, it refuses the new connection.
 //
 // The field ConnState of the http.Server must be the Listener's method ConnState, which records the
 // idle connections.
@@ -52,7 +52,7 @@ type conn struct {
 	*net.TCPConn
 	counts  *counts
 	network netip.Prefix
-	place   *list.Element // in idle; guarded by counts.mu
+	place   *list.Element // position in the list idle; guarded by counts.mu
 	closed  bool          // guarded by counts.mu
 }
 
@@ -97,8 +97,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed logs an error of Accept and closes an idle connection, because the process probably has
-// too many open files. net/http then calls Accept again.
+// failed logs an error of Accept, and closes an idle connection, since the likely cause is too many
+// open files. net/http then calls Accept again.
 func (l *Listener) failed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
 		return err
@@ -114,7 +114,7 @@ func (l *Listener) failed(err error) error {
 }
 
 // admit counts a connection. It reports whether the connection is within the limits. If victim is
-// not nil, the caller must close this idle connection instead.
+// not nil, the caller must close victim, an idle connection, to make room.
 func (l *counts) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,7 +159,7 @@ func (l *counts) largest() (most *connections) {
 }
 
 // longestIdle removes the connection that has been idle for longest from the list, and returns it.
-// The caller must close the connection after releasing the lock.
+// The caller must close it after releasing the lock.
 func (l *counts) longestIdle(of *connections) *conn {
 	if of == nil || of.idle.Len() == 0 {
 		return nil

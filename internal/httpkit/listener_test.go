@@ -154,8 +154,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestOneNetworkShutsNobodyOut: while one network holds as many connections as it may, other
-// networks can connect. The connections may be idle, busy, or send nothing.
+// TestOneNetworkShutsNobodyOut: while one network has all the connections that it may have, other
+// networks can still connect. The test runs with idle, busy and silent connections.
 func TestOneNetworkShutsNobodyOut(t *testing.T) {
 	t.Parallel()
 	limits := httpkit.ConnectionLimits{PerNetwork: 10, Total: 12}

@@ -7,12 +7,12 @@ import (
 )
 
 // A Map is a map of limited size, for data that unknown clients can make grow: limiters, recent
-// refusals, caches. An entry expires Life after its last change. A full map drops the entry that
-// was changed longest ago. Operations take constant time on average. A Map is safe for concurrent
+// refusals, caches. An entry expires Life after its last change. A full map drops the entry whose
+// last change is oldest. Operations take constant time on average. A Map is safe for concurrent
 // use, but its fields must be set before.
 type Map[K comparable, V any] struct {
 	Max  int           // entries; at least 1
-	Life time.Duration // 0 means that entries are only dropped when the map is full
+	Life time.Duration // 0 means that entries do not expire
 
 	mu      sync.Mutex
 	entries map[K]*list.Element // guarded by mu
@@ -47,8 +47,8 @@ func (m *Map[K, V]) Update(key K, now time.Time, change func(old V, found bool) 
 	return value
 }
 
-// Add sets the value of a key only if the key has none, and reports whether it did. It neither
-// changes an existing entry nor makes it expire later.
+// Add sets the value of a key only if the key has none, and reports whether it did. An existing
+// entry keeps its value and its expiry.
 func (m *Map[K, V]) Add(key K, value V, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +126,7 @@ func (m *Map[K, V]) expire(now time.Time) {
 }
 
 // ended reports whether an entry has expired. An entry whose change is in the future has expired,
-// too: the clock was set back, and the entry's age is unknown.
+// too, since the clock was set back and the entry's age is unknown.
 func (m *Map[K, V]) ended(e *entry[K, V], now time.Time) bool {
 	age := now.Sub(e.changed)
 	return m.Life > 0 && (age >= m.Life || age < 0)

@@ -9,7 +9,7 @@ import (
 
 const (
 	// life is how long a lease is held after its last renewal. If a replica vanishes, its work
-	// waits up to renewEvery longer, until another replica asks.
+	// waits up to renewEvery longer, until another replica requests the lease.
 	life = 6 * time.Second
 	// renewEvery leaves time for two more attempts before a lease expires.
 	renewEvery  = 2 * time.Second
@@ -27,13 +27,14 @@ type Lead struct {
 
 	mu      sync.Mutex
 	lease   Lease
-	until   time.Time     // this replica leads until then, or until it has renewed the lease
+	until   time.Time     // this replica leads until this time, which each renewal moves
 	changed chan struct{} // closed when this replica begins or ceases to lead
 	leading bool          // whether this replica led when changed was last closed
 	expiry  *time.Timer   // fires when the lease expires
 }
 
-// NewLead returns a Lead. Call its Run. Without a store it always leads: then there is one process.
+// NewLead returns a Lead. Call its Run. Without a store it always leads, because then there is only
+// one process.
 func NewLead(store Store, name string, by Holder, now func() time.Time, log *slog.Logger) *Lead {
 	return &Lead{
 		store: store, name: name, by: by, now: now, log: log,
@@ -41,11 +42,12 @@ func NewLead(store Store, name string, by Holder, now func() time.Time, log *slo
 	}
 }
 
-// Elected reports whether there is an election: without a store this replica always leads.
+// Elected reports whether there is an election. Without a store there is none, and this replica
+// always leads.
 func (l *Lead) Elected() bool { return l.store != nil }
 
-// Leads reports whether this replica leads. At most one does: a lease that could not be renewed is
-// given up before another replica can get it.
+// Leads reports whether this replica leads. At most one replica leads, since a lease that could not
+// be renewed is given up before another replica can get it.
 func (l *Lead) Leads() bool {
 	if l.store == nil {
 		return true
@@ -73,7 +75,8 @@ func (l *Lead) Run(ctx context.Context) error {
 	}
 }
 
-// ask acquires or renews the lease. The life of the lease counts from before the request.
+// ask acquires or renews the lease. It counts the life of the lease from the time before the
+// request.
 func (l *Lead) ask(ctx context.Context) {
 	asked := l.now()
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)

@@ -1,5 +1,5 @@
-// Package lease elects the one replica that does certain work. Leases are rows in the database that
-// expire by its clock, so that the clocks of the replicas do not matter.
+// Package lease elects the one replica that does certain work. Leases are rows in the database.
+// They expire by the clock of the database, so that the clocks of the replicas do not matter.
 package lease
 
 import (
@@ -17,18 +17,19 @@ type Holder struct {
 type Lease struct {
 	Name string
 	Holder
-	// Fence increases with every new holder of the name, and after each expiry. A write on behalf
-	// of a lease contains it, so that a holder that was away too long changes nothing.
+	// Fence increases with every new holder, and after each expiry. A write on behalf of a lease
+	// contains the Fence, so that a former holder cannot change anything.
 	Fence int64
-	Held  bool          // it had not expired when it was read
-	Left  time.Duration // time until it expires, when it was read; negative after the expiry
+	Held  bool          // the lease had not expired when it was read
+	Left  time.Duration // time until the expiry when the lease was read; negative after the expiry
 }
 
-// A Store stores leases. After an error it is not known who holds a lease. A holder that cannot
-// renew its lease stops when the lease has expired, counted from before its last request.
+// A Store stores leases. After an error, the holder of a lease is unknown. A holder that cannot
+// renew its lease must stop when the life of the lease has passed since its last successful request
+// began.
 type Store interface {
-	// Acquire takes a lease that is free or expired, or renews one that the holder has. It reports
-	// whether the holder has it now, and returns the lease of the current holder.
+	// Acquire takes a lease that is free or expired, or renews it for its holder. It returns the
+	// current lease, and reports whether "by" holds it.
 	Acquire(ctx context.Context, name string, by Holder, life time.Duration) (Lease, bool, error)
 	// Release ends a lease at once, if the holder still has it.
 	Release(ctx context.Context, l Lease) error

@@ -31,7 +31,7 @@ type Metrics struct {
 	awsWait      *prometheus.HistogramVec
 }
 
-// New returns metrics that name the version of the program and of Go.
+// New returns metrics, which include the versions of the program and of Go.
 func New(version, goVersion string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -148,8 +148,8 @@ func (p participants) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(lossDesc, prometheus.GaugeValue, now.Loss)
 }
 
-// An Outbox describes the deliveries that are queued for webhooks, of all servers on the database.
-// The counts have an upper limit, so that counting takes little time.
+// An Outbox describes the deliveries that all servers on the database have queued for webhooks. The
+// counts have an upper limit, so that counting takes little time.
 type Outbox struct {
 	Waiting int
 	Oldest  time.Time // when the oldest one was queued; zero if none waits
@@ -181,8 +181,8 @@ func (outbox) Describe(out chan<- *prometheus.Desc) {
 	out <- deadDesc
 }
 
-// Collect implements prometheus.Collector. While the database does not answer, it exports nothing;
-// stagedoor_database_up shows that.
+// Collect implements prometheus.Collector. While the database does not answer, it exports nothing.
+// stagedoor_database_up shows the outage.
 func (o outbox) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), databasePatience)
 	defer cancel()
@@ -224,7 +224,7 @@ func (m *Metrics) Token(way string, err error) {
 	m.tokens.WithLabelValues(way, result(err)).Inc()
 }
 
-// Issuer records how long an issuer took. One token may need several attempts.
+// Issuer records the duration of one attempt of an issuer. A token may need several attempts.
 func (m *Metrics) Issuer(way string, took time.Duration) {
 	m.tokenSeconds.WithLabelValues(way).Observe(took.Seconds())
 }
@@ -258,7 +258,7 @@ func result(err error) string {
 }
 
 // StageEvent counts an event of a participant. It ignores the codes of events from Amazon IVS,
-// which are not a fixed set as those of local stages are.
+// since only the codes of local stages are a fixed set.
 func (m *Metrics) StageEvent(e stage.Event) {
 	reason := ""
 	if e.Stage.Local() {

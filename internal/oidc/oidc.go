@@ -1,6 +1,6 @@
 // Package oidc signs people in with an OpenID Connect provider: by the authorization code flow with
-// PKCE (RFC 7636), state and nonce. It returns an identity that the provider vouches for, and does
-// not decide about accounts.
+// PKCE (RFC 7636), state and nonce. It returns the verified identity, and does not decide about
+// accounts.
 package oidc
 
 import (
@@ -59,13 +59,13 @@ type Identity struct {
 	// alone never identifies a person.
 	EmailVerified bool
 	Claims        map[string]any
-	// Partial means that the user info could not be read, so that Claims has only the claims of the
-	// ID token.
+	// Partial means that the user info could not be read, so that Claims contains only the claims
+	// of the ID token.
 	Partial bool
 }
 
-// Values returns a claim as a list of strings. A text or a boolean is a list of one; of a list,
-// Values returns the texts. For a missing claim and for other types it returns nil.
+// Values returns a claim as a list of strings. A text or a boolean becomes a list with one element.
+// A list keeps only its texts. For a missing claim and for other types it returns nil.
 func (i Identity) Values(claim string) []string {
 	switch v := i.Claims[claim].(type) {
 	case string:
@@ -84,8 +84,8 @@ func (i Identity) Values(claim string) []string {
 	return nil
 }
 
-// A Pending is a sign-in that has begun. The browser keeps its data between the redirect to the
-// provider and the return.
+// A Pending is a sign-in that has begun. The browser keeps its data from the redirect to the
+// provider until it returns.
 type Pending struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
@@ -98,7 +98,7 @@ type Pending struct {
 func (p Pending) Encode() string {
 	text, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings and a time can always be encoded
+		panic(err) // cannot happen: strings and a time can always be encoded
 	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
@@ -140,7 +140,7 @@ func New(c Config) *Provider {
 	return &Provider{Config: c}
 }
 
-// bounded reads at most maxAnswer of a response, because no valid response of a provider is longer.
+// bounded reads at most maxAnswer bytes of a response. No valid response of a provider is longer.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -188,7 +188,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 		err = provider.Claims(&d.endpoints)
 	}
 	if ctx.Err() != nil {
-		return nil, unavailable(err) // the server is stopping, so the provider need not have failed
+		return nil, unavailable(err) // the server is stopping; this is no failure of the provider
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
@@ -219,8 +219,8 @@ func (p *Provider) oauth(d *discovered) *oauth2.Config {
 	}
 }
 
-// Begin starts a sign-in. It returns the URL of the redirect, and the data that the browser keeps
-// until it returns.
+// Begin starts a sign-in. It returns the URL for the redirect, and the data that the browser keeps
+// until it comes back.
 func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, error) {
 	// A browser that disconnects must not count as a failure of the provider: other sign-ins would
 	// receive that failure for a while.
@@ -311,7 +311,7 @@ func (p *Provider) identify(
 		return Identity{}, refused("The sign-in service sent no ID token. Tell the operator.", nil)
 	}
 	// With the earlier time, the verifier accepts a token that expired less than the leeway ago.
-	// For times in the future it has a leeway of its own.
+	// The verifier itself has a leeway for times in the future.
 	verifier := d.provider.Verifier(&gooidc.Config{
 		ClientID: p.ClientID, Now: func() time.Time { return p.Now().Add(-leeway) },
 	})
@@ -381,8 +381,8 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	for _, name := range []string{"name", "preferred_username", "nickname", "cognito:username",
 		"email"} {
 		i.Name = text(name)
-		// In a user pool of Amazon Cognito that signs people in by e-mail, the user name is the
-		// subject and no name.
+		// If a user pool of Amazon Cognito signs people in by e-mail, the user name equals the
+		// subject and is not a person's name.
 		if i.Name != "" && (name != "cognito:username" || i.Name != i.Subject) {
 			break
 		}
@@ -390,7 +390,7 @@ func identityOf(token *gooidc.IDToken, claims map[string]any) Identity {
 	return i
 }
 
-// OffersLogout reports whether a browser can sign out at the provider. It sends no request: before
+// OffersLogout reports whether a browser can sign out at the provider. It sends no request. Before
 // the discovery it returns true.
 func (p *Provider) OffersLogout() bool {
 	found := p.found.Load()

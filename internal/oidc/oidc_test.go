@@ -122,8 +122,8 @@ func TestClaimsOfOddShapesAreNoValues(t *testing.T) {
 	}
 }
 
-// PKCE: an intercepted authorization code is useless without the verifier, which only the server
-// has.
+// PKCE: an intercepted authorization code is useless without the code verifier, which only the
+// server and its browser have.
 func TestACaughtCodeIsOfNoUse(t *testing.T) {
 	t.Parallel()
 	p := client(service(t), nil)
@@ -310,8 +310,8 @@ func unwrap(err error) error {
 	return nil
 }
 
-// A fakeProvider is a provider that consists only of its discovery document. It replaces the
-// network, so that its name need not exist.
+// A fakeProvider is a provider that consists only of its discovery document. It is an
+// http.RoundTripper, so its host name need not exist.
 type fakeProvider map[string]string
 
 func (p fakeProvider) RoundTrip(*http.Request) (*http.Response, error) {

@@ -24,7 +24,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// challengeLife is the life of a challenge: people need time to find their phone or security key.
+// challengeLife is the life of a challenge. It is long, since people need time to find their phone
+// or security key.
 const challengeLife = 5 * time.Minute
 
 // A Relying is a relying party of Web Authentication: the server to which browsers bind passkeys.
@@ -218,8 +219,8 @@ func (u user) WebAuthnName() string                       { return u.Name }
 func (u user) WebAuthnDisplayName() string                { return u.Name }
 func (u user) WebAuthnCredentials() []webauthn.Credential { return u.credentials }
 
-// A challenge consists of 16 random bytes, its expiry, and a signature over both and its user.
-// Because of the signature, the server stores nothing for requests without a login.
+// A challenge consists of 16 random bytes, its expiry, and a signature over both and its user. With
+// the signature, the server need not store challenges for requests without a login.
 const (
 	randomBytes = 16
 	timeBytes   = 8

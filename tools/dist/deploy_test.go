@@ -102,8 +102,9 @@ func TestComposeFile(t *testing.T) {
 	knownVariables(t, variables(project.Services["stagedoor"]))
 }
 
-// TestComposeFileOfReplicas: each replica has its own URL, media port and data folder, and time to
-// drain. All replicas share a local key and a database. nginx has the addresses of all replicas.
+// TestComposeFileOfReplicas: each replica has its own URL, media port and data folder, and enough
+// time to drain. All replicas share a local key and a database. nginx has the addresses of all
+// replicas.
 func TestComposeFileOfReplicas(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.replicas.yaml")
@@ -282,9 +283,9 @@ func knownVariables(t *testing.T, names []string) {
 	}
 }
 
-// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, in a VPC and outside of one.
-// The function has only the permissions that docs/ivs.md explains, every variable is a setting of
-// Stagedoor, and docs/lambda.md shows every parameter.
+// TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, both in a VPC and without
+// one. The function has only the permissions that docs/ivs.md explains, every variable is a setting
+// of Stagedoor, and docs/lambda.md shows every parameter.
 func TestTemplateOfTheFunction(t *testing.T) {
 	t.Parallel()
 	checkTemplate(t, nil)

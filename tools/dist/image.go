@@ -25,7 +25,7 @@ import (
 )
 
 // user is the user ID of the program in a container. It is a number, because orchestrators cannot
-// tell from a name that the user is not root.
+// see from a name that the user is not root.
 const user = 65532
 
 // An entry is a file or a folder of a layer.

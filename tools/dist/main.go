@@ -36,7 +36,7 @@ type release struct {
 	version string
 	commit  string
 	date    time.Time // time of the commit, for every file in every archive
-	// a binary for the building machine, which prints the man page and the completions
+	// a binary for the building machine; it prints the man page and the completions
 	host string
 }
 

@@ -38,7 +38,7 @@ func (r *release) texts(ctx context.Context) (map[string][]byte, error) {
 
 var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice)([.-].*)?$`)
 
-// licenses collects the licence texts of the modules in the binary: most licences demand it.
+// licenses collects the licence texts of the modules in the binary, as most licences require.
 func (r *release) licenses(ctx context.Context) ([]byte, error) {
 	list, err := r.command(ctx, []string{"CGO_ENABLED=0", "GOFLAGS=", "GOOS=linux", "GOARCH=amd64"},
 		"go", "list", "-deps", "-f",
@@ -90,8 +90,8 @@ func licensesIn(dir string) (texts [][]byte, err error) {
 	return texts, nil
 }
 
-// zipped compresses a text with gzip. The header has no name and no time, for the same bytes each
-// time.
+// zipped compresses a text with gzip. The header has no name and no time, so that the bytes are the
+// same each time.
 func zipped(text []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)

@@ -24,7 +24,8 @@ type part struct {
 	top, end   int // rows; 0 means all, and a negative top counts from the end
 }
 
-// pictures are the pictures of the documents by name. Each consists of screenshots, side by side.
+// pictures are the pictures of the documents by name. Each consists of one or more screenshots side
+// by side.
 var pictures = map[string][]part{
 	"dock": {
 		{screenshot: "not-set-up-320-dock"}, {screenshot: "ready-try-320-browser"},

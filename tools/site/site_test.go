@@ -114,8 +114,8 @@ func follow(t *testing.T, out string, pages map[string]string, from, link string
 	}
 }
 
-// loadsNothingForeign checks that pages load nothing from other hosts. So they work where no other
-// host can be reached, and no other host receives the addresses of readers.
+// loadsNothingForeign checks that pages load nothing from other hosts. So they work in closed
+// networks, and no other host receives the addresses of readers.
 func loadsNothingForeign(t *testing.T, pages map[string]string) {
 	t.Helper()
 	loads := regexp.MustCompile(`<(?:script|img|iframe|source)[^>]* src="(?:https?:)?//[^"]*"` +
@@ -127,7 +127,7 @@ func loadsNothingForeign(t *testing.T, pages map[string]string) {
 	}
 }
 
-// own adds a policy by which a page may load only from its own host.
+// own adds a Content-Security-Policy with which a page may load only from its own host.
 func own(files http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy",

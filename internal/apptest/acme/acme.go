@@ -65,8 +65,8 @@ func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 // Serve starts the authority with the ports of the challenges; 0 disables a challenge.
 func (a *Authority) Serve(t testing.TB, httpPort, tlsPort int) {
 	t.Helper()
-	// By default Pebble sleeps and refuses at random, to make clients robust. Here that would only
-	// cost time.
+	// By default Pebble delays and refuses requests at random, to test clients. These tests do not
+	// need that.
 	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	os.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	validator := va.New(quiet(), httpPort, tlsPort, false, a.names, a.store)

@@ -41,8 +41,7 @@ func FillAt(ctx context.Context, driver, where string, s Size, now time.Time) er
 	return Fill(ctx, db, s, now)
 }
 
-// Fill adds the rows. Their times are spread over the retention; the last issuance and the last
-// event happen now.
+// Fill adds the rows. Their times are spread over the retention, up to now.
 func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 	ms := now.UnixMilli()
 	const (

@@ -27,8 +27,8 @@ var axe = sync.OnceValues(func() (string, error) {
 	return string(text), nil
 })
 
-// examined contains the skeletons of pages that were examined. Most tests show the same few pages,
-// so each page is examined once.
+// examined contains the skeletons of the pages that were examined. Many tests show the same pages,
+// so each skeleton is examined only once.
 var examined sync.Map
 
 // ours detects a page of Stagedoor. Pages of stock clients and of sign-in services are not
@@ -36,8 +36,8 @@ var examined sync.Map
 const ours = `document.readyState === 'complete' &&
 	[...document.scripts].some(s => new URL(s.src || 'x:').pathname.includes('/static/'))`
 
-// skeleton is a script that returns what the findings depend on: elements, attributes and the
-// theme.
+// skeleton is a script that returns the parts of a page that decide about the findings: elements,
+// attributes and the theme.
 const skeleton = `(() => {
 	const names = ['class', 'role', 'lang', 'dir', 'type', 'hidden', 'disabled', 'tabindex', 'open'];
 	const of = e => [e.tagName, ...names.map(n => e.getAttribute(n)), ...[...e.attributes].filter(a => a.name.startsWith('aria-')).map(a =>
@@ -47,8 +47,8 @@ const skeleton = `(() => {
 })()`
 
 // findings is a script that runs axe-core and adds a check that axe-core lacks: an element with
-// Hebrew or Arabic text needs a direction of its own. Otherwise the text is read wrongly, and loses
-// its beginning where it is cut off.
+// Hebrew or Arabic text needs a direction of its own. Otherwise the text has the wrong order, and
+// loses its beginning if it is cut off.
 const findings = `(async () => {
 	const enabled = { enabled: true };
 	const rules = { 'label-content-name-mismatch': enabled };
@@ -63,8 +63,8 @@ const findings = `(async () => {
 	return [...list, ...backward.map(e => 'dir="auto" is missing: ' + e.outerHTML.slice(0, 200))];
 })()`
 
-// Accessible fails the test for everything that axe-core finds on the current page. Every page of
-// Stagedoor is also examined at the end of its test.
+// Accessible fails the test if axe-core has findings on the current page. Every page of Stagedoor
+// is also examined at the end of its test.
 func (p *Page) Accessible() {
 	p.t.Helper()
 	list, err := p.examine()
@@ -76,7 +76,8 @@ func (p *Page) Accessible() {
 	}
 }
 
-// examine returns the findings of axe-core on a page of Stagedoor that was not examined before.
+// examine returns the findings of axe-core on the current page, unless a page with the same
+// skeleton was examined before.
 func (p *Page) examine() ([]string, error) {
 	script, err := axe()
 	if err != nil {

@@ -5,8 +5,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Authenticator adds a virtual authenticator, which creates passkeys and always verifies its user.
-// Open the page under the name localhost: an IP address cannot be the domain of a passkey.
+// Authenticator adds a virtual authenticator to the browser. It creates passkeys, and always
+// confirms that its user is present. Open the page under the name localhost: an IP address cannot
+// be the domain of a passkey.
 func (p *Page) Authenticator() {
 	p.t.Helper()
 	if _, err := chromedp.Call(p.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {

@@ -7,9 +7,9 @@
 //	page.ClickText("Sign in")
 //	page.WaitText("Signed in as ana")
 //
-// Every page except a Tab has a profile of its own, and reaches this machine only. A logged error,
-// an uncaught exception or a violation of the Content-Security-Policy fails the test at its end,
-// unless Allow permitted it.
+// Every page except a Tab has a profile of its own, and can reach only this machine. A logged
+// error, an uncaught exception or a violation of the Content-Security-Policy fails the test at its
+// end, unless Allow permitted it.
 package browser
 
 import (
@@ -41,10 +41,10 @@ const (
 // Engines lists all engines, for tests that run in each.
 func Engines() []Engine { return []Engine{Current, OBS30, OBS31} }
 
-// inDock reports whether the engine is that of OBS's docks.
+// inDock reports whether the engine is one that OBS uses for docks.
 func (e Engine) inDock() bool { return e != Current }
 
-// agent returns the text that OBS adds to the user agent of its docks.
+// agent returns the text that OBS adds to the user agent in docks.
 func (e Engine) agent() string {
 	switch e {
 	case OBS30:
@@ -96,7 +96,7 @@ func moduleRoot() (string, error) {
 // window of 1280 × 800 in the current one.
 type Options struct {
 	Width, Height int
-	// pages get a camera with a test picture and a microphone with beeps, without a question
+	// pages get a camera with a test picture and a microphone with beeps, without a prompt
 	FakeMedia   bool
 	ColorScheme string // "light" or "dark"
 	Lang        string // preferred language, such as "de-AT"
@@ -124,15 +124,15 @@ func (o Options) withDefaults(e Engine) Options {
 	return o
 }
 
-// machine limits the browsers of one test binary: two cores can decode the video of two browsers,
-// not of ten.
+// machine limits how many browsers one test binary runs at once. Two cores can decode the video of
+// two browsers, and not of ten.
 var machine = newTurns(2)
 
 // startLimit is how long a browser may take to start on a busy machine.
 const startLimit = time.Minute
 
 // Open starts a browser with a fresh profile and one blank page. The browser ends with the test. A
-// test may open several browsers; tests take turns.
+// test may open several browsers. It waits for its turn before the first one.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
 	if testing.Short() {
@@ -154,7 +154,7 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 
 // For opens a page for another test in the same browser, with a profile of its own: on a busy
 // machine, starting a browser costs more than most tests. The other test must be a subtest that is
-// not parallel, since the turn of Open is taken while it runs.
+// not parallel, since it uses the turn that this test took in Open.
 func (p *Page) For(t testing.TB, options Options) *Page {
 	t.Helper()
 	page := &Page{t: t, engine: p.engine, options: options.withDefaults(p.engine)}
@@ -162,8 +162,8 @@ func (p *Page) For(t testing.TB, options Options) *Page {
 	return page
 }
 
-// LAN is a host name under which the browser takes this machine for another one: its pages over
-// http are no secure contexts.
+// LAN is a host name of this machine that the browser does not know as its own: pages over http at
+// this name are no secure contexts.
 const LAN = "stagedoor.lan"
 
 // flags keep the browser on this machine and awake. See also
@@ -176,13 +176,13 @@ func flags(e Engine, path string, o Options) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
-		// Only this machine's names resolve: a page that loads from elsewhere fails here as it does
-		// without a network. LAN resolves, too; it stands for another machine, which browsers trust
+		// Only the names of this machine resolve, so that a page that loads anything from elsewhere
+		// fails its test. LAN resolves, too. It stands for another machine, which browsers trust
 		// less than this one.
 		chromedp.Flag("host-resolver-rules", "MAP "+LAN+
 			" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE "+
 			"*.localhost"),
-		// Media stays on the loopback interface, and no names are announced by multicast.
+		// Media stays on the loopback interface, and the browser announces no names by multicast.
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
 		chromedp.Flag("disable-features",
 			"WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),
@@ -205,8 +205,8 @@ func (p *Page) open(parent context.Context, options ...chromedp.ContextOption) {
 	ctx, cancel := chromedp.NewContext(parent, append(options, chromedp.WithListener(p.listen))...)
 	p.ctx = ctx
 	p.t.Cleanup(func() { p.close(cancel) })
-	// The target lives as long as the context of the first action, so that context has no deadline.
-	// A timer replaces the deadline.
+	// The target ends with the context of the first action, so this context has no deadline. A
+	// timer replaces the deadline.
 	late := time.AfterFunc(startLimit, cancel)
 	err := chromedp.Do(ctx)
 	late.Stop()
@@ -239,7 +239,7 @@ func (p *Page) become(ctx context.Context) error {
 			DeviceScaleFactor: 1}); err != nil {
 		return err
 	}
-	// A page in the background must behave like a visible one: several pages are open at once.
+	// Several pages are open at once, and a page in the background must behave like a visible one.
 	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled,
 		emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		return err

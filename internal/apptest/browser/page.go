@@ -26,8 +26,8 @@ const (
 	pollPause = 50 * time.Millisecond
 )
 
-// A Page is one tab. A method that cannot do its work fails the test, with the text of the page and
-// a screenshot. Only the goroutine of the test may call methods.
+// A Page is one tab. A method that fails ends the test, and prints the text of the page and a
+// screenshot. Only the goroutine of the test may call methods.
 type Page struct {
 	t       testing.TB
 	engine  Engine
@@ -133,8 +133,8 @@ func (p *Page) Write(text string) {
 	}
 }
 
-// inFocus reports whether the focused element is the wanted one and whether its focus is visible,
-// and names it. The wanted element is given by its CSS selector or its exact label.
+// inFocus reports whether the element with a CSS selector or an exact label has the focus. It also
+// returns the name of the focused element, and whether its focus is visible.
 const inFocus = `wanted => {
 	const at = document.activeElement;
 	if (!at || at === document.body) return { name: 'nothing', seen: true }; // it is still loading
@@ -148,8 +148,8 @@ const inFocus = `wanted => {
 	return { fits, seen: seen && within, name: at.tagName.toLowerCase() + ' ' + (label || at.id || at.name || '') };
 }`
 
-// TabTo presses Tab until the element has the focus. It fails if the keyboard does not reach the
-// element, or if the focus is invisible on the way.
+// TabTo presses Tab until the element has the focus. It fails if Tab never reaches the element, or
+// if an element on the way shows no visible focus.
 func (p *Page) TabTo(wanted string) {
 	p.t.Helper()
 	var way []string
@@ -199,8 +199,8 @@ func (p *Page) WaitGone(selector string) {
 	p.wait(fmt.Sprintf("%q to go", selector), call(findVisible, "css", selector)+" === undefined")
 }
 
-// WaitFor waits until a JavaScript expression is truthy. It awaits a promise; an exception counts
-// as "not yet".
+// WaitFor waits until a JavaScript expression, or the promise that it returns, is truthy. An
+// exception counts as false.
 func (p *Page) WaitFor(expression string) {
 	p.t.Helper()
 	p.wait(expression, expression)
@@ -218,7 +218,7 @@ func (p *Page) wait(what, expression string) {
 	})
 }
 
-// poll repeats ask until it returns no reason to wait.
+// poll calls ask until ask returns no reason to wait.
 func (p *Page) poll(what string, ask func(context.Context) (why string, err error)) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
@@ -386,7 +386,7 @@ const findVisible = `(how, what) => {
 	return [...all].find(visible);
 }`
 
-// spotToClick returns where to click, or why that is not possible yet.
+// spotToClick returns the point to click, or the reason why no click is possible yet.
 const spotToClick = `async (how, what) => {
 	const e = (` + findVisible + `)(how, what);
 	if (!e) return {why: 'it is not there, or not visible'};

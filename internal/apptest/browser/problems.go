@@ -32,7 +32,7 @@ func (p *Page) Problems() []string {
 	return slices.Clone(p.problems)
 }
 
-// listen records faults of the page. It runs on the goroutine that reads from the browser.
+// listen records faults of the page. The goroutine that reads from the browser calls it.
 func (p *Page) listen(event any) {
 	switch event := event.(type) {
 	case *runtime.EventConsoleAPICalled:
@@ -43,8 +43,8 @@ func (p *Page) listen(event any) {
 	case *runtime.EventExceptionThrown:
 		p.problem("uncaught: " + exception(event.ExceptionDetails))
 	case *cdplog.EventEntryAdded:
-		// A failed request is not a fault of the page, which cannot keep the browser from logging
-		// it. Examples are an OBS that does not run yet, and a 401 before signing in.
+		// A failed request, for example a 401 before signing in, is not a fault of the page. The
+		// browser logs it even if the page handles it.
 		if event.Entry.Level == cdplog.EntryLevelError &&
 			event.Entry.Source != cdplog.EntrySourceNetwork {
 			p.problem(string(event.Entry.Source) + ": " + event.Entry.Text)
@@ -95,7 +95,7 @@ func (p *Page) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
-// retire stops the collection: faults while a browser closes do not count.
+// retire stops the collection of faults, since faults while a browser closes do not count.
 func (p *Page) retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +130,7 @@ func (p *Page) fail(format string, args ...any) {
 	p.t.Fatalf(string(p.engine)+": "+format, args...)
 }
 
-// evidence returns what helps to understand a failed test: text, problems and a screenshot.
+// evidence returns the text and the problems of the page of a failed test, and takes a screenshot.
 func (p *Page) evidence() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s at the end of the test:\n", p.engine)

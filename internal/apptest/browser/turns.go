@@ -6,8 +6,8 @@ import (
 )
 
 // turns limits how many tests have browsers open at once. A test that has a turn, or whose parent
-// has one, opens further browsers without waiting: otherwise two tests that each hold one browser
-// and wait for a second would wait for ever.
+// has one, opens more browsers without waiting. Otherwise two tests with one browser each would
+// wait for ever for their second one.
 type turns struct {
 	mu      sync.Mutex
 	changed *sync.Cond

@@ -1,7 +1,6 @@
 // Package fakeobs imitates OBS Studio for clients of obs-websocket 5. The server runs in the test's
-// process. It behaves as each version of OBS was measured to, or as its source says.
-// docs/decisions/0051 describes the contract in apptest/realobs, which compares the fake with a
-// real OBS.
+// process. It imitates the behaviour of each version of OBS, as measured or as read in the source.
+// A test in apptest/realobs compares it with a real OBS (docs/decisions/0051).
 package fakeobs
 
 import (
@@ -30,13 +29,13 @@ type Options struct {
 	// screen from which a clean profile gets its canvas; 1920x1080 if zero
 	Screen  [2]int
 	Profile string // the current profile at the start; "Untitled" if empty
-	// parameters that the person has set in that profile, such as "SimpleOutput/VBitrate"
+	// parameters that a person has set in that profile, such as "SimpleOutput/VBitrate"
 	Params   map[string]string
 	Service  Service // the service in that profile; rtmp_common with no settings if zero
 	Account  string  // [Auth] Type of that profile, such as "Twitch" or "YouTube - RTMP"
 	FPS      float64 // frames per second in that profile; 30 if zero
-	NotReady bool    // starts while loading: requests give 207 until SetReady(true)
-	// an obs-websocket that does not support version 1: Identify ends with 4010
+	NotReady bool    // still loading: requests give 207 until SetReady(true)
+	// an obs-websocket that does not support RPC version 1 and closes with 4010 after Identify
 	OtherRPC bool
 	// share of frames that the encoder and the renderer leave out, as in GetStats
 	Lag float64
@@ -47,8 +46,7 @@ type Options struct {
 
 	Script Script // stagedoor.lua; there is none without a secret
 
-	// how long after a switch of profiles OBS crashes if it is asked about the stream; 0.9 s if
-	// zero
+	// how long after a switch of profiles a request about the stream crashes OBS; 0.9 s if zero
 	Settle   time.Duration
 	MayCrash bool // the test expects a crash of OBS, and does not fail
 
@@ -170,7 +168,7 @@ func (o *OBS) Connections() int {
 	return len(o.sessions)
 }
 
-// Kick closes every session like the button in OBS's "Connect Info": with 4011, after which clients
+// Kick closes every session with 4011, as the button in OBS's "Connect Info" does. Then clients
 // must not reconnect by themselves.
 func (o *OBS) Kick() { o.drop(4011, "Your session has been invalidated.") }
 
@@ -202,7 +200,7 @@ func (o *OBS) shutDown(code int, reason string) {
 }
 
 // Restart starts OBS, on its earlier port if it had one. Profiles and settings stay. The current
-// profile is loaded again, and its encoders are built anew.
+// profile is loaded again, and its encoders are rebuilt.
 func (o *OBS) Restart() error {
 	o.Quit()
 	o.mu.Lock()
@@ -256,8 +254,8 @@ func (o *OBS) Hold(requestType string) (release func()) {
 	})
 }
 
-// Pretend makes OBS answer a type of request with a status from now on, and do nothing else. 702 is
-// a failure, 100 a success without effect; 0 ends the pretence.
+// Pretend makes OBS only answer a type of request with a status, and not process it. 702 is a
+// failure, 100 a success. The status 0 restores the normal behaviour.
 func (o *OBS) Pretend(requestType string, code int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -278,7 +276,7 @@ func (o *OBS) Requests() []Request {
 	return append([]Request(nil), o.requests...)
 }
 
-// State is what a person in front of OBS would see, with a few details.
+// State contains what a person in front of OBS would see, and a few details.
 type State struct {
 	Running  bool
 	Crashed  bool
@@ -313,7 +311,7 @@ func (o *OBS) snapshot() State {
 }
 
 // AudioCodecInUse returns the codec of the encoder that the stream uses: "aac" or "opus". It
-// changes when a profile is activated, not when a parameter is set.
+// changes when a profile is activated, and not when a parameter is set.
 func (o *OBS) AudioCodecInUse() string { return o.State().Encoders.Audio }
 
 // Param returns a parameter of the current profile as basic.ini contains it: "" if it was never
@@ -332,7 +330,7 @@ func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 	o.touch()
 }
 
-// Wait returns when ok returns true. It fails the test after 15 seconds.
+// Wait waits until ok returns true. It fails the test after 15 seconds.
 func (o *OBS) Wait(t testing.TB, what string, ok func(State) bool) State {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
@@ -376,7 +374,7 @@ func (o *OBS) WaitStream(t testing.TB, state string) State {
 
 var errWaited = errors.New("it did not happen")
 
-// wait calls ok with the lock held, now and at every change.
+// wait calls ok now and at every change, with the lock held, until ok returns true.
 func (o *OBS) wait(ctx context.Context, ok func() bool) (State, error) {
 	for {
 		o.mu.Lock()

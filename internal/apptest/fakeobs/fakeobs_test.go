@@ -137,8 +137,8 @@ func TestQuitRestartAndKick(t *testing.T) {
 	}
 }
 
-// TestCreateProfileByVersion: CreateProfile responds after it has acted; since obs-websocket 5.5.4
-// it responds first.
+// TestCreateProfileByVersion: CreateProfile responds after it has created the profile, and since
+// obs-websocket 5.5.4 before.
 func TestCreateProfileByVersion(t *testing.T) {
 	t.Parallel()
 	for version, async := range map[fakeobs.Version]bool{fakeobs.OBS29: false,
@@ -164,8 +164,8 @@ func TestCreateProfileByVersion(t *testing.T) {
 	}
 }
 
-// TestServiceSettings: SetStreamServiceSettings makes its checks in a certain order. It merges
-// settings of the same type, replaces those of another type, and gives 700 without WHIP.
+// TestServiceSettings: SetStreamServiceSettings has a certain order of checks. It merges the
+// settings if the type stays the same, replaces them if it changes, and gives 700 without WHIP.
 func TestServiceSettings(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]fakeobs.Options{"OBS 29": {Version: fakeobs.OBS29},
@@ -273,7 +273,8 @@ func TestWhatIsNotReconnected(t *testing.T) {
 	}
 }
 
-// TestOpusTooHigh: Opus above 256 kb/s does not start: OBS reports STARTING and nothing more.
+// TestOpusTooHigh: with Opus above 256 kb/s, the stream does not start. OBS reports STARTING, and
+// nothing after it.
 func TestOpusTooHigh(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{
@@ -301,8 +302,8 @@ func TestRemovingTheCurrentProfile(t *testing.T) {
 	o.Wait(t, "the crash", func(s fakeobs.State) bool { return s.Crashed && !s.Running })
 }
 
-// TestAskedDuringASwitch: OBS crashes if it is asked about the stream during a switch of profiles,
-// or soon after.
+// TestAskedDuringASwitch: a request about the stream crashes OBS during a switch of profiles, and
+// shortly after.
 func TestAskedDuringASwitch(t *testing.T) {
 	t.Parallel()
 	for _, request := range []string{"GetStreamServiceSettings", "GetStreamStatus"} {

@@ -15,9 +15,9 @@ type state struct {
 	stream     stream
 	outputs    map[Output]bool
 	persistent map[string]any
-	asked      int64    // the time in the last request that the script has served
+	asked      int64    // the time in the last request that the script has processed
 	kept       keptFile // file kept by the script
-	movedTo    string   // the address to which a dock moved, where the script opens it
+	movedTo    string   // the address to which a dock moved: the script opens it there
 	scenes     scenes
 	crashed    bool
 	cause      string    // cause of the last crash
@@ -68,8 +68,8 @@ func newState(opts Options) state {
 	return s
 }
 
-// enforceOpus sets Opus as LoadService does for a WHIP service: at startup and when a profile is
-// loaded, and at no other time.
+// enforceOpus sets Opus for a WHIP service, as LoadService does. OBS calls that only at startup and
+// when it loads a profile.
 func (p *profile) enforceOpus() {
 	if p.service.Type == whipCustom {
 		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"
@@ -98,7 +98,7 @@ func newProfile(opts Options, name string) *profile {
 	}
 }
 
-// aligned rounds down like libobs: measured on 29.0.2, 853x481 reads back as 852x480.
+// aligned rounds down as libobs does: OBS 29.0.2 returns 852x480 after 853x481 was set.
 func aligned(f float64, to int) float64 { return float64(int(f) / to * to) }
 
 func (s Service) clone() Service {
@@ -211,7 +211,8 @@ func (o *OBS) getProfileList(*call) (any, error) {
 	return map[string]any{"currentProfileName": o.current.name, "profiles": o.profileNames()}, nil
 }
 
-// createProfile acts before it responds in obs-websocket up to 5.5.3, and after it since 5.5.4.
+// createProfile creates the profile before the response in obs-websocket up to 5.5.3, and after the
+// response since 5.5.4.
 func (o *OBS) createProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -265,8 +266,8 @@ func (o *OBS) setCurrentProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// removeProfile removes a profile. If it is the current one, 29.0.2 selects another first
-// (measured), and 32.2.2 breaks. Here every newer version crashes, so that tests notice.
+// removeProfile removes a profile. If it is the current one, OBS 29.0.2 first selects another one
+// (measured), and OBS 32.2.2 breaks. Here every version after 29 crashes, so that tests fail.
 func (o *OBS) removeProfile(c *call) (any, error) {
 	name, err := c.text("profileName")
 	if err != nil {
@@ -290,14 +291,15 @@ func (o *OBS) removeProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// collapse makes OBS crash after the response, which a real one would not send. The lock is held.
+// collapse makes OBS crash after the response. A real OBS would not send the response. The lock is
+// held.
 func (o *OBS) collapse(c *call, cause string) {
 	o.crashed, o.cause = true, cause
 	c.later(func() { go o.Crash() })
 }
 
-// disturbed reports whether OBS crashes from a request about the stream: while it switches
-// profiles, and for a while after.
+// disturbed reports whether a request about the stream would crash OBS: during a switch of
+// profiles, and for some time after.
 func (o *OBS) disturbed(kind string) bool {
 	return (kind == "GetStreamServiceSettings" || kind == "GetStreamStatus") &&
 		o.opts.Version.behaviour().fragile && time.Since(o.switched) < o.opts.Settle
@@ -325,8 +327,8 @@ func (o *OBS) getProfileParameter(c *call) (any, error) {
 	return answer, nil
 }
 
-// setProfileParameter writes basic.ini and nothing else: built encoders stay as they are. A null
-// removes the value.
+// setProfileParameter writes only basic.ini. It does not change encoders that were built before. A
+// null removes the value.
 func (o *OBS) setProfileParameter(c *call) (any, error) {
 	names, err := c.texts("parameterCategory", "parameterName")
 	if err != nil {
@@ -390,8 +392,8 @@ func (o *OBS) getStreamServiceSettings(*call) (any, error) {
 		"streamServiceSettings": maps.Clone(o.current.service.Settings)}, nil
 }
 
-// setStreamServiceSettings makes its checks in the order of obs-websocket. Settings of the same
-// type are merged; another type replaces them.
+// setStreamServiceSettings has its checks in the order of obs-websocket. It merges settings if the
+// type stays the same, and replaces them if it changes.
 func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 	if o.stream.active {
 		return nil, fail(500, "You cannot change stream service settings while streaming.")

@@ -148,8 +148,8 @@ func finish(after []func()) {
 	}
 }
 
-// do runs a request and records it. The caller must run the deferred work after the response, with
-// the lock held.
+// do runs a request and records it. The caller must run the deferred work (after) once the response
+// was sent, with the lock held.
 func (o *OBS) do(kind string, data any) (status, response any, after []func()) {
 	o.mu.Lock()
 	gate, life := o.holds[kind], o.life

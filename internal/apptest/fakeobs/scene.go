@@ -9,7 +9,7 @@ import (
 
 // scenes is one scene collection.
 type scenes struct {
-	list    []*scene // in OBS's order: the first one created has the highest index
+	list    []*scene // in OBS's order: the oldest has the highest index
 	current *scene
 	inputs  map[string]*input
 	nextID  int
@@ -179,7 +179,7 @@ func (o *OBS) add(s *scene, in *input, enabled bool) int {
 	return o.scenes.nextID
 }
 
-// named adds the UUID that OBS has had for its sources since 30.1.
+// named adds the UUID that sources have since OBS 30.1.
 func (o *OBS) named(key string, in *input, d map[string]any) map[string]any {
 	if o.opts.Version.behaviour().uuids {
 		d[key] = in.uuid
@@ -316,7 +316,7 @@ func (o *OBS) setInputSettings(c *call) (any, error) {
 	}
 	maps.Copy(next, settings)
 	in.settings = next
-	if !o.opts.Version.behaviour().uuids { // this event came with the UUIDs, too
+	if !o.opts.Version.behaviour().uuids { // this event appeared in the same version as the UUIDs
 		return nil, nil
 	}
 	o.emit(eventInputs, "InputSettingsChanged", o.named("inputUuid", in, map[string]any{

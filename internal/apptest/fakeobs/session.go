@@ -47,7 +47,7 @@ const (
 type session struct {
 	obs  *OBS
 	conn *websocket.Conn
-	out  chan any // messages and closings, sent by one goroutine so that they keep their order
+	out  chan any // messages and closings; one goroutine sends them, in order
 	gone chan struct{}
 
 	challenge     string
@@ -155,8 +155,8 @@ func (s *session) close(end closing) {
 	_ = s.conn.Close(websocket.StatusCode(end.code), end.reason)
 }
 
-// read reads messages until the session ends. It returns how the session must be closed, or nil if
-// the client has gone.
+// read reads messages until the session ends. It returns the closing of the session, or nil if the
+// client has disconnected.
 func (s *session) read(ctx context.Context) *closing {
 	for {
 		kind, text, err := s.conn.Read(ctx)
@@ -219,7 +219,7 @@ func (s *session) isIdentified() bool {
 	return s.identified
 }
 
-// identify has the order of checks of WebSocketServer_Protocol.cpp: the password comes before the
+// identify checks in the order of WebSocketServer_Protocol.cpp: first the password, then the
 // version.
 func (s *session) identify(d map[string]any) *closing {
 	if s.isIdentified() {

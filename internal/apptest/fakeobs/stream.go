@@ -10,16 +10,16 @@ import (
 )
 
 // A WHIPOutput is the network behind StartStream: it posts an offer to the endpoint with the
-// bearer, and returns after the 201. opus is false if the encoder in use is AAC: then OBS sends AAC
-// frames labelled as Opus, and a real publisher must do so, too. After an error, OBS reports
-// STOPPED without a reason. ctx ends when the stream is stopped.
+// bearer, and returns after the 201. opus is false if the encoder in use is AAC. Then OBS sends AAC
+// frames labelled as Opus, and so must an implementation that sends media. After an error, OBS
+// reports STOPPED without a reason. ctx ends when the stream is stopped.
 type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (Session, error)
 
-// A Session is a WHIP session after its 201.
+// A Session is a WHIP session that the endpoint has accepted with 201.
 //
-// A session with a method Bytes() int64 determines outputBytes of GetStreamStatus; otherwise the
-// bitrates do. If a session has a method Err() error that wraps ErrICE after the end, ICE has
-// failed without a close by the server. Then OBS does not reconnect.
+// If a session has a method Bytes() int64, it returns the outputBytes of GetStreamStatus. Otherwise
+// these are computed from the bitrates in OBS's settings. If it has a method Err() error that
+// returns ErrICE after the end, ICE has failed, and OBS does not reconnect.
 type Session interface {
 	Done() <-chan struct{} // closed when the far end has closed the peer connection
 	Close() error          // hangs up: DELETE on the session URL
@@ -46,7 +46,7 @@ type stream struct {
 	// obs_frontend_streaming_active: from the first 201 until the stop, including reconnects
 	active   bool
 	attempts int // calls to the output
-	// number of the StartStream that counts; an earlier one still under way never completes
+	// number of the latest StartStream; an earlier one that is still connecting never completes
 	latest  int
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -55,17 +55,17 @@ type stream struct {
 	silent  silence
 }
 
-// A silence is a start that fails without an event.
+// A silence is the way in which a start fails without an error message.
 type silence int
 
-// The values of silence say how the next StartStream fails.
+// The ways in which the next StartStream can fail.
 const (
 	NotSilent     silence = iota
 	BeforeStart           // the set-up fails: no event at all
 	AfterStarting         // obs_output_start fails: STARTING, and never STOPPED
 )
 
-// FailNextStart makes the next StartStream fail without a message, as 5 describes.
+// FailNextStart makes the next StartStream fail without an error message.
 func (o *OBS) FailNextStart(s silence) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -159,8 +159,9 @@ func (o *OBS) start() {
 	o.wg.Go(func() { o.broadcast(ctx, n) })
 }
 
-// linkAccount does what OAuthStreamKey::OnStreamConfig does: it writes the account's key into any
-// service. It returns false for YouTube, for which OBS opens a dialog and starts no stream.
+// linkAccount writes the key of the linked account into any service, as
+// OAuthStreamKey::OnStreamConfig does. It returns false for YouTube, for which OBS opens a dialog
+// and starts no stream.
 func (o *OBS) linkAccount() bool {
 	account := o.current.params["Auth/Type"]
 	if account == "" {
@@ -210,7 +211,7 @@ func (o *OBS) stopOutputs() {
 	}
 }
 
-// broadcast runs one StartStream: the first POST, the media, and the reconnect loop of 4.6.
+// broadcast runs one StartStream: the first POST, the media, and the reconnect loop.
 func (o *OBS) broadcast(ctx context.Context, n int) {
 	session, err := o.dial(ctx)
 	if err != nil {
@@ -251,7 +252,7 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	o.mu.Unlock()
 	if service == "rtmp_custom" && strings.HasPrefix(endpoint, "rtmp://") &&
 		!strings.HasPrefix(endpoint, "rtmp://127.0.0.1") {
-		// The fake assumes that another service accepts the stream.
+		// The fake assumes that a service other than WHIP accepts the stream.
 		return newLine(), nil
 	}
 	if output == nil || service != whipCustom {
@@ -260,8 +261,8 @@ func (o *OBS) dial(ctx context.Context) (Session, error) {
 	return output(ctx, endpoint, bearer, opus)
 }
 
-// started is the output's "start" signal, right after the 201 and before ICE connects. It returns
-// false for an attempt that a second StartStream has replaced.
+// started is called at the output's "start" signal, right after the 201 and before ICE connects. It
+// returns false if a second StartStream has replaced this one.
 func (o *OBS) started(n int, session Session, event string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -320,8 +321,8 @@ func (o *OBS) retries(lost Session) (delay time.Duration, tries int) {
 	return time.Duration(seconds) * o.opts.Second, tries
 }
 
-// streamEvent emits StreamStateChanged. While OBS reconnects, its outputActive is false, unlike
-// that of GetStreamStatus. The lock is held.
+// streamEvent emits StreamStateChanged. While OBS reconnects, the outputActive of this event is
+// false, although that of GetStreamStatus is true. The lock is held.
 func (o *OBS) streamEvent(state string, active bool) {
 	o.stream.state = statePrefix + state
 	o.emit(eventOutputs, "StreamStateChanged", map[string]any{

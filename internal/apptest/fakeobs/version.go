@@ -3,7 +3,7 @@ package fakeobs
 // A Version is an OBS and the obs-websocket in it.
 type Version int
 
-// The versions that differ for Stagedoor. The zero value is the newest.
+// The versions between which Stagedoor sees a difference. The zero value is the newest.
 const (
 	OBS32_1 Version = iota
 	OBS31
@@ -18,8 +18,8 @@ type behaviour struct {
 	notReady       bool // 207 since obs-websocket 5.3.0
 	helloOBS       bool // obsStudioVersion in Hello since 5.6.0
 	uuids          bool // inputUuid and the like since 5.4.0
-	asyncCreate    bool // CreateProfile responds before it acts since 5.5.4
-	// crashes if it is asked about the stream during a switch of profiles
+	asyncCreate    bool // CreateProfile responds before it creates the profile, since 5.5.4
+	// a request about the stream crashes OBS during a switch of profiles
 	fragile bool
 	bitrate string // SimpleOutput/VBitrate of a clean profile
 }
@@ -46,5 +46,5 @@ func (v Version) behaviour() behaviour {
 	}
 }
 
-// String returns the version as people write it.
+// String returns the version of OBS, such as "32.1".
 func (v Version) String() string { return "OBS " + v.behaviour().obs }

@@ -22,8 +22,8 @@ const (
 	limit   = 30 * time.Second // limit of waits; it matters only in failing tests
 )
 
-// Contract runs the tests. open returns two replicas with the same new and empty state, which may
-// be the same object.
+// Contract runs the tests. open returns two replicas that share new and empty state. They may be
+// the same object.
 func Contract(t *testing.T, open func(t *testing.T) (a, b feed.Shared)) {
 	for name, test := range map[string]func(*testing.T, feed.Shared, feed.Shared){
 		"relay": relay, "board": board, "docks": docks, "chat": chat,
@@ -43,7 +43,7 @@ type inbox struct {
 	changed chan struct{}
 }
 
-// receive starts a receiver, and returns after it has started.
+// receive starts a receiver, and returns when it receives.
 func receive(t *testing.T, s feed.Shared) *inbox {
 	t.Helper()
 	in := &inbox{changed: make(chan struct{}, 1)}
@@ -115,8 +115,8 @@ func send(t *testing.T, s feed.Shared, notices ...feed.Notice) {
 	}
 }
 
-// relay tests that each replica receives every notice once, all in one order, whichever replica
-// sent it.
+// relay tests that each replica receives every notice once, in the same order as the others, no
+// matter which replica sent it.
 func relay(t *testing.T, a, b feed.Shared) {
 	one, two := receive(t, a), receive(t, b)
 	full := feed.Notice{Kind: feed.KindEvent, User: "ana", Stage: arn, Data: json.RawMessage(`{"id":7}`)}

@@ -4,12 +4,11 @@
 // The first character of a line is its kind:
 //
 //	#  a remark
-//	>  what is sent: "METHOD path", headers, and after an empty line the body
-//	<  what must come back: the status, headers ("Name: -" for one that must not be there), and
-//	   after an empty line the body.
-//	   {name} stores what stands there, for use in later lines; {name_escaped} is the same in a
-//	   path; {_} is anything
-//	*  the events since the last request, all and in this order, if the conversation reports any
+//	>  the request: "METHOD path", headers, and after an empty line the body
+//	<  the expected response: the status, headers ("Name: -" must be absent), and after an empty
+//	   line the body. {name} matches any text and stores it for later lines; {name_escaped} is
+//	   that text in a path; {_} matches any text and does not store it
+//	*  all events since the last request, in order, if the conversation reports events
 package httpscript
 
 import (
@@ -30,7 +29,7 @@ type Conversation struct {
 	Send func(t testing.TB, method, path string, header []string, body string) Answer
 	// returns the events since the last request; nil if scripts contain none
 	Happened func() []string
-	// the values of those {names} that are known before the first request
+	// the values of {names} that are known before the first request
 	Known map[string]string
 }
 
@@ -159,7 +158,7 @@ func (s *script) run(title string, e exchange) {
 	}
 }
 
-// parts returns the first line, the headers and the body.
+// parts returns the first line, the headers and the body of a message.
 func parts(lines []string) (first string, header []string, body string) {
 	for i, line := range lines[1:] {
 		if line == "" {
@@ -174,7 +173,7 @@ var (
 	quotedHoles = regexp.MustCompile(`\\\{[a-zA-Z0-9_ ]+\\\}`)
 )
 
-// fill replaces the names that are known.
+// fill replaces the known {names} by their values.
 func (s *script) fill(text string) string {
 	return hole.ReplaceAllStringFunc(text, func(hole string) string {
 		name := strings.Trim(hole, "{}")
@@ -188,7 +187,8 @@ func (s *script) fill(text string) string {
 	})
 }
 
-// match compares got with want, and stores the parts of got for which want has unknown names.
+// match compares got with want. Where want has a {name} without a value, it stores that part of got
+// as the value.
 func (s *script) match(what, got, want string) {
 	s.Helper()
 	want = s.fill(want)

@@ -102,7 +102,7 @@ func capabilities(t *testing.T, s Subject) {
 	}
 }
 
-// lives tests the life of tokens. The API of AWS rounds the life down to minutes; no token lives
+// lives tests the life of tokens, which the API of AWS rounds down to minutes. No token lives
 // longer than its grant.
 func lives(t *testing.T, s Subject) {
 	for _, ttl := range []time.Duration{time.Minute, 90 * time.Second, 12 * time.Hour,

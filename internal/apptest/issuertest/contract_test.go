@@ -74,8 +74,9 @@ func amazon(t *testing.T) (*ivsemu.Emulator, *ivs.Service, stage.ARN) {
 	return e, service, made.ARN
 }
 
-// overWHIP presents a token to the global WHIP endpoint, which redirects to the stage's own. An
-// admitted participant gets 503, because the test has no media plane, or 403 without publish.
+// overWHIP presents a token to the global WHIP endpoint, which redirects to the endpoint of the
+// stage. The status for a valid token is 503, because the test has no media plane, or 403 if the
+// token may not publish.
 func overWHIP(
 	e *ivsemu.Emulator,
 ) func(context.Context, stage.ParticipantToken) (stage.Participant, error) {

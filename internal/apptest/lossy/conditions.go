@@ -7,13 +7,13 @@ import (
 
 // A Conditions describes the network in one direction.
 type Conditions struct {
-	Loss float64 // share of packets lost by chance, 0 to 1
+	Loss float64 // share of packets that are lost at random, 0 to 1
 	// decides whether a packet is lost, in addition to Loss; may be called for several peers at
 	// once
 	Picks func([]byte) bool
 	Delay time.Duration // delay in this direction
 	Rate  int           // bit/s; 0 is no limit
-	// how long packets may wait for the rate before they are dropped; 0 is a quarter of a second
+	// how long packets may wait in the queue before they are dropped; 0 means a quarter of a second
 	Queue time.Duration
 }
 
@@ -32,7 +32,7 @@ const (
 // A shaper decides the fates of one peer's packets in one direction. One goroutine uses it.
 type shaper struct {
 	chance *rand.Rand
-	free   time.Time // when the line has sent all earlier packets
+	free   time.Time // when the link has sent all earlier packets
 	last   time.Time // when the last packet arrives, so that packets stay in order
 }
 
@@ -42,8 +42,8 @@ func newShaper(seed, number uint64) *shaper {
 
 // decide returns the fate of a packet.
 func (s *shaper) decide(now time.Time, packet []byte, c Conditions) (due time.Time, f fate) {
-	// Every packet takes a random number, so that the fates of later packets do not depend on the
-	// conditions.
+	// Draw a random number for every packet, so that the fates of later packets do not depend on
+	// the conditions.
 	if s.chance.Float64() < c.Loss || c.Picks != nil && c.Picks(packet) {
 		return time.Time{}, lost
 	}

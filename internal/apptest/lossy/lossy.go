@@ -1,5 +1,5 @@
-// Package lossy simulates a bad network between two peers on this machine: a UDP relay that loses,
-// delays, slows down and cuts.
+// Package lossy simulates a bad network between two peers on this machine: a UDP relay that loses
+// and delays packets, limits the rate, and can be cut.
 //
 //	up := lossy.Conditions{Loss: 0.02, Delay: 40 * time.Millisecond}
 //	link := lossy.Open(t, mediaAddress, lossy.Options{Up: up})
@@ -7,7 +7,7 @@
 //	…
 //	link.Cut()
 //
-// Which packets are lost depends only on the seed and on their order, so that a run can be
+// The lost packets depend only on the seed and on the order of packets, so that a run can be
 // repeated.
 package lossy
 
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// Options say how bad the link is in each direction. The zero value is a perfect link.
+// Options describe the network in each direction. The zero value is a perfect link.
 type Options struct {
 	Up   Conditions // from the clients to the target
 	Down Conditions // from the target to the clients
@@ -83,7 +83,7 @@ func (l *Link) Rewrite(sdp string) string {
 	return strings.ReplaceAll(sdp, candidate(l.target), candidate(l.front.LocalAddr()))
 }
 
-// candidate returns an address as a candidate line contains it: RFC 8839, 5.1.
+// candidate returns an address in the form of a candidate line (RFC 8839, 5.1).
 func candidate(addr net.Addr) string {
 	at := addr.(*net.UDPAddr)
 	return " " + at.IP.String() + " " + strconv.Itoa(at.Port) + " typ "
@@ -96,7 +96,7 @@ func (l *Link) Set(up, down Conditions) {
 	l.up, l.down = up, down
 }
 
-// Cut drops everything until Mend, including packets under way.
+// Cut drops all packets until Mend, including packets that are delayed.
 func (l *Link) Cut() { l.setCut(true) }
 
 // Mend ends a Cut.
@@ -108,7 +108,7 @@ func (l *Link) setCut(cut bool) {
 	l.cut = cut
 }
 
-// Counts are what happened so far, up and down.
+// Counts returns the counts of both directions so far.
 func (l *Link) Counts() (up, down Count) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,8 +184,8 @@ func (p *path) listen() {
 			return
 		case err == nil:
 			p.down.take(buffer[:n])
-			// Any other error means that the target's port is closed for now (ICMP). Then packets
-			// are lost as on any network.
+			// Any other error means that the port of the target is closed (ICMP). The packets are
+			// lost, as on a real network.
 		}
 	}
 }
@@ -244,7 +244,7 @@ type parcel struct {
 	due    time.Time
 }
 
-// onTheWay is how many packets may be under way: enough for one second at 10 Mb/s.
+// onTheWay is how many packets may be delayed at a time: enough for one second at 10 Mb/s.
 const onTheWay = 4096
 
 func newLane(l *Link, d direction, number uint64, send func([]byte)) *lane {

@@ -41,8 +41,8 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// volley sends the numbers 0 to n-1, each when the fate of the previous one is known. It returns
-// those that come back.
+// volley sends the numbers 0 to n-1, each after the previous one has arrived or was lost. It
+// returns those that come back.
 func volley(t *testing.T, link *lossy.Link, conn net.Conn, n int) (back []string) {
 	t.Helper()
 	upBefore, downBefore := link.Counts()

@@ -1,5 +1,5 @@
 // Package migrated provides tests with SQLite files that already have the current schema. Copying
-// such a file costs much less than migrating an empty one. Package pg has the same for PostgreSQL.
+// such a file costs much less than migrating an empty one. Package pg does the same for PostgreSQL.
 package migrated
 
 import (

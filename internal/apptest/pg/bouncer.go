@@ -14,8 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Pooled starts a PgBouncer that shares the server's connections by transaction. It returns the URL
-// that reaches, through PgBouncer, a database that Database created. PgBouncer ends with the test.
+// Pooled starts a PgBouncer that shares the server's connections by transaction. It returns a URL
+// for a database that Database created, with the address of PgBouncer. PgBouncer ends with the
+// test.
 func (s *Server) Pooled(t testing.TB, database string) string {
 	t.Helper()
 	path, err := exec.LookPath("pgbouncer")

@@ -54,7 +54,7 @@ func (s *Server) Database(t testing.TB) string {
 	return databaseOf(t, s.Create)
 }
 
-// English is Database with a collation of English, in which a sorts before B.
+// English is Database with the collation of English, which sorts a before B.
 func (s *Server) English(t testing.TB) string {
 	t.Helper()
 	return databaseOf(t, func(ctx context.Context) (string, func() error, error) {
@@ -185,7 +185,7 @@ func (s *Server) Stop() {
 	}
 }
 
-// Freeze stops all processes of the server until Thaw, as on a machine that swaps.
+// Freeze suspends all processes of the server until Thaw, as on a machine that swaps.
 func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
 
 // Crash kills one process of the server. Then PostgreSQL ends all connections and recovers from its
@@ -234,7 +234,7 @@ func (s *Server) signal(sig syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	// The main process is signalled first, so that it starts no other process.
+	// Signal the main process first, so that it starts no other process.
 	if err := syscall.Kill(main, sig); err != nil {
 		return err
 	}
@@ -280,7 +280,8 @@ func (s *Server) start() error {
 	return s.await()
 }
 
-// untilPipeEnds stops the server when the pipe closes, even if the test binary is killed.
+// untilPipeEnds makes the server stop when the pipe closes, which happens even if the test binary
+// is killed.
 const untilPipeEnds = `"$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server`
 
 func (s *Server) launch(bin, data string, who *syscall.SysProcAttr) error {
@@ -342,8 +343,8 @@ func binaries() (string, error) {
 	return "", errors.New("it is not installed; run the tests by `make test`, which installs it")
 }
 
-// unprivileged runs PostgreSQL as another user, who owns the folder, if root runs the tests:
-// PostgreSQL refuses root.
+// If root runs the tests, unprivileged runs PostgreSQL as another user, who owns the folder,
+// because PostgreSQL refuses to run as root.
 func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	if os.Getuid() != 0 {
 		return &syscall.SysProcAttr{}, nil

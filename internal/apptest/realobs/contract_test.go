@@ -18,8 +18,8 @@ import (
 const password = "a good password"
 
 // TestTheFakeIsLikeTheRealOne sends the same requests to the fake OBS 29 and to a real one, and
-// compares their responses. It ignores intended differences: comments of statuses that the protocol
-// leaves open, bitmaps of scenes, and numbers that are measurements.
+// compares their responses. It ignores intended differences: the comments of statuses, which the
+// protocol does not define, bitmaps of scenes, and measured numbers.
 func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	t.Parallel()
 	real := realobs.Start(t, password)
@@ -45,7 +45,7 @@ func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	})
 }
 
-// compare fails the test for every line in which the two differ.
+// compare fails the test for every line that differs between the fake and the real OBS.
 func compare(t *testing.T, real, fake []string) {
 	t.Helper()
 	for i := range max(len(real), len(fake)) {
@@ -155,7 +155,7 @@ func stories() []step {
 	return steps
 }
 
-// A wire is a raw connection: the contract covers every byte that is sent.
+// A wire is a raw connection, since the contract covers every byte that is sent.
 type wire struct {
 	t    *testing.T
 	conn *websocket.Conn
@@ -209,8 +209,8 @@ func identify(hello map[string]any) string {
 }
 
 // tell runs a story and records the received messages, one per line: first the responses, then the
-// events. They have no common order: in the real OBS, a response may overtake the event that it
-// causes.
+// events. They are separate, because in the real OBS a response may arrive before the event that
+// the request caused.
 func tell(t *testing.T, url string, story []step) (lines []string) {
 	t.Helper()
 	w, hello := dial(t, url)
@@ -238,8 +238,8 @@ func tell(t *testing.T, url string, story []step) (lines []string) {
 	return append(lines, append(events, w.lastEvents()...)...)
 }
 
-// lastEvents reads the events that the last response has overtaken. It sends an event itself and
-// stops when that event arrives.
+// lastEvents reads the events that arrive after the last response. It sends an event of its own,
+// and stops when this event arrives.
 func (w *wire) lastEvents() (events []string) {
 	w.write(`{"op":6,"d":{"requestType":"BroadcastCustomEvent","requestId":"end","requestData":{"eventData":{"the":"end"}}}}`)
 	for {
@@ -256,7 +256,7 @@ func event(d map[string]any) string {
 	return fmt.Sprintf("%v/%v %s", d["eventType"], d["eventIntent"], normal(d["eventData"]))
 }
 
-// normal formats a value without the parts that the fake does not have.
+// normal formats a value without the parts that the fake does not imitate.
 func normal(v any) string {
 	if m, ok := v.(map[string]any); ok {
 		for _, key := range []string{"defaultInputSettings"} {
@@ -267,7 +267,7 @@ func normal(v any) string {
 	return string(text)
 }
 
-// offend violates the protocol in every way, and records how the session was closed.
+// offend violates the protocol in different ways, and records how each session was closed.
 func offend(t *testing.T, url string) (lines []string) {
 	t.Helper()
 	after := func(text string) []string { return []string{"identify", text} }
@@ -321,7 +321,7 @@ func (w *wire) end() string {
 			continue
 		}
 		code := int(websocket.CloseStatus(err))
-		if slices.Contains([]int{-1, 4002}, code) { // the reason of 4002 quotes a parser
+		if slices.Contains([]int{-1, 4002}, code) { // the reason of 4002 is the message of a parser
 			return fmt.Sprint(code)
 		}
 		return err.Error()

@@ -1,5 +1,5 @@
-// Package realobs runs a real OBS Studio on a virtual screen, for tests that a fake cannot replace.
-// Debian 12 has OBS 29.0.2 with obs-websocket 5.1 and without WHIP. So tests cover its profiles,
+// Package realobs runs a real OBS Studio on a virtual screen, for what a fake cannot test. It is
+// the OBS 29.0.2 of Debian 12, with obs-websocket 5.1 and without WHIP, so tests cover profiles,
 // parameters, outputs and close codes.
 package realobs
 
@@ -82,8 +82,8 @@ func fresh(t testing.TB) *Install {
 	}
 	home := t.TempDir()
 	i := &Install{Dir: filepath.Join(home, "obs-studio"), Port: freePort(t), home: home}
-	// D-Bus and sockets have a session of their own, so that the desktop of the test's user is not
-	// affected.
+	// OBS has its own D-Bus session and sockets, so that the desktop of the user who runs the test
+	// is not affected.
 	i.env = []string{"HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_RUNTIME_DIR=" + home,
 		"DISPLAY=:" + startScreen(t, home),
 		"LD_PRELOAD=" + loopbackOnly(t, home), "LIBGL_ALWAYS_SOFTWARE=1", "QT_QPA_PLATFORM=xcb",
@@ -107,8 +107,8 @@ func (i *Install) AddScripts(t testing.TB, paths ...string) {
 	i.Write(t, "basic/scenes/Untitled.json", string(text))
 }
 
-// WriteIni writes global.ini, which contained the WebSocket settings before OBS 30.2. FirstRun
-// skips the wizard.
+// WriteIni writes global.ini, in which OBS before 30.2 has the WebSocket settings. FirstRun skips
+// the wizard.
 func (i *Install) WriteIni(t testing.TB, more string) {
 	t.Helper()
 	i.Write(t, "global.ini", "[General]\nFirstRun=true\n"+more)
@@ -238,8 +238,8 @@ func startScreen(t testing.TB, dir string) string {
 	start(t, cmd, new(error))
 	_ = w.Close()
 	_ = r.SetReadDeadline(time.Now().Add(20 * time.Second))
-	// Read the whole line: Xvfb writes it in two pieces, and dies of SIGPIPE if nobody reads the
-	// second.
+	// Read the whole line. Xvfb writes it in two pieces, and is killed by SIGPIPE if the second is
+	// not read.
 	line, err := bufio.NewReader(r).ReadString('\n')
 	_ = r.Close()
 	if err != nil {
@@ -313,8 +313,8 @@ func (o *OBS) until(t testing.TB, what string, so func() bool) {
 }
 
 // mustKeepToLoopback fails the test if OBS listens on the port at another address than 127.0.0.1.
-// It reads the kernel's tables (proc(5)): address:port in hexadecimal, where 0A is LISTEN. The
-// address may be IPv4 or mapped into IPv6.
+// It reads the kernel's tables (proc(5)), which contain address:port in hexadecimal, and 0A for
+// LISTEN. The address may be IPv4 or IPv4-mapped IPv6.
 func (o *OBS) mustKeepToLoopback(t testing.TB) {
 	t.Helper()
 	number, _ := strconv.Atoi(o.port)

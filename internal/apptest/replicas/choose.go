@@ -16,8 +16,8 @@ var (
 		"with -fleet: how often one of the servers is killed; 0: never")
 )
 
-// App is apptest.Start, or with -fleet three servers behind nginx, one of which is killed every 20
-// seconds.
+// App is apptest.Start. With -fleet, it starts three servers behind nginx, and kills one of them
+// every 20 seconds.
 func App(t testing.TB, flags ...string) *apptest.App {
 	t.Helper()
 	if !*onFleet {

@@ -170,7 +170,8 @@ func (m *Member) await() error {
 	return fmt.Errorf("the server at %s is not ready: %s", m.Listen, m.Out)
 }
 
-// Status sends a request directly to the server, not through nginx. It returns 0 without an answer.
+// Status sends a request directly to the server, and not through nginx. It returns 0 if there is no
+// answer.
 func (m *Member) Status(path string) int {
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get("http://" + m.Listen + path)
@@ -181,8 +182,8 @@ func (m *Member) Status(path string) int {
 	return answer.StatusCode
 }
 
-// Signal sends a signal to the process. done is closed when the process ends, which not every
-// signal causes.
+// Signal sends a signal to the process. done is closed when the process ends; not every signal ends
+// it.
 func (m *Member) Signal(sig syscall.Signal) (done <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -240,9 +241,9 @@ func (f *Fleet) settled() bool {
 }
 
 // killEvery kills the servers one after the other at this interval, until the test ends or stop is
-// called. Each is restarted at once, as a supervisor does. The first one is killed when the first
-// operator exists, because a server that starts replaces the setup link. The time is random, so
-// that it hits tests at any point.
+// called. Each is restarted at once, as a supervisor does. It begins after the first operator
+// exists, because a server that starts replaces the setup link. The first interval is random, so
+// that a kill can happen at any point of a test.
 func (f *Fleet) killEvery(interval time.Duration) (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -353,12 +354,12 @@ http {
 }
 `
 
-// givenPorts are the ports that FreeAddress has returned: otherwise two servers that start together
-// would sometimes get the same port.
+// givenPorts are the ports that FreeAddress has returned. It returns each only once, since two
+// servers that start at the same time need different ports.
 var givenPorts sync.Map
 
-// FreeAddress returns an address with a port below those that the system assigns, so that no other
-// process takes it meanwhile.
+// FreeAddress returns an address with a free port. The port is below the range that the system
+// assigns, so that no other process takes it meanwhile.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 1000 {

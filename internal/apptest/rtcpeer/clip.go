@@ -31,11 +31,11 @@ type ClipOptions struct {
 	Keyint        int           // frames from keyframe to keyframe; 30
 	BFrames       int           // consecutive B-frames; 0
 	Profile       string        // baseline, main or high; baseline
-	Length        time.Duration // of the loop; 2 s, but at least one keyframe interval
-	// sound in AAC, which OBS sends as Opus if its encoder was not changed
+	Length        time.Duration // of the loop: 2 s, or one keyframe interval if that is longer
+	// sound in AAC, which OBS sends labelled as Opus if its audio encoder was not changed
 	AAC      bool
 	Silent   bool // silence in place of a tone
-	LeftTone bool // the tone on the left only, at half of full scale: RMS 0.353
+	LeftTone bool // a tone on the left channel only, at half of full scale: RMS 0.353
 }
 
 func (o ClipOptions) withDefaults() ClipOptions {
@@ -84,8 +84,8 @@ func MakeClip(t testing.TB, o ClipOptions) *Clip {
 	return clip
 }
 
-// clipFiles creates the files in a folder with a unique name and then renames it, since test
-// binaries run concurrently.
+// clipFiles creates the files in a folder with a unique name, and then renames the folder, since
+// test binaries run concurrently.
 func clipFiles(o ClipOptions) (string, error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "3 %+v", o))
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("stagedoor-clip-%x", sum[:8]))
@@ -110,7 +110,7 @@ func clipFiles(o ClipOptions) (string, error) {
 
 func encode(dir string, o ClipOptions) error {
 	seconds := strconv.FormatFloat(o.Length.Seconds(), 'f', 3, 64)
-	cabac := 0 // the preset ultrafast uses only features of baseline, in any profile
+	cabac := 0 // in any profile, the preset ultrafast uses only features of Baseline
 	if o.Profile != "baseline" {
 		cabac = 1
 	}
@@ -132,7 +132,7 @@ func encode(dir string, o ClipOptions) error {
 		source = "anullsrc=sample_rate=48000"
 	}
 	sound := []string{"-f", "lavfi", "-i", source, "-t", seconds, "-ac", "2"}
-	if o.LeftTone { // ffmpeg's sine has an eighth of full scale
+	if o.LeftTone { // the sine of ffmpeg has an eighth of full scale
 		sound = append(sound, "-af", "volume=4,pan=stereo|c0=c0|c1=0*c0")
 	}
 	if o.AAC {

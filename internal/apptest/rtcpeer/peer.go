@@ -37,8 +37,8 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 		return nil, err
 	}
 	registry := &interceptor.Registry{}
-	// By default pion keeps 512 packets to answer NACKs. The burst that a late viewer receives has
-	// more; OBS keeps 4000.
+	// By default pion keeps 512 packets to answer NACKs. The burst for a late viewer has more
+	// packets. OBS keeps 4000.
 	err := errors.Join(
 		webrtc.ConfigureNackWithOptions(engine, registry,
 			[]nack.GeneratorOption{nack.GeneratorSize(4096)}, nack.ResponderSize(4096)),

@@ -24,8 +24,8 @@ import (
 // PublishOptions describe how the publisher differs from OBS.
 type PublishOptions struct {
 	Clip       *Clip    // nil means MakeClip with its defaults
-	Layers     []*Clip  // simulcast: one clip for each rid "0", "1", …; the first replaces Clip
-	RIDs       []string // rids of the layers, in place of those
+	Layers     []*Clip  // simulcast: one clip for each rid "0", "1", …; Clip is ignored
+	RIDs       []string // rids of the layers, in place of "0", "1", …
 	NoVideo    bool     // no m-line for the picture
 	NoAudio    bool
 	VP8        bool // the m-line of the picture offers only VP8
@@ -37,10 +37,10 @@ type PublishOptions struct {
 	Relays     []ICEServer    // connect only by these TURN servers
 }
 
-// Headers say where the parameter sets (SPS and PPS) are sent.
+// Headers selects where the parameter sets (SPS and PPS) are sent.
 type Headers int
 
-// The values say when parameter sets are sent. OBS uses HeadersRepeated.
+// The values of Headers. OBS uses HeadersRepeated.
 const (
 	HeadersRepeated Headers = iota // with each keyframe
 	HeadersFirst                   // with the first keyframe only
@@ -93,8 +93,8 @@ func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, err
 		p.Close()
 		return nil, err
 	}
-	// The cleanup is registered only after success: a FakeOBS that reconnects calls Publish on a
-	// goroutine of its own, even while the test ends.
+	// Register the cleanup only after success, because a FakeOBS that reconnects calls Publish on
+	// its own goroutine, even while the test ends.
 	t.Cleanup(p.Close)
 	return p, nil
 }
@@ -281,7 +281,7 @@ func (p *Publisher) sendVideo(ctx context.Context, l *layer, clip *Clip, start t
 	}
 }
 
-// forward sends the packets of an encoder as they come.
+// forward sends the packets of an encoder as they arrive.
 func (p *Publisher) forward(ctx context.Context, l *layer, live net.PacketConn) {
 	stop := context.AfterFunc(ctx, func() { live.Close() })
 	defer stop()
@@ -350,7 +350,7 @@ func (c *Clip) sprop() string {
 func (p *Publisher) write(track *webrtc.TrackLocalStaticRTP, packet *rtp.Packet) {
 	if !p.paused.Load() {
 		p.bytes.Add(int64(packet.MarshalSize()))
-		track.WriteRTP(packet) // fails after the connection is closed, which also ends the sending
+		track.WriteRTP(packet) // fails after the connection is closed; the loop then ends, too
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 	"github.com/pion/turn/v5"
 )
 
-// A TURN is a TURN server on loopback that accepts names and passwords made with a shared secret.
+// A TURN is a TURN server on loopback. It accepts names and passwords that were made with a shared
+// secret.
 type TURN struct {
 	URL string
 

@@ -26,7 +26,7 @@ type ViewOptions struct {
 	TCP              bool // connects only by TCP, as from a network that blocks UDP
 	Relays           []ICEServer
 
-	Patience time.Duration // how long it waits for a missing packet; 5 s
+	Patience time.Duration // how long it waits for a missing packet; 5 s if zero
 }
 
 // A Viewer is a connected WHEP client. It parses frames and checks that they can be decoded.
@@ -131,7 +131,8 @@ func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) er
 	}
 }
 
-// begin runs f in a goroutine, unless the viewer is closing: a track may arrive at that time.
+// begin runs f in a goroutine, unless the viewer is closing, since a track may arrive while it
+// closes.
 func (v *Viewer) begin(f func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -210,8 +211,8 @@ func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
 	}
 }
 
-// frame counts a frame, and returns whether it can be decoded: from a keyframe on, until packets
-// are missing.
+// frame counts a frame, and reports whether it can be decoded: after a keyframe, until packets are
+// missing.
 func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
 	sps, idr := false, false
 	for nal := range nals(sample.Data) {

@@ -9,7 +9,7 @@ const source = 'https://github.com/stagedoor/stagedoor';
 const base = process.env.SITE_BASE ?? '/';
 const ofTheRoot = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
 
-/** The anchor that GitHub gives a heading, so that a link works on GitHub and on the site. */
+/** The anchor that GitHub gives a heading, so that a link works both on GitHub and on the site. */
 const anchor = (/** @type {string} */ heading) =>
   heading
     .trim()
@@ -22,8 +22,8 @@ const isPage = (/** @type {string} */ file) =>
 
 /**
  * The address on the site for a link in a document. A link to a folder leads to its README.md. A
- * link to a file that is not a page leads to the repository. A link to a missing file stays as it
- * is, and VitePress reports it.
+ * link to a file that is not a page leads to the repository. A link to a missing file is not
+ * changed, and VitePress reports it.
  * @param {string} from
  * @param {string} link
  */
@@ -147,7 +147,7 @@ export default {
     file.replace(/^docs\//, '').replace(/(^|\/)README\.md$/, '$1index.md'),
   base,
   head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}icon.svg` }]],
-  // Addresses that the documents give as examples are not pages of the site.
+  // Addresses that are examples in the documents are not pages of the site.
   ignoreDeadLinks: [/^https?:\/\/(localhost|127\.)/],
   markdown: {
     anchor: { slugify: anchor },

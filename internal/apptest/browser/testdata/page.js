@@ -7,7 +7,7 @@ by('greet').onclick = async () => {
   by('greeting').textContent = greeting(await answer.text());
 };
 
-// Docks must do the same: use the clipboard API where it is allowed, else execCommand.
+// As in docks: use the clipboard API where it is allowed, and execCommand elsewhere.
 document.querySelector('[aria-label]').onclick = async () => {
   const text = by('greeting').textContent;
   window.copiedBy = await navigator.clipboard.writeText(text).then(

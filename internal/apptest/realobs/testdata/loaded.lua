@@ -2,9 +2,9 @@
 -- saved the scenes ten times, 50 ms apart. If OBS 29 is ended earlier, it crashes while it draws.
 -- Later the script closes OBS's window when a file named "close" exists.
 --
--- The script waits for no event, because OBS adds a script's callbacks from a thread of its own. On
--- a busy machine, the event "finished loading" was over before that thread had run. A request to
--- save is ignored while OBS loads, and the next one follows after 50 ms.
+-- The script does not use OBS's event "finished loading": another thread of OBS adds the script's
+-- callbacks, and on a busy machine the event came before that. A request to save is ignored while
+-- OBS loads, and the next one follows after 50 ms.
 --
 -- The script closes the window from OBS's event loop. On SIGINT, OBS 29 closes its window in the
 -- signal handler, in the middle of other work (docs/decisions/0160).
