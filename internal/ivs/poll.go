@@ -40,7 +40,7 @@ func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 		return []stage.Presence{}, err
 	}
 	if session := aws.ToString(at.ActiveSessionId); session != w.session {
-		s.readEvents(ctx, w) // the last events of the previous session
+		s.readEvents(ctx, w) // reads the last events of the previous session
 		w.session, w.people = session, map[stage.ParticipantID]*person{}
 	}
 	if w.session == "" {
@@ -99,7 +99,7 @@ func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSu
 	return nil
 }
 
-// introduce requests a participant's attributes, which the list omits.
+// introduce requests the attributes of a participant, which lists of participants omit.
 func (s *Service) introduce(
 	ctx context.Context, w *watch, listed types.ParticipantSummary,
 ) (*person, error) {
@@ -125,8 +125,8 @@ func (s *Service) introduce(
 }
 
 // disconnectBarred disconnects a participant who is barred. It is called at every poll, because AWS
-// admits a token that was revoked before its first use. Whether AWS bars other participants
-// permanently is not documented.
+// admits a token that was revoked before its first use, and does not document whether it bars other
+// participants permanently.
 func (s *Service) disconnectBarred(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
@@ -163,13 +163,14 @@ func (s *Service) readEvents(ctx context.Context, w *watch) {
 	}
 }
 
-// unknownToAWS reports whether AWS does not know a participant. The participant has left, or its ID
-// contains "_": tokens allow that character, and these operations refuse it.
+// unknownToAWS reports whether an error means that AWS does not know a participant. The participant
+// has left, or its ID contains "_", which tokens allow and these operations refuse.
 func unknownToAWS(err error) bool {
 	return errors.Is(err, stage.ErrNotFound) || errors.Is(err, stage.ErrInvalid)
 }
 
-// maxPages limits the events that are read for one participant, who may join a thousand times.
+// maxPages limits the pages of events that are read for one participant, who may join a thousand
+// times.
 const maxPages = 10
 
 // readEventsOf reads the events of a participant and adds them in the order of their times, because
@@ -201,9 +202,9 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 	return nil
 }
 
-// oldestFirst sorts events by time. If the list begins with the newest event, it is reversed first,
-// so that events of the same millisecond, such as an error and the end that it caused, stay in
-// their true order.
+// oldestFirst sorts events by time. If the list begins with the newest event, oldestFirst first
+// reverses it, so that events of the same millisecond, such as an error and the end that it caused,
+// stay in their true order.
 func oldestFirst(events []types.Event) []types.Event {
 	at := func(i int) time.Time { return aws.ToTime(events[i].EventTime) }
 	if n := len(events); n > 1 && at(0).After(at(n-1)) {

@@ -145,7 +145,7 @@ type ingestShape struct {
 	Arn            string `json:"arn"`
 	Name           string `json:"name,omitempty"`
 	IngestProtocol string `json:"ingestProtocol"`
-	// absent in lists, as attributes and tags are
+	// absent in lists
 	StreamKey string `json:"streamKey,omitempty"`
 	// "" without a stage
 	StageArn                   string             `json:"stageArn"`

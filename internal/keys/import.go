@@ -20,7 +20,7 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 	}
 	for arn, name := range listed {
 		if name == k.Name {
-			return arn, nil // imported before, but the response was lost
+			return arn, nil // imported by an earlier attempt whose response was lost
 		}
 	}
 	if arn, err := m.adopted(ctx, k, listed, material); arn != "" || err != nil {
@@ -35,9 +35,9 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 	return m.cfg.AWS.ImportPublicKey(ctx, k.Region, k.Name, material)
 }
 
-// adopted finds the public half at AWS under another name. The AWS console or another program has
-// imported it, and AWS accepts a key only once. It ignores keys that were created here, which have
-// their own names at AWS.
+// adopted finds the public half at AWS under another name. This happens if the AWS console or
+// another program has imported it, because AWS accepts a key only once. adopted ignores keys that
+// were created here, whose names at AWS are known.
 func (m *Manager) adopted(
 	ctx context.Context, k Key, listed map[string]string, material string,
 ) (string, error) {

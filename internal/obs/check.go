@@ -38,7 +38,7 @@ type Finding struct {
 	Blocks bool   `json:"blocks,omitempty"` // SetUp can do nothing until the person has fixed it
 }
 
-// Describe returns the finding as one line of text.
+// Describe returns a finding as one line of text.
 func (f Finding) Describe() string { return fmt.Sprintf("%-6s  %-12s  %s", f.Level, f.ID, f.Text) }
 
 // A Change is what SetUp does about a finding.
@@ -487,8 +487,8 @@ func judgeBusy(r Reading) (findings []Finding) {
 	return findings
 }
 
-// fitted returns the nearest even size of the same shape whose short side is within the limit and
-// whose long side is within 16:9 of it.
+// fitted returns the nearest even size with the same aspect ratio whose short side is within the
+// limit, and whose long side is at most 16/9 of the limit.
 func fitted(width, height, limit int) (int, int) {
 	w, h := float64(width), float64(height)
 	short := min(w, h)

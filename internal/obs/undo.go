@@ -122,8 +122,8 @@ func blankOf(value any) any {
 	return false
 }
 
-// slot returns where the name of the previous profile is stored: in OBS, so that the dock finds it,
-// too.
+// slot returns the place in OBS where the name of the previous profile is stored. The dock uses the
+// same place.
 func slot(more map[string]any) map[string]any {
 	data := map[string]any{"realm": "OBS_WEBSOCKET_DATA_REALM_GLOBAL", "slotName": "stagedoor"}
 	maps.Copy(data, more)

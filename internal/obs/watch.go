@@ -34,8 +34,7 @@ func (w *Watch) Stop() {
 	w.client.watchers = slices.DeleteFunc(w.client.watchers, func(x *Watch) bool { return x == w })
 }
 
-// Next waits for the next event and decodes it into the value that into points to, unless into is
-// nil.
+// Next waits for the next event and decodes it into "into", which is a pointer or nil.
 func (w *Watch) Next(ctx context.Context, into any) error {
 	select {
 	case e, ok := <-w.events:

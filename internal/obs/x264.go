@@ -14,7 +14,8 @@ import (
 // (x264, NVENC, AMF, QSV).
 const simpleGOP = 250
 
-// quick reports whether a preset of x264 is at least as fast as "veryfast", which Amazon advises.
+// quick reports whether a preset of x264 is at least as fast as "veryfast", the preset that Amazon
+// advises.
 func quick(preset string) bool {
 	return slices.Contains([]string{"ultrafast", "superfast", "veryfast"}, preset)
 }
@@ -56,7 +57,7 @@ func judgeOptions(options string, change Change) []Finding {
 	tuned := slices.Contains(tunes, "zerolatency")
 	sliced := option(options, "sliced-threads")
 	if sliced == "" && tuned {
-		sliced = "1" // this tune switches sliced threads on
+		sliced = "1" // this tune turns sliced threads on
 	}
 	findings := []Finding{
 		ok("h264Profile", "find.h264Profile.ok", nil),
@@ -105,7 +106,7 @@ func option(options string, names ...string) (value string) {
 	return value
 }
 
-// x264Options sets Stagedoor's options and keeps the person's others.
+// x264Options returns the person's options with those of Stagedoor set.
 func x264Options(options string, keyint int) string {
 	ours := []string{"keyint", "keyint-max", "bframes", "b", "profile", "tune", "sliced-threads"}
 	all := []string{

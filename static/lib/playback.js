@@ -91,9 +91,9 @@ export function counted(stats) {
 }
 
 /**
- * The candidate pair in use. After a change of the path, earlier pairs are still nominated, with
- * figures of that time. The transport names its pair; Firefox has no transport, and marks the pair
- * as selected.
+ * The candidate pair in use. After a change of the path, earlier pairs are still nominated, and
+ * have old values. The transport names its pair. Firefox has no transport, and marks the pair as
+ * selected.
  * @param {RTCStatsReport} stats
  */
 export function selectedPair(stats) {
