@@ -61,9 +61,7 @@ export function createRehearsalPart({ obs, limits, changed }) {
     stageEvent: (event) => made?.stageEvent(event),
     /** Called when the page closes. The next page cleans up OBS. */
     abandon: () => void (made?.running && obs.call('StopStream').catch(() => {})),
-    /**
-     * Restores OBS after an interrupted rehearsal. If that fails, the next connection tries again.
-     */
+    /** Restores OBS after an interrupted rehearsal. The next connection retries a failure. */
     async mend() {
       if (part.running) return false;
       const done = await mendLate(obs, made?.earlier ?? null).catch(() => false);

@@ -47,10 +47,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     waits: { ...WAITS, ...waits },
   });
   const { tell, settled } = machine;
-  /**
-   * The IDs of processed events, because the server may repeat events when a page reconnects.
-   * @type {Set<number>}
-   */
+  /** IDs of processed events, which the server may repeat to a new page. @type {Set<number>} */
   const seen = new Set();
 
   return {
@@ -58,8 +55,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
       return machine.state;
     },
     /**
-     * @param {string} stage an ARN @returns {Promise<void>} settles when the broadcast is live or
-     *   has failed
+     * @param {string} stage an ARN @returns {Promise<void>} settles when it is live or has failed
      */
     go: (stage) => settled({ kind: 'go', stage }),
     stop: () => settled({ kind: 'stop' }),
