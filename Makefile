@@ -39,7 +39,7 @@ install: ## install what the tests need and this machine lacks
 
 test: install check ## install what is missing, then run everything once
 
-# The order: first the checks that are quick and fail often, last the Go tests and their summary.
+# Quick checks that often fail come first. The Go tests and their summary come last.
 check: fmt check-tidy js types vet staticcheck check-dist race ## all checks of CI, without installing anything
 
 fmt: ## check that all files are formatted by gofmt and prettier

@@ -290,8 +290,8 @@ func (c *Control) noteRuled(
 	return c.note(ctx, tx, why.by, e)
 }
 
-// apply changes the grants that rules gave to what the rules give now. It keeps the grants that an
-// operator gave.
+// apply replaces the grants that rules gave earlier by those that the rules give now. It keeps the
+// grants that an operator gave.
 func (c *Control) apply(
 	ctx context.Context, tx Store, why ruling, rules []Rule, account Account,
 	claims map[string][]string,
@@ -333,7 +333,8 @@ func (c *Control) apply(
 	return revoked, c.giveByRule(ctx, tx, why, account, wanted)
 }
 
-// applyTo changes a grant that a rule gave to what the rules give now, or deletes it.
+// applyTo replaces a grant that a rule gave earlier by the one that the rules give now, or deletes
+// it.
 func (c *Control) applyTo(
 	ctx context.Context, tx Store, why ruling, account Account, g, want Grant, stays bool,
 	wide map[RuleID]RuleGrant,

@@ -74,7 +74,7 @@ type Store interface {
 	CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error
 	// ClosedStages lists the stages that are closed and not deleted yet.
 	ClosedStages(ctx context.Context) ([]stage.ARN, error)
-	// ClearStage deletes grants and keys of a closed stage, at most limit of each, and reports
+	// ClearStage deletes at most limit grants and at most limit keys of a closed stage, and reports
 	// whether there may be more.
 	ClearStage(ctx context.Context, arn stage.ARN, limit int) (more bool, err error)
 	// DeleteStage deletes a closed stage.
@@ -149,8 +149,8 @@ type Store interface {
 	// CloseAt removes a participant from the list of OpenAt, and reports whether it was there.
 	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)
 
-	// Prune deletes the rows of each kind that are older than their time in the Retention, at most
-	// limit of each kind. It reports whether there may be more.
+	// For each kind of row, Prune deletes at most limit rows that are older than the time in the
+	// Retention. It reports whether there may be more.
 	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
 
 	IdentityStore

@@ -34,7 +34,7 @@ type turns struct {
 // A turnOrigin is an account, or the network of a client.
 type turnOrigin struct{ account, network string }
 
-// A turn is a hash that waits.
+// A turn is a password hash that waits to be computed.
 type turn struct {
 	account, network string
 	known            bool

@@ -153,7 +153,7 @@ func Stop(ctx context.Context, c *Client, waits Waits) error {
 	return err
 }
 
-// quiet ends the stream, if one is running, without printing anything.
+// quiet ends the stream, if one is running.
 func quiet(ctx context.Context, c *Client, waits Waits) error {
 	_, err := halt(ctx, c, waits)
 	return err

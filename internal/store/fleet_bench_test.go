@@ -133,15 +133,15 @@ func BenchmarkFleet(b *testing.B) {
 				for _, r := range fleet {
 					r.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 				}
-				floor := together(b, callers*replicas, lasting, commits(b, h.where))
+				baseline := together(b, callers*replicas, lasting, commits(b, h.where))
 				tokens := together(b, callers*replicas, lasting, func(i int) error {
 					_, err := fleet[i%replicas].Issue(b.Context(), ana,
 						access.IssueRequest{Stage: arn})
 					return err
 				})
 				b.ReportMetric(tokens, "tokens/s")
-				b.ReportMetric(floor, "commits/s")
-				b.ReportMetric(tokens/floor, "ratio")
+				b.ReportMetric(baseline, "commits/s")
+				b.ReportMetric(tokens/baseline, "ratio")
 				b.ReportMetric(0, "ns/op")
 			}
 		})
@@ -156,9 +156,9 @@ func commits(b *testing.B, where string) func(int) error {
 	b.Cleanup(func() { db.Close() })
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(16)
-	_, err = db.Exec("CREATE TABLE floor (id BIGINT PRIMARY KEY, filler TEXT NOT NULL)")
+	_, err = db.Exec("CREATE TABLE baseline (id BIGINT PRIMARY KEY, filler TEXT NOT NULL)")
 	ok(b, err)
-	insert, err := db.Prepare("INSERT INTO floor (id, filler) VALUES ($1, $2)")
+	insert, err := db.Prepare("INSERT INTO baseline (id, filler) VALUES ($1, $2)")
 	ok(b, err)
 	filler := fmt.Sprintf("%200s", "")
 	var n atomic.Int64

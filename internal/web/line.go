@@ -100,7 +100,7 @@ func (l *responseLine) write(parts net.Buffers) error {
 	default:
 	}
 	l.control.SetWriteDeadline(time.Now().Add(writeLimit))
-	// Remove the deadline, because the HTTP/2 stream would end if it passed between two events.
+	// Remove the deadline. If the deadline passed between two events, the HTTP/2 stream would end.
 	defer l.control.SetWriteDeadline(time.Time{})
 	if _, err := parts.WriteTo(l.w); err != nil {
 		return err

@@ -163,8 +163,8 @@ export const FIRST = Object.freeze({
 
 /**
  * Every state of the machine, with the phase that pages show and the facts that the state handles.
- * A busy state keeps facts of the kinds in `defers` for the next state. "failed" means that an
- * effect has failed. A state without a row for "failed" moves to "trouble".
+ * A busy state does not handle the facts that `defers` names. The next state gets them. "failed"
+ * means that an effect has failed. A state without a row for "failed" moves to "trouble".
  * @type {Record<string, {phase?: Phase, step?: Step, defers?: string[], on: Record<string, Row>}>}
  */
 const NODES = {

@@ -38,7 +38,7 @@ const UPLOAD_WITHIN = 5_000;
  * @property {import('./rehearsal-score.js').Score | null} [score]
  *
  * @typedef {'go' | 'watch' | 'measure' | 'stop' | 'leave'} Effect measure: compute the score, then
- *   stop; leave: OBS's service was not changed
+ *   stop; leave: only stop measuring, and do not touch OBS
  */
 
 /** @type {Readonly<State>} */

@@ -39,7 +39,8 @@ const (
 	secondsOf = "{seconds}"
 )
 
-// Table returns all encoders, in order of preference. It panics if the embedded file is invalid.
+// Table returns all encoders, in order of preference. It returns an error only if the embedded file
+// is invalid.
 func Table() ([]Encoder, error) {
 	text, err := static.FS.ReadFile("lib/encoders.js")
 	if err != nil {

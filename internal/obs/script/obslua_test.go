@@ -14,8 +14,8 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// A fakeOBS simulates OBS for a script: the module obslua over real files. Ini files are in memory
-// until they are saved, as in OBS. The numbers of the events are arbitrary.
+// A fakeOBS simulates OBS for a script. It implements the module obslua on real files. Ini files
+// are in memory until they are saved, as in OBS. The numbers of the events are arbitrary.
 type fakeOBS struct {
 	t       testing.TB
 	state   *lua.LState

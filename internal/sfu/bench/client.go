@@ -377,7 +377,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 	var produced atomic.Int64
 	var kept []*client
 	for i := range s.publishers {
-		if kind == "floor" {
+		if kind == "baseline" {
 			break // the baseline generates its own packets
 		}
 		publisher, err := connect(cert, fmt.Sprint(url, "/whip/", i), "sendonly", false)
@@ -400,7 +400,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 	viewers := make([]*client, s.viewers())
 	for i := range viewers {
 		endpoint := fmt.Sprint(url, "/whep/", i%s.publishers)
-		if kind == "floor" {
+		if kind == "baseline" {
 			viewers[i], err = listen(endpoint)
 		} else {
 			viewers[i], err = connect(cert, endpoint, "recvonly", i%10 == 0 || len(viewers) <= few)

@@ -12,8 +12,8 @@
 // The servers are:
 //
 //	baseline  only AES-128-GCM and sendmmsg for every packet and viewer
-//	ours   this package
-//	pion   pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
+//	ours      this package
+//	pion      pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
 //
 // The ratio compares the time per packet: the publishers share the machine, and on a busy one may
 // send less than they should. CPU is user and system time of the server process over the measured
@@ -39,7 +39,7 @@ import (
 func main() {
 	seconds := flag.Int("seconds", 6, "measured seconds of each row")
 	stages := flag.String("stages", "1x100,1x300,5x4", "publishers x viewers of each")
-	kinds := flag.String("servers", "floor,ours,pion", "what to measure")
+	kinds := flag.String("servers", "baseline,ours,pion", "what to measure")
 	role := flag.String("role", "", "internal: server or clients")
 	kind := flag.String("kind", "", "internal")
 	url := flag.String("url", "", "internal")
@@ -106,7 +106,7 @@ func compare(kinds []string, stages []shape, seconds int) error {
 		"µs/packet", "RSS/MB", "MB/viewer", "latency50", "latency99", "first50", "first99",
 		"arrived")
 	for _, s := range stages {
-		var floor float64 // the floor's time per packet
+		var baseline float64 // the baseline's time per packet
 		for _, kind := range kinds {
 			r, err := measure(kind, s, seconds)
 			if err != nil {
@@ -114,12 +114,12 @@ func compare(kinds []string, stages []shape, seconds int) error {
 			}
 			cpu := r.End.CPU - r.Start.CPU
 			each := float64(cpu) / float64(max(1, r.Packets))
-			if kind == "floor" {
-				floor = each
+			if kind == "baseline" {
+				baseline = each
 			}
 			ratio := ""
-			if floor > 0 && kind != "floor" {
-				ratio = fmt.Sprintf("  %.2f x floor", each/floor)
+			if baseline > 0 && kind != "baseline" {
+				ratio = fmt.Sprintf("  %.2f x baseline", each/baseline)
 			}
 			fmt.Printf("%-8s %7s %8.1f%% %10.2f %8.1f %10.3f %9s %9s %9s %9s %6.1f%%%s\n", kind, s,
 				float64(cpu)*100/float64(r.Took),

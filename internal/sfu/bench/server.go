@@ -28,7 +28,7 @@ func serve(kind string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	servers := map[string]func(context.Context) (publish, view negotiate, err error){"ours": ours,
-		"pion": plainPion, "floor": bare}
+		"pion": plainPion, "baseline": bare}
 	start, known := servers[kind]
 	if !known {
 		return fmt.Errorf("there is no server %q", kind)
@@ -227,7 +227,7 @@ func answer(
 
 // A baseline does only the unavoidable work for each packet and viewer: it encrypts the packet into
 // a reused buffer, and sends packets in batches. Its viewers are plain sockets.
-type floor struct {
+type baseline struct {
 	conn     *ipv4.PacketConn
 	sealer   cipher.AEAD
 	messages []ipv4.Message
@@ -239,24 +239,24 @@ type floor struct {
 // bare returns the functions that answer offers in place of a server. Each publisher is a baseline
 // that starts with its first viewer.
 func bare(ctx context.Context) (publish, view negotiate, err error) {
-	floors := map[string]*floor{}
+	baselines := map[string]*baseline{}
 	view = func(publisher, addr string) (string, error) {
-		if floors[publisher] == nil {
-			f, err := newFloor(ctx)
+		if baselines[publisher] == nil {
+			f, err := newBaseline(ctx)
 			if err != nil {
 				return "", err
 			}
-			floors[publisher] = f
+			baselines[publisher] = f
 		}
-		return floors[publisher].join(addr)
+		return baselines[publisher].join(addr)
 	}
 	refuse := func(string, string) (string, error) {
-		return "", errors.New("the floor publishes itself")
+		return "", errors.New("the baseline publishes itself")
 	}
 	return refuse, view, nil
 }
 
-func newFloor(ctx context.Context) (*floor, error) {
+func newBaseline(ctx context.Context) (*baseline, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func newFloor(ctx context.Context) (*floor, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &floor{conn: ipv4.NewPacketConn(conn), messages: make([]ipv4.Message, 64)}
+	f := &baseline{conn: ipv4.NewPacketConn(conn), messages: make([]ipv4.Message, 64)}
 	if f.sealer, err = cipher.NewGCM(block); err != nil {
 		return nil, err
 	}
@@ -277,7 +277,7 @@ func newFloor(ctx context.Context) (*floor, error) {
 	return f, nil
 }
 
-func (f *floor) join(addr string) (string, error) {
+func (f *baseline) join(addr string) (string, error) {
 	udp, err := net.ResolveUDPAddr("udp4", addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -285,7 +285,7 @@ func (f *floor) join(addr string) (string, error) {
 	return "", err
 }
 
-func (f *floor) send(packet []byte, _ bool) {
+func (f *baseline) send(packet []byte, _ bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var nonce [12]byte

@@ -274,7 +274,8 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	}
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
-	// The row changes meanwhile, because she watches too. The field of the reason keeps the focus.
+	// Meanwhile the row changes, because its user also watches. The field for the reason keeps the
+	// focus.
 	watch := page.Tab()
 	var link string
 	page.Eval(`document.querySelector('a[aria-label="Watch: ana"]').href`, &link)
