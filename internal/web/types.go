@@ -257,7 +257,7 @@ type (
 		Limits       stage.Limits `json:"limits"`
 		Participants []Presence   `json:"participants"`
 		Trouble      string       `json:"trouble,omitempty"`  // why the presence is not known
-		IssuedBy     string       `json:"issuedBy,omitempty"` // issuer of AWS tokens, and the reason
+		IssuedBy     string       `json:"issuedBy,omitempty"` // issuer of AWS tokens, and why
 	}
 	// AWSStages are the stages in the AWS account that can be added.
 	AWSStages struct {
