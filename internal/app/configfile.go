@@ -97,15 +97,15 @@ func (f *configFile) value(key, value *yaml.Node, flag *kong.Flag) (string, bool
 		var items []string
 		for _, item := range value.Content {
 			if item.Kind != yaml.ScalarNode || item.ShortTag() == "!!null" {
-				return "", false, f.errorf(item, "%s is a list of plain values", key.Value)
+				return "", false, f.errorf(item, "%s must be a list of plain values", key.Value)
 			}
 			items = append(items, strings.ReplaceAll(item.Value, ",", `\,`))
 		}
 		return strings.Join(items, ","), len(items) > 0, nil
 	case flag.IsSlice():
-		return "", false, f.errorf(key, "%s is a list of plain values", key.Value)
+		return "", false, f.errorf(key, "%s must be a list of plain values", key.Value)
 	default:
-		return "", false, f.errorf(key, "%s is one plain value", key.Value)
+		return "", false, f.errorf(key, "%s must be one plain value", key.Value)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 		m.Ready()
 	}
 	for _, m := range f.Servers {
-		if out := m.Out.String(); strings.Contains(out, "a replica is gone") {
+		if out := m.Out.String(); strings.Contains(out, "a replica stopped without notice") {
 			t.Errorf("a server waited for the beat of another one: %s", out)
 		}
 	}

@@ -273,7 +273,7 @@ func TestAFunctionOnLambda(t *testing.T) {
 	if got := front.invoke([]byte(`{"stagedoor":"housekeeping"}`)); string(got) != "null" {
 		t.Errorf("housekeeping: got %s", got)
 	}
-	if got := front.invoke([]byte(`{"stagedoor":"nonsense"}`)); !bytes.Contains(got, []byte("nor an operation")) {
+	if got := front.invoke([]byte(`{"stagedoor":"nonsense"}`)); !bytes.Contains(got, []byte("an event or an operation")) {
 		t.Errorf("nonsense: got %s", got)
 	}
 	if got := front.invoke([]byte(`{"stagedoor":"setup"}`)); !bytes.Contains(got, []byte("errorMessage")) {

@@ -142,7 +142,7 @@ func (f *Feed) sendSurely(ctx context.Context, n Notice) {
 		pause = min(2*pause, maxRetry)
 	}
 	if err != nil {
-		f.cfg.Log.Warn("replicas do not receive a notice", "kind", n.Kind, "err", err)
+		f.cfg.Log.Warn("a notice was not sent to the other replicas", "kind", n.Kind, "err", err)
 	}
 }
 

@@ -154,7 +154,7 @@ const movesInASecond = 10
 // while anyway.
 func (f *Feed) send(n Notice) {
 	if err := f.trySend(context.Background(), n); err != nil {
-		f.cfg.Log.Warn("replicas do not receive a notice", "kind", n.Kind, "err", err)
+		f.cfg.Log.Warn("a notice was not sent to the other replicas", "kind", n.Kind, "err", err)
 	}
 }
 

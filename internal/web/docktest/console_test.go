@@ -112,7 +112,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.Click(`.lines button[aria-label="Edit: groups = crew"]`)
 	page.Type(`#edit-own`, "everybody's")
 	page.ClickText("Show the effect")
-	page.WaitText("contains {name}")
+	page.WaitText("must contain {name}")
 	page.ClickText("Cancel")
 	page.WaitText("groups = crew")
 

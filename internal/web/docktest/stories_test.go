@@ -60,7 +60,7 @@ func TestThePasswordIsForgotten(t *testing.T) {
 		t.Errorf("the browser keeps the password unasked: %s", kept)
 	}
 	d.Reload()
-	d.WaitText("It wants its WebSocket password")
+	d.WaitText("Enter its WebSocket password")
 }
 
 // TestARestartedOBSIsFoundAgain: the dock connects to a restarted OBS by itself.
@@ -69,7 +69,7 @@ func TestARestartedOBSIsFoundAgain(t *testing.T) {
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword}, browser.Options{})
 	d.state("not-set-up")
 	d.obs.Quit()
-	d.WaitText("As soon as it runs again")
+	d.WaitText("as soon as OBS runs")
 	if err := d.obs.Restart(); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
 	d.ClickText("Set up OBS")
 	d.WaitText("built without WHIP")
 	d.obs.Quit()
-	d.WaitText("As soon as it runs again")
+	d.WaitText("as soon as OBS runs")
 	d.obs.Replace(true)
 	if err := d.obs.Restart(); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestTheEndOfOBSIsNamed(t *testing.T) {
 	d.live()
 	d.obs.Crash()
 	d.state("no-obs")
-	d.WaitText("As soon as it runs again")
+	d.WaitText("as soon as OBS runs")
 	d.WaitFor(`(window.states = [], new MutationObserver(() => states.push(document.documentElement.dataset.state)).observe(document.documentElement, { attributes: true }), true)`)
 	if err := d.obs.Restart(); err != nil {
 		t.Fatal(err)

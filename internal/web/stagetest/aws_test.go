@@ -107,7 +107,7 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	page.Eval(`(real => { window.old = document.querySelector('video').srcObject; Date.now = () => real() + 10 * 3600_000; })(Date.now)`, nil)
 	page.WaitFor(`document.querySelector('video').srcObject !== window.old`)
 	moves(page, tile(h.bea))
-	page.WaitNoText("line lost")
+	page.WaitNoText("connection lost")
 
 	t.Log("the key is revoked: the source is empty")
 	h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)

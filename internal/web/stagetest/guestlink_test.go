@@ -92,7 +92,7 @@ func TestAGuestByLink(t *testing.T) {
 	late.WaitFor(`document.querySelector('.preview')?.videoWidth > 0`)
 	late.Type("#f-guestName", "Late")
 	late.ClickText("Join the stage")
-	late.WaitText("was used as often as it may be")
+	late.WaitText("has been used the allowed number of times")
 	late.Goto("about:blank")
 	gil.Reload()
 	gil.ClickText("Check camera and microphone")

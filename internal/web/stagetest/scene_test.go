@@ -76,7 +76,7 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 		t.Errorf("the revoked key still works: %+v", v)
 	}
 	page.ClickText("Add bea to the current scene")
-	page.WaitText("It has a new one.")
+	page.WaitText("It has a new one now.")
 	_, settings, in = obs.Input("Stagedoor: bea")
 	if v := h.keyOf(settings); v == nil || len(in) != 1 {
 		t.Errorf("the renewed source: key %+v, in %v", v, in)
