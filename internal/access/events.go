@@ -17,7 +17,9 @@ const (
 	keepIssuances = 30*24*time.Hour + stage.MaxTTL
 	keepOpen      = 2 * stage.MaxSession
 
-	unfinishedAtOnce = 1000
+	// endedAtStart is how many ends of a crash are stored before the server serves, and endedAtOnce
+	// how many one transaction stores afterwards.
+	endedAtStart, endedAtOnce = 1000, 100
 	// batch is how many rows one transaction deletes or revokes, which limits how long other
 	// writers wait.
 	batch = 200
@@ -63,26 +65,65 @@ func (c *Control) EventsAfter(
 }
 
 // EndUnfinished records the ends of local sessions that a crash left open. Call it at the start of
-// a server that does not share its database.
-func (c *Control) EndUnfinished(ctx context.Context) error {
-	var after stage.ParticipantID
+// a server that does not share its database. It records the first thousand ends, and returns a
+// function that records the others while the server serves: in short transactions with pauses, so
+// that requests do not wait for them. After an error, that function can be called again.
+func (c *Control) EndUnfinished(
+	ctx context.Context,
+) (others func(context.Context) error, err error) {
+	last, err := c.cfg.Store.LastEvent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u := &unfinished{store: c.cfg.Store, now: c.cfg.Now, upTo: last, end: stage.Event{
+		Kind: stage.EventEnded, Time: c.cfg.Now(),
+		Code: "server_stopped", Detail: "The server stopped without warning.",
+	}}
+	more, err := u.some(ctx, endedAtStart)
+	if err != nil || !more {
+		return func(context.Context) error { return nil }, err
+	}
+	return u.others, nil
+}
+
+// unfinished are the local sessions that a crash left open.
+type unfinished struct {
+	store Store
+	now   func() time.Time
+	end   stage.Event
+	upTo  int64               // the last event before the crash; newer sessions stay open
+	after stage.ParticipantID // the last participant that was examined
+}
+
+func (u *unfinished) some(ctx context.Context, limit int) (more bool, err error) {
+	last, err := u.store.EndOpen(ctx, u.end, u.upTo, u.after, limit)
+	if err != nil || last == "" {
+		return false, err
+	}
+	u.after = last
+	return true, nil
+}
+
+func (u *unfinished) others(ctx context.Context) error {
 	for {
-		open, err := c.cfg.Store.Unfinished(ctx, after, unfinishedAtOnce)
-		if err != nil || len(open) == 0 {
+		start := u.now()
+		more, err := u.some(ctx, endedAtOnce)
+		if err != nil || !more {
 			return err
 		}
-		after = open[len(open)-1].Participant
-		var ends []StoredEvent
-		for _, e := range open {
-			if e.Stage.Local() {
-				e.Kind, e.Time = stage.EventEnded, c.cfg.Now()
-				e.Code, e.Detail = "server_stopped", "The server stopped without warning."
-				ends = append(ends, e)
-			}
-		}
-		if _, err := c.cfg.Store.AddEvents(ctx, ends); err != nil {
+		if err := rest(ctx, u.now().Sub(start)); err != nil {
 			return err
 		}
+	}
+}
+
+// rest pauses for a time unless ctx ends.
+func rest(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -146,10 +187,8 @@ func (c *Control) Prune(ctx context.Context) error {
 		if err != nil || !more {
 			return err
 		}
-		select {
-		case <-time.After(pruneRest * c.cfg.Now().Sub(start)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := rest(ctx, pruneRest*c.cfg.Now().Sub(start)); err != nil {
+			return err
 		}
 	}
 }

@@ -140,11 +140,17 @@ type Store interface {
 	AddEvents(ctx context.Context, events []StoredEvent) ([]StoredEvent, error)
 	// ListEvents lists events, newest first.
 	ListEvents(ctx context.Context, f EventFilter, p Page) (PageOf[StoredEvent], error)
-	// Unfinished lists participants whose session has not ended: their last event, apart from
-	// refusals, is not an end. It lists at most limit participants with an ID above `after`, by ID.
-	// The returned events have no kind and no detail.
-	Unfinished(ctx context.Context, after stage.ParticipantID, limit int) ([]StoredEvent, error)
-	// OpenAt is Unfinished for the local sessions of one of several servers.
+	// LastEvent returns the ID of the newest event.
+	LastEvent(ctx context.Context) (int64, error)
+	// EndOpen stores an end of each local session that has not ended: the participant's last event,
+	// apart from refusals, is not an end. It leaves out sessions whose last event has an ID above
+	// upTo. It examines at most limit open sessions, by the participant's ID, from the first ID
+	// above `after`. It returns the last ID that it examined, or "" if there was none.
+	EndOpen(
+		ctx context.Context, end stage.Event, upTo int64, after stage.ParticipantID, limit int,
+	) (last stage.ParticipantID, err error)
+	// OpenAt lists the open local sessions of one of several servers, by the participant's ID. The
+	// returned events have no kind and no detail.
 	OpenAt(ctx context.Context, server string, limit int) ([]StoredEvent, error)
 	// CloseAt removes a participant from the list of OpenAt, and reports whether it was there.
 	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)

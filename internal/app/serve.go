@@ -108,6 +108,7 @@ type server struct {
 	aws           *aws                        // nil if no AWS region is served
 	ownStages     *ownStages                  // nil if no AWS region is served
 	swept         uint64                      // hash of the stages at the last sweep
+	endOthers     func(context.Context) error // see settleOthers; nil on PostgreSQL
 	feed          *feed.Feed
 	docks         *feed.Docks
 	web           *web.Server
@@ -278,6 +279,7 @@ func (s *server) run(asked context.Context) error {
 	if s.metricsListen != nil {
 		g.Go(func() error { return s.serveMetrics(ctx) })
 	}
+	g.Go(func() error { return s.settleOthers(ctx) })
 	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
 	g.Go(func() error { return s.every(ctx, giveBackEvery, s.giveBackMemory()) })
 	g.Go(func() error {

@@ -46,12 +46,12 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 	}
 }
 
-// settle closes the sessions in the database that an earlier run has left open, on SQLite only. On
-// PostgreSQL, open sessions may belong to other servers, and package homes closes the sessions of a
-// server that has died.
-func (s *server) settle(ctx context.Context) error {
+// settle closes the sessions in the database that an earlier run has left open, on SQLite only. If
+// there are many, settleOthers closes the rest. On PostgreSQL, open sessions may belong to other
+// servers, and package homes closes the sessions of a server that has died.
+func (s *server) settle(ctx context.Context) (err error) {
 	if s.settings.Database == "" {
-		if err := s.control.EndUnfinished(ctx); err != nil {
+		if s.endOthers, err = s.control.EndUnfinished(ctx); err != nil {
 			return err
 		}
 	}
@@ -61,6 +61,24 @@ func (s *server) settle(ctx context.Context) error {
 		}
 	}
 	return s.sweep(ctx)
+}
+
+// settleOthers closes the sessions that settle has left open.
+func (s *server) settleOthers(ctx context.Context) error {
+	if s.endOthers == nil {
+		return nil
+	}
+	for {
+		err := s.endOthers(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		s.log.Warn("sessions that the server before left open cannot be ended yet", "err", err)
+		select {
+		case <-time.After(sweepEvery):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // limitsFor returns a function that returns the limits of a stage. The media plane calls it often,

@@ -45,11 +45,7 @@ const eventsAtOnce = 100
 
 // addSome stores events in a transaction, and sets their IDs.
 func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error {
-	// The row stays locked until the commit. Otherwise a reader could see event 7 before event 6.
-	last, err := first(ctx, q, scanNumber, `
-		INSERT INTO counters (name, value) VALUES ('event', $1)
-		ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value`,
-		int64(len(events)))
+	last, err := q.countEvents(ctx, len(events))
 	if err != nil {
 		return err
 	}
@@ -69,6 +65,15 @@ func (q queries) addSome(ctx context.Context, events []access.StoredEvent) error
 		return err
 	}
 	return q.keepOpen(ctx, fresh)
+}
+
+// countEvents reserves n IDs for new events, and returns the last of them. The row of the counter
+// stays locked until the commit: otherwise a reader could see event 7 before event 6.
+func (q queries) countEvents(ctx context.Context, n int) (last int64, err error) {
+	return first(ctx, q, scanNumber, `
+		INSERT INTO counters (name, value) VALUES ('event', $1)
+		ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value`,
+		int64(n))
 }
 
 // eventsCompared is how many recent events of a participant are compared.
@@ -219,12 +224,56 @@ func (q queries) Events(
 		string(user), after, since.UnixMilli(), int64(limit))
 }
 
-// Unfinished implements access.Store.
-func (q queries) Unfinished(
-	ctx context.Context, after stage.ParticipantID, limit int,
-) ([]access.StoredEvent, error) {
-	return list(ctx, q, scanOpen, `SELECT participant, event, user_id, stage, at FROM open_participants
-		WHERE participant > $1 ORDER BY participant LIMIT $2`, string(after), int64(limit))
+// LastEvent implements access.Store.
+func (q queries) LastEvent(ctx context.Context) (int64, error) {
+	return first(ctx, q, scanNumber,
+		"SELECT COALESCE(MAX(value), 0) FROM counters WHERE name = 'event'")
+}
+
+// EndOpen implements access.Store, with one statement for all rows: on SQLite, a statement for each
+// costs twice as much.
+func (q queries) EndOpen(
+	ctx context.Context, end stage.Event, upTo int64, after stage.ParticipantID, limit int,
+) (last stage.ParticipantID, err error) {
+	err = q.run.together(ctx, func(q queries) error {
+		to, err := first(ctx, q, scanText, `SELECT COALESCE(MAX(participant), '') FROM
+			(SELECT participant FROM open_participants WHERE participant > $1
+			ORDER BY participant LIMIT $2) AS chunk`, string(after), int64(limit))
+		if err != nil || to == "" {
+			return err
+		}
+		last = stage.ParticipantID(to)
+		return q.endRange(ctx, end, upTo, string(after), to)
+	})
+	return last, failure(err)
+}
+
+// endRange is EndOpen for a range of IDs, in a transaction.
+func (q queries) endRange(
+	ctx context.Context, end stage.Event, upTo int64, after, to string,
+) error {
+	local := string(stage.LocalARN("")) + "%"
+	before, err := q.countEvents(ctx, 0)
+	if err != nil {
+		return err
+	}
+	n, err := q.exec(ctx, `
+		INSERT INTO events (id, user_id, at, kind, stage, participant, code, detail,
+			by_id, by_name, by_role, barred)
+		SELECT $5 + ROW_NUMBER() OVER (ORDER BY participant), user_id, $6, $7, stage, participant,
+			$8, $9, '', '', '', 0
+		FROM open_participants
+		WHERE participant > $1 AND participant <= $2 AND event <= $3 AND stage LIKE $4`,
+		after, to, upTo, local, before, ms(end.Time), string(end.Kind), end.Code, end.Detail)
+	if err != nil {
+		return err
+	}
+	if _, err := q.countEvents(ctx, n); err != nil {
+		return err
+	}
+	return q.do(ctx, `DELETE FROM open_participants
+		WHERE participant > $1 AND participant <= $2 AND event <= $3 AND stage LIKE $4`,
+		after, to, upTo, local)
 }
 
 // peerOf returns the server that has a participant's session on a stage. For AWS stages it returns

@@ -67,12 +67,12 @@ func checkOldData(t *testing.T, h *harness) {
 		t).Items; len(got) != 5 {
 		t.Errorf("events: got %d, want 5", len(got))
 	}
-	open := must(h.store.Unfinished(t.Context(), "", 10))(t)
+	open := must(h.store.Unfinished(t.Context(), 10))(t)
 	if len(open) != 1 || open[0].Participant != "token1" || open[0].User != ana.User.ID ||
 		open[0].Stage != local {
 		t.Errorf("who was connected: got %+v, want token1 alone", open)
 	}
-	ok(t, h.EndUnfinished(t.Context()))
+	must(h.EndUnfinished(t.Context()))(t)
 	last := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{Limit: 1}))(
 		t).Items[0]
 	if last.ID != 6 || last.Kind != stage.EventEnded {

@@ -347,7 +347,7 @@ func TestAnEventOfAWSIsStoredOnce(t *testing.T) {
 		if len(events) != 2 || events[1].Code != "kicked" || events[1].ID <= events[0].ID+1 {
 			t.Errorf("got %+v, want a start and a kick", events)
 		}
-		if open := must(h.store.Unfinished(t.Context(), "", 10))(t); len(open) != 0 {
+		if open := must(h.store.Unfinished(t.Context(), 10))(t); len(open) != 0 {
 			t.Errorf("open: got %v, want none", open)
 		}
 	})

@@ -1,6 +1,7 @@
 package accesstest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -154,9 +155,7 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 		tell(turnedAway, stage.EventRefused)
 
 		for range 2 { // the second start finds nothing to do
-			if err := h.EndUnfinished(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			must(h.EndUnfinished(t.Context()))(t)
 		}
 		ends := map[stage.ParticipantID]int{}
 		for _, e := range must(h.EventsAfter(t.Context(), ana.User.ID, 0, time.Time{}))(t) {
@@ -168,6 +167,53 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 			t.Errorf(
 				"ends: got %v, want one of the broadcast that was cut and the one that was there",
 				ends)
+		}
+	})
+}
+
+// TestACrashWithManySessions: the ends of many sessions are stored while the server serves. They
+// leave out a session that begins meanwhile, and those on AWS stages.
+func (on rules) TestACrashWithManySessions(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		_, ana, arn := h.Scene()
+		const sessions = 1250
+		connected := func(i int, arn stage.ARN) access.StoredEvent {
+			return access.StoredEvent{User: ana.User.ID, Event: stage.Event{
+				Kind: stage.EventConnected, Time: h.Clock.Now(), Stage: arn,
+				Participant: stage.ParticipantID(fmt.Sprintf("participant-%04d", i)),
+			}}
+		}
+		begin := []access.StoredEvent{connected(sessions, awsARN)}
+		for i := range sessions {
+			begin = append(begin, connected(i, arn))
+		}
+		must(h.Config.Store.AddEvents(t.Context(), begin))(t)
+
+		others := must(h.EndUnfinished(t.Context()))(t)
+		back := connected(sessions-1, arn)
+		must(h.Config.Store.AddEvent(t.Context(), back))(t)
+		ok(t, others(t.Context()))
+
+		ends := map[stage.ParticipantID]int{}
+		last := int64(0)
+		for {
+			events := must(h.EventsAfter(t.Context(), ana.User.ID, last, time.Time{}))(t)
+			if len(events) == 0 {
+				break
+			}
+			for _, e := range events {
+				last = e.ID
+				if e.Kind == stage.EventEnded {
+					ends[e.Participant]++
+				}
+			}
+		}
+		if len(ends) != sessions-1 || ends[back.Participant] != 0 {
+			t.Errorf("got the ends of %d sessions, of the one that is back %d; want %d and none",
+				len(ends), ends[back.Participant], sessions-1)
+		}
+		if next := must(h.Config.Store.AddEvent(t.Context(), back))(t).ID; next <= last {
+			t.Errorf("the next event: got ID %d, want more than %d", next, last)
 		}
 	})
 }
