@@ -3,6 +3,7 @@ package app_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,45 +139,66 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 }
 
 // openStreams opens n event streams, and returns when each has received the presence of all stages.
+// After 503 it connects again, as a page does, and reports how often that was: on a machine that is
+// too busy, a statement may wait for more than the five seconds of store.callLimit, and then other
+// requests are refused for a second.
 func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.Conn {
 	b.Helper()
 	open := make([]net.Conn, n)
 	var wg sync.WaitGroup
+	var refused atomic.Int64
 	slots := make(chan struct{}, 200) // limits the streams that are being opened at once
 	for i := range n {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			open[i] = conn
-			fmt.Fprintf(conn, "GET /api/events HTTP/1.1\r\nHost: localhost\r\nCookie: "+
-				"stagedoor_login=%s\r\n\r\n",
-				logins[i/streamsOfLogin].Reveal())
-			lines := bufio.NewReaderSize(conn, 64<<10)
-			if status, _ := lines.ReadString('\n'); !strings.Contains(status,
-				http.StatusText(http.StatusOK)) {
-				b.Errorf("GET /api/events: got %q", status)
-				return
-			}
-			for {
-				line, err := lines.ReadSlice('\n')
-				if err != nil && err != bufio.ErrBufferFull {
-					b.Errorf("a stream ended: %v", err)
+			for try := 1; ; try++ {
+				conn, busy, err := openStream(url, logins[i/streamsOfLogin])
+				open[i] = conn
+				if !busy || try == 10 {
+					if err != nil {
+						b.Error(err)
+					}
 					return
 				}
-				if strings.HasPrefix(string(line), "event: presences") {
-					break
-				}
+				conn.Close()
+				refused.Add(1)
+				time.Sleep(500 * time.Millisecond << min(try-1, 6)) // as growing in events.js
 			}
 		})
 	}
 	wg.Wait()
+	if n := refused.Load(); n > 0 {
+		b.Logf("%d requests for a stream got 503 and were sent again", n)
+	}
 	go drain(open)
 	return open
+}
+
+// openStream opens an event stream, and returns when it has received the presence of all stages.
+// busy reports that the server answered 503.
+func openStream(url string, login stage.Secret) (conn net.Conn, busy bool, err error) {
+	conn, err = net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		return nil, false, err
+	}
+	fmt.Fprintf(conn, "GET /api/events HTTP/1.1\r\nHost: localhost\r\nCookie: "+
+		"stagedoor_login=%s\r\n\r\n", login.Reveal())
+	lines := bufio.NewReaderSize(conn, 64<<10)
+	status, err := lines.ReadString('\n')
+	if !strings.Contains(status, http.StatusText(http.StatusOK)) {
+		busy = strings.Contains(status, http.StatusText(http.StatusServiceUnavailable))
+		return conn, busy, errors.Join(err, fmt.Errorf("GET /api/events: got %q", status))
+	}
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			return conn, false, fmt.Errorf("a stream ended: %w", err)
+		}
+		if strings.HasPrefix(string(line), "event: presences") {
+			return conn, false, nil
+		}
+	}
 }
 
 // drain reads from all streams in turn, so that the server can write its keep-alives.
