@@ -12,13 +12,10 @@ import (
 func TestNamesAndLabelsKeepTogether(t *testing.T) {
 	t.Parallel()
 	const name = "أحمد عبد الرحمن الشريف"
-	look := func(lang string) browser.Options { return browser.Options{Width: 250, Lang: lang} }
-	shared := browser.Open(t, browser.OBS30, look("en"))
 	for _, lang := range []string{"en", "de", "es"} {
 		t.Run(lang, func(t *testing.T) {
-			d := around(t, fakeobs.Options{Password: obsPassword}, func() *browser.Page {
-				return shared.For(t, look(lang))
-			})
+			d := unconnected(t, browser.OBS30, fakeobs.Options{Password: obsPassword},
+				browser.Options{Width: 250, Lang: lang})
 			d.server.become(func() {
 				d.server.me["name"] = name
 				d.server.me["stages"] = []any{stageOf(arn, name),
