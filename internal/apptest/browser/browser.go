@@ -7,9 +7,10 @@
 //	page.ClickText("Sign in")
 //	page.WaitText("Signed in as ana")
 //
-// Every page except a Tab has a profile of its own, and can reach only this machine. Pages share one
-// process per engine if the package's tests run by Shared. A logged error, an uncaught exception or
-// a violation of the Content-Security-Policy fails the test at its end, unless Allow permitted it.
+// Every page except a Tab has a profile of its own, and can reach only this machine. Pages share
+// one process per engine if the package's tests run by Shared. A logged error, an uncaught
+// exception or a violation of the Content-Security-Policy fails the test at its end, unless Allow
+// permitted it.
 package browser
 
 import (
@@ -134,8 +135,8 @@ var machine = newTurns(2)
 // startLimit is how long a browser may take to start on a busy machine.
 const startLimit = time.Minute
 
-// Open opens a blank page of a browser with a fresh profile. Both end with the test. A test may open
-// several browsers; tests take turns.
+// Open opens a blank page of a browser with a fresh profile. Both end with the test. A test may
+// open several browsers; tests take turns.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
 	if testing.Short() {
