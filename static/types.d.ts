@@ -425,6 +425,7 @@ export interface V1Entry {
   agent?: string;
   target?: string;
   targetName?: string;
+  targetUser?: string;
   stage?: string;
   detail?: string;
 }

@@ -155,6 +155,7 @@ type Control struct {
 	subscription subscription
 	outage       outage
 	failures     failures
+	entryIDs     entryIDs
 	claims       claimsSeen
 
 	logins  cache[string, cachedLogin] // keyed by the hash of the cookie

@@ -3,6 +3,8 @@ package access
 import (
 	"cmp"
 	"context"
+	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"sync"
@@ -39,6 +41,7 @@ const (
 	ActionUserRemoved     Action = "user.removed"
 	ActionAccessGiven     Action = "access.given"
 	ActionAccessRemoved   Action = "access.removed"
+	ActionRuleCreated     Action = "rule.created"
 	ActionRuleChanged     Action = "rule.changed"
 	ActionRuleRemoved     Action = "rule.removed"
 	ActionStageCreated    Action = "stage.created"
@@ -86,6 +89,9 @@ type Entry struct {
 	Agent      string
 	Target     string // the ID of what the action changed
 	TargetName string
+	// TargetUser is the user to whom the target belongs, such as the user of a token. It is empty
+	// if the target is the user itself, or belongs to no account, as a guest's token does.
+	TargetUser UserID
 	Stage      stage.ARN
 	Detail     string // a short sentence or a name, such as the reason for a kick
 }
@@ -94,7 +100,7 @@ type Entry struct {
 type AuditFilter struct {
 	Action Action
 	Actor  UserID
-	Target string
+	Target string // an ID: matches the entries about it, and about what belongs to that user
 	Stage  stage.ARN
 	Stages []stage.ARN // any of these, if Stage is empty; nil means all stages
 	Of     UserID      // only stages to which this user has access
@@ -150,7 +156,11 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	if from == (Client{}) {
 		from = by.Client
 	}
-	e.ID, e.At = stage.NewID(), c.cfg.Now()
+	e.At = c.cfg.Now()
+	e.ID = c.entryIDs.next(e.At)
+	if e.Target == string(e.TargetUser) {
+		e.TargetUser = ""
+	}
 	e.Actor, e.ActorName, e.Credential = by.User.ID, by.User.Name, by.Kind
 	e.Address, e.Agent = cleanText(from.Address, 64), cleanText(from.Agent, 256)
 	if err := tx.AddEntry(ctx, e); err != nil {
@@ -161,6 +171,25 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 		return c.announce(ctx, tx, kind, UserMessage{ID: e.Target, Name: e.TargetName})
 	}
 	return nil
+}
+
+// entryIDs creates the IDs of entries. The trail is in the order of time and ID, and times are
+// stored in milliseconds, so an ID begins with a number that grows with each entry of this process.
+// The zero value is ready to use.
+type entryIDs struct {
+	mu   sync.Mutex
+	last int64 // nanoseconds; guarded by mu
+}
+
+func (g *entryIDs) next(now time.Time) string {
+	g.mu.Lock()
+	g.last = max(g.last+1, now.UnixNano())
+	number := g.last
+	g.mu.Unlock()
+	// This encoding keeps the order of the numbers (RFC 4648, section 7).
+	ordered := base32.HexEncoding.WithPadding(base32.NoPadding)
+	return ordered.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(number))) +
+		stage.NewID()
 }
 
 // messageOf maps actions about a user to message types.

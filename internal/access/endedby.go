@@ -9,10 +9,16 @@ import (
 
 // endedBy sets who kicked or barred the participant of an event. The media server and AWS report
 // only that a participant was disconnected, so the audit trail says who did it: Kick and KickAndBar
-// add its entry before they disconnect. A kick during an outage of the database has no entry yet.
+// add its entry before they disconnect. During an outage of the database, the entry waits in memory:
+// here, or in the replica that was asked to kick, which adds it to the stored event later.
 func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error {
 	if e.Kind != stage.EventEnded || e.Code != stage.CodeKicked {
 		return nil
+	}
+	if l, found := c.lateOf(i.ID); found && l.entry.Action == ActionKicked {
+		by, err := c.actor(ctx, l.by.User.ID, l.by.User.Name)
+		e.By = by
+		return err
 	}
 	kick, err := c.newest(ctx, AuditFilter{Action: ActionKicked, Target: string(i.ID)})
 	if err != nil {
@@ -35,7 +41,7 @@ func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error
 	if entry.ID == "" {
 		return nil // the access ended, or the token was revoked
 	}
-	e.By, err = c.actor(ctx, entry)
+	e.By, err = c.actor(ctx, entry.Actor, entry.ActorName)
 	return err
 }
 
@@ -48,14 +54,14 @@ func (c *Control) newest(ctx context.Context, f AuditFilter) (Entry, error) {
 	return page.Items[0], nil
 }
 
-// actor returns the user of an entry, with the role that the account has now. Only operators and
+// actor returns the actor of an entry, with the role that the account has now. Only operators and
 // the command line have no account.
-func (c *Control) actor(ctx context.Context, e Entry) (User, error) {
-	by := User{ID: e.Actor, Name: e.ActorName, Role: Operator}
-	if e.Actor == "" {
+func (c *Control) actor(ctx context.Context, id UserID, name string) (User, error) {
+	by := User{ID: id, Name: name, Role: Operator}
+	if id == "" {
 		return by, nil
 	}
-	account, err := c.cfg.Store.Account(ctx, e.Actor)
+	account, err := c.cfg.Store.Account(ctx, id)
 	if errors.Is(err, stage.ErrNotFound) {
 		return by, nil
 	}

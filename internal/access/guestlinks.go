@@ -103,8 +103,8 @@ func (c *Control) CreateGuestLink(
 			return err
 		}
 		return c.note(ctx, tx, by, Entry{
-			Action: ActionGuestLinkMade, Target: cred.ID, TargetName: cred.Label, Stage: cred.Stage,
-			Detail: string(req.Role),
+			Action: ActionGuestLinkMade, Target: cred.ID, TargetName: cred.Label,
+			TargetUser: owner, Stage: cred.Stage, Detail: string(req.Role),
 		})
 	})
 	if err != nil {
@@ -267,13 +267,21 @@ func (c *Control) endGuestLink(
 	}
 	return revoked, c.note(ctx, tx, who, Entry{
 		Action: ActionGuestLinkEnded, Target: there[0].ID, TargetName: there[0].Label,
-		Stage: there[0].Stage, Detail: reason,
+		TargetUser: there[0].User, Stage: there[0].Stage, Detail: reason,
 	})
 }
 
 // guest reports whether a token was issued to a guest. The user of such a token is the owner of the
 // link.
 func (i Issuance) guest() bool { return strings.HasPrefix(i.Bucket, guestIDPrefix) }
+
+// account returns the user of a token, or "" for that of a guest.
+func (i Issuance) account() UserID {
+	if i.guest() {
+		return ""
+	}
+	return i.User
+}
 
 // byGuestLink returns the principal of a valid link. It accepts a link without uses left, since
 // guests who are on the stage still send it with their requests.

@@ -75,8 +75,8 @@ func (c *Control) newKey(
 			return err
 		}
 		return c.note(ctx, tx, who, Entry{
-			Action: ActionKeyCreated, Target: cred.ID, TargetName: cred.Label, Stage: cred.Stage,
-			Detail: string(cred.Kind),
+			Action: ActionKeyCreated, Target: cred.ID, TargetName: cred.Label,
+			TargetUser: cred.User, Stage: cred.Stage, Detail: string(cred.Kind),
 		})
 	})
 	if err != nil {
@@ -154,8 +154,8 @@ func (c *Control) deleteKey(
 		return cmpErr(err, noSuch("key"))
 	}
 	return c.note(ctx, s, who, Entry{
-		Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label, Stage: there[0].Stage,
-		Detail: string(kind),
+		Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label,
+		TargetUser: there[0].User, Stage: there[0].Stage, Detail: string(kind),
 	})
 }
 

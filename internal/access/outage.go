@@ -185,10 +185,16 @@ func (c *Control) owe(id stage.ParticipantID, l late) bool {
 
 // owed reports whether the token of a participant is revoked and the revocation is not stored yet.
 func (c *Control) owed(id stage.ParticipantID) bool {
+	_, found := c.lateOf(id)
+	return found
+}
+
+// lateOf returns the revocation of a participant's token that is not stored yet.
+func (c *Control) lateOf(id stage.ParticipantID) (late, bool) {
 	c.outage.mu.Lock()
 	defer c.outage.mu.Unlock()
-	_, found := c.outage.late[id]
-	return found
+	l, found := c.outage.late[id]
+	return l, found
 }
 
 // StoreLate stores the queued revocations until ctx ends, and then tries once more.
@@ -236,7 +242,11 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 	if err != nil {
 		return err
 	}
-	l.entry.TargetName = i.UserName
+	l.entry.TargetName, l.entry.TargetUser = i.UserName, i.account()
+	by, err := c.actor(ctx, l.by.User.ID, l.by.User.Name)
+	if err != nil {
+		return err
+	}
 	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.cfg.Now())
 		if err != nil {
@@ -244,6 +254,11 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 		}
 		if len(revoked) > 0 {
 			if err := c.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
+				return err
+			}
+		}
+		if l.entry.Action == ActionKicked {
+			if err := tx.NameKicker(ctx, id, by); err != nil {
 				return err
 			}
 		}

@@ -149,7 +149,7 @@ func (c *Control) keepOwnStage(
 
 func ownStageEntry(made stage.Stage, account Account) Entry {
 	e := stageEntry(ActionStageCreated, made)
-	e.Detail = "a stage of their own for " + account.Name
+	e.TargetUser, e.Detail = account.ID, "a stage of their own for "+account.Name
 	return e
 }
 

@@ -188,7 +188,7 @@ func notVerified(err error) error {
 }
 
 func passkeyEntry(action Action, k Passkey) Entry {
-	return Entry{Action: action, Target: k.ID, TargetName: k.Name}
+	return Entry{Action: action, Target: k.ID, TargetName: k.Name, TargetUser: k.User}
 }
 
 // useChallenge refuses a challenge that was used already.

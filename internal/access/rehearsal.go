@@ -79,7 +79,8 @@ func (c *Control) Rehearse(
 		return Rehearsal{}, err
 	}
 	c.noteLate(ctx, who, Entry{
-		Action: ActionRehearsed, Target: string(publish.Participant.ID), TargetName: who.User.Name,
+		Action: ActionRehearsed, Target: string(publish.Participant.ID),
+		TargetName: who.User.Name, TargetUser: who.User.ID,
 	})
 	return Rehearsal{Publish: publish, View: view}, nil
 }

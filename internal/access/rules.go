@@ -74,8 +74,13 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 	if err := by.Require(ScopeUsers); err != nil {
 		return Rule{}, err
 	}
+	action := ActionRuleChanged
+	if r.ID == "" {
+		action = ActionRuleCreated
+	}
+	given := r
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
-		if r, err = c.checkedRule(ctx, tx, r); err != nil {
+		if r, err = c.checkedRule(ctx, tx, given); err != nil {
 			return err
 		}
 		rules, err := tx.Rules(ctx)
@@ -88,7 +93,7 @@ func (c *Control) PutRule(ctx context.Context, by Principal, r Rule) (Rule, erro
 		if err := tx.PutRule(ctx, r); err != nil {
 			return err
 		}
-		return c.noteRule(ctx, tx, by, ActionRuleChanged, rules, r)
+		return c.noteRule(ctx, tx, by, action, rules, r)
 	})
 	if err != nil {
 		return Rule{}, err

@@ -129,6 +129,8 @@ type Store interface {
 	// the stored event is an end without a reason, and the new event has the reason, the new event
 	// replaces the stored one.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
+	// NameKicker sets who kicked a participant, in the stored ends of its sessions that lack it.
+	NameKicker(ctx context.Context, id stage.ParticipantID, by User) error
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
 	// Events lists the events of a user that have an ID above `after` and happened at `since` or

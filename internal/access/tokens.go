@@ -367,8 +367,8 @@ func (c *Control) Kick(
 
 func kickEntry(id stage.ParticipantID, i Issuance, arn stage.ARN, reason string) Entry {
 	return Entry{
-		Action: ActionKicked, Target: string(id), TargetName: i.UserName, Stage: arn,
-		Detail: reason,
+		Action: ActionKicked, Target: string(id), TargetName: i.UserName,
+		TargetUser: i.account(), Stage: arn, Detail: reason,
 	}
 }
 
@@ -436,7 +436,7 @@ func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) erro
 		}
 		return c.note(ctx, tx, who, Entry{
 			Action: ActionTokenRevoked, Target: string(i.ID), TargetName: i.UserName,
-			Stage: i.Stage,
+			TargetUser: i.account(), Stage: i.Stage,
 		})
 	})
 }

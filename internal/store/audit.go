@@ -8,12 +8,12 @@ import (
 )
 
 const auditColumns = `id, at, action, actor, actor_name, credential, address, agent, target,
-	target_name, stage, detail`
+	target_name, target_user, stage, detail`
 
 func scanEntry(r row) (access.Entry, error) {
 	var e access.Entry
 	err := r.Scan(&e.ID, at(&e.At), &e.Action, &e.Actor, &e.ActorName, &e.Credential, &e.Address,
-		&e.Agent, &e.Target, &e.TargetName, &e.Stage, &e.Detail)
+		&e.Agent, &e.Target, &e.TargetName, &e.TargetUser, &e.Stage, &e.Detail)
 	return e, err
 }
 
@@ -21,10 +21,11 @@ func scanEntry(r row) (access.Entry, error) {
 func (q queries) AddEntry(ctx context.Context, e access.Entry) error {
 	return q.do(ctx, `
 		INSERT INTO audit (id, at, action, actor, actor_name, credential, address, agent, target,
-			target_name, stage, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			target_name, target_user, stage, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		e.ID, ms(e.At), string(e.Action), string(e.Actor), e.ActorName, string(e.Credential),
-		e.Address, e.Agent, e.Target, e.TargetName, string(e.Stage), e.Detail)
+		e.Address, e.Agent, e.Target, e.TargetName, string(e.TargetUser),
+		string(e.Stage), e.Detail)
 }
 
 // Entries implements access.AuditStore.
@@ -39,20 +40,23 @@ func (q queries) Entries(
 	for _, arn := range stages {
 		f.Stage = arn
 		if f.Action != access.ActionTokenIssued {
-			walks = append(walks, entries(f))
+			walks = append(walks, entries("target", f))
+			if f.Target != "" {
+				walks = append(walks, entries("target_user", f))
+			}
 		}
 		if f.Action == "" || f.Action == access.ActionTokenIssued {
 			ofTokens = append(ofTokens, issued(f))
 		}
 	}
-	return merged(ctx, q, append(walks, ofTokens...), entries(f), p, scanEntry)
+	return merged(ctx, q, append(walks, ofTokens...), entries("target", f), p, scanEntry)
 }
 
 // issuedColumns are the columns of an entry about an issued token. The ID of the entry is the ID of
 // the token, which no other entry has.
 const issuedColumns = `id, issued_at, 'token.issued',
 	CASE kind WHEN 'guest' THEN '' ELSE user_id END, user_name, kind, address, '', id,
-	user_name, stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
+	user_name, '', stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
 		ELSE 'publish,subscribe' END || ', ' || issued_by`
 
 // issued returns the walk over the records of tokens for a filter of entries. A guest has no
@@ -73,16 +77,19 @@ func issued(f access.AuditFilter) walk {
 }
 
 // entries returns the walk over the audit trail for a filter, by the index of the narrowest
-// condition.
-func entries(f access.AuditFilter) walk {
+// condition. The column is the one that has the filter's target: no entry has it in both.
+func entries(column string, f access.AuditFilter) walk {
 	w := walk{
 		columns: auditColumns, from: "audit", newest: true, window: window,
 		keys: []key{{column: "at", number: true}, {column: "id", bytes: true}},
 	}
 	w.pick([]equality{
-		{"target", f.Target}, {"actor", string(f.Actor)}, {"stage", string(f.Stage)},
+		{column, f.Target}, {"actor", string(f.Actor)}, {"stage", string(f.Stage)},
 		{"action", string(f.Action)},
 	})
+	if column == "target_user" {
+		w.index.add("target_user <> ''") // the index has only these
+	}
 	w.among("stage", f)
 	w.between("at", f)
 	w.of(f.Of, "audit.stage")

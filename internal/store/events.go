@@ -202,6 +202,16 @@ func (q queries) TrimRefusals(ctx context.Context, id stage.ParticipantID, keep 
 			(SELECT id FROM events WHERE kind = 'refused' AND participant = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, string(id), keep)
 }
 
+// NameKicker implements access.Store.
+func (q queries) NameKicker(
+	ctx context.Context, id stage.ParticipantID, by access.User,
+) error {
+	return q.do(ctx, `UPDATE events SET by_id = $2, by_name = $3, by_role = $4
+		WHERE participant = $1 AND kind = $5 AND code = $6 AND by_role = ''`,
+		string(id), string(by.ID), by.Name, string(by.Role), string(stage.EventEnded),
+		stage.CodeKicked)
+}
+
 const eventColumns = `e.id, e.user_id, e.at, e.kind, e.stage, e.participant, e.code, e.detail,
 	e.by_id, e.by_name, e.by_role, e.barred`
 

@@ -35,7 +35,7 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 	}
 	provider, err := goose.NewProvider(dialect, d.write.db, files,
 		goose.WithDisableGlobalRegistry(true), goose.WithSlog(log),
-		goose.WithGoMigrations(d.replaceIndexes()))
+		goose.WithGoMigrations(d.replaceIndexes(), d.indexTargetUsers()))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -89,6 +89,43 @@ var indexesByBytes = []string{
 	`issuances_stage ON issuances (stage, issued_at, id COLLATE "C")`,
 	`issuances_time ON issuances (issued_at, id COLLATE "C")`,
 	`issuances_revoked_time ON issuances (issued_at, id COLLATE "C") WHERE revoked_at IS NOT NULL`,
+}
+
+// indexTargetUsers returns the migration that fills in the users of kicks and revocations of the
+// time before 0081, and indexes them. It runs apart from the statement that adds the column, which
+// locks the table. The user of a guest's token is the owner of the link, and is left out.
+func (d *database) indexTargetUsers() *goose.Migration {
+	const version = 82
+	collation := ""
+	if d.postgres {
+		collation = ` COLLATE "C"` // see replaceIndexes
+	}
+	texts := []string{
+		`UPDATE audit SET target_user = COALESCE((SELECT i.user_id FROM issuances i
+			WHERE i.id = audit.target AND i.bucket NOT LIKE 'guest:%'), '')
+		WHERE action IN ('participant.kicked', 'token.revoked') AND target_user = ''`,
+		`CREATE INDEX IF NOT EXISTS audit_target_user
+			ON audit (target_user, at, id` + collation + `) WHERE target_user <> ''`,
+	}
+	if !d.postgres {
+		return goose.NewGoMigration(version, &goose.GoFunc{
+			RunTx: func(ctx context.Context, tx *sql.Tx) error { return execAll(ctx, tx, texts) },
+		}, nil)
+	}
+	return goose.NewGoMigration(version, &goose.GoFunc{
+		RunDB: func(ctx context.Context, db *sql.DB) error { return execAll(ctx, db, texts) },
+	}, nil)
+}
+
+func execAll(ctx context.Context, db interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+}, texts []string) error {
+	for _, text := range texts {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // migrationTries limits the attempts of processes that open one new SQLite file together. Each

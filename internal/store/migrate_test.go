@@ -87,3 +87,33 @@ func checkOldData(t *testing.T, h *harness) {
 func principal(u access.User) access.Principal {
 	return access.Principal{Kind: access.KindLogin, User: u}
 }
+
+// TestEarlierKicksGetTheirUser: entries that a version before wrote have no user of their target.
+func TestEarlierKicksGetTheirUser(t *testing.T) {
+	t.Parallel()
+	for engine, empty := range databases {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			where := empty(t)
+			h := newHarness(t, where)
+			op, ana, arn := h.Scene()
+			ok(t, h.Kick(t.Context(), op, arn, h.Issued(ana, arn).Participant.ID, ""))
+			db, err := sql.Open(driverOf(where), where)
+			ok(t, err)
+			for _, text := range []string{
+				"UPDATE audit SET target_user = ''", "DROP INDEX audit_target_user",
+				"DELETE FROM goose_db_version WHERE version_id >= 82",
+			} {
+				_, err := db.Exec(text)
+				ok(t, err)
+			}
+			ok(t, db.Close())
+			kicks := must(newHarness(t, where).Audit(t.Context(), op, access.AuditFilter{
+				Target: string(ana.User.ID), Action: access.ActionKicked,
+			}, access.Page{}))(t).Items
+			if len(kicks) != 1 || kicks[0].TargetUser != ana.User.ID {
+				t.Errorf("about Ana: got %+v, want the kick", kicks)
+			}
+		})
+	}
+}

@@ -201,7 +201,7 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"olga webhook.created", "olga rule.changed", "ben user.created", "ben login.created",
+		"olga webhook.created", "olga rule.created", "ben user.created", "ben login.created",
 		"mia login.created", "olga access.given", "mia participant.barred",
 		"olga system.set_up", "olga login.created", "ben stage.created", "ben access.given",
 		"ben device_code.approved", "ben token.issued", "olga key.created",

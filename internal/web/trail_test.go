@@ -158,7 +158,7 @@ var trail = map[string]trace{
 	"DELETE /api/v1/guest-links/{id}":                          leaves(access.ActionGuestLinkEnded),
 
 	"POST /api/v1/dock-links":   {action: access.ActionEnrolment, by: "apikey"},
-	"POST /api/v1/rules":        leaves(access.ActionRuleChanged),
+	"POST /api/v1/rules":        leaves(access.ActionRuleCreated),
 	"PUT /api/v1/rules/{id}":    leaves(access.ActionRuleChanged),
 	"DELETE /api/v1/rules/{id}": leaves(access.ActionRuleRemoved),
 

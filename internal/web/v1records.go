@@ -100,13 +100,14 @@ func auditCSV(entries []V1Entry) []byte {
 	w := csv.NewWriter(&b)
 	w.Write([]string{
 		"time", "action", "actor", "actorName", "credential", "address", "agent", "target",
-		"targetName", "stage", "detail", "id",
+		"targetName", "stage", "detail", "id", "targetUser",
 	})
 	for _, e := range entries {
 		row := []string{
 			e.Time.Format(time.RFC3339Nano), string(e.Action), string(e.Actor.ID), e.Actor.Name,
 			string(e.Credential),
 			e.Address, e.Agent, e.Target, e.TargetName, string(e.Stage), e.Detail, e.ID,
+			string(e.TargetUser),
 		}
 		for i := range row {
 			row[i] = plainCell(row[i])

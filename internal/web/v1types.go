@@ -131,6 +131,7 @@ type (
 		Agent      string        `json:"agent,omitempty"`
 		Target     string        `json:"target,omitempty"`
 		TargetName string        `json:"targetName,omitempty"`
+		TargetUser access.UserID `json:"targetUser,omitempty"` // whose the target is
 		Stage      stage.ARN     `json:"stage,omitempty"`
 		Detail     string        `json:"detail,omitempty"`
 	}
@@ -176,7 +177,8 @@ type (
 	V1Rules struct {
 		Rules []V1Rule `json:"rules"`
 	}
-	// A V1RuleEffect counts the users whom a rule would affect, without operators.
+	// A V1RuleEffect counts the users whom a rule would affect. Operators only count if it would
+	// create a stage for them.
 	V1RuleEffect struct {
 		Gain int `json:"gain"` // number of users who would get access to a stage
 		// number of users who would lose access to a stage, with their open tokens there
@@ -286,7 +288,7 @@ func v1Entry(e access.Entry) V1Entry {
 	return V1Entry{
 		ID: e.ID, Time: e.At.UTC(), Action: e.Action, Actor: Person{ID: e.Actor, Name: e.ActorName},
 		Credential: e.Credential, Address: e.Address, Agent: e.Agent, Target: e.Target,
-		TargetName: e.TargetName, Stage: e.Stage, Detail: e.Detail,
+		TargetName: e.TargetName, TargetUser: e.TargetUser, Stage: e.Stage, Detail: e.Detail,
 	}
 }
 

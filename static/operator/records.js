@@ -29,6 +29,7 @@ const ACTIONS = [
   'user.removed',
   'access.given',
   'access.removed',
+  'rule.created',
   'rule.changed',
   'rule.removed',
   'stage.created',
@@ -79,6 +80,17 @@ const targetOf = (e) =>
 /** @param {string} kind */
 const credentialName = (kind) => (has(`op.credential.${kind}`) ? t(`op.credential.${kind}`) : kind);
 
+/** The actions whose target is a person, and those whose target is a person's token. */
+const OF_PERSON =
+  /^(system|user|access|login|password|enrolment|device_code|chat|participant\.(un)?barred)/;
+const OF_TOKEN = /^(participant\.kicked|token\.revoked)/;
+
+/** The ID of the person whom the name of an entry's target names, or ''. @param {Entry} e */
+function personOf({ action, target = '', targetUser = '' }) {
+  if (OF_PERSON.test(action)) return target;
+  return OF_TOKEN.test(action) ? targetUser : '';
+}
+
 /** @param {Console} console @param {Entry} e */
 export function entryRow({ link, stageName, state }, e) {
   const operator = state.me?.role === 'operator';
@@ -86,12 +98,7 @@ export function entryRow({ link, stageName, state }, e) {
     ? e.actor.name
     : recognized('record', e.actor.name) || t('op.unknownActor');
   const target = targetOf(e);
-  const person =
-    operator &&
-    e.target &&
-    /^(system|user|access|login|password|enrolment|device_code|chat|participant\.(un)?barred)/.test(
-      e.action,
-    );
+  const person = operator && personOf(e);
   return h(
     'li',
     { key: e.id },
@@ -106,7 +113,7 @@ export function entryRow({ link, stageName, state }, e) {
           'span',
           { dir: 'auto', key: 'target' },
           ' → ',
-          person ? link('person', { id: e.target ?? '' }, target, { key: 'to' }) : target,
+          person ? link('person', { id: person }, target, { key: 'to' }) : target,
         ),
     ),
     e.stage &&
@@ -229,7 +236,7 @@ class Records {
     const found =
       name === 'actor'
         ? items.find((e) => e.actor.id === id)?.actor.name
-        : items.find((e) => e.target === id)?.targetName;
+        : items.find((e) => personOf(e) === id)?.targetName;
     return found || id;
   }
 

@@ -270,7 +270,8 @@ func (on rules) TestTheTrailDescribesRules(t *testing.T) {
 		want := []string{second + "|", second + "|before: " + first, first + "|"}
 		var got []string
 		for _, e := range append(h.trail(op, access.ActionRuleRemoved),
-			h.trail(op, access.ActionRuleChanged)...) {
+			append(h.trail(op, access.ActionRuleChanged),
+				h.trail(op, access.ActionRuleCreated)...)...) {
 			got = append(got, e.TargetName+"|"+e.Detail)
 			if e.Target != string(rule.ID) || e.Stage != studio {
 				t.Errorf("an entry of the rule is about %q on %q", e.Target, e.Stage)
@@ -436,8 +437,11 @@ func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 				t.Fatalf("%d: to ask changes something", name)
 			}
 			rule = must(h.PutRule(t.Context(), op, rule))(t)
-			if want := compared(before, h.ruled(op)); effect.Gain != want.Gain ||
-				effect.Lose != want.Lose || effect.Change != want.Change ||
+			want := compared(before, h.ruled(op))
+			if rule.Own != "" && rule.Claim == (access.Claim{}) {
+				want.Gain++ // the operator's own stage, which ruled leaves out
+			}
+			if effect.Gain != want.Gain || effect.Lose != want.Lose || effect.Change != want.Change ||
 				len(effect.Losing) != want.Lose {
 				t.Errorf("%+v: said %+v, did %+v", rule, effect, want)
 			}
@@ -450,6 +454,35 @@ func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 		rule.ID = "unknown"
 		_, err = h.RuleEffect(t.Context(), op, rule)
 		refused(t, err, stage.ErrNotFound, "")
+	})
+}
+
+// An operator has access to every stage, and a rule for stages of one's own gives them one more.
+func (on rules) TestTheEffectOfARuleCountsTheOperatorsOwnStage(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, _, hall := h.Scene()
+		own := access.Rule{Own: "{name}'s stage", Capabilities: both}
+		check := func(r access.Rule, gain, lose, change int) {
+			t.Helper()
+			e := must(h.RuleEffect(t.Context(), op, r))(t)
+			if e.Gain != gain || e.Lose != lose || e.Change != change || len(e.Losing) != lose {
+				t.Errorf("got %+v, want %d to gain, %d to lose, %d to change", e, gain, lose, change)
+			}
+		}
+		check(own, 2, 0, 0)
+		own = must(h.PutRule(t.Context(), op, own))(t)
+		made := h.walked(op, access.AuditFilter{Action: access.ActionStageCreated})
+		if len(made) != 3 {
+			t.Errorf("got the stages %+v, want the hall and two of one's own", made)
+		}
+		own.Capabilities = stage.Publish
+		check(own, 0, 0, 1)
+		own.Claim = access.Claim{Name: "groups", Value: "crew"}
+		check(own, 0, 1, 0)
+		must(h.PutRule(t.Context(), op, own))(t)
+		own.Claim = access.Claim{}
+		check(own, 1, 0, 0) // the operator's stage is still there
+		check(access.Rule{Stage: hall, Capabilities: both}, 0, 0, 0)
 	})
 }
 

@@ -133,11 +133,12 @@ func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 			fmt.Sprintf("CASE WHEN i %% 2 = 0 THEN %d - i ELSE NULL END", ms),
 		}},
 		{s.Events / 4, "audit (id, at, action, actor, actor_name, credential, address, agent, " +
-			"target, target_name, stage, detail)", []string{
+			"target, target_name, target_user, stage, detail)", []string{
 			"'entry-' || (10000000 + i)", fmt.Sprint(ms, " - CAST(i AS BIGINT) * 1000"),
 			"'token.issued'", of(user, "i", s.Users), "'Person'", "'login'",
-			"'192.0.2.1'", "'OBS'", of(user, "i", s.Users), "'Person'", of(arn, "i", s.Stages),
-			"''",
+			"'192.0.2.1'", "'OBS'", of(user, "i", s.Users), "'Person'",
+			"CASE i % 10 WHEN 0 THEN " + of(user, "i", s.Users) + " ELSE '' END",
+			of(arn, "i", s.Stages), "''",
 		}},
 		{20 * s.Stages, "chat_messages (id, stage, n, at, user_id, name, text)", []string{
 			"'message-' || i", of(arn, "i", s.Stages), "i",

@@ -95,7 +95,7 @@ func pagesWithLongNames(t *testing.T, a *apptest.App) (pages map[string]string, 
 		"/operator/live": longName, "/operator/stages": longStage,
 		"/operator/people": longName + " II",
 		"/operator/rules":  longStage, "/operator/tokens": longName + " II",
-		"/operator/keys": "--ivs-region", "/operator/records": "rule.changed",
+		"/operator/keys": "--ivs-region", "/operator/records": "rule.created",
 		"/operator/programs": longStage, "/operator/system": "--token-limit",
 		"/operator/person?id=" + id: longStage,
 	}

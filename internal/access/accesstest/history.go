@@ -1,0 +1,200 @@
+package accesstest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// walked returns all entries of a filter, oldest first, read in pages of two.
+func (h *Harness) walked(by access.Principal, f access.AuditFilter) []access.Entry {
+	h.t.Helper()
+	var all []access.Entry
+	for p := (access.Page{Limit: 2}); ; {
+		page := must(h.Audit(h.t.Context(), by, f, p))(h.t)
+		all = append(all, page.Items...)
+		if p.After = page.Next; p.After == "" {
+			break
+		}
+	}
+	slices.Reverse(all)
+	return all
+}
+
+func actionsOf(entries []access.Entry) []access.Action {
+	var actions []access.Action
+	for _, e := range entries {
+		actions = append(actions, e.Action)
+	}
+	return actions
+}
+
+// The history of a person also has what was done to what belongs to them: a kick is about a
+// participant, and a revocation about a token.
+func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, arn := h.Scene()
+		other := h.NewStage(op, "other")
+		h.Grant(op, ana, other, both)
+		_, code, _, err := h.AddUser(t.Context(), op, "Mia", access.Moderator)
+		ok(t, err)
+		mia, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		ok(t, err)
+		h.Grant(op, mia, arn, stage.Subscribe)
+		h.Clock.Pass(time.Minute)
+		start := h.Clock.Now()
+
+		ok(t, h.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
+		ok(t, h.Revoke(t.Context(), op, h.Issued(ana, other).Participant.ID))
+		h.NoteMuted(t.Context(), access.Principal{User: mia.User, Stage: arn}, ana.User, true)
+		ok(t, h.KickAndBar(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
+		ok(t, h.Unbar(t.Context(), mia, ana.User.ID, arn))
+		key, _, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		ok(t, err)
+		ok(t, h.RevokeAccessKey(t.Context(), ana, key.ID))
+		link, guest := h.invited(t, op, access.GuestLinkRequest{
+			Stage: arn, Role: access.GuestPublishes, Name: "interview", Uses: 2, Life: time.Hour,
+			Owner: ana.User.ID,
+		})
+		t.Log("the guest of Ana's link is not Ana")
+		gil := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t).Participant.ID
+		ok(t, h.Kick(t.Context(), mia, arn, gil, "Noise."))
+		ok(t, h.RevokeGuestLink(t.Context(), op, link.ID))
+
+		about := access.AuditFilter{Target: string(ana.User.ID), Since: start}
+		got := h.walked(op, about)
+		want := []access.Action{
+			access.ActionKicked, access.ActionTokenRevoked, access.ActionMuted,
+			access.ActionBarred, access.ActionUnbarred, access.ActionKeyCreated,
+			access.ActionKeyRevoked, access.ActionGuestLinkMade, access.ActionGuestLinkEnded,
+		}
+		if !slices.Equal(actionsOf(got), want) {
+			t.Errorf("about Ana: got %v, want %v", actionsOf(got), want)
+		}
+		kicks := h.walked(op, access.AuditFilter{Target: string(ana.User.ID), Stage: arn,
+			Action: access.ActionKicked})
+		if len(kicks) != 1 || kicks[0].TargetUser != ana.User.ID || kicks[0].TargetName != "Ana" {
+			t.Errorf("Ana's kicks: got %+v, want that by Mia", kicks)
+		}
+		if guests := h.walked(op, access.AuditFilter{Target: string(gil)}); len(guests) == 0 ||
+			guests[0].TargetUser != "" {
+			t.Errorf("about the guest: got %+v, want no user", guests)
+		}
+
+		t.Log("a moderator sees those of the stages with access")
+		scoped := h.walked(mia, about)
+		want = slices.DeleteFunc(want, func(a access.Action) bool {
+			return a == access.ActionTokenRevoked || a == access.ActionKeyCreated ||
+				a == access.ActionKeyRevoked
+		})
+		if !slices.Equal(actionsOf(scoped), want) {
+			t.Errorf("about Ana, for Mia: got %v, want %v", actionsOf(scoped), want)
+		}
+	})
+}
+
+// A rule that creates a stage for a person does so for them.
+func (on rules) TestTheHistoryOfAPersonHasTheirOwnStage(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, _ := h.Scene()
+		must(h.PutRule(t.Context(), op, access.Rule{Own: "{name}'s stage", Capabilities: both}))(t)
+		made := h.walked(op, access.AuditFilter{
+			Target: string(ana.User.ID), Action: access.ActionStageCreated,
+		})
+		if len(made) != 1 || made[0].TargetName != "Ana's stage" {
+			t.Errorf("got %+v, want Ana's stage", made)
+		}
+	})
+}
+
+// Entries of the same millisecond are in the order in which they were made.
+func (on rules) TestTheTrailIsInTheOrderOfHappening(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op := h.Operator()
+		hall := h.NewStage(op, "hall")
+		must(h.PutRule(t.Context(), op, access.Rule{Stage: hall, Capabilities: both}))(t)
+		h.Configure(func(c *access.Config) {
+			c.External.Moderators = []access.Claim{{Name: "groups", Value: "moderators"}}
+		})
+		for _, subject := range []string{"1", "2", "3", "4"} {
+			mia := h.member(subject, "Mia "+subject, "moderators")
+			got := actionsOf(h.walked(op, access.AuditFilter{Target: string(mia.User.ID)}))
+			want := []access.Action{
+				access.ActionUserCreated, access.ActionUserChanged, access.ActionAccessGiven,
+				access.ActionLogin,
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+	})
+}
+
+// switched is a database that can be made unavailable.
+type switched struct {
+	access.Store
+	away bool
+}
+
+func (s *switched) unavailable() error {
+	if s.away {
+		return stage.Errorf(stage.ErrUnavailable, "the database does not answer")
+	}
+	return nil
+}
+
+func (s *switched) Stage(ctx context.Context, arn stage.ARN) (access.StageRecord, error) {
+	if err := s.unavailable(); err != nil {
+		return access.StageRecord{}, err
+	}
+	return s.Store.Stage(ctx, arn)
+}
+
+// A kick while the database does not answer is stored later. The end of the session may be stored
+// before it, here or by another replica.
+func (on rules) TestAKickDuringAnOutageSaysWhoKicked(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, arn := h.Scene()
+		database := &switched{Store: h.Config.Store}
+		h.Configure(func(c *access.Config) { c.Store = database })
+		home := h.Replica()
+		ended := func(at *Harness, id stage.ParticipantID) access.StoredEvent {
+			return must(at.RecordEvent(t.Context(), stage.Event{
+				Kind: stage.EventEnded, Participant: id, Stage: arn, Code: stage.CodeKicked,
+			}))(t)
+		}
+		kicked := func() stage.ParticipantID {
+			token := h.Issued(ana, arn).Participant
+			h.Fake.enter(token)
+			database.away = true
+			ok(t, h.Kick(t.Context(), op, arn, token.ID, "Noise."))
+			database.away = false
+			return token.ID
+		}
+		here, there := kicked(), kicked()
+		if e := ended(h, here); e.By.Name != "Olga" || e.By.Role != access.Operator {
+			t.Errorf("the end has %+v, want Olga", e.By)
+		}
+		ended(home, there)
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		ok(t, h.StoreLate(stopped)) // stores what waits
+		for _, id := range []stage.ParticipantID{here, there} {
+			events := must(h.ListEvents(t.Context(), op,
+				access.EventFilter{Participant: id}, access.Page{}))(t).Items
+			if len(events) != 1 || events[0].By.ID != op.User.ID ||
+				events[0].By.Role != access.Operator {
+				t.Errorf("the stored events are %+v, want one end by Olga", events)
+			}
+		}
+		kicks := h.walked(op, access.AuditFilter{Target: string(ana.User.ID),
+			Action: access.ActionKicked})
+		if len(kicks) != 2 {
+			t.Errorf("Ana's kicks: got %+v, want both", kicks)
+		}
+	})
+}
