@@ -2,16 +2,20 @@ package access
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // losersNamed is how many of the users who lose access a RuleEffect names.
 const losersNamed = 10
 
-// A RuleEffect counts the users whom a rule would affect, without operators, who have access to
-// every stage.
+// A RuleEffect counts the users whom a rule would affect. Operators have access to every stage, so
+// they only count if a rule would create a stage for them.
 type RuleEffect struct {
-	Gain   int      // who would get access to a stage
+	Gain   int      // who would get access to a stage, or a stage of their own
 	Lose   int      // whose access to a stage would end, with their open tokens there
 	Change int      // whose capabilities or longest token life on a stage would change
 	Losing []string // the first names of those who would lose access
@@ -67,9 +71,6 @@ func (c *Control) addEffect(
 		return err
 	}
 	for _, account := range batch {
-		if account.Role == Operator {
-			continue
-		}
 		own := slices.DeleteFunc(slices.Clone(identities), func(i Identity) bool {
 			return i.User != account.ID
 		})
@@ -78,6 +79,16 @@ func (c *Control) addEffect(
 		}
 		claims := claimsOf(own)
 		had, has := given(before, claims), given(after, claims)
+		if account.Role == Operator {
+			gains, err := c.gainsStage(ctx, account.ID, had, has)
+			if err != nil {
+				return err
+			}
+			if gains {
+				effect.Gain++
+			}
+			continue
+		}
 		for _, g := range grants {
 			if g.User == account.ID && !g.ByRule {
 				delete(had, string(g.Stage))
@@ -87,6 +98,26 @@ func (c *Control) addEffect(
 		effect.count(account.Name, had, has)
 	}
 	return nil
+}
+
+// gainsStage reports whether a rule would create a stage for a user.
+func (c *Control) gainsStage(
+	ctx context.Context, id UserID, had, has map[string]Grant,
+) (bool, error) {
+	for place := range has {
+		rule, own := strings.CutPrefix(place, ownPlace)
+		if _, there := had[place]; there || !own {
+			continue
+		}
+		_, err := c.cfg.Store.OwnStage(ctx, RuleID(rule), id)
+		if errors.Is(err, stage.ErrNotFound) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // count compares the grants that rules give one user with the earlier ones.
@@ -123,6 +154,9 @@ func claimsOf(identities []Identity) map[string][]string {
 	return claims
 }
 
+// ownPlace precedes the ID of a rule in the keys of given.
+const ownPlace = "own "
+
 // given returns the grants that rules give a user with these claims: by stage, or by the rule for
 // an own stage, which may not exist yet.
 func given(rules []Rule, claims map[string][]string) map[string]Grant {
@@ -134,7 +168,7 @@ func given(rules []Rule, claims map[string][]string) map[string]Grant {
 		place := string(r.Stage)
 		switch {
 		case r.Own != "":
-			place = "own " + string(r.ID)
+			place = ownPlace + string(r.ID)
 		case r.OwnOf != "":
 			place = "all of " + string(r.OwnOf)
 		}
