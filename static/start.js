@@ -1,4 +1,5 @@
 /** The start page: it first explains how to connect OBS, and links to the other pages. */
+import { api } from './lib/api.js';
 import { header, href, page } from './lib/page.js';
 import { connectView } from './lib/pairing.js';
 import { signedIn } from './lib/signin.js';
@@ -7,8 +8,18 @@ import { t } from './lib/strings.js';
 
 /** @typedef {import('./lib/types.js').Me} Me */
 
-/** The steps of an operator in the first hour. */
-const next = () =>
+/** @typedef {import('./types').SignInWays} SignInWays */
+
+/** @param {string} path @param {string} text @param {string} hint */
+const step = (path, text, hint) =>
+  h('li', null, h('a', { href: href(path) }, text), h('p', { className: 'hint' }, hint));
+
+/**
+ * The steps of an operator in the first hour. Without passwords nobody is invited: people sign in
+ * with the provider.
+ * @param {SignInWays} ways
+ */
+const next = ({ passwords, provider }) =>
   h(
     'section',
     { className: 'card', key: 'next' },
@@ -16,19 +27,20 @@ const next = () =>
     h(
       'ol',
       { className: 'steps' },
-      h(
-        'li',
-        null,
-        h('a', { href: href('dock') }, t('start.nextLive')),
-        h('p', { className: 'hint' }, t('start.nextLiveHint')),
-      ),
-      h(
-        'li',
-        null,
-        h('a', { href: href('operator/people') }, t('start.nextInvite')),
-        h('p', { className: 'hint' }, t('start.nextInviteHint')),
-      ),
+      step('dock', t('start.nextLive'), t('start.nextLiveHint')),
+      provider && !passwords
+        ? step('operator/rules', t('start.nextRules'), t('start.nextRulesHint', { name: provider }))
+        : step('operator/people', t('start.nextInvite'), t('start.nextInviteHint')),
     ),
+  );
+
+/** The provider vouched for a person, and nobody is the operator. @param {string} name */
+const noOperator = (name) =>
+  h(
+    'section',
+    { className: 'card', key: 'noOperator' },
+    h('h2', null, t('start.noOperator')),
+    h('p', null, t('start.noOperatorHint', { name })),
   );
 
 /** The script for OBS in two steps, and the manual steps below. @param {Me} me */
@@ -61,7 +73,10 @@ function places(me) {
   );
 }
 
-void signedIn((me) => {
+/** @param {Me} me */
+async function ready(me) {
+  /** @type {SignInWays} */
+  const ways = await api('GET', 'api/sign-in').catch(() => ({ passwords: true }));
   page(
     header(me, ''),
     h(
@@ -69,9 +84,12 @@ void signedIn((me) => {
       { className: 'columns' },
       h('h1', null, t('app')),
       h('p', null, t('start.lead')),
-      me.role === 'operator' && next(),
+      me.role === 'operator' && next(ways),
+      ways.setUp && ways.provider && noOperator(ways.provider),
       connect(me),
       places(me),
     ),
   );
-}, '');
+}
+
+void signedIn((me) => void ready(me), '');

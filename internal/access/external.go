@@ -54,6 +54,7 @@ type ExternalPolicy struct {
 	// all logins of its user end after LoginLife, including those created by a code or a passkey.
 	Issuer     string
 	Domains    []string // domains of a verified e-mail address; empty means any
+	Scopes     []string // what this server asks the provider for beside the usual
 	Required   []Claim  // at least one of them is required; empty means none
 	Operators  []Claim  // each of them makes an operator
 	Moderators []Claim
@@ -73,6 +74,7 @@ type Identity struct {
 	Email   string
 	Claims  map[string][]string
 	SeenAt  time.Time // time of the last sign-in; 1970 if the policy refused it
+	Scopes  string    // what this server asked the provider for then; empty: not known
 }
 
 // An IdentityStore stores the users of external identities.
@@ -94,7 +96,7 @@ func (c *Control) LogInExternal(
 	from, secret := cleanClient(from), newSecret("")
 	c.warnOfMissingClaims(ctx, e)
 	if err := c.cfg.External.admit(e); err != nil {
-		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, err)
+		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, c.cfg.External.whyRefused(e, err))
 		if failed := c.withdraw(context.WithoutCancel(ctx), e, from); failed != nil {
 			err = fmt.Errorf("withdraw the access that the provider's claims gave: %w", failed)
 		}
@@ -208,7 +210,7 @@ func (c *Control) linked(
 	}
 	i := Identity{
 		Issuer: e.Issuer, Subject: e.Subject, User: known.User, Email: cleanText(e.Email, 254),
-		Claims: e.Claims, SeenAt: c.cfg.Now(),
+		Claims: e.Claims, SeenAt: c.cfg.Now(), Scopes: c.cfg.External.scopes(),
 	}
 	if err == nil {
 		account, err := tx.Account(ctx, known.User)

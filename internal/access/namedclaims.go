@@ -2,7 +2,11 @@ package access
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // A NamedClaim is a claim that decides about access, with the setting or the rule that names it.
@@ -71,17 +75,89 @@ func (c *Control) warnOfMissingClaims(ctx context.Context, e External) {
 	}
 }
 
-// identitiesRead limits how many accounts MissingClaims reads.
+// identitiesRead limits how many accounts claimsSent reads.
 const identitiesRead = 2000
 
-// MissingClaims lists the claims that the policy or a rule names, and that the provider sent for
-// none of its users. The list is empty if no user of the provider has signed in yet.
-func MissingClaims(ctx context.Context, s Store, p ExternalPolicy) ([]NamedClaim, error) {
+// scopes returns the scopes in the form in which identities have them.
+func (p ExternalPolicy) scopes() string {
+	return strings.Join(append([]string{"openid"}, p.Scopes...), " ")
+}
+
+// whyRefused returns the cause of a refusal for the audit trail: the provider may have sent no
+// required claim to anybody, which the refused person cannot know.
+func (p ExternalPolicy) whyRefused(e External, err error) error {
+	for _, claim := range p.Required {
+		if _, sent := e.Claims[claim.Name]; !sent && !e.Partial && !holdsAny(p.Required, e.Claims) {
+			return noClaimSent(claim.Name)
+		}
+	}
+	return err
+}
+
+func noClaimSent(name string) *stage.Error {
+	return stage.Errorf(stage.ErrDenied,
+		"The provider sent no claim %s, which --oidc-require names.", name)
+}
+
+// A ClaimsReport says which claims the provider sends, as far as sign-ins show it.
+type ClaimsReport struct {
+	// Missing has the claims that the policy or a rule names, and that the provider sent for none
+	// of its users.
+	Missing []NamedClaim
+	// Unseen has the claims of which this is not known: nobody has signed in since the scopes
+	// changed.
+	Unseen []NamedClaim
+}
+
+// ReportClaims reports which claims the provider sends. The report is empty while nobody has tried
+// to sign in with it.
+func ReportClaims(ctx context.Context, s Store, p ExternalPolicy) (ClaimsReport, error) {
 	rules, err := s.Rules(ctx)
 	if err != nil {
+		return ClaimsReport{}, err
+	}
+	named := p.named(rules)
+	sent, err := claimsSent(ctx, s, p)
+	if err != nil {
+		return ClaimsReport{}, err
+	}
+	now, known := sent[p.scopes()]
+	if before, old := sent[""]; !known && old {
+		now, known = before, true
+	}
+	switch {
+	case known:
+		return ClaimsReport{Missing: slices.DeleteFunc(named, func(n NamedClaim) bool {
+			return now[n.Name]
+		})}, nil
+	case len(sent) > 0:
+		return ClaimsReport{Unseen: named}, nil
+	}
+	missing, err := missingOfRefused(ctx, s, p)
+	return ClaimsReport{Missing: missing}, err
+}
+
+// missingOfRefused returns the required claim without which the newest sign-in was refused. Nothing
+// else is stored of people whom the policy has never admitted.
+func missingOfRefused(ctx context.Context, s Store, p ExternalPolicy) ([]NamedClaim, error) {
+	failed, err := s.Entries(ctx, AuditFilter{Action: ActionLoginFailed}, Page{Limit: 1})
+	if err != nil || len(failed.Items) == 0 {
 		return nil, err
 	}
-	sent, signedIn := map[string]bool{}, false
+	for _, claim := range p.Required {
+		if failed.Items[0].Detail == noClaimSent(claim.Name).Detail {
+			return []NamedClaim{{claim.Name, "--oidc-require"}}, nil
+		}
+	}
+	return nil, nil
+}
+
+// claimsSent returns the names of the claims that the provider sent for its users, by the scopes
+// that this server had asked for.
+func claimsSent(
+	ctx context.Context, s Store, p ExternalPolicy,
+) (map[string]map[string]bool, error) {
+	sent := map[string]map[string]bool{}
 	for last, n := UserID(""), 0; n < identitiesRead; n += ruleBatch {
 		batch, err := s.AccountsAfter(ctx, last, ruleBatch)
 		if err != nil {
@@ -103,17 +179,13 @@ func MissingClaims(ctx context.Context, s Store, p ExternalPolicy) ([]NamedClaim
 			if i.Issuer != p.Issuer || i.refused() {
 				continue
 			}
-			signedIn = true
+			if sent[i.Scopes] == nil {
+				sent[i.Scopes] = map[string]bool{}
+			}
 			for name := range i.Claims {
-				sent[name] = true
+				sent[i.Scopes][name] = true
 			}
 		}
 	}
-	var missing []NamedClaim
-	for _, claim := range p.named(rules) {
-		if signedIn && !sent[claim.Name] {
-			missing = append(missing, claim)
-		}
-	}
-	return missing, nil
+	return sent, nil
 }

@@ -200,34 +200,41 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 			"check --oidc-issuer against the provider's discovery document, and that this "+
 				"machine reaches it", forPerson(err))
 	}
-	if missing := d.missingClaims(ctx); len(missing) > 0 {
-		claim := missing[0]
+	report := d.claims(ctx)
+	if len(report.Unseen) > 0 {
+		return warning("sign in with the provider once, and check again",
+			"nobody has signed in since --oidc-scopes changed: whether the provider sends the "+
+				"claim `%s` is not known", report.Unseen[0].Name)
+	}
+	if len(report.Missing) > 0 {
+		claim := report.Missing[0]
 		return warning("ask for it with --oidc-scopes, or let the provider add it",
 			"the provider sent no claim `%s`, which %s names", claim.Name, claim.By)
 	}
 	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
 }
 
-// missingClaims lists the claims that decide about access and that the provider has never sent.
-func (d *doctor) missingClaims(ctx context.Context) []access.NamedClaim {
+// claims reports which claims that decide about access the provider sends, as far as the database
+// shows it.
+func (d *doctor) claims(ctx context.Context) access.ClaimsReport {
 	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
-		return nil
+		return access.ClaimsReport{}
 	}
 	policy, err := d.settings.policy()
 	if err != nil {
-		return nil // another check has reported it
+		return access.ClaimsReport{} // another check has reported it
 	}
 	db, err := openStore(ctx, d.settings.DataSettings,
 		newLog(LogSettings{LogLevel: "error"}, io.Discard))
 	if err != nil {
-		return nil
+		return access.ClaimsReport{}
 	}
 	defer db.Close()
-	missing, err := access.MissingClaims(ctx, db, policy)
+	report, err := access.ReportClaims(ctx, db, policy)
 	if err != nil {
-		return nil
+		return access.ClaimsReport{}
 	}
-	return missing
+	return report
 }
 
 // checkWebhooks counts the deliveries that failed.

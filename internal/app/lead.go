@@ -60,7 +60,7 @@ func (s *server) recall(ctx context.Context) error {
 // sources returns the sources of the feed.
 func (s *server) sources() feed.Sources {
 	from := feed.Sources{
-		Record: s.control.RecordEvent, Participants: s.registry.Participants,
+		Record: s.record, Participants: s.registry.Participants,
 		Refresh: s.control.Refresh,
 	}
 	if s.aws != nil {

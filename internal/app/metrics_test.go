@@ -198,6 +198,27 @@ func afterADay(t *testing.T, a *apptest.App) string {
 	return scrapeUntil(t, a, `stagedoor_webhook_attempts_total{result="ok"} 1`)
 }
 
+// TestABarIsNoKickInTheMetrics: the media server ends both in the same way.
+func TestABarIsNoKickInTheMetrics(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
+	olga := a.Operator()
+	for i, name := range []string{"ana", "ben", "cleo"} {
+		token := a.Broadcaster(olga, name, "publish").Token("publish")
+		publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+			rtcpeer.PublishOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(olga.MainStage())+
+			"/participants/"+string(token.ParticipantID), web.Removal{Bar: i > 0}, nil)
+		<-publisher.Closed()
+	}
+	const ended = `stagedoor_participant_events_total{kind="ended",reason=`
+	scrapeUntil(t, a, ended+`"barred"} 2`)
+	scrapeUntil(t, a, ended+`"kicked"} 1`)
+}
+
 // scrapeUntil reads the metrics until they contain a line.
 func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
 	t.Helper()

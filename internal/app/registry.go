@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -135,6 +136,28 @@ type stageEvents struct {
 }
 
 func (s stageEvents) add(e stage.Event) {
-	s.metrics.StageEvent(e)
+	if !kicked(e) {
+		s.metrics.StageEvent(e)
+	}
 	s.feed.StageEvent(e)
+}
+
+func kicked(e stage.Event) bool {
+	return e.Kind == stage.EventEnded && e.Code == stage.CodeKicked
+}
+
+// reasonBarred is the reason in the metrics of an end by a bar. The event has the code of a kick.
+const reasonBarred = "barred"
+
+// record stores an event. It counts an end by a kick or a bar: the media server cannot tell them
+// apart, and the audit trail can.
+func (s *server) record(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
+	stored, err := s.control.RecordEvent(ctx, e)
+	if kicked(e) && !errors.Is(err, stage.ErrUnavailable) { // the feed tries again
+		if stored.Barred {
+			e.Code = reasonBarred
+		}
+		s.metrics.StageEvent(e)
+	}
+	return stored, err
 }

@@ -59,6 +59,7 @@ func (s *SignInSettings) check() error {
 func (s *SignInSettings) policy() (access.ExternalPolicy, error) {
 	p := access.ExternalPolicy{
 		Issuer: s.OIDCIssuer, Domains: s.OIDCDomains, LoginLife: s.OIDCLoginLife,
+		Scopes: s.OIDCScopes,
 	}
 	for _, list := range []struct {
 		flag  string

@@ -46,12 +46,13 @@ func (s scopes) Scan(value any) error {
 	return nil
 }
 
-const identityColumns = "issuer, subject, user_id, email, claims, seen_at"
+const identityColumns = "issuer, subject, user_id, email, claims, seen_at, scopes"
 
 func scanIdentity(r row) (access.Identity, error) {
 	var i access.Identity
 	var claims string
-	if err := r.Scan(&i.Issuer, &i.Subject, &i.User, &i.Email, &claims, at(&i.SeenAt)); err != nil {
+	err := r.Scan(&i.Issuer, &i.Subject, &i.User, &i.Email, &claims, at(&i.SeenAt), &i.Scopes)
+	if err != nil {
 		return i, err
 	}
 	return i, json.Unmarshal([]byte(claims), &i.Claims)
@@ -85,10 +86,11 @@ func (q queries) PutIdentity(ctx context.Context, i access.Identity) error {
 		return err
 	}
 	return q.do(ctx, `
-		INSERT INTO identities (issuer, subject, user_id, email, claims, seen_at) VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO identities (issuer, subject, user_id, email, claims, seen_at, scopes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (issuer, subject) DO UPDATE SET email = excluded.email, claims = excluded.claims,
-			seen_at = excluded.seen_at`,
-		i.Issuer, i.Subject, string(i.User), i.Email, string(claims), ms(i.SeenAt))
+			seen_at = excluded.seen_at, scopes = excluded.scopes`,
+		i.Issuer, i.Subject, string(i.User), i.Email, string(claims), ms(i.SeenAt), i.Scopes)
 }
 
 const ruleColumns = "id, claim, value, COALESCE(stage, ''), own, region, " +

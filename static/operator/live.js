@@ -358,7 +358,13 @@ class Live {
         r.userId && state.me?.role === 'operator' ? link('person', { id: r.userId }, name) : name,
       ),
       h('span', { dir: 'auto', className: 'side' }, stageName(r.stage)),
-      h('span', { className: 'rest' }, serverSaid(r.code ?? '', r.detail ?? '')),
+      h(
+        'span',
+        { className: 'rest' },
+        r.code === 'token_signature'
+          ? t('op.refusedSignature')
+          : serverSaid(r.code ?? '', r.detail ?? ''),
+      ),
     );
   }
 }

@@ -1,0 +1,86 @@
+package accesstest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+)
+
+// withoutClaims returns an identity as a provider describes it that was not asked for claims.
+func withoutClaims(subject, name string) access.External {
+	e := external(subject, name)
+	e.Claims = map[string][]string{}
+	return e
+}
+
+// What the provider sent before says nothing about what it sends for other scopes, whether one was
+// added or removed.
+func (on rules) TestClaimsAreReportedForTheScopesOfNow(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		h.Operator()
+		policy := access.ExternalPolicy{
+			Issuer:    external("", "").Issuer,
+			Operators: []access.Claim{{Name: "groups", Value: "admins"}},
+		}
+		asks := func(scopes ...string) {
+			policy.Scopes = scopes
+			h.Configure(func(c *access.Config) { c.External = policy })
+		}
+		check := func(when string, missing, unseen int) {
+			t.Helper()
+			r := must(access.ReportClaims(t.Context(), h.Config.Store, policy))(t)
+			if len(r.Missing) != missing || len(r.Unseen) != unseen {
+				t.Errorf("%s: got %+v, want %d missing and %d unseen", when, r, missing, unseen)
+			}
+		}
+		asks()
+		check("before the first sign-in", 0, 0)
+		signIn := func(e access.External) {
+			t.Helper()
+			_, _, err := h.LogInExternal(t.Context(), e, home)
+			ok(t, err)
+		}
+		signIn(withoutClaims("1", "Ben"))
+		check("without the scope", 1, 0)
+		asks("groups")
+		check("the scope was added", 0, 1)
+		h.member("1", "Ben", "crew")
+		check("with the scope", 0, 0)
+		asks()
+		check("the scope was removed", 0, 1)
+		signIn(withoutClaims("1", "Ben"))
+		check("after a sign-in without it", 1, 0)
+	})
+}
+
+// Nothing is stored of people whom the policy refuses, so the trail says which claim did not come.
+func (on rules) TestARequiredClaimThatDoesNotComeIsNamed(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op := h.Operator()
+		policy := access.ExternalPolicy{
+			Issuer:   external("", "").Issuer,
+			Required: []access.Claim{{Name: "groups", Value: "streamers"}},
+		}
+		h.Configure(func(c *access.Config) { c.External = policy })
+		refuse := func(e access.External) access.ClaimsReport {
+			t.Helper()
+			_, _, err := h.LogInExternal(t.Context(), e, home)
+			if err == nil {
+				t.Fatal("a person without the claim signs in")
+			}
+			return must(access.ReportClaims(t.Context(), h.Config.Store, policy))(t)
+		}
+		want := []access.NamedClaim{{Name: "groups", By: "--oidc-require"}}
+		if r := refuse(withoutClaims("1", "Ben")); !slices.Equal(r.Missing, want) {
+			t.Errorf("no claim came: got %+v, want %+v", r.Missing, want)
+		}
+		const sentence = "The provider sent no claim groups, which --oidc-require names."
+		if e := h.trail(op, access.ActionLoginFailed)[0]; e.Detail != sentence {
+			t.Errorf("the trail has %q, want %q", e.Detail, sentence)
+		}
+		if r := refuse(external("1", "Ben", "guests")); len(r.Missing) != 0 {
+			t.Errorf("another value came: got %+v, want nothing missing", r.Missing)
+		}
+	})
+}

@@ -1,0 +1,39 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/web"
+)
+
+// TestMeSaysWhetherThereIsAPassword: an account that an application created has none, and none can
+// be changed.
+func TestMeSaysWhetherThereIsAPassword(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	if !h.bea.Me().HasPassword {
+		t.Error("Bea, who chose a password, has none")
+	}
+	var key web.V1CreatedAPIKey
+	h.olga.Must(http.StatusCreated, "POST", "/api/v1/api-keys",
+		web.V1NewAPIKey{Name: "studio page", Scopes: []access.Scope{access.ScopeUsers}}, &key)
+	studio := h.Browser()
+	studio.Key = key.Key
+	var link web.V1DockLink
+	studio.Must(http.StatusCreated, "POST", "/api/v1/dock-links",
+		web.V1DockLinkRequest{ExternalID: "u-17", Name: "kim"}, &link)
+	address, err := url.Parse(link.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kim := h.Browser()
+	kim.Must(http.StatusCreated, "POST", "/api/enrol",
+		web.EnrolCode{Code: strings.TrimPrefix(address.Fragment, "enrol=")}, nil)
+	if kim.Me().HasPassword {
+		t.Error("Kim, whom an application signed in, has a password")
+	}
+}
