@@ -441,8 +441,8 @@ func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 			if rule.Own != "" && rule.Claim == (access.Claim{}) {
 				want.Gain++ // the operator's own stage, which ruled leaves out
 			}
-			if effect.Gain != want.Gain || effect.Lose != want.Lose || effect.Change != want.Change ||
-				len(effect.Losing) != want.Lose {
+			if effect.Gain != want.Gain || effect.Lose != want.Lose ||
+				effect.Change != want.Change || len(effect.Losing) != want.Lose {
 				t.Errorf("%+v: said %+v, did %+v", rule, effect, want)
 			}
 		}
