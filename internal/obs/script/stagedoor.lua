@@ -3,14 +3,14 @@
 -- What this script does, each time OBS starts:
 --   1. It keeps a dock named "Stagedoor" beside your other docks.
 --   2. It keeps OBS's WebSocket server on, with its port and password, so that the dock can reach
---     this OBS. If there is no password, it makes one.
+--      this OBS. If there is no password, it makes one.
 --   3. It gives the dock that password in the part of its address after "#", which browsers
 --      send to no server, and takes it out of OBS's files again when OBS ends.
 --   4. When that dock requests it, it writes the encoder settings of the profile "Stagedoor".
---   5. When the server has a new address, and that dock requests it there, it opens the dock at the
---   new address from then on. The script itself sends nothing. "Undo" in its pane reverts all of
---   this, and says what only you can do. Press it before you remove the script, since OBS saves its
---   docks when it ends.
+--   5. When the server has a new address, and that dock requests it there, it opens the dock at
+--      the new address from then on.
+-- The script itself sends nothing. "Undo" in its pane reverts all of this, and says what only you
+-- can do. Press it before you remove the script, since OBS saves its docks when it ends.
 --
 -- The code below signs in the dock, once, until {{until}}. Until then, give this
 -- file to nobody. There is no other secret in it.
