@@ -166,8 +166,9 @@ func endDockCodes(ctx context.Context, tx Store, user UserID) error {
 	return nil
 }
 
-// endDerived ends the logins that an access key or a passkey created, and the codes that would
-// become such logins, after that credential has ended. It keeps the login except.
+// endDerived runs after an access key or a passkey has ended. It ends the logins that the
+// credential created, and its unused codes, since each could still create a login. It keeps the
+// login except.
 func endDerived(
 	ctx context.Context, tx Store, user UserID, except string, made func(loginLabel) bool,
 ) error {

@@ -263,7 +263,7 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 const signedOut = "The login has ended."
 
 // endLogins deletes the matching logins of one user, and revokes their view tokens. If it deletes
-// all logins, it also deletes the codes that would become one.
+// all logins, it also deletes the user's unused codes, since each could still create a login.
 func (c *Control) endLogins(
 	ctx context.Context, by Principal, user User, match Match,
 ) (revoked []Issuance, err error) {

@@ -95,7 +95,7 @@ const (
 
 	ScopeModerate Scope = "moderate" // kick from stages; operators and, with access, moderators
 	ScopeWebhooks Scope = "webhooks" // webhooks and their deliveries; operators only
-	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and not by API keys themselves
+	ScopeAPIKeys  Scope = "api-keys" // API keys; operators only, and never with an API key
 	ScopeSystem   Scope = "system"   // settings, own keys and branding; operators only
 )
 

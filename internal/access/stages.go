@@ -482,7 +482,7 @@ func (c *Control) narrow(
 	now := effective(account.Role, permit.Grant)
 	return c.revokeOpen(ctx, tx, Revocation{
 		User: account.ID, Stage: arn, Beyond: now.Capabilities,
-		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew), // by the clock of the issuer
+		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew), // by another replica's clock
 	})
 }
 

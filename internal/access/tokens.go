@@ -88,7 +88,7 @@ func (c *Control) asked(arn stage.ARN, token stage.ParticipantToken, err error) 
 // issueInTurn retries the decision while the account changes between decision and insert.
 //
 // The first decision uses the cached permit. The insert fails if the revision of the account has
-// changed. So a token usually costs one statement, and an outdated permit issues none.
+// changed. So a token usually costs one statement, and no token is issued by an outdated permit.
 func (c *Control) issueInTurn(
 	ctx context.Context, rests basis, req IssueRequest,
 ) (stage.ParticipantToken, error) {

@@ -216,7 +216,7 @@ func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 	if err := cmd.move(folder); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "The backup of %s (stagedoor %s) is in %s.\n",
+	fmt.Fprintf(p.out, "The backup of %s (stagedoor %s) was restored to %s.\n",
 		m.CreatedAt.Local().Format("2006-01-02 15:04:05"), m.Version, cmd.Data)
 	fmt.Fprintln(p.out, "Tokens that were issued after the backup will be refused.")
 	if m.Database != "sqlite" {

@@ -31,7 +31,7 @@ type KeySettings struct {
 	Database    string `help:"PostgreSQL of the server, for its audit trail; by default the SQLite file in the data folder." placeholder:"postgres://…" secret:"password" old:""`
 	Region      string `help:"AWS region of the key." required:"" placeholder:"REGION" old:""`
 	IVSEndpoint string `help:"Endpoint of the IVS real-time API; only for an emulator." name:"ivs-endpoint" placeholder:"URL"`
-	LogLevel    string `help:"What is logged: ${enum}. Level debug adds the messages of AWS." enum:"debug,info,warn,error" default:"warn"`
+	LogLevel    string `help:"The lowest level that is logged: ${enum}. Level debug adds the messages of AWS." enum:"debug,info,warn,error" default:"warn"`
 }
 
 func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manager, error) {

@@ -57,7 +57,8 @@ func (s *server) recall(ctx context.Context) error {
 	return nil
 }
 
-// sources returns the sources of the feed.
+// sources returns the functions by which the feed records events and lists participants, and with
+// AWS, those that receive events from EventBridge.
 func (s *server) sources() feed.Sources {
 	from := feed.Sources{
 		Record: s.record, Participants: s.registry.Participants,

@@ -25,7 +25,7 @@ type DataSettings struct {
 
 // LogSettings set the level and the format of the log.
 type LogSettings struct {
-	LogLevel  string `help:"What is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogLevel  string `help:"The lowest level that is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
 	LogFormat string `help:"How it is logged: ${enum}." enum:"text,json" default:"text"`
 }
 
@@ -71,7 +71,7 @@ type ServeSettings struct {
 	BrandSettings
 
 	WebhookNetworks []netip.Prefix `help:"Private networks that webhooks may be sent to; by default none." placeholder:"CIDR,…"`
-	AuditRetention  time.Duration  `help:"How long entries of the audit trail are kept, and the records of tokens, which are a part of it." default:"8760h"`
+	AuditRetention  time.Duration  `help:"How long the audit trail is kept, including the records of tokens." default:"8760h"`
 	MetricsListen   string         `help:"Address for metrics of Prometheus (/metrics), apart from the public one; by default there are none." placeholder:"HOST:PORT"`
 	Profiling       bool           `help:"Serve Go's profiles (/debug/pprof) beside the metrics."`
 

@@ -133,8 +133,8 @@ func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 	f.sendSurely(ctx, noticeOf(stored))
 }
 
-// sendSurely sends a notice, and retries after an outage of the database: an open page would
-// otherwise not receive the event until it resumes.
+// sendSurely sends a notice, and retries while the database does not answer. Otherwise an open page
+// would receive the event only when it opens its next event stream.
 func (f *Feed) sendSurely(ctx context.Context, n Notice) {
 	err := f.trySend(ctx, n)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {

@@ -144,8 +144,8 @@ func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w.barred[id] = until
 }
 
-// KeepOut disconnects participants whose tokens a command, another replica or an earlier run has
-// revoked. Run calls KeepOut every few seconds.
+// KeepOut disconnects participants whose tokens were revoked elsewhere: by a command, by another
+// replica or during an earlier run. Run calls KeepOut every few seconds.
 func (s *Service) KeepOut(ctx context.Context) {
 	list, err := s.cfg.Barred(ctx)
 	if err != nil {

@@ -161,7 +161,7 @@ func (s *Service) client(region string) *ivsrealtime.Client {
 		}
 		o.Credentials = namedCredentials{s.cfg.AWS.Credentials}
 		o.Retryer = patience()
-		o.APIOptions = append(o.APIOptions, s.limits.to(region))
+		o.APIOptions = append(o.APIOptions, s.limits.middlewareFor(region))
 	})
 }
 
@@ -271,9 +271,9 @@ func (s *Service) Credentials(ctx context.Context) error {
 	return err
 }
 
-// to adds the queue to the SDK's middleware, at a step that runs for every attempt, including
-// retries.
-func (l *limits) to(region string) func(*middleware.Stack) error {
+// middlewareFor returns an option of the SDK that makes every attempt of a call to the region,
+// retries included, wait for its turn in the queue.
+func (l *limits) middlewareFor(region string) func(*middleware.Stack) error {
 	wait := func(ctx context.Context, in middleware.FinalizeInput,
 		next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		operation := middleware.GetOperationName(ctx)

@@ -170,7 +170,7 @@ func (c *Client) announce() {
 	c.broadcast(e)
 }
 
-// repeatClaim sends this client's claim again, as the answer to announce.
+// repeatClaim sends this client's claim again, when another client has announced itself.
 func (c *Client) repeatClaim() {
 	var e turnEvent
 	e.Stagedoor.Claim = c.turns.id

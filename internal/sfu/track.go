@@ -140,7 +140,7 @@ func (t *track) keyframe(p *packet) {
 }
 
 // keyframesOnRequest reports whether the publisher makes keyframes on request, as browsers do and
-// OBS does not. Two requests must have been answered, because a single keyframe may be a
+// OBS does not. Two requests in a row must have been answered, because a single keyframe may be a
 // coincidence.
 func (t *track) keyframesOnRequest() bool { return t.answered >= 2 }
 

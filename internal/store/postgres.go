@@ -162,7 +162,8 @@ func postgresFailure(err error) error {
 	}
 	switch {
 	case collided(err):
-		// A conflict keeps pgx's type of error, by which the function alone recognizes it.
+		// The error is not changed, so that collided can recognize it by its type, and the caller
+		// can repeat the transaction.
 		return err
 	case e.Code == uniqueViolation || e.Code == foreignKeyViolation:
 		return fmt.Errorf("%w: %w", stage.ErrConflict, err)

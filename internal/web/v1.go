@@ -166,7 +166,7 @@ func (v v1) accounts() []operation {
 	}
 }
 
-// records are the lists of events and entries, and the operations on rules.
+// records are the operations on tokens, stage events, the audit trail, dock links and rules.
 func (v v1) records() []operation {
 	created := http.StatusCreated
 	people := v1People{v.control, v.docks, v.public}

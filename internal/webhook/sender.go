@@ -199,7 +199,7 @@ func (s *Sender) note(ctx context.Context, hook access.Webhook, cause error) {
 		return
 	}
 	if err := s.cfg.Outbox.NoteAttempt(ctx, hook.ID, at, failure); err != nil {
-		s.cfg.Log.Warn("the result of an attempt is not shown with its webhook", "webhook", hook.ID,
+		s.cfg.Log.Warn("the result of an attempt was not stored with its webhook", "webhook", hook.ID,
 			"err", err)
 	}
 }

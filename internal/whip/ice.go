@@ -54,7 +54,7 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) erro
 	for _, fragment := range userFragments(fragment) {
 		if !slices.Contains(s.userFragments, fragment) {
 			return stage.Errorf(stage.ErrInvalid, "ICE restarts are not supported: open a "+
-				"new session with the same token, which takes over.").WithCode("ice_restart")
+				"new session with the same token. It replaces this one.").WithCode("ice_restart")
 		}
 	}
 	w.WriteHeader(http.StatusNoContent)

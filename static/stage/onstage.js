@@ -288,7 +288,7 @@ function createRoster({ model, tiles, changed }) {
 }
 
 /**
- * Announces to screen readers who came and who left.
+ * Announces to screen readers who began and who stopped publishing.
  * @param {Participant[]} old
  * @param {Participant[]} list
  */

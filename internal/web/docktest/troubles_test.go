@@ -127,7 +127,7 @@ func troubles() []row {
 			"OBS did not select the profile “Stagedoor”. Is a window in OBS waiting for an " +
 				"answer?"},
 		{"setup-closed", "setup-failed", freshOBS(asIs), (*dock).setupClosed,
-			"OBS closed the connection while it was set up."},
+			"OBS closed the connection during the set-up."},
 		{"setup-refused", "setup-failed", freshOBS(asIs), (*dock).setupRefused,
 			"OBS refused: 702. Try again; if that does not help, restart OBS."},
 		{"setup-not-undone", "setup-failed", freshOBS(asIs), (*dock).notUndone,
