@@ -59,6 +59,9 @@ func At(t testing.TB, url, setup string, stop func(), again func(flags ...string
 		fleet: true}
 }
 
+// OnFleet reports whether any of several servers may be killed at any time.
+func (a *App) OnFleet() bool { return a.fleet }
+
 // Again restarts a stopped server with other flags, at the same address and with the same data.
 func (a *App) Again(flags ...string) *App {
 	a.t.Helper()
