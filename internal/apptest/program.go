@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"syscall"
+	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/app"
 )
@@ -19,16 +20,16 @@ const (
 	CPUProfileTo = "TEST_CPU_PROFILE"
 )
 
-// Main runs the tests of a package, or the program if Program started this binary. TestMain passes
-// its result to os.Exit. The tests are a *testing.M, or that of browser.Shared.
-func Main(tests interface{ Run() int }) int {
+// Main runs the tests of a package, or if Program started this binary, the program. TestMain passes
+// the result to os.Exit.
+func Main(m *testing.M) int {
 	if os.Getenv(AsProgram) != "" {
 		return program()
 	}
 	// AWS's default chain reads the environment first. These credentials are the emulator's.
 	os.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
 	os.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
-	return tests.Run()
+	return m.Run()
 }
 
 // Program returns a command that runs the test binary as the program. The process ends with the

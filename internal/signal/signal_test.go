@@ -16,13 +16,12 @@ import (
 	"github.com/coder/websocket/wsjson"
 	"go.uber.org/goleak"
 
-	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(browser.Shared(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")

@@ -7,10 +7,9 @@
 //	page.ClickText("Sign in")
 //	page.WaitText("Signed in as ana")
 //
-// Every page except a Tab has a profile of its own, and can reach only this machine. Pages share
-// one process per engine if the package's tests run by Shared. A logged error, an uncaught
-// exception or a violation of the Content-Security-Policy fails the test at its end, unless Allow
-// permitted it.
+// Every page except a Tab has a profile of its own, and can reach only this machine. A logged
+// error, an uncaught exception or a violation of the Content-Security-Policy fails the test at its
+// end, unless Allow permitted it.
 package browser
 
 import (
@@ -103,9 +102,6 @@ type Options struct {
 	Lang        string // preferred language, such as "de-AT"
 	// added to the user agent; "OBS/30.2.3" or similar by default in the engines of OBS
 	UserAgent string
-	// Alone starts a process for this page and its tabs, also under Shared: for tests of what a
-	// browser has once.
-	Alone bool
 }
 
 func (o Options) withDefaults(e Engine) Options {
@@ -135,8 +131,8 @@ var machine = newTurns(2)
 // startLimit is how long a browser may take to start on a busy machine.
 const startLimit = time.Minute
 
-// Open opens a blank page of a browser with a fresh profile. Both end with the test. A test may
-// open several browsers; tests take turns.
+// Open starts a browser with a fresh profile and one blank page. The browser ends with the test. A
+// test may open several browsers. It waits for its turn before the first one.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
 	if testing.Short() {
@@ -148,14 +144,22 @@ func Open(t testing.TB, engine Engine, options Options) *Page {
 	}
 	t.Cleanup(machine.take(t.Name()))
 
-	process, err := running.use(kind{engine, options.FakeMedia}, path, options.Alone)
-	if err != nil {
-		t.Fatalf("%s does not start: %v", engine, err)
-	}
-	t.Cleanup(func() { running.drop(process, t.Failed()) })
-	p := &Page{t: t, engine: engine, options: options.withDefaults(engine), process: process}
-	p.open(process.ctx, chromedp.WithNewBrowserContext())
+	allocator, stop := chromedp.NewExecAllocator(context.Background(),
+		flags(engine, path, options)...)
+	t.Cleanup(stop)
+	p := &Page{t: t, engine: engine, options: options.withDefaults(engine)}
+	p.open(allocator, chromedp.WithErrorf(p.note), chromedp.WithLogf(p.note))
 	return p
+}
+
+// For opens a page for another test in the same browser, with a profile of its own: on a busy
+// machine, starting a browser costs more than most tests. The other test must be a subtest that is
+// not parallel, since it uses the turn that this test took in Open.
+func (p *Page) For(t testing.TB, options Options) *Page {
+	t.Helper()
+	page := &Page{t: t, engine: p.engine, options: options.withDefaults(p.engine)}
+	page.open(p.ctx, chromedp.WithNewBrowserContext())
+	return page
 }
 
 // LAN is a host name of this machine that the browser does not know as its own: pages over http at
@@ -164,7 +168,7 @@ const LAN = "stagedoor.lan"
 
 // flags keep the browser on this machine and awake. See also
 // https://peter.sh/experiments/chromium-command-line-switches/
-func flags(k kind, path string) []chromedp.ExecAllocatorOption {
+func flags(e Engine, path string, o Options) []chromedp.ExecAllocatorOption {
 	list := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox,
@@ -183,11 +187,11 @@ func flags(k kind, path string) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-features",
 			"WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),
 	)
-	if k.engine == OBS31 {
+	if e == OBS31 {
 		// This build drops all cookies when it first writes them to disk, after 30 seconds.
 		list = append(list, chromedp.Flag("incognito", true))
 	}
-	if k.fakeMedia {
+	if o.FakeMedia {
 		list = append(list,
 			chromedp.Flag("use-fake-device-for-media-stream", true),
 			chromedp.Flag("use-fake-ui-for-media-stream", true))
@@ -207,7 +211,7 @@ func (p *Page) open(parent context.Context, options ...chromedp.ContextOption) {
 	err := chromedp.Do(ctx)
 	late.Stop()
 	if err != nil {
-		p.t.Fatalf("%s opens no page: %v", p.engine, err)
+		p.t.Fatalf("%s does not start: %v", p.engine, err)
 	}
 	if err := p.become(ctx); err != nil {
 		p.t.Fatalf("%s does not take its settings: %v", p.engine, err)

@@ -85,9 +85,7 @@ func inEach(
 func TestWhatThePagesOfStagedoorNeedRunsInEveryEngine(t *testing.T) {
 	t.Parallel()
 	url := serve(t)
-	inEach(t, browser.Options{Alone: true}, func(
-		t *testing.T, page *browser.Page, engine browser.Engine,
-	) {
+	inEach(t, browser.Options{}, func(t *testing.T, page *browser.Page, engine browser.Engine) {
 		page.Goto(url + "/page.html")
 		page.Type("#name", "Ana")
 		page.ClickText("Greet") // a module enables the button

@@ -32,21 +32,19 @@ type Page struct {
 	t       testing.TB
 	engine  Engine
 	options Options
-	process *process
 	ctx     context.Context
 
 	mu       sync.Mutex
 	closing  bool
 	allowed  []string
 	problems []string // faults of the page
+	notes    []string // log records of chromedp; shown when the test fails
 }
 
 // Tab opens another page of the same browser, with the same profile and cookies.
 func (p *Page) Tab() *Page {
 	p.t.Helper()
-	tab := &Page{
-		t: p.t, engine: p.engine, options: p.options, process: p.process, allowed: p.allowed,
-	}
+	tab := &Page{t: p.t, engine: p.engine, options: p.options, allowed: p.allowed}
 	tab.open(p.ctx)
 	return tab
 }
@@ -333,13 +331,9 @@ func cookie(c *network.Cookie) *http.Cookie {
 	return out
 }
 
-// Clipboard returns the text in the clipboard, of which a browser has one. The page must have been
-// opened with Alone.
+// Clipboard returns the text in the clipboard.
 func (p *Page) Clipboard() string {
 	p.t.Helper()
-	if !p.options.Alone {
-		p.fail("clipboard: other tests use it, too; open the page with Alone")
-	}
 	if err := p.permit(p.ctx, "clipboard-read", browser.PermissionSettingGranted); err != nil {
 		p.fail("clipboard: %v", err)
 	}

@@ -39,17 +39,24 @@ func openDock(
 	return d
 }
 
-// unconnected opens the dock without a login. The page is opened last, so that it is closed first.
+// unconnected opens the dock without a login.
 func unconnected(
 	t testing.TB, engine browser.Engine, options fakeobs.Options, look browser.Options,
 ) *dock {
+	t.Helper()
+	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })
+}
+
+// around starts a server and an OBS, and opens the dock in a page that the function open returns.
+// The page is opened last, so that it is closed first.
+func around(t testing.TB, options fakeobs.Options, open func() *browser.Page) *dock {
 	t.Helper()
 	d := &dock{t: t, server: newFakeServer(t), far: fakeobs.NewFar()}
 	if options.Output == nil {
 		options.Output = d.far.Output
 	}
 	d.obs = fakeobs.Start(t, options)
-	d.Page = browser.Open(t, engine, look)
+	d.Page = open()
 	d.Goto(d.server.URL + "/dock")
 	return d
 }

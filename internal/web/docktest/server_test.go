@@ -158,8 +158,8 @@ func theWholeRoad(t *testing.T, app *apptest.App) {
 	olga.WaitText("The stage is empty now")
 }
 
-// goLive clicks "Go live". On a fleet, the server of the stage may be killed while OBS connects. OBS
-// then gives up, as it does when it starts, and the dock offers another try.
+// goLive clicks "Go live". On a fleet, the server of the stage may be killed while OBS connects.
+// OBS then gives up, because it was the first connection, and the dock offers another try.
 func (d *dock) goLive(app *apptest.App) {
 	d.t.Helper()
 	d.ClickText("Go live")

@@ -166,7 +166,7 @@ func TestBackToMyProfile(t *testing.T) {
 func TestCopyInADock(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
-		d := unconnected(t, engine, fakeobs.Options{}, browser.Options{Alone: true})
+		d := unconnected(t, engine, fakeobs.Options{}, browser.Options{})
 		d.obs.Quit() // “By hand” works without OBS
 		d.signIn()
 		d.ClickText("By hand")
