@@ -349,3 +349,36 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("a server that serves says %+v", got)
 	}
 }
+
+// TestProfilesAreOffByDefault: profiles are served only if asked for, and only beside the metrics.
+func TestProfilesAreOffByDefault(t *testing.T) {
+	t.Parallel()
+	status := func(address string) int {
+		t.Helper()
+		answer, err := http.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	for _, tt := range []struct {
+		flags []string
+		want  int
+	}{
+		{nil, http.StatusNotFound}, {[]string{"--profiling"}, http.StatusOK},
+	} {
+		a := apptest.Start(t, append(tt.flags, "--metrics-listen", "127.0.0.1:0")...)
+		found := metricsLine.FindStringSubmatch(a.Output())
+		if found == nil {
+			t.Fatalf("no address of metrics in %s", a.Output())
+		}
+		profiles := strings.TrimSuffix(found[1], "metrics") + "debug/pprof/goroutine"
+		if got := status(profiles); got != tt.want {
+			t.Errorf("%v: profiles answer %d, want %d", tt.flags, got, tt.want)
+		}
+		if got := status(a.URL + "/debug/pprof/goroutine"); got != http.StatusNotFound {
+			t.Errorf("%v: the public port answers %d to a request for profiles", tt.flags, got)
+		}
+	}
+}
