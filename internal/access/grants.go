@@ -1,0 +1,121 @@
+package access
+
+import (
+	"context"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// SetGrant gives a user access to a stage, and revokes the open tokens that exceed the new grant.
+func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
+	if err := by.Require(ScopeUsers); err != nil {
+		return err
+	}
+	g, err := checkGrant(g)
+	if err != nil {
+		return err
+	}
+	var revoked []Issuance
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err = c.putGrant(ctx, tx, by, g)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(g.User)
+	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
+}
+
+// putGrant is SetGrant inside a transaction. It returns the tokens that it revoked.
+func (c *Control) putGrant(
+	ctx context.Context, tx Store, by Principal, g Grant,
+) ([]Issuance, error) {
+	account, err := grantee(ctx, tx, g.User, g.Stage)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.PutGrant(ctx, g); err != nil {
+		return nil, err
+	}
+	revoked, err := c.narrow(ctx, tx, account, g.Stage)
+	if err != nil {
+		return nil, err
+	}
+	return revoked, c.note(ctx, tx, by, Entry{
+		Action: ActionAccessGiven, Target: string(account.ID), TargetName: account.Name,
+		Stage: g.Stage, Detail: g.Capabilities.String(),
+	})
+}
+
+// narrow revokes the open tokens on a stage that exceed the user's access there, in capabilities or
+// life, including tokens that are being issued concurrently.
+func (c *Control) narrow(
+	ctx context.Context, tx Store, account Account, arn stage.ARN,
+) ([]Issuance, error) {
+	if err := tx.Advance(ctx, account.ID); err != nil {
+		return nil, err
+	}
+	permit, err := tx.Permit(ctx, account.ID, arn, Rate{})
+	if err != nil {
+		return nil, err
+	}
+	now := effective(account.Role, permit.Grant)
+	return c.revokeOpen(ctx, tx, Revocation{
+		User: account.ID, Stage: arn, Beyond: now.Capabilities,
+		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew), // by another replica's clock
+	})
+}
+
+func checkGrant(g Grant) (Grant, error) {
+	if g.Capabilities == 0 || g.Capabilities&^everything != 0 {
+		return g, stage.Errorf(stage.ErrInvalid,
+			"A grant needs the capability publish, subscribe or both.")
+	}
+	if g.MaxTTL == 0 {
+		g.MaxTTL = stage.DefaultTTL
+	}
+	if g.MaxTTL < stage.MinTTL || g.MaxTTL > stage.MaxTTL {
+		return g, stage.Errorf(stage.ErrInvalid,
+			"The longest life of a token must be 1 minute to 14 days.")
+	}
+	return g, nil
+}
+
+func grantee(ctx context.Context, tx Store, id UserID, arn stage.ARN) (Account, error) {
+	account, err := accountOf(ctx, tx, id)
+	if err != nil {
+		return Account{}, err
+	}
+	_, err = stageOf(ctx, tx, arn)
+	return account, err
+}
+
+// RemoveGrant removes a grant and revokes the open tokens that depend on it. Tokens of an operator
+// stay valid: they need no grant.
+func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn stage.ARN) error {
+	if err := by.Require(ScopeUsers); err != nil {
+		return err
+	}
+	var revoked []Issuance
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		account, err := grantee(ctx, tx, id, arn)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteGrant(ctx, id, arn); err != nil {
+			return notFoundIs(err, c.noGrantToRemove(ctx, tx, id, arn))
+		}
+		if revoked, err = c.narrow(ctx, tx, account, arn); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, by, Entry{
+			Action: ActionAccessRemoved, Target: string(id), TargetName: account.Name, Stage: arn,
+		})
+	})
+	if err != nil {
+		return err
+	}
+	c.changed(id)
+	return c.disconnect(ctx, revoked, "The access to this stage was removed.")
+}

@@ -1,0 +1,172 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Kick disconnects a participant and revokes the token. A token for an AWS stage that was not
+// issued here stays valid.
+func (c *Control) Kick(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
+	short, cancel := c.beforeEnd(ctx, id)
+	defer cancel()
+	i, err := c.revokeKicked(short, who, arn, id, kickReason(who, reason))
+	switch {
+	case errors.Is(err, stage.ErrUnavailable):
+		return c.kickWithout(ctx, who, arn, id, reason, err)
+	case err != nil:
+		return err
+	}
+	ours := i.Stage == arn
+	err = c.disconnectOne(ctx, arn, id, kickReason(who, reason))
+	if err == nil && !ours {
+		c.noteLate(ctx, who, kickEntry(id, i, arn, kickReason(who, reason)))
+	}
+	if ours {
+		return notFoundIs(err, nil)
+	}
+	return notFoundIs(err, noSuch("participant"))
+}
+
+func kickEntry(id stage.ParticipantID, i Issuance, arn stage.ARN, reason string) Entry {
+	return Entry{
+		Action: ActionKicked, Target: string(id), TargetName: i.UserName,
+		TargetUser: i.account(), Stage: arn, Detail: reason,
+	}
+}
+
+// revokeKicked revokes the token of a participant, and notes the kick, if this server issued the
+// token for that stage.
+func (c *Control) revokeKicked(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
+) (Issuance, error) {
+	if err := c.mayKick(ctx, who, arn); err != nil {
+		return Issuance{}, err
+	}
+	if !stage.ValidID(id) {
+		return Issuance{}, noSuch("participant")
+	}
+	i, err := c.cfg.Store.Issuance(ctx, id)
+	if err != nil || i.Stage != arn {
+		return i, notFoundIs(err, nil)
+	}
+	return i, c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.cfg.Now())
+		if err != nil {
+			return err
+		}
+		if err := c.announceRevoked(ctx, tx, revoked); err != nil {
+			return err
+		}
+		return c.note(ctx, tx, who, kickEntry(id, i, arn, reason))
+	})
+}
+
+// mayKick returns an error if a principal may not kick participants from a stage. Moderators may
+// kick on stages to which they have access.
+func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) error {
+	if err := who.Require(ScopeModerate); err != nil {
+		return err
+	}
+	if _, err := stageOf(ctx, c.cfg.Store, arn); err != nil {
+		return err
+	}
+	if who.User.Role == Operator {
+		return nil
+	}
+	permit, err := c.cfg.Store.Permit(ctx, who.User.ID, arn, Rate{})
+	if err != nil {
+		return notFoundIs(err, signInAgain())
+	}
+	if !mayEnter(permit) {
+		return noGrant()
+	}
+	key := permitKey{who.User.ID, arn}
+	_, generation, _ := c.outage.permits.get(key)
+	c.outage.permits.put(key, c.cfg.Now(), generation)
+	return nil
+}
+
+// kickReason shortens a reason to the length that DisconnectParticipant accepts (0–128 characters).
+// If none was given, the reason says who removed the participant.
+func kickReason(who Principal, reason string) string {
+	none := "Removed by the operator."
+	if who.User.Role != Operator {
+		none = "Removed by a moderator."
+	}
+	return cmp.Or(cleanText(reason, 128), none)
+}
+
+func (c *Control) disconnectOne(
+	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
+) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
+	defer cancel()
+	return c.cfg.Moderator.Disconnect(ctx, arn, id, reason)
+}
+
+// disconnectOrLog is disconnect for callers that succeed even if a session does not end.
+func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
+	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
+		c.cfg.Log.Warn("sessions of revoked tokens were not disconnected", "user", revoked[0].User,
+			"err",
+			err)
+	}
+}
+
+// disconnect ends the sessions of revoked tokens, after the commit. It tries all of them before it
+// returns an error.
+func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
+	defer cancel()
+	of := map[stage.ARN][]stage.ParticipantID{}
+	for _, i := range revoked {
+		of[i.Stage] = append(of[i.Stage], i.ID)
+	}
+	var failed []error
+	for arn, ids := range of {
+		for _, id := range c.present(ctx, arn, ids) {
+			err := c.cfg.Moderator.Disconnect(ctx, arn, id, reason)
+			if err != nil && !errors.Is(err, stage.ErrNotFound) {
+				failed = append(failed, fmt.Errorf("disconnect %s: %w", id, err))
+			}
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return stage.Errorf(stage.ErrUnavailable,
+		"It is done, but a running session could not be ended; try again.").
+		WithCause(errors.Join(failed...))
+}
+
+// present returns the participants of a list who are on the stage. It returns the whole list if it
+// is short, or if the stage does not answer.
+func (c *Control) present(
+	ctx context.Context, arn stage.ARN, ids []stage.ParticipantID,
+) []stage.ParticipantID {
+	if len(ids) <= fewParticipants {
+		return ids
+	}
+	there, err := c.cfg.Moderator.Participants(ctx, arn)
+	if err != nil {
+		return ids
+	}
+	wanted := map[stage.ParticipantID]bool{}
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	var present []stage.ParticipantID
+	for _, p := range there {
+		if wanted[p.Participant.ID] {
+			present = append(present, p.Participant.ID)
+		}
+	}
+	return present
+}
