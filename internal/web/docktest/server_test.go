@@ -286,14 +286,17 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	}
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
-	// Meanwhile the row changes, because its user also watches. The field for the reason keeps the
-	// focus.
+	// Meanwhile the row changes, because mia also watches. The field for the reason keeps the focus.
+	// If the server of the broadcast is killed meanwhile, the row is another one.
 	watch := page.Tab()
 	var link string
+	page.WaitVisible(`a[aria-label="Watch: ana"]`)
 	page.Eval(`document.querySelector('a[aria-label="Watch: ana"]').href`, &link)
 	watch.Goto(link)
 	page.WaitText("1 watching")
-	page.WaitFor(`document.activeElement.id === 'f-reason'`)
+	if !app.OnFleet() {
+		page.WaitFor(`document.activeElement.id === 'f-reason'`)
+	}
 	page.Accessible()
 	page.ClickText("Disconnect and bar")
 	page.WaitText("No stage has a broadcast at the moment.")
