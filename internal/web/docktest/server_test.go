@@ -286,8 +286,8 @@ func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
 	}
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
-	// Meanwhile the row changes, because mia also watches. The field for the reason keeps the focus.
-	// If the server of the broadcast is killed meanwhile, the row is another one.
+	// Meanwhile the row changes, because mia also watches. The field for the reason keeps the
+	// focus, unless the server of the broadcast is killed: then the row is another one.
 	watch := page.Tab()
 	var link string
 	page.WaitVisible(`a[aria-label="Watch: ana"]`)
