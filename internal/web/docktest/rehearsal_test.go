@@ -122,7 +122,8 @@ func TestTryIt(t *testing.T) {
 		d.marked("picture", "small") // the clip has 360 lines
 		d.marked("sound", "soundMono")
 		// How good the network is depends on the machine: packets may wait for a busy processor.
-		d.WaitVisible(`[data-topic="network"] [data-mark]`)
+		d.WaitVisible(`[data-topic="network"] ` +
+			`:is([data-mark="networkRoom"], [data-mark="roundTrip"], [data-mark="headRoom"])`)
 		d.asBefore(server, token)
 
 		t.Log("and live, with the token from before")
