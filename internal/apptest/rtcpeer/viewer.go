@@ -53,6 +53,8 @@ type Stats struct {
 	// frames that cannot be decoded: a packet before them is missing, or no keyframe came first
 	Broken int
 	Gaps   int // gaps with packets that never arrived
+	// packets that never arrived, so at most this many frames did not arrive at all
+	Missing int
 	// from the answer to the first decodable frame
 	FirstFrame               time.Duration
 	LastVideoTS, LastAudioTS uint32
@@ -227,6 +229,7 @@ func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
 		s.LastVideoTS, s.LastVideo = sample.PacketTimestamp, time.Now()
 		if gap {
 			s.Gaps++
+			s.Missing += int(sample.PrevDroppedPackets)
 		}
 		if key {
 			s.Keyframes++
