@@ -131,6 +131,15 @@ describe('the connection to OBS', () => {
     ]);
   });
 
+  it('sends nothing on a connection that closes: the browser would log an error', async () => {
+    void obs.open('ws://127.0.0.1:4455', '');
+    await phase('ready');
+    const before = lib.said.length;
+    lib.last.socket = { readyState: 2 };
+    await assert.rejects(obs.call('GetStats'), { code: 'closed' });
+    assert.equal(lib.said.length, before);
+  });
+
   it('asks for the password again (4009), and does not try in vain', async () => {
     lib.connect = [4009];
     await obs.open('ws://127.0.0.1:4455', 'wrong');

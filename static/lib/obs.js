@@ -189,6 +189,9 @@ const ENDS = Object.freeze({
   [CLOSE.badVersion]: 'unsupported',
 });
 
+/** The readyState of an open WebSocket. */
+const OPEN = 1;
+
 /** Holds the connections to one OBS, one after the other. */
 class Line {
   /** The library's object of the current connection. @type {any} */
@@ -224,7 +227,7 @@ class Line {
       quiet,
     });
     const { call, send } = createCalls({
-      socket: () => this.#socket,
+      socket: () => this.#open(),
       turns: this.#turns,
       limits: this.#limits,
       pause,
@@ -288,8 +291,17 @@ class Line {
 
   /** Sends an event to the other Stagedoor clients of this OBS. @param {object} eventData */
   #broadcast(eventData) {
-    const sent = this.#socket?.call('BroadcastCustomEvent', { eventData });
+    const sent = this.#open()?.call('BroadcastCustomEvent', { eventData });
     void Promise.resolve(sent).catch(() => {});
+  }
+
+  /**
+   * Returns the connection, unless it is closing. Its close event comes later, and the browser logs
+   * an error for a message that is sent meanwhile, for example while the page is left.
+   */
+  #open() {
+    const state = this.#socket?.socket?.readyState ?? OPEN;
+    return state === OPEN ? this.#socket : null;
   }
 
   #drop() {
