@@ -24,7 +24,7 @@ const (
 	// writers wait.
 	batch = 200
 	// pruneRest is the ratio of Prune's pauses to its work.
-	pruneRest = 20
+	pruneRest = 40
 )
 
 // RecordEvent stores an event for the user of its token. An event of a token that this server did
