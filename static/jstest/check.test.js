@@ -23,7 +23,7 @@ const overlay = (under, over) => {
   return out;
 };
 
-describe('what OBS is found to be', () => {
+describe('the findings about OBS', () => {
   for (const c of table.cases) {
     it(c.name, () => {
       const findings = check(overlay(table.states[c.like], c.with), {
@@ -47,14 +47,14 @@ describe('what OBS is found to be', () => {
     });
   }
 
-  it('is ready when nothing is to be changed and nothing is in the way', () => {
+  it('is ready if no setting must change and nothing blocks', () => {
     assert.equal(isReady(check(table.states.ready, table.limits)), true);
     assert.equal(isReady(check(table.states.fresh, table.limits)), false);
     assert.equal(isReady([]), false);
   });
 });
 
-it('a picture is fitted with its shape, and even', () => {
+it('a fitted picture keeps its aspect ratio and has even sizes', () => {
   assert.deepEqual(fitted(1920, 1080, 720), [1280, 720]);
   assert.deepEqual(fitted(1080, 1920, 720), [720, 1280]);
   assert.deepEqual(fitted(1280, 720, 720), [1280, 720]);

@@ -30,7 +30,7 @@ function paired({ secret = 'shared', known = 'shared' } = {}) {
 }
 
 describe('A hardware encoder', () => {
-  it('is set in Advanced mode, its file by the script, and read back', async () => {
+  it('is set in Advanced mode; the script writes its file, which is then read back', async () => {
     const { obs, script, options } = paired();
     const before = structuredClone(obs.profiles.Untitled);
     const done = await setUpObs(obs, { ...options, encoder: bestHardware(script.encoders())?.id });
@@ -50,7 +50,7 @@ describe('A hardware encoder', () => {
     );
   });
 
-  it('is mended where a person changed its file, and a lower bitrate stays', async () => {
+  it('is corrected if a person changed its file, except for a lower bitrate', async () => {
     const { obs, options } = paired();
     await setUpObs(obs, { ...options, encoder: CARD });
     Object.assign(obs.now.file, { keyint_sec: 10, bf: 2, bitrate: 900, preset: 'p7' });
@@ -65,14 +65,14 @@ describe('A hardware encoder', () => {
     );
   });
 
-  it('is left for x264 in Simple mode', async () => {
+  it('is replaced by x264 in Simple mode', async () => {
     const { obs, options } = paired();
     await setUpObs(obs, { ...options, encoder: CARD });
     const done = await setUpObs(obs, { ...options, encoder: '' });
     assert.deepEqual([done.changed, obs.now.params['Output/Mode']], [true, 'Simple']);
   });
 
-  it('leaves its file as it was where the set-up fails after that', async () => {
+  it('has its earlier file if the set-up fails afterwards', async () => {
     const { obs, options } = paired();
     await setUpObs(obs, { ...options, encoder: CARD });
     Object.assign(obs.now.file, { keyint_sec: 10, bf: 2 });
@@ -88,7 +88,7 @@ describe('A hardware encoder', () => {
     }
   });
 
-  it('says so where the script does not give it back', async () => {
+  it('an error says if the script did not restore the file', async () => {
     const { obs, script, options } = paired();
     await setUpObs(obs, { ...options, encoder: CARD });
     Object.assign(obs.now.file, { bf: 2 });
@@ -121,7 +121,7 @@ describe('A hardware encoder', () => {
 });
 
 describe('The table of encoders', () => {
-  it('has x264 last, and makes each fit', () => {
+  it('has x264 last, and fit settings for each encoder', () => {
     assert.equal(ENCODERS.at(-1)?.id, 'obs_x264');
     for (const { id, settings } of ENCODERS) {
       assert.deepEqual(

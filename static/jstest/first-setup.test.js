@@ -33,7 +33,7 @@ describe('the set-up without a click', () => {
     assert.deepEqual(step('waiting', await seen()), { state: 'working', effect: 'set-up' });
   });
 
-  it('leaves the button where that is not safe, also later', async () => {
+  it('does not begin if that is not safe, not even later', async () => {
     const not = {
       'OBS streams': await seen((obs) => (obs.active.stream = true)),
       'OBS records': await seen((obs) => (obs.active.record = true)),
@@ -47,7 +47,7 @@ describe('the set-up without a click', () => {
     assert.deepEqual(step('off', await seen()), { state: 'off' });
   });
 
-  it('tells what it did until the person has read it, gone back, or undone it for good', async () => {
+  it('shows what it did until the person closes the notice, goes back, or undoes it', async () => {
     const ours = await seen((obs) => {
       obs.profiles[PROFILE] = obs.profiles.Untitled;
       obs.current = PROFILE;

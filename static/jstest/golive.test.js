@@ -129,7 +129,7 @@ describe('Go live', () => {
     );
   });
 
-  it('believes who is on the stage, too', async () => {
+  it('counts presence on the stage as live, too', async () => {
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
     broadcast.presence([
@@ -140,7 +140,7 @@ describe('Go live', () => {
     assert.equal(phase(), 'live');
   });
 
-  it('starts one stream however often one clicks', async () => {
+  it('starts one stream, no matter how often the person clicks', async () => {
     publishes();
     await Promise.all([broadcast.go(arn), broadcast.go(arn), broadcast.go(arn)]);
     await broadcast.go(arn);
@@ -196,7 +196,7 @@ describe('Go live', () => {
     assert.equal(obs.count('StartStream'), 0);
   });
 
-  it('tells the stage’s reason when OBS only stops, also if it comes a little later', async () => {
+  it('shows the stage’s reason if OBS only stops, even if the reason arrives a little later', async () => {
     await begin({ waits: { reason: 60_000 } });
     obs.onStart = () => {
       obs.state('STOPPED', false);
@@ -209,13 +209,13 @@ describe('Go live', () => {
     );
   });
 
-  it('says that the stage was not reached when it knows of nothing', async () => {
+  it('says that OBS did not reach the stage if the stage has no event', async () => {
     obs.onStart = () => obs.state('STOPPED', false);
     await broadcast.go(arn);
     assert.equal(broadcast.state.reason.text, 'live.unreachable');
   });
 
-  it('takes the reason when it comes late', async () => {
+  it('replaces the message when the reason arrives late', async () => {
     obs.onStart = () => obs.state('STOPPED', false);
     await broadcast.go(arn);
     said('refused', 'no_grant', 'You were taken off this stage.');
@@ -225,7 +225,7 @@ describe('Go live', () => {
     );
   });
 
-  it('finds a start that fails without a word', async () => {
+  it('detects a start that fails without an event', async () => {
     await begin({ waits: { start: 50 } });
     obs.onStart = () => {};
     await broadcast.go(arn);
@@ -235,7 +235,7 @@ describe('Go live', () => {
     assert.equal(phase(), 'live', 'and one can try again');
   });
 
-  it('goes on when only the word was lost', async () => {
+  it('continues if only the event was lost', async () => {
     await begin({ waits: { start: 50 } });
     obs.onStart = () => {
       obs.active.stream = true;
@@ -261,7 +261,7 @@ describe('Go live', () => {
     assert.equal(phase(), 'live');
   });
 
-  it('says that nothing arrives, and is live when it does after all', async () => {
+  it('says that no media arrives, and is live when media arrives later', async () => {
     await begin({ waits: { stage: 50 } });
     await broadcast.go(arn);
     assert.deepEqual(
@@ -285,7 +285,7 @@ describe('Go live', () => {
     assert.equal(broadcast.state.reason.detail, 'The token has expired.');
   });
 
-  it('does not use a token again that was turned away, revoked since it was put there', async () => {
+  it('does not reuse a token that was refused because it was revoked meanwhile', async () => {
     await broadcast.keepFresh(arn);
     obs.now.service.settings.bearer_token = '';
     await broadcast.keepFresh(arn);
@@ -302,7 +302,7 @@ describe('Go live', () => {
     assert.deepEqual([phase(), fakes.minted.length], ['live', 2]);
   });
 
-  it('does not take the words about another participant or an earlier time for its own', async () => {
+  it('ignores events about another participant or an earlier session', async () => {
     await begin({ waits: { stage: 50 } });
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
@@ -351,7 +351,7 @@ describe('Stop', () => {
     assert.ok(obs.count('StopStream') >= 2);
   });
 
-  it('is respected while the stage is waited for', async () => {
+  it('is respected while the page waits for the stage', async () => {
     const going = broadcast.go(arn);
     await until(() => broadcast.state.step === 'stage');
     await broadcast.stop();
@@ -359,7 +359,7 @@ describe('Stop', () => {
     assert.deepEqual([phase(), obs.active.stream], ['idle', false]);
   });
 
-  it('says when OBS does not', async () => {
+  it('says if OBS does not stop', async () => {
     await live();
     const call = obs.call;
     obs.call = (request, data) =>
@@ -398,7 +398,7 @@ describe('While live', () => {
     assert.equal(fakes.minted.length, 1);
   });
 
-  it('is live again, and in no trouble between, though the stage ended the session before', async () => {
+  it('is live again, and shows no failure meanwhile, although the stage has ended the earlier session', async () => {
     said('ended', 'lost', 'The connection was lost.');
     obs.reconnecting = true;
     obs.state('RECONNECTING', false);
@@ -460,7 +460,7 @@ describe('While live', () => {
     assert.equal(obs.active.stream || obs.reconnecting, false, 'and OBS does not go on trying');
   });
 
-  it('does not come back against the operator’s will', async () => {
+  it('does not restart after the operator ended the broadcast', async () => {
     obs.reconnecting = true;
     said('ended', 'kicked', 'The operator ended your broadcast.');
     obs.state('RECONNECTING', false);
@@ -470,7 +470,7 @@ describe('While live', () => {
     assert.equal(obs.reconnecting, false);
   });
 
-  it('does not try again what only other settings help against', async () => {
+  it('does not restart if only other settings would help', async () => {
     said('ended', 'b_frame_present', 'The encoder makes B-frames.');
     await reached('trouble');
     assert.deepEqual(
@@ -479,7 +479,7 @@ describe('While live', () => {
     );
   });
 
-  it('has the list of what is final in common with the terminal', () => {
+  it('has the same list of final codes as the terminal', () => {
     const table = JSON.parse(
       readFileSync(new URL('../../internal/obs/testdata/final.json', import.meta.url)),
     );
@@ -494,7 +494,7 @@ describe('While live', () => {
     assert.equal(broadcast.state.reason.detail, 'The connection was lost.');
   });
 
-  it('lets nobody end a broadcast by a token with a wrong signature', async () => {
+  it('does not end because of a refused token with a wrong signature', async () => {
     const claim = () =>
       broadcast.stageEvent({
         id: ++fakes.events,
@@ -522,7 +522,7 @@ describe('While live', () => {
     );
   });
 
-  it('offers to go live again when OBS stopped unasked, with the stage’s reason', async () => {
+  it('offers to go live again after OBS stopped by itself, with the stage’s reason', async () => {
     said('ended', 'lost', 'Your network was gone for 30 seconds.');
     obs.state('STOPPED', false);
     await reached('trouble');
@@ -549,7 +549,7 @@ describe('While live', () => {
     assert.equal(phase(), 'live');
   });
 
-  it('keeps the end of the connection to OBS apart from the end of the broadcast', async () => {
+  it('distinguishes the end of the connection to OBS from the end of the broadcast', async () => {
     broadcast.obsClosed();
     assert.equal(phase(), 'away');
     await broadcast.resume();
@@ -561,7 +561,7 @@ describe('While live', () => {
     );
   });
 
-  it('names the end of OBS, and never shows LIVE, when OBS crashed and came back', async () => {
+  it('says that OBS ended, and never shows LIVE, after OBS crashed and restarted', async () => {
     broadcast.obsClosed();
     obs.active.stream = false;
     fakes.states = [];
@@ -578,7 +578,7 @@ describe('While live', () => {
     );
   });
 
-  it('starts again by itself when the server came back and does not know the broadcast', async () => {
+  it('restarts by itself if the restarted server does not know the broadcast', async () => {
     broadcast.online(false);
     broadcast.online(true);
     broadcast.presence([], true);
@@ -602,21 +602,21 @@ describe('While live', () => {
     );
   });
 
-  it('leaves OBS alone when it reconnects by itself to a server that came back', async () => {
+  it('does not interfere if OBS reconnects by itself to the restarted server', async () => {
     obs.reconnecting = true;
     broadcast.presence([], true);
     await reached('reconnecting');
     assert.equal(obs.count('StopStream'), 0);
   });
 
-  it('leaves a broadcast alone that the server knows, or whose events were not interrupted', async () => {
+  it('does not restart a broadcast that the server knows, or whose events were not interrupted', async () => {
     broadcast.presence([{ participantId: 'p1', publishing: true }], true);
     broadcast.presence([]);
     await new Promise(setImmediate);
     assert.deepEqual([phase(), obs.count('StopStream')], ['live', 0]);
   });
 
-  it('starts again when the broadcast ended while the server was away', async () => {
+  it('restarts a broadcast that ended while the server was away', async () => {
     broadcast.online(false);
     obs.state('STOPPED', false);
     await reached('trouble');
@@ -631,7 +631,7 @@ describe('While live', () => {
 describe('Started by OBS’s own button', () => {
   beforeEach(() => begin());
 
-  it('is taken over when the token is from here', async () => {
+  it('is taken over if this dock wrote the token', async () => {
     obs.now.service.settings.bearer_token = '';
     await broadcast.keepFresh(arn);
     obs.state('STARTED', true);
@@ -640,7 +640,7 @@ describe('Started by OBS’s own button', () => {
     await reached('live');
   });
 
-  it('is left alone when it is not', async () => {
+  it('is left alone if this dock did not write the token', async () => {
     obs.state('STARTED', true);
     await reached('trouble');
     assert.equal(broadcast.state.reason.text, 'live.otherToken');
@@ -654,7 +654,7 @@ describe('Started by OBS’s own button', () => {
   });
 });
 
-describe('The token never surprises', () => {
+describe('Renewal of the token while not live', () => {
   beforeEach(async () => {
     await begin();
     obs.now.service.settings.bearer_token = '';
@@ -671,7 +671,7 @@ describe('The token never surprises', () => {
     assert.equal(broadcast.state.expiresAt, fakes.now + 12 * hour);
   });
 
-  it('is renewed in time and not all the time when it lives for half an hour', async () => {
+  it('with a life of half an hour, is renewed in time, and not constantly', async () => {
     fakes.lives = hour / 2;
     for (let minute = 0; minute < 60; minute++) {
       await broadcast.keepFresh(arn);
@@ -680,7 +680,7 @@ describe('The token never surprises', () => {
     assert.equal(fakes.minted.length, 3, 'each after 22.5 minutes');
   });
 
-  it('is not touched while OBS is active, and another dock’s never', async () => {
+  it('is not changed while OBS is active; the token of another dock is never changed', async () => {
     await broadcast.keepFresh(arn);
     fakes.now += 13 * hour;
     obs.active.stream = true;
@@ -692,7 +692,7 @@ describe('The token never surprises', () => {
     assert.equal(fakes.minted.length, 1);
   });
 
-  it('does not swallow the click that comes while it is renewed', async () => {
+  it('does not lose a click during the renewal', async () => {
     publishes();
     const renewal = broadcast.keepFresh(arn);
     await broadcast.go(arn);
@@ -701,7 +701,7 @@ describe('The token never surprises', () => {
     assert.equal(fakes.minted.length, 1);
   });
 
-  it('is no trouble when the server has none just now', async () => {
+  it('shows no failure if the server issues no token at the moment', async () => {
     fakes.refuse = new ApiError('Later.', { status: 503, code: 'unavailable' });
     await broadcast.keepFresh(arn);
     assert.equal(phase(), 'idle');

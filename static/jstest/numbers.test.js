@@ -38,7 +38,7 @@ describe('what OBS sends', () => {
     assert.equal(meter.add(4000, { outputBytes: 250_000 }, stats()).bitrate, 1_000_000);
   });
 
-  it('lags by what was left out meanwhile, not since OBS was started', () => {
+  it('has the lag of the last seconds, not since the start of OBS', () => {
     const meter = createMeter();
     meter.add(
       0,
@@ -65,7 +65,7 @@ describe('what OBS sends', () => {
 });
 
 describe('OBS and the stage disagree', () => {
-  it('about nothing when all is well', () =>
+  it('has no problem if all is well', () =>
     assert.deepEqual(wrong({ video, audio, loss: 0.001 }), []));
   it('when OBS sends and nothing arrives', () => {
     assert.deepEqual(wrong({ loss: 0 }), ['wrong.nothing']);
@@ -121,19 +121,19 @@ describe('OBS and the stage disagree', () => {
     for (const profile of ['Baseline', 'Constrained Baseline', ''])
       assert.deepEqual(wrong({ video: { ...video, codec: 'H264', profile }, audio, loss: 0 }), []);
   });
-  it('when the line or the computer is too slow', () => {
+  it('when the network or the computer is too slow', () => {
     assert.deepEqual(
       wrong({ video, audio, loss: 0.05 }, { sent: { ...sent, encoderLag: 0.2, renderLag: 0.1 } }),
       ['wrong.loss', 'wrong.encoderLag', 'wrong.renderLag'],
     );
   });
-  it('knows what cannot be measured', () => assert.deepEqual(wrong(undefined), []));
-  it('in words that are there', () => {
+  it('leaves out what cannot be measured', () => assert.deepEqual(wrong(undefined), []));
+  it('uses keys that exist', () => {
     for (const key of wrong({ loss: 0.5 })) assert.ok(key in en);
   });
 });
 
-it('a fingerprint tells tokens apart and is not one', () => {
+it('a fingerprint distinguishes tokens, and does not contain one', () => {
   assert.notEqual(fingerprint('eyJhbGciOi.a'), fingerprint('eyJhbGciOi.b'));
   assert.ok(fingerprint('x'.repeat(900)).length <= 11);
 });

@@ -171,7 +171,7 @@ describe('the connection to OBS', () => {
     assert.deepEqual(phases, ['connecting', 'starting', 'ready']);
   });
 
-  it('gives up a connection that never comes about', async () => {
+  it('gives up a connection that is never established', async () => {
     make({ connectLimit: 10 });
     lib.connect = ['hang'];
     void obs.open('ws://127.0.0.1:4455', '');
@@ -179,7 +179,7 @@ describe('the connection to OBS', () => {
     assert.deepEqual(phases, ['connecting', 'lost', 'connecting', 'ready']);
   });
 
-  it('ends an earlier try when another address is given', async () => {
+  it('ends an earlier attempt when another address is given', async () => {
     make({ connectLimit: 10 });
     lib.connect = ['hang'];
     const earlier = obs.open('ws://127.0.0.1:1', '');
@@ -200,7 +200,7 @@ describe('a request', () => {
     await phase('ready');
   });
 
-  it('waits for the one before: obs-websocket answers out of order otherwise', async () => {
+  it('waits for the previous one: obs-websocket answers out of order otherwise', async () => {
     lib.most = 0;
     await Promise.all(Array.from({ length: 5 }, () => obs.call('GetStats')));
     assert.equal(lib.most, 1);
@@ -237,7 +237,7 @@ describe('a request', () => {
     assert.deepEqual(await obs.call('GetStats'), { activeFps: 30 });
   });
 
-  it('is refused at once when nobody is there', async () => {
+  it('is refused at once without a connection', async () => {
     obs.close();
     await assert.rejects(obs.call('GetStats'), (err) => err.code === 'closed');
   });
@@ -268,7 +268,7 @@ describe('a switch of profiles', () => {
     lib.said.length = 0;
   });
 
-  it('is not disturbed, whoever caused it: nothing is requested until a while after the last', async () => {
+  it('is not disturbed, no matter what caused it: requests wait until a time after the last event', async () => {
     changing();
     const call = obs.call('GetStreamStatus');
     await soon(300);
@@ -291,7 +291,7 @@ describe('a switch of profiles', () => {
     assert.deepEqual(said(), ['SetCurrentProfile']);
   });
 
-  it('by another Stagedoor client is waited for from its first step to its last', async () => {
+  it('by another Stagedoor client delays requests until its last step', async () => {
     custom({ claim: 'another' });
     const call = obs.call('GetStreamStatus');
     await soon(250);
@@ -303,7 +303,7 @@ describe('a switch of profiles', () => {
     assert.deepEqual(said(), ['GetStreamStatus']);
   });
 
-  it('keeps the other clients waiting, those too that connect meanwhile', async () => {
+  it('makes the other clients wait, also those that connect meanwhile', async () => {
     lib.answer.BroadcastCustomEvent = ({ eventData }) => {
       lib.last.emit('CustomEvent', eventData);
       return {};
@@ -321,7 +321,7 @@ describe('a switch of profiles', () => {
   });
 });
 
-it('an address is what people type', () => {
+it('addresses are accepted as people type them', () => {
   const url = (text) => obsAddress(text)?.url;
   assert.equal(url(''), 'ws://127.0.0.1:4455');
   assert.equal(url('4460'), 'ws://127.0.0.1:4460');

@@ -60,11 +60,11 @@ describe('a pairing', () => {
     assert.equal(stored['stagedoor.obs.address'], '127.0.0.1:4455');
     assert.equal(stored['stagedoor.obs.password'], 'a #&= word');
   });
-  it('is dropped anywhere else, and out of the address all the same', () => {
+  it('is ignored anywhere else, and still removed from the address', () => {
     const { taken, stored, left } = take('Mozilla/5.0 Chrome/150.0.0.0 Safari/537.36', handed);
     assert.deepEqual([taken, stored, left], ['', {}, {}]);
   });
-  it('is the first one only where this page has not been paired with this OBS before', () => {
+  it('is the first only if this page was not paired with this OBS before', () => {
     const server = { 'obs-server': HERE };
     /** @type {[string, string, Record<string, string>, Record<string, string>][]} */
     const table = [
@@ -78,7 +78,7 @@ describe('a pairing', () => {
     for (const [name, want, more, before] of table)
       assert.equal(take('Chrome/127 OBS/32.2.2', { ...handed, ...more }, before).taken, want, name);
   });
-  it('changes nothing where the address has none, or an odd one', () => {
+  it('changes nothing if the address has no pairing, or an invalid one', () => {
     for (const fragment of [{}, { 'obs-port': '1@evil.example' }, { 'obs-password': 'x' }]) {
       assert.deepEqual(take('Chrome/127 OBS/32.2.2', fragment).stored, {});
     }
@@ -97,7 +97,7 @@ describe('a move of the server', () => {
     return storage;
   };
 
-  it('is seen where the script opens another address than the server has', () => {
+  it('is detected if the script opens another address than that of the server', () => {
     /** @type {[string, object, string | undefined, string, object | null][]} */
     const table = [
       ['the old address', {}, NOW, OLD, { from: OLD, to: NOW, arrived: false, able: true }],
@@ -130,7 +130,7 @@ describe('a move of the server', () => {
     }
   });
 
-  it('takes along what the script hands over, and nothing twice', () => {
+  it('passes on the values of the script, each once', () => {
     const storage = paired({
       address: '127.0.0.1:4460',
       password: 'a #&=+% word',
@@ -165,7 +165,7 @@ describe('a move of the server', () => {
     assert.deepEqual(answers, [false, 'done', {}]);
   });
 
-  it('is not going on where OBS has opened the page', () => {
+  it('is over once OBS has opened the page itself', () => {
     const { stored } = take('Chrome/127 OBS/32.2.2', { ...handed, 'obs-server': OLD });
     assert.equal(stored['stagedoor.obs.moving'], '');
   });

@@ -8,7 +8,7 @@ const here = (hostname, userAgent = 'Chrome', PublicKeyCredential = class {}) =>
   PublicKeyCredential,
 });
 
-it('offers passkeys where browsers bind them, and in no dock', () => {
+it('passkeys are offered where browsers bind them, and in no dock', () => {
   assert.equal(usable('stage.example', here('stage.example')), true);
   assert.equal(usable('stage.example', here('eu.stage.example')), true);
   assert.equal(usable('localhost', here('127.0.0.1')), false);

@@ -95,7 +95,7 @@ describe('publishing from a page', () => {
     });
   }
 
-  it('gives up in the end', () => {
+  it('gives up after several retries', () => {
     let { state } = step(step(FIRST, { kind: 'start', now: 0 }).state, {
       ...token,
       expiresAt: 0,
@@ -107,7 +107,7 @@ describe('publishing from a page', () => {
     assert.deepEqual([state.phase, state.why?.code], ['ended', 'unreachable']);
   });
 
-  it('closes what opens after it was stopped', async () => {
+  it('closes a session that opens after the stop', async () => {
     const closed = [];
     let open = () => {};
     const publishing = createPublishing({
@@ -169,7 +169,7 @@ describe('publishing to an AWS stage', () => {
     on: { link: (l) => links.push(l), ended: (why) => ends.push(why) },
   });
 
-  it('sends every track, receives nobody, and tells how it is', async () => {
+  it('sends every track, receives nobody, and reports its state', async () => {
     const [told, links, ends] = [{}, [], []];
     const sending = await sendIvs(about(links, ends), { sdk: fakeSdk(told) });
     assert.deepEqual(
@@ -186,7 +186,7 @@ describe('publishing to an AWS stage', () => {
     assert.deepEqual([ends, told.left], [['PARTICIPANT_DISCONNECTED'], 1]);
   });
 
-  it('leaves where it could not join', async () => {
+  it('leaves if it could not join', async () => {
     const told = { fails: true };
     await assert.rejects(sendIvs(about([], []), { sdk: fakeSdk(told) }), /no way/);
     assert.equal(told.left, 1);

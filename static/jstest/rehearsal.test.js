@@ -119,7 +119,7 @@ describe('the score of a rehearsal', () => {
     );
   });
 
-  it('puts the gravest first, and is as good as its worst', () => {
+  it('puts the worst mark first, and has the level of the worst mark', () => {
     const result = score(measured({ v: { bFrames: true, keyframeInterval: 9 } }));
     assert.deepEqual(
       result.picture.map((m) => m.name),
@@ -130,7 +130,7 @@ describe('the score of a rehearsal', () => {
     assert.equal(overall(score(measured())), 'ok');
   });
 
-  it('names the cause, not what follows from it', () => {
+  it('names the cause of a fault, and not its consequences', () => {
     const found = score(measured({ v: { fps: 20 }, ...sent({ encoderLag: 0.3 }) })).picture.map(
       (m) => m.name,
     );
@@ -145,7 +145,7 @@ describe('the ear', () => {
       (_, i) => size * Math.sin((i * 2 * Math.PI * 440) / 48_000),
     );
   const silence = new Float32Array(2048);
-  it('tells silence, one side, mono, clipping and level apart', () => {
+  it('detects silence, one side, mono and clipping, and measures the level', () => {
     const sum = (l, r) => {
       const s = createSum();
       for (let i = 0; i < 40; i++)
@@ -224,7 +224,7 @@ it('freezes and the round trip are found in the statistics of old and new browse
     });
 });
 
-it('the upload measures the line', async () => {
+it('the upload measures the uplink', async () => {
   let clock = 0;
   let bytes = 0;
   const take = async (_, { body }) => {
@@ -403,7 +403,7 @@ beforeEach(() => {
 });
 
 describe('a rehearsal', () => {
-  it('gives OBS back what it had, to the letter', async () => {
+  it('restores the earlier service in OBS exactly', async () => {
     const { obs, rehearsal, players } = scene();
     rehearsal.begin();
     await until(
@@ -422,7 +422,7 @@ describe('a rehearsal', () => {
     assert.equal(sessionStorage.getItem('stagedoor.rehearsing'), null);
   });
 
-  it('can be had twice', async () => {
+  it('can run twice', async () => {
     const { obs, rehearsal } = scene();
     for (let i = 0; i < 2; i++) {
       rehearsal.begin();
@@ -435,7 +435,7 @@ describe('a rehearsal', () => {
     assert.deepEqual(obs.now.service.settings, OWN);
   });
 
-  it('gives back when it is cancelled, and cancel waits for that', async () => {
+  it('restores the service when it is cancelled, and cancel waits for that', async () => {
     const { obs, rehearsal } = scene({ length: 60_000 });
     rehearsal.begin();
     await until(
@@ -449,7 +449,7 @@ describe('a rehearsal', () => {
     );
   });
 
-  it('leaves a stream alone that somebody started', async () => {
+  it('does not touch a stream that a person started', async () => {
     const { obs, rehearsal, asked } = scene();
     obs.active.stream = true;
     rehearsal.begin();
@@ -469,7 +469,7 @@ describe('a rehearsal', () => {
     );
   });
 
-  it('says the server’s reason', async () => {
+  it('shows the server’s reason', async () => {
     const { ApiError } = await import('../lib/api.js');
     const { obs, rehearsal } = scene({
       call: async () => {
@@ -485,7 +485,7 @@ describe('a rehearsal', () => {
     assert.deepEqual(obs.now.service.settings, OWN);
   });
 
-  it('ends with the connection to OBS, and the next one mends it', async () => {
+  it('ends with the connection to OBS, and the next connection restores the service', async () => {
     const { obs, rehearsal } = scene({ length: 60_000 });
     rehearsal.begin();
     await until(
@@ -512,18 +512,18 @@ describe('a page that finds the token of a rehearsal in OBS', () => {
   };
   const token = (obs) => obs.now.service.settings.bearer_token;
 
-  it('takes it out where nothing is sent', async () => {
+  it('removes the token if OBS sends nothing', async () => {
     const obs = found('p1', 60, false);
     assert.equal(await mend(obs, null), true);
     assert.equal(token(obs), '');
   });
-  it('stops its own, that a reload has cut', async () => {
+  it('stops its own rehearsal after a reload', async () => {
     const obs = found('p1', 60, true);
     sessionStorage.setItem('stagedoor.rehearsing', 'p1');
     assert.equal(await mend(obs, null), true);
     assert.deepEqual([token(obs), obs.active.stream], ['', false]);
   });
-  it('leaves that of another dock until its time is over', async () => {
+  it('leaves the rehearsal of another dock until its token has expired', async () => {
     const obs = found('p1', 60, true);
     assert.equal(await mend(obs, null), false);
     assert.equal(obs.active.stream, true);
@@ -531,7 +531,7 @@ describe('a page that finds the token of a rehearsal in OBS', () => {
     assert.equal(await mend(late, null), true);
     assert.deepEqual([token(late), late.active.stream], ['', false]);
   });
-  it('leaves every other token, and what is none', async () => {
+  it('leaves every other token, and texts that are no token', async () => {
     for (const bearer_token of [
       'mine',
       jwt({ topic: 'AbCdEfGhIjKl', jti: 'p', exp: 1 }),

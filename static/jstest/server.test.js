@@ -10,7 +10,7 @@ const answer =
     new Response(body === undefined ? null : JSON.stringify(body), { status, headers });
 
 describe('the JSON API', () => {
-  it('answers what the server says', async () => {
+  it('returns the server’s response', async () => {
     assert.deepEqual(
       await api('GET', 'api/me', undefined, { fetch: answer(200, { name: 'ana' }) }),
       { name: 'ana' },
@@ -18,7 +18,7 @@ describe('the JSON API', () => {
     assert.equal(await api('DELETE', 'api/login', undefined, { fetch: answer(204) }), undefined);
   });
 
-  it('says the server’s sentence, its code, and when to come back', async () => {
+  it('an error has the server’s sentence, its code, and the time to retry', async () => {
     const fetch = answer(
       429,
       { detail: 'Try again in 4 minutes.', code: 'too_many_tokens' },
@@ -35,7 +35,7 @@ describe('the JSON API', () => {
     );
   });
 
-  it('makes an error of a proxy’s page, too', async () => {
+  it('a proxy’s page becomes an error, too', async () => {
     const fetch = async () =>
       new Response('<h1>Bad gateway</h1>', {
         status: 502,
@@ -47,7 +47,7 @@ describe('the JSON API', () => {
     );
   });
 
-  it('tells a dead line from a slow server', async () => {
+  it('distinguishes a broken connection from a slow server', async () => {
     await assert.rejects(
       api('GET', 'api/me', undefined, {
         fetch: async () => {
@@ -120,7 +120,7 @@ describe('the event stream', () => {
     return Object.assign(heard, { stop });
   };
 
-  it('hands over events, however the bytes fall', async () => {
+  it('delivers events, no matter how the bytes are split', async () => {
     const heard = hear(
       server([
         ': hello\n\nid: 7\nev',
@@ -137,7 +137,7 @@ describe('the event stream', () => {
     heard.stop();
   });
 
-  it('comes back with growing pauses and resumes where it was', async () => {
+  it('reconnects with growing pauses, and resumes after the last event', async () => {
     const s = server(503, 503, ['id: 41\nevent: stage\ndata: {}\n\n'], 503);
     const heard = hear(s);
     await until(() => s.asked.length === 5);
@@ -149,7 +149,7 @@ describe('the event stream', () => {
     heard.stop();
   });
 
-  it('rests between short streams without a word of a broken line', async () => {
+  it('pauses between short streams without reporting a broken connection', async () => {
     const frame = 'id: 9\nevent: stage\ndata: {}\n\n';
     const s = server(['retry: 4000\n\n' + frame], ['retry: 4000\n\n' + frame], 503);
     const heard = hear(s);
@@ -160,7 +160,7 @@ describe('the event stream', () => {
     heard.stop();
   });
 
-  it('takes the presence of several stages apart', async () => {
+  it('splits the presence of several stages', async () => {
     const frame = (event, data) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     const on = (stage, ...participants) => ({ stage, participants });
     const heard = hear(
@@ -198,7 +198,7 @@ describe('the event stream', () => {
     stopping.stop();
   });
 
-  it('does not trust a line that has gone silent: a laptop that slept', async () => {
+  it('reconnects if the connection is silent, as after a laptop has slept', async () => {
     const s = server([': hello\n\n', 'open'], 401);
     const heard = hear(s, { silence: 20 });
     await until(() => heard.out); // the 401 of the second request ends the stream
@@ -206,7 +206,7 @@ describe('the event stream', () => {
     assert.equal(s.asked.length, 2);
   });
 
-  it('holds no connection for a page that was left, and resumes at once when the person is back', async () => {
+  it('closes the connection of a page that was left, and resumes at once when the person returns', async () => {
     const page = new EventTarget();
     const frame = 'id: 9\nevent: stage\ndata: {}\n\n';
     const s = server([frame, 'open'], [frame, 'open']);
@@ -228,7 +228,7 @@ describe('the event stream', () => {
   });
 });
 
-it('a broken line is shown when it stays broken', async () => {
+it('a broken connection is reported only if it stays broken', async () => {
   const shown = [];
   const online = patiently((on) => shown.push(on), 30);
   online(false);
@@ -243,7 +243,7 @@ it('a broken line is shown when it stays broken', async () => {
   assert.deepEqual(shown, [true, false, true]);
 });
 
-it('pauses grow up to half a minute, each page a little apart', () => {
+it('pauses grow up to half a minute, with a random part', () => {
   assert.equal(growing(1, 0.5), 500);
   assert.equal(growing(20, 0.5), 30_000);
   assert.equal(growing(1, 0), 375);

@@ -18,7 +18,7 @@ const changes = (obs) => obs.calls.filter(([request]) => /^(Set|Create|Remove)/.
 
 for (const asyncCreate of [true, false]) {
   describe(`Set up OBS, CreateProfile ${asyncCreate ? 'answers before it is done (5.5.4 on)' : 'is done when it answers'}`, () => {
-    it('makes a profile of its own in which everything is right, and leaves the person’s alone', async () => {
+    it('creates a profile with all settings right, and does not change the person’s profile', async () => {
       const obs = fakeObs({
         asyncCreate,
         params: { 'Audio/SampleRate': '44100', 'SimpleOutput/VBitrate': '1200' },
@@ -73,7 +73,7 @@ for (const asyncCreate of [true, false]) {
       );
     });
 
-    it('changes nothing the second time', async () => {
+    it('a second set-up changes nothing', async () => {
       const obs = fakeObs({ asyncCreate });
       await setUpObs(obs, options);
       const before = changes(obs).length;
@@ -85,7 +85,7 @@ for (const asyncCreate of [true, false]) {
 }
 
 describe('Set up OBS', () => {
-  it('rebuilds the encoders when the stage hears that they are wrong, though everything reads right', async () => {
+  it('rebuilds the encoders if the stage receives the wrong codec, although all settings read right', async () => {
     const obs = fakeObs();
     await setUpObs(obs, options);
     obs.audio = 'aac';
@@ -103,7 +103,7 @@ describe('Set up OBS', () => {
     assert.equal((await setUpObs(obs, { ...options, onlyNew: true })).changed, true);
   });
 
-  it('touches nothing while an output is active, and says which', async () => {
+  it('changes nothing while an output is active, and names the output', async () => {
     for (const [name, text] of [
       ['stream', 'find.busy.stream'],
       ['record', 'find.busy.record'],
@@ -116,7 +116,7 @@ describe('Set up OBS', () => {
     }
   });
 
-  it('shows an OBS without WHIP as that (700), and everything is as it was', async () => {
+  it('names the lack of WHIP (status 700), and changes nothing', async () => {
     const obs = fakeObs({ noWhip: true });
     await assert.rejects(
       setUpObs(obs, options),
@@ -126,7 +126,7 @@ describe('Set up OBS', () => {
     assert.deepEqual(Object.keys(obs.profiles), ['Untitled'], 'the profile that was made is gone');
   });
 
-  it('goes back when any step fails', async () => {
+  it('undoes everything if any step fails', async () => {
     for (const request of [
       'SetVideoSettings',
       'SetProfileParameter',
@@ -146,7 +146,7 @@ describe('Set up OBS', () => {
     }
   });
 
-  it('puts back what it changed inside its own profile', async () => {
+  it('restores the settings of its own profile', async () => {
     const obs = fakeObs();
     await setUpObs(obs, options);
     obs.now.params['SimpleOutput/VBitrate'] = '9000';
@@ -163,7 +163,7 @@ describe('Set up OBS', () => {
     assert.deepEqual(obs.now, before);
   });
 
-  it('puts back a service that was empty, and parameters that were not there', async () => {
+  it('restores an empty service, and removes parameters that did not exist', async () => {
     const obs = fakeObs();
     obs.profiles = {
       [PROFILE]: obs.profiles.Untitled,
@@ -184,7 +184,7 @@ describe('Set up OBS', () => {
     assert.equal('SimpleOutput/x264Settings' in obs.now.params, false);
   });
 
-  it('leaves no token in a service that had none', async () => {
+  it('after an undo, a service without a token has none', async () => {
     const obs = fakeObs();
     await setUpObs(obs, options);
     obs.now.service.settings = {};
@@ -234,7 +234,7 @@ describe('Set up OBS', () => {
     assert.equal(obs.current, 'Untitled');
   });
 
-  it('says when not even that worked', async () => {
+  it('says if the undo failed, too', async () => {
     const obs = fakeObs();
     obs.profiles[PROFILE] = structuredClone(obs.profiles.Untitled);
     await assert.rejects(
@@ -249,7 +249,7 @@ describe('Set up OBS', () => {
     );
   });
 
-  it('does without another profile to bounce over', async () => {
+  it('works if there is no other profile', async () => {
     const obs = fakeObs();
     obs.profiles = { [PROFILE]: obs.profiles.Untitled };
     obs.current = PROFILE;
@@ -258,7 +258,7 @@ describe('Set up OBS', () => {
     assert.deepEqual(Object.keys(obs.profiles), [PROFILE]);
   });
 
-  it('sees that OBS did not keep a setting', async () => {
+  it('detects that OBS did not keep a setting', async () => {
     const obs = fakeObs();
     const call = obs.call;
     obs.call = (request, data) =>
@@ -286,7 +286,7 @@ describe('Back to my profile', () => {
     assert.equal(isReady(check(await readObs(obs), limits)), false);
   });
 
-  it('removes the profile that the set-up has made, if that is wanted', async () => {
+  it('removes the profile that the set-up has created, if requested', async () => {
     const obs = fakeObs();
     const before = structuredClone(obs.profiles);
     await setUpObs(obs, options);

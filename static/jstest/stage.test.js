@@ -35,7 +35,7 @@ describe('who is shown', () => {
     person('t5', 'cleo', false),
     person('t6', 'ana', false),
   ];
-  it('is everybody who publishes, but oneself', () => {
+  it('is everybody who publishes, except the person at the page', () => {
     assert.deepEqual(
       cards(list, 'ana', {}).map((c) => [c.participant.id, c.hidden, c.you]),
       [
@@ -44,7 +44,7 @@ describe('who is shown', () => {
       ],
     );
   });
-  it('is as was chosen for the person, whatever the token', () => {
+  it('follows the choice about a person, also with another token', () => {
     const choices = choose(choose({}, 'ana', { hidden: false }), 'bea', {
       muted: true,
       size: 'large',
@@ -53,16 +53,16 @@ describe('who is shown', () => {
     const [ana, bea] = cards([person('t8', 'ana'), person('t9', 'bea')], 'ana', again);
     assert.deepEqual([ana.hidden, bea.muted, bea.size, bea.pinned], [false, true, 'large', false]);
   });
-  it('names those without a picture once, and not oneself', () => {
+  it('lists those who do not publish once each, without the person at the page', () => {
     assert.deepEqual(
       audience(list, 'ana').map((p) => p.userId),
       ['cleo'],
     );
   });
-  it('does not break on what somebody else stored', () => {
+  it('accepts any stored text', () => {
     for (const text of [null, '', 'x', '[]', 'null', '7']) assert.deepEqual(readChoices(text), {});
   });
-  it('is rows in a narrow dock where there are many, unless a size was chosen', () => {
+  it('shows rows in a narrow dock with many people, unless a size was chosen', () => {
     const many = ['t1', 't2', 't3', 't4'].map((id) => person(id));
     assert.deepEqual(
       [
@@ -77,12 +77,12 @@ describe('who is shown', () => {
       ['small', 'large', 'small', 'small'],
     );
   });
-  it('goes round the sizes', () =>
+  it('cycles through the sizes', () =>
     assert.deepEqual(['small', 'normal', 'large'].map(nextSize), ['normal', 'large', 'small']));
 });
 
 describe('a source', () => {
-  it('shows exactly the person, by the newest of two broadcasts', () => {
+  it('shows only the person, with the newest of two broadcasts', () => {
     const list = [
       person('t1', 'ana'),
       person('t2', 'bea'),
@@ -133,7 +133,7 @@ describe('a source', () => {
     assert.equal(columns(3, 400, 1600), 1);
     assert.equal(columns(0, 1920, 1080), 1);
   });
-  it('gives the spotlight to who speaks, not to who coughs', () => {
+  it('gives the spotlight to a person who speaks, not for a short sound', () => {
     const spot = createSpotlight();
     const at = (now, levels) => spot.next(new Map(Object.entries(levels)), now);
     assert.equal(at(0, { ana: 0, bea: 0 }), 'ana');
@@ -209,7 +209,7 @@ describe('a source in the scene', () => {
   const ours = { 'Stagedoor: bea': { kind: 'browser_source', url: 'https://h/source#main/bea' } };
   const dead = { 'Stagedoor: bea': { kind: 'browser_source', url: 'https://h/source#dead' } };
 
-  it('is made once, with its sound in the mixer', async () => {
+  it('is created once, with its sound in the mixer', async () => {
     const obs = obsWith({});
     assert.deepEqual(await addToScene(obs, source()), { done: 'added', scene: 'Talk' });
     const [[request, data]] = obs.made;
@@ -224,13 +224,13 @@ describe('a source in the scene', () => {
     await addToScene(obs, source({ canvas: true }));
     assert.equal(obs.made[0][1].inputSettings.width, 2560);
   });
-  it('that is there is left alone, and costs no key', async () => {
+  it('that exists is not changed, and needs no new key', async () => {
     const obs = obsWith(ours, ['Stagedoor: bea']);
     const s = source();
     assert.equal((await addToScene(obs, s)).done, 'there');
     assert.deepEqual([obs.made, s.keys], [[], 0]);
   });
-  it('that is in another scene is put into this one, too', async () => {
+  it('that is in another scene is added to this scene, too', async () => {
     const obs = obsWith(ours);
     assert.equal((await addToScene(obs, source())).done, 'added');
     assert.deepEqual(
@@ -246,13 +246,13 @@ describe('a source in the scene', () => {
       [['SetInputSettings', 'https://h/source#new1']],
     );
   });
-  it('is found whatever it is called', async () => {
+  it('is found by its view, no matter what its name is', async () => {
     const obs = obsWith({ ...dead, 'My guest': ours['Stagedoor: bea'] }, ['My guest']);
     const s = source();
     assert.equal((await addToScene(obs, s)).done, 'there');
     assert.deepEqual([obs.made, s.keys], [[], 0]);
   });
-  it('for another stage, or another person of that name, stays what it is', async () => {
+  it('for another stage, or for another person of that name, is not changed', async () => {
     const called = async (inputs) => {
       const obs = obsWith(
         Object.fromEntries(
@@ -284,7 +284,7 @@ describe('a source in the scene', () => {
       'SetInputSettings Stagedoor: bea 2',
     );
   });
-  it('of which the server cannot tell what it shows is not touched', async () => {
+  it('is not changed if the server cannot say what it shows', async () => {
     const obs = obsWith(ours);
     await assert.rejects(
       addToScene(
@@ -299,11 +299,11 @@ describe('a source in the scene', () => {
     );
     assert.deepEqual(obs.made, []);
   });
-  it('has a name of one line', () => {
+  it('has a name without line breaks', () => {
     assert.equal(sourceName(' Bea\n\u0000 Müller '), 'Stagedoor: Bea Müller');
     assert.equal(sourceName('👩'.repeat(100)), `Stagedoor: ${'👩'.repeat(64)}`);
   });
-  it('of somebody else is not touched', async () => {
+  it('that is not from Stagedoor is not changed', async () => {
     for (const other of [
       { kind: 'image_source', url: '' },
       { kind: 'browser_source', url: 'https://elsewhere/source#x' },
@@ -313,19 +313,19 @@ describe('a source in the scene', () => {
       assert.deepEqual(obs.made, []);
     }
   });
-  it('that OBS refuses leaves no key behind', async () => {
+  it('that OBS refuses leaves no key', async () => {
     const obs = obsWith({});
     obs.fails = { CreateInput: 605 };
     const s = source();
     await assert.rejects(addToScene(obs, s), { text: 'scene.noBrowser' });
     assert.deepEqual([s.keys, s.discarded], [1, 1]);
   });
-  it('knows its key', () => {
+  it('finds the key in its address', () => {
     assert.equal(keyIn('https://h/source#sdv_1', 'https://h/source'), 'sdv_1');
     assert.equal(keyIn('https://h/sources#sdv_1', 'https://h/source'), '');
     assert.equal(keyIn('https://h/source?names=1#sdv_1', 'https://h/source'), 'sdv_1');
   });
-  it('looks as its address says', () => {
+  it('takes its look from its address', () => {
     const look = { names: true, background: '#00b140' };
     const url = dressed('https://h/source#sdv_1', look);
     assert.equal(url, 'https://h/source?names=1&background=%2300b140#sdv_1');
@@ -346,7 +346,7 @@ describe('the chat', () => {
     error: '',
     sending: false,
   };
-  it('says nothing twice, and forgets what was deleted', () => {
+  it('shows no message twice, and removes deleted messages', () => {
     let chat = told(empty, 'chat', {
       messages: [message('1')],
       posts: true,
@@ -365,7 +365,7 @@ describe('the chat', () => {
     );
     assert.equal(told(chat, 'presence', {}), chat);
   });
-  it('is as long as the server keeps it', () => {
+  it('keeps as many messages as the server does', () => {
     let chat = empty;
     for (let i = 0; i < 250; i++) chat = told(chat, 'message', message(String(i)));
     assert.deepEqual([chat.messages.length, chat.messages[0].id], [200, '50']);
@@ -429,7 +429,7 @@ function stageOf({ life = 100_000 } = {}) {
 }
 
 describe('a client', () => {
-  it('joins, and leaves without a trace', async () => {
+  it('joins and leaves', async () => {
     const w = stageOf();
     w.client.join();
     await until(() => w.sessions.length === 1);
@@ -443,7 +443,7 @@ describe('a client', () => {
     assert.equal(w.sessions.length, 1);
   });
 
-  it('takes a fresh token before the old one expires, and plays on meanwhile', async (t) => {
+  it('gets a fresh token before the old one expires, and continues to play meanwhile', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
     const w = stageOf();
     w.client.join();
@@ -473,7 +473,7 @@ describe('a client', () => {
     w.client.leave();
   });
 
-  it('does not wait for ever for somebody who has gone', async (t) => {
+  it('does not wait for ever for a participant who has left', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
     const w = stageOf();
     w.client.join();
@@ -487,7 +487,7 @@ describe('a client', () => {
     w.client.leave();
   });
 
-  it('comes back with another token when it was sent away, ever more slowly', async () => {
+  it('rejoins with another token after it was disconnected, with growing pauses', async () => {
     const w = stageOf();
     w.client.join();
     for (const n of [1, 2, 3]) {
@@ -504,7 +504,7 @@ describe('a client', () => {
     w.client.leave();
   });
 
-  it('gives up when its login or key is gone, and only then', async () => {
+  it('gives up only if its login or key has ended', async () => {
     const w = stageOf();
     w.refuse = Object.assign(new Error('busy'), { status: 503 });
     w.client.join();
@@ -527,7 +527,7 @@ const admission = {
 };
 
 describe('the events socket', () => {
-  it('asks as the IVS SDK does, tells who is there, and ends when it is sent away', async () => {
+  it('connects as the IVS SDK does, reports the participants, and ends when it is disconnected', async () => {
     const sockets = [];
     class Socket {
       constructor(url, token) {
@@ -602,7 +602,7 @@ describe('the events socket', () => {
 });
 
 describe('a local session', () => {
-  it('receives those who are wanted, as the participant of its token, and tries again what failed', async (t) => {
+  it('receives the wanted participants with its token, and retries failures', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     let presence;
     const hidden = new Set(['cleo']);
@@ -686,7 +686,7 @@ describe('a local session', () => {
 });
 
 describe('a session of AWS', () => {
-  it('never publishes, and tells what the SDK tells', async () => {
+  it('never publishes, and passes on the events of the SDK', async () => {
     globalThis.MediaStream ??= class {
       constructor(tracks) {
         this.tracks = tracks;

@@ -53,7 +53,7 @@ for (const [name, words] of Object.entries({ de, es })) {
         [],
       );
     });
-    it('has the same blanks to fill', () => {
+    it('has the same placeholders', () => {
       for (const key of Object.keys(en))
         assert.equal(placeholders(words[key]), placeholders(en[key]), key);
     });
@@ -114,7 +114,7 @@ for (const [name, words] of Object.entries({ de, es })) {
   });
 }
 
-it('one thing is not named like many', () => {
+it('the singular is used for one', () => {
   speak('en');
   const said = [0, 1, 2].map((n) => t('op.onStages', { n }));
   assert.deepEqual(said, ['access to 0 stages', 'access to 1 stage', 'access to 2 stages']);
@@ -177,7 +177,7 @@ it('every reason for which the server ends a session is in the language of the p
   speak('en');
 });
 
-it('the first language of the person that there is wins', () => {
+it('the first supported language of the person is used', () => {
   assert.deepEqual(
     [chosen(['fr', 'de-AT', 'en']), chosen(['es-419']), chosen(['fr']), chosen([])],
     ['de', 'es', 'en', 'en'],
@@ -197,7 +197,7 @@ describe('errors that a page shows', () => {
       [],
     );
   });
-  it('have keys that are there', () => {
+  it('have keys that exist', () => {
     const keys = [...source.matchAll(/(?:ObsError|SetupError)\(([^\n]*)/g)].flatMap((m) =>
       [...m[1].matchAll(/'([a-z]+\.[\w.]+)'/g)].map((x) => x[1]),
     );
@@ -294,7 +294,7 @@ describe('the server’s codes', () => {
     });
   }
   it('are the same in both', () => assert.deepEqual(Object.keys(inGerman), Object.keys(inSpanish)));
-  it('are filled with what there is', () => {
+  it('are filled with the given values', () => {
     for (const words of [inGerman, inSpanish]) {
       for (const text of Object.values(words))
         assert.ok(!/\{(?!detail|wait)\w+\}/.test(text), text);

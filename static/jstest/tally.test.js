@@ -6,8 +6,8 @@ const at = (phase, sending = false) => ({ phase, sending });
 const sent = (bitrate, encoderLag = 0) => ({ bitrate, encoderLag, renderLag: 0 });
 const seen = (loss, since = new Date(1_000_000).toISOString()) => ({ since, reception: { loss } });
 
-describe('how a broadcast went', () => {
-  it('is how long it was, what was sent, and what was lost', () => {
+describe('the summary of a broadcast', () => {
+  it('has the duration, the bitrate sent, and the loss', () => {
     const tally = new Tally();
     for (const phase of ['idle', 'starting'])
       assert.equal(tally.follow(at(phase, true), 999_000), null);
@@ -29,7 +29,7 @@ describe('how a broadcast went', () => {
     assert.deepEqual(stains(summary), ['encoderLag']);
     assert.equal(tally.follow(at('idle'), 1_062_000), null, 'told once');
   });
-  it('counts each break once, and goes on after it', () => {
+  it('counts each reconnect once, and continues after it', () => {
     const tally = new Tally();
     tally.follow(at('live', true), 1_000_000);
     for (let i = 0; i < 2; i++)
@@ -42,7 +42,7 @@ describe('how a broadcast went', () => {
     assert.equal(summary.seconds, 30);
     assert.deepEqual(stains(summary), ['reconnects']);
   });
-  it('blames no connection for the end that a kick makes', () => {
+  it('does not count the end by a kick as a reconnect', () => {
     const tally = new Tally();
     tally.follow(at('live', true), 1_000_000);
     tally.follow(at('reconnecting', true), 1_010_000);
@@ -50,7 +50,7 @@ describe('how a broadcast went', () => {
     assert.equal(summary.failed, true);
     assert.deepEqual(stains(summary), []);
   });
-  it('does not begin anew with the page', () => {
+  it('does not include the time before a reload', () => {
     const tally = new Tally();
     tally.follow(at('live', true), 4_600_000);
     tally.sample(sent(1), seen(0));

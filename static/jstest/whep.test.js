@@ -12,15 +12,15 @@ describe('an offer', () => {
       offer('a=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n'),
     );
   });
-  it('asks once', () => {
+  it('asks for stereo only once', () => {
     const asks = offer('a=fmtp:111 minptime=10;stereo=1\r\n');
     assert.equal(inStereo(asks), asks);
     assert.equal(inStereo(offer('a=fmtp:111 stereo=0;minptime=10\r\n')), asks);
   });
-  it('asks also where Opus has no parameters', () => {
+  it('asks for stereo even if Opus has no parameters', () => {
     assert.equal(inStereo(offer('')), offer('a=fmtp:111 stereo=1\r\n'));
   });
-  it('without Opus stays as it is', () => {
+  it('is not changed without Opus', () => {
     assert.equal(inStereo('v=0\r\nm=video 9 x 96\r\n'), 'v=0\r\nm=video 9 x 96\r\n');
   });
 });
@@ -42,7 +42,7 @@ describe('ICE servers of an answer', () => {
       ],
     );
   });
-  it('are none in other links, and none in nothing', () => {
+  it('other links and a missing header give none', () => {
     assert.deepEqual(iceServers(''), []);
     assert.deepEqual(
       iceServers('<https://example.net>; rel="ice-server", <turn:turn.example.net>; rel="next"'),
