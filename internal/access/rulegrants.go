@@ -189,8 +189,8 @@ func madeBy(
 func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
 	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
 		return stage.Errorf(stage.ErrConflict,
-			"This access comes from a rule, such as one for all stages of another rule: change "+
-				"that rule.")
+			"A rule gives this access, for example by all stages of another rule. Change the "+
+				"rule that gives it.")
 	}
 	return noSuch("grant")
 }

@@ -134,7 +134,7 @@ func (nobody) Disconnect(context.Context, stage.ARN, stage.ParticipantID, string
 // LinkSettings set the URL of the server that printed links contain.
 type LinkSettings struct {
 	DataSettings
-	PublicURL string `help:"URL of the server, for links; by default the one with which the server of the data folder was started last." placeholder:"URL"`
+	PublicURL string `help:"URL of the server, for links; by default that of the last server that was started on the data folder." placeholder:"URL"`
 }
 
 // link returns the URL of the server for links. If no server was started from the data folder yet,

@@ -97,11 +97,11 @@ func (d *doctor) checkProxy(ctx context.Context) finding {
 		return warning("let the proxy pass the header Host: old browsers are refused without it",
 			"requests to %s arrive for %s", d.public.Host, p.Host)
 	case p.Proxied:
-		return healthy("the proxy passes on the addresses of clients; this machine arrives as "+
-			"%s", p.Address)
+		return healthy("the proxy passes on the addresses of clients; the server sees this "+
+			"machine at %s", p.Address)
 	}
 	return healthy(
-		"there is no proxy in front of the server; this machine arrives as %s", p.Address)
+		"there is no proxy in front of the server; the server sees this machine at %s", p.Address)
 }
 
 // checkStreaming checks that the proxy does not buffer event streams.
@@ -263,7 +263,7 @@ func (d *doctor) checkWebhooks(ctx context.Context) finding {
 		}
 	}
 	if len(troubled) > 0 {
-		return warning("mend the receiver, then send them again in the console (Webhooks)",
+		return warning("mend the receiver, then send the messages again in the console (Webhooks)",
 			"messages were given up: %s", strings.Join(troubled, "; "))
 	}
 	return healthy("%d; no message was given up", len(hooks))

@@ -26,7 +26,7 @@ type DataSettings struct {
 // LogSettings set the level and the format of the log.
 type LogSettings struct {
 	LogLevel  string `help:"The lowest level that is logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
-	LogFormat string `help:"How it is logged: ${enum}." enum:"text,json" default:"text"`
+	LogFormat string `help:"Format of the log: ${enum}." enum:"text,json" default:"text"`
 }
 
 // ServeSettings are the settings of `stagedoor serve`.

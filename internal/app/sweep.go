@@ -73,7 +73,7 @@ func (s *server) settleOthers(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		s.log.Warn("sessions that the server before left open cannot be ended yet", "err", err)
+		s.log.Warn("sessions that an earlier run left open cannot be ended yet", "err", err)
 		select {
 		case <-time.After(sweepEvery):
 		case <-ctx.Done():

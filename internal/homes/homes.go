@@ -374,13 +374,14 @@ func (h *Homes) Leave(ctx context.Context) {
 	}
 	peers, err := h.cfg.Store.Peers(ctx)
 	if err != nil {
-		h.cfg.Log.Warn("the other replicas do not know that this one stops", "err", err)
+		h.cfg.Log.Warn("the other replicas were not notified that this replica stops", "err", err)
 		return
 	}
 	for _, p := range peers {
 		if p.ID == id && !p.Dead {
 			if _, err := h.cfg.Store.MarkDead(ctx, id, p.Beat); err != nil {
-				h.cfg.Log.Warn("the other replicas do not know that this one stops", "err", err)
+				h.cfg.Log.Warn("the other replicas were not notified that this replica stops",
+					"err", err)
 				return
 			}
 			h.finish(ctx, id)

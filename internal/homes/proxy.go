@@ -195,7 +195,7 @@ func replicaOf(r *http.Request) (id string, ok bool) {
 func (h *Homes) SessionPrefix() string { return h.ID() + "-" }
 
 // errNotHome is the error of a replica that is not the home of a stage.
-var errNotHome = errors.New("it is not the home of this stage")
+var errNotHome = errors.New("this replica is not the home of the stage")
 
 // pass forwards a request. If it returns an error, nothing was sent to the client.
 func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, to Peer) (failed error) {

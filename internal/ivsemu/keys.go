@@ -94,7 +94,7 @@ func (k *keyRecord) shape() keyShape {
 func parsePublicKey(material string) (*ecdsa.PublicKey, error) {
 	block, _ := pem.Decode([]byte(material))
 	if block == nil {
-		return nil, errors.New("this is not PEM")
+		return nil, errors.New("the key is not PEM")
 	}
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	public, ok := key.(*ecdsa.PublicKey)

@@ -316,7 +316,7 @@ func (c *client) target(address string) (publisher stage.ParticipantID, err erro
 
 func errTarget() error {
 	return stage.Errorf(stage.ErrDenied,
-		"An offer is for the own publication or for the subscription "+
+		"An offer must be for your own publication, or for a subscription "+
 			"to a participant.").WithCode("wrong_participant")
 }
 

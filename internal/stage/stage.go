@@ -158,7 +158,7 @@ func (r TokenRequest) Validate() error {
 	size := 0
 	for k, v := range r.Attributes {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return Errorf(ErrInvalid, "Attributes are UTF-8.")
+			return Errorf(ErrInvalid, "Attributes must be UTF-8.")
 		}
 		size += len(k) + len(v)
 	}

@@ -37,7 +37,7 @@ type scopes struct{ list *[]access.Scope }
 func (s scopes) Scan(value any) error {
 	text, ok := value.(string)
 	if !ok {
-		return fmt.Errorf("scopes must be a text, not as %T", value)
+		return fmt.Errorf("scopes must be a text, not %T", value)
 	}
 	*s.list = nil
 	for word := range strings.FieldsSeq(text) {

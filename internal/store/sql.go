@@ -129,7 +129,7 @@ func (s stamp) Scan(value any) error {
 	case int64:
 		*s.Time = time.UnixMilli(v).UTC()
 	default:
-		return fmt.Errorf("a time must be a number, not as %T", value)
+		return fmt.Errorf("a time must be a number, not %T", value)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (s span) Scan(value any) error {
 	case int64:
 		*s.Duration = time.Duration(v) * time.Millisecond
 	default:
-		return fmt.Errorf("a duration must be a number, not as %T", value)
+		return fmt.Errorf("a duration must be a number, not %T", value)
 	}
 	return nil
 }

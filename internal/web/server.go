@@ -237,7 +237,7 @@ func (s *Server) recovered(r *http.Request) {
 		return
 	}
 	if fault != http.ErrAbortHandler {
-		s.config.Log.ErrorContext(r.Context(), "a fault of ours", "method", r.Method, "pattern",
+		s.config.Log.ErrorContext(r.Context(), "a handler panicked", "method", r.Method, "pattern",
 			r.Pattern, "fault", fault, "stack", string(debug.Stack()))
 	}
 	panic(http.ErrAbortHandler) // ends the connection, because the response may have begun

@@ -63,7 +63,7 @@ func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
 		if text := q.Get(name); text != "" {
 			if *into, err = time.Parse(time.RFC3339, text); err != nil {
 				return nil, stage.Errorf(stage.ErrInvalid,
-					"%s is a time such as 2026-03-01T12:00:00Z.", name)
+					"%s must be a time such as 2026-03-01T12:00:00Z.", name)
 			}
 		}
 	}

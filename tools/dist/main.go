@@ -110,7 +110,7 @@ func (r *release) describe(ctx context.Context, getenv func(string) string) (err
 	}
 	n, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
-		return fmt.Errorf("SOURCE_DATE_EPOCH is a number of seconds, not %q", seconds)
+		return fmt.Errorf("SOURCE_DATE_EPOCH must be a number of seconds, not %q", seconds)
 	}
 	r.date = time.Unix(n, 0).UTC()
 	return nil
