@@ -109,7 +109,7 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestUsersOfNoDatabase(t *testing.T) {
+func TestUsersCommandsWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	nowhere := filepath.Join(t.TempDir(), "typo")
 	for _, args := range [][]string{{"users", "list"}, {"users", "remove", "ana"}} {

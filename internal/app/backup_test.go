@@ -44,7 +44,7 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 				}
 				status, _, text := client.Do("POST", "/api/tokens", map[string]any{"stage": arn})
 				if status != http.StatusCreated && ctx.Err() == nil {
-					t.Errorf("a token during the backup: got %d %s", status, text)
+					t.Errorf("a token during the backup: got %d %s, want 201", status, text)
 				}
 				var token web.Token
 				if json.Unmarshal(text, &token) == nil {

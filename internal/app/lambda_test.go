@@ -291,7 +291,7 @@ func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
 	for begin := time.Now(); ; {
 		status, _, text := c.Do("GET", "/api/events", nil)
 		if status != http.StatusOK {
-			t.Fatalf("the event stream: got %d %s", status, text)
+			t.Fatalf("the event stream: got %d %s, want %v", status, text, http.StatusOK)
 		}
 		if strings.Contains(string(text), want) {
 			return string(text)

@@ -2,7 +2,7 @@ package app
 
 import "testing"
 
-func TestATideGivesMemoryBackOnce(t *testing.T) {
+func TestAWaveOfPagesReturnsMemoryOnce(t *testing.T) {
 	t.Parallel()
 	var wave reconnectWave
 	for i, step := range []struct {

@@ -38,9 +38,9 @@ func TestARefusalIsFoundInTheLog(t *testing.T) {
 	}
 }
 
-// TestAWSIsWatched: the metrics have the length of the queue of calls to AWS, and /readyz checks
-// the AWS credentials.
-func TestAWSIsWatched(t *testing.T) {
+// TestTheAWSQueueAndCredentialsAreMonitored: the metrics have the length of the queue of calls to
+// AWS, and /readyz checks the AWS credentials.
+func TestTheAWSQueueAndCredentialsAreMonitored(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
 		"--metrics-listen", "127.0.0.1:0")

@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-func TestSettingsThatCannotBe(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	t.Parallel()
 	cert, key, _ := certificate(t)
 	for _, c := range []struct {

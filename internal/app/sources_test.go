@@ -63,7 +63,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-func TestConfigFilesThatCannotBe(t *testing.T) {
+func TestInvalidConfigFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, want string }{
 		{"listen: 127.0.0.1:1\nlisen: 127.0.0.1:1\n", `line 2: there is no setting "lisen"; did you mean "listen"?`},
@@ -198,7 +198,7 @@ func TestOldNamesOfVariables(t *testing.T) {
 		}
 		both := parsed(t, c.args, map[string]string{c.was: "old", c.is: "new"})
 		if got := c.got(both); got != "new" {
-			t.Errorf("%v with both: got %q", c.args, got)
+			t.Errorf("%v with both: got %q, want new", c.args, got)
 		}
 	}
 }
@@ -254,7 +254,7 @@ func TestNetworksAreThoseOfClients(t *testing.T) {
 		"serve", "--trusted-proxies", "::ffff:10.0.0.0/104,::ffff:192.0.2.1,fd00::1/8",
 	}, nil)
 	if got := fmt.Sprint(s.Serve.TrustedProxies); got != "[10.0.0.0/8 192.0.2.1/32 fd00::/8]" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want [10.0.0.0/8 192.0.2.1/32 fd00::/8]", got)
 	}
 }
 

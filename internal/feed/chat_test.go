@@ -100,7 +100,7 @@ func TestARoomKeepsTheNewest(t *testing.T) {
 	})
 }
 
-func TestDeletingMakesNobodyFaster(t *testing.T) {
+func TestDeletionsDoNotRaiseTheRateLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := NewChat(newFeed(NewMemory(time.Now)))
@@ -186,7 +186,7 @@ func TestChatReachesThePagesOfItsStage(t *testing.T) {
 		no := errors.New("no")
 		deletion := Deletion{Message: m.ID, By: "eve", May: func(author access.UserID) error {
 			if author != gus.ID {
-				t.Errorf("the author: got %q", author)
+				t.Errorf("the author: got %q, want %v", author, gus.ID)
 			}
 			return no
 		}}

@@ -197,7 +197,7 @@ func TestWhatDockReportsCauseIsBounded(t *testing.T) {
 		}
 		for range 100 {
 			if err := report(0, 1); err != nil {
-				t.Fatalf("the same again: got %v", err)
+				t.Fatalf("a repeated report: got %v, want nil", err)
 			}
 			time.Sleep(time.Second)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func TestTheFirstPictureIsOneFrame(t *testing.T) {
+func TestTheFirstPresenceIsOneFrame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, NewMemory(time.Now))

@@ -215,7 +215,7 @@ func TestMapEndsEntriesAndMakesRoom(t *testing.T) {
 		t.Error("a key is not added once")
 	}
 	if _, found := m.Get("a", now.Add(-time.Second)); found {
-		t.Error("an entry of the future is believed")
+		t.Error("an entry from the future counts, want it expired")
 	}
 	m.Put("a", 9, now)
 	m.Delete("a")

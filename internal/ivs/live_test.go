@@ -266,7 +266,7 @@ func TestARevokedTokenIsTurnedAwayWhenItComes(t *testing.T) {
 	}
 }
 
-func TestWhatTheStageDoesNotBearEndsWithACure(t *testing.T) {
+func TestABroadcastBeyondTheLimitsEndsWithAdvice(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		clip   rtcpeer.ClipOptions

@@ -88,7 +88,7 @@ func TestQueueRefusesWhatWouldComeTooLate(t *testing.T) {
 	})
 }
 
-func TestWhoGivesUpLeavesNoGap(t *testing.T) {
+func TestACancelledCallLeavesNoGap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(5)

@@ -221,9 +221,9 @@ func TestEventsInTheirOrder(t *testing.T) {
 	}
 }
 
-// TestLooksKeepTheirPace: although a poll begins slightly after its tick and may take a while, the
-// next poll begins at the next tick.
-func TestLooksKeepTheirPace(t *testing.T) {
+// TestPollsKeepTheirInterval: although a poll begins slightly after its tick and may take a while,
+// the next poll begins at the next tick.
+func TestPollsKeepTheirInterval(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	w := &watch{

@@ -390,7 +390,7 @@ func TestFaultsComeByOptionAndByName(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereSaysSo(t *testing.T) {
+func TestOperationsThatAreNotEmulated(t *testing.T) {
 	t.Parallel()
 	_, base := fakeivs.Serve(t, nil)
 	c := client(base, "us-west-2")
@@ -404,7 +404,7 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 	wantError(t, "StartParticipantReplication", err, "NotEmulatedException", 501)
 }
 
-func TestSettingsThatCannotBe(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	t.Parallel()
 	for want, cfg := range map[string]ivsemu.Config{
 		"12 digits":  {Account: "12"},
@@ -458,7 +458,7 @@ func TestStateIsKeptWhenAsked(t *testing.T) {
 	}
 }
 
-func TestThePageSaysWhatThisIsNot(t *testing.T) {
+func TestThePageSaysThatThisIsNotAmazonIVS(t *testing.T) {
 	t.Parallel()
 	_, base := fakeivs.Serve(t, nil)
 	answer, err := http.Get(base + "/")

@@ -555,7 +555,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func TestTheServerGoesOnAtItsStart(t *testing.T) {
+func TestTheServerFinishesAnInterruptedRotationAtItsStart(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).start()
 	old := h.must(h.keys.Add(t.Context(), region, keys.Source{}))
@@ -587,10 +587,10 @@ func TestTheServerGoesOnAtItsStart(t *testing.T) {
 	}
 }
 
-// TestAKeyThatCannotBeFinishedStandsInNobodysWay: a rotation is interrupted before its import, and
+// TestAnUnfinishedKeyBlocksNoOtherKey: a rotation is interrupted before its import, and
 // another program imports the last key that the quota allows. After a restart, other keys are not
 // blocked.
-func TestAKeyThatCannotBeFinishedStandsInNobodysWay(t *testing.T) {
+func TestAnUnfinishedKeyBlocksNoOtherKey(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t).start()
 	h.must(h.keys.Add(t.Context(), region, keys.Source{}))

@@ -42,7 +42,7 @@ func TestConnecting(t *testing.T) {
 	}
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestOBSIsClosed(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})
 	o.Quit()
@@ -53,9 +53,9 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// TestSomethingElseThere: another program listens on the port, accepts connections and sends
+// TestAnotherProgramOnThePort: another program listens on the port, accepts connections and sends
 // nothing.
-func TestSomethingElseThere(t *testing.T) {
+func TestAnotherProgramOnThePort(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -110,7 +110,7 @@ func TestAnswersOutOfOrder(t *testing.T) {
 	}
 	release()
 	if got := <-list; got != "Untitled" {
-		t.Errorf("GetProfileList: got %q", got)
+		t.Errorf("GetProfileList: got %q, want Untitled", got)
 	}
 }
 

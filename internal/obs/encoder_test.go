@@ -44,12 +44,12 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	_, err := obs.SetUp(t.Context(), c, want, quiet)
 	mustBe(t, err, "obs_no_encoder")
 	if s := o.State(); s.Profile != "Untitled" {
-		t.Fatalf("the profile is %s after set-ups that failed", s.Profile)
+		t.Fatalf("the profile is %s after set-ups that failed, want Untitled", s.Profile)
 	}
 
 	want.Encoder = "auto"
 	if report := setUp(t, c, want); !report.Changed || !obs.Ready(report.Findings) {
-		t.Errorf("%+v", report)
+		t.Errorf("got the report %+v, want a change, and an OBS that is ready", report)
 	}
 	if file := o.File("Stagedoor"); file["keyint_sec"] != 2.0 || file["bf"] != 0.0 ||
 		file["bitrate"] != 2500.0 {
@@ -64,7 +64,7 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	}
 	r, err := obs.Read(t.Context(), c)
 	if err != nil || r.Params["Output/Mode"] != "Simple" {
-		t.Errorf("%v, mode %s", err, r.Params["Output/Mode"])
+		t.Errorf("got the mode %s (%v), want Simple", r.Params["Output/Mode"], err)
 	}
 }
 

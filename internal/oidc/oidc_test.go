@@ -97,7 +97,7 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("the groups are %q", groups)
 	}
 	if pending.Next != "/dock" {
-		t.Errorf("the path to open afterwards is %q", pending.Next)
+		t.Errorf("the path to open afterwards is %q, want /dock", pending.Next)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestClaimsOfOddShapesAreNoValues(t *testing.T) {
 
 // PKCE: an intercepted authorization code is useless without the code verifier, which only the
 // server and its browser have.
-func TestACaughtCodeIsOfNoUse(t *testing.T) {
+func TestAnInterceptedCodeIsUseless(t *testing.T) {
 	t.Parallel()
 	p := client(service(t), nil)
 	pending, query := begin(t, p)
@@ -132,7 +132,7 @@ func TestACaughtCodeIsOfNoUse(t *testing.T) {
 	refuse(t, p, pending, query, "oidc_refused")
 }
 
-func TestReturnsThatAreRefused(t *testing.T) {
+func TestReturnsFromTheProviderThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*oidc.Pending, url.Values){
 		"state of another browser": func(_ *oidc.Pending, q url.Values) { q.Set("state", "other") },

@@ -189,7 +189,7 @@ func (tr *trace) fullWithin(since time.Duration, limit time.Duration, least, mos
 	tr.t.Errorf("the link was never held to be full; want within %v", limit)
 }
 
-func TestLinksThatBearIt(t *testing.T) {
+func TestLinksThatCarryTheVideo(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(*trace){
 		"wide":                      func(*trace) {},

@@ -130,7 +130,7 @@ func percentile(values []float64, percent int) float64 {
 type encoder struct {
 	net.PacketConn
 	frames io.WriteCloser
-	epoch  time.Time // zero of flashAt and of the page's times
+	epoch  time.Time // the time 0 of flashAt and of the page's times
 
 	mu      sync.Mutex
 	flashAt []float64 // ms since epoch at which the encoder received white pictures

@@ -177,8 +177,9 @@ func TestHowSessionsEnd(t *testing.T) {
 	}
 }
 
-// TestNobodyComes: if the sender of an offer never connects, its session is removed.
-func TestNobodyComes(t *testing.T) {
+// TestASessionThatNeverConnectsIsRemoved: if the sender of an offer never connects, its session is
+// removed.
+func TestASessionThatNeverConnectsIsRemoved(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *sfu.Config) { c.Silence = 200 * time.Millisecond })
 	offer, err := os.ReadFile("testdata/offers/obs-30.2.sdp")

@@ -50,8 +50,8 @@ func TestMediaOverTCP(t *testing.T) {
 	}
 }
 
-// TestGoodbyeOverTCP: a peer over TCP also receives the end of its session.
-func TestGoodbyeOverTCP(t *testing.T) {
+// TestTheEndOfASessionArrivesOverTCP: a peer over TCP also receives the end of its session.
+func TestTheEndOfASessionArrivesOverTCP(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, overTCP)
 	p := h.publish("ana", rtcpeer.PublishOptions{TCP: true})

@@ -56,9 +56,9 @@ func TestAQueueThatIsWrittenHasRoom(t *testing.T) {
 	}
 }
 
-// TestLastWordsHaveAnEnd: a socket that closes has drainTime to send its queued messages. Then it
-// is cut.
-func TestLastWordsHaveAnEnd(t *testing.T) {
+// TestAClosingSocketSendsItsQueueInLimitedTime: a socket that closes has drainTime to send its
+// queued messages. Then it is cut.
+func TestAClosingSocketSendsItsQueueInLimitedTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var cut time.Time

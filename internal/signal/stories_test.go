@@ -59,8 +59,9 @@ func TestRefusedOverTheSocket(t *testing.T) {
 	}
 }
 
-// TestOBSIsThereToo: a participant who publishes by plain WHIP has no socket, but is in the state.
-func TestOBSIsThereToo(t *testing.T) {
+// TestPublishersByPlainWHIPAreInTheState: a participant who publishes by plain WHIP has no socket,
+// but is in the state.
+func TestPublishersByPlainWHIPAreInTheState(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)
 	ana := h.join(t, "ana.Ana")
@@ -216,8 +217,9 @@ func TestTokenExchange(t *testing.T) {
 	}
 }
 
-// TestExchangeForLess: after an exchange, a session that the new token does not allow ends.
-func TestExchangeForLess(t *testing.T) {
+// TestExchangeForFewerCapabilities: after an exchange, a session that the new token does not allow
+// ends.
+func TestExchangeForFewerCapabilities(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)
 	ana, bob := h.join(t, "ana.Ana"), h.join(t, "bob.Bob")
@@ -335,7 +337,7 @@ func TestLostSocket(t *testing.T) {
 	}
 }
 
-func TestLostForGood(t *testing.T) {
+func TestALostSocketThatDoesNotReconnect(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)
 	h.SetGrace(50 * time.Millisecond)

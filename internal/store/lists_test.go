@@ -304,7 +304,7 @@ func TestListOfEvents(t *testing.T) {
 	})
 }
 
-func TestListsAskForLittle(t *testing.T) {
+func TestListsCheckTheirRequests(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *harness) {
 		op, ana, arn := h.Scene()
 		ctx := t.Context()

@@ -109,7 +109,7 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatIsTorn(t *testing.T) {
+func TestADamagedDatabase(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, databases["SQLite"](t))
 	h.Operator()

@@ -259,10 +259,10 @@ func TestAReplicaThatWasAwayTooLong(t *testing.T) {
 	}
 }
 
-// TestANotificationIsABell: several notices in one call cause one notification, with only the
-// highest number. A token causes none, because a notification takes a lock on the whole database
-// server.
-func TestANotificationIsABell(t *testing.T) {
+// TestANotificationOnlyWakesTheReaders: several notices in one call cause one notification, with
+// only the highest number. A token causes none, because a notification takes a lock on the whole
+// database server.
+func TestANotificationOnlyWakesTheReaders(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, postgres.Migrated(t))
 	_, ana, arn := h.Scene()

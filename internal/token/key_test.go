@@ -49,7 +49,7 @@ func TestKeyIsMadeOnceAndFoundAgain(t *testing.T) {
 	}
 }
 
-func TestOfManyMakersOneWins(t *testing.T) {
+func TestOneOfManyConcurrentCallsCreatesTheKey(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "signing.pem")
 	var wg sync.WaitGroup

@@ -387,7 +387,7 @@ func TestErrorsHoldNothingOfTheToken(t *testing.T) {
 	}
 }
 
-func TestAdmitHasTheLastWord(t *testing.T) {
+func TestAdmitDecidesLast(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	var asked stage.ParticipantID

@@ -374,14 +374,14 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 	for _, u := range users.Users {
 		if u.Name == "ana" && (len(u.Docks) != 2 ||
 			u.Docks[0].OBS.Findings[0].ID != "audio-encoder") {
-			t.Errorf("ana's docks: got %+v", u.Docks)
+			t.Errorf("ana's docks: got %+v, want two, and the finding audio-encoder", u.Docks)
 		}
 	}
 	t.Log("programs do, too: a dock that has not found OBS has none")
 	var detail web.V1UserDetail
 	olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(ana.Me().ID), nil, &detail)
 	if len(detail.Docks) != 2 || detail.Docks[0].OBS == nil || detail.Docks[1].OBS != nil {
-		t.Errorf("ana's docks: got %+v", detail.Docks)
+		t.Errorf("ana's docks: got %+v, want one with OBS and one without", detail.Docks)
 	}
 	ana.Must(http.StatusNoContent, "DELETE", "/api/docks/dockdock1", nil, nil)
 	apptest.Await(first, "dock_closed", func(d web.DockClosed) bool { return d.ID == "dockdock1" })

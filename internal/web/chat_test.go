@@ -138,7 +138,7 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 	guest.Refused(http.StatusNotFound, "not_found", "DELETE", chat+"/"+hello.ID, nil)
 }
 
-func TestWhoTalksTooMuchHasToWait(t *testing.T) {
+func TestTheChatHasARateLimit(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	olga := a.Operator()
@@ -237,7 +237,7 @@ func TestPagesOfAnotherOriginComeWithATokenAlone(t *testing.T) {
 		t.Errorf("somebody else's page: got %s, %v", got.Status, got.Header)
 	}
 	if got := post("https://app.example", ""); got.StatusCode != http.StatusUnauthorized {
-		t.Errorf("the team's page with olga's cookie: got %s, want that it is not looked at",
+		t.Errorf("the team's page with olga's cookie: got %s, want 401, as without a cookie",
 			got.Status)
 	}
 	r, _ := http.NewRequestWithContext(t.Context(), "OPTIONS", a.URL+chat, nil)

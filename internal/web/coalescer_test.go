@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestAHerdSharesReadings(t *testing.T) {
+func TestConcurrentRequestsShareReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCoalescer[string, int](2)

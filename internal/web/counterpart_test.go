@@ -207,9 +207,9 @@ func TestTheConsoleUsesTheAPI(t *testing.T) {
 			switch {
 			case shape == "api/branding": // the branding, which every page reads
 			case !strings.HasPrefix(shape, "api/v1/"):
-				t.Errorf("%s asks %s, which is for pages alone", filepath.Base(file), m[1])
+				t.Errorf("%s requests %s, which is only for pages", filepath.Base(file), m[1])
 			case !shapes[shape] && !shapes[strings.TrimSuffix(shape, "*")]:
-				t.Errorf("%s asks %s, which there is not", filepath.Base(file), m[1])
+				t.Errorf("%s requests %s, which does not exist", filepath.Base(file), m[1])
 			}
 		}
 	}

@@ -88,7 +88,7 @@ func TestEventBridgeIsToldWhatIsWrong(t *testing.T) {
 	p := open.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/aws/events",
 		map[string]string{})
 	if p.Detail != "The secret is missing or wrong." {
-		t.Errorf("got %q", p.Detail)
+		t.Errorf("got %q, want The secret is missing or wrong.", p.Detail)
 	}
 	if log := taking.Output(); !strings.Contains(log, `msg="an event of AWS was refused: wrong secret" from=127.0.0.1`) {
 		t.Errorf("log: got %s, want a line that names the address", log)

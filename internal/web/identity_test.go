@@ -141,7 +141,7 @@ func TestSignInWithAProvider(t *testing.T) {
 	ada := a.Browser()
 	follow(t, ada, a.URL+"/api/oidc/login")
 	if got := ada.Me().Role; got != "operator" {
-		t.Errorf("ada is %s", got)
+		t.Errorf("ada is %s, want operator", got)
 	}
 
 	t.Log("a return that is replayed, with and without the cookie of the sign-in")
@@ -236,7 +236,7 @@ func TestTheProviderMakesTheFirstOperator(t *testing.T) {
 		Groups: []string{"admins"}})
 	follow(t, b, a.URL+"/api/oidc/login")
 	if got := b.Me().Role; got != "operator" {
-		t.Errorf("ada is %s", got)
+		t.Errorf("ada is %s, want operator", got)
 	}
 	if w := ways(); w.SetUp || w.ProviderSetsUp {
 		t.Errorf("with an operator the ways are %+v", w)
@@ -265,7 +265,7 @@ func TestADockIsSignedInWithACode(t *testing.T) {
 		web.UserCode{UserCode: code.UserCode}, nil)
 	dock.Must(http.StatusOK, "POST", "/api/device/token", token, nil)
 	if got := dock.Me().Name; got != "olga" {
-		t.Errorf("the dock is %s", got)
+		t.Errorf("the dock is %s, want olga", got)
 	}
 	a.Browser().Refused(http.StatusForbidden, "access_denied", "POST", "/api/device/token", token)
 }

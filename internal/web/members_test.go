@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestMembersAreReadInOneCase: a member name in the wrong case is refused, also in nested and in
-// embedded structs.
-func TestMembersAreReadInOneCase(t *testing.T) {
+// TestMemberNamesAreCaseSensitive: a member name in the wrong case is refused, also in nested and
+// in embedded structs.
+func TestMemberNamesAreCaseSensitive(t *testing.T) {
 	t.Parallel()
 	type request struct {
 		V1Reason
@@ -26,7 +26,7 @@ func TestMembersAreReadInOneCase(t *testing.T) {
 		err := exactMembers([]byte(text), reflect.TypeFor[request]())
 		if (err == nil) != (misspelt == "") ||
 			err != nil && !strings.Contains(err.Error(), `"`+misspelt+`"`) {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: got %v, want an error about %q, if any", text, err, misspelt)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestTheScriptSignsInADockOnce(t *testing.T) {
 	dock := a.Browser()
 	dock.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: code}, nil)
 	if me := dock.Me(); me.Name != "Ada" {
-		t.Errorf("the dock is %s's", me.Name)
+		t.Errorf("the dock is %s's, want Ada", me.Name)
 	}
 	dock.Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol",
 		web.EnrolCode{Code: code})
@@ -79,7 +79,7 @@ func TestAnAccessKeyGetsAScriptToo(t *testing.T) {
 	dock := a.Browser()
 	dock.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: code}, nil)
 	if me := dock.Me(); me.Role != "broadcaster" {
-		t.Errorf("the dock of an operator's key is %s's", me.Role)
+		t.Errorf("the dock of an operator's key is %s's, want broadcaster", me.Role)
 	}
 	dock.Refused(http.StatusForbidden, "denied", "GET", "/api/users", nil)
 	dock.Refused(http.StatusForbidden, "sign_in_yourself", "POST", "/api/keys",

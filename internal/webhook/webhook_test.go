@@ -35,7 +35,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 		"nonsense": false,
 	} {
 		if err := permit(address, nil); (err == nil) != ok {
-			t.Errorf("%s: %v", address, err)
+			t.Errorf("%s: got %v, want it permitted: %v", address, err, ok)
 		}
 	}
 	if err := permit("10.1.2.3:80",
@@ -239,7 +239,7 @@ func TestReceiversThatHangOrLie(t *testing.T) {
 	}
 }
 
-func TestGoneIsFinal(t *testing.T) {
+func TestStatus410EndsTheAttempts(t *testing.T) {
 	t.Parallel()
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusGone)

@@ -85,9 +85,9 @@ func TestCloseEndsEverythingOfAParticipant(t *testing.T) {
 	}
 }
 
-// TestRevokedOnTheWay: the request is refused if its token is revoked while the client sends the
-// body slowly.
-func TestRevokedOnTheWay(t *testing.T) {
+// TestATokenRevokedWhileTheBodyArrives: the request is refused if its token is revoked while the
+// client sends the body slowly.
+func TestATokenRevokedWhileTheBodyArrives(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	body := &slowBody{text: strings.NewReader("v=0"), meanwhile: func() {
@@ -149,8 +149,9 @@ func TestExchangedTokenEndsTheSession(t *testing.T) {
 	}
 }
 
-// TestExchangeForLess: after an exchange, sessions that the new token does not allow end.
-func TestExchangeForLess(t *testing.T) {
+// TestExchangeForFewerCapabilities: after an exchange, sessions that the new token does not allow
+// end.
+func TestExchangeForFewerCapabilities(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.publish(t, "ana-token")
@@ -264,9 +265,9 @@ func TestGoodTokenAlwaysOpens(t *testing.T) {
 	}
 }
 
-// TestNoTokenCountsOnNobody: requests without a token do not count towards any rate limit, because
-// any web page can make its visitors send them.
-func TestNoTokenCountsOnNobody(t *testing.T) {
+// TestRequestsWithoutTokenCountTowardsNoLimit: requests without a token do not count towards any
+// rate limit, because any web page can make its visitors send them.
+func TestRequestsWithoutTokenCountTowardsNoLimit(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	for range 100 {

@@ -319,7 +319,7 @@ func TestNoEndpointAtAll(t *testing.T) {
 	for _, url := range []string{gone.URL + "/whip", selfSigned.URL + "/whip"} {
 		found := check(t, whipcheck.Options{URL: url})
 		if got := found["reachable"].Result; got != whipcheck.Failed {
-			t.Errorf("%s: reachable is %q", url, got)
+			t.Errorf("%s: reachable is %q, want %v", url, got, whipcheck.Failed)
 		}
 		if got := found["created"].Result; got != whipcheck.Skipped {
 			t.Errorf("%s: created is %q, want it skipped", url, got)

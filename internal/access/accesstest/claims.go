@@ -7,15 +7,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// withoutClaims returns an identity as a provider describes it that was not asked for claims.
+// withoutClaims returns an identity as a provider sends it if no scope requests claims.
 func withoutClaims(subject, name string) access.External {
 	e := external(subject, name)
 	e.Claims = map[string][]string{}
 	return e
 }
 
-// What the provider sent before says nothing about what it sends for other scopes, whether one was
-// added or removed.
+// After a scope was added or removed, earlier sign-ins do not show what the provider sends now.
 func (on rules) TestClaimsAreReportedForTheScopesOfNow(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Operator()
@@ -54,7 +53,8 @@ func (on rules) TestClaimsAreReportedForTheScopesOfNow(t *testing.T) {
 	})
 }
 
-// Nothing is stored of people whom the policy refuses, so the trail says which claim did not come.
+// Nothing but the entry in the audit trail is stored of people whom the policy refuses, so the
+// entry names the missing claim.
 func (on rules) TestARequiredClaimThatDoesNotComeIsNamed(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
@@ -80,7 +80,7 @@ func (on rules) TestARequiredClaimThatDoesNotComeIsNamed(t *testing.T) {
 			t.Errorf("the trail has %q, want %q", e.Detail, sentence)
 		}
 		if r := refuse(external("1", "Ben", "guests")); len(r.Missing) != 0 {
-			t.Errorf("another value came: got %+v, want nothing missing", r.Missing)
+			t.Errorf("the claim has another value: got %+v, want nothing missing", r.Missing)
 		}
 	})
 }

@@ -209,8 +209,8 @@ func (on rules) TestACrashWithManySessions(t *testing.T) {
 			}
 		}
 		if len(ends) != sessions-1 || ends[back.Participant] != 0 {
-			t.Errorf("got the ends of %d sessions, of the one that is back %d; want %d and none",
-				len(ends), ends[back.Participant], sessions-1)
+			t.Errorf("ended: got %d sessions, and %d times the participant that is back; want %d "+
+				"and 0", len(ends), ends[back.Participant], sessions-1)
 		}
 		if next := must(h.Config.Store.AddEvent(t.Context(), back))(t).ID; next <= last {
 			t.Errorf("the next event: got ID %d, want more than %d", next, last)

@@ -32,11 +32,12 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 		p := must(h.Verify(t.Context(), token.Secret))(t)
 		if p.Name() != "Gil" || p.UserID == string(ana.User.ID) ||
 			!p.Capabilities.Has(stage.Publish|stage.Subscribe) {
-			t.Errorf("a guest: got %+v", p)
+			t.Errorf("got the guest %+v, want Gil, not with Ana's user ID, who may do both", p)
 		}
 		h.Fake.enter(token.Participant)
 		if !token.ExpiresAt.Equal(link.ExpiresAt) {
-			t.Errorf("the token ends at %v, the link at %v", token.ExpiresAt, link.ExpiresAt)
+			t.Errorf("the token expires at %v, want %v, like the link", token.ExpiresAt,
+				link.ExpiresAt)
 		}
 		if _, err := h.AdmitGuest(t.Context(), guest, "\u202e", ""); !errors.Is(err,
 			stage.ErrInvalid) {
@@ -123,7 +124,7 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 		_, viewer := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews})
 		seen := must(h.AdmitGuest(t.Context(), viewer, "Vic", ""))(t)
 		if got := seen.Participant.Capabilities; got != stage.Subscribe {
-			t.Errorf("a viewing guest: got %v", got)
+			t.Errorf("a viewing guest: got %v, want %v", got, stage.Subscribe)
 		}
 
 		t.Log("foreign links are not there, expired ones open nothing")

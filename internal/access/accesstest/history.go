@@ -33,8 +33,8 @@ func actionsOf(entries []access.Entry) []access.Action {
 	return actions
 }
 
-// The history of a person also has what was done to what belongs to them: a kick is about a
-// participant, and a revocation about a token.
+// The history of a person includes entries about other targets that belong to the person: a kick is
+// about a participant, and a revocation about a token.
 func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
@@ -97,7 +97,7 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 	})
 }
 
-// A rule that creates a stage for a person does so for them.
+// The entry about a stage that a rule created for a person is in the history of this person.
 func (on rules) TestTheHistoryOfAPersonHasTheirOwnStage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
@@ -182,7 +182,7 @@ func (on rules) TestAKickDuringAnOutageSaysWhoKicked(t *testing.T) {
 		ended(home, there)
 		stopped, stop := context.WithCancel(t.Context())
 		stop()
-		ok(t, h.StoreLate(stopped)) // stores what waits
+		ok(t, h.StoreLate(stopped)) // stores the queued kicks
 		for _, id := range []stage.ParticipantID{here, there} {
 			events := must(h.ListEvents(t.Context(), op,
 				access.EventFilter{Participant: id}, access.Page{}))(t).Items

@@ -281,7 +281,7 @@ func (on rules) TestARefusedSignInLeavesWhatRestsOnAPassword(t *testing.T) {
 		refused(t, err, stage.ErrUnauthorized, "")
 		left := must(h.Authenticate(t.Context(), access.Presented{Login: own}))(t)
 		if left.User.Role != access.Broadcaster {
-			t.Errorf("the role by claim is %s still", left.User.Role)
+			t.Errorf("after the refusal: got %s, want %v", left.User.Role, access.Broadcaster)
 		}
 	})
 }

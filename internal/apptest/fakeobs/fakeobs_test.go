@@ -207,7 +207,7 @@ func TestLinkedAccounts(t *testing.T) {
 	do(t, c, "StartStream", nil)
 	o.WaitStream(t, "STARTED")
 	if got := o.State().Service.Settings["key"]; got != "live_key_of_twitch" {
-		t.Errorf("key: got %v", got)
+		t.Errorf("key: got %v, want live_key_of_twitch", got)
 	}
 	y := fakeobs.Start(t, fakeobs.Options{Account: "YouTube - RTMP", Output: far.Output})
 	c = connect(t, y, "")
@@ -244,9 +244,9 @@ func TestWhileConnecting(t *testing.T) {
 	o.WaitStream(t, "STOPPED")
 }
 
-// TestWhatIsNotReconnected: OBS does not reconnect after a failure of ICE, nor with
-// Output/Reconnect=false. It gives up after the last retry.
-func TestWhatIsNotReconnected(t *testing.T) {
+// TestFailuresAfterWhichOBSDoesNotReconnect: OBS does not reconnect after a failure of ICE, nor
+// with Output/Reconnect=false. It gives up after the last retry.
+func TestFailuresAfterWhichOBSDoesNotReconnect(t *testing.T) {
 	t.Parallel()
 	live := func(params map[string]string) (*fakeobs.OBS, *fakeobs.Far) {
 		far := fakeobs.NewFar()
@@ -341,7 +341,7 @@ func TestSubscriptionsAndBatches(t *testing.T) {
 	w := identified(t, o, 0)
 	w.request("BroadcastCustomEvent", `{"eventData":{"a":1}}`)
 	if got := w.next(); got != "answer 100" {
-		t.Errorf("without a subscription: got %q first", got)
+		t.Errorf("without a subscription: got %q first, want 'answer 100'", got)
 	}
 	w.send(`{"op":3,"d":{"eventSubscriptions":1}}`)
 	w.next()
@@ -351,7 +351,7 @@ func TestSubscriptionsAndBatches(t *testing.T) {
 	}
 	w.send(`{"op":8,"d":{"requestId":"b","haltOnFailure":true,"requests":[{"requestType":"GetStats"},{"requestType":"Sleep","requestData":{"sleepMillis":1}},{"requestType":"Nope"},{"requestType":"GetStats"}]}}`)
 	if got := w.next(); got != "batch of 3" {
-		t.Errorf("a batch that halts: got %q", got)
+		t.Errorf("a batch that halts: got %q, want batch of 3", got)
 	}
 }
 

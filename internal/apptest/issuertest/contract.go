@@ -97,7 +97,7 @@ func capabilities(t *testing.T, s Subject) {
 		req := s.request()
 		req.Capabilities = want
 		if got := s.enter(t, s.issue(t, req)).Capabilities; got != want {
-			t.Errorf("asked for %v: got %v", want, got)
+			t.Errorf("capabilities: got %v, want %v", got, want)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestEveryEncoderOfTheTableFits(t *testing.T) {
 			settings["bitrate"] != 2500.0 ||
 			settings["profile"] == nil || settings["rate_control"] == nil || e.Name == "" ||
 			e.Hardware == (e.ID == "obs_x264") {
-			t.Errorf("%+v", e)
+			t.Errorf("%s: got %+v, want settings that fit, and a name", e.ID, settings)
 		}
 		if unfit := e.Unfit(settings, limits); len(unfit) > 0 {
 			t.Errorf("%s: what makes it fit does not fit: %v", e.ID, unfit)

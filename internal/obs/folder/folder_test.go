@@ -101,7 +101,7 @@ func TestAPairingAndItsUndo(t *testing.T) {
 			after := snapshot(t, dir)
 			ws, err := f.WebSocket()
 			if err != nil || !ws.Enabled || !ws.Auth || ws.Password.Empty() || ws.Port != did.Port {
-				t.Errorf("%v, %+v", err, ws)
+				t.Errorf("got %+v (%v), want it on, with a password and the port of Pair", ws, err)
 			}
 			if strings.Count(after[ini], `"url": "`+server+`/dock"`) != 1 ||
 				strings.Contains(after[ini], "#obs-") {
@@ -110,12 +110,12 @@ func TestAPairingAndItsUndo(t *testing.T) {
 			for _, name := range []string{"basic/scenes/Untitled.json",
 				"basic/scenes/Second.json"} {
 				if strings.Count(after[name], "plugin_config/stagedoor/ab12.lua") != 1 {
-					t.Errorf("%s is %s", name, after[name])
+					t.Errorf("%s is %s, want the script once", name, after[name])
 				}
 			}
 			if len(did.Collections) != 2 ||
 				after["plugin_config/stagedoor/ab12.lua"] != lua(server, "ab12") {
-				t.Errorf("%+v", did)
+				t.Errorf("got %+v, want two collections, and the script stored", did)
 			}
 
 			if _, err := f.Pair(lua(server, "ab12")); err != nil {
@@ -123,7 +123,7 @@ func TestAPairingAndItsUndo(t *testing.T) {
 			}
 			same(t, snapshot(t, dir), after) // a second Pair changes nothing
 			if did, err := f.Undo(""); err != nil || did.Server != server {
-				t.Fatalf("%+v, %v", did, err)
+				t.Fatalf("undo: got %+v (%v), want the server %s", did, err, server)
 			}
 			same(t, snapshot(t, dir), before)
 			if _, err := f.Undo(""); code(err) != "obs_not_paired" {
@@ -170,7 +170,7 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 		t.Errorf("the scenes are %s, want %s", after["basic/scenes/Untitled.json"], want)
 	}
 	if ws, err := f.WebSocket(); err != nil || ws.Enabled != strings.Contains(before["plugin_config/obs-websocket/config.json"], `"server_enabled": true`) {
-		t.Errorf("%v %+v", err, ws)
+		t.Errorf("got %+v (%v), want the server on or off as before", ws, err)
 	}
 }
 
@@ -362,7 +362,7 @@ func TestNothingIsChangedWhileOBSRuns(t *testing.T) {
 	}
 }
 
-func TestAScriptThatIsNone(t *testing.T) {
+func TestATextThatIsNoScriptIsRefused(t *testing.T) {
 	t.Parallel()
 	if _, err := (folder.Folder{Dir: install(t, "32")}).Pair("<html>"); code(
 		err) != "not_stagedoor" {

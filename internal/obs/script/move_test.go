@@ -35,7 +35,7 @@ func TestTheDockMovesWithTheServer(t *testing.T) {
 				t.Errorf("the dock is told that the script opens %q, want %q", got, server)
 			}
 			if got := o.move(secret, 1, moved); got != "done" {
-				t.Fatalf("got %v", got)
+				t.Fatalf("got %v, want done", got)
 			}
 			o.quit(loaded)
 			if got := o.docks(); strings.Contains(got, server) || strings.Contains(got, "#") ||
@@ -51,7 +51,7 @@ func TestTheDockMovesWithTheServer(t *testing.T) {
 			}
 			loaded = o.docks()
 			if got := o.move(secret, 1, "https://evil.example"); got != "too_old" {
-				t.Errorf("a request of the same time: got %v", got)
+				t.Errorf("a request of the same time: got %v, want too_old", got)
 			}
 			o.press("undo")
 			o.quit(loaded)
@@ -92,7 +92,7 @@ func TestTheDockMovesForThePairedPageAndToSafeAddressesAlone(t *testing.T) {
 	} {
 		at++
 		if got := o.move(secret, at, bad); got != "not_allowed" {
-			t.Errorf("%q: got %v", bad, got)
+			t.Errorf("%q: got %v, want not_allowed", bad, got)
 		}
 	}
 	o.quit(before)
@@ -106,7 +106,7 @@ func TestTheDockMovesForThePairedPageAndToSafeAddressesAlone(t *testing.T) {
 		o := newOBS(t, "32")
 		o.start(text)
 		if got := o.move(o.handed().Get("obs-secret"), 1, good); got != "done" {
-			t.Errorf("%q: got %v", good, got)
+			t.Errorf("%q: got %v, want done", good, got)
 		}
 	}
 }

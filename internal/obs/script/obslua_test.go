@@ -346,7 +346,7 @@ func (o *fakeOBS) datas() map[string]func(*lua.LState) lua.LValue {
 	set := func(value func(*lua.LState) any) func(*lua.LState) lua.LValue {
 		return func(l *lua.LState) lua.LValue {
 			if l.GetTop() != 3 {
-				o.t.Errorf("a setter takes three arguments, got %d", l.GetTop())
+				o.t.Errorf("arguments of a setter: got %d, want 3", l.GetTop())
 			}
 			unwrap[*data](l, 1).values[l.CheckString(2)] = value(l)
 			return lua.LNil

@@ -146,7 +146,7 @@ func (o *fakeOBS) handedAt(server string) url.Values {
 			return values
 		}
 	}
-	o.t.Fatalf("no dock has secrets: %s", o.docks())
+	o.t.Fatalf("got the docks %s, want one with secrets in its address", o.docks())
 	return nil
 }
 
@@ -531,7 +531,7 @@ func TestAFailedSetUpGivesTheEncoderFileBack(t *testing.T) {
 					"setup": setUp,
 				})
 				if got != "done" {
-					t.Fatalf("write: got %v", got)
+					t.Fatalf("write: got %v, want done", got)
 				}
 			}
 			restore := func(setUp int) any {
@@ -547,10 +547,10 @@ func TestAFailedSetUpGivesTheEncoderFileBack(t *testing.T) {
 			write(70, 900)
 			write(70, 800) // a second write of the same set-up
 			if got := restore(71); got != "nothing_kept" {
-				t.Errorf("another set-up's: got %v", got)
+				t.Errorf("another set-up's: got %v, want nothing_kept", got)
 			}
 			if got := restore(70); got != "done" {
-				t.Errorf("got %v", got)
+				t.Errorf("got %v, want done", got)
 			}
 			is("given back", mine)
 
@@ -558,7 +558,7 @@ func TestAFailedSetUpGivesTheEncoderFileBack(t *testing.T) {
 			ours, _ := os.ReadFile(file)
 			write(73, 700)
 			if got := restore(73); got != "done" {
-				t.Errorf("got %v", got)
+				t.Errorf("got %v, want done", got)
 			}
 			is("the second set-up failed", string(ours))
 			o.press("undo")
@@ -666,7 +666,7 @@ func TestNoScriptForAServerInClear(t *testing.T) {
 		u, _ := url.Parse(address)
 		_, err := script.Script{Server: u, ID: "ab", User: "Ada", Language: "en"}.Lua()
 		if (err == nil) != ok {
-			t.Errorf("%s: %v, want a script: %v", address, err, ok)
+			t.Errorf("%s: got the error %v, want a script: %v", address, err, ok)
 		}
 	}
 }

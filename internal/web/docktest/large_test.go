@@ -81,7 +81,7 @@ func changesARole(t *testing.T, page *browser.Page, a *apptest.App, ana *apptest
 	page.WaitFor(`document.activeElement.id === 'choice-role' &&
 		document.activeElement.value === 'broadcaster'`)
 	if got := ana.Me().Role; got != access.Broadcaster {
-		t.Errorf("before the answer, the role is %q", got)
+		t.Errorf("before the answer, the role is %q, want %v", got, access.Broadcaster)
 	}
 	page.Eval(choose, nil)
 	page.Press("Enter")

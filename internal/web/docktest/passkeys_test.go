@@ -15,8 +15,8 @@ import (
 )
 
 // TestAnOperatorSignsInWithAPasskey: a server requires operators to have a passkey. The operator
-// adds one, signs in with it, and cannot remove it, since it is the only one. Then passwords are
-// switched off, and the passkey is the only way to sign in.
+// adds a passkey, signs in with it, and cannot remove it, since there is no other. Then passwords
+// are switched off, and the passkey is the only way to sign in.
 func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--operator-passkeys")

@@ -95,7 +95,7 @@ func (d *dock) coversNothing(selector string) {
 			.map(e => e.outerHTML.slice(0, 80));
 	})()`, &covered)
 	if len(covered) > 0 {
-		d.t.Errorf("%s covers %v", selector, covered)
+		d.t.Errorf("%s covers %v, want nothing covered", selector, covered)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestStoriesOnAFleet(t *testing.T) {
 	}
 	stories := map[string]func(*testing.T){
 		"road":      func(t *testing.T) { theWholeRoad(t, replicas.AppOnFleet(t)) },
-		"moderator": func(t *testing.T) { aModeratorHasTheLastWord(t, replicas.AppOnFleet(t)) },
+		"moderator": func(t *testing.T) { aBarredOBSStaysDisconnected(t, replicas.AppOnFleet(t)) },
 		"AWS": func(t *testing.T) {
 			anAWSStageToLive(t, replicas.AppOnFleet(t, "--ivs-region", "us-west-2",
 				"--ivs-endpoint", apptest.Emulate(t)))
@@ -249,14 +249,14 @@ func TestSoundThatNobodyHears(t *testing.T) {
 	d.WaitNoText("Viewers cannot hear you")
 }
 
-// TestAModeratorHasTheLastWord: after a moderator has barred a broadcaster, OBS does not connect
-// again.
-func TestAModeratorHasTheLastWord(t *testing.T) {
+// TestOBSDoesNotReconnectAfterABar: after a moderator has barred a broadcaster, OBS does not
+// connect again.
+func TestOBSDoesNotReconnectAfterABar(t *testing.T) {
 	t.Parallel()
-	aModeratorHasTheLastWord(t, replicas.App(t))
+	aBarredOBSStaysDisconnected(t, replicas.App(t))
 }
 
-func aModeratorHasTheLastWord(t *testing.T, app *apptest.App) {
+func aBarredOBSStaysDisconnected(t *testing.T, app *apptest.App) {
 	olga := app.Operator()
 	app.Broadcaster(olga, "ana", "publish", "subscribe")
 	far := fakeobs.Start(t, fakeobs.Options{Password: obsPassword, Output: sending(t)})

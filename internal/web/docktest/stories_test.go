@@ -279,9 +279,9 @@ func TestATokenIsRenewedInTime(t *testing.T) {
 	d.WaitText("The token in OBS is valid until " + time.Now().Add(30*time.Hour).Format("Jan 2"))
 }
 
-// TestTheBrowserIsInTheWay: Chrome asks for permission before a page connects to programs on this
-// computer, and the person may have denied it.
-func TestTheBrowserIsInTheWay(t *testing.T) {
+// TestTheBrowserBlocksTheConnectionToOBS: Chrome asks for permission before a page connects to
+// programs on this computer, and the person may have denied it.
+func TestTheBrowserBlocksTheConnectionToOBS(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
 		"denied": "Your browser does not let this page reach programs on this computer.",
@@ -299,8 +299,8 @@ func TestTheBrowserIsInTheWay(t *testing.T) {
 	}
 }
 
-// TestTheServerIsTold: the dock reports the state of OBS to the server.
-func TestTheServerIsTold(t *testing.T) {
+// TestTheDockReportsTheStateOfOBS: the dock reports the state of OBS to the server.
+func TestTheDockReportsTheStateOfOBS(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword},
 		browser.Options{Lang: "de-AT"})

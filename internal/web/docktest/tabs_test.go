@@ -68,9 +68,9 @@ func TestStopFromPeople(t *testing.T) {
 	d.WaitFor(`document.querySelector('#said').textContent === 'OBS is ready'`)
 }
 
-// TestATroubleIsReadOnPeople: the tab People shows the problem, and while OBS still sends also the
-// button Stop.
-func TestATroubleIsReadOnPeople(t *testing.T) {
+// TestTheTabPeopleShowsAProblem: the tab People shows the problem, and while OBS still sends also
+// the button Stop.
+func TestTheTabPeopleShowsAProblem(t *testing.T) {
 	t.Parallel()
 	d := liveOnPeople(t, browser.OBS30, browser.Options{Width: 250})
 	d.server.stage("ended", "kicked", "The operator ended your broadcast: the hall is closing.")

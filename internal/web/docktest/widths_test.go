@@ -64,8 +64,8 @@ func TestEveryPageFitsItsWindow(t *testing.T) {
 	}
 }
 
-// pagesWithLongNames fills the server. It returns the pages, each with a text that it shows in any
-// language once it has loaded, and the page of a guest.
+// pagesWithLongNames fills the server. It returns the pages, each with a text that the page shows
+// in every language once it has loaded, and the page of a guest.
 func pagesWithLongNames(t *testing.T, a *apptest.App) (pages map[string]string, guest string) {
 	t.Helper()
 	olga := a.Browser()

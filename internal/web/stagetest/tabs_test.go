@@ -128,9 +128,9 @@ func TestOneConnectionToOBSServesBothTabs(t *testing.T) {
 	}
 }
 
-// TestTheDockFollowsWhereOneMayBe: a change of access takes effect without a reload, which would
+// TestAChangeOfAccessNeedsNoReload: a change of access takes effect without a reload, which would
 // interrupt the rest of the page.
-func TestTheDockFollowsWhereOneMayBe(t *testing.T) {
+func TestAChangeOfAccessNeedsNoReload(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.publish(h.bea, rtcpeer.PublishOptions{})
