@@ -257,7 +257,7 @@ type Rule struct {
 	Stage        string   `json:"stage,omitempty"`
 	OwnStage     string   `json:"ownStage,omitempty"`    // name of each user's own stage, with {name}
 	Region       string   `json:"region,omitempty"`      // AWS region of the stages that the rule creates
-	OwnStagesOf  string   `json:"ownStagesOf,omitempty"` // ID of the rule whose stages it gives
+	OwnStagesOf  string   `json:"ownStagesOf,omitempty"` // ID of the rule that creates the stages
 	Capabilities []string `json:"capabilities"`
 	MaxTTL       int64    `json:"maxTTL,omitempty"` // seconds
 }

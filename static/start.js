@@ -34,7 +34,10 @@ const next = ({ passwords, provider }) =>
     ),
   );
 
-/** The provider vouched for a person, and nobody is the operator. @param {string} name */
+/**
+ * The card for a person who signed in with the provider while there is no operator yet.
+ * @param {string} name
+ */
 const noOperator = (name) =>
   h(
     'section',

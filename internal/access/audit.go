@@ -90,7 +90,7 @@ type Entry struct {
 	Target     string // the ID of what the action changed
 	TargetName string
 	// TargetUser is the user to whom the target belongs, such as the user of a token. It is empty
-	// if the target is the user itself, or belongs to no account, as a guest's token does.
+	// if the target is itself the user, or if it belongs to no account, like the token of a guest.
 	TargetUser UserID
 	Stage      stage.ARN
 	Detail     string // a short sentence or a name, such as the reason for a kick

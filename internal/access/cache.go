@@ -26,8 +26,8 @@ func (c *cache[K, V]) get(key K) (value V, generation int, found bool) {
 	return value, c.generation, found
 }
 
-// put stores a value, unless entries were dropped after get returned the generation. Such a value
-// may be older than the change.
+// put stores a value, unless entries were dropped after get returned the generation: the value may
+// have been read before the change.
 func (c *cache[K, V]) put(key K, value V, generation int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

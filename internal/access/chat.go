@@ -7,9 +7,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// Moderates reports whether a principal moderates the chat of its stage. Operators, moderators, and
-// broadcasters who may publish there do. The holder of a participant token does not, since a
-// program may hold it.
+// Moderates reports whether a principal moderates the chat of its stage. Operators and moderators
+// do, and broadcasters who may publish there. The holder of a participant token does not, because
+// that may be a program.
 func (p Principal) Moderates() bool {
 	if p.Kind != KindLogin || p.Stage == "" {
 		return false

@@ -18,7 +18,7 @@ const maxEnrolments = 10
 // NewEnrolment creates a code that signs in one dock of a user, once. Users create codes for
 // themselves, and operators for anybody. The code lives for at most an hour. An access key, or a
 // dock that it signed in, may create a code for the key's owner. The new dock then has the rights
-// of a broadcaster, and is signed out with the key.
+// of a broadcaster, and is signed out when the key ends.
 func (c *Control) NewEnrolment(
 	ctx context.Context, by Principal, id UserID, life time.Duration,
 ) (stage.Secret, time.Time, error) {

@@ -54,8 +54,8 @@ type ExternalPolicy struct {
 	// all logins of its user end after LoginLife, including those created by a code or a passkey.
 	Issuer     string
 	Domains    []string // domains of a verified e-mail address; empty means any
-	Scopes     []string // what this server asks the provider for beside the usual
-	Required   []Claim  // at least one of them is required; empty means none
+	Scopes     []string // requested besides openid, profile and email
+	Required   []Claim  // a person needs at least one of them; empty: none is needed
 	Operators  []Claim  // each of them makes an operator
 	Moderators []Claim
 	// LoginLife is the life of a login by the provider. Use does not extend it, so that a person
@@ -74,7 +74,7 @@ type Identity struct {
 	Email   string
 	Claims  map[string][]string
 	SeenAt  time.Time // time of the last sign-in; 1970 if the policy refused it
-	Scopes  string    // what this server asked the provider for then; empty: not known
+	Scopes  string    // the scopes that were requested then; empty: not known
 }
 
 // An IdentityStore stores the users of external identities.

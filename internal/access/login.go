@@ -17,7 +17,7 @@ const (
 	touchEvery = time.Minute
 	// renewEvery is how often the expiry of a login moves. Each move sends the cookie again.
 	renewEvery = 24 * time.Hour
-	// maxLogins is the most logins of one account. Beyond that, the oldest end.
+	// maxLogins limits the logins of one account: one more ends the oldest.
 	maxLogins = 50
 )
 
@@ -369,7 +369,8 @@ func currentIsWrong(err error) error {
 		"The current password is wrong.").WithCode("wrong_password")
 }
 
-// setPassword stores a new password. It ends the codes that would sign in, and all logins but one.
+// setPassword stores a new password. It ends the account's invite, its dock codes, and its logins
+// except the login exceptLogin.
 func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
 	account.Password = hash
 	if err := tx.PutAccount(ctx, account); err != nil {

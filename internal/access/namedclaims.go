@@ -78,13 +78,13 @@ func (c *Control) warnOfMissingClaims(ctx context.Context, e External) {
 // identitiesRead limits how many accounts claimsSent reads.
 const identitiesRead = 2000
 
-// scopes returns the scopes in the form in which identities have them.
+// scopes returns the scopes in the form in which identities store them.
 func (p ExternalPolicy) scopes() string {
 	return strings.Join(append([]string{"openid"}, p.Scopes...), " ")
 }
 
-// whyRefused returns the cause of a refusal for the audit trail: the provider may have sent no
-// required claim to anybody, which the refused person cannot know.
+// whyRefused returns the reason of a refusal for the audit trail. If the provider did not send a
+// required claim, the reason names that claim, since the refused person cannot see what was sent.
 func (p ExternalPolicy) whyRefused(e External, err error) error {
 	for _, claim := range p.Required {
 		if _, sent := e.Claims[claim.Name]; !sent && !e.Partial && !holdsAny(p.Required, e.Claims) {
@@ -99,13 +99,14 @@ func noClaimSent(name string) *stage.Error {
 		"The provider sent no claim %s, which --oidc-require names.", name)
 }
 
-// A ClaimsReport says which claims the provider sends, as far as sign-ins show it.
+// A ClaimsReport lists claims that decide about access, and that the provider possibly does not
+// send.
 type ClaimsReport struct {
-	// Missing has the claims that the policy or a rule names, and that the provider sent for none
-	// of its users.
+	// Missing has the claims that the policy or a rule names, and that no sign-in with the current
+	// scopes had.
 	Missing []NamedClaim
-	// Unseen has the claims of which this is not known: nobody has signed in since the scopes
-	// changed.
+	// Unseen has the claims that the policy or a rule names, if nobody has signed in since the
+	// scopes changed, so that it is not known whether the provider sends them.
 	Unseen []NamedClaim
 }
 

@@ -40,8 +40,8 @@ func (c *Control) Refusals(
 
 // narrowed limits a list for moderators to certain stages. The zero value means every stage.
 type narrowed struct {
-	list []stage.ARN // these stages; nil: see of
-	// if the stages are too many for list: the user whose stages they are; "" means no limit
+	list []stage.ARN // these stages; nil: see the next field
+	// the user whose stages they are, if they are too many for list; "" means every stage
 	of UserID
 }
 

@@ -21,8 +21,8 @@ type RuleEffect struct {
 	Losing []string // the first names of those who would lose access
 }
 
-// RuleEffect computes what PutRule would change, and changes nothing. It considers that rules do
-// not change grants of operators, and that other rules for the same stage still apply.
+// RuleEffect computes what PutRule would change, and changes nothing. Rules do not change the
+// grants of operators, and other rules for the same stage still apply.
 func (c *Control) RuleEffect(ctx context.Context, by Principal, r Rule) (RuleEffect, error) {
 	var effect RuleEffect
 	if err := by.Require(ScopeUsers); err != nil {

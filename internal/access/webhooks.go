@@ -37,7 +37,7 @@ type Webhook struct {
 	Failure    string    // why the last attempt failed
 }
 
-// A Delivery is one message to one webhook. It is deleted when its receiver has accepted it.
+// A Delivery is one message to one webhook. It is deleted when the receiver has accepted it.
 type Delivery struct {
 	ID        string // the webhook-id of the message, the same in every attempt
 	Webhook   WebhookID
@@ -64,8 +64,8 @@ type WebhookStore interface {
 	AddDelivery(ctx context.Context, d Delivery) error
 	// DeadDeliveries lists the deliveries of a webhook that will not be retried, newest first.
 	DeadDeliveries(ctx context.Context, id WebhookID, limit int) ([]Delivery, error)
-	// ReplayDeliveries makes dead deliveries of a webhook due, (all of them for an empty delivery
-	// ID) and returns their number.
+	// ReplayDeliveries makes a dead delivery of a webhook due again, or all of them for an empty
+	// delivery ID. It returns their number.
 	ReplayDeliveries(ctx context.Context, id WebhookID, delivery string, at time.Time) (int, error)
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// AWSSettings select the regions and the keys of Amazon IVS. Credentials come from the default
-// chain of the AWS SDK.
+// AWSSettings select the regions and the endpoint of Amazon IVS. Credentials come from the
+// default chain of the AWS SDK.
 type AWSSettings struct {
 	IVSRegion   []string `help:"AWS region whose Amazon IVS stages are served; repeatable." name:"ivs-region" placeholder:"REGION"`
 	IVSEndpoint string   `help:"Endpoint of the IVS real-time API; only for an emulator." name:"ivs-endpoint" placeholder:"URL"`

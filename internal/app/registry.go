@@ -150,7 +150,7 @@ func kicked(e stage.Event) bool {
 const reasonBarred = "barred"
 
 // record stores an event. It counts an end by a kick or a bar: the media server cannot tell them
-// apart, and the audit trail can.
+// apart, but the audit trail can.
 func (s *server) record(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
 	stored, err := s.control.RecordEvent(ctx, e)
 	if kicked(e) && !errors.Is(err, stage.ErrUnavailable) { // the feed tries again

@@ -15,7 +15,8 @@ import (
 //
 // Each variable has one meaning. The variables for settings of `serve` have short names, such as
 // STAGEDOOR_LISTEN, in all commands. The variables for other flags contain the name of the command,
-// such as STAGEDOOR_OBS_STAGE. The former short names of the latter still work, with a warning.
+// such as STAGEDOOR_OBS_STAGE. The former short names of these other flags still work, with a
+// warning.
 type sources struct {
 	env    map[string]string
 	warn   io.Writer

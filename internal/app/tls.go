@@ -80,8 +80,8 @@ func (s *ServeSettings) checkTLS(log *slog.Logger) (certSource, error) {
 	return files, nil
 }
 
-// If they are set, openTLS opens the HTTP listener that redirects to HTTPS, and prepares ACME. The
-// HTTPS listener is already open.
+// openTLS opens the HTTP listener that redirects to HTTPS if --listen-http is set, and prepares
+// ACME if --tls-domain is set. The HTTPS listener is already open.
 func (s *server) openTLS() error {
 	var plain net.Addr
 	if s.settings.ListenHTTP != "" {

@@ -30,8 +30,9 @@ func (h *Homes) holds(arn stage.ARN) bool {
 }
 
 // valid reports whether this replica may be a home; mu is held. A replica with an address for other
-// replicas may be a home only while it renews its heartbeat, even if it was alone at its last read,
-// since others may have joined later. A replica without an address is always alone.
+// replicas may be a home only while it renews its heartbeat. That holds even for a replica that
+// last read no others, since others may have joined later. A replica without an address is always
+// alone.
 func (h *Homes) valid() bool {
 	return !h.lost && (time.Now().Before(h.until) || h.cfg.URL == "")
 }
@@ -45,7 +46,7 @@ func (h *Homes) Drain(ctx context.Context) {
 	h.draining = true
 	h.mu.Unlock()
 	if err := h.beat(ctx); err != nil {
-		h.cfg.Log.Warn("the other replicas do not know that this one stops", "err", err)
+		h.cfg.Log.Warn("the other replicas were not notified that this replica stops", "err", err)
 		return
 	}
 	h.releaseIdle(ctx)

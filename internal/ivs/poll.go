@@ -33,7 +33,7 @@ func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) 
 	return slices.Clone(found.([]stage.Presence)), err
 }
 
-// ask requests the presence of a stage from AWS. At most one poll of a stage runs it at a time.
+// ask requests the presence of a stage from AWS. Only look calls it, once at a time for each stage.
 func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	at, err := s.getStage(ctx, w.arn)
 	if err != nil {
@@ -125,8 +125,8 @@ func (s *Service) introduce(
 }
 
 // disconnectBarred disconnects a participant who is barred. It is called at every poll, because AWS
-// admits a token that was revoked before its first use, and does not document whether it bars other
-// participants permanently.
+// admits a token that was revoked before its first use, and does not document for how long it bars
+// a participant who was disconnected.
 func (s *Service) disconnectBarred(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return

@@ -13,7 +13,7 @@ import (
 
 // This file records the events of the real stage as sessions, participants and events.
 
-// The events of participants, and their errors, by their names in the model.
+// The events of participants, and their errors, by their names in the model of the API.
 const (
 	joined         = "JOINED"
 	left           = "LEFT"

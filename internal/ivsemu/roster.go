@@ -8,7 +8,7 @@ import (
 )
 
 // A participant that joins over a stage's events socket is on the stage without any media. The
-// roster lists these participants. It is read after it has reported a change.
+// roster lists these participants. It reports each change, and is read afterwards.
 
 // A roll records which stages must be read, and which participants the roster listed last.
 type roll struct {

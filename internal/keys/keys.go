@@ -77,8 +77,8 @@ type Source struct {
 }
 
 // ParsePEM parses a private key on P-384, as SEC 1 or PKCS #8. If the text contains no key, it
-// returns an error. It must not create a new key, which would look as if the requested one had been
-// imported.
+// returns an error: a Source without a key would create a new key, as if that were the imported
+// one.
 func ParsePEM(text stage.Secret) (*ecdsa.PrivateKey, error) {
 	private, err := token.ParseKey([]byte(text.Reveal()))
 	if err != nil {

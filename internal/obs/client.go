@@ -46,7 +46,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	lastID   int
-	lastAsk  int64 // of the script in OBS
+	lastAsk  int64 // time of the last request to the script in OBS
 	pending  map[string]chan response
 	watchers []*Watch
 	err      error // the reason why the reader ended; nil while it runs
@@ -248,8 +248,8 @@ func unreachable(addr string, cause error) error {
 		WithCode("obs_unreachable").WithCause(cause)
 }
 
-// reached reports whether a program accepted the connection, because the error is neither a failure
-// to connect nor a timeout.
+// reached reports whether a program accepted the connection: then the error is neither a failure to
+// connect nor a timeout.
 func reached(err error) bool {
 	var exchange *url.Error
 	var network *net.OpError

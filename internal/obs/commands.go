@@ -58,7 +58,7 @@ func sentence(err error) string {
 	case errors.As(err, &refused):
 		return refused.Error()
 	case errors.Is(err, context.Canceled):
-		return "it was interrupted"
+		return "the command was interrupted"
 	}
 	return err.Error()
 }

@@ -270,7 +270,7 @@ func (s machineState) trouble(why *reason, sending bool) (machineState, []effect
 	return s, nil
 }
 
-// Going live.
+// The functions below start a broadcast.
 
 func begin(s machineState, f fact) (machineState, []effect) {
 	s.stage, s.renewals, s.renewing, s.unwanted, s.since = f.stage, 0, false, false, 0
@@ -384,7 +384,7 @@ func (s machineState) hung() (machineState, []effect) {
 	return s.trouble(s.word.reason("live.noMedia"), true)
 }
 
-// On the stage.
+// The functions below handle a broadcast that is on the stage.
 
 func (s machineState) lasting() (machineState, []effect) {
 	if s.now-s.since > longLive.Milliseconds() {

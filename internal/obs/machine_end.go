@@ -129,7 +129,7 @@ func (s machineState) stopDone(done bool) (machineState, []effect) {
 	return s.start(then.after == "renew")
 }
 
-// In trouble.
+// The functions below handle facts in the state "trouble".
 
 func (s machineState) endedInTrouble() (machineState, []effect) {
 	if s.about.participant == "" {
@@ -155,8 +155,7 @@ func explainedLate(s machineState, f fact) (machineState, []effect) {
 	return s, nil
 }
 
-// startOrphaned restarts a broadcast that ended while the server did not answer, when the server
-// answers again.
+// startOrphaned runs when the server answers again. It restarts a broadcast that ended meanwhile.
 func (s machineState) startOrphaned() (machineState, []effect) {
 	if !s.orphaned {
 		return s, nil

@@ -84,8 +84,8 @@ func (i Identity) Values(claim string) []string {
 	return nil
 }
 
-// A Pending is a sign-in that has begun. The browser keeps its data from the redirect to the
-// provider until it returns.
+// A Pending is a sign-in that has begun. The browser stores its data while the person is at the
+// provider.
 type Pending struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`

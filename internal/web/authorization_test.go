@@ -403,7 +403,7 @@ func tokenID(h *harness, of caller, arn string) string {
 	return made(of, "participantId", "/api/tokens", map[string]any{"stage": arnOf(arn)})
 }
 
-// anotherLogin returns the ID of a login of the owner that the test does not use.
+// anotherLogin returns the ID of a login of the owner other than the login of the test.
 func anotherLogin(h *harness, of caller) string {
 	h.Browser().Must(http.StatusOK, "POST", "/api/login",
 		web.Credentials{Name: of.owner.Me().Name, Password: apptest.Password}, nil)

@@ -105,8 +105,8 @@ type (
 		Version string        `json:"version"`
 		Stages  []MyStage     `json:"stages"`
 		Bars    []MyBar       `json:"bars,omitempty"` // stages from which the caller is barred
-		// HasPassword is false for an account that only signs in otherwise, for example with a
-		// provider.
+		// HasPassword is false for an account without a password, such as one whose user signs in
+		// with a provider.
 		HasPassword bool `json:"hasPassword"`
 		// PasskeyNeeded marks an operator who has signed in without the passkey that this server
 		// requires. Their access is that of a broadcaster.

@@ -113,7 +113,7 @@ type (
 		Code          string              `json:"code,omitempty"`
 		Detail        string              `json:"detail,omitempty"`
 		By            *access.Kicker      `json:"by,omitempty"`     // who kicked the participant
-		Barred        bool                `json:"barred,omitempty"` // and keeps the user out
+		Barred        bool                `json:"barred,omitempty"` // the user gets no more tokens
 	}
 	// A V1Events is a page of events, newest first.
 	V1Events struct {
@@ -131,7 +131,7 @@ type (
 		Agent      string        `json:"agent,omitempty"`
 		Target     string        `json:"target,omitempty"`
 		TargetName string        `json:"targetName,omitempty"`
-		TargetUser access.UserID `json:"targetUser,omitempty"` // whose the target is
+		TargetUser access.UserID `json:"targetUser,omitempty"` // to whom the target belongs
 		Stage      stage.ARN     `json:"stage,omitempty"`
 		Detail     string        `json:"detail,omitempty"`
 	}
@@ -177,8 +177,8 @@ type (
 	V1Rules struct {
 		Rules []V1Rule `json:"rules"`
 	}
-	// A V1RuleEffect counts the users whom a rule would affect. Operators only count if it would
-	// create a stage for them.
+	// A V1RuleEffect counts the users whom a rule would affect. Operators only count if the rule
+	// would create a stage for them.
 	V1RuleEffect struct {
 		Gain int `json:"gain"` // number of users who would get access to a stage
 		// number of users who would lose access to a stage, with their open tokens there

@@ -13,7 +13,7 @@ import { createDevices } from './devices.js';
 import { createOthers } from './others.js';
 import { previewView, endedView, onStageView, whyText } from './views.js';
 
-/** Storage keys. By the stored values, a reloaded tab stays the same guest. */
+/** Storage keys. With the stored values, a tab stays the same guest after a reload. */
 const KEYS = Object.freeze({
   secret: 'stagedoor.guest',
   admission: 'stagedoor.guest.admission',
@@ -47,7 +47,7 @@ const secret = (() => {
   return own || (sessionStorage.getItem(KEYS.secret) ?? '');
 })();
 
-/** Removes the secret from the address, because guests may share their screens, and stores it. */
+/** Removes the secret from the address, because guests may share their screens, and returns it. */
 function takeSecret() {
   const own = location.hash.slice(1);
   if (!/^sdg_[\w-]+$/.test(own)) return '';

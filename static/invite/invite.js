@@ -43,7 +43,7 @@ function draw() {
   );
 }
 
-/** Whether the link is good for something: a password, or a passkey. */
+/** Whether the link is of use: to choose a password, or to sign in once and add a passkey. */
 function isGood() {
   const { passwords, passkeys, provider } = state.ways;
   return passwords || usable(passkeys) || !provider;

@@ -175,7 +175,7 @@ const NODES = {
     on: { refreshed, failed: toIdle },
   },
 
-  // Going live.
+  // The states in which a broadcast starts.
   asking: { phase: 'starting', step: 'token', on: { status: asked, stop: toIdle } },
   reading: { phase: 'starting', step: 'token', on: { service: read, stop: toIdle } },
   minting: { phase: 'starting', step: 'token', on: { token: minted, stop: toIdle } },
@@ -213,7 +213,7 @@ const NODES = {
     },
   },
 
-  // On the stage.
+  // The states of a broadcast on the stage.
   live: {
     phase: 'live',
     on: {
@@ -366,7 +366,7 @@ const stay = (s, change = {}, ...effects) => ({ state: { ...s, ...change }, effe
  */
 function to(s, at, change = {}, ...effects) {
   const { phase = s.phase, step: now = phase === 'starting' ? s.step : '' } = NODES[at];
-  const reason = phase === 'starting' && s.renewing ? s.reason : null; // of the restart
+  const reason = phase === 'starting' && s.renewing ? s.reason : null; // why it restarts
   const shown = {
     at,
     phase,

@@ -649,7 +649,7 @@ const option = (options, ...names) =>
     .pop()?.[1] ?? '';
 
 /**
- * Sets our options, and keeps the person's other options.
+ * Sets the options of OURS, and keeps the person's other options.
  * @param {string} options
  * @param {number} keyint
  */

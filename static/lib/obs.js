@@ -1,6 +1,6 @@
 /**
- * The only module that sends requests to OBS. It adds to obs-websocket-js what a page needs that
- * stays open for days: a time limit on every request (the library's pending calls never settle when
+ * The only module that sends requests to OBS. It adds to obs-websocket-js what a page that stays
+ * open for days needs: a time limit on every request (the library's pending calls never settle when
  * the socket closes), one request at a time (obs-websocket answers out of order otherwise),
  * reconnection, and turns (obs-turns.js).
  */
@@ -346,7 +346,7 @@ async function takeTurn(call, turns, pause) {
   const claim = () => call('BroadcastCustomEvent', { eventData: turns.claim });
   for (let tries = 0; !turns.mine && tries < 50; tries++) {
     await claim();
-    if (!turns.mine) await pause(100); // the claim has not come back yet, or lost
+    if (!turns.mine) await pause(100); // not back yet, or another client has the turn
   }
   return {
     renew: claim,

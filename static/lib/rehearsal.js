@@ -420,7 +420,7 @@ export async function uplinkOf(
     );
     return response.ok ? size / Math.max(0.001, (now() - start) / 1000) : 0;
   } catch {
-    return limit.signal.aborted ? size / (UPLOAD_WITHIN / 1000) : 0; // at most this rate
+    return limit.signal.aborted ? size / (UPLOAD_WITHIN / 1000) : 0; // or less: it was cut off
   } finally {
     clearTimeout(timer);
   }

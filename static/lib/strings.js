@@ -99,7 +99,7 @@ export const said = (text) => (has(text) ? t(text) : text);
  * was given.
  * @param {string} code
  * @param {string} detail
- * @param {{wait?: number, byRole?: string}} [more] wait: seconds, if the server sent them; role:
+ * @param {{wait?: number, byRole?: string}} [more] wait: seconds, if the server sent them; byRole:
  *   that of the person who kicked
  */
 export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {

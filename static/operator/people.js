@@ -227,7 +227,7 @@ class People {
     );
   }
 
-  /** What an invite is good for where passwords are switched off. */
+  /** A hint where passwords are switched off: how people sign in, and what an invite is for. */
   withoutPasswords() {
     const { passwords, passkeys, provider: name = '' } = this.ways;
     if (passwords) return null;

@@ -277,7 +277,7 @@ class Person {
           id: 'choice-role',
           chosen: asked ? this.role : user.role,
           onchoose,
-          'data-asks': !asked && 'role', // gets the focus back after the question
+          'data-asks': !asked && 'role', // the focus returns here after the question
         },
         roleOptions(),
       ),

@@ -85,7 +85,7 @@ const OF_PERSON =
   /^(system|user|access|login|password|enrolment|device_code|chat|participant\.(un)?barred)/;
 const OF_TOKEN = /^(participant\.kicked|token\.revoked)/;
 
-/** The ID of the person whom the name of an entry's target names, or ''. @param {Entry} e */
+/** The ID of the person whose name the entry has as its target, or ''. @param {Entry} e */
 function personOf({ action, target = '', targetUser = '' }) {
   if (OF_PERSON.test(action)) return target;
   return OF_TOKEN.test(action) ? targetUser : '';

@@ -115,7 +115,7 @@ export class StageChoice {
       oninput: (/** @type {Event} */ e) =>
         this.list.search(/** @type {HTMLInputElement} */ (e.target).value),
       onkeydown: (/** @type {KeyboardEvent} */ e) => {
-        if (e.key === 'Enter') e.preventDefault(); // it would send the form
+        if (e.key === 'Enter') e.preventDefault(); // the Enter key would send the form
       },
     });
   }

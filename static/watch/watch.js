@@ -114,7 +114,7 @@ function draw() {
   fit();
 }
 
-/** Of a barred person the bar is shown above. */
+/** For a barred person, the page shows the bar above this text. */
 const noStageText = () => t(state.me?.bars?.length ? 'watch.noOther' : 'watch.noStage');
 
 /** The buttons for sound and full screen, and the volume. */

@@ -31,9 +31,9 @@ func takenBy(b backup) (taken, error) {
 	return t, err
 }
 
-// giveBack replaces the script's entry by the entries of the person that the script took over,
-// unless it opens another page now. The script's entry may also have the ID of its own earlier
-// dock.
+// giveBack replaces the script's entry by the person's entries that the script took over, unless
+// the script's entry opens another page now. The ID of the script's entry may be that of an earlier
+// dock of the script.
 func (t taken) giveBack(docks string, isOwn func(entry string) bool) (string, error) {
 	list, _, err := elements(docks)
 	there := make([]dock, len(list))

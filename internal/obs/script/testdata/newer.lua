@@ -24,7 +24,7 @@ function obs.config_get_string(config, section, name)
   return value ~= nil and ffi.string(value) or nil
 end
 function obs.config_set_string(config, section, name, value)
-  if name == "ExtraBrowserDocks" then -- what the dock would be loaded with
+  if name == "ExtraBrowserDocks" then -- the list from which OBS would load the docks
     local file = io.open(home .. "/docks.txt", "a")
     file:write(value, "\n")
     file:close()
