@@ -106,7 +106,7 @@ type ClaimsReport struct {
 	// scopes had.
 	Missing []NamedClaim
 	// Unseen has the claims that the policy or a rule names, if nobody has signed in since the
-	// scopes changed, so that it is not known whether the provider sends them.
+	// scopes changed: then it is not known whether the provider sends them.
 	Unseen []NamedClaim
 }
 

@@ -22,8 +22,8 @@ const (
 	maxLate   = 1000
 	lateEvery = time.Second
 	// endWithin limits each wait for the database before a session is ended without it. A request
-	// waits twice: for the principal and for the token. Both waits must end before the server,
-	// because of the outage, gives up its local stages and so ends their sessions.
+	// waits twice: for the principal and for the token. Both waits must end before the outage makes
+	// the server give up its local stages, since that ends their sessions.
 	endWithin = 1500 * time.Millisecond
 	lateLimit = 5 * time.Second // limit of the last attempt, when the server stops
 )

@@ -30,11 +30,11 @@ type Store interface {
 	Names(ctx context.Context, ids ...UserID) (map[UserID]string, error)
 	// AccountNamed finds an account by the key of its name.
 	AccountNamed(ctx context.Context, key string) (Account, error)
-	// PutAccount adds an account, or replaces its name, role and password. If another account has
-	// that key, it returns stage.ErrConflict.
+	// PutAccount adds an account, or replaces its name, role, password, suspension and LinkedAt. If
+	// another account has the same Key, it returns stage.ErrConflict.
 	PutAccount(ctx context.Context, a Account) error
-	// DeleteAccount deletes an account with its credentials, grants and attempts. Issuances and
-	// events stay.
+	// DeleteAccount deletes an account with everything that belongs to it, such as credentials,
+	// identities and grants. Issuances and events stay.
 	DeleteAccount(ctx context.Context, id UserID) error
 
 	// Credential finds a credential and its account by the hash of the secret. The account of a
@@ -42,7 +42,8 @@ type Store interface {
 	Credential(ctx context.Context, kind Kind, hash string) (Credential, Account, error)
 	// Credentials lists the matching credentials, oldest first.
 	Credentials(ctx context.Context, match Match) ([]Credential, error)
-	// PutCredential adds a credential, or replaces the one with the same ID.
+	// PutCredential adds a credential, or replaces the hash, the creation time and the expiry of
+	// the one with the same ID.
 	PutCredential(ctx context.Context, cred Credential) error
 	// DeleteCredentials deletes the matching credentials and returns their number: when two
 	// requests use the same code, one of them gets 1.
@@ -64,8 +65,8 @@ type Store interface {
 	StageNamed(ctx context.Context, key string) (StageRecord, error)
 	// Endpoints lists the endpoints of all stages, each pair once.
 	Endpoints(ctx context.Context) ([]stage.Endpoints, error)
-	// PutStage adds or replaces a stage. If another stage has that key, it returns
-	// stage.ErrConflict.
+	// PutStage adds or replaces a stage. A closed stage is open again afterwards. If another stage
+	// has the same Key, it returns stage.ErrConflict.
 	PutStage(ctx context.Context, s StageRecord) error
 	// ListStages lists stages by name. The query of the filter is a key (nameKey).
 	ListStages(ctx context.Context, f StageFilter, p Page) (PageOf[ListedStage], error)
@@ -82,7 +83,7 @@ type Store interface {
 
 	// Grants lists the grants of these users.
 	Grants(ctx context.Context, users ...UserID) ([]Grant, error)
-	// PutGrant adds or replaces the grant of a user on a stage.
+	// PutGrant adds or replaces the grant of a user on a stage. A bar stays in force.
 	PutGrant(ctx context.Context, g Grant) error
 	// DeleteGrant deletes a grant.
 	DeleteGrant(ctx context.Context, user UserID, arn stage.ARN) error
@@ -129,7 +130,8 @@ type Store interface {
 	// the stored event is an end without a reason, and the new event has the reason, the new event
 	// replaces the stored one.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
-	// NameKicker sets who kicked a participant, in the stored ends of its sessions that lack it.
+	// NameKicker sets who kicked a participant, in the stored ends by a kick that do not name
+	// anybody.
 	NameKicker(ctx context.Context, id stage.ParticipantID, by User) error
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
@@ -238,7 +240,7 @@ type StageRecord struct {
 func (s StageRecord) SortKey() string { return nameKey(s.Name) }
 
 // A Rate is a rate limit: at most Limit tokens of the bucket between Since and Until; a Limit of 0
-// means none. Tokens dated after Until do not count, since their clock was wrong.
+// means no limit. Tokens dated after Until do not count, since their clock was wrong.
 type Rate struct {
 	Bucket string
 	Limit  int

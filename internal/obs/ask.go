@@ -21,7 +21,8 @@ const (
 	answerPause = 100 * time.Millisecond
 )
 
-// An answer is a response of the script in OBS. In the zero value At is 0: the script sent none.
+// An answer is a response of the script in OBS. In the zero value, At is 0: the script sent no
+// answer.
 type answer struct {
 	At       int64  `json:"at"`
 	Result   string `json:"result"`   // of a request to write: "done"

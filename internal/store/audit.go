@@ -77,7 +77,8 @@ func issued(f access.AuditFilter) walk {
 }
 
 // entries returns the walk over the audit trail for a filter, by the index of the narrowest
-// condition. The column is the one that has the filter's target: no entry has it in both.
+// condition. column is where the filter's target is looked for: target or target_user. No entry has
+// the same value in both.
 func entries(column string, f access.AuditFilter) walk {
 	w := walk{
 		columns: auditColumns, from: "audit", newest: true, window: window,

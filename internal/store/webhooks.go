@@ -105,8 +105,8 @@ func (q queries) ClaimDeliveries(
 			WHERE webhook = $3 AND dead_at IS NULL AND next_at <= $2
 			ORDER BY next_at, id LIMIT $4)
 		RETURNING `+deliveryColumns, ms(until), ms(now), string(id), limit)
-	// Sort the deliveries, because RETURNING has no order, and set the time of those that were
-	// given back, which are due at once.
+	// Sort the deliveries, because RETURNING has no order. Set NextAt, so that a delivery is due at
+	// once if the sender gives it back.
 	for i := range claimed {
 		claimed[i].NextAt = now
 	}

@@ -59,7 +59,7 @@ export class PicturePart {
     ];
   }
 
-  /** Whether no test picture is sent, and there is no reason to show why one ended. */
+  /** Whether no test picture is sent, and the view need not explain why one has ended. */
   get idle() {
     return this.#picture === null && this.#publishing.state.phase !== 'ended';
   }
