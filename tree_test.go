@@ -71,7 +71,7 @@ func TestNoRegistryIsPinned(t *testing.T) {
 		t.Fatal(err)
 	}
 	if regexp.MustCompile(`(?m)^[^;#]*registry *=`).Match(regexp.MustCompile(`omit-lockfile-registry-resolved`).ReplaceAll(npmrc, nil)) {
-		t.Errorf(".npmrc names a registry")
+		t.Errorf(".npmrc names a registry, want none")
 	}
 }
 

@@ -64,7 +64,7 @@ func TestAnApplicationSeesWhoIsThereAndChangesRules(t *testing.T) {
 	for _, stage := range []string{"", string(side.ARN)} {
 		there, err := c.Participants(t.Context(), stage)
 		if err != nil || len(there) != 1 || len(there[0].Participants) != 1 {
-			t.Fatalf("who is there: %+v %v", there, err)
+			t.Fatalf("who is there: %+v %v, want one stage with one participant", there, err)
 		}
 		if p := there[0].Participants[0]; p.ID != string(token.ParticipantID) || p.Name != "ana" ||
 			!p.Publishing {
@@ -117,7 +117,7 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 	bars, err := c.Bars(t.Context(), string(token.Stage))
 	if err != nil || len(bars) != 1 || bars[0].User.ID != link.User.ID ||
 		bars[0].Reason != "time is up" {
-		t.Errorf("bars: %+v %v", bars, err)
+		t.Errorf("the bars: got %+v, %v, want one with the reason of the kick", bars, err)
 	}
 	if err := c.Unbar(t.Context(), link.User.ID, string(token.Stage)); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 	dock.Token("")
 	if refusals, err := c.Refusals(t.Context(), string(token.Stage)); err != nil ||
 		len(refusals) != 0 {
-		t.Errorf("refusals: %v %v", refusals, err)
+		t.Errorf("the refusals: got %v, %v, want none", refusals, err)
 	}
 
 	for i := range 205 { // more than one page of the list

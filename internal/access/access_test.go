@@ -49,13 +49,14 @@ func FuzzName(f *testing.F) {
 		}
 		if n := utf8.RuneCountInString(name); n < 1 || n > maxName || !utf8.ValidString(name) ||
 			strings.ContainsFunc(name, deceives) {
-			t.Errorf("%q became %q", text, name)
+			t.Errorf("the name %q became %q, want 1 to maxName visible characters", text, name)
 		}
 		if again, err := cleanName(name); err != nil || again != name {
-			t.Errorf("%q, cleaned again: got %q, %v", name, again, err)
+			t.Errorf("%q, cleaned again: got %q, %v, want no change", name, again, err)
 		}
 		if nameKey(name) == "" || nameKey(nameKey(name)) != nameKey(name) {
-			t.Errorf("key of %q: got %q, then %q", name, nameKey(name), nameKey(nameKey(name)))
+			t.Errorf("the key of %q: got %q, and %q as the key of that, want the same",
+				name, nameKey(name), nameKey(nameKey(name)))
 		}
 	})
 }
@@ -67,7 +68,8 @@ func FuzzCleanText(f *testing.F) {
 		limit = max(0, limit%1000)
 		clean := cleanText(text, limit)
 		if len(clean) > limit || !utf8.ValidString(clean) || strings.ContainsRune(clean, 0) {
-			t.Errorf("%q to %d: got %q", text, limit, clean)
+			t.Errorf("%q, cut to %d bytes: got %q, want valid UTF-8 that is no longer",
+				text, limit, clean)
 		}
 	})
 }
@@ -79,10 +81,10 @@ func FuzzNetwork(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if got := network(text); len(got) > 64 || !utf8.ValidString(got) {
-			t.Errorf("%q: got %q", text, got)
+			t.Errorf("the network of %q: got %q, want at most 64 bytes of UTF-8", text, got)
 		}
 		if s := slot(network(text), addressBuckets); s >= addressBuckets {
-			t.Errorf("%q: got slot %d", text, s)
+			t.Errorf("the slot of %q: got %d, want less than addressBuckets", text, s)
 		}
 	})
 }
@@ -167,7 +169,7 @@ func TestUnknownNamesTakeAsLong(t *testing.T) {
 	run := func(hash string) time.Duration {
 		start := time.Now()
 		if same, err := p.matches(stage.NewSecret("wrong password"), hash); same || err != nil {
-			t.Fatalf("Matches: got %v, %v", same, err)
+			t.Fatalf("a wrong password: got %v, %v, want no match", same, err)
 		}
 		return time.Since(start)
 	}
@@ -190,7 +192,7 @@ func TestCache(t *testing.T) {
 	}
 	m.put(1, "one", generation)
 	if got, _, found := m.get(1); !found || got != "one" {
-		t.Errorf("get: got %q, %v", got, found)
+		t.Errorf("get: got %q, %v, want one", got, found)
 	}
 	m.clear()
 	m.put(1, "old", generation) // the value was read before the change

@@ -39,7 +39,7 @@ func TestScopesOfEachKind(t *testing.T) {
 				t.Errorf("%s, %s: got %v, want %v", name, scope, got, allowed)
 			}
 			if err := want.who.Require(scope); (err == nil) != allowed {
-				t.Errorf("%s requires %s: got %v", name, scope, err)
+				t.Errorf("%s requires %s: got %v, want the same as Allows", name, scope, err)
 			}
 		}
 	}

@@ -109,7 +109,7 @@ func TestManyNetworksShutNobodyOut(t *testing.T) {
 			for try := range 3 {
 				start := time.Now()
 				if err := queue.hashAs(t.Context(), "olga", "198.51.100.7", known); err != nil {
-					t.Errorf("known %t: got %v", known, err)
+					t.Errorf("a hash (known client: %t): got %v", known, err)
 				}
 				if took := time.Since(start); took > 3*oneHash {
 					t.Errorf("known %t, sign-in %d beside 150 of other networks: took %v, want at "+

@@ -44,7 +44,7 @@ func TestRefusalsAtStart(t *testing.T) {
 	running := apptest.Start(t)
 	if got := refused(t, "--data", running.Data); !strings.Contains(got,
 		"another stagedoor already serves") {
-		t.Errorf("a second start on the same folder: got %q", got)
+		t.Errorf("a second start on the same folder: got %q, want that it is served", got)
 	}
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -54,7 +54,7 @@ func TestRefusalsAtStart(t *testing.T) {
 	defer taken.Close()
 	if got := refused(t, "--data", t.TempDir(), "--listen",
 		taken.Addr().String()); !strings.Contains(got, "is taken by another program") {
-		t.Errorf("a taken port: got %q", got)
+		t.Errorf("a taken port: got %q, want that it is taken", got)
 	}
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -63,20 +63,20 @@ func TestRefusalsAtStart(t *testing.T) {
 	defer udp.Close()
 	if got := refused(t, "--data", t.TempDir(), "--media",
 		udp.LocalAddr().String()); !strings.Contains(got, "is taken") {
-		t.Errorf("a taken media port: got %q", got)
+		t.Errorf("a taken media port: got %q, want that it is taken", got)
 	}
 
 	file := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(file, nil, 0o600)
 	if got := refused(t, "--data", filepath.Join(file, "data")); !strings.Contains(got, "--data") {
-		t.Errorf("a data folder that cannot be: got %q", got)
+		t.Errorf("a data folder below a file: got %q, want --data named", got)
 	}
 
 	damaged := t.TempDir()
 	os.WriteFile(filepath.Join(damaged, "local-key.pem"),
 		[]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), 0o600)
 	if got := refused(t, "--data", damaged); !strings.Contains(got, "local-key.pem") {
-		t.Errorf("a damaged key: got %q", got)
+		t.Errorf("a damaged key: got %q, want its file named", got)
 	}
 
 	folder := t.TempDir()
@@ -93,7 +93,7 @@ func TestRefusalsAtStart(t *testing.T) {
 		"https://stage.example.com/path", "https://user@stage.example.com"} {
 		if got := refused(t, "--data", t.TempDir(), "--public-url", bad); !strings.Contains(got,
 			"--public-url") {
-			t.Errorf("--public-url %s: got %q", bad, got)
+			t.Errorf("--public-url %s: got %q, want the flag named", bad, got)
 		}
 	}
 }
@@ -186,7 +186,7 @@ func TestUsersFromTheTerminal(t *testing.T) {
 	if out, err := run(t, "users", "list", "--data", a.Data); err != nil ||
 		!strings.Contains(out, "ana") || !strings.Contains(out, "operator") ||
 		!strings.Contains(out, "main (publish") {
-		t.Errorf("users list: got %v %s", err, out)
+		t.Errorf("users list: got %v %s, want ana with access to main, and the operator", err, out)
 	}
 	if _, err := run(t, "users", "add", "Ana", "--data", a.Data); err == nil {
 		t.Error("a second ana was added")
@@ -227,10 +227,10 @@ func TestHelpAndUsage(t *testing.T) {
 	t.Parallel()
 	if out, err := run(t, "serve", "--help"); err != nil ||
 		!strings.Contains(out, "STAGEDOOR_LISTEN") {
-		t.Errorf("serve --help: got %v %s", err, out)
+		t.Errorf("serve --help: got %v %s, want the variables", err, out)
 	}
 	if out, err := run(t); err != nil || !strings.Contains(out, "serve") {
-		t.Errorf("no command: got %v %s", err, out)
+		t.Errorf("no command: got %v %s, want the help", err, out)
 	}
 	for _, args := range [][]string{{"fly"}, {"serve", "--fly"},
 		{"serve", "--trusted-proxies", "everybody"}, {"serve", "--token-limit", "many"}} {
@@ -277,7 +277,7 @@ func TestOBSFailsInOneSentence(t *testing.T) {
 	if json.Unmarshal([]byte(out), &told) != nil || err == nil ||
 		told.Error.Code != "obs_unreachable" || told.Error.Detail != err.Error() ||
 		strings.Contains(err.Error(), "dial") {
-		t.Errorf("got %q and %v", out, err)
+		t.Errorf("obs status --json: got %q and %v, want the error in the JSON", out, err)
 	}
 }
 

@@ -24,12 +24,12 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 	olga.Must(http.StatusCreated, "POST", "/api/stages",
 		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
 	if made.Served != "aws" || !strings.HasPrefix(made.IssuedBy, "By the AWS API") {
-		t.Errorf("the new stage: got %+v", made)
+		t.Errorf("the new stage: got %+v, want it on AWS, with tokens of the API", made)
 	}
 	var there web.AWSStages
 	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, &there)
 	if len(there.Stages) != 1 || !there.Stages[0].Added || there.Stages[0].ARN != made.ARN {
-		t.Errorf("what AWS has: got %+v", there)
+		t.Errorf("the stages at AWS: got %+v, want the new one, marked as added", there)
 	}
 	var unnamed web.Stage
 	olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Region: "us-west-2"},

@@ -80,7 +80,7 @@ func TestBackupWhileTokensAreIssued(t *testing.T) {
 		t.Errorf("a second backup to the same file: got %v, want it refused", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), ".stagedoor-*")); len(left) != 0 {
-		t.Errorf("the backup left %v", left)
+		t.Errorf("the backup left the temporary files %v", left)
 	}
 
 	data := filepath.Join(t.TempDir(), "restored")
@@ -178,7 +178,7 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 		}
 		must(t, filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && path != data && entry.Name() != "lock" {
-				t.Errorf("%s: it left %s", name, path)
+				t.Errorf("%s: the refused restore left %s", name, path)
 			}
 			return err
 		}))

@@ -129,7 +129,7 @@ func (c *chaos) answered(
 	// On an idle machine a response takes at most 6 seconds. A request that hangs takes 40.
 	const limit = 25 * time.Second
 	if took := time.Since(begin); took > limit {
-		c.t.Errorf("%s took %v", what, took)
+		c.t.Errorf("%s took %v, want an answer in time", what, took)
 	}
 	ours := strings.HasPrefix(h.Get("Content-Type"), "application/problem+json")
 	switch {
@@ -137,7 +137,8 @@ func (c *chaos) answered(
 		c.t.Errorf("%s: %v", what, err)
 	case status == http.StatusInternalServerError,
 		status == http.StatusServiceUnavailable && ours && h.Get("Retry-After") == "":
-		c.t.Errorf("%s: got %d, Retry-After %q, %s", what, status, h.Get("Retry-After"), text)
+		c.t.Errorf("%s: got %d, Retry-After %q, %s, want no 500, and no 503 without Retry-After",
+			what, status, h.Get("Retry-After"), text)
 	}
 }
 
@@ -274,7 +275,7 @@ func (c *chaos) check() {
 	c.t.Logf("%d faults, %d tokens, %d broadcasts, %d revoked", c.faults, len(c.issued),
 		len(c.live), len(c.revoked))
 	if len(c.issued) == 0 || len(c.live) == 0 {
-		c.t.Error("nothing went on")
+		c.t.Error("no token was issued or no broadcast was live, so nothing was tested")
 	}
 	for id := range c.issued {
 		if got := c.DB.Value(c.t, c.Database,

@@ -33,13 +33,13 @@ func TestVersion(t *testing.T) {
 	flag, err := run(t, "--version")
 	if err != nil || !regexp.MustCompile(`^stagedoor \S+\ncommit .*\ngo +go1\.\S+\nplatform +\S+/\S+\n$`).MatchString(
 		regexp.MustCompile(`(?m)^date .*\n`).ReplaceAllString(flag, "")) {
-		t.Errorf("--version: got %v, %q", err, flag)
+		t.Errorf("--version: got %v, %q, want version, commit, Go and platform", err, flag)
 	}
 	if command, err := run(t, "version"); err != nil || command != flag {
 		t.Errorf("version: got %v, %q; want the same as --version, %q", err, command, flag)
 	}
 	if v := answer[map[string]any](t, "version"); v["version"] == "" || v["platform"] == nil {
-		t.Errorf("version --json: got %v", v)
+		t.Errorf("version --json: got %v, want the version and the platform", v)
 	}
 }
 
@@ -50,13 +50,13 @@ func TestGroupsShowTheirHelp(t *testing.T) {
 		for _, args := range [][]string{{group}, {"help", group}, {group, "--help"}} {
 			out, err := run(t, args...)
 			if err != nil || !strings.HasPrefix(out, "Usage: stagedoor "+group+" <command>") {
-				t.Errorf("%v: got %v, %s", args, err, out)
+				t.Errorf("%v: got %v, %s, want the usage of the group", args, err, out)
 			}
 		}
 	}
 	if out, err := run(t, "help", "users", "add"); err != nil ||
 		!strings.Contains(out, "stagedoor users add <name>") {
-		t.Errorf("help users add: got %v, %s", err, out)
+		t.Errorf("help users add: got %v, %s, want its usage", err, out)
 	}
 }
 
@@ -102,11 +102,11 @@ func TestANegativeNumberIsAValue(t *testing.T) {
 	}
 	if got := refused(t, "--data", t.TempDir(), "--token-limit", "-2"); !strings.Contains(got,
 		"not -2") {
-		t.Errorf("--token-limit -2: got %q", got)
+		t.Errorf("--token-limit -2: got %q, want a refusal", got)
 	}
 	if got := refused(t, "--data", t.TempDir(), "--token-window", "-1m"); !strings.Contains(got,
 		"not -1m0s") {
-		t.Errorf("--token-window -1m: got %q", got)
+		t.Errorf("--token-window -1m: got %q, want a refusal", got)
 	}
 }
 
@@ -190,7 +190,7 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	if len(list) != 2 || list[1].Name != "studio" || list[1].Served != "local" ||
 		list[1].Limits.MaxBitrate != 4_000_000 || list[1].Limits.MaxHeight != 720 ||
 		list[1].Limits.MaxKeyframeInterval != 1 {
-		t.Errorf("stages list: got %+v", list)
+		t.Errorf("stages list: got %+v, want studio with the limits that were set", list)
 	}
 
 	must("users", "add", "ana")
@@ -211,7 +211,7 @@ func TestUsersStagesAndTokens(t *testing.T) {
 	if len(people) != 1 || !people[0].Invited || len(people[0].Grants) != 1 ||
 		people[0].Grants[0].Name != "studio" || people[0].Grants[0].MaxTTL != 3600 ||
 		len(people[0].Grants[0].Capabilities) != 1 {
-		t.Errorf("users list: got %+v", people)
+		t.Errorf("users list: got %+v, want an invited user with a grant for studio", people)
 	}
 
 	type token struct{ ParticipantID, WHIP, Token string }

@@ -41,7 +41,7 @@ func TestDoctorOfAHealthyServer(t *testing.T) {
 	a := apptest.Start(t)
 	found, err := doctor(t, "--data", a.Data)
 	if err != nil {
-		t.Errorf("got %v", err)
+		t.Errorf("the doctor of a healthy server: got %v, want no error", err)
 	}
 	for _, check := range []string{"settings", "data folder", "database", "local key", "server",
 		"media", "public URL", "clock", "WebSocket", "proxy", "streaming"} {

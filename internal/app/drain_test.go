@@ -145,7 +145,7 @@ func TestARollingRestart(t *testing.T) {
 		}
 	}
 	for _, failure := range f.failures() {
-		t.Errorf("a page saw %s", failure)
+		t.Errorf("a page saw the failure %s, want none while servers drain", failure)
 	}
 }
 

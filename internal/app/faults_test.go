@@ -47,7 +47,7 @@ func TestAKickWithoutTheDatabase(t *testing.T) {
 		select {
 		case <-one.Closed():
 		case <-time.After(20 * time.Second):
-			t.Error("a session goes on")
+			t.Error("a session goes on after it was to end")
 		}
 	}
 	if status, _, _ := ana.Do("DELETE",

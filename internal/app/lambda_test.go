@@ -271,17 +271,17 @@ func TestAFunctionOnLambda(t *testing.T) {
 
 	t.Log("the schedule's housekeeping, and a payload that is none")
 	if got := front.invoke([]byte(`{"stagedoor":"housekeeping"}`)); string(got) != "null" {
-		t.Errorf("housekeeping: got %s", got)
+		t.Errorf("housekeeping: got %s, want null", got)
 	}
 	if got := front.invoke([]byte(`{"stagedoor":"nonsense"}`)); !bytes.Contains(got, []byte("an event or an operation")) {
-		t.Errorf("nonsense: got %s", got)
+		t.Errorf("nonsense: got %s, want an error that names what is expected", got)
 	}
 	if got := front.invoke([]byte(`{"stagedoor":"setup"}`)); !bytes.Contains(got, []byte("errorMessage")) {
 		t.Errorf("a second set-up: got %s", got)
 	}
 	if status, _, text := browser().Do("POST", "/whip", nil); status != http.StatusNotFound ||
 		!bytes.Contains(text, []byte("no local stages")) {
-		t.Errorf("/whip: got %d %s", status, text)
+		t.Errorf("/whip: got %d %s, want 404 and why", status, text)
 	}
 }
 

@@ -47,6 +47,6 @@ func TestLogWritesJSON(t *testing.T) {
 	newLog(LogSettings{LogLevel: "info", LogFormat: "json"}, &text).LogAttrs(t.Context(),
 		slog.LevelInfo, "hello")
 	if !strings.Contains(text.String(), `"msg":"hello"`) {
-		t.Errorf("got %s", &text)
+		t.Errorf("the log in JSON: got %s, want the message in it", &text)
 	}
 }

@@ -36,7 +36,7 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	out, err = run(t, "obs", "pair", "--server", a.URL, "--key", key.Key, "--obs-config", portable)
 	if err != nil || !strings.Contains(out, "its WebSocket server is on, port 4455") ||
 		strings.Contains(out, "#") {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("obs pair: got %v, %s, want the port and no secret", err, out)
 	}
 	var settings struct {
 		Password string `json:"server_password"`
@@ -44,7 +44,7 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	file := filepath.Join(dir, "plugin_config", "obs-websocket", "config.json")
 	text, err := os.ReadFile(file)
 	if err != nil || json.Unmarshal(text, &settings) != nil || settings.Password == "" {
-		t.Fatalf("%v: %s", err, text)
+		t.Fatalf("the settings of the WebSocket server: got %v, %s, want a password", err, text)
 	}
 	const card = "obs_nvenc_h264_tex"
 	far := fakeobs.Start(t, fakeobs.Options{Password: settings.Password, Script: fakeobs.Script{
@@ -98,16 +98,16 @@ func TestOBSIsPairedFromTheTerminal(t *testing.T) {
 	}
 	out, err = undo("--server", a.URL)
 	if err != nil || !strings.Contains(out, "still paired with https://other.example") {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("undo of one of two: got %v, %s, want the other pairing named", err, out)
 	}
 	if out, err := undo("--server", a.URL); err == nil {
-		t.Errorf("undone twice: %s", out)
+		t.Errorf("a second undo of the same pairing: got %s, want an error", out)
 	}
 	out, err = undo("--json")
 	if err != nil || !strings.Contains(out, `"undone": "https://other.example"`) {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("undo of the last pairing: got %v, %s, want its server in the JSON", err, out)
 	}
 	if out, err := undo("--json"); err == nil || !strings.Contains(out, `"obs_not_paired"`) {
-		t.Errorf("undone twice: %v, %s", err, out)
+		t.Errorf("undo without a pairing: got %v, %s, want obs_not_paired", err, out)
 	}
 }

@@ -25,7 +25,7 @@ func TestPrintable(t *testing.T) {
 		w := &printableWriter{to: &out}
 		for i := range len(text) { // byte by byte
 			if n, err := w.Write([]byte{text[i]}); n != 1 || err != nil {
-				t.Fatalf("Write: got %d, %v", n, err)
+				t.Fatalf("Write of one byte: got %d, %v, want 1", n, err)
 			}
 		}
 		if got := out.String(); got != want && len(w.rest) == 0 {

@@ -40,7 +40,7 @@ func TestTheProxySettingsOfTheGuide(t *testing.T) {
 			}
 			if !strings.Contains(found["proxy"].Detail,
 				"the proxy passes on the addresses of clients") {
-				t.Errorf("proxy: got %+v", found["proxy"])
+				t.Errorf("proxy: got %+v, want that clients' addresses arrive", found["proxy"])
 			}
 		})
 	}

@@ -35,7 +35,7 @@ func TestARegistryAnswersBeforeAnythingServes(t *testing.T) {
 		}
 	}
 	if r.ServesRegion("us-west-2") {
-		t.Error("a region is served")
+		t.Error("a server without AWS serves a region")
 	}
 	_, err := r.EnsureStage(t.Context(), "us-west-2", "own", nil, false)
 	if !errors.Is(err, stage.ErrUnavailable) {

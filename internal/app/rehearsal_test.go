@@ -62,7 +62,7 @@ func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	olga.Must(http.StatusOK, "GET", "/api/stages", nil, &stages)
 	for _, s := range stages.Stages {
 		if s.ARN.Rehearsal() || len(s.Participants) > 0 {
-			t.Errorf("the operator sees %+v", s)
+			t.Errorf("the operator's list has the private stage %+v", s)
 		}
 	}
 

@@ -34,7 +34,7 @@ func TestARefusalIsFoundInTheLog(t *testing.T) {
 	}
 	status, _, _ := a.Browser().Do("GET", "/readyz", nil)
 	if status != http.StatusOK {
-		t.Errorf("/readyz: %d", status)
+		t.Errorf("/readyz: got %d, want 200", status)
 	}
 }
 

@@ -92,7 +92,7 @@ func TestFromTokenToViewer(t *testing.T) {
 	wantStatus(t, token.Endpoint, token.Token, http.StatusForbidden, 2003)
 	refused := apptest.Await(dock, "stage", of(token, "refused"))
 	if refused.Code != "token_revoked" || refused.Detail == "" {
-		t.Errorf("the refusal: got %+v", refused)
+		t.Errorf("the refusal: got %+v, want token_revoked with a detail", refused)
 	}
 }
 

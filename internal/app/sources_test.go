@@ -59,7 +59,7 @@ func TestPrecedence(t *testing.T) {
 	}
 	if got := parsed(t, []string{"obs", "status", "--config", file},
 		nil).OBS.Status.Server; got != "http://127.0.0.1:8080" {
-		t.Errorf("obs status: got %s", got)
+		t.Errorf("obs status: got the server %s, want the default", got)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestInvalidConfigFiles(t *testing.T) {
 	}
 	if s := parsed(t, []string{"serve", "--config", config(t, "# nothing yet\n")},
 		nil); s.Serve.MaxPublishers != 12 {
-		t.Errorf("comments alone: got %+v", s.Serve)
+		t.Errorf("a file of comments alone: got %+v, want the defaults", s.Serve)
 	}
 }
 
@@ -154,7 +154,7 @@ func TestEveryVariableHasOneMeaning(t *testing.T) {
 				m.group = ""
 			}
 			if before, twice := known[n.variable]; twice && !reflect.DeepEqual(before, m) {
-				t.Errorf("%s is %+v and %+v", n.variable, before, m)
+				t.Errorf("the variable %s has two meanings: %+v and %+v", n.variable, before, m)
 			}
 			known[n.variable] = m
 		}

@@ -56,12 +56,13 @@ func TestHTTPSByItself(t *testing.T) {
 		if err == nil {
 			answer.Body.Close()
 			if answer.StatusCode != http.StatusOK || answer.ProtoMajor != 2 {
-				t.Errorf("GET /healthz: got %s %s", answer.Proto, answer.Status)
+				t.Errorf("GET /healthz: got %s %s, want HTTP/2 and 200",
+					answer.Proto, answer.Status)
 			}
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no certificate: %v\n%s", err, a.Output())
+			t.Fatalf("no certificate in time: %v\n%s", err, a.Output())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

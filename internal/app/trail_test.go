@@ -114,7 +114,8 @@ func TestEveryCommandIsInTheTrail(t *testing.T) {
 		}
 		after := trailOf(t, olga, d.action)
 		if len(after) != len(before)+1 || after[0].Credential != "command line" {
-			t.Errorf("%s left %+v", command, after)
+			t.Errorf("the audit trail after %s: got %+v, want one more entry by the command line",
+				command, after)
 		}
 		var printed map[string]any
 		if json.Unmarshal([]byte(out), &printed) == nil {

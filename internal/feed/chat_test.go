@@ -229,12 +229,12 @@ func TestOnlyPeopleWhoAreThereAreMuted(t *testing.T) {
 	r, err := c.Room(t.Context(), mainStage, present)
 	if err != nil || fmt.Sprint(r.Muted) != "[{heard Hera} {seen seen} {nameless nameless} "+
 		"{away has an account}]" {
-		t.Errorf("muted: got %v, %v", r.Muted, err)
+		t.Errorf("muted users: got %v, %v, want the four of the list", r.Muted, err)
 	}
 	err = c.Mute(t.Context(), mainStage, Person{ID: "heard"}, false, nil)
 	if r, _ := c.Room(t.Context(), mainStage, nil); err != nil || r.Mutes("heard") ||
 		!r.Mutes("seen") {
-		t.Errorf("unmuted: got %v, %v", err, r.Muted)
+		t.Errorf("muted users after one was unmuted: got %v, %v", err, r.Muted)
 	}
 }
 
@@ -253,7 +253,7 @@ func FuzzCleanMessage(f *testing.F) {
 		}
 		if !utf8.ValidString(clean) || utf8.RuneCountInString(clean) > chatLength ||
 			!strings.ContainsFunc(clean, visible) {
-			t.Errorf("got %q", clean)
+			t.Errorf("the cleaned message: got %q, want visible text of at most chatLength", clean)
 		}
 		if strings.ContainsFunc(clean, func(c rune) bool {
 			return unicode.IsControl(c) && c != '\n'

@@ -183,7 +183,7 @@ func TestAnEventIsStoredAndThenSent(t *testing.T) {
 		}
 		e := decode[StageEvent](t, frames[0])
 		if e.Kind != stage.EventPublishing || e.ParticipantID != "p1" || e.Time.IsZero() {
-			t.Errorf("got %+v", e)
+			t.Errorf("the event: got %+v, want that p1 publishes, with a time", e)
 		}
 		wantNames(t, "ben", ben)
 	})

@@ -306,7 +306,7 @@ func (f *fleet) passes(d time.Duration) {
 				}
 			}
 			if holders > 1 {
-				f.t.Fatalf("%d replicas hold %s", holders, arn)
+				f.t.Fatalf("%d replicas hold %s, want at most one", holders, arn)
 			}
 		}
 	}
@@ -380,7 +380,7 @@ func TestAStartDoesNotWaitForTheEndsOfACrash(t *testing.T) {
 		begun := time.Now()
 		next := f.start()
 		if took := time.Since(begun); took > 0 {
-			t.Errorf("the start took %v", took)
+			t.Errorf("the start took %v, want no wait for the crashed run", took)
 		}
 		if got := f.serve(next, mainStage); got != next.ID() {
 			t.Errorf("got the home %q, want the replica that started", got)

@@ -52,7 +52,7 @@ func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 	}
 	select {
 	case r := <-seen:
-		t.Fatalf("served %v", r)
+		t.Fatalf("a request without the secret was served: %v", r)
 	default:
 	}
 	if err := proxy("one secret", nil).pass(httptest.NewRecorder(), claim(), peer); err != nil {

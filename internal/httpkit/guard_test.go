@@ -152,7 +152,7 @@ func TestGuardWarnsOnceAMinute(t *testing.T) {
 			g.Verify(t.Context(), netip.MustParseAddr("192.0.2.1"), wrong)
 		}
 		if !strings.Contains(log.String(), "refused=970") {
-			t.Errorf("log: got no count of those since the first line:\n%s", &log)
+			t.Errorf("the log does not count the failures since its first line:\n%s", &log)
 		}
 	})
 }

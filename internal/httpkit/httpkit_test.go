@@ -119,7 +119,7 @@ func FuzzClientAddress(f *testing.F) {
 		for _, h := range []http.Header{{"X-Forwarded-For": {list}}, {"Forwarded": {forwarded}}} {
 			r := &http.Request{RemoteAddr: "127.0.0.1:80", Header: h}
 			if a := everywhere.Client(r); !a.IsValid() || a.Zone() != "" || a.Is4In6() {
-				t.Errorf("%q: got %v", h, a)
+				t.Errorf("%q: got the client %v, want a valid address without zone", h, a)
 			}
 		}
 	})

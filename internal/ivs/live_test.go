@@ -171,7 +171,7 @@ func (h *harness) eventually(what string, right func([]stage.Presence) bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			h.t.Fatalf("%s: got %+v, %v", what, list, err)
+			h.t.Fatalf("%s: not reached in time; got %+v, %v", what, list, err)
 		}
 		// the API reports no change, so the test polls
 		time.Sleep(50 * time.Millisecond)

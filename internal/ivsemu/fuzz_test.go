@@ -43,7 +43,7 @@ func FuzzAPI(f *testing.F) {
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, r)
 		if w.Code == http.StatusInternalServerError {
-			t.Errorf("%s %s %s: got 500: %s", method, target, body, w.Body)
+			t.Errorf("%s %s %s: got 500, want no internal error: %s", method, target, body, w.Body)
 		}
 		if w.Header().Get("Content-Type") == "application/json" && w.Body.Len() > 0 &&
 			!json.Valid(w.Body.Bytes()) {

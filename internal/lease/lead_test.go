@@ -83,7 +83,8 @@ func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 			for _, id := range []string{"a", "b", "c"} {
 				_, works := working.Load(id)
 				if leads[id].Leads() != works {
-					t.Errorf("%s: leads %v, works %v", id, leads[id].Leads(), works)
+					t.Errorf("%s: leads is %v and works is %v, want them alike",
+						id, leads[id].Leads(), works)
 				}
 				if works {
 					ids += id
@@ -100,7 +101,7 @@ func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 		for range 200 {
 			time.Sleep(50 * time.Millisecond)
 			if leads["a"].Leads() && (leads["b"].Leads() || leads["c"].Leads()) {
-				t.Fatal("two lead")
+				t.Fatal("two replicas lead at a time")
 			}
 		}
 		next := who()
@@ -130,6 +131,6 @@ func TestWithoutAStoreThereIsOneProcess(t *testing.T) {
 	did := errors.New("did it")
 	if err := l.While(t.Context(), func(context.Context) error { return did }); !errors.Is(err,
 		did) || !l.Leads() {
-		t.Errorf("got %v, %v", err, l.Leads())
+		t.Errorf("without a store: got %v, leads %v, want that it always leads", err, l.Leads())
 	}
 }

@@ -108,7 +108,8 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			if short := min(r.Video.OutputWidth, r.Video.OutputHeight); short < 160 || short > 720 {
-				t.Errorf("%v became %s", screen, strconv.Itoa(short))
+				t.Errorf("a screen of %v: the shorter side became %s, want 160 to 720",
+					screen, strconv.Itoa(short))
 			}
 		}
 	})
@@ -176,6 +177,6 @@ func TestTwoSetUpsAtOnce(t *testing.T) {
 	}
 	both.Wait()
 	if s := o.State(); s.Crashed || s.Profile != "Stagedoor" || s.Encoders.Audio != "opus" {
-		t.Errorf("OBS is %+v", s)
+		t.Errorf("after both set-ups OBS is %+v, want the Stagedoor profile with Opus", s)
 	}
 }

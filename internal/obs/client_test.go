@@ -106,7 +106,7 @@ func TestAnswersOutOfOrder(t *testing.T) {
 	}
 	if err := c.Call(t.Context(), "GetVersion", nil, &version); err != nil ||
 		version.OBS != "32.1.2" {
-		t.Errorf("GetVersion: got %+v, %v", version, err)
+		t.Errorf("GetVersion: got %+v, %v, want 32.1.2", version, err)
 	}
 	release()
 	if got := <-list; got != "Untitled" {

@@ -90,7 +90,8 @@ func TestCommands(t *testing.T) {
 	var status obs.State
 	if err := json.Unmarshal(out.Bytes(), &status); err != nil || !status.Live ||
 		status.Profile != "Stagedoor" {
-		t.Errorf("status in JSON: got %s, %v", out.String(), err)
+		t.Errorf("status in JSON: got %s, %v, want live in the profile Stagedoor",
+			out.String(), err)
 	}
 	var judged struct {
 		Limits   stage.Limits
@@ -98,7 +99,7 @@ func TestCommands(t *testing.T) {
 	}
 	if err := json.Unmarshal(out.Bytes(), &judged); err != nil || judged.LimitsOf != "stage" ||
 		judged.Limits.MaxHeight == 0 {
-		t.Errorf("whose limits: got %+v, %v", judged, err)
+		t.Errorf("the limits of the reading: got %+v, %v, want those of the stage", judged, err)
 	}
 	cmd.JSON = false
 	run("stop", cmd.Stop, "does not stream")
@@ -138,16 +139,16 @@ func TestStatusSaysWhoseLimits(t *testing.T) {
 	}
 	if got := status(server.URL, "sdk_x"); strings.Contains(got, "2500") ||
 		strings.Contains(got, "IVS") {
-		t.Errorf("with a key: got %s", got)
+		t.Errorf("with a key: got %s, want no word of the limits of IVS", got)
 	}
 	if got := status(server.URL, ""); !strings.Contains(got, "The video bitrate becomes 2500") ||
 		!strings.Contains(got, "Compared with the limits of Amazon IVS") {
-		t.Errorf("without a key: got %s", got)
+		t.Errorf("without a key: got %s, want the limits of IVS", got)
 	}
 	if got := status("http://127.0.0.1:1", "sdk_x"); !strings.Contains(got,
 		"The limits of the stage are not known: Stagedoor is not reachable") ||
 		!strings.Contains(got, "Amazon IVS") {
-		t.Errorf("without its server: got %s", got)
+		t.Errorf("without the server of the key: got %s, want the limits of Amazon IVS", got)
 	}
 }
 

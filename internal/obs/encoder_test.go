@@ -53,7 +53,7 @@ func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	}
 	if file := o.File("Stagedoor"); file["keyint_sec"] != 2.0 || file["bf"] != 0.0 ||
 		file["bitrate"] != 2500.0 {
-		t.Errorf("the encoder's file is %v", file)
+		t.Errorf("the encoder's file is %v, want the settings of the set-up", file)
 	}
 	if report := setUp(t, c, want); report.Changed {
 		t.Error("the second set-up changed something")

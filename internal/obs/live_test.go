@@ -105,18 +105,19 @@ func TestGoLiveAndStop(t *testing.T) {
 	t.Parallel()
 	h := ready(t, fakeobs.Options{})
 	if live := h.goLive(t); live.Already || live.Participant != "p1" {
-		t.Errorf("got %+v", live)
+		t.Errorf("GoLive: got %+v, want a new broadcast of p1", live)
 	}
 	want := fakeobs.Call{Endpoint: endpoint, Bearer: bearer + "+", Opus: true}
 	if calls := h.far.Calls(); len(calls) != 1 || calls[0] != want {
 		t.Errorf("OBS called %+v, want %+v once", calls, want)
 	}
 	if live := h.goLive(t); !live.Already || len(h.far.Calls()) != 1 {
-		t.Errorf("a second time: got %+v and %d calls", live, len(h.far.Calls()))
+		t.Errorf("a second GoLive: got %+v and %d calls, want no other call",
+			live, len(h.far.Calls()))
 	}
 	s, err := obs.Status(t.Context(), h.c, stage.DefaultLimits())
 	if err != nil || !s.Live || !s.Ready || s.Server != endpoint {
-		t.Errorf("Status: got %+v, %v", s, err)
+		t.Errorf("Status: got %+v, %v, want live and ready at the endpoint", s, err)
 	}
 	for range 2 { // the second Stop, of an OBS that does not stream, is no error
 		if err := obs.Stop(t.Context(), h.c, h.b.Waits); err != nil {

@@ -111,7 +111,8 @@ func TestSetUpFromFresh(t *testing.T) {
 				obs.StepRebuild, obs.StepVerify}
 			if !slices.Equal(steps, want) || !report.Changed || report.Previous != "Untitled" ||
 				!obs.Ready(report.Findings) {
-				t.Errorf("got steps %v and %+v", steps, report)
+				t.Errorf("SetUp: got the steps %v and %+v, want all steps and a ready OBS",
+					steps, report)
 			}
 			r, err := obs.Read(t.Context(), c)
 			if err != nil {
@@ -151,7 +152,7 @@ func TestSetUpFromFresh(t *testing.T) {
 			// new profile.
 			profile, err := obs.Back(t.Context(), c)
 			if err != nil || profile != "Untitled" {
-				t.Fatalf("Back: got %q, %v", profile, err)
+				t.Fatalf("Back: got %q, %v, want the person's profile", profile, err)
 			}
 			if got := strings.Replace(standing(t, c), "[Stagedoor Untitled]", "[Untitled]",
 				1); got != before {
@@ -160,7 +161,7 @@ func TestSetUpFromFresh(t *testing.T) {
 
 			// Another SetUp uses the existing profile.
 			if report := setUp(t, c, target()); !report.Changed || !obs.Ready(report.Findings) {
-				t.Errorf("set up again: got %+v", report)
+				t.Errorf("a second set-up: got %+v, want a change, and a ready OBS", report)
 			}
 		})
 	}
@@ -247,7 +248,7 @@ func TestNeverWhileAnOutputIsActive(t *testing.T) {
 			mustBe(t, err, "obs_busy")
 			for _, r := range o.Requests() {
 				if !strings.HasPrefix(r.Type, "Get") && r.Type != "BroadcastCustomEvent" {
-					t.Errorf("OBS was sent %s", r.Type)
+					t.Errorf("OBS was sent %s while it was busy", r.Type)
 				}
 			}
 		})
@@ -271,12 +272,12 @@ func TestTheEncoderIsRebuilt(t *testing.T) {
 			s := o.State()
 			if s.Encoders.Audio != "opus" || s.Encoders.Mode != "Simple" ||
 				s.Profile != "Stagedoor" || s.Crashed {
-				t.Errorf("got %+v", s)
+				t.Errorf("OBS after the set-up: got %+v, want Opus in Simple mode", s)
 			}
 			if slices.ContainsFunc(s.Profiles, func(name string) bool {
 				return strings.Contains(name, "bounce")
 			}) {
-				t.Errorf("a helper was left: %v", s.Profiles)
+				t.Errorf("a temporary profile was left: %v", s.Profiles)
 			}
 		})
 	}
@@ -315,7 +316,7 @@ func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 			service := o.State().Service
 			for name, value := range service.Settings {
 				if value != "" && value != false {
-					t.Errorf("the service has %s %v", name, value)
+					t.Errorf("the service still has %s %v", name, value)
 				}
 			}
 			if service.Type != kind || o.Param("SimpleOutput", "x264Settings") != "" {
@@ -350,12 +351,13 @@ func TestAdvancedModeOfOursStays(t *testing.T) {
 		return f.ID == "mode" && f.Level == obs.Fix &&
 			strings.Contains(f.Text, "has its own output mode, which stays")
 	}) {
-		t.Errorf("what is promised: got %+v, %v", findings, err)
+		t.Errorf("the findings before the set-up: got %+v, %v, want that the mode stays",
+			findings, err)
 	}
 	setUp(t, c, target())
 	if s := o.State(); s.Encoders.Mode != "Advanced" || s.Encoders.Video != "obs_nvenc_h264_tex" ||
 		s.Encoders.Audio != "opus" {
-		t.Errorf("what is done: got %+v", s.Encoders)
+		t.Errorf("the encoders after the set-up: got %+v, want Advanced mode and NVENC", s.Encoders)
 	}
 }
 

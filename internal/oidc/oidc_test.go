@@ -230,7 +230,7 @@ func TestAnAnswerWithoutEndIsNotRead(t *testing.T) {
 		Issuer: endless.URL, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err := p.Check(t.Context()); code(err) != "oidc_unavailable" {
-		t.Errorf("Check says %v", err)
+		t.Errorf("Check: got %v, want oidc_unavailable", err)
 	}
 	if n := <-sent; n == 1<<30 {
 		t.Error("the client read a gigabyte")
@@ -284,7 +284,7 @@ func refuse(t *testing.T, p *oidc.Provider, pending oidc.Pending, query url.Valu
 	t.Helper()
 	got, err := p.Finish(t.Context(), pending, query)
 	if err == nil {
-		t.Fatalf("Finish accepts it: %+v", got)
+		t.Fatalf("Finish accepts a sign-in that must be refused: %+v", got)
 	}
 	if code(err) != want {
 		t.Errorf("Finish says %v, want the code %s", err, want)
@@ -344,7 +344,7 @@ func TestEachProviderSignsOutInItsWay(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", c.issuer, got, err, c.want)
 		}
 		if got := p.OffersLogout(); got != (c.want != "") {
-			t.Errorf("%s offers a log-out: %v", c.issuer, got)
+			t.Errorf("%s: OffersLogout is %v, want the opposite", c.issuer, got)
 		}
 	}
 }

@@ -89,12 +89,12 @@ func FuzzAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		u := access.PasskeyUser{ID: "u", Name: "u"}
 		if _, err := r.Created(u, text); err == nil {
-			t.Errorf("%q registers a passkey", text)
+			t.Errorf("the forged answer %q registers a passkey", text)
 		}
 		if _, err := r.Answered(text, func(string) (access.PasskeyUser, error) {
 			return u, nil
 		}); err == nil {
-			t.Errorf("%q signs in", text)
+			t.Errorf("the forged answer %q signs in", text)
 		}
 	})
 }

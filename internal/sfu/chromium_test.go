@@ -109,7 +109,7 @@ func (p *page) waitStats(name string, wish func(browserStats) bool) browserStats
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			p.t.Fatalf("%s: still %+v", name, s)
+			p.t.Fatalf("the statistics of %s are still %+v", name, s)
 		}
 	}
 }

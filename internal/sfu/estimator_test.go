@@ -391,12 +391,12 @@ func TestSentNumbers(t *testing.T) {
 	e.record(number(2999), 100, at(4000))
 	e.record(number(0), 100, at(4000)) // a newer packet uses its entry
 	if p := e.find(number(2999)); p == nil || !p.repeated || p.at != 2_999_000 {
-		t.Errorf("repeated: got %+v", p)
+		t.Errorf("a repeated packet: got %+v, want its first time", p)
 	}
 	if p := e.find(number(0)); p != nil {
-		t.Errorf("forgotten: got %+v", p)
+		t.Errorf("a forgotten packet: got %+v, want none", p)
 	}
 	if p := e.find(number(3000)); p != nil {
-		t.Errorf("never sent: got %+v", p)
+		t.Errorf("a packet that was never sent: got %+v, want none", p)
 	}
 }

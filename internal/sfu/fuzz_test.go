@@ -146,7 +146,7 @@ func FuzzRTCP(f *testing.F) {
 			p.(*publisher).onRTCP(packets, now)
 		}
 		if v.bandwidth.carried < 0 || v.bandwidth.transport.carriesLately(began) < 0 {
-			t.Errorf("carries %d, or %d", v.bandwidth.carried,
+			t.Errorf("the estimates are %d and %d, want none below 0", v.bandwidth.carried,
 				v.bandwidth.transport.carriesLately(began))
 		}
 	})

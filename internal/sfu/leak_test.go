@@ -32,7 +32,7 @@ func TestJoinAndLeave200Times(t *testing.T) {
 	t.Logf("goroutines %d → %d, heap %d → %d KB", goroutines, goroutinesAfter, heap>>10,
 		heapAfter>>10)
 	if goroutinesAfter > goroutines {
-		t.Errorf("%d goroutines, %d before", goroutinesAfter, goroutines)
+		t.Errorf("%d goroutines after all sessions, %d before", goroutinesAfter, goroutines)
 	}
 	// The limit allows for the history, whose size varies with the keyframes. If the 200 sessions
 	// were not released, they would take 20 MB.

@@ -172,7 +172,7 @@ func TestHowSessionsEnd(t *testing.T) {
 		select {
 		case <-closed:
 		case <-ctx.Done():
-			t.Fatalf("%s was not told", name)
+			t.Fatalf("%s: the end of the session did not arrive", name)
 		}
 	}
 }
@@ -280,7 +280,7 @@ func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-ctx.Done():
-				t.Fatalf("paused %v: got %v", on, stalled())
+				t.Fatalf("paused is %v: stalled is %v, want the same for Ana", on, stalled())
 			}
 		}
 	}

@@ -34,7 +34,7 @@ func (h *harness) waitReception(
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			h.t.Fatalf("still %+v %+v %+v", last, last.Video, last.Audio)
+			h.t.Fatalf("the reception is still %+v %+v %+v", last, last.Video, last.Audio)
 		}
 	}
 }
@@ -55,11 +55,11 @@ func TestReceptionIsMeasured(t *testing.T) {
 	v := r.Video
 	if v.Codec != "H264" || v.Profile != "Constrained Baseline" || v.Width != 1024 ||
 		v.Height != 640 || v.BFrames || v.Layers != 1 || !near(v.KeyframeInterval, 2, 0.01) {
-		t.Errorf("got %+v", v)
+		t.Errorf("the picture: got %+v, want 1024×640 in Constrained Baseline", v)
 	}
 	if a := r.Audio; a == nil || a.Codec != "opus" || !a.Valid || a.Bitrate < 30_000 ||
 		a.Bitrate > 120_000 {
-		t.Errorf("got %+v", a)
+		t.Errorf("the sound: got %+v, want valid Opus", a)
 	}
 	if r.Loss != 0 || r.Since.IsZero() {
 		t.Errorf("got %+v, want no loss", r)

@@ -32,7 +32,7 @@ func TestStrangersAreLimited(t *testing.T) {
 	for i := range tcpStranger {
 		c := accept()
 		if c == nil {
-			t.Fatalf("connection %d was refused", i)
+			t.Fatalf("connection %d was refused, want it accepted", i)
 		}
 		first, second = second, c
 	}

@@ -29,7 +29,7 @@ func TestNumberedPackets(t *testing.T) {
 	}
 	if !p.Marker || p.PayloadType != 108 || p.SSRC != 7 || p.Timestamp != 90_000 ||
 		!bytes.Equal(p.Payload, o.packet.payload) {
-		t.Errorf("got %v", p.Header)
+		t.Errorf("the header for the viewer: got %v, want the values of the stream", p.Header)
 	}
 	if again := o.write(nil); !bytes.Equal(again, b) {
 		t.Error("repeated, it is another packet")

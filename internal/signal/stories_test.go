@@ -83,7 +83,7 @@ func TestMuting(t *testing.T) {
 	bob.sees("ana:Ana publishes muted", "bob:Bob")
 	ana.tell(`{"type":"aws:ivs:SET_STATE","payload":{"audioMuted":false,"videoStopped":false,"requestId":"r-1","traceId":"t"}}`)
 	if got := string(ana.hears("aws:ivs:SET_STATE")); got != `{"requestId":"r-1"}` {
-		t.Errorf("acknowledgement: got %s", got)
+		t.Errorf("the acknowledgement: got %s, want the ID of the request", got)
 	}
 	bob.sees("ana:Ana publishes", "bob:Bob")
 
@@ -130,7 +130,7 @@ func TestOffersOverTheSocket(t *testing.T) {
 		got.ContentType != "application/sdp" ||
 		!strings.HasPrefix(got.Location, "https://stage.example/whip/s/") ||
 		got.SessionDeleteLink != got.Location {
-		t.Errorf("publish: got %+v", got)
+		t.Errorf("the answer to the offer: got %+v, want 201 with the session's URL", got)
 	}
 	bob.sees("ana:Ana publishes", "bob:!watch")
 
@@ -359,7 +359,8 @@ func TestSubscriberCount(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.SequenceNumber <= last {
-			t.Errorf("sequence: got %d after %d", got.SequenceNumber, last)
+			t.Errorf("the sequence number: got %d after %d, want a greater one",
+				got.SequenceNumber, last)
 		}
 		last = got.SequenceNumber
 	}

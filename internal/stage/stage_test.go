@@ -52,7 +52,7 @@ func TestARN(t *testing.T) {
 	for _, arn := range []stage.ARN{local, aws} {
 		got, err := stage.ParseARN(string(arn))
 		if got != arn || err != nil || got.ID() != "abcdABCDefgh" {
-			t.Errorf("ParseARN(%s): got %s, %v", arn, got, err)
+			t.Errorf("ParseARN(%s): got %s, %v, want the same ARN", arn, got, err)
 		}
 	}
 	if !local.Local() || aws.Local() || aws.Region() != "us-west-2" ||
@@ -78,7 +78,7 @@ func TestIDsAreRandomLettersAndDigits(t *testing.T) {
 	for range 10_000 {
 		id := stage.NewID()
 		if seen[id] || !shape.MatchString(id) || !stage.ParticipantID(id).Valid() {
-			t.Fatalf("got %q", id)
+			t.Fatalf("NewID: got %q, want 12 letters and digits, never twice", id)
 		}
 		seen[id] = true
 	}
@@ -121,7 +121,7 @@ func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	both, err := stage.ParseCapabilities([]string{"PUBLISH", " subscribe "})
 	if err != nil || both != stage.Publish|stage.Subscribe || both.String() != "publish,subscribe" {
-		t.Errorf("got %v, %v", both, err)
+		t.Errorf("both capabilities: got %v, %v, want publish,subscribe", both, err)
 	}
 	if _, err := stage.ParseCapabilities([]string{"fly"}); !errors.Is(err, stage.ErrInvalid) {
 		t.Errorf("fly: got %v", err)
@@ -139,7 +139,7 @@ func TestAnErrorIsItsKindAndItsCause(t *testing.T) {
 	var known *stage.Error
 	if !errors.As(err, &known) || known.Code != "busy" || known.Detail != "Try later." ||
 		known.RetryAfter != time.Second {
-		t.Errorf("got %+v", known)
+		t.Errorf("the error inside another one: got %+v, want its code, detail and retry", known)
 	}
 	if !errors.Is(err, stage.ErrUnavailable) || !errors.Is(err, cause) ||
 		errors.Is(err, stage.ErrDenied) {
@@ -147,7 +147,7 @@ func TestAnErrorIsItsKindAndItsCause(t *testing.T) {
 	}
 	got := err.Error()
 	if !strings.Contains(got, "Try later") || !strings.Contains(got, "disk full") {
-		t.Errorf("for the log: got %q", got)
+		t.Errorf("the text for the log: got %q, want the detail and the cause", got)
 	}
 }
 

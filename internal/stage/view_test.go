@@ -19,7 +19,7 @@ func TestViews(t *testing.T) {
 			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
 		}
 		if again, err := ParseView(string(got)); err != nil || again != got {
-			t.Errorf("%q read again: got %q, %v", got, again, err)
+			t.Errorf("%q read again: got %q, %v, want no change", got, again, err)
 		}
 	}
 	for _, text := range []string{

@@ -47,7 +47,8 @@ func TestReplicasShareARate(t *testing.T) {
 		ok(t, a.Pause(t.Context(), "us-west-2/Other", time.Hour))
 		if wait, taken, err := b.Take(t.Context(), "us-west-2/Other", time.Second,
 			2*time.Hour); !taken || err != nil || wait < 50*time.Minute {
-			t.Errorf("after a pause: got %v, %v, %v", wait, taken, err)
+			t.Errorf("after a pause of an hour: got %v, %v, %v, want about an hour",
+				wait, taken, err)
 		}
 	})
 }

@@ -33,7 +33,8 @@ func TestAStageHasOneHome(t *testing.T) {
 			t.Errorf("claimed by another: got %q in term %d, want a's", home, term)
 		}
 		if home, again := claim(a, "a"); home != "a" || again <= first {
-			t.Errorf("claimed again: got %q in term %d after %d", home, again, first)
+			t.Errorf("claimed again by the home: got %q in term %d after %d, want a new term",
+				home, again, first)
 		}
 
 		t.Log("a release of an earlier term is late")

@@ -23,7 +23,8 @@ func TestALeaseHasOneHolder(t *testing.T) {
 		}
 		first, held := acquire(a, one, time.Hour)
 		if !held || first.Holder != one || !first.Held || first.Left < 59*time.Minute {
-			t.Fatalf("a free lease: got %+v, %v", first, held)
+			t.Fatalf("a free lease: got %+v, %v, want that the caller holds it for an hour",
+				first, held)
 		}
 		if l, held := acquire(b, two, time.Hour); held || l.Holder != one ||
 			l.Fence != first.Fence {
@@ -31,7 +32,7 @@ func TestALeaseHasOneHolder(t *testing.T) {
 		}
 		again, held := acquire(a, one, 2*time.Hour)
 		if !held || again.Fence != first.Fence || again.Left < 119*time.Minute {
-			t.Errorf("once more by its holder: got %+v, %v", again, held)
+			t.Errorf("renewed by its holder: got %+v, %v, want the same fence", again, held)
 		}
 
 		t.Log("released, it is free at once, and the next holder has a higher fence")
@@ -41,7 +42,7 @@ func TestALeaseHasOneHolder(t *testing.T) {
 		}
 		next, held := acquire(b, two, time.Hour)
 		if !held || next.Fence <= first.Fence || next.Peer != "" {
-			t.Errorf("the next holder: got %+v, %v", next, held)
+			t.Errorf("the next holder: got %+v, %v, want a higher fence", next, held)
 		}
 		ok(t, a.Release(t.Context(), first))
 		if l, held, err := a.Holder(t.Context(), "home x"); !held || err != nil || l.Holder != two {
@@ -60,7 +61,7 @@ func TestALeaseExpires(t *testing.T) {
 			next, held, err = b.Acquire(t.Context(), "poll", lease.Holder{ID: "b"}, time.Hour)
 			ok(t, err)
 			if held && next.Fence <= first.Fence {
-				t.Errorf("fence: got %d after %d", next.Fence, first.Fence)
+				t.Errorf("the fence: got %d after %d, want a greater one", next.Fence, first.Fence)
 			}
 		}
 		ok(t, a.Release(t.Context(), first))

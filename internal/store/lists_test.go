@@ -99,7 +99,7 @@ func TestListOfUsers(t *testing.T) {
 		if u := list.Items[1]; u.ID != ana.User.ID || u.Stages != 1 || u.Invited ||
 			u.Grant.Capabilities != stage.Publish|stage.Subscribe || u.Grant.User != u.ID ||
 			u.Grant.Stage != arn {
-			t.Errorf("a user in the list of a stage: got %+v", u)
+			t.Errorf("a user in the list of a stage: got %+v, want Ana with her grant", u)
 		}
 		if u := list.Items[0]; !u.Invited || u.Grant.Capabilities != stage.Subscribe {
 			t.Errorf("an invited user in the list of a stage: got %+v", u)
@@ -136,7 +136,7 @@ func TestListOfStages(t *testing.T) {
 		if got := names(op, access.StageFilter{}); !slices.Equal(got,
 			[]string{"east", "main", "North", "north", "South", "Über"}) &&
 			!slices.Equal(got, []string{"east", "main", "north", "North", "South", "Über"}) {
-			t.Errorf("all stages: got %q", got)
+			t.Errorf("all stages: got %q, want them sorted without regard to case", got)
 		}
 		if got := names(op, access.StageFilter{Query: "ORTH"}); len(got) != 2 {
 			t.Errorf("stages with orth: got %q, want two", got)

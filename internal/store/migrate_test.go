@@ -50,18 +50,18 @@ func checkOldData(t *testing.T, h *harness) {
 	people := must(h.Users(t.Context(), access.CommandLine()))(t)
 	if len(people) != 2 || people[0].Name != "Olga" || people[1].Name != "Ána" ||
 		len(people[1].Grants) != 1 {
-		t.Fatalf("users: got %+v", people)
+		t.Fatalf("users: got %+v, want Olga, and Ána with a grant", people)
 	}
 	olga, ana := principal(people[0].User), principal(people[1].User)
 	stages := must(h.ListStages(t.Context(), olga, access.StageFilter{}, access.Page{}))(t).Items
 	if len(stages) != 2 || stages[0].Name != "Main" || stages[1].Name != "Talk" ||
 		stages[0].Users != 1 {
-		t.Errorf("stages: got %+v", stages)
+		t.Errorf("stages: got %+v, want Main with a user, and Talk", stages)
 	}
 	tokens := must(h.ListTokens(t.Context(), ana, access.TokenFilter{}, access.Page{}))(t).Items
 	if len(tokens) != 3 || tokens[0].ID != "token3" ||
 		tokens[0].State(h.Clock.Now()) != access.TokenRevoked {
-		t.Errorf("tokens: got %+v", tokens)
+		t.Errorf("tokens: got %+v, want three, the newest revoked", tokens)
 	}
 	if got := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{}))(
 		t).Items; len(got) != 5 {

@@ -216,7 +216,7 @@ func TestTheChatOutlivesARestart(t *testing.T) {
 		ok(t, again.CloseStage(t.Context(), arn, time.Now()))
 		ok(t, again.DeleteStage(t.Context(), arn))
 		if room := must(again.Room(t.Context(), arn, 10))(t); len(room.Muted) != 0 {
-			t.Errorf("without its stage: got %+v", room)
+			t.Errorf("the chat room after its stage was deleted: got %+v, want it empty", room)
 		}
 	})
 }

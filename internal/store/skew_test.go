@@ -65,7 +65,8 @@ func TestClocksAMinuteApart(t *testing.T) {
 		issued := here.Issued(ana, arn)
 		who, err := there.Verify(t.Context(), issued.Secret)
 		if err != nil || who.ID != issued.Participant.ID {
-			t.Fatalf("%s: a token: got %v, %v", name, who.ID, err)
+			t.Fatalf("%s: a token of the other replica: got %v, %v, want it accepted",
+				name, who.ID, err)
 		}
 		ok(t, there.MayStay(t.Context(), who))
 		for _, kind := range []stage.EventKind{stage.EventPublishing, stage.EventEnded} {
@@ -122,7 +123,7 @@ func TestLeasesAndPresenceOfSkewedClocks(t *testing.T) {
 		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
 			10 * time.Millisecond) {
 			if leads[0].Leads() && leads[1].Leads() {
-				t.Fatal("both lead")
+				t.Fatal("both replicas lead")
 			}
 			for _, i := range of {
 				if leads[i].Leads() {

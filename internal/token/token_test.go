@@ -465,10 +465,10 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bearer string) {
 		p, err := h.verifier.Verify(t.Context(), stage.NewSecret(bearer))
 		if err == nil && bearer != good && p.ID != "Mx6clRRHODPy" {
-			t.Errorf("admitted %+v", p)
+			t.Errorf("a forged token was accepted for %+v", p)
 		}
 		if err != nil && (p.Capabilities != 0 || code(err) == "") {
-			t.Errorf("got %+v with %v", p, err)
+			t.Errorf("a refused token: got %+v with %v, want no capabilities and a code", p, err)
 		}
 	})
 }

@@ -27,7 +27,7 @@ func TestFromSetupToToken(t *testing.T) {
 	me := olga.Me()
 	if me.Name != "olga" || me.Role != "operator" || len(me.Stages) != 1 ||
 		strings.Join(me.Stages[0].Capabilities, ",") != "publish,subscribe" {
-		t.Errorf("me: got %+v", me)
+		t.Errorf("me: got %+v, want the operator with both capabilities on one stage", me)
 	}
 
 	t.Log("a broadcaster who may publish gets a token that publishes and no more")
@@ -35,7 +35,7 @@ func TestFromSetupToToken(t *testing.T) {
 	token := ana.Token("")
 	if strings.Join(token.Capabilities, ",") != "publish" || token.Endpoint != a.URL+"/whip" ||
 		strings.Count(token.Token, ".") != 2 {
-		t.Errorf("token: got %+v", token)
+		t.Errorf("token: got %+v, want one that only publishes", token)
 	}
 	stage := map[string]any{"stage": token.Stage, "for": "view"}
 	ana.Refused(http.StatusForbidden, "no_capability", "POST", "/api/tokens", stage)
@@ -44,7 +44,7 @@ func TestFromSetupToToken(t *testing.T) {
 	_, _, text := olga.Do("GET", "/api/tokens?all=1", nil)
 	if !strings.Contains(string(text), string(token.ParticipantID)) ||
 		strings.Contains(string(text), token.Token) {
-		t.Errorf("the operator's list: got %s", text)
+		t.Errorf("the operator's list: got %s, want the participant, and not the token", text)
 	}
 
 	t.Log("she revokes it herself; a second time there is nothing to do")
@@ -155,7 +155,8 @@ func TestCookie(t *testing.T) {
 	in := web.SetUp{Code: apptest.Code(b.SetupURL), Name: "olga", Password: apptest.Password}
 	if status, h, text := b.Browser().Do("POST", "/api/setup", in); status != http.StatusCreated ||
 		!strings.Contains(h.Get("Set-Cookie"), "Secure") {
-		t.Errorf("setup behind https: got %d %s, cookie %q", status, text, h.Get("Set-Cookie"))
+		t.Errorf("the set-up behind https: got %d %s, cookie %q, want it Secure",
+			status, text, h.Get("Set-Cookie"))
 	}
 }
 
@@ -444,16 +445,16 @@ func TestPages(t *testing.T) {
 		status, h, text := a.Browser().Do("GET", path, nil)
 		if status != http.StatusOK || !strings.Contains(string(text), "<!doctype html>") &&
 			!strings.Contains(string(text), "<!DOCTYPE html>") {
-			t.Errorf("GET %s: got %d", path, status)
+			t.Errorf("GET %s: got %d, want a page of HTML", path, status)
 		}
 		if !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'self'") ||
 			h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" {
-			t.Errorf("GET %s: headers %v", path, h)
+			t.Errorf("GET %s: got the headers %v, want those that protect pages", path, h)
 		}
 	}
 	if status, _, text := a.Browser().Do("GET", "/healthz", nil); status != http.StatusOK ||
 		string(text) != "ok\n" {
-		t.Errorf("GET /healthz: got %d %q", status, text)
+		t.Errorf("GET /healthz: got %d %q, want 200 and ok", status, text)
 	}
 }
 

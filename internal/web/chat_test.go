@@ -43,7 +43,7 @@ func stageEvents(t *testing.T, a *apptest.App, c *apptest.Client, arn string) *f
 		t.Fatal(err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("the stage's events: got %s", answer.Status)
+		t.Fatalf("the stage's events: got %s, want 200", answer.Status)
 	}
 	t.Cleanup(func() { answer.Body.Close() })
 	return &frames{t, bufio.NewScanner(answer.Body)}
@@ -94,7 +94,7 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 	var hello web.ChatMessage
 	guest.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: "  hello\u202e\x07 "}, &hello)
 	if hello.Text != "hello" || hello.Name != "gus" {
-		t.Errorf("the message: got %+v", hello)
+		t.Errorf("the message: got %+v, want the cleaned text by gus", hello)
 	}
 	await(hears, "message", func(m web.ChatMessage) bool { return m.ID == hello.ID })
 
@@ -125,7 +125,7 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 		web.NewMessage{Text: "hi"})
 	if h := await(stageEvents(t, a, ana, arn), "chat",
 		anything[web.ChatHistory]); len(h.Muted) != 1 || h.Muted[0].Name != "gus" {
-		t.Errorf("whom ana sees muted: got %+v", h.Muted)
+		t.Errorf("the muted users that ana sees: got %+v, want gus", h.Muted)
 	}
 	ana.Must(http.StatusNoContent, "DELETE", chat+"/muted/"+hello.UserID, nil, nil)
 	await(hears, "chat", func(h web.ChatHistory) bool { return h.Posts })
@@ -186,7 +186,8 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 	source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
 	if strings.Join(token.Capabilities, ",") != "subscribe" || token.View != "grid" ||
 		string(token.Stage) != arn {
-		t.Errorf("the token of the source: got %+v", token)
+		t.Errorf("the token of the source: got %+v, want one that only subscribes to the grid",
+			token)
 	}
 
 	t.Log("revoked: the streams say goodbye, and the key and its token are good for nothing")
@@ -230,11 +231,12 @@ func TestPagesOfAnotherOriginComeWithATokenAlone(t *testing.T) {
 	token := olga.Token("view").Token
 	if got := post("https://app.example", token); got.StatusCode != http.StatusCreated ||
 		got.Header.Get("Access-Control-Allow-Origin") != "https://app.example" {
-		t.Errorf("the team's page: got %s, %v", got.Status, got.Header)
+		t.Errorf("a page of an allowed origin: got %s, %v, want 201 with the origin",
+			got.Status, got.Header)
 	}
 	if got := post("https://evil.example", token); got.StatusCode != http.StatusForbidden ||
 		got.Header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("somebody else's page: got %s, %v", got.Status, got.Header)
+		t.Errorf("a page of another origin: got %s, %v, want 403", got.Status, got.Header)
 	}
 	if got := post("https://app.example", ""); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the team's page with olga's cookie: got %s, want 401, as without a cookie",
@@ -249,7 +251,8 @@ func TestPagesOfAnotherOriginComeWithATokenAlone(t *testing.T) {
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusNoContent ||
 		!strings.Contains(answer.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
-		t.Errorf("preflight: got %s, %v", answer.Status, answer.Header)
+		t.Errorf("the preflight request: got %s, %v, want 204 that allows Authorization",
+			answer.Status, answer.Header)
 	}
 }
 

@@ -47,7 +47,7 @@ func TestConcurrentRequestsShareReads(t *testing.T) {
 			t.Errorf("got %v readings, %d at a time, want two of a, and two at a time", reads, most)
 		}
 		if len(c.runs) != 0 {
-			t.Errorf("%d readings are left", len(c.runs))
+			t.Errorf("%d readings are still kept after all callers returned", len(c.runs))
 		}
 	})
 }

@@ -26,7 +26,7 @@ func TestBranding(t *testing.T) {
 	var brand web.Branding
 	guest.Must(http.StatusOK, "GET", "/api/branding", nil, &brand)
 	if brand.Name != "Stadtfunk" || brand.Support != "mailto:help@example.com" || brand.Logo != "" {
-		t.Errorf("by the settings: %+v", brand)
+		t.Errorf("the branding of the settings: got %+v", brand)
 	}
 	guest.Refused(http.StatusNotFound, "not_found", "GET", "/api/branding/logo", nil)
 
@@ -58,7 +58,7 @@ func TestBranding(t *testing.T) {
 	guest.Must(http.StatusOK, "GET", "/api/branding", nil, &brand)
 	if brand.Name != "Radio Süd" || brand.Accent != "#8f0f25" ||
 		brand.Support != "mailto:help@example.com" || brand.Logo == "" {
-		t.Errorf("by the console: %+v", brand)
+		t.Errorf("the branding after a change in the console: got %+v", brand)
 	}
 	status, header, body := guest.Do("GET", "/"+brand.Logo, nil)
 	policy := header.Get("Content-Security-Policy")
@@ -193,16 +193,16 @@ func TestTheSystemPageMasksSecrets(t *testing.T) {
 		from[s.Name] = s
 	}
 	if got := from["turn-secret"]; got.Value != "********" || got.From != "command line" {
-		t.Errorf("turn-secret: %+v", got)
+		t.Errorf("turn-secret: got %+v, want it hidden, from the command line", got)
 	}
 	if !system.Ready || len(system.Checks) < 2 || system.Database != "SQLite" ||
 		from["token-limit"].Value != "30" {
-		t.Errorf("system: %+v", system)
+		t.Errorf("system: got %+v, want ready, with its checks and settings", system)
 	}
 	var keys web.V1Keys
 	olga.Must(http.StatusOK, "GET", "/api/v1/keys", nil, &keys)
 	if keys.LocalKey == "" || len(keys.Keys) != 0 {
-		t.Errorf("keys: %+v", keys)
+		t.Errorf("keys: got %+v, want only the local key", keys)
 	}
 }
 
@@ -244,7 +244,8 @@ func TestAWebhookSaysWhyNothingArrives(t *testing.T) {
 		}
 	}
 	if !strings.Contains(all.Webhooks[0].Failure, "no answer") {
-		t.Errorf("the failure is %q", all.Webhooks[0].Failure)
+		t.Errorf("the failure of the webhook: got %q, want that it does not answer",
+			all.Webhooks[0].Failure)
 	}
 }
 

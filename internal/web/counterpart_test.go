@@ -116,12 +116,12 @@ func TestTheAPIDoesWhatThePagesDo(t *testing.T) {
 			t.Errorf("%s has no counterpart %s: add it, or say in counterparts why not", pattern,
 				same)
 		case !strings.HasPrefix(other, "= ") && !slices.Contains(patterns, other):
-			t.Errorf("%s: there is no %s", pattern, other)
+			t.Errorf("the counterpart of %s is %s, which is no route", pattern, other)
 		}
 	}
 	for pattern := range counterparts {
 		if !slices.Contains(patterns, pattern) {
-			t.Errorf("there is no %s", pattern)
+			t.Errorf("counterparts names %s, which is no route", pattern)
 		}
 	}
 }
@@ -155,11 +155,11 @@ func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 		status, _, text := h.olga.Do("GET", path, nil)
 		// Only AWS stages have sessions, and the server of the test has no AWS stage.
 		if status != http.StatusOK && pattern != "GET /api/v1/stages/{arn}/sessions" {
-			t.Errorf("%s: %d %s", path, status, text)
+			t.Errorf("GET %s: got %d %s, want 200", path, status, text)
 		}
 	}
 	if asked < 20 {
-		t.Errorf("%d addresses were asked", asked)
+		t.Errorf("only %d routes were requested", asked)
 	}
 }
 

@@ -35,7 +35,8 @@ func TestTheEndpointsAreAsDocumented(t *testing.T) {
 		path += strings.ReplaceAll(row[3], "{participantId}", "ana")
 		status, h, _ := anybody.Do("OPTIONS", path, nil)
 		if status != http.StatusNoContent || !strings.Contains(h.Get("Allow"), row[1]) {
-			t.Errorf("%s: got %d, Allow: %s", row[0], status, h.Get("Allow"))
+			t.Errorf("OPTIONS for %s: got %d, Allow: %s, want 204 and the method",
+				row[0], status, h.Get("Allow"))
 		}
 	}
 	if status, _, _ := anybody.Do("GET", "/stage-events",
@@ -136,7 +137,7 @@ func TestAFaultIsWrittenToTheLog(t *testing.T) {
 		}
 		if text := log.String(); !strings.Contains(text, "a bug") ||
 			!strings.Contains(text, "level=ERROR") || strings.Contains(text, "secret") {
-			t.Errorf("the log: got %s", text)
+			t.Errorf("the log: got %s, want the panic as an error, without the path", text)
 		}
 	}()
 	s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE", "/whip/s/secret", nil))

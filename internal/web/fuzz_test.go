@@ -38,7 +38,8 @@ func FuzzBodies(f *testing.F) {
 		var p Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status < 400 ||
 			p.Status > 499 || p.Code == "" || p.Detail == "" || w.Code != p.Status {
-			t.Errorf("body %q: got %d %s", body, w.Code, w.Body)
+			t.Errorf("body %q: got %d %s, want a problem with a status of 4xx",
+				body, w.Code, w.Body)
 		}
 		if secret := passwordIn(body); secret != "" && strings.Contains(w.Body.String(), secret) {
 			t.Errorf("body %q: the answer repeats the password: %s", body, w.Body)

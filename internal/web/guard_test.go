@@ -201,7 +201,8 @@ func TestANeighbourLocksNoBrowserOut(t *testing.T) {
 		if cookie.Name == "stagedoor_browser" &&
 			(!cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode ||
 				cookie.Path != "/api" || cookie.MaxAge < 365*24*3600) {
-			t.Errorf("got %q", line)
+			t.Errorf("the cookie of the browser: got %q, want HttpOnly, Lax, for /api, for a year",
+				line)
 		}
 	}
 	if got := olga.HTTP.Jar.Cookies(base); len(got) != 2 {

@@ -201,7 +201,7 @@ func TestPasswordsCanBeSwitchedOff(t *testing.T) {
 	var ways web.SignInWays
 	b.Must(http.StatusOK, "GET", "/api/sign-in", nil, &ways)
 	if ways.Passwords || ways.Provider == "" || !ways.Codes {
-		t.Errorf("the ways are %+v", ways)
+		t.Errorf("the ways to sign in: got %+v, want the provider and codes", ways)
 	}
 }
 
@@ -297,11 +297,11 @@ func TestTheAPIForPrograms(t *testing.T) {
 		}
 	}
 	if !slices.Equal(names, []string{"Kim", "Lee", "olga"}) {
-		t.Errorf("page by page: %v", names)
+		t.Errorf("the users page by page: got %v, want Kim, Lee and olga", names)
 	}
 	program.Must(200, "GET", "/api/v1/users?q=ki", nil, &page)
 	if len(page.Users) != 1 {
-		t.Errorf("the search finds %+v", page.Users)
+		t.Errorf("the search for ki: got %+v, want only Kim", page.Users)
 	}
 	program.Must(200, "PATCH", kim, web.V1UserChange{Name: "Kimberly"}, nil)
 	stage := operator.MainStage()
@@ -310,7 +310,7 @@ func TestTheAPIForPrograms(t *testing.T) {
 	var detail web.V1UserDetail
 	program.Must(200, "GET", kim, nil, &detail)
 	if detail.Name != "Kimberly" || len(detail.Grants) != 1 || detail.Grants[0].ByRule {
-		t.Errorf("Kim is %+v", detail)
+		t.Errorf("Kim: got %+v, want the new name and one grant by hand", detail)
 	}
 	program.Must(204, "POST", kim+"/suspend", web.V1Reason{Reason: "unpaid"}, nil)
 	program.Must(204, "POST", kim+"/restore", nil, nil)
@@ -351,7 +351,7 @@ func TestTheAPIForPrograms(t *testing.T) {
 		answer.Body.Close()
 		if !strings.HasPrefix(string(text), first) ||
 			!strings.HasPrefix(answer.Header.Get("Content-Type"), kind) {
-			t.Errorf("%s: %s", kind, text)
+			t.Errorf("the list as %s: got %s", kind, text)
 		}
 	}
 
@@ -396,7 +396,7 @@ func TestAKeyIsRevokedWhileItsRequestIsUnderWay(t *testing.T) {
 	interim, err := http.ReadResponse(from, nil)
 	// 100 Continue: the server has authenticated the request, and reads the body.
 	if err != nil || interim.StatusCode != http.StatusContinue {
-		t.Fatalf("the server answers %+v, %v", interim, err)
+		t.Fatalf("the server answers %+v, %v, want 100 Continue", interim, err)
 	}
 	fmt.Fprint(conn, body[:5])
 	operator.Must(http.StatusNoContent, "DELETE", "/api/v1/api-keys/"+key.ID, nil, nil)
@@ -437,7 +437,7 @@ func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	address, err := url.Parse(link.URL)
 	if err != nil || address.Path != "/dock" || address.RawQuery != "" ||
 		!strings.HasPrefix(address.Fragment, "enrol=") {
-		t.Fatalf("the link is %s", link.URL)
+		t.Fatalf("the link: got %s, want the dock with a code in the fragment", link.URL)
 	}
 	if left := time.Until(link.ExpiresAt); left > 10*time.Minute || left < 5*time.Minute {
 		t.Errorf("the link is good for %v", left)
@@ -446,7 +446,7 @@ func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	dock := a.Browser()
 	dock.Must(http.StatusCreated, "POST", "/api/enrol", web.EnrolCode{Code: code}, nil)
 	if me := dock.Me(); me.Name != "Kim" || len(me.Stages) != 1 {
-		t.Errorf("the dock is %+v", me)
+		t.Errorf("the dock: got %+v, want Kim with one stage", me)
 	}
 	a.Browser().Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol",
 		web.EnrolCode{Code: code})

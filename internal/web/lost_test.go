@@ -51,7 +51,7 @@ func TestBrowsersGetAPageWhereThereIsNothing(t *testing.T) {
 	}
 	t.Log("its links lead to the files from every depth")
 	if _, text := browse(t, a.URL+"/a/b/c", "text/html"); !strings.Contains(text, `href="../../static/style.css"`) {
-		t.Errorf("got %s", text)
+		t.Errorf("a page in the folder /a/b: got %s, want links that begin with ../../", text)
 	}
 }
 
@@ -63,12 +63,12 @@ func TestAPageSaysThatItLoads(t *testing.T) {
 	for _, path := range []string{"/", "/dock", "/dock/stage", "/watch", "/setup", "/invite",
 		"/account", "/operator", "/device"} {
 		if _, text := browse(t, a.URL+path, "text/html"); !strings.Contains(text, "Loading…") {
-			t.Errorf("%s: got %s", path, text)
+			t.Errorf("GET %s: got %s, want the page that loads", path, text)
 		}
 	}
 	answer, text := browse(t, a.URL+"/favicon.ico", "image/*")
 	if kind := answer.Header.Get("Content-Type"); kind != "image/x-icon" ||
 		!strings.Contains(text, "PNG") {
-		t.Errorf("the icon: got %s, %d bytes", kind, len(text))
+		t.Errorf("the icon: got %s, %d bytes, want an icon with a PNG", kind, len(text))
 	}
 }

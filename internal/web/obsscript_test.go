@@ -24,7 +24,7 @@ func downloaded(t *testing.T, c *apptest.Client, query string) (text, code strin
 	status, header, body := c.Do(http.MethodGet, "/api/obs/script"+query, nil)
 	if status != http.StatusOK ||
 		header.Get("Content-Disposition") != "attachment; filename=stagedoor.lua" {
-		t.Fatalf("got %d, %v, %s", status, header, body)
+		t.Fatalf("the script: got %d, %v, %s, want 200 and a file to save", status, header, body)
 	}
 	if header.Get("Cache-Control") != "no-store" ||
 		!strings.HasPrefix(header.Get("Content-Type"), "text/x-lua") {
@@ -59,7 +59,7 @@ func TestTheScriptSignsInADockOnce(t *testing.T) {
 	a.Browser().Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/obs/script", nil)
 	if status, _, body := ada.Do(http.MethodHead, "/api/obs/script",
 		nil); status != http.StatusOK || len(body) > 0 {
-		t.Errorf("HEAD: %d %q", status, body)
+		t.Errorf("HEAD of the script: got %d %q, want 200 without a body", status, body)
 	}
 	again, _ := downloaded(t, ada, "")
 	if one, two := idIn.FindString(text), idIn.FindString(again); one == "" || one != two {

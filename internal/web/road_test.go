@@ -114,7 +114,7 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 		web.DeviceToken{DeviceCode: code.DeviceCode}, nil)
 	me := dock.Me()
 	if me.Name != "ben" || len(me.Stages) != 1 || me.Stages[0].Name != "ben's stage" {
-		t.Fatalf("the dock is %+v", me)
+		t.Fatalf("the dock: got %+v, want ben with a stage of his own", me)
 	}
 
 	t.Log("he goes live")

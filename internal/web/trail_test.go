@@ -229,7 +229,7 @@ func (h *harness) traced(pattern string, row trace) {
 		before := h.entries(row.action)
 		method, _, _ := strings.Cut(pattern, " ")
 		if status, _, text := who.Do(method, path, body); status >= 300 {
-			h.t.Errorf("%s by %s: %d %s", pattern, name, status, text)
+			h.t.Errorf("%s by %s: got %d %s, want success", pattern, name, status, text)
 		}
 		if asked.ends {
 			delete(h.callers, c.name)

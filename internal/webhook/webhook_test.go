@@ -163,7 +163,7 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 		o.await(t)
 		d := o.state()[0]
 		if d.Attempts != attempt || d.Status != 500 {
-			t.Fatalf("after attempt %d: %+v", attempt, d)
+			t.Fatalf("after attempt %d: got %+v, want that count and the status 500", attempt, d)
 		}
 		if dead := !d.DeadAt.IsZero(); dead != (attempt > len(pauses)) {
 			t.Fatalf("after attempt %d it is dead: %v", attempt, dead)
@@ -266,7 +266,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	o.await(t)
 	if d := o.state()[0]; d.Status != http.StatusTemporaryRedirect ||
 		strings.Contains(d.Reason, "secret-of") {
-		t.Errorf("after a redirect: %+v", d)
+		t.Errorf("after a redirect: got %+v, want its status, and no part of the URL", d)
 	}
 }
 
@@ -290,7 +290,7 @@ func TestHostsThatAreNeverReached(t *testing.T) {
 			t.Errorf("%s: %v does not name the setting", host, err)
 		}
 		if err := Unreachable(local)(host); (err == nil) != c.open {
-			t.Errorf("%s with %v: %v", host, local, err)
+			t.Errorf("Unreachable says of %s with %v: %v", host, local, err)
 		}
 	}
 }
@@ -339,7 +339,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.Equal(got, []string{"msg_a", "msg_b", "msg_c"}) {
-		t.Errorf("the receiver saw %v", got)
+		t.Errorf("the receiver saw %v, want the order of the queue", got)
 	}
 }
 

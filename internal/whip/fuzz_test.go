@@ -38,12 +38,12 @@ func FuzzHandler(f *testing.F) {
 		h.ServeHTTP(w, r)
 		switch {
 		case w.Code >= 300 && w.Code < 400:
-			t.Errorf("%s %q: redirects", method, path)
+			t.Errorf("%s %q: the answer is a redirect", method, path)
 		case w.Code >= 400 && !strings.HasPrefix(w.Body.String(), `{"code":2`):
 			t.Errorf("%s %q: got %d with %q, want JSON with a number of IVS", method, path,
 				w.Code, w.Body)
 		case w.Code == 201 && !strings.HasPrefix(w.Header().Get("Location"), "/whip/s/"):
-			t.Errorf("%s %q: 201 without a session", method, path)
+			t.Errorf("%s %q: got 201 without the URL of a session", method, path)
 		}
 	})
 }

@@ -66,7 +66,7 @@ func TestManifestsFitTheKubernetesAPI(t *testing.T) {
 		found[about.Kind] = object
 	}
 	if len(found) != len(kinds) {
-		t.Fatalf("got the kinds %v", found)
+		t.Fatalf("got the kinds %v, want one object of each kind", found)
 	}
 	pod := found["Deployment"].(*appsv1.Deployment).Spec.Template.Spec
 	service := found["Service"].(*corev1.Service).Spec
@@ -97,7 +97,7 @@ func TestComposeFile(t *testing.T) {
 	project := compose(t, "compose.yaml")
 	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got,
 		[]string{"caddy", "postgres", "stagedoor"}) {
-		t.Errorf("got the services %v", got)
+		t.Errorf("got the services %v, want caddy, postgres and stagedoor", got)
 	}
 	knownVariables(t, variables(project.Services["stagedoor"]))
 }
@@ -111,7 +111,7 @@ func TestComposeFileOfReplicas(t *testing.T) {
 	replicas := []string{"replica1", "replica2", "replica3"}
 	if got := slices.Sorted(slices.Values(project.ServiceNames())); !slices.Equal(got,
 		append([]string{"nginx", "postgres"}, replicas...)) {
-		t.Errorf("got the services %v", got)
+		t.Errorf("got the services %v, want nginx, postgres and the replicas", got)
 	}
 	var upstream []string
 	own := map[string]bool{}
@@ -144,7 +144,7 @@ func TestComposeFileOfReplicas(t *testing.T) {
 		alone(name, s.Volumes[0].Source)
 		if got := setting("LOCAL_KEY"); len(s.Secrets) != 1 ||
 			got != "/run/secrets/"+s.Secrets[0].Source {
-			t.Errorf("%s: got the key %s", name, got)
+			t.Errorf("%s: got the key %s, want the file of its only secret", name, got)
 		}
 		drain, err := time.ParseDuration(setting("DRAIN"))
 		if err != nil || time.Duration(*s.StopGracePeriod) < drain+20*time.Second {
@@ -342,7 +342,7 @@ func checkTemplate(t *testing.T, parameters map[string]any) (resources map[strin
 		names = append(names, string(name))
 	}
 	if len(names) < 2 {
-		t.Errorf("got the variables %v", names)
+		t.Errorf("got only the variables %v", names)
 	}
 	knownVariables(t, names)
 	return resources
@@ -365,7 +365,7 @@ func template(t *testing.T, parameters map[string]any) map[string]any {
 		t.Fatal(err)
 	}
 	if len(raw.Parameters) < 4 {
-		t.Errorf("got the parameters %v", raw.Parameters)
+		t.Errorf("got only the parameters %v", raw.Parameters)
 	}
 	for name := range raw.Parameters {
 		if !bytes.Contains(guide, []byte(name+"=")) {
@@ -457,7 +457,7 @@ func TestMaintainerScriptsAreShell(t *testing.T) {
 	}
 	scripts = append(scripts, removals...)
 	if len(scripts) != 8 {
-		t.Errorf("got the scripts %v", scripts)
+		t.Errorf("got the scripts %v, want 8", scripts)
 	}
 	for _, script := range scripts {
 		if said, err := exec.CommandContext(t.Context(), "sh", "-n",

@@ -50,7 +50,7 @@ func (on rules) TestEventsAreTheirOwners(t *testing.T) {
 			t.Errorf("EventsAfter 0 of 10s: got %+v, want the second", got)
 		}
 		if got := must(h.EventsAfter(t.Context(), "somebody", 0, time.Time{}))(t); len(got) != 0 {
-			t.Errorf("somebody else's events: got %+v", got)
+			t.Errorf("the events of a user without any: got %+v, want none", got)
 		}
 	})
 }

@@ -62,7 +62,8 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 			access.AuditFilter{Action: access.ActionGuestAdmitted}, access.Page{}))(t)
 		if len(trail.Items) != 2 || trail.Items[1].TargetName != "Gil" ||
 			trail.Items[1].Detail != "interview" {
-			t.Errorf("the trail: got %+v", trail.Items)
+			t.Errorf("the trail: got %+v, want two, Gil's with the link's name",
+				trail.Items)
 		}
 
 		t.Log("revoked: the guests are off the stage, and the link opens nothing")
@@ -157,7 +158,7 @@ func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 		h.Fake.enter(token.Participant)
 		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
 		if got := h.Fake.sentAway(); len(got) != 1 || got[0] != token.Participant.ID {
-			t.Errorf("disconnected: got %v", got)
+			t.Errorf("disconnected: got %v, want only the guest", got)
 		}
 		if _, err := h.AdmitGuest(t.Context(), guest, "Gil again", ""); err == nil {
 			t.Error("a guest came back by the link after being barred")
@@ -190,7 +191,7 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
 		can(stage.Publish | stage.Subscribe)
 		if got := h.Fake.sentAway(); len(got) != 1 {
-			t.Errorf("sessions that ended: got %v", got)
+			t.Errorf("sessions that ended: got %v, want one", got)
 		}
 		// Promoting a guest again is no error.
 		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))

@@ -39,11 +39,12 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 		t.Log("a name or an address that is the same makes nobody the same")
 		if other := h.member("2", "Ben"); other.User.ID == first.User.ID ||
 			other.User.Name != "Ben (2)" {
-			t.Errorf("another subject got %+v", other.User)
+			t.Errorf("another subject named Ben: got %+v, want the user Ben (2)", other.User)
 		}
 		if stranger := h.member("3", "Olga"); stranger.User.Role != access.Broadcaster ||
 			stranger.User.Name != "Olga (2)" {
-			t.Errorf("who calls himself like the operator got %+v", stranger.User)
+			t.Errorf("another person named Olga: got %+v, want the broadcaster Olga (2)",
+				stranger.User)
 		}
 		if first.User.Invited {
 			t.Error("somebody who signed in counts as invited")
@@ -132,7 +133,7 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 			"another domain": elsewhere, "no subject": external("", "Eve", "staff"),
 		} {
 			if _, _, err := h.LogInExternal(t.Context(), e, home); err == nil {
-				t.Errorf("%s: signed in", name)
+				t.Errorf("%s: the person was signed in, want a refusal", name)
 			}
 		}
 		for groups, want := range map[string]access.Role{
@@ -428,7 +429,8 @@ func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
 			return h.ApproveDevice(t.Context(), ana, "BBBB-BBBB")
 		}))
 		if codes["bad_code"] > 6 || codes["too_many_attempts"] < 44 {
-			t.Errorf("50 guesses: %v", codes)
+			t.Errorf("the answers to 50 guesses: got %v, want at most 6 bad_code, the rest "+
+				"too_many_attempts", codes)
 		}
 		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrTooMany,
 			"too_many_attempts")
@@ -658,7 +660,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 			"bearer": func() error { _, err := h.Verify(t.Context(), token.Secret); return err },
 		} {
 			if try() == nil {
-				t.Errorf("the %s is good", name)
+				t.Errorf("the %s is still accepted", name)
 			}
 		}
 		ok(t, h.RestoreUser(t.Context(), op, ana.User.ID))
@@ -826,7 +828,8 @@ func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
 			Action: access.ActionUserSuspended}, access.Page{}))(t)
 		if len(about.Items) != 1 || about.Items[0].Address != "203.0.113.5" ||
 			about.Items[0].Detail != "unpaid" || about.Items[0].Credential != access.KindLogin {
-			t.Errorf("about Ana: %+v", about.Items)
+			t.Errorf("the entries about Ana: got %+v, want one with its reason and address",
+				about.Items)
 		}
 
 		t.Log("pages follow on each other")
@@ -905,7 +908,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		t.Log("what one replica claims no other gets, until the claim is over")
 		if more := must(h.Replica().outbox().ClaimDeliveries(t.Context(), hook.ID, now,
 			now.Add(time.Minute), 10))(t); len(more) != 0 {
-			t.Errorf("another replica got %d", len(more))
+			t.Errorf("another replica got %d deliveries, want none", len(more))
 		}
 		if again := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now.Add(time.Minute),
 			now.Add(2*time.Minute), 10))(t); len(again) != 5 {

@@ -79,7 +79,7 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
 		refused(t, err, stage.ErrUnauthorized, "")
 		if left := must(h.ListPasskeys(t.Context(), ana))(t); len(left) != 0 {
-			t.Errorf("left: %+v", left)
+			t.Errorf("passkeys after the removal: got %+v, want none", left)
 		}
 
 		t.Log("a suspended account stays out; an invite, for a lost device, ends passkeys")

@@ -27,7 +27,8 @@ func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
 		view := must(h.Verify(ctx, made.View.Secret))(t)
 		if publish.Stage != own || publish.Capabilities != stage.Publish ||
 			view.Stage != own || view.Capabilities != stage.Subscribe {
-			t.Errorf("the tokens: got %+v and %+v", publish, view)
+			t.Errorf("the tokens: got %+v and %+v, want one to publish and one to view",
+				publish, view)
 		}
 		if life := made.Publish.ExpiresAt.Sub(h.Clock.Now()); life > 2*time.Minute {
 			t.Errorf("a rehearsal may last %v", life)
@@ -51,14 +52,14 @@ func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
 		_, err := h.Token(ctx, op, publish.ID)
 		refused(t, err, stage.ErrNotFound, "")
 		if i := must(h.Token(ctx, ana, publish.ID))(t); i.Stage != own {
-			t.Errorf("her own record: got %+v", i)
+			t.Errorf("the user's own record: got %+v, want the private stage", i)
 		}
 
 		t.Log("it is in the trail")
 		filter := access.AuditFilter{Action: access.ActionRehearsed}
 		trail := must(h.Audit(ctx, op, filter, access.Page{}))(t)
 		if len(trail.Items) != 1 || trail.Items[0].ActorName != "Ana" {
-			t.Errorf("the trail: got %+v", trail.Items)
+			t.Errorf("the trail: got %+v, want one entry by Ana", trail.Items)
 		}
 
 		t.Log("after its time no token of it opens anything, whatever the leeway for clocks")

@@ -177,7 +177,7 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 		ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
 		ana = h.member("1", "Ana", "streamers")
 		if bars := must(h.Reach(t.Context(), ana))(t).Bars; len(bars) != 1 {
-			t.Errorf("after a sign-in Ana is barred from %+v", bars)
+			t.Errorf("after a sign-in: got the bars %+v, want one", bars)
 		}
 		if again := len(h.trail(op, access.ActionAccessGiven)) - given; again != 0 {
 			t.Errorf("the sign-in noted %d times that access was given", again)

@@ -249,13 +249,13 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 			h.guess("ana", from("198.51.100.7"))
 		}
 		if !strings.Contains(log.String(), `level=WARN msg="sign-in throttled" user=`+string(ana.User.ID)) {
-			t.Errorf("a throttled account: got no line of\n%s", &log)
+			t.Errorf("a throttled account: want a warning with the user in\n%s", &log)
 		}
 		// The name may be a password that was typed into the wrong field: it is not logged.
 		h.guess("correct horse staple", from("203.0.113.9"))
 		if strings.Contains(log.String(), "staple") ||
 			strings.Contains(log.String(), goodPassword) {
-			t.Errorf("got a password in\n%s", &log)
+			t.Errorf("a possible password is logged:\n%s", &log)
 		}
 	})
 }

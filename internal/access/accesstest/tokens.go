@@ -128,7 +128,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 			}
 		}
 		if signed := len(h.Fake.asked) - asked; signed > 1 {
-			t.Errorf("3 refusals cost %d signatures", signed)
+			t.Errorf("3 refusals cost %d signatures, want one at most", signed)
 		}
 		h.Clock.Pass(time.Second)
 		h.Issued(ana, arn)
@@ -407,7 +407,8 @@ func (on rules) TestKicking(t *testing.T) {
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "Please mind the time.\x00"))
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		if got := h.Fake.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
-			t.Errorf("reason: got %q", got)
+			t.Errorf("the reason that the participant gets: got %q, want it without the control "+
+				"character", got)
 		}
 		// Kicking a participant who has left is no error.
 		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, ""))
@@ -611,7 +612,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 			ok(t, err)
 			if key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(
 				t); key.View != stage.View(view) || made.View != key.View {
-				t.Errorf("a key for %q: got %+v", view, key)
+				t.Errorf("a key for %q: got %+v, want that view", view, key)
 			}
 		}
 		if keys := must(h.ViewKeys(t.Context(), ana))(t); len(keys) != 1 ||

@@ -207,7 +207,7 @@ func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
 				strings.Join(want, "\n"))
 		}
 		if set := h.trail(op, access.ActionSetUp); len(set) != 1 || set[0].TargetName != "Olga" {
-			t.Errorf("the first operator: %+v", set)
+			t.Errorf("the entries of the set-up: got %+v, want one about Olga", set)
 		}
 		for _, e := range h.trail(op, access.ActionUserCreated) {
 			if e.TargetName == "Cleo" && e.ActorName != op.User.Name {
@@ -397,7 +397,7 @@ func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
 		} {
 			entries := h.trail(op, action)
 			if len(entries) != 1 || entries[0].TargetName != name || entries[0].ActorName != "Ana" {
-				t.Errorf("%s: %+v", action, entries)
+				t.Errorf("the entries of %s: got %+v, want one by Ana", action, entries)
 			}
 		}
 	})

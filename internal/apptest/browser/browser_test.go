@@ -105,7 +105,7 @@ func TestWhatThePagesOfStagedoorNeedRunsInEveryEngine(t *testing.T) {
 			t.Errorf("copied by %q, want %q", way, want)
 		}
 		if got := page.Clipboard(); got != "Good evening, Ana!" {
-			t.Errorf("the clipboard holds %q", got)
+			t.Errorf("the clipboard: got %q, want the copied text", got)
 		}
 	})
 }
@@ -143,7 +143,7 @@ func TestEveryEngineReceivesH264(t *testing.T) {
 		var codec string
 		page.Eval(`window.h264Loop()`, &codec)
 		if codec != "video/H264" {
-			t.Errorf("the loop carried %q", codec)
+			t.Errorf("the codec of the loop: got %q, want H.264", codec)
 		}
 		page.WaitFor(`document.getElementById('video').videoWidth === 320`)
 		page.WaitFor(`document.getElementById('video').currentTime > 0`)
@@ -169,12 +169,13 @@ func TestTheEnginesAreThoseOfTheDocks(t *testing.T) {
 			var has bool
 			page.Eval(`CSS.supports('selector(:has(a))')`, &has)
 			if has != (engine != browser.OBS30) {
-				t.Errorf(":has() is there: %v", has)
+				t.Errorf("the browser supports :has(): got %v, want it except in OBS 30", has)
 			}
 			var seen []any
 			page.Eval(`[navigator.language, matchMedia('(prefers-color-scheme: dark)').matches, innerWidth, innerHeight]`, &seen)
 			if got := fmt.Sprint(seen); got != "[de-AT true 333 555]" {
-				t.Errorf("the page sees %s", got)
+				t.Errorf("language, colour scheme and size of the page: got %s, want what "+
+					"Options set", got)
 			}
 		})
 }
@@ -186,7 +187,7 @@ func TestFakeCameraAndMicrophone(t *testing.T) {
 	var kinds []string
 	page.Eval(`navigator.mediaDevices.getUserMedia({audio: true, video: true}).then(s => s.getTracks().map(t => t.kind).sort())`, &kinds)
 	if !slices.Equal(kinds, []string{"audio", "video"}) {
-		t.Errorf("tracks: got %v", kinds)
+		t.Errorf("the fake media: got the tracks %v, want audio and video", kinds)
 	}
 }
 
@@ -197,7 +198,7 @@ func TestWhatAPageDoesWrongIsCollected(t *testing.T) {
 		page.Allow("logged by the page", "thrown by the page", "Content Security Policy")
 		page.Goto(url + "/page.html")
 		if got := page.Problems(); len(got) > 0 {
-			t.Fatalf("before: %v", got)
+			t.Fatalf("problems before the page was used: got %v, want none", got)
 		}
 		// A 404 does not count as an error of the page.
 		page.Eval(`fetch('/nowhere').then(r => r.text())`, nil)
@@ -226,7 +227,7 @@ func TestNothingButThisMachineIsReached(t *testing.T) {
 		var result string
 		page.Eval(`fetch('http://stage.example/', {mode: 'no-cors'}).then(() => 'reached', e => e.message)`, &result)
 		if result == "reached" {
-			t.Errorf("a name was resolved")
+			t.Errorf("the page reached another host, want only loopback")
 		}
 	})
 }
@@ -240,7 +241,7 @@ func TestProfilesAreFreshAndTabsShareOne(t *testing.T) {
 		cookies := page.Cookies()
 		if len(cookies) != 1 || cookies[0].Name != "seen" || !cookies[0].HttpOnly ||
 			cookies[0].SameSite != http.SameSiteLaxMode || !cookies[0].Expires.After(time.Now()) {
-			t.Errorf("cookies: got %v", cookies)
+			t.Errorf("the cookies: got %v, want the one of the page", cookies)
 		}
 		kept := func(p *browser.Page) (value *string) {
 			p.Goto(url + "/page.html")

@@ -53,7 +53,7 @@ func TestAFailureShowsThePage(t *testing.T) {
 	}
 	picture := regexp.MustCompile(`screenshot: (.*)`).FindStringSubmatch(said)
 	if picture == nil {
-		t.Fatalf("no screenshot:\n%s", said)
+		t.Fatalf("the failure names no screenshot:\n%s", said)
 	}
 	if err := os.Remove(picture[1]); err != nil {
 		t.Error(err)
@@ -78,6 +78,6 @@ func TestAMissingBrowserIsNamed(t *testing.T) {
 	said := run(t, func(t testing.TB) { Open(t, "Chromium 1", Options{}) })
 	if !strings.HasPrefix(said, "Chromium 1 is not on this machine") ||
 		!strings.HasSuffix(said, "`make test` installs it") {
-		t.Errorf("got %q", said)
+		t.Errorf("the failure: got %q, want the browser's name and how to install it", said)
 	}
 }

@@ -94,7 +94,7 @@ func TestReconnectTrap(t *testing.T) {
 	o.Wait(t, "three attempts", func(s fakeobs.State) bool { return s.Attempts > 3 })
 	if s := do(t, c, "GetStreamStatus", nil); s["outputActive"] != true ||
 		s["outputReconnecting"] != true || s["outputBytes"] != 0.0 {
-		t.Errorf("while reconnecting: got %v", s)
+		t.Errorf("the status while reconnecting: got %v, want active without bytes", s)
 	}
 	err := c.Call(t.Context(), "SetStreamServiceSettings",
 		whip(map[string]any{"bearer_token": "new"}), nil)
@@ -185,14 +185,14 @@ func TestServiceSettings(t *testing.T) {
 	do(t, c, "SetStreamServiceSettings", whip(map[string]any{"bearer_token": "b"}))
 	got := do(t, c, "GetStreamServiceSettings", nil)["streamServiceSettings"].(map[string]any)
 	if got["server"] != "x" || got["bearer_token"] != "b" {
-		t.Errorf("merged: got %v", got)
+		t.Errorf("settings of the same type: got %v, want them merged", got)
 	}
 	do(t, c, "SetStreamServiceSettings", map[string]any{
 		"streamServiceType": "rtmp_custom", "streamServiceSettings": map[string]any{"key": "k"},
 	})
 	if got := do(t, c, "GetStreamServiceSettings",
 		nil)["streamServiceSettings"].(map[string]any); len(got) != 1 {
-		t.Errorf("replaced: got %v", got)
+		t.Errorf("settings of another type: got %v, want only the new ones", got)
 	}
 }
 
@@ -287,7 +287,7 @@ func TestOpusTooHigh(t *testing.T) {
 	do(t, c, "StartStream", nil)
 	do(t, c, "GetVersion", nil)
 	if s := o.State(); s.Stream != "STARTING" || s.Attempts != 0 {
-		t.Errorf("got %+v", s)
+		t.Errorf("right after StartStream: got %+v, want STARTING without an attempt", s)
 	}
 }
 
@@ -347,7 +347,7 @@ func TestSubscriptionsAndBatches(t *testing.T) {
 	w.next()
 	w.request("BroadcastCustomEvent", `{"eventData":{"a":1}}`)
 	if got := []string{w.next(), w.next()}; !slices.Contains(got, "CustomEvent") {
-		t.Errorf("with a subscription: got %v", got)
+		t.Errorf("with a subscription: got %v, want a CustomEvent", got)
 	}
 	w.send(`{"op":8,"d":{"requestId":"b","haltOnFailure":true,"requests":[{"requestType":"GetStats"},{"requestType":"Sleep","requestData":{"sleepMillis":1}},{"requestType":"Nope"},{"requestType":"GetStats"}]}}`)
 	if got := w.next(); got != "batch of 3" {
@@ -379,7 +379,7 @@ func TestBrowserSources(t *testing.T) {
 	if kind != "browser_source" || settings["url"] != "https://there/2" ||
 		settings["width"] != 640.0 || !slices.Equal(in, []string{"Scene"}) ||
 		len(o.Pressed("Ben")) != 1 {
-		t.Errorf("got %s %v in %v, pressed %v", kind, settings, in, o.Pressed("Ben"))
+		t.Errorf("the source: got %s %v in %v, pressed %v", kind, settings, in, o.Pressed("Ben"))
 	}
 	without := connect(t, fakeobs.Start(t, fakeobs.Options{NoBrowser: true}), "")
 	if err := without.Call(t.Context(), "CreateInput", source, nil); !obs.IsStatus(err, 605) {

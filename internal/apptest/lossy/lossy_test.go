@@ -152,10 +152,10 @@ func TestACutLosesAllUntilItIsMended(t *testing.T) {
 	conn := dial(t, link.Addr())
 	link.Cut()
 	if back := volley(t, link, conn, 20); len(back) > 0 {
-		t.Errorf("%d crossed a cut", len(back))
+		t.Errorf("%d packets crossed a cut link", len(back))
 	}
 	if up, _ := link.Counts(); up.Cut != 20 {
-		t.Errorf("counted: %+v", up)
+		t.Errorf("the counts of a cut link: got %+v, want 20 packets cut", up)
 	}
 	link.Mend()
 	if back := volley(t, link, conn, 20); len(back) != 20 {

@@ -61,7 +61,7 @@ func compare(t *testing.T, real, fake []string) {
 		}
 	}
 	if len(real) == 0 {
-		t.Error("nothing was compared")
+		t.Error("the real OBS answered nothing, so nothing was compared")
 	}
 }
 

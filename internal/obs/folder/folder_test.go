@@ -59,7 +59,7 @@ func same(t *testing.T, got, want map[string]string) {
 	}
 	for name := range maps.Keys(got) {
 		if _, there := want[name]; !there {
-			t.Errorf("%s is left", name)
+			t.Errorf("the file %s is left over", name)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func change(t *testing.T, dir, name, old, text string) {
 	path := filepath.Join(dir, name)
 	now, err := os.ReadFile(path)
 	if err != nil || !strings.Contains(string(now), old) {
-		t.Fatalf("%v: no %q in %s: %s", err, old, name, now)
+		t.Fatalf("%v: want %q in %s: %s", err, old, name, now)
 	}
 	if err := os.WriteFile(path, []byte(strings.Replace(string(now), old, text, 1)),
 		0o600); err != nil {
@@ -158,7 +158,7 @@ func TestUndoAfterOBSHasRun(t *testing.T) {
 	after := snapshot(t, dir)
 	for name, text := range after {
 		if strings.Contains(text, "stagedoor") || strings.Contains(text, server) {
-			t.Errorf("%s has %s", name, text)
+			t.Errorf("after the undo, %s still names Stagedoor: %s", name, text)
 		}
 	}
 	if want := strings.Replace(before["user.ini"], "AlwaysOnTop=false", "AlwaysOnTop=true",

@@ -176,7 +176,7 @@ func (r *real) opened() (string, url.Values) {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	var docks []struct{ URL string }
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &docks); err != nil || len(docks) != 1 {
-		r.t.Fatalf("%v: %s", err, lines[len(lines)-1])
+		r.t.Fatalf("the docks in user.ini: got %v, %s, want one", err, lines[len(lines)-1])
 	}
 	address, fragment, _ := strings.Cut(docks[0].URL, "#")
 	values, err := url.ParseQuery(fragment)
@@ -413,7 +413,7 @@ func TestARealOBSIsPairedWhileItIsClosed(t *testing.T) {
 			}
 			settings, err := f.WebSocket()
 			if err != nil || settings.Password.Empty() {
-				t.Fatalf("%v: no password", err)
+				t.Fatalf("the WebSocket server has no password: %v", err)
 			}
 			r.connect(o, settings.Password.Reveal())
 			if _, handed := r.opened(); handed.Get("obs-password") != settings.Password.Reveal() {

@@ -115,7 +115,7 @@ func compare(t *testing.T, got, want map[string]string) {
 	}
 	for name := range got {
 		if _, ok := want[name]; !ok {
-			t.Errorf("%s is left over", name)
+			t.Errorf("the file %s is left over", name)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (o *fakeOBS) handedAt(server string) url.Values {
 	o.t.Helper()
 	var docks []struct{ Title, URL, UUID string }
 	if err := json.Unmarshal([]byte(o.docks()), &docks); err != nil {
-		o.t.Fatalf("%v: %s", err, o.docks())
+		o.t.Fatalf("the docks of OBS cannot be read: %v: %s", err, o.docks())
 	}
 	for _, d := range docks {
 		if address, fragment, ok := strings.Cut(d.URL, "#"); ok && address == server+"/dock" {
@@ -158,7 +158,7 @@ func (o *fakeOBS) websocket() map[string]any {
 	}
 	var values map[string]any
 	if err := json.Unmarshal(text, &values); err != nil {
-		o.t.Fatalf("%v: %s", err, text)
+		o.t.Fatalf("the file cannot be read: %v: %s", err, text)
 	}
 	return values
 }
@@ -436,7 +436,7 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			want := `{"bf":0,"bitrate":2500,"keyint_sec":2,"lookahead":false,"multipass":"disabled","preset":"p4","profile":"baseline","rate_control":"CBR","tune":"ll"}`
 			if text, _ := os.ReadFile(file); string(text) != want || got["result"] != "done" ||
 				got["settings"] != want || got["at"] != 4.0 {
-				t.Errorf("answer %v, file %s, want %s", got, text, want)
+				t.Errorf("got the answer %v and the file %s, want %s in both", got, text, want)
 			}
 			if got := o.ask(secret, 4,
 				map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900,
@@ -458,7 +458,7 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			}
 			o.active = true
 			if got := o.ask(secret, 20, write); got["result"] != "streaming" {
-				t.Errorf("while OBS streams: %v", got)
+				t.Errorf("a write while OBS streams: got %v, want it refused as streaming", got)
 			}
 			if got := o.ask(secret, 21, nil); got["settings"] != want {
 				t.Errorf("a look: %v, want the settings", got)
@@ -491,7 +491,7 @@ func TestUndoGivesTheEncoderFileBack(t *testing.T) {
 		if got := o.ask(secret, at+1,
 			map[string]any{"do": "write", "encoder": "obs_x264", "bitrate": 900,
 				"keyint_sec": 1}); got["result"] != "done" {
-			t.Fatalf("got %v", got)
+			t.Fatalf("a write by the script: got %v, want done", got)
 		}
 	}
 	o.press("undo")

@@ -134,7 +134,7 @@ func TestUndoGivesBackWhatWasWhereverItIsBegun(t *testing.T) {
 						says := m.pane(server)
 						rest := strings.Contains(says, "stagedoor obs pair --undo")
 						if rest != strings.HasSuffix(by, "command") {
-							t.Errorf("the pane says %q", says)
+							t.Errorf("the pane says %q, want the command exactly if it paired", says)
 						}
 						if rest {
 							m.command(server)

@@ -34,7 +34,7 @@ func TestAPairedDockNeedsNothingMore(t *testing.T) {
 			status, _, script := ada.Do(http.MethodGet, "/api/obs/script", nil)
 			code := regexp.MustCompile(`local code, code_expires = "([^"]+)"`).FindSubmatch(script)
 			if code == nil {
-				t.Fatalf("got %d %s", status, script)
+				t.Fatalf("the script has no enrolment code: got %d %s", status, script)
 			}
 			d := &dock{Page: browser.Open(t, engine, browser.Options{}), t: t, obs: far}
 			d.Goto(app.URL + "/dock#obs-port=" + far.Port() + "&obs-password=" + escaped(odd) +
@@ -126,7 +126,7 @@ func (d *dock) usesTheGraphicsCard() {
 	d.WaitText("Use my graphics card")
 	d.state("ready")
 	if built := d.obs.State().Encoders; built.Mode != "Simple" {
-		d.t.Errorf("OBS built %+v for x264", built)
+		d.t.Errorf("OBS built %+v for x264, want Simple mode", built)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestTheFirstSetUpIsUndone(t *testing.T) {
 	after := p.obs.State()
 	if !slices.Equal(after.Profiles, before.Profiles) || after.Profile != before.Profile ||
 		after.Service.Type != before.Service.Type {
-		t.Errorf("OBS has %+v, had %+v", after, before)
+		t.Errorf("OBS has %+v, want its profiles and service as before: %+v", after, before)
 	}
 	for _, secret := range []string{"shared", "another"} {
 		p.starts(secret, obsPassword, "")

@@ -282,7 +282,7 @@ func aBarredOBSStaysDisconnected(t *testing.T, app *apptest.App) {
 	var menu string
 	page.Eval(`document.querySelector('.places').innerText.replaceAll('\n', ' ')`, &menu)
 	if menu != "Live Records" {
-		t.Errorf("a moderator's menu: %q", menu)
+		t.Errorf("a moderator's menu: got %q, want Live and Records", menu)
 	}
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")

@@ -180,7 +180,7 @@ func TestCopyInADock(t *testing.T) {
 		d.Click(`[aria-label="Copy: Bearer token"]`)
 		d.WaitText("Copied")
 		if got := d.Clipboard(); !strings.HasPrefix(got, "token-of-participant1-") {
-			t.Errorf("the clipboard has %q", got)
+			t.Errorf("the clipboard: got %q, want the token", got)
 		}
 		d.Eval(`document.querySelector("#c-token").type`, &masked)
 		if masked != "password" {
@@ -204,7 +204,7 @@ func TestWhenNothingCopies(t *testing.T) {
 	var selected string
 	d.Eval(`getSelection().toString()`, &selected)
 	if !strings.HasPrefix(selected, "token-of-participant1-") {
-		t.Errorf("selected is %q", selected)
+		t.Errorf("the selected text: got %q, want the token", selected)
 	}
 }
 

@@ -120,7 +120,8 @@ func fits(t *testing.T, page *browser.Page, base, lang, path, text string) {
 		var wide []string
 		page.Eval(tooWide, &wide)
 		if len(wide) > 0 {
-			t.Errorf("%s in %s at %d px: %s", path, lang, width, strings.Join(wide, "; "))
+			t.Errorf("%s in %s at %d px: these elements are too wide: %s",
+				path, lang, width, strings.Join(wide, "; "))
 		}
 		name, _, _ := strings.Cut(strings.ReplaceAll(strings.Trim(path, "/"), "/", "-"), "?")
 		name, _, _ = strings.Cut(name, "#")

@@ -53,7 +53,8 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 	kind, settings, in := obs.Input("Stagedoor: bea")
 	if kind != "browser_source" || settings["reroute_audio"] != true ||
 		settings["width"] != 1280.0 || settings["height"] != 720.0 || len(in) != 1 {
-		t.Errorf("the source: got %s %v in %v", kind, settings, in)
+		t.Errorf("the source: got %s %v in %v, want a browser source of 1280×720 in one scene",
+			kind, settings, in)
 	}
 	if v := h.keyOf(settings); v == nil || v.View != string(h.bea.Me().ID) {
 		t.Errorf("the key of the source: got %+v, want one for bea", v)
@@ -87,7 +88,7 @@ func TestOneClickAddsAPersonToTheScene(t *testing.T) {
 	page.WaitText("Everybody is in the scene “Scene” now.")
 	if _, settings, _ := obs.Input("Stagedoor: Everybody"); settings["width"] != 1920.0 ||
 		settings["height"] != 1080.0 {
-		t.Errorf("the size of the layout: got %v", settings)
+		t.Errorf("the size of the layout: got %v, want that of the canvas", settings)
 	}
 }
 
@@ -114,10 +115,10 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 	}
 	_, other, in := obs.Input("Stagedoor: Everybody (side)")
 	if len(in) != 1 {
-		t.Fatalf("the source of side: got %v in %v", other, in)
+		t.Fatalf("the source of the stage side: got %v in %v, want it in one scene", other, in)
 	}
 	if v := h.keyOf(other); v == nil || v.Stage != side.ARN {
-		t.Errorf("the source of side: got the key %+v", v)
+		t.Errorf("the source of the stage side: got the key %+v, want one for that stage", v)
 	}
 
 	t.Log("a second click finds it by its key, and gives it the look that was chosen since")
@@ -132,7 +133,7 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 		t.Errorf("with names: got %v, want %v", got, want)
 	}
 	if v := h.keyOf(named); v == nil || v.Stage != side.ARN {
-		t.Errorf("with names: got the key %+v", v)
+		t.Errorf("with names: got the key %+v, want one for the stage side", v)
 	}
 }
 

@@ -109,7 +109,7 @@ func TestOneConnectionToOBSServesBothTabs(t *testing.T) {
 	page.ClickText("Add bea to the current scene")
 	page.WaitText("bea is in the scene “Scene” now.")
 	if _, settings, in := obs.Input("Stagedoor: bea"); len(in) != 1 || h.keyOf(settings) == nil {
-		t.Errorf("the source: got %v in %v", settings, in)
+		t.Errorf("the source: got %v in %v, want it in one scene, with a viewing key", settings, in)
 	}
 	page.WaitFor(`document.querySelector('#panel-people #f-address') === null`)
 	if n := obs.Connections(); n != 1 {
