@@ -54,7 +54,7 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 			t.Errorf("the stages were read %d times, want once", s.reads)
 		}
 
-		t.Log("a change here is seen at once, one of another process after a second")
+		t.Log("a change by this process is seen at once, a change by another one after a second")
 		s.stages = append(s.stages, named("c", "third"))
 		c.changed("")
 		if list, _ := c.Stages(t.Context(), operator); len(list) != 3 {

@@ -80,7 +80,7 @@ func TestAWSStageFromEndToEnd(t *testing.T) {
 		t.Errorf("the second token was issued by %q, want the own key", by)
 	}
 
-	t.Log("the key is rotated while both broadcasts run; nothing breaks")
+	t.Log("the key is rotated while both broadcasts run, and both go on")
 	if out, err := run(t, append([]string{"keys", "rotate"}, keyFlags...)...); err != nil {
 		t.Fatalf("keys rotate: %v %s", err, out)
 	}

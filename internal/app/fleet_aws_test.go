@@ -111,7 +111,7 @@ func TestEventBridgeInAFleet(t *testing.T) {
 	f.happened(late, "publishing ")
 	hook.received(t, late, "participant.published")
 
-	t.Log("who was revoked meanwhile joins, and is sent away")
+	t.Log("a participant whose token was revoked meanwhile joins, and is disconnected")
 	live, err := rtcpeer.Publish(t, rtcpeer.HTTP(revoked.Endpoint, revoked.Token),
 		rtcpeer.PublishOptions{})
 	var refused *rtcpeer.StatusError

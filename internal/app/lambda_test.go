@@ -237,7 +237,7 @@ func TestAFunctionOnLambda(t *testing.T) {
 		t.Errorf("the response has %q, the problem %+v, the log %s", id, refusal, front.out)
 	}
 
-	t.Log("a stage on AWS; local ones are refused with a sentence")
+	t.Log("a stage on AWS is created; local stages are refused with a sentence")
 	p := olga.Refused(http.StatusBadRequest, "invalid", "POST", "/api/stages",
 		web.NewStage{Name: "here"})
 	if !strings.Contains(p.Detail, "no local stages") {
@@ -247,7 +247,7 @@ func TestAFunctionOnLambda(t *testing.T) {
 	olga.Must(http.StatusCreated, "POST", "/api/stages",
 		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
 
-	t.Log("a token of the key in AWS KMS, and a broadcast that EventBridge reports")
+	t.Log("a token is signed by the key in AWS KMS, and EventBridge reports a broadcast")
 	token := awsToken(t, olga, made)
 	var tokens web.Tokens
 	olga.Must(http.StatusOK, "GET", "/api/tokens?all=1", nil, &tokens)
@@ -269,7 +269,7 @@ func TestAFunctionOnLambda(t *testing.T) {
 	<-published.Closed()
 	awaitEvent(t, olga, `"kind":"ended"`)
 
-	t.Log("the schedule's housekeeping, and a payload that is none")
+	t.Log("the schedule invokes the housekeeping; another payload is refused")
 	if got := front.invoke([]byte(`{"stagedoor":"housekeeping"}`)); string(got) != "null" {
 		t.Errorf("housekeeping: got %s, want null", got)
 	}

@@ -140,7 +140,7 @@ func TestThreeServersObserveAnAWSStage(t *testing.T) {
 		t.Errorf("the other servers have polled %d and %d times; want that one of them polls", a, b)
 	}
 
-	t.Log("each was stored once")
+	t.Log("each event was stored once")
 	var seen []string
 	all := ana.At(second).EventsAfter("0")
 	apptest.Await(all, "stage", func(e web.StageEvent) bool {

@@ -30,7 +30,7 @@ func TestClosedNetworks(t *testing.T) {
 		return v
 	}
 
-	t.Log("by TCP alone")
+	t.Log("participants who can only use TCP")
 	p, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
 		rtcpeer.PublishOptions{TCP: true})
 	if err != nil {
@@ -38,7 +38,7 @@ func TestClosedNetworks(t *testing.T) {
 	}
 	view(rtcpeer.ViewOptions{TCP: true})
 
-	t.Log("by the TURN server alone that the answer named")
+	t.Log("participants who can only use the TURN server that the answer names")
 	servers := p.Answer.ICEServers()
 	if len(servers) != 2 || servers[0] != (rtcpeer.ICEServer{URL: "stun:127.0.0.1:9"}) ||
 		servers[1].URL != turn.URL ||

@@ -30,7 +30,7 @@ func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	}
 	apptest.Await(dock, "stage", of(made.Publish, "publishing"))
 
-	t.Log("she sees herself")
+	t.Log("ana can view her rehearsal")
 	door := a.URL + "/whep/" + string(made.Publish.ParticipantID)
 	viewer, err := rtcpeer.View(t, rtcpeer.HTTP(door, made.View.Token), rtcpeer.ViewOptions{})
 	if err != nil {
@@ -40,7 +40,7 @@ func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 		t.Error(err)
 	}
 
-	t.Log("nobody else does: not with a token for another stage, not with the key of a guest link")
+	t.Log("nobody else can view it with a token for another stage or of a guest link")
 	for _, who := range []*apptest.Client{ben, olga} {
 		wantStatus(t, door, who.Token("view").Token, http.StatusNotFound, 2004)
 		status, _, _ := who.Do("GET", "/api/tokens/"+string(made.Publish.ParticipantID), nil)
@@ -57,7 +57,7 @@ func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	guest.Must(http.StatusCreated, "POST", "/api/guest", web.GuestName{Name: "gil"}, &admitted)
 	wantStatus(t, door, admitted.Token, http.StatusNotFound, 2004)
 
-	t.Log("the operator's list of stages does not have it")
+	t.Log("the operator's list of stages does not have the private stage")
 	var stages struct{ Stages []web.Stage }
 	olga.Must(http.StatusOK, "GET", "/api/stages", nil, &stages)
 	for _, s := range stages.Stages {
@@ -66,7 +66,7 @@ func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 		}
 	}
 
-	t.Log("the stage measures what she sends")
+	t.Log("the stage measures what ana sends")
 	measured := func() *web.TokenState {
 		var state web.TokenState
 		ana.Must(http.StatusOK, "GET", "/api/tokens/"+string(made.Publish.ParticipantID), nil, &state)
@@ -85,7 +85,7 @@ func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 		t.Fatalf("what the stage measures: got %+v", state)
 	}
 
-	t.Log("signed out: the rehearsal ends, and its token opens nothing")
+	t.Log("when ana signs out, the rehearsal ends, and its token is refused")
 	ana.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
 	select {
 	case <-publisher.Closed():

@@ -44,7 +44,7 @@ func TestFromTokenToViewer(t *testing.T) {
 	}
 	apptest.Await(dock, "stage", of(token, "publishing"))
 
-	t.Log("ben may subscribe, and sees and hears her; eve, who may not, does not")
+	t.Log("ben may subscribe, and sees and hears ana; eve may not, and is refused")
 	ben := a.Broadcaster(olga, "ben", "subscribe")
 	view := ben.Token("view")
 	endpoint := a.URL + "/whep/" + string(token.ParticipantID)
@@ -61,7 +61,7 @@ func TestFromTokenToViewer(t *testing.T) {
 	eve := a.Broadcaster(olga, "eve", "publish").Token("publish")
 	wantStatus(t, endpoint, eve.Token, http.StatusForbidden, 2003)
 
-	t.Log("what the stage receives is measured and told to ana and the operator, not to ben")
+	t.Log("ana and the operator see what the stage receives from ana, but ben does not")
 	apptest.Await(dock, "presence", func(e web.PresenceEvent) bool {
 		for _, p := range e.Participants {
 			if p.You && p.Reception != nil && p.Reception.Video != nil &&
@@ -84,7 +84,7 @@ func TestFromTokenToViewer(t *testing.T) {
 		return false
 	})
 
-	t.Log("she revokes the token: the session ends, the dock shows why, and the next offer is " +
+	t.Log("ana revokes the token: the session ends, the dock shows why, and the next offer is " +
 		"refused and shown")
 	ana.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
 	<-publisher.Closed()

@@ -35,7 +35,7 @@ func TestTheChatLastsOneSessionOfTheStage(t *testing.T) {
 			}
 			return len(r.Messages)
 		}
-		t.Log("through a broadcast of hours, however long nobody writes")
+		t.Log("messages stay during a long broadcast, even if nobody writes")
 		if _, err := c.Post(t.Context(), mainStage, ana, "good evening",
 			[]stage.Presence{onAir}); err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestTheChatLastsOneSessionOfTheStage(t *testing.T) {
 			t.Errorf("during the broadcast: got %d messages, want 1", n)
 		}
 
-		t.Log("to mute or to delete does not end it")
+		t.Log("muting and deleting do not empty the room")
 		if err := c.Mute(t.Context(), mainStage, Person{ID: "eve"}, false,
 			[]stage.Presence{onAir}); err != nil {
 			t.Fatal(err)
@@ -59,7 +59,7 @@ func TestTheChatLastsOneSessionOfTheStage(t *testing.T) {
 			t.Errorf("after that: got %d messages, want 1", n)
 		}
 
-		t.Log("nor does a pause in which OBS is restarted")
+		t.Log("a pause in which OBS is restarted does not empty the room")
 		if _, err := c.Post(t.Context(), mainStage, ana, "still here",
 			[]stage.Presence{onAir}); err != nil {
 			t.Fatal(err)
@@ -128,7 +128,7 @@ func TestDeletionsDoNotRaiseTheRateLimit(t *testing.T) {
 				len(written), len(again), chatBurst)
 		}
 
-		t.Log("deletions have a pace, too, but not those of moderators")
+		t.Log("deletions have their own rate limit, except those of moderators")
 		if err := remove("any", false); !errors.Is(err, stage.ErrTooMany) {
 			t.Errorf("one deletion more: got %v, want that he waits", err)
 		}
@@ -138,7 +138,7 @@ func TestDeletionsDoNotRaiseTheRateLimit(t *testing.T) {
 			}
 		}
 
-		t.Log("nor does a crowd")
+		t.Log("a crowd of other writers does not reset the limit either")
 		for i := range 1001 {
 			fan := Person{ID: access.UserID(fmt.Sprint("fan ", i))}
 			if _, err := c.Post(t.Context(), mainStage, fan, "text", nil); err != nil {

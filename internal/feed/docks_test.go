@@ -131,7 +131,7 @@ func TestDockReportsAreBounded(t *testing.T) {
 			}
 		}
 
-		t.Log("and so is how often they come")
+		t.Log("the rate of reports is limited")
 		for range dockBurst {
 			if err := docks.Put(t.Context(), "ana", Dock{ID: id}); err != nil {
 				t.Fatal(err)
@@ -190,7 +190,7 @@ func TestWhatDockReportsCauseIsBounded(t *testing.T) {
 			t.Errorf("a page received %d bytes, want some %d at most", caused, most)
 		}
 
-		t.Log("what did not change costs nothing")
+		t.Log("an unchanged dock costs no write")
 		time.Sleep(time.Minute)
 		if err := report(0, 1); err != nil {
 			t.Fatal(err)

@@ -351,7 +351,7 @@ func TestReplicas(t *testing.T) {
 		ana.Watch(false, []stage.ARN{mainStage})
 		wantNames(t, "at first", ana, "presences")
 
-		t.Log("what happens on one replica reaches the pages of the other")
+		t.Log("an event on one replica reaches the pages of the other one")
 		a.StageEvent(stage.Event{Kind: stage.EventPublishing, UserID: "ana", Stage: mainStage})
 		wantNames(t, "event", ana, "stage")
 		a.come(mainStage, "ben")
@@ -367,7 +367,7 @@ func TestReplicas(t *testing.T) {
 		a.AccessChanged("ana")
 		wantNames(t, "access", ana, FrameLook)
 
-		t.Log("who is on both is there once")
+		t.Log("a participant who is on both replicas is listed once")
 		b.come(mainStage, "ben", "eve")
 		time.Sleep(3 * PostEvery)
 		frames = ana.got()

@@ -96,7 +96,7 @@ func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 		if got := who(); got != "a" {
 			t.Errorf("at first: %q leads, want a", got)
 		}
-		t.Log("one that is cut off stops before another begins")
+		t.Log("a replica that is cut off stops before another one begins")
 		s.cutOff("a")
 		for range 200 {
 			time.Sleep(50 * time.Millisecond)
@@ -108,7 +108,7 @@ func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 		if next != "b" && next != "c" {
 			t.Errorf("10 seconds after the cut: %q leads, want b or c", next)
 		}
-		t.Log("one that stops hands over at its next look")
+		t.Log("a replica that stops hands over at the next look")
 		stop, other := stopB, "c"
 		if next == "c" {
 			stop, other = stopC, "b"

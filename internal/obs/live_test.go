@@ -404,7 +404,7 @@ func TestAClaimEndsNoBroadcast(t *testing.T) {
 		t.Errorf("Keep: got %v after %d tokens, want the first token to go on", err, h.passes)
 	}
 
-	t.Log("but it explains why a start failed")
+	t.Log("the refusal explains why a start failed")
 	h.far.Answer(fakeobs.Refuse(401))
 	_, err := obs.GoLive(t.Context(), h.c, h.b)
 	mustBe(t, err, stage.CodeSignature)

@@ -442,7 +442,7 @@ func TestAViewingKeyIsToldOfItsViewAlone(t *testing.T) {
 	source.sees("ana:Ana publishes", "source:!view")
 	eve.sees("ana:Ana publishes", "bob:Bob publishes", "eve:Eve", "source:!view")
 
-	t.Log("nor does it receive more by an offer over the socket")
+	t.Log("an offer over the socket does not let a viewing key receive more")
 	for id, want := range map[string]string{"bob": `"httpStatusCode":403`, "ana": `"httpStatusCode":201`} {
 		source.tell(`{"type":"aws:ivs:SDP_OFFER","payload":{"whipUrl":"https://stage.example/whip/subscribe/` + id + `","requestId":"r","content":"v=0"}}`)
 		if got := string(source.hears("aws:ivs:SDP_ANSWER")); !strings.Contains(got, want) {

@@ -37,13 +37,13 @@ func TestAStageHasOneHome(t *testing.T) {
 				home, again, first)
 		}
 
-		t.Log("a release of an earlier term is late")
+		t.Log("a release of an earlier term has no effect")
 		ok(t, a.LeaveHome(t.Context(), arn, "a", first))
 		if home := must(b.Home(t.Context(), arn))(t); home != "a" {
 			t.Errorf("got the home %q, want a still", home)
 		}
 
-		t.Log("who has beaten since is not dead")
+		t.Log("a replica with a newer heartbeat is not marked as dead")
 		ok(t, a.Beat(t.Context(), "a", true))
 		if done := must(b.MarkDead(t.Context(), "a", 0))(t); done {
 			t.Error("a replica whose beat counts on was marked as dead")

@@ -35,7 +35,7 @@ func TestALeaseHasOneHolder(t *testing.T) {
 			t.Errorf("renewed by its holder: got %+v, %v, want the same fence", again, held)
 		}
 
-		t.Log("released, it is free at once, and the next holder has a higher fence")
+		t.Log("a released lease is free at once, and the next holder has a higher fence")
 		ok(t, a.Release(t.Context(), first))
 		if l, held, err := b.Holder(t.Context(), "home x"); held || err != nil || l.Holder != one {
 			t.Errorf("released: got %+v, %v, %v, want who had it", l, held, err)

@@ -177,7 +177,7 @@ func TestThreeReplicasActAsOne(t *testing.T) {
 		}
 	}
 
-	t.Log("who is muted on one is muted on all")
+	t.Log("a user who is muted on one replica is muted on all")
 	ok(t, fleet[0].chat.Mute(t.Context(), fleetStage, feed.Person{ID: "writer 1"}, true, nil))
 	for _, r := range fleet {
 		r.await(t, "the change of the chat", named(feed.FrameChat))
@@ -200,7 +200,7 @@ func TestTheChatOutlivesARestart(t *testing.T) {
 			t.Errorf("got %+v, want the message, and gus muted", room)
 		}
 
-		t.Log("it ends with its stage, and messages after a week")
+		t.Log("the chat is deleted with its stage, and messages after a week")
 		_, err := again.Prune(t.Context(), access.Retention{Chat: message.Time}, 10)
 		ok(t, err)
 		if room := must(again.Room(t.Context(), arn, 10))(t); len(room.Messages) != 1 {

@@ -86,7 +86,7 @@ func TestClocksAMinuteApart(t *testing.T) {
 		}
 	}
 
-	t.Log("the limit counts the tokens of both")
+	t.Log("the rate limit counts the tokens of both replicas")
 	ana, _, err := behind.LogIn(t.Context(), "Ana", password(goodPassword), from)
 	ok(t, err)
 	for _, h := range []*harness{behind, ahead} {

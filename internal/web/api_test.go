@@ -19,7 +19,7 @@ func TestFromSetupToToken(t *testing.T) {
 	a := apptest.Start(t)
 	olga := a.Operator()
 
-	t.Log("the link has served; nobody else becomes operator by it")
+	t.Log("the setup link was used, so nobody else becomes operator by it")
 	again := web.SetUp{Code: apptest.Code(a.SetupURL), Name: "mallory", Password: apptest.Password}
 	a.Browser().Refused(http.StatusConflict, "already_set_up", "POST", "/api/setup", again)
 
@@ -40,14 +40,14 @@ func TestFromSetupToToken(t *testing.T) {
 	stage := map[string]any{"stage": token.Stage, "for": "view"}
 	ana.Refused(http.StatusForbidden, "no_capability", "POST", "/api/tokens", stage)
 
-	t.Log("the record knows the token's participant and not the token")
+	t.Log("the record contains the token's participant, but not the token")
 	_, _, text := olga.Do("GET", "/api/tokens?all=1", nil)
 	if !strings.Contains(string(text), string(token.ParticipantID)) ||
 		strings.Contains(string(text), token.Token) {
 		t.Errorf("the operator's list: got %s, want the participant, and not the token", text)
 	}
 
-	t.Log("she revokes it herself; a second time there is nothing to do")
+	t.Log("ana revokes her token; revoking it again is no error")
 	ana.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
 	var state web.TokenState
 	ana.Must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, &state)
@@ -81,13 +81,13 @@ func TestSigningInAndOut(t *testing.T) {
 	phone.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 	ana.Me()
 
-	t.Log("the operator ends hers, too; signing out ends one's own")
+	t.Log("the operator can end ana's logins; signing out ends one's own")
 	olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(ana.Me().ID)+"/logins", nil, nil)
 	ana.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 	olga.Must(http.StatusNoContent, "DELETE", "/api/login", nil, nil)
 	olga.Refused(http.StatusUnauthorized, "unauthorized", "GET", "/api/me", nil)
 
-	t.Log("of several logins one can be ended")
+	t.Log("a user can end one of several logins")
 	home, hall := a.Browser(), a.Browser()
 	for _, b := range []*apptest.Client{home, hall} {
 		b.Must(http.StatusOK, "POST", "/api/login",
@@ -115,7 +115,7 @@ func TestSigningInAndOut(t *testing.T) {
 		t.Errorf("after that: got %+v, want this one", signed.Logins)
 	}
 
-	t.Log("who has forgotten a login somewhere ends them all, and nobody else's")
+	t.Log("a user can end all own logins, and none of others")
 	here, there := a.Browser(), a.Browser()
 	for _, b := range []*apptest.Client{olga, here, there} {
 		b.Must(http.StatusOK, "POST", "/api/login",
@@ -146,7 +146,7 @@ func TestCookie(t *testing.T) {
 		t.Errorf("cookie %q is Secure on plain http", cookie)
 	}
 
-	t.Log("where the world sees https it is Secure")
+	t.Log("with a public URL of https, the cookie is Secure")
 	b := apptest.Start(t, "--public-url", "https://stage.example.com")
 	link, _ := url.Parse(b.SetupURL)
 	if link.Host != "stage.example.com" {
@@ -227,7 +227,7 @@ func TestOtherOrigins(t *testing.T) {
 	}
 	olga.Me()
 
-	t.Log("nor may they read by a login, or use up event streams")
+	t.Log("pages of other origins may neither read with a login nor use up event streams")
 	for _, c := range []struct {
 		header, value, path string
 		want                int
@@ -318,7 +318,7 @@ func TestBroadcastersAreNotOperators(t *testing.T) {
 	} {
 		ana.Refused(http.StatusForbidden, "denied", c.method, c.path, c.body)
 	}
-	t.Log("another's token is not hers to see or to end")
+	t.Log("a user can neither see nor end a token of another user")
 	ana.Refused(http.StatusNotFound, "not_found", "DELETE",
 		"/api/tokens/"+string(theirs.ParticipantID), nil)
 	ana.Refused(http.StatusNotFound, "not_found", "GET",
@@ -369,7 +369,7 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 		return len(d.Docks) == 2 && d.Docks[0].OBS != nil && d.Docks[1].Live
 	})
 
-	t.Log("the operator sees what the docks tell of OBS")
+	t.Log("the operator sees what the docks report about OBS")
 	var users web.Users
 	olga.Must(http.StatusOK, "GET", "/api/users", nil, &users)
 	for _, u := range users.Users {
@@ -378,7 +378,7 @@ func TestDocksOfOneAccountKnowEachOther(t *testing.T) {
 			t.Errorf("ana's docks: got %+v, want two, and the finding audio-encoder", u.Docks)
 		}
 	}
-	t.Log("programs do, too: a dock that has not found OBS has none")
+	t.Log("programs see it, too; a dock that has not found OBS reports none")
 	var detail web.V1UserDetail
 	olga.Must(http.StatusOK, "GET", "/api/v1/users/"+string(ana.Me().ID), nil, &detail)
 	if len(detail.Docks) != 2 || detail.Docks[0].OBS == nil || detail.Docks[1].OBS != nil {

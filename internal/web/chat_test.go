@@ -86,7 +86,7 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 	guest := with(a, gus.Token("view").Token)
 	arn, chat := ana.MainStage(), chatOf(ana)
 
-	t.Log("the guest hears and speaks by the token")
+	t.Log("the guest reads and writes with the token")
 	hears := stageEvents(t, a, guest, arn)
 	if h := await(hears, "chat", anything[web.ChatHistory]); !h.Posts || h.Moderates {
 		t.Errorf("the guest: got %+v, want to post and not to moderate", h)
@@ -98,7 +98,7 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 	}
 	await(hears, "message", func(m web.ChatMessage) bool { return m.ID == hello.ID })
 
-	t.Log("nonsense is refused in words; so is somebody else's stage, and nobody's token")
+	t.Log("invalid messages, other stages and made-up tokens are refused with a sentence")
 	guest.Refused(http.StatusBadRequest, "invalid", "POST", chat, web.NewMessage{Text: " \n "})
 	guest.Refused(http.StatusBadRequest, "invalid", "POST", chat,
 		web.NewMessage{Text: strings.Repeat("é", 501)})
@@ -117,7 +117,7 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 	guest.Refused(http.StatusForbidden, "no_moderator", "DELETE", chat+"/"+welcome.ID, nil)
 	guest.Refused(http.StatusForbidden, "no_moderator", "PUT", chat+"/muted/"+welcome.UserID, nil)
 
-	t.Log("a host mutes him, whatever token he has, and lets him speak again; nobody mutes the " +
+	t.Log("a host mutes the guest, whatever token the guest has, and unmutes; nobody mutes the " +
 		"operator")
 	ana.Must(http.StatusNoContent, "PUT", chat+"/muted/"+hello.UserID, nil, nil)
 	await(hears, "chat", func(h web.ChatHistory) bool { return !h.Posts })
@@ -132,7 +132,7 @@ func TestAGuestWithATokenAloneChats(t *testing.T) {
 	ana.Refused(http.StatusForbidden, "cannot_mute_operator", "PUT",
 		chat+"/muted/"+string(olga.Me().ID), nil)
 
-	t.Log("he takes back what he said; a second time it is gone")
+	t.Log("the guest deletes his message; a second time it is not found")
 	guest.Must(http.StatusNoContent, "DELETE", chat+"/"+hello.ID, nil, nil)
 	await(hears, "removed", func(r web.ChatRemoved) bool { return r.ID == hello.ID })
 	guest.Refused(http.StatusNotFound, "not_found", "DELETE", chat+"/"+hello.ID, nil)
@@ -171,7 +171,7 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	t.Log("a viewing key sees and does not speak")
+	t.Log("a viewing key can read, but not write")
 	source := with(a, address.Fragment)
 	sees := stageEvents(t, a, source, arn)
 	await(sees, "presence", anything[web.PresenceEvent])
@@ -181,7 +181,7 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 	source.Refused(http.StatusUnauthorized, "unauthorized", "POST", "/api/tokens",
 		web.TokenRequest{})
 
-	t.Log("its token subscribes, and nothing else")
+	t.Log("the token of the viewing key subscribes, and nothing else")
 	var token web.ViewToken
 	source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
 	if strings.Join(token.Capabilities, ",") != "subscribe" || token.View != "grid" ||
@@ -190,7 +190,7 @@ func TestAStreamEndsWithWhatOpenedIt(t *testing.T) {
 			token)
 	}
 
-	t.Log("revoked: the streams say goodbye, and the key and its token are good for nothing")
+	t.Log("when the key is revoked, its streams end, and the key and its token are refused")
 	seesByToken := stageEvents(t, a, with(a, token.Token.Token), arn)
 	ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	await(sees, "bye", func(b web.Bye) bool { return b.Reason == "signed_out" })
@@ -284,7 +284,7 @@ func TestAViewingKeyTakesNoPartInTheChat(t *testing.T) {
 		await(hears[what], "presence", anything[web.PresenceEvent])
 	}
 
-	t.Log("it reads who is there, and nothing of what is said")
+	t.Log("the source reads who is there, but not the chat")
 	olga.Must(http.StatusCreated, "POST", chat, web.NewMessage{Text: "not for sources"}, &said)
 	olga.Must(http.StatusNoContent, "PUT",
 		chat+"/muted/"+string(a.Broadcaster(olga, "ana", "subscribe").Me().ID), nil, nil)

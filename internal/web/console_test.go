@@ -30,7 +30,7 @@ func TestBranding(t *testing.T) {
 	}
 	guest.Refused(http.StatusNotFound, "not_found", "GET", "/api/branding/logo", nil)
 
-	t.Log("what would be unreadable or unsafe is refused, with the reason")
+	t.Log("a branding that would be unreadable or unsafe is refused with the reason")
 	for name, bad := range map[string]web.V1Branding{
 		"a contrast of 1.3:1": {Accent: "#ffe000"}, "written like": {Accent: "red"},
 		"imprint must be a URL": {Imprint: "javascript:alert(1)"},
@@ -48,7 +48,7 @@ func TestBranding(t *testing.T) {
 	olga.Refused(http.StatusRequestEntityTooLarge, "too_large", "PUT", "/api/v1/branding",
 		web.V1Branding{Logo: encoded(make([]byte, 50_000))})
 
-	t.Log("the console wins over the settings; a change without a logo keeps the one there is")
+	t.Log("the console overrides the settings; a change without a logo keeps the old logo")
 	logo := picture(t, 64, 64)
 	olga.Must(http.StatusOK, "PUT", "/api/v1/branding",
 		web.V1Branding{Name: "Radio Nord", Accent: "#8f0f25", Logo: encoded(logo)}, nil)
@@ -105,7 +105,7 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	page := ana.Events()
 	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 1 })
 
-	t.Log("kicked with the bar: every token is revoked, and a new one is refused with the reason")
+	t.Log("a kick with a bar revokes every token, and new tokens are refused with the reason")
 	mia.Must(http.StatusNoContent, "DELETE",
 		"/api/v1/stages/"+arn+"/participants/"+string(first.ParticipantID),
 		web.Removal{Reason: "language", Bar: true}, nil)
@@ -146,7 +146,7 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 		}
 	}
 
-	t.Log("let in again")
+	t.Log("the bar is ended")
 	mia.Must(http.StatusNoContent, "DELETE",
 		"/api/v1/users/"+string(ana.Me().ID)+"/grants/"+arn+"/bar", nil, nil)
 	ana.Token("")

@@ -43,7 +43,7 @@ func TestTheEndpointsAreAsDocumented(t *testing.T) {
 		nil); status != http.StatusUpgradeRequired {
 		t.Errorf("GET /stage-events without a WebSocket: got %d, want 426", status)
 	}
-	t.Log("a slash too many is no redirect, by which OBS would lose its offer")
+	t.Log("an additional slash causes no redirect, since OBS would lose its offer by it")
 	if status, _, _ := anybody.Do("POST", "//whip/", nil); status != http.StatusUnauthorized {
 		t.Errorf("POST //whip/: got %d, want 401", status)
 	}

@@ -127,7 +127,7 @@ func TestSignInWithAProvider(t *testing.T) {
 	ben.Refused(http.StatusForbidden, "no_grant", "POST", "/api/tokens",
 		map[string]string{"stage": stage})
 
-	t.Log("who lacks the claim is led back with a code that the page explains")
+	t.Log("a person without the claim is redirected to the page with a code that the page explains")
 	m.QueueUser(&mockoidc.MockUser{Subject: "2", PreferredUsername: "eve",
 		Groups: []string{"viewers"}})
 	if back := follow(t, a.Browser(), a.URL+"/api/oidc/login?next=/dock"); back.Path != "/dock" ||
@@ -144,7 +144,7 @@ func TestSignInWithAProvider(t *testing.T) {
 		t.Errorf("ada is %s, want operator", got)
 	}
 
-	t.Log("a return that is replayed, with and without the cookie of the sign-in")
+	t.Log("a return from the provider is refused a second time, with and without the cookie")
 	m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben",
 		Groups: []string{"streamers"}})
 	replayed := a.Browser()
@@ -174,7 +174,7 @@ func TestSignInWithAProvider(t *testing.T) {
 		thief.HTTP.Jar.SetCookies(used, []*http.Cookie{pending})
 	}
 
-	t.Log("a return that was not begun here, or leads elsewhere")
+	t.Log("a return that was not begun here is refused, and no sign-in leads to another site")
 	for address, want := range map[string]string{
 		"/api/oidc/callback?code=x&state=y":              "/dock#sign-in=oidc_refused",
 		"/api/oidc/login?next=https://evil.example/":     "/dock",
@@ -365,7 +365,7 @@ func TestTheAPIForPrograms(t *testing.T) {
 		program.Refused(http.StatusBadRequest, code, "GET", path, nil)
 	}
 
-	t.Log("no key makes keys, and a revoked one is refused at once")
+	t.Log("no API key can create another one, and a revoked key is refused at once")
 	program.Refused(http.StatusForbidden, "scope", "POST", "/api/v1/api-keys",
 		web.V1NewAPIKey{Name: "more"})
 	operator.Must(http.StatusNoContent, "DELETE", "/api/v1/api-keys/"+key.ID, nil, nil)

@@ -49,7 +49,7 @@ func TestBrowsersGetAPageWhereThereIsNothing(t *testing.T) {
 				kind, c.kind)
 		}
 	}
-	t.Log("its links lead to the files from every depth")
+	t.Log("the links of the page lead to the files from every depth")
 	if _, text := browse(t, a.URL+"/a/b/c", "text/html"); !strings.Contains(text, `href="../../static/style.css"`) {
 		t.Errorf("a page in the folder /a/b: got %s, want links that begin with ../../", text)
 	}

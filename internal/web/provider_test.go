@@ -170,7 +170,7 @@ func TestAForeignProvider(t *testing.T) {
 		t.Errorf("the log does not say that the provider is away:\n%s", a.Output())
 	}
 
-	t.Log("it comes")
+	t.Log("the provider starts")
 	provider.start(a.URL)
 	p := open(t, ada, login, nil)
 	for patience := time.Now().Add(time.Minute); !p.asksWho(); p = open(t, ada, login, nil) {
@@ -197,7 +197,7 @@ func TestAForeignProvider(t *testing.T) {
 		}
 	}
 
-	t.Log("a dock that a code signed in is not signed in at the provider, so it cannot leave there")
+	t.Log("a dock that a code signed in offers no sign-out at the provider")
 	if got := ben.Me().Provider; got != "Example Login" {
 		t.Errorf("ben can sign out at %q", got)
 	}
@@ -212,7 +212,7 @@ func TestAForeignProvider(t *testing.T) {
 		t.Errorf("the dock of ben: %+v", me)
 	}
 
-	t.Log("who is signed in at the provider is asked nothing, until the log-out there")
+	t.Log("the provider asks nothing while the browser is signed in there")
 	if at := open(t, ada, login, nil).address; at.Path != "/account" {
 		t.Errorf("the second sign-in ends at %s", at)
 	}

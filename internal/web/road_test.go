@@ -94,7 +94,7 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 		OwnStage: "{name}'s stage", Capabilities: []string{"publish", "subscribe"},
 	}, nil)
 
-	t.Log("ben signs in where he always does, and lets his dock in by its code")
+	t.Log("ben signs in at the provider, and approves his dock by its code")
 	signIn := func(name string, groups ...string) *apptest.Client {
 		t.Helper()
 		m.QueueUser(&mockoidc.MockUser{Subject: name, PreferredUsername: name, Groups: groups})
@@ -117,7 +117,7 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 		t.Fatalf("the dock: got %+v, want ben with a stage of his own", me)
 	}
 
-	t.Log("he goes live")
+	t.Log("ben goes live")
 	page, arn := dock.Events(), me.Stages[0].ARN
 	var token web.Token
 	dock.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: arn}, &token)
@@ -133,7 +133,7 @@ func TestTheRoadOfANewOperator(t *testing.T) {
 	}
 	apptest.Await(page, "stage", on("publishing"))
 
-	t.Log("a moderator of that stage ends it, and keeps him out")
+	t.Log("a moderator of the stage kicks and bars ben")
 	mia := signIn("mia", "staff", "mods")
 	path := url.PathEscape(string(arn))
 	olga.Must(http.StatusNoContent, "PUT", "/api/v1/users/"+string(mia.Me().ID)+"/grants/"+path,

@@ -126,7 +126,7 @@ func TestAStreamIsOneGoroutine(t *testing.T) {
 		t.Errorf("%d streams have %d goroutines and %d of net/http, want one each and none", n,
 			streams-before, connections-reading)
 	}
-	t.Log("one that has gone is noticed at once")
+	t.Log("a page that has gone is noticed at once")
 	for _, conn := range open {
 		conn.Close()
 	}

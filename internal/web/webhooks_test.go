@@ -33,7 +33,7 @@ func TestMessagesAreAsTheDocumentHasThem(t *testing.T) {
 	olga.Must(http.StatusAccepted, "POST", "/api/v1/webhooks/"+string(hook.ID)+"/test", nil, nil)
 	wanted := map[string]string{"webhook.test": `"by":"olga"`, "user.created": `"name":"ana"`}
 
-	t.Log("ana goes live; somebody knocks with a token that only looks like hers")
+	t.Log("ana goes live; somebody tries a forged token with her participant ID")
 	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
 	token := ana.Token("")
 	id := `"participantId":"` + string(token.ParticipantID) + `"`
@@ -51,7 +51,7 @@ func TestMessagesAreAsTheDocumentHasThem(t *testing.T) {
 	wanted["participant.published"], wanted["participant.refused"] = id, `"claimed":true`
 	wanted["token.issued"] = id
 
-	t.Log("she is barred, and then suspended")
+	t.Log("ana is barred, and then suspended")
 	olga.Must(http.StatusNoContent, "DELETE", "/api/v1/stages/"+url.PathEscape(string(token.Stage))+
 		"/participants/"+string(token.ParticipantID), web.Removal{Reason: "Noise.", Bar: true}, nil)
 	end := apptest.Await(page, "stage", func(e web.StageEvent) bool { return e.Kind == "ended" })
@@ -69,7 +69,7 @@ func TestMessagesAreAsTheDocumentHasThem(t *testing.T) {
 	}
 	box.await(wanted)
 
-	t.Log("the list of events has it, too")
+	t.Log("the list of events has the kick, too")
 	var events web.V1Events
 	olga.Must(http.StatusOK, "GET", "/api/v1/events?kind=ended", nil, &events)
 	if !slices.ContainsFunc(events.Events, func(e web.V1Event) bool {

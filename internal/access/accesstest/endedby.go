@@ -68,7 +68,7 @@ func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 		ok(t, h.Kick(t.Context(), mia, arn, kicked, "Noise."))
 		check(kicked, "Mia", access.Moderator, false)
 
-		t.Log("the access is removed and given again")
+		t.Log("the user's access is removed and given again")
 		removed := token(ana)
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))
 		check(removed, "", "", false)
@@ -85,7 +85,7 @@ func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 		check(first, "Olga", access.Operator, true)
 		check(second, "Olga", access.Operator, true)
 
-		t.Log("after the bar, a kick is a kick again")
+		t.Log("after the end of the bar, an end by a kick has no bar again")
 		ok(t, h.Unbar(t.Context(), op, ana.User.ID, arn))
 		_, err = h.Verify(t.Context(), parting.Secret)
 		refused(t, err, stage.ErrDenied, "token_revoked")

@@ -48,7 +48,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 		_, err := h.AdmitGuest(t.Context(), guest, "Gina", "")
 		refused(t, err, stage.ErrDenied, "guest_link_used")
 
-		t.Log("listed with its uses, for its owner and for operators")
+		t.Log("its owner and operators see the link with its uses")
 		for _, who := range []access.Principal{ana, op} {
 			list := must(h.GuestLinks(t.Context(), who, arn))(t)
 			if len(list) != 1 || list[0].Uses != 2 || list[0].MaxUses != 2 ||
@@ -57,7 +57,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 			}
 		}
 
-		t.Log("in the trail, without the secret")
+		t.Log("the audit trail has the link without its secret")
 		trail := must(h.Audit(t.Context(), op,
 			access.AuditFilter{Action: access.ActionGuestAdmitted}, access.Page{}))(t)
 		if len(trail.Items) != 2 || trail.Items[1].TargetName != "Gil" ||
@@ -66,7 +66,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 				trail.Items)
 		}
 
-		t.Log("revoked: the guests are off the stage, and the link opens nothing")
+		t.Log("after the link is revoked, the guests are off the stage, and the link admits nobody")
 		ok(t, h.RevokeGuestLink(t.Context(), ana, link.ID))
 		if got := h.Fake.sentAway(); len(got) != 2 {
 			t.Errorf("disconnected: got %v, want both guests", got)
@@ -121,14 +121,14 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 		_, err := h.Verify(t.Context(), token.Secret)
 		refused(t, err, stage.ErrDenied, "token_revoked")
 
-		t.Log("a link that only views gives no more")
+		t.Log("a link for viewing does not let guests publish")
 		_, viewer := h.invited(t, ana, access.GuestLinkRequest{Stage: arn, Role: access.GuestViews})
 		seen := must(h.AdmitGuest(t.Context(), viewer, "Vic", ""))(t)
 		if got := seen.Participant.Capabilities; got != stage.Subscribe {
 			t.Errorf("a viewing guest: got %v, want %v", got, stage.Subscribe)
 		}
 
-		t.Log("foreign links are not there, expired ones open nothing")
+		t.Log("users cannot find links of others, and expired links admit nobody")
 		link, _ := h.invited(t, ana,
 			access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
 		if err := h.RevokeGuestLink(t.Context(), vera, link.ID); !errors.Is(err,
@@ -207,7 +207,7 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 			t.Errorf("a role that is none: got %v", err)
 		}
 
-		t.Log("never more than the owner of the link has")
+		t.Log("guests never get more than the owner of the link has")
 		h.Grant(op, ana, arn, stage.Subscribe)
 		refused(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes), stage.ErrDenied,
 			"no_capability")

@@ -28,7 +28,8 @@ func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		}
 		must(h.Replica().Authenticate(t.Context(), access.Presented{Bearer: token.Secret}))(t)
 
-		t.Log("the ID, which everybody on the stage sees, is no token; nor is anything made up")
+		t.Log("neither a participant ID, which everybody on the stage sees, nor a made-up text " +
+			"is a token")
 		for _, other := range []string{p.CredentialID, "", "token." + p.CredentialID + ".forged"} {
 			_, err := h.Authenticate(t.Context(), access.Presented{Bearer: stage.NewSecret(other)})
 			if !errors.Is(err, stage.ErrUnauthorized) {
@@ -43,7 +44,7 @@ func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		_, err := h.OnStage(t.Context(), here, awsARN)
 		refused(t, err, stage.ErrDenied, "no_grant")
 
-		t.Log("a viewing key's token is known for what it is")
+		t.Log("the token of a viewing key is recognized as such")
 		_, secret, err := h.CreateViewKey(t.Context(), ana, awsARN, "grid")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
@@ -53,7 +54,7 @@ func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 			t.Errorf("the token of a viewing key: got %+v, want its view", p)
 		}
 
-		t.Log("revoked, expired, without a grant: not known any more")
+		t.Log("tokens that were revoked, have expired or lost their grant are refused")
 		revoked, short := issue(time.Hour), issue(time.Minute)
 		ok(t, h.Revoke(t.Context(), ana, revoked.Participant.ID))
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: revoked.Secret})

@@ -85,7 +85,7 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 			t.Errorf("about the guest: got %+v, want no user", guests)
 		}
 
-		t.Log("a moderator sees those of the stages with access")
+		t.Log("a moderator sees the entries of the stages that were granted")
 		scoped := h.walked(mia, about)
 		want = slices.DeleteFunc(want, func(a access.Action) bool {
 			return a == access.ActionTokenRevoked || a == access.ActionKeyCreated ||

@@ -36,7 +36,7 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 			again.User.Name != "Ben" {
 			t.Errorf("the second sign-in is %+v, want the user of the first", again.User)
 		}
-		t.Log("a name or an address that is the same makes nobody the same")
+		t.Log("the same name or address does not make two people one user")
 		if other := h.member("2", "Ben"); other.User.ID == first.User.ID ||
 			other.User.Name != "Ben (2)" {
 			t.Errorf("another subject named Ben: got %+v, want the user Ben (2)", other.User)
@@ -155,7 +155,7 @@ func (on rules) TestWhoMaySignInIsPolicy(t *testing.T) {
 				t.Errorf("the trail lacks %q: %+v", want, changed)
 			}
 		}
-		t.Log("the last operator stays one, whatever the claims say")
+		t.Log("the last operator keeps the role, whatever the claims say")
 		h.member("1", "Ann", "staff", "admins")
 		ok(t, h.RemoveUser(t.Context(), h.member("1", "Ann", "staff", "admins"), op.User.ID))
 		if got := h.member("1", "Ann", "staff").User.Role; got != access.Operator {
@@ -216,7 +216,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 			}, access.Page{}))(t).Items)
 		}
 
-		t.Log("neither another person's refusal nor a half answer takes anything")
+		t.Log("neither the refusal of another person nor an incomplete answer takes access away")
 		refuse(external("2", "Ben"))
 		partial := external("1", "Ben")
 		partial.Partial = true
@@ -246,7 +246,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 				count(access.ActionLoginEnded), count(access.ActionAccessRemoved))
 		}
 
-		t.Log("a change of the rules gives nothing back, the next good sign-in does")
+		t.Log("a change of the rules gives no access back, but the next successful sign-in does")
 		must(h.PutRule(t.Context(), op, access.Rule{
 			Stage: club, Capabilities: stage.Subscribe,
 		}))(t)
@@ -296,7 +296,7 @@ func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 			Claim: access.Claim{Name: "groups", Value: "crew"}, Stage: studio,
 			Capabilities: stage.Publish, MaxTTL: time.Hour,
 		}))(t)
-		t.Log("a rule holds for people who are there already, and for nobody else")
+		t.Log("a new rule gives access to existing users with the claim, and to nobody else")
 		token := h.Issued(before, studio)
 		if left := token.ExpiresAt.Sub(h.Clock.Now()); left != time.Hour {
 			t.Errorf("the token lives for %v, want an hour", left)
@@ -306,7 +306,7 @@ func (on rules) TestRulesGiveAccessAndTakeItAway(t *testing.T) {
 		_, err = h.Issue(t.Context(), before, access.IssueRequest{Stage: hall})
 		refused(t, err, stage.ErrDenied, "no_grant")
 
-		t.Log("access by hand is another thing")
+		t.Log("access that an operator gave is independent of rules")
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{
 			User: before.User.ID, Stage: hall, Capabilities: stage.Subscribe,
 		}))
@@ -384,7 +384,7 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 		_, _, err = h.FinishDevice(t.Context(), secret, dock)
 		refused(t, err, stage.ErrInvalid, "authorization_pending")
 
-		t.Log("people type codes as they like, and see which dock asks")
+		t.Log("people may type a code in any spelling, and see which dock asks")
 		typed := " " + strings.ToLower(request.UserCode)
 		if seen := must(h.Device(t.Context(), ana, typed))(t); seen.Client != dock {
 			t.Errorf("the person sees %+v", seen)
@@ -400,7 +400,7 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 		_, _, err = h.FinishDevice(t.Context(), secret, dock)
 		refused(t, err, stage.ErrDenied, "access_denied")
 
-		t.Log("the code itself, which others may have seen, signs nobody in")
+		t.Log("the user code, which others may have seen, signs nobody in")
 		request, secret, err = h.BeginDevice(t.Context(), dock)
 		ok(t, err)
 		_, _, err = h.FinishDevice(t.Context(), stage.NewSecret(request.UserCode), dock)
@@ -409,7 +409,7 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 		_, _, err = h.FinishDevice(t.Context(), secret, dock)
 		refused(t, err, stage.ErrDenied, "access_denied")
 
-		t.Log("ten minutes")
+		t.Log("the code expires after ten minutes")
 		request, secret, err = h.BeginDevice(t.Context(), dock)
 		ok(t, err)
 		h.Clock.Pass(10 * time.Minute)
@@ -435,7 +435,7 @@ func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
 		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrTooMany,
 			"too_many_attempts")
 
-		t.Log("an address has so many docks that wait")
+		t.Log("the docks that wait at one address are limited")
 		last := error(nil)
 		for range 30 {
 			if _, _, err := h.BeginDevice(t.Context(), home); err != nil {
@@ -560,7 +560,7 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 			refused(t, err, stage.ErrDenied, "sign_in_yourself")
 		}
 
-		t.Log("a dock that it hands its login on to is the key's as well")
+		t.Log("a dock that gets its login from the key's dock belongs to the key as well")
 		code, _, err := h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
 		ok(t, err)
 		_, moved, err := h.Enrol(t.Context(), code, home)
@@ -686,7 +686,7 @@ func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 		refused(t, err, stage.ErrDenied, "scope")
 		_, err = h.Issue(t.Context(), key, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrDenied, "scope")
-		t.Log("no key makes keys")
+		t.Log("no API key can create another one")
 		_, _, err = h.CreateAPIKey(t.Context(), key, "more", nil, 0)
 		refused(t, err, stage.ErrDenied, "scope")
 		_, _, err = h.CreateAPIKey(t.Context(), ana, "mine", nil, 0)
@@ -694,7 +694,7 @@ func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 		_, _, err = h.CreateAPIKey(t.Context(), op, "bad", []access.Scope{"everything"}, 0)
 		refused(t, err, stage.ErrInvalid, "")
 
-		t.Log("it outlives its operator's login, not its own end")
+		t.Log("an API key outlives the login of its operator, but not its own expiry")
 		if keys := must(h.APIKeys(t.Context(), op))(t); len(keys) != 1 ||
 			keys[0].CreatedBy != "Olga" {
 			t.Errorf("the keys are %+v", keys)
@@ -832,7 +832,7 @@ func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
 				about.Items)
 		}
 
-		t.Log("pages follow on each other")
+		t.Log("the pages of the trail together have every entry once")
 		seen, p := []string{}, access.Page{Limit: 3}
 		for {
 			page := must(h.Audit(t.Context(), op, access.AuditFilter{}, p))(t)
@@ -905,7 +905,8 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 			t.Error("the sender was not woken")
 		}
 
-		t.Log("what one replica claims no other gets, until the claim is over")
+		t.Log("no replica gets the deliveries that another one has claimed, until the claim is " +
+			"over")
 		if more := must(h.Replica().outbox().ClaimDeliveries(t.Context(), hook.ID, now,
 			now.Add(time.Minute), 10))(t); len(more) != 0 {
 			t.Errorf("another replica got %d deliveries, want none", len(more))
@@ -915,7 +916,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 			t.Errorf("after the claim there are %d due, want 5", len(again))
 		}
 
-		t.Log("the dead are listed, and sent again on demand")
+		t.Log("dead deliveries are listed, and sent again on request")
 		dead := due[0]
 		dead.DeadAt, dead.Reason, dead.Attempts = now, "the receiver answered 500", 11
 		ok(t, h.outbox().PutDelivery(t.Context(), dead))

@@ -91,7 +91,7 @@ func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
 			t.Error("the next sign-in asks AWS again")
 		}
 
-		t.Log("who lost the claim before the stage was there gets no access to it")
+		t.Log("a user who lost the claim before the stage existed gets no access to it")
 		eve := h.member("2", "Eve", "crew")
 		h.member("2", "Eve")
 		must(h.MakeOwnStages(t.Context()))(t)

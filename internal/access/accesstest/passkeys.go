@@ -72,7 +72,7 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 			refused(t, err, stage.ErrUnauthorized, code)
 		}
 
-		t.Log("somebody else's passkey is not to be found; a removed one ends its logins")
+		t.Log("users cannot find passkeys of others; removing a passkey ends its logins")
 		refused(t, h.RemovePasskey(t.Context(), olga, made.ID), stage.ErrNotFound, "")
 		ok(t, h.RenamePasskey(t.Context(), ana, made.ID, "old phone"))
 		ok(t, h.RemovePasskey(t.Context(), ana, made.ID))
@@ -82,7 +82,7 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 			t.Errorf("passkeys after the removal: got %+v, want none", left)
 		}
 
-		t.Log("a suspended account stays out; an invite, for a lost device, ends passkeys")
+		t.Log("a suspended user cannot sign in; a new invite, for a lost device, removes passkeys")
 		must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c6")))(t)
 		ok(t, h.SuspendUser(t.Context(), olga, ana.User.ID, ""))
 		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c7"), home)

@@ -432,14 +432,14 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 			}
 		}
 
-		t.Log("a new password alone leaves an OBS that nobody sits at to go on")
+		t.Log("a new password alone does not end the access key of an OBS without a person")
 		held := steal()
 		ok(t, h.ChangePassword(t.Context(), ana, password(goodPassword),
 			password("another good one"), false))
 		must(h.Authenticate(t.Context(), access.Presented{Bearer: held.access}))(t)
 		ok(t, h.MayStay(t.Context(), held.token))
 
-		t.Log("who asks for it ends everything")
+		t.Log("a user can also end all logins and keys with a new password")
 		ok(t, h.ChangePassword(t.Context(), ana, password("another good one"),
 			password(goodPassword), true))
 		worthless(held)

@@ -22,7 +22,7 @@ func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
 		made := h.rehearsed(t, ana)
 		own := stage.RehearsalARN(string(ana.User.ID))
 
-		t.Log("one token publishes, the other watches, and both are for her private stage")
+		t.Log("one token publishes, the other one views, and both are for the user's private stage")
 		publish := must(h.Verify(ctx, made.Publish.Secret))(t)
 		view := must(h.Verify(ctx, made.View.Secret))(t)
 		if publish.Stage != own || publish.Capabilities != stage.Publish ||
@@ -34,7 +34,7 @@ func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
 			t.Errorf("a rehearsal may last %v", life)
 		}
 
-		t.Log("nobody gets a token for it, and the stage is in no list, not even in hers")
+		t.Log("nobody can request a token for the private stage, and no list contains it")
 		for _, who := range []access.Principal{op, ana} {
 			_, err := h.Issue(ctx, who, access.IssueRequest{Stage: own, For: "view"})
 			if err == nil {
@@ -55,14 +55,14 @@ func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
 			t.Errorf("the user's own record: got %+v, want the private stage", i)
 		}
 
-		t.Log("it is in the trail")
+		t.Log("the audit trail has the rehearsal")
 		filter := access.AuditFilter{Action: access.ActionRehearsed}
 		trail := must(h.Audit(ctx, op, filter, access.Page{}))(t)
 		if len(trail.Items) != 1 || trail.Items[0].ActorName != "Ana" {
 			t.Errorf("the trail: got %+v, want one entry by Ana", trail.Items)
 		}
 
-		t.Log("after its time no token of it opens anything, whatever the leeway for clocks")
+		t.Log("after the rehearsal's time, its tokens are refused, despite the leeway for clocks")
 		h.Clock.Pass(made.Publish.ExpiresAt.Sub(h.Clock.Now()))
 		for _, p := range []stage.Participant{publish, view} {
 			refused(t, h.MayStay(ctx, p), stage.ErrDenied, "rehearsal_over")

@@ -83,7 +83,7 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 		watching := h.Issued(mia, arn)
 		ok(t, h.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Pause."))
 
-		t.Log("access by hand is not touched by the rule")
+		t.Log("the rule does not change access that an operator gave")
 		h.Grant(op, mia, arn, both)
 		h.reaches(mia, "Ana's stage publish,subscribe", "Ben's stage subscribe")
 		ok(t, h.RemoveGrant(t.Context(), op, mia.User.ID, arn))
@@ -91,7 +91,7 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 		refused(t, h.RemoveGrant(t.Context(), op, mia.User.ID, arn), stage.ErrConflict, "")
 		ok(t, h.MayStay(t.Context(), watching.Participant))
 
-		t.Log("the claim is gone, and the access with it")
+		t.Log("without the claim, the access is gone")
 		mia = h.member("2", "Mia")
 		h.reaches(mia)
 		refused(t, h.MayStay(t.Context(), watching.Participant), stage.ErrDenied, "token_revoked")

@@ -154,12 +154,12 @@ func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
 		}
 		h.Clock.Pass(-24 * time.Hour)
 
-		t.Log("who never failed comes in, and tokens of tomorrow use up nothing")
+		t.Log("a user without failures can sign in, and tokens dated tomorrow do not count")
 		_, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		h.Issued(ana, arn)
 
-		t.Log("who failed waits as long as ever, and not until tomorrow")
+		t.Log("a user with failures waits as long as usual, and not until tomorrow")
 		e := refused(t, h.guess("Olga", stranger), stage.ErrTooMany, "too_many_attempts")
 		if e.RetryAfter > 15*time.Minute {
 			t.Errorf("got Retry-After %v, want 15 minutes at most", e.RetryAfter)

@@ -158,7 +158,8 @@ func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
 		ok(t, h.RevokeAPIKey(t.Context(), op, key.ID))
 		_, _, err = h.Enrol(t.Context(), open.Code, home)
 		refused(t, err, stage.ErrUnauthorized, "bad_code")
-		t.Log("the person whom it let in goes on: the key of an application is replaced at times")
+		t.Log("the person whom the API key signed in stays signed in, since keys are replaced at " +
+			"times")
 		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 	})
 }
@@ -301,7 +302,7 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 			ok(t, h.Revoke(t.Context(), who, token.Participant.ID))
 		}
 
-		t.Log("by whom, by which credential, from where, what")
+		t.Log("entries say who did what, by which credential, and from where")
 		last := h.trail(op, access.ActionTokenIssued)
 		if len(last) != 6 || last[0].Target != issued[5] || last[5].Target != issued[0] {
 			t.Fatalf("the tokens of the trail are %+v, want %v backwards", last, issued)
@@ -336,7 +337,7 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 			}
 		}
 
-		t.Log("every filter finds them")
+		t.Log("every filter finds the entries")
 		for name, f := range map[string]access.AuditFilter{
 			"target": {Target: issued[0]}, "actor": {Actor: op.User.ID}, "stage": {Stage: arn},
 			"time": {Until: h.Clock.Now().Add(time.Second)},
@@ -370,7 +371,7 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 			}
 		}
 
-		t.Log("they are kept as long as the rest of the trail, and not shown for longer")
+		t.Log("entries of tokens are kept and shown as long as the other entries")
 		h.Configure(func(c *access.Config) { c.AuditRetention = 100 * 24 * time.Hour })
 		h.Clock.Pass(99 * 24 * time.Hour)
 		ok(t, h.Prune(t.Context()))

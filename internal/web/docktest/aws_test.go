@@ -66,7 +66,7 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	ana := invited(a, olga, "ana")
 	op := operatorPage(t, a)
 
-	t.Log("the operator has a stage made at AWS")
+	t.Log("the operator creates a stage at AWS")
 	op.ClickText("Stages on Amazon IVS")
 	op.WaitText("There are no stages in your AWS account (us-west-2) yet.")
 	op.Type("#f-awsName", "studio")
@@ -75,14 +75,14 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	op.WaitText("All stages of the account are added already.")
 	studio := stageNamed(t, olga, "studio")
 
-	t.Log("what AWS does not have is not added; the page says so where it was asked for")
+	t.Log("an ARN that AWS does not know is not added, and the page says so beside the field")
 	op.Type("#f-arn", "arn:aws:ivs:us-west-2:123456789012:stage/nowhere")
 	op.ClickText("Add by ARN")
 	op.WaitText("The stage is gone from AWS")
 	op.WaitVisible(`details[open] .error`)
 	shootPage(op, "operator-aws-refused")
 
-	t.Log("she removes it, when she was asked; AWS still has it, and she picks it from the list")
+	t.Log("the operator removes the stage after a question, and adds it again from the list of AWS")
 	op.ClickText("Manage: studio")
 	op.ClickText("Remove: studio")
 	op.WaitText("At AWS the stage stays.")
@@ -92,14 +92,14 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	op.ClickText("Add: studio")
 	op.WaitText("All stages of the account are added already.")
 
-	t.Log("its limits are the operator's to set")
+	t.Log("the operator can set the limits of the stage")
 	choice := `document.getElementById('grant-stage')`
 	op.WaitVisible(`[id="most-` + string(studio.ARN) + `"]`)
 	op.Type(`[id="most-`+string(studio.ARN)+`"]`, "6000")
 	op.Press("Enter")
 	op.WaitFor(`(async () => (await (await fetch('../api/stages')).json()).stages.some((s) => s.name === 'studio' && s.limits.maxBitrate === 6000000))()`)
 
-	t.Log("and she lets Ana on")
+	t.Log("the operator gives Ana access")
 	op.Click(`.places a[href$="/operator/people"]`)
 	op.ClickText("ana")
 	op.WaitFor(`location.search === '?id=` + string(ana.Me().ID) + `'`)
@@ -135,7 +135,7 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 		t.Errorf("OBS called %d times, want once", len(sender.calls))
 	}
 
-	t.Log("she stops, and is not on the stage any more")
+	t.Log("Ana stops, and is not on the stage any more")
 	page.Click("button.danger")
 	obs.WaitStream(t, "STOPPED")
 	inState(page, "ready")
@@ -173,7 +173,7 @@ func TestAWSOutOfReach(t *testing.T) {
 	op.WaitVisible("#f-awsName")
 	op.WaitText("main")
 
-	t.Log("and where AWS is not served, how it would be")
+	t.Log("a server without AWS explains how to add AWS")
 	b := replicas.App(t)
 	b.Operator()
 	other := operatorPage(t, b)

@@ -37,15 +37,15 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 		t.Errorf("the page has %d nodes for 301 people and 41 stages", nodes)
 	}
 
-	t.Log("more on demand, and a search over all of them")
+	t.Log("the list loads more rows on request, and the search covers all of them")
 	page.ClickText("More")
 	page.WaitText("person 098")
 	page.Type(`#f-find-users`, "person 299")
 	page.WaitText("person 299")
 	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
 
-	t.Log("what is looked for is in the address, and access and suspension are on a page of " +
-		"their own")
+	t.Log("the address contains the search, and each user has a page with access and " +
+		"suspension")
 	page.WaitFor(`location.search === '?q=person+299'`)
 	page.ClickText("person 299")
 	page.WaitFor(`location.pathname === '/operator/person'`)
@@ -60,7 +60,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
 	page.WaitText("Search people")
 
-	t.Log("where somebody is signed in, one login ends and the other stays")
+	t.Log("the operator ends one login of a user, and the other one stays")
 	ana := a.Broadcaster(olga, "ana", "publish")
 	other := a.Browser()
 	other.Must(http.StatusOK, "POST", "/api/login",
@@ -86,7 +86,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitText("a stage of their own: {name}")
 	shootConsole(page, "console-rules")
 
-	t.Log("it is edited in its place: the page says what that does before it is stored")
+	t.Log("the rule is edited in the list: the page shows the effect before the change is stored")
 	page.Click(`.lines button[aria-label="Edit: Every user"]`)
 	page.Type(`#edit-claim`, "groups")
 	page.Type(`#edit-value`, "crew")
@@ -108,7 +108,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 		*r.MaxTTL != 7200 || len(r.Capabilities) != 1 {
 		t.Errorf("the rule is %+v", rules.Rules)
 	}
-	t.Log("what the server refuses is said there, and Cancel leaves the rule as it is")
+	t.Log("the form shows a refusal of the server, and Cancel leaves the rule unchanged")
 	page.Click(`.lines button[aria-label="Edit: groups = crew"]`)
 	page.Type(`#edit-own`, "everybody's")
 	page.ClickText("Show the effect")
@@ -116,7 +116,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.ClickText("Cancel")
 	page.WaitText("groups = crew")
 
-	t.Log("an API key is shown once; all of it is in the records")
+	t.Log("an API key is shown once; the records contain all of these changes")
 	page.Click(`.places a[href$="/operator/programs"]`)
 	page.Type(`#f-keyName`, "studio page")
 	page.ClickText("Create API key")

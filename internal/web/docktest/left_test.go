@@ -24,7 +24,7 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 		}
 	}
 
-	t.Log("who comes back to a page has it as it was, and it listens again")
+	t.Log("after “Back” the page is as it was, and its event stream is open again")
 	page.Eval(`window.kept = true`, nil)
 	page.Goto(s.URL + "/operator/stages")
 	page.WaitVisible(`.places [href$="/stages"][aria-current="page"]`)

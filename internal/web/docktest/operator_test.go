@@ -56,12 +56,12 @@ func TestTheConsoleSaysHowThingsStand(t *testing.T) {
 	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
 	page.WaitText("all stages of the rule: {name}")
 
-	t.Log("why nothing arrives at a webhook")
+	t.Log("the page says why nothing arrives at a webhook")
 	awaitFailure(t, olga)
 	page.Goto(a.URL + "/operator/programs")
 	page.WaitText("The last attempt failed")
 
-	t.Log("ana is barred, and reads from where and why")
+	t.Log("ana is barred, and reads from which stage and why")
 	arn := url.PathEscape(olga.MainStage())
 	token := ana.Token("publish")
 	olga.Must(http.StatusNoContent, "DELETE",

@@ -46,7 +46,7 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	olga.Refused(http.StatusForbidden, "passkey_needed", "DELETE", laptop, nil)
 	olga.Refused(http.StatusForbidden, "passkey_needed", "POST", "/api/passkeys/options", nil)
 
-	t.Log("signed in with it, the account is an operator's")
+	t.Log("after a sign-in with the passkey, the account has the operator's rights")
 	signOutOf(page)
 	shootPasskeys(page, "passkeys-sign-in")
 	page.Eval(`(() => { const real = fetch; window.sent = []; window.fetch = (url, o) => { sent.push(o?.body); return real(url, o); }; })()`, nil)
@@ -60,7 +60,7 @@ func TestAnOperatorSignsInWithAPasskey(t *testing.T) {
 	a.Browser().Refused(http.StatusUnauthorized, "passkey_refused", "POST", "/api/login/passkey",
 		json.RawMessage(sent[0]))
 
-	t.Log("the last one stays; it can be renamed")
+	t.Log("the last passkey cannot be removed, but renamed")
 	page.Allow("409")
 	page.ClickText("Remove: laptop")
 	page.WaitText("this is your last one")

@@ -110,7 +110,7 @@ func TestTryIt(t *testing.T) {
 		d.ClickText("Switch the sound on")
 		d.WaitFor(`!document.querySelector('#rehearsal-screen video').muted`)
 
-		t.Log("nobody else sees it, not even the operator")
+		t.Log("nobody else sees the rehearsal, not even the operator")
 		olga := browser.Open(t, browser.Current, browser.Options{})
 		olga.Goto(app.URL + "/dock")
 		signInAs(olga, "olga")
@@ -126,7 +126,7 @@ func TestTryIt(t *testing.T) {
 			`:is([data-mark="networkRoom"], [data-mark="roundTrip"], [data-mark="headRoom"])`)
 		d.asBefore(server, token)
 
-		t.Log("and live, with the token from before")
+		t.Log("afterwards the dock goes live with the token from before")
 		d.ClickText("Go live")
 		d.state("live")
 		d.asLive(token)
@@ -171,13 +171,13 @@ func TestARehearsalThatIsCutOff(t *testing.T) {
 	d, _ := rehearsalDock(t, browser.OBS31, rtcpeer.ClipOptions{}, browser.Options{})
 	server, token := d.service()
 
-	t.Log("cancelled")
+	t.Log("the rehearsal is cancelled")
 	d.rehearses()
 	d.ClickText("Cancel")
 	d.state("ready")
 	d.asBefore(server, token)
 
-	t.Log("the page is loaded again in the middle")
+	t.Log("the page is reloaded during a rehearsal")
 	d.rehearses()
 	d.Reload()
 	d.WaitVisible(`input[name="obsPassword"]`)
@@ -189,7 +189,7 @@ func TestARehearsalThatIsCutOff(t *testing.T) {
 	})
 	server, token = d.service()
 
-	t.Log("OBS crashes, and comes back")
+	t.Log("OBS crashes during a rehearsal, and starts again")
 	d.rehearses()
 	d.obs.Crash()
 	d.state("no-obs")
@@ -202,14 +202,14 @@ func TestARehearsalThatIsCutOff(t *testing.T) {
 	d.ClickText("OK")
 	d.state("ready")
 
-	t.Log("stopped by hand in OBS")
+	t.Log("the person stops the stream in OBS")
 	d.rehearses()
 	d.obs.StopByHand()
 	d.state("rehearsed")
 	d.asBefore(server, token)
 	d.ClickText("OK")
 
-	t.Log("a stream that somebody started is not touched")
+	t.Log("a stream that somebody started in OBS is not stopped")
 	d.state("ready")
 	release := d.obs.Hold("GetStreamStatus")
 	d.ClickText("Try it")
@@ -220,7 +220,7 @@ func TestARehearsalThatIsCutOff(t *testing.T) {
 	d.Click("button.danger")
 	d.state("ready")
 
-	t.Log("signed out")
+	t.Log("the person signs out during a rehearsal")
 	d.rehearses()
 	d.Click(".menu summary")
 	d.ClickText("Sign out")

@@ -44,7 +44,7 @@ func TestARuleGivesTheLastOfManyStages(t *testing.T) {
 	}
 	shootConsole(page, "console-rules-effect")
 
-	t.Log("another choice takes the effect away, and a search keeps what was chosen")
+	t.Log("another choice removes the shown effect, and a search keeps the choice")
 	page.Type("#rule-stage-find", "stage 118")
 	page.WaitFor(chosen("rule-stage", "stage 118"))
 	page.WaitNoText("Gain access")

@@ -138,7 +138,7 @@ func theWholeRoad(t *testing.T, app *apptest.App) {
 	olga.Eval(`document.exitFullscreen().catch(() => {})`, nil)
 	olga.WaitFor(`document.fullscreenElement === null`)
 
-	t.Log("her account says which token is live, and asks before it ends that")
+	t.Log("the account page says which token is live, and asks before it ends the broadcast")
 	account := ana.Tab()
 	account.Goto(app.URL + "/account")
 	account.WaitText("here, now")

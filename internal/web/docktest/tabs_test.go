@@ -36,7 +36,7 @@ func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 		d.rescued("token-of-participant2-")
 		d.WaitVisible("#panel-people .air.state-live")
 
-		t.Log("what is wrong is said where it can be seen and heard, and nothing moves for it")
+		t.Log("a problem is shown and announced on the open tab, and no element moves")
 		d.liveBadly()
 		d.WaitFor(`document.querySelector('.air .worry')?.innerText.startsWith('Viewers cannot hear you')`)
 		d.WaitFor(`document.querySelector('#said').textContent.startsWith('Viewers cannot hear you')`)
@@ -46,7 +46,7 @@ func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 			t.Errorf("the page below the line moved from %v to %v", top, now)
 		}
 
-		t.Log("one click leads to the whole of it")
+		t.Log("one click leads to the details of the problem")
 		d.Click(".air .to")
 		d.WaitText("Stop, then set up OBS again")
 		d.WaitFor(`document.activeElement.id === 'tab-broadcast'`)
@@ -56,7 +56,7 @@ func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 func TestStopFromPeople(t *testing.T) {
 	t.Parallel()
 	d := liveOnPeople(t, browser.OBS31, browser.Options{Width: 320})
-	t.Log("however far one has scrolled")
+	t.Log("the line with Stop stays visible on a scrolled tab")
 	d.Eval(`(() => { document.querySelector('#panel-people').style.minHeight = '3000px'; scrollTo(0, 1500); })()`, nil)
 	d.WaitFor(`scrollY > 1000 && document.querySelector('.air').getBoundingClientRect().top === 0`)
 	d.Click(".air .danger")
@@ -91,7 +91,7 @@ func TestTabs(t *testing.T) {
 		d.state("ready")
 		d.WaitFor(`!performance.getEntriesByType('resource').some((e) => e.name.includes('/static/stage/'))`)
 
-		t.Log("the arrows, and a screen reader's words")
+		t.Log("the arrow keys switch tabs, and screen readers get their roles")
 		d.focus("Broadcast")
 		d.Press("ArrowRight")
 		d.WaitVisible("#panel-people .phase.joined")
@@ -107,7 +107,7 @@ func TestTabs(t *testing.T) {
 			t.Errorf("the tab has joined the stage %d times, want once", d.server.joined())
 		}
 
-		t.Log("a reload stays, and so does an address that names the tab")
+		t.Log("a reload and an address with the tab's name show the same tab")
 		d.Reload()
 		d.WaitVisible("#panel-people .phase.joined")
 		d.WaitFor(`location.hash === '#people'`)

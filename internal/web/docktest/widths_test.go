@@ -43,7 +43,7 @@ func TestEveryPageFitsItsWindow(t *testing.T) {
 		}
 	}
 
-	t.Log("what the console shows of the server is in the language of the page")
+	t.Log("sentences of the server are in the language of the page")
 	page.Eval(`localStorage.setItem('stagedoor.language', 'de')`, nil)
 	page.Goto(a.URL + "/operator/system")
 	page.WaitText("Datenbank: gut")

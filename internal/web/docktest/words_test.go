@@ -59,7 +59,7 @@ func TestTheServersSentencesInGerman(t *testing.T) {
 	page.WaitText("Eine andere Regel gibt Zugang zu den Bühnen dieser Regel: alle → alle Bühnen")
 	page.WaitNoText("Another rule")
 
-	t.Log("the doctor")
+	t.Log("the checks of the server are in the language of the page")
 	page.Click(`.places a[href$="/operator/system"]`)
 	page.ClickText("Jetzt prüfen")
 	page.WaitText("Die Einstellungen passen zueinander.")

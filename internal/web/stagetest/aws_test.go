@@ -68,13 +68,13 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	moves(page, tile(h.bea))
 	loud(page, tile(h.bea))
 
-	t.Log("hidden and shown again")
+	t.Log("a participant is hidden and shown again")
 	page.ClickText("Hide bea for me")
 	page.WaitGone(tile(h.bea))
 	page.ClickText("Show bea")
 	moves(page, tile(h.bea))
 
-	t.Log("a source, too, and chat as on every stage")
+	t.Log("the browser source and the chat work as on a local stage")
 	var made web.CreatedView
 	h.ana.Must(http.StatusCreated, "POST", "/api/views",
 		map[string]any{"stage": studio.ARN, "view": h.bea.Me().ID}, &made)
@@ -85,7 +85,7 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	page.Press("Enter")
 	page.WaitFor(`document.querySelector('.messages')?.innerText.includes('Hello from AWS')`)
 
-	t.Log("the token that the source has writes nothing there")
+	t.Log("the token of the source cannot write to the chat")
 	address, _ := url.Parse(made.URL)
 	key := h.Browser()
 	key.Key = address.Fragment
@@ -95,7 +95,7 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	key.Refused(http.StatusForbidden, "view_only", "POST",
 		"/api/stages/"+url.PathEscape(string(studio.ARN))+"/chat", web.NewMessage{Text: "hi"})
 
-	t.Log("she goes and comes back")
+	t.Log("the participant leaves and comes back")
 	bea.Close()
 	page.WaitGone(tile(h.bea))
 	transparent(source)
@@ -109,7 +109,7 @@ func TestTheSamePagesOnAStageOfAWS(t *testing.T) {
 	moves(page, tile(h.bea))
 	page.WaitNoText("connection lost")
 
-	t.Log("the key is revoked: the source is empty")
+	t.Log("when the key is revoked, the source is empty")
 	h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	source.WaitFor(`document.documentElement.dataset.phase === 'refused'`)
 	transparent(source)

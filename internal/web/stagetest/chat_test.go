@@ -17,7 +17,7 @@ func TestTwoPeopleChatAndOneIsModerated(t *testing.T) {
 		page.Type("#say", text)
 		page.Press("Enter")
 	}
-	t.Log("what one writes the other reads, as text")
+	t.Log("each reads what the other one writes, as text and not as HTML")
 	write(ana, "<b>Welcome</b>")
 	gus.WaitText("<b>Welcome</b>")
 	write(gus, "Nice to be here")
@@ -29,8 +29,8 @@ func TestTwoPeopleChatAndOneIsModerated(t *testing.T) {
 	gus.WaitText("Nice to be here")
 	ana.WaitText("Also here: gus")
 
-	t.Log("who may publish moderates: the message goes everywhere, and Gus is quiet until he is " +
-		"let back")
+	t.Log("who may publish may moderate: the message is deleted on all pages, and Gus is muted " +
+		"until the mute ends")
 	ana.ClickText("Delete this message of gus")
 	gus.WaitNoText("Nice to be here")
 	write(gus, "Second try")
@@ -40,7 +40,7 @@ func TestTwoPeopleChatAndOneIsModerated(t *testing.T) {
 	ana.ClickText("let gus write again")
 	gus.WaitVisible("#say")
 
-	t.Log("Gus has no such power")
+	t.Log("Gus, a guest, cannot moderate")
 	gus.WaitText("Second try")
 	gus.WaitGone(`[aria-label="Mute ana in the chat"]`)
 	gus.WaitVisible(`[aria-label="Delete this message of gus"]`)

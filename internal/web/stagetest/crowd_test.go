@@ -42,7 +42,7 @@ func TestTheChatIsInSightHoweverManyAreThere(t *testing.T) {
 	}
 	watch.Goto("about:blank")
 
-	t.Log("where there is room they are pictures again")
+	t.Log("in a wide dock, people are shown as pictures again")
 	page.Resize(1000, 800)
 	page.WaitGone(".crowded")
 }

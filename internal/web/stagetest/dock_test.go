@@ -25,7 +25,7 @@ func TestABroadcasterSeesAndHearsTheStage(t *testing.T) {
 			moves(page, tile(h.bea))
 			loud(page, tile(h.bea))
 
-			t.Log("oneself is hidden, so that there is no echo; one click shows oneself")
+			t.Log("the user's own tile is hidden, to avoid an echo; one click shows it")
 			h.publish(h.ana, rtcpeer.PublishOptions{})
 			page.WaitText("ana (you)")
 			page.WaitText("hidden here")
@@ -90,7 +90,7 @@ func TestEachPersonIsShownAsTheBroadcasterLikes(t *testing.T) {
 	page.WaitGone(tile(cleo))
 	viewers(t, h, cleo, 0)
 
-	t.Log("all of it is remembered, also for another token of the same person")
+	t.Log("the page remembers all of these choices, even for another token of the same person")
 	page.Reload()
 	page.WaitText("hidden here")
 	page.WaitFor(`document.querySelector('` + tile(h.bea) + ` video').muted`)
@@ -133,13 +133,13 @@ func TestWhoLosesTheAccessIsNotLeftWithAPicture(t *testing.T) {
 	page := h.dock(browser.OBS31, "ana", browser.Options{})
 	moves(page, tile(h.bea))
 
-	t.Log("the operator takes the grant back: she is off the stage, and the page says what to do")
+	t.Log("the operator removes the grant: Ana is off the stage, and the page says what to do")
 	grant := "/api/users/" + string(h.ana.Me().ID) + "/grants/" + url.PathEscape(h.ana.MainStage())
 	h.olga.Must(http.StatusNoContent, "DELETE", grant, nil, nil)
 	page.WaitText("You may not watch any stage yet.")
 	viewers(t, h, h.bea, 0)
 
-	t.Log("granted again, one click brings her back; signed out elsewhere, she has to sign in")
+	t.Log("with a new grant, one click brings Ana back; a sign-out elsewhere asks for a sign-in")
 	h.olga.Must(http.StatusNoContent, "PUT", grant,
 		web.GrantRequest{Capabilities: []string{"subscribe"}}, nil)
 	page.ClickText("Try again")

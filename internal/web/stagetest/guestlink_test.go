@@ -76,7 +76,7 @@ func TestAGuestByLink(t *testing.T) {
 		t.Errorf("the address keeps the secret: %s", address)
 	}
 
-	t.Log("seen and named in People, and as a browser source")
+	t.Log("the tab People and a browser source show the guest with the name")
 	bea.WaitText("Gil")
 	moves(bea, `article[aria-label="Gil"]`)
 	var guest string
@@ -84,7 +84,7 @@ func TestAGuestByLink(t *testing.T) {
 	source, _ := h.source(browser.OBS31, h.bea, guest)
 	shows(source, 1)
 
-	t.Log("used up for others, but not for the same tab")
+	t.Log("a used-up link admits no others, but the same tab again")
 	late := gil.Tab()
 	late.Allow("403")
 	late.Goto(link)
@@ -100,7 +100,7 @@ func TestAGuestByLink(t *testing.T) {
 	gil.ClickText("Join the stage")
 	gil.WaitFor(`document.querySelector('.title.live') !== null`)
 
-	t.Log("revoked")
+	t.Log("the link is revoked")
 	gil.Allow("403", "401")
 	bea.WaitText("used 1 of 1 times")
 	bea.ClickText("Revoke this guest link and send its guests away")

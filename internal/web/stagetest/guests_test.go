@@ -138,7 +138,7 @@ func TestGuestsOfAnyName(t *testing.T) {
 		return source
 	}
 
-	t.Log("one without a user id")
+	t.Log("a participant without a user ID")
 	nobody := join(nil)
 	page.Click(`article[data-user=""] .i-add`)
 	page.WaitText("Guest is in the scene “Scene” now.")
@@ -146,7 +146,7 @@ func TestGuestsOfAnyName(t *testing.T) {
 	shows(first, 1)
 	page.WaitFor(`document.querySelector('.keys')?.innerText.includes('Guest')`)
 
-	t.Log("one with a user id that no address and no selector has as it stands; both are " +
+	t.Log("a participant whose user ID must be escaped in addresses and selectors; both are " +
 		"called Guest")
 	join(aws.String(`Zoë "x" <b>/../?#%20 👩‍🚀`))
 	page.WaitVisible(`article[data-user^="Zoë"]`)
@@ -182,7 +182,7 @@ func evening(t *testing.T, h *harness, app, arn string) {
 	anas := `div.who[data-user="` + string(h.ana.Me().ID) + `"]`
 	moves(guest, anas)
 
-	t.Log("Ana sees and hears her in the dock, and Bea's muting, too")
+	t.Log("Ana sees and hears Bea in the dock, and sees when Bea mutes")
 	page := h.dock(browser.OBS31, "ana", browser.Options{Width: 460})
 	if arn != h.ana.MainStage() {
 		page.Eval(`(select => { select.value = '`+arn+`'; select.dispatchEvent(new Event('change')); })(document.querySelector('.bar select'))`, nil)
@@ -194,7 +194,7 @@ func evening(t *testing.T, h *harness, app, arn string) {
 	guest.Eval(`microphone.setMuted(false)`, nil)
 	page.WaitGone(tile(h.bea) + ` .tag.warn`)
 
-	t.Log("one click puts Bea into the picture")
+	t.Log("one click adds Bea to the scene")
 	obs := fakeobs.Start(t, fakeobs.Options{Password: "secret"})
 	connect(page, obs)
 	page.ClickText("Add bea to the current scene")
@@ -204,7 +204,7 @@ func evening(t *testing.T, h *harness, app, arn string) {
 	source.Goto(settings["url"].(string))
 	shows(source, 1)
 
-	t.Log("they chat")
+	t.Log("Ana and Bea chat")
 	page.Type("#say", "Welcome, Bea")
 	page.Press("Enter")
 	guest.WaitText("Welcome, Bea")

@@ -20,12 +20,12 @@ func TestThePagesComeBackAfterALossOfTheServer(t *testing.T) {
 	moves(page, tile(h.bea))
 	shows(source, 1)
 
-	t.Log("the server goes: the dock says so, the source shows nothing")
+	t.Log("the server stops: the dock says so, and the source shows nothing")
 	h.Stop()
 	bea.Close()
 	page.WaitText("connection lost, trying again…")
 
-	t.Log("it comes again at its address, and Bea, too: everything is as before, by itself")
+	t.Log("the server and Bea come back at the same address: all is as before, without a click")
 	again := h.Again()
 	if again.URL != h.URL {
 		t.Fatalf("the server is at %s now, was at %s", again.URL, h.URL)

@@ -121,7 +121,7 @@ func TestASourceOfAnotherStageStaysWhatItIs(t *testing.T) {
 		t.Errorf("the source of the stage side: got the key %+v, want one for that stage", v)
 	}
 
-	t.Log("a second click finds it by its key, and gives it the look that was chosen since")
+	t.Log("a second click finds the source by its key, and gives it the newly chosen look")
 	page.ClickText("Add Everybody to the current scene")
 	page.WaitText("Everybody is in the scene “Scene” already.")
 	page.Click(".look input")
@@ -166,10 +166,10 @@ func TestWhatCannotBeAddedSaysWhy(t *testing.T) {
 	page.ClickText("Add Who speaks to the current scene")
 	page.WaitText("This OBS was built without browser sources.")
 
-	t.Log("the key that was made for it is gone again")
+	t.Log("the key that was created for the source is deleted")
 	page.WaitFor(`(async () => (await (await fetch('../api/views')).json()).views.length === 0)()`)
 
-	t.Log("by hand it works always: the URL is shown once, and the key is in the list")
+	t.Log("adding the source by hand always works: its URL is shown once, and the list has the key")
 	page.ClickText("Copy a URL that shows Who speaks")
 	page.WaitFor(`document.querySelector('#c-source-url')?.value.includes('/source#sdv_')`)
 	page.WaitText("never used")

@@ -42,12 +42,12 @@ func TestASourceShowsOnePersonWheneverTheyAreThere(t *testing.T) {
 			page.WaitFor(`document.documentElement.dataset.phase === 'joined'`)
 			transparent(page)
 
-			t.Log("another one is on the air: not meant")
+			t.Log("the source does not show another participant")
 			other := h.Broadcaster(h.olga, "cleo", "publish", "subscribe")
 			h.publish(other, rtcpeer.PublishOptions{})
 			transparent(page)
 
-			t.Log("she comes, goes, and comes back with another token")
+			t.Log("Bea comes, goes, and comes back with another token")
 			bea := h.publish(h.bea, rtcpeer.PublishOptions{})
 			shows(page, 1)
 			var fills bool
@@ -60,7 +60,7 @@ func TestASourceShowsOnePersonWheneverTheyAreThere(t *testing.T) {
 			h.publish(h.bea, rtcpeer.PublishOptions{})
 			shows(page, 1)
 
-			t.Log("the key is revoked: it shows nothing any more, also after a reload")
+			t.Log("when the key is revoked, the source shows nothing, even after a reload")
 			h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 			page.WaitFor(`document.documentElement.dataset.phase === 'refused'`)
 			transparent(page)
@@ -68,7 +68,7 @@ func TestASourceShowsOnePersonWheneverTheyAreThere(t *testing.T) {
 			page.WaitFor(`document.documentElement.dataset.phase === 'refused'`)
 			page.WaitGone("#hint")
 
-			t.Log("who opens Interact in OBS and moves the mouse reads why, for a moment")
+			t.Log("a person who opens Interact in OBS and moves the mouse reads why, for a moment")
 			page.Eval(`dispatchEvent(new MouseEvent('mousemove'))`, nil)
 			page.WaitText("the viewing key in this address is wrong, or it was revoked")
 			page.WaitGone("#hint")
@@ -86,7 +86,7 @@ func TestLayoutsAsSources(t *testing.T) {
 	shows(grid, 1)
 	shows(spotlight, 1)
 
-	t.Log("the options of the address are how it looks; all is well, so that there is no hint")
+	t.Log("the options of the address set the look; without a problem there is no hint")
 	grid.Goto(dressed(h.view(h.ana, "grid").URL))
 	shows(grid, 1)
 	grid.WaitFor(`getComputedStyle(document.body).backgroundColor === 'rgb(0, 177, 64)'`)
@@ -94,7 +94,7 @@ func TestLayoutsAsSources(t *testing.T) {
 	grid.Eval(`dispatchEvent(new MouseEvent('mousemove'))`, nil)
 	grid.WaitGone("#hint")
 
-	t.Log("the grid shows both, the spotlight who speaks")
+	t.Log("the grid shows both participants, the spotlight the one who speaks")
 	h.publish(h.ana, rtcpeer.PublishOptions{})
 	shows(grid, 2)
 	spotlight.WaitFor(`document.querySelectorAll('video').length === 2`)
@@ -123,7 +123,7 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 	var token web.ViewToken
 	key.Must(http.StatusCreated, "POST", "/api/views/token", nil, &token)
 
-	t.Log("it receives Bea, and neither Cleo nor by another address; it publishes nothing")
+	t.Log("the token receives only Bea, at no other address, and does not publish")
 	view, err := rtcpeer.View(t, rtcpeer.HTTP(h.URL+"/whep/"+bea, token.Token.Token),
 		rtcpeer.ViewOptions{})
 	if err != nil {
@@ -145,7 +145,7 @@ func TestASourceURLIsGoodForItsViewAlone(t *testing.T) {
 		t.Errorf("on the air as Ana: got %v, want 403", err)
 	}
 
-	t.Log("revoked: what it receives ends, and its token opens nothing")
+	t.Log("when the key is revoked, its sessions end, and its token is refused")
 	h.ana.Must(http.StatusNoContent, "DELETE", "/api/views/"+made.ID, nil, nil)
 	select {
 	case <-view.Closed():

@@ -41,14 +41,14 @@ func TestPagesPlayStereo(t *testing.T) {
 	h.publish(h.bea, rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t,
 		rtcpeer.ClipOptions{LeftTone: true})})
 
-	t.Log("as a browser source")
+	t.Log("stereo in a browser source")
 	source, _ := h.source(browser.OBS31, h.ana, string(h.bea.Me().ID))
 	inStereo(source)
 
-	t.Log("among the people")
+	t.Log("stereo in the tab People")
 	inStereo(h.dock(browser.Current, "ana", browser.Options{Width: 460}))
 
-	t.Log("on the watch page")
+	t.Log("stereo on the watch page")
 	page := browser.Open(t, browser.Current, browser.Options{})
 	page.Goto(h.URL + "/watch")
 	page.Type("#f-name", "ana")

@@ -56,7 +56,7 @@ func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 			page.ClickText("Broadcast")
 			page.WaitGone(tile(h.bea))
 			page.WaitVisible("#f-obsPassword")
-			t.Log("hidden, she plays on")
+			t.Log("Bea's sound plays on while the tab is hidden")
 			page.WaitFor(`(async () => {
 				const {video, stream} = window.before;
 				const then = video.currentTime;
@@ -65,7 +65,7 @@ func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 			})()`)
 			loud(page, tile(h.bea))
 
-			t.Log("and who comes meanwhile is heard at once")
+			t.Log("a participant who comes meanwhile is heard at once")
 			cleo := h.Broadcaster(h.olga, "cleo", "publish")
 			h.publish(cleo, rtcpeer.PublishOptions{})
 			loud(page, tile(cleo))
@@ -82,14 +82,14 @@ func TestGuestsAreHeardWhileOneLooksAtTheBroadcast(t *testing.T) {
 			}
 			viewers(t, h, h.bea, 1)
 
-			t.Log("one who is muted here moves on the return, too")
+			t.Log("a participant who is muted here moves again after the return to the tab")
 			page.ClickText("Mute bea for me")
 			page.ClickText("Broadcast")
 			page.WaitGone(tile(h.bea))
 			page.ClickText("People")
 			moves(page, tile(h.bea))
 
-			t.Log("who signs out is off the stage")
+			t.Log("a user who signs out is off the stage")
 			page.Click(".menu summary")
 			page.ClickText("Sign out")
 			page.WaitVisible("#f-name") // #f-password is also in the form for OBS
@@ -147,7 +147,7 @@ func TestAChangeOfAccessNeedsNoReload(t *testing.T) {
 	moves(page, tile(h.bea))
 	page.WaitFor(`window.same`)
 
-	t.Log("signed out elsewhere, she has to sign in, and comes back to the tab")
+	t.Log("after a sign-out elsewhere, the dock asks for a sign-in, and shows the same tab")
 	h.olga.Must(http.StatusNoContent, "DELETE", "/api/users/"+string(h.ana.Me().ID)+"/logins", nil,
 		nil)
 	page.WaitVisible("#f-name") // #f-password is also in the form for OBS
