@@ -34,16 +34,17 @@ const SETUP = Object.freeze([
 /**
  * The view of a rehearsal that runs.
  * @param {State} s
- * @param {{now: number, muted: boolean}} about
+ * @param {{now: number, muted: boolean, reason: string}} about reason: what keeps it from starting
  * @param {Deeds} act
  * @param {Node} heading
  * @param {(now: string) => Node} steps
  */
-export function rehearsing(s, { now, muted }, act, heading, steps) {
+export function rehearsing(s, { now, muted, reason }, act, heading, steps) {
   return [
     heading,
     h('p', { className: 'lead', key: 'lead' }, t('rehearsal.lead')),
     s.phase === 'starting' && steps(s.step),
+    reason && h('p', { className: 'warning', key: 'reason' }, reason),
     s.phase === 'playing' &&
       h('div', { id: 'rehearsal-screen', className: 'screen', keep: true, key: 'screen' }),
     s.phase === 'playing' &&

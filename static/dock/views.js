@@ -148,7 +148,7 @@ export function headline(m) {
     reconnecting: t('live.reconnecting'),
     stopping: t('live.stopping'),
     trouble: m.broadcast.reason ? reasonText(m.broadcast.reason) : '',
-    rehearsing: t(`rehearsal.${m.rehearsal.phase}`),
+    rehearsing: notYet(m.rehearsal) || t(`rehearsal.${m.rehearsal.phase}`),
     rehearsed: rehearsalOver(m),
   };
   return words[state];
@@ -657,6 +657,9 @@ const rehearsalActs = (act) => ({
   setUp: () => act.setUp(true),
 });
 
+/** What keeps a rehearsal from starting so far, or ''. @param {Model['rehearsal']} rehearsal */
+const notYet = ({ phase, reason }) => (phase === 'starting' && reason ? reasonText(reason) : '');
+
 /** @param {Model} m @param {Actions} act */
 function rehearsingView(m, act) {
   if (!m.rehearsalViews) return [title('busy', t('rehearsal.starting'))];
@@ -666,7 +669,7 @@ function rehearsingView(m, act) {
     h('span', { className: 'clock', 'aria-hidden': 'true' }, String(m.rehearsalViews.left(s, now)));
   return m.rehearsalViews.rehearsing(
     s,
-    { now, muted: quiet },
+    { now, muted: quiet, reason: notYet(s) },
     rehearsalActs(act),
     title('busy', t(`rehearsal.${s.phase}`), clock),
     startSteps,

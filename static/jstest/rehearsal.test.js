@@ -250,9 +250,10 @@ it('the upload measures the uplink', async () => {
 describe('the machine of a rehearsal', () => {
   const b = (phase, reason = null, sending = false) => ({
     kind: 'broadcast',
-    broadcast: { phase, step: 'obs', reason, sending },
+    broadcast: { phase, step: 'obs', reason, sending, participantId: 'p1' },
     now: 5,
   });
+  const noMedia = b('trouble', { text: 'live.noMedia' }, true);
   /** [facts, phase, the last effects] */
   const stories = [
     ['begins', [{ kind: 'begin' }], 'starting', ['go']],
@@ -281,9 +282,40 @@ describe('the machine of a rehearsal', () => {
       'off',
       [],
     ],
+    ['waits for a picture that comes late', [{ kind: 'begin' }, noMedia], 'starting', ['look']],
     [
-      'stops what did not come about',
-      [{ kind: 'begin' }, b('trouble', { text: 'live.noMedia' }, true)],
+      'plays a picture that came late',
+      [{ kind: 'begin' }, noMedia, b('live')],
+      'playing',
+      ['watch'],
+    ],
+    [
+      'is not failed by a trouble that is over',
+      [{ kind: 'begin' }, noMedia, b('live'), { kind: 'time' }, { kind: 'ended', score: {} }],
+      'done',
+      [],
+    ],
+    [
+      'stops what did not come about in time',
+      [{ kind: 'begin' }, noMedia, { kind: 'time' }],
+      'stopping',
+      ['stop'],
+    ],
+    [
+      'stops what the stage has refused for good',
+      [{ kind: 'begin' }, b('trouble', { text: 'live.ended', code: 'no_h264' }, true)],
+      'stopping',
+      ['stop'],
+    ],
+    [
+      'stops when OBS sends nothing',
+      [{ kind: 'begin' }, b('trouble', { text: 'live.silent' }, false)],
+      'stopping',
+      ['stop'],
+    ],
+    [
+      'ends when it is stopped in OBS before the picture',
+      [{ kind: 'begin' }, b('starting'), b('idle')],
       'stopping',
       ['stop'],
     ],
@@ -335,7 +367,7 @@ const OWN = {
   bwtest: false,
 };
 
-function scene(change = {}) {
+function scene({ present = true, ...change } = {}) {
   const obs = fakeObs();
   obs.now.service = { type: 'whip_custom', settings: { ...OWN } };
   const asked = [];
@@ -352,7 +384,9 @@ function scene(change = {}) {
       });
       return { publish: token(`p${++n}`), view: token(`v${n}`) };
     }
-    return { presence: { reception: measured().received[0] } };
+    if (!present) return { presence: null };
+    const participantId = path.split('/').at(-1);
+    return { presence: { participantId, publishing: true, reception: measured().received[0] } };
   };
   const players = [];
   const playback = (about) => {
@@ -376,7 +410,7 @@ function scene(change = {}) {
     call,
     playback,
     ear: () => ({ heard: () => heard, stop() {} }),
-    length: 40,
+    within: { playback: 40 },
     ...change,
   };
   const rehearsal = createRehearsal(deps);
@@ -393,7 +427,7 @@ function scene(change = {}) {
     obs.state('STARTED', true);
     publishing();
   };
-  return { obs, rehearsal, asked, players };
+  return { obs, rehearsal, asked, players, publishing };
 }
 
 beforeEach(() => {
@@ -436,7 +470,7 @@ describe('a rehearsal', () => {
   });
 
   it('restores the service when it is cancelled, and cancel waits for that', async () => {
-    const { obs, rehearsal } = scene({ length: 60_000 });
+    const { obs, rehearsal } = scene({ within: { playback: 60_000 } });
     rehearsal.begin();
     await until(
       () => rehearsal.state.phase === 'playing',
@@ -447,6 +481,64 @@ describe('a rehearsal', () => {
       [rehearsal.state.phase, obs.now.service.settings, obs.active.stream],
       ['off', OWN, false],
     );
+  });
+
+  /** A stage that receives the picture later than a broadcast waits for it. */
+  const late = async (change) => {
+    const made = scene({ present: false, waits: { stage: 20 }, ...change });
+    made.obs.onStart = () => made.obs.state('STARTED', true);
+    made.rehearsal.begin();
+    await until(
+      () => made.rehearsal.state.reason?.text === 'live.noMedia',
+      () => made.rehearsal.state,
+    );
+    return made;
+  };
+
+  it('waits for the stage as long as a broadcast does', async () => {
+    const { obs, rehearsal, publishing } = await late();
+    assert.deepEqual([rehearsal.state.phase, rehearsal.state.step], ['starting', 'stage']);
+    publishing();
+    await until(
+      () => rehearsal.state.phase === 'done',
+      () => rehearsal.state,
+    );
+    assert.deepEqual([rehearsal.state.reason, obs.now.service.settings], [null, OWN]);
+  });
+
+  it('finds the picture whose event did not arrive', async () => {
+    const { obs, rehearsal } = scene({ waits: { stage: 20 } });
+    obs.onStart = () => obs.state('STARTED', true);
+    rehearsal.begin();
+    await until(
+      () => rehearsal.state.phase === 'done',
+      () => rehearsal.state,
+    );
+  });
+
+  it('says why it did not start, when its time is over', async () => {
+    const { obs, rehearsal } = await late({ within: { start: 60 } });
+    await until(
+      () => rehearsal.state.phase === 'failed',
+      () => rehearsal.state,
+    );
+    assert.equal(rehearsal.state.reason.text, 'live.noMedia');
+    assert.deepEqual([obs.now.service.settings, obs.active.stream], [OWN, false]);
+  });
+
+  it('does not stop a later stream for an event of its own stage', async () => {
+    const { obs, rehearsal } = await late();
+    rehearsal.obsClosed();
+    assert.equal(rehearsal.state.phase, 'failed');
+    for (const id of [91, 92])
+      rehearsal.stageEvent({
+        id,
+        kind: 'ended',
+        participantId: 'p1',
+        code: 'rehearsal_over',
+        detail: 'The time of the rehearsal is over.',
+      });
+    assert.equal(obs.count('StopStream'), 0);
   });
 
   it('does not touch a stream that a person started', async () => {
@@ -486,7 +578,7 @@ describe('a rehearsal', () => {
   });
 
   it('ends with the connection to OBS, and the next connection restores the service', async () => {
-    const { obs, rehearsal } = scene({ length: 60_000 });
+    const { obs, rehearsal } = scene({ within: { playback: 60_000 } });
     rehearsal.begin();
     await until(
       () => rehearsal.state.phase === 'playing',

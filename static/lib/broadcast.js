@@ -162,6 +162,14 @@ export const FIRST = Object.freeze({
 });
 
 /**
+ * Whether a broadcast in trouble may still become live without a click: OBS sends with a token of
+ * this page, and the stage has not decided against it. The rows of "trouble" handle that.
+ * @param {Pick<State, 'phase' | 'sending' | 'participantId' | 'reason'>} state
+ */
+export const mayRecover = ({ phase, sending, participantId, reason }) =>
+  phase === 'trouble' && sending && participantId !== '' && !FINAL.includes(reason?.code ?? '');
+
+/**
  * Every state of the machine, with the phase that pages show and the facts that the state handles.
  * A busy state does not handle the facts that `defers` names. The next state gets them. "failed"
  * means that an effect has failed. A state without a row for "failed" moves to "trouble".

@@ -5,6 +5,7 @@
  * service.
  */
 import { api } from './api.js';
+import { mayRecover } from './broadcast.js';
 import { createBroadcast } from './golive.js';
 import { listen } from './ear.js';
 import { createMeter } from './numbers.js';
@@ -16,6 +17,11 @@ import { Tokens } from './tokens.js';
 
 /** Milliseconds that are played back and measured. */
 const LENGTH = 20_000;
+/**
+ * The time limit of the start, in milliseconds. The token lives for 90 seconds
+ * (internal/access/rehearsal.go), and the playback needs LENGTH of them.
+ */
+const START_WITHIN = 70_000;
 const MEASURE_EVERY = 2_000;
 /** The time limit, in milliseconds, of the upload that measures the uplink. */
 const UPLOAD_WITHIN = 5_000;
@@ -27,7 +33,7 @@ const UPLOAD_WITHIN = 5_000;
  * @property {Phase} phase
  * @property {import('./broadcast.js').Step} step what "starting" waits for
  * @property {number} since the time of the first picture, in milliseconds
- * @property {Reason | null} reason why it failed
+ * @property {Reason | null} reason why it failed, or what keeps it from starting so far
  * @property {boolean} cancelled by the person
  * @property {import('./rehearsal-score.js').Score | null} score
  *
@@ -37,8 +43,9 @@ const UPLOAD_WITHIN = 5_000;
  * @property {number} [now]
  * @property {import('./rehearsal-score.js').Score | null} [score]
  *
- * @typedef {'go' | 'watch' | 'measure' | 'stop' | 'leave'} Effect measure: compute the score, then
- *   stop; leave: only stop measuring, and do not touch OBS
+ * @typedef {'go' | 'look' | 'watch' | 'measure' | 'stop' | 'leave'} Effect look: ask the server
+ *   whether the stage receives the broadcast; measure: compute the score, then stop; leave: only
+ *   stop measuring, and do not touch OBS
  */
 
 /** @type {Readonly<State>} */
@@ -66,6 +73,8 @@ export function step(s, fact) {
       /** @type {import('./broadcast.js').State} */ (fact.broadcast),
       fact.now ?? 0,
     );
+  if (fact.kind === 'time' && s.phase === 'starting')
+    return failed(s, s.reason ?? { text: 'rehearsal.broke' }, 'stop');
   if (fact.kind === 'time' && s.phase === 'playing')
     return { state: { ...s, phase: 'stopping' }, effects: ['measure'] };
   if (fact.kind === 'cancel' && active)
@@ -86,26 +95,27 @@ const failed = (s, reason, effect) => ({
   effects: [effect],
 });
 
-/** @param {State} s @param {import('./broadcast.js').State} broadcast @param {number} now */
-function followed(s, { phase, step: at, reason, sending }, now) {
+/**
+ * @param {State} s @param {import('./broadcast.js').State} broadcast @param {number} now
+ * @returns {{state: State, effects: Effect[]}}
+ */
+function followed(s, broadcast, now) {
+  const { phase, step: at, reason, sending } = broadcast;
   if (phase === 'trouble') {
     const why = reason ?? { text: 'live.ended' };
-    return failed(s, why, FOREIGN.includes(why.text) && sending ? 'leave' : 'stop');
+    if (FOREIGN.includes(why.text) && sending) return failed(s, why, 'leave');
+    if (!mayRecover(broadcast)) return failed(s, why, 'stop');
+    return s.phase === 'starting'
+      ? { state: { ...s, reason: why }, effects: ['look'] }
+      : { state: s, effects: [] };
   }
-  if (phase === 'live' && s.phase === 'starting')
-    return {
-      state: {
-        ...s,
-        phase: /** @type {Phase} */ ('playing'),
-        step: /** @type {State['step']} */ (''),
-        since: now,
-      },
-      effects: [/** @type {Effect} */ ('watch')],
-    };
-  // A connection that breaks during the rehearsal is a result, so the rehearsal ends.
-  if (s.phase === 'playing' && (phase === 'reconnecting' || phase === 'idle'))
+  // A connection that breaks during the playback is a result, so the rehearsal ends.
+  if (phase === 'idle' || (phase === 'reconnecting' && s.phase === 'playing'))
     return failed(s, reason ?? { text: 'rehearsal.broke' }, 'stop');
-  return { state: { ...s, step: at }, effects: [] };
+  if (s.phase === 'playing') return { state: s, effects: [] };
+  return phase === 'live'
+    ? { state: { ...s, phase: 'playing', step: '', since: now, reason: null }, effects: ['watch'] }
+    : { state: { ...s, step: at || s.step, reason }, effects: [] };
 }
 
 /** @param {State} s @param {State['score']} result @returns {{state: State, effects: Effect[]}} */
@@ -124,25 +134,29 @@ function over(s, result) {
  * @property {typeof api} [call]
  * @property {typeof createPlayback} [playback]
  * @property {typeof listen} [ear]
- * @property {number} [length] milliseconds
+ * @property {{start?: number, playback?: number}} [within] time limits, in milliseconds
+ * @property {import('./golive.js').Dependencies['waits']} [waits] of the broadcast
  * @property {Record<string, any> | null} [earlier] the service that OBS had before an earlier
  *   rehearsal that was interrupted
  */
 
 /** @param {Dependencies} deps */
 export function createRehearsal(deps) {
-  const { obs, onChange, limits, call = api, length = LENGTH, earlier = null } = deps;
+  const { obs, onChange, limits, call = api, earlier = null } = deps;
   const { level = () => {}, playback = createPlayback, ear = listen } = deps;
+  const within = { start: START_WITHIN, playback: LENGTH, ...deps.within };
   const secrets = createSecrets(call);
   const measuring = createMeasuring({ obs, call, playback, ear, level, tokens: secrets.now });
   const broadcast = createBroadcast({
     obs,
     tokens: secrets.tokens,
+    waits: deps.waits,
     onChange: (now) => course.tell({ kind: 'broadcast', broadcast: now, now: Date.now() }),
   });
   const loan = createLoan(obs, broadcast, earlier);
-  const course = createCourse(onChange, length, {
+  const course = createCourse(onChange, within, {
     go: () => loan.begin().catch(() => course.tell({ kind: 'closed' })), // OBS did not answer
+    look: createSearch(call, broadcast, () => course.state.phase === 'starting'),
     leave: measuring.stop,
     watch: measuring.start,
     async measure() {
@@ -179,7 +193,11 @@ export function createRehearsal(deps) {
       broadcast.obsClosed();
       course.tell({ kind: 'closed' });
     },
-    stageEvent: broadcast.stageEvent,
+    /** @param {import('./types.js').StageEvent} event */
+    stageEvent(event) {
+      // Afterwards OBS may stream something else, which a late event must not stop.
+      if (course.running) broadcast.stageEvent(event);
+    },
     mended: loan.forget,
   };
 }
@@ -187,25 +205,31 @@ export function createRehearsal(deps) {
 /**
  * Runs the state machine and its clock.
  * @param {(state: State) => void} onChange
- * @param {number} length milliseconds
+ * @param {{start: number, playback: number}} within milliseconds
  * @param {Record<Effect, () => unknown>} deeds
  */
-function createCourse(onChange, length, deeds) {
+function createCourse(onChange, within, deeds) {
   let state = FIRST;
   let timer = 0;
   /** @type {(() => void)[]} */
   let waiting = [];
   const running = () => ['starting', 'playing', 'stopping'].includes(state.phase);
 
+  /** @param {number} ms */
+  function limit(ms) {
+    timer = window.setTimeout(() => tell({ kind: 'time' }), ms);
+  }
+
   /** @param {Fact} fact */
   function tell(fact) {
     const before = state;
     const next = step(state, fact);
     state = next.state;
-    if (state.phase !== 'playing') clearTimeout(timer);
+    if (state.phase !== before.phase) clearTimeout(timer);
     for (const effect of next.effects) {
+      if (effect === 'go') limit(within.start);
+      if (effect === 'watch') limit(within.playback);
       void deeds[effect]();
-      if (effect === 'watch') timer = window.setTimeout(() => tell({ kind: 'time' }), length);
     }
     if (state !== before) onChange(state);
     if (!running()) for (const done of waiting.splice(0)) done();
@@ -286,6 +310,30 @@ function createLoan(obs, broadcast, earlier) {
       broadcast.dismiss();
     },
   };
+}
+
+/**
+ * Returns a function that asks the server, again and again, whether the stage receives the
+ * broadcast. The event stream has no presence for the private stage, and the event "publishing" may
+ * be late or lost.
+ * @param {typeof api} call
+ * @param {ReturnType<typeof createBroadcast>} broadcast
+ * @param {() => boolean} starting
+ */
+function createSearch(call, broadcast, starting) {
+  let timer = 0;
+  const wanted = () => starting() && mayRecover(broadcast.state);
+
+  async function look() {
+    clearTimeout(timer);
+    const { participantId } = broadcast.state;
+    const token = await call('GET', `api/tokens/${participantId}`).catch(() => null);
+    if (!wanted()) return;
+    if (token?.presence) broadcast.presence([token.presence]);
+    clearTimeout(timer);
+    timer = window.setTimeout(() => void (wanted() && look()), MEASURE_EVERY);
+  }
+  return look;
 }
 
 /**
