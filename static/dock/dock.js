@@ -11,7 +11,7 @@ import { isMoving, moveOf } from '../lib/moving.js';
 import { takePairing } from '../lib/pairing.js';
 import { createMeter } from '../lib/numbers.js';
 import { check, isReady, PROFILE } from '../lib/obs-check.js';
-import { readObs } from '../lib/obs-read.js';
+import { readCounters, readObs } from '../lib/obs-read.js';
 import { createScript, isPaired } from '../lib/obs-script.js';
 import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { Obs, obsAddress, whyUnreachable } from '../lib/obs.js';
@@ -660,9 +660,8 @@ async function mendLate() {
 async function measure() {
   if (model.broadcast.phase !== 'live' || obs.status.phase !== 'ready') return;
   try {
-    const status = await obs.call('GetStreamStatus');
-    const stats = await obs.call('GetStats');
-    const sent = meter.add(Date.now(), status, stats);
+    const { at, status, stats } = await readCounters(obs);
+    const sent = meter.add(at, status, stats);
     tally.sample(
       sent,
       model.present.find((p) => p.participantId === model.broadcast.participantId),

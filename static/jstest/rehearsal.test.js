@@ -367,7 +367,7 @@ const OWN = {
   bwtest: false,
 };
 
-function scene({ present = true, ...change } = {}) {
+function scene({ present = true, slow = 0, ...change } = {}) {
   const obs = fakeObs();
   obs.now.service = { type: 'whip_custom', settings: { ...OWN } };
   const asked = [];
@@ -384,6 +384,8 @@ function scene({ present = true, ...change } = {}) {
       });
       return { publish: token(`p${++n}`), view: token(`v${n}`) };
     }
+    if (slow) await new Promise((resolve) => setTimeout(resolve, slow));
+    slow = 0; // only the first sample waits
     if (!present) return { presence: null };
     const participantId = path.split('/').at(-1);
     return { presence: { participantId, publishing: true, reception: measured().received[0] } };
@@ -454,6 +456,25 @@ describe('a rehearsal', () => {
     assert.equal(players[0].stopped, true);
     assert.equal(rehearsal.state.score.picture[0].name, 'pictureGood');
     assert.equal(sessionStorage.getItem('stagedoor.rehearsing'), null);
+  });
+
+  it('measures what OBS sends, however slow the server is', async () => {
+    const { obs, rehearsal } = scene({ within: { playback: 300 }, slow: 250 });
+    const { call } = obs;
+    const start = Date.now();
+    obs.call = async (request, data) => {
+      if (request === 'GetStats') return { outputTotalFrames: 0 };
+      const answer = await call(request, data);
+      return request === 'GetStreamStatus'
+        ? { ...answer, outputBytes: (Date.now() - start) * 320 } // 2.56 Mb/s
+        : answer;
+    };
+    rehearsal.begin();
+    await until(
+      () => rehearsal.state.phase === 'done',
+      () => rehearsal.state,
+    );
+    assert.equal(rehearsal.state.score.network[0].name, 'networkRoom');
   });
 
   it('can run twice', async () => {

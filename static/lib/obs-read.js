@@ -103,6 +103,17 @@ export async function readParams(obs) {
   return params;
 }
 
+/**
+ * Reads the counters of what OBS sends, for createMeter in numbers.js. `at` is the time of the byte
+ * count. With the time of a later response, the computed bitrate would be wrong.
+ * @param {ObsCaller} obs
+ */
+export async function readCounters(obs) {
+  const status = await obs.call('GetStreamStatus');
+  const at = Date.now();
+  return { at, status, stats: await obs.call('GetStats') };
+}
+
 /** @param {ObsCaller} obs @returns {Promise<Record<OutputName, boolean>>} */
 export async function readActive(obs) {
   return {

@@ -9,7 +9,7 @@ import { mayRecover } from './broadcast.js';
 import { createBroadcast } from './golive.js';
 import { listen } from './ear.js';
 import { createMeter } from './numbers.js';
-import { readService } from './obs-read.js';
+import { readCounters, readService } from './obs-read.js';
 import { createPlayback } from './playback.js';
 import { score } from './rehearsal-score.js';
 import { forgetRehearsal, giveBack, markRehearsal, rehearsalOf } from './rehearsing.js';
@@ -355,16 +355,21 @@ function createSampler(obs, call, tokens) {
   let sent = null;
   let timer = 0;
 
+  async function readSent() {
+    const counters = await readCounters(obs).catch(() => null);
+    if (counters) sent = meter.add(counters.at, counters.status, counters.stats);
+  }
+
+  /** @param {string} participantId */
+  async function readReceived(participantId) {
+    const state = await call('GET', `api/tokens/${participantId}`).catch(() => null);
+    if (state?.presence?.reception) received.push(state.presence.reception);
+  }
+
+  // OBS and the server answer independently: a slow server must not delay the counters of OBS.
   async function sample() {
     const own = tokens()?.publish;
-    if (!own) return;
-    const [status, stats, state] = await Promise.all([
-      obs.call('GetStreamStatus').catch(() => null),
-      obs.call('GetStats').catch(() => null),
-      call('GET', `api/tokens/${own.participantId}`).catch(() => null),
-    ]);
-    if (status && stats) sent = meter.add(Date.now(), status, stats);
-    if (state?.presence?.reception) received.push(state.presence.reception);
+    if (own) await Promise.all([readSent(), readReceived(own.participantId)]);
   }
 
   return {
