@@ -142,10 +142,10 @@ func newPairing(t *testing.T, obs fakeobs.Options) *pairing {
 	app := apptest.Start(t)
 	olga := app.Operator()
 	obs.Version, obs.Password = fakeobs.OBS31, obsPassword
+	far := fakeobs.Start(t, obs)
 	return &pairing{
 		app: app, olga: olga, ada: app.Broadcaster(olga, "Ada", "publish"),
-		dock: &dock{Page: browser.Open(t, browser.OBS31, browser.Options{}), t: t,
-			obs: fakeobs.Start(t, obs)},
+		dock: &dock{Page: browser.Open(t, browser.OBS31, browser.Options{}), t: t, obs: far},
 	}
 }
 
