@@ -330,10 +330,14 @@ func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 	o.touch()
 }
 
-// Wait waits until ok returns true. It fails the test after 15 seconds.
+// waitLimit is how long the waits below wait. It is long because the machine may be
+// overloaded.
+const waitLimit = time.Minute
+
+// Wait waits until ok returns true. It fails the test after waitLimit.
 func (o *OBS) Wait(t testing.TB, what string, ok func(State) bool) State {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	s, err := o.wait(ctx, func() bool { return ok(o.snapshot()) })
 	if err != nil {
@@ -345,7 +349,7 @@ func (o *OBS) Wait(t testing.TB, what string, ok func(State) bool) State {
 // WaitRequest returns when a type of request has been answered for the nth time, counted from 1.
 func (o *OBS) WaitRequest(t testing.TB, requestType string, nth int) Request {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	var found Request
 	_, err := o.wait(ctx, func() bool {

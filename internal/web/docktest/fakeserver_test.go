@@ -390,7 +390,7 @@ func (s *fakeServer) listeners() int {
 
 func poll(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(
 		20 * time.Millisecond) {
 		if ok() {
 			return
