@@ -40,6 +40,39 @@ func TestTheTroubleshootingGuideQuotesThePages(t *testing.T) {
 	}
 }
 
+// TestTheGuideOfSignInQuotesTheServer: the table of failed sign-ins has the sentences of the log.
+func TestTheGuideOfSignInQuotesTheServer(t *testing.T) {
+	t.Parallel()
+	var code strings.Builder
+	for _, file := range []string{"internal/oidc/oidc.go", "internal/access/external.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code.WriteString(severalLines.ReplaceAllString(string(text), ""))
+	}
+	guide, err := os.ReadFile("docs/sign-in.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(guide), "| sentence | cause |\n|---|---|\n")
+	if !found {
+		t.Fatal("docs/sign-in.md has no table of failed sign-ins")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	for row := range strings.Lines(table) {
+		sentence, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " |")
+		for part := range strings.SplitSeq(sentence, "…") {
+			if !strings.Contains(code.String(), strings.TrimSpace(part)) {
+				t.Errorf("the server does not say %q any more: mend docs/sign-in.md", part)
+			}
+		}
+	}
+}
+
+// severalLines is what divides a string of Go over several lines.
+var severalLines = regexp.MustCompile(`" ?\+\s*"`)
+
 var firstCell = regexp.MustCompile(`^\| \*([^*]+)\* \|`)
 
 // quotedByTables returns the first cell of each row of the tables with the header "the page says".

@@ -270,9 +270,12 @@ func (p *Provider) checkReturn(pending Pending, query url.Values) error {
 	}
 	if code := query.Get("error"); code != "" {
 		cause := fmt.Errorf("%s: %s", code, query.Get("error_description"))
-		if code == "access_denied" {
+		switch code {
+		case "access_denied":
 			return refused(
 				"The sign-in was cancelled, or the sign-in service refuses this account.", cause)
+		case "server_error", "temporarily_unavailable": // RFC 6749, 4.1.2.1
+			return unavailable(cause)
 		}
 		return refused("The sign-in service refuses the sign-in. Tell the operator.", cause)
 	}
@@ -286,6 +289,10 @@ func exchangeFailed(err error) error {
 	var answered *oauth2.RetrieveError
 	if !errors.As(err, &answered) {
 		return unavailable(err)
+	}
+	if status := answered.Response.StatusCode; status >= http.StatusInternalServerError ||
+		status == http.StatusTooManyRequests {
+		return unavailable(fmt.Errorf("the token endpoint answered %s", answered.Response.Status))
 	}
 	// The error's code (RFC 6749, 5.2) is sufficient. Its description may repeat the authorization
 	// code.
@@ -333,7 +340,14 @@ func (p *Provider) identify(
 	return who, nil
 }
 
+// noKeys is in the text of go-oidc's error if the provider's keys cannot be read. That error has no
+// type of its own.
+const noKeys = "fetching keys"
+
 func verifyFailed(err error) error {
+	if strings.Contains(err.Error(), noKeys) {
+		return unavailable(err)
+	}
 	var expired *gooidc.TokenExpiredError
 	if errors.As(err, &expired) {
 		return refused(

@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -179,6 +180,60 @@ func TestACodeIsUsedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuse(t, p, pending, query, "oidc_refused")
+}
+
+// TestAnOutageIsNoRefusal: the provider answers the discovery, but fails later in the sign-in.
+func TestAnOutageIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for _, down := range []string{mockoidc.TokenEndpoint, mockoidc.JWKSEndpoint} {
+		for _, status := range []int{http.StatusBadGateway, http.StatusTooManyRequests} {
+			t.Run(fmt.Sprint(down, " ", status), func(t *testing.T) {
+				t.Parallel()
+				p := client(failing(t, down, status), nil)
+				pending, query := begin(t, p)
+				refuse(t, p, pending, query, "oidc_unavailable")
+			})
+		}
+	}
+	for _, reason := range []string{"server_error", "temporarily_unavailable"} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			p := client(service(t), nil)
+			pending, query := begin(t, p)
+			query.Set("error", reason)
+			refuse(t, p, pending, query, "oidc_unavailable")
+		})
+	}
+}
+
+// failing starts a provider, one path of which answers only with a status.
+func failing(t *testing.T, path string, status int) *mockoidc.MockOIDC {
+	t.Helper()
+	m, err := mockoidc.NewServer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = m.AddMiddleware(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				w.WriteHeader(status)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Start(l, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Shutdown() })
+	return m
 }
 
 func TestWrongClientSecret(t *testing.T) {
