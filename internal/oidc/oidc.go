@@ -12,8 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,24 +66,41 @@ type Identity struct {
 	Partial bool
 }
 
-// Values returns a claim as a list of strings. A text or a boolean becomes a list with one element.
-// A list keeps only its texts. For a missing claim and for other types it returns nil.
+// Values returns a claim as a list of strings. A text, a boolean or a whole number becomes a list
+// with one element. A list keeps its elements of these types. For a missing claim and for other
+// types it returns nil.
 func (i Identity) Values(claim string) []string {
-	switch v := i.Claims[claim].(type) {
-	case string:
-		return []string{v}
-	case bool:
-		return []string{fmt.Sprint(v)}
-	case []any:
-		list := []string{}
-		for _, one := range v {
-			if s, ok := one.(string); ok {
-				list = append(list, s)
-			}
+	all, isList := i.Claims[claim].([]any)
+	if !isList {
+		if s, ok := valueOf(i.Claims[claim]); ok {
+			return []string{s}
 		}
-		return list
+		return nil
 	}
-	return nil
+	list := []string{}
+	for _, one := range all {
+		if s, ok := valueOf(one); ok {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// exactNumbers is the limit below which JSON readers keep whole numbers exactly (RFC 8259, 6). Two
+// larger numbers may be read as the same one.
+const exactNumbers = 1 << 53
+
+// valueOf returns one value of a claim as a text.
+func valueOf(claim any) (string, bool) {
+	switch v := claim.(type) {
+	case string:
+		return v, true
+	case bool:
+		return strconv.FormatBool(v), true
+	case float64:
+		return strconv.FormatFloat(v, 'f', 0, 64), v == math.Trunc(v) && math.Abs(v) < exactNumbers
+	}
+	return "", false
 }
 
 // A Pending is a sign-in that has begun. The browser stores its data while the person is at the

@@ -102,20 +102,22 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-func TestClaimsOfOddShapesAreNoValues(t *testing.T) {
+func TestValuesOfClaims(t *testing.T) {
 	t.Parallel()
 	var claims map[string]any
 	err := json.Unmarshal([]byte(`{
 		"groups": ["staff", 7, null, {"name": "admins"}, ["admins"]], "number": 7, "none": null,
-		"realm": {"roles": ["admins"]}, "one": "staff", "yes": true, "empty": []
+		"realm": {"roles": ["admins"]}, "one": "staff", "yes": true, "empty": [],
+		"tenant": 1234567890, "below": -3, "share": 0.5, "rounded": 9007199254740993
 	}`), &claims)
 	if err != nil {
 		t.Fatal(err)
 	}
 	who := oidc.Identity{Claims: claims}
 	for claim, want := range map[string][]string{
-		"groups": {"staff"}, "one": {"staff"}, "yes": {"true"},
-		"number": nil, "none": nil, "realm": nil, "empty": nil, "unknown": nil,
+		"groups": {"staff", "7"}, "one": {"staff"}, "yes": {"true"}, "number": {"7"},
+		"tenant": {"1234567890"}, "below": {"-3"}, "share": nil, "rounded": nil,
+		"none": nil, "realm": nil, "empty": nil, "unknown": nil,
 	} {
 		if got := who.Values(claim); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", claim, got, want)
