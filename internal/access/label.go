@@ -70,7 +70,7 @@ func loginEntry(account Account, way string) Entry {
 func (c *Control) vouchedUntil(
 	ctx context.Context, tx Store, account Account,
 ) (until time.Time, err error) {
-	if c.cfg.External.Issuer == "" || account.Password != "" || account.LinkedAt.IsZero() {
+	if c.cfg.External.Issuer == "" || c.signsInByPassword(account) || account.LinkedAt.IsZero() {
 		return time.Time{}, nil
 	}
 	identities, err := tx.IdentitiesOf(ctx, account.ID)
@@ -85,6 +85,12 @@ func (c *Control) vouchedUntil(
 		}
 	}
 	return until, nil
+}
+
+// signsInByPassword reports whether a password can sign in to an account. Where passwords are
+// switched off, an invite still stores one, which nobody knows.
+func (c *Control) signsInByPassword(account Account) bool {
+	return account.Password != "" && !c.cfg.NoPasswords
 }
 
 // sameIssuer compares issuers as go-oidc does: some tokens of Google omit the scheme.

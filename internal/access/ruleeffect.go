@@ -74,7 +74,7 @@ func (c *Control) addEffect(
 		own := slices.DeleteFunc(slices.Clone(identities), func(i Identity) bool {
 			return i.User != account.ID
 		})
-		if account.Password == "" && allRefused(own) {
+		if !c.signsInByPassword(account) && allRefused(own) {
 			continue // no rule applies to such an account, see applyStored
 		}
 		claims := claimsOf(own)

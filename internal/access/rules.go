@@ -255,7 +255,7 @@ func (c *Control) applyStored(
 		return nil, err
 	}
 	why.rules = rules
-	if account.Password == "" && allRefused(identities) {
+	if !c.signsInByPassword(account) && allRefused(identities) {
 		rules = nil // the provider refused the user: no rule applies, not even rules for every user
 	}
 	return c.apply(ctx, tx, why, rules, account, claimsOf(identities))

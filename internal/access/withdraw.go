@@ -100,7 +100,7 @@ func (c *Control) endVouchedLogins(
 	}
 	ended := 0
 	for _, login := range logins {
-		if account.Password != "" && !labelOf(login.Label).external {
+		if c.signsInByPassword(account) && !labelOf(login.Label).external {
 			continue
 		}
 		n, err := tx.DeleteCredentials(ctx, Match{

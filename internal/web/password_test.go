@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -35,5 +36,27 @@ func TestMeSaysWhetherThereIsAPassword(t *testing.T) {
 		web.EnrolCode{Code: strings.TrimPrefix(address.Fragment, "enrol=")}, nil)
 	if kim.Me().HasPassword {
 		t.Error("Kim, whom an application signed in, has a password")
+	}
+}
+
+// TestNoPasswordIsOfferedWhereNoneSignsIn: an account keeps its password when passwords are
+// switched off, and an invite stores one that nobody knows. Neither is to be changed.
+func TestNoPasswordIsOfferedWhereNoneSignsIn(t *testing.T) {
+	t.Parallel()
+	_, flags := provider(t, "--oidc-operators", "groups=admins")
+	a := apptest.Start(t, flags...)
+	olga := a.Operator()
+	var kim web.Invited
+	olga.Must(http.StatusCreated, "POST", "/api/users", web.NewUser{Name: "kim"}, &kim)
+	if !olga.Me().HasPassword {
+		t.Error("where passwords sign in, olga has none")
+	}
+	a.Stop()
+	a = a.Again(append([]string{"--no-passwords"}, flags...)...)
+	invited := a.Browser()
+	invited.Must(http.StatusCreated, "POST", "/api/invite",
+		web.AcceptInvite{Code: apptest.Code(kim.Invite), Password: apptest.Password}, nil)
+	if invited.Me().HasPassword {
+		t.Error("where no password signs in, kim is offered to change one")
 	}
 }

@@ -106,7 +106,7 @@ type (
 		Stages  []MyStage     `json:"stages"`
 		Bars    []MyBar       `json:"bars,omitempty"` // stages from which the caller is barred
 		// HasPassword is false for an account without a password, such as one whose user signs in
-		// with a provider.
+		// with a provider, and for every account of a server without passwords.
 		HasPassword bool `json:"hasPassword"`
 		// PasskeyNeeded marks an operator who has signed in without the passkey that this server
 		// requires. Their access is that of a broadcaster.

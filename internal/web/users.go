@@ -36,8 +36,9 @@ func (s profiles) with(
 ) Me {
 	me := Me{
 		ID: who.User.ID, Name: who.User.Name, Role: who.User.Role, Version: s.version,
-		Stages: []MyStage{}, PasskeyNeeded: who.Unproven, HasPassword: who.HasPassword,
-		Rehearsal: s.control.MayRehearse(ctx, who, reach.Stages) == nil, PublicURL: s.public,
+		Stages: []MyStage{}, PasskeyNeeded: who.Unproven,
+		HasPassword: who.HasPassword && s.signIn.Passwords,
+		Rehearsal:   s.control.MayRehearse(ctx, who, reach.Stages) == nil, PublicURL: s.public,
 	}
 	if s.signIn.Provider != nil && who.ByProvider && s.signIn.Provider.OffersLogout() {
 		me.Provider = s.signIn.Name

@@ -186,3 +186,36 @@ func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
 		expect(true, "a claim makes operators")
 	})
 }
+
+// Where passwords are switched off, an invite stores a password that signs nobody in. It makes no
+// login outlive the provider's word.
+func (on rules) TestAnInviteWithoutPasswordsRestsOnTheProvider(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, _, _ := h.Scene()
+		h.Configure(func(c *access.Config) {
+			c.Passkeys, c.NoPasswords = fakeKeys{}, true
+			c.External = access.ExternalPolicy{
+				Issuer: external("", "").Issuer, LoginLife: time.Hour,
+				Required: []access.Claim{{Name: "groups", Value: "staff"}},
+			}
+		})
+		ben := h.member("1", "Ben", "staff")
+		_, code, _, err := h.Reinvite(t.Context(), op, ben.User.ID)
+		ok(t, err)
+		invited, byInvite, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		ok(t, err)
+		must(h.AddPasskey(t.Context(), invited, "phone", answer("k1", "c1")))(t)
+		h.Clock.Pass(time.Hour)
+		h.out("the login of the invite, an hour after the provider's word,", byInvite)
+		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		refused(t, err, stage.ErrUnauthorized, "provider_first")
+
+		t.Log("a refusal by the provider ends the login of the passkey, too")
+		h.member("1", "Ben", "staff")
+		_, byPasskey, err := h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		ok(t, err)
+		_, _, err = h.LogInExternal(t.Context(), external("1", "Ben"), home)
+		refused(t, err, stage.ErrDenied, "not_admitted")
+		h.out("the login of the passkey, after the refusal,", byPasskey)
+	})
+}
