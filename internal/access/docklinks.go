@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -10,11 +11,13 @@ import (
 // dockLinkLife is the life of a dock link. It is short, since people click a dock link at once.
 const dockLinkLife = 10 * time.Minute
 
+const maxExternalID = 200 // characters
+
 // A DockLinkRequest registers a user of another application and requests a dock link for that user.
 type DockLinkRequest struct {
 	ExternalID string // identifies the user in the application, permanently
 	Name       string
-	// Grants replaces the grants that earlier dock links gave the user; nil keeps them.
+	// Grants are added to the user's access, or replace the grants on the same stages.
 	Grants []Grant
 }
 
@@ -33,9 +36,10 @@ func (c *Control) CreateDockLink(
 	if err := by.Require(ScopeUsers); err != nil {
 		return DockLink{}, err
 	}
-	if cleanText(req.ExternalID, 200) != req.ExternalID || req.ExternalID == "" {
+	if id := req.ExternalID; id == "" || utf8.RuneCountInString(id) > maxExternalID ||
+		cleanText(id, len(id)) != id {
 		return DockLink{}, stage.Errorf(stage.ErrInvalid,
-			"externalId must have 1 to 200 printable characters.")
+			"externalId must have 1 to %d printable characters.", maxExternalID)
 	}
 	grants, err := checkLinkGrants(req.Grants)
 	if err != nil {
@@ -76,6 +80,7 @@ func (c *Control) CreateDockLink(
 		return DockLink{}, err
 	}
 	c.changed(append(widened, link.User.ID)...)
+	c.wakeMaker()
 	return link, c.disconnect(ctx, revoked, "The access to this stage was changed.")
 }
 
@@ -109,9 +114,6 @@ func endLinksOf(ctx context.Context, tx Store, key string) error {
 func checkLinkGrants(grants []Grant) ([]Grant, error) {
 	checked := make([]Grant, 0, len(grants))
 	for _, g := range grants {
-		if g.Capabilities == 0 {
-			g.Capabilities = everything
-		}
 		g, err := checkGrant(g)
 		if err != nil {
 			return nil, err

@@ -451,6 +451,12 @@ func TestAServicePutsASignedInDockIntoOBS(t *testing.T) {
 	a.Browser().Refused(http.StatusUnauthorized, "bad_code", "POST", "/api/enrol",
 		web.EnrolCode{Code: code})
 	program.Refused(http.StatusForbidden, "scope", "GET", "/api/v1/stages", nil)
+
+	t.Log("an empty list of capabilities is not all of them")
+	program.Refused(http.StatusBadRequest, "invalid", "POST", "/api/v1/dock-links", map[string]any{
+		"externalId": "u-18", "name": "Lee",
+		"stages": []map[string]any{{"arn": operator.MainStage(), "capabilities": []string{}}},
+	})
 }
 
 func TestWebhooksArrive(t *testing.T) {

@@ -116,7 +116,7 @@ func (v v1People) dockLink(r *http.Request, who access.Principal) (any, error) {
 }
 
 func linkGrant(st V1LinkStage) (access.Grant, error) {
-	g := access.Grant{Stage: st.ARN}
+	g := access.Grant{Stage: st.ARN, Capabilities: stage.Publish | stage.Subscribe}
 	if _, err := stage.ParseARN(string(st.ARN)); err != nil {
 		return g, err
 	}

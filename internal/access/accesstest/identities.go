@@ -738,11 +738,16 @@ func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
 			ExternalID: "u-1", Name: "Kim",
 		})
 		refused(t, err, stage.ErrDenied, "suspended")
-		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{Name: "Kim"})
-		refused(t, err, stage.ErrInvalid, "")
+		for _, bad := range []string{"", strings.Repeat("é", 201), "u-\n1", "u-\x00"} {
+			_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{
+				ExternalID: bad, Name: "Kim",
+			})
+			refused(t, err, stage.ErrInvalid, "")
+		}
+		link(strings.Repeat("é", 200), "Zoe", stage.Publish)
 		_, err = h.CreateDockLink(t.Context(), app, access.DockLinkRequest{
 			ExternalID: "u-2", Name: "Lee", Grants: []access.Grant{
-				{Stage: stage.LocalARN("missing0000")},
+				{Stage: stage.LocalARN("missing0000"), Capabilities: stage.Publish},
 			},
 		})
 		refused(t, err, stage.ErrNotFound, "")

@@ -100,3 +100,38 @@ func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
 		}
 	})
 }
+
+// Whichever way a user comes by, AWS is asked for the user's own stage at once.
+func (on rules) TestTheStageOfANewUserIsAskedForAtOnce(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, asked := h.Operator(), 0
+		h.Configure(func(c *access.Config) {
+			c.StageMaker, c.Wanted = &fakeAWS{made: map[string]stage.Stage{}}, func() { asked++ }
+		})
+		must(h.PutRule(t.Context(), op, access.Rule{
+			Own: "{name}", Region: "us-west-2", Capabilities: stage.Publish,
+		}))(t)
+		for way, come := range map[string]func() error{
+			"an invite": func() error {
+				_, _, _, err := h.AddUser(t.Context(), op, "Ana", access.Broadcaster)
+				return err
+			},
+			"the provider": func() error {
+				_, _, err := h.LogInExternal(t.Context(), external("1", "Ben"), home)
+				return err
+			},
+			"a dock link": func() error {
+				_, err := h.CreateDockLink(t.Context(), op, access.DockLinkRequest{
+					ExternalID: "u-17", Name: "Kim",
+				})
+				return err
+			},
+		} {
+			before := asked
+			ok(t, come())
+			if asked == before {
+				t.Errorf("a user by %s waits for their stage until the next look", way)
+			}
+		}
+	})
+}
