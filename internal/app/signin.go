@@ -52,6 +52,11 @@ func (s *SignInSettings) check() error {
 	if s.OIDCLoginLife < time.Minute {
 		return fmt.Errorf("--oidc-login-life must be 1m or more, not %v", s.OIDCLoginLife)
 	}
+	for _, domain := range s.OIDCDomains {
+		if domain == "" || strings.ContainsAny(domain, "@*/ ") {
+			return fmt.Errorf("--oidc-domains needs domains such as example.com, not %q", domain)
+		}
+	}
 	_, err = s.policy()
 	return err
 }
@@ -90,7 +95,11 @@ func (s *SignInSettings) secret() (stage.Secret, error) {
 	if err != nil {
 		return stage.Secret{}, fmt.Errorf("--oidc-client-secret-file cannot be read: %w", err)
 	}
-	return stage.NewSecret(strings.TrimSpace(text)), nil
+	if text = strings.TrimSpace(text); text == "" {
+		return stage.Secret{}, fmt.Errorf("--oidc-client-secret-file: the file %s is empty",
+			s.OIDCClientSecretFile)
+	}
+	return stage.NewSecret(text), nil
 }
 
 // passkeys returns a verifier of passkeys. It returns nil if the public URL has no host name to
