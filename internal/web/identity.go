@@ -222,15 +222,21 @@ func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next strin
 		http.StatusSeeOther)
 }
 
-// localPath returns the path of next if next is on this server, and otherwise the path of the dock,
-// so that no sign-in ends on another site.
+// maxNext limits the page to open after a sign-in, because the browser keeps it in a cookie, which
+// has at most 4096 bytes (RFC 6265, 6.1).
+const maxNext = 1024
+
+// localPath returns the path and the query of next if next is on this server, and otherwise the
+// path of the dock, so that no sign-in ends on another site.
 func localPath(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") ||
-		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(next, "\\\r\n") {
+	if err != nil || len(next) > maxNext || u.Scheme != "" || u.Host != "" ||
+		!strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") ||
+		strings.ContainsAny(next, "\\\r\n") {
 		return "/dock"
 	}
-	return u.EscapedPath()
+	page := url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
+	return page.String()
 }
 
 // deviceLogins serves the sign-in of docks: by a device code, or by an enrolment code.

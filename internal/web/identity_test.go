@@ -174,13 +174,16 @@ func TestSignInWithAProvider(t *testing.T) {
 		thief.HTTP.Jar.SetCookies(used, []*http.Cookie{pending})
 	}
 
-	t.Log("a return that was not begun here is refused, and no sign-in leads to another site")
+	t.Log("a return not begun here is refused; a sign-in leads back to its page on this server")
 	for address, want := range map[string]string{
-		"/api/oidc/callback?code=x&state=y":              "/dock#sign-in=oidc_refused",
-		"/api/oidc/login?next=https://evil.example/":     "/dock",
-		"/api/oidc/login?next=//evil.example/x":          "/dock",
-		"/api/oidc/login?next=/%5Cevil.example":          "/dock",
-		"/api/oidc/login?next=/watch%0d%0aSet-Cookie:x=": "/dock",
+		"/api/oidc/callback?code=x&state=y":                  "/dock#sign-in=oidc_refused",
+		"/api/oidc/login?next=https://evil.example/":         "/dock",
+		"/api/oidc/login?next=//evil.example/x":              "/dock",
+		"/api/oidc/login?next=/%5Cevil.example":              "/dock",
+		"/api/oidc/login?next=/watch%0d%0aSet-Cookie:x=":     "/dock",
+		"/api/oidc/login?next=/watch%3Fstage%3Da%2526b":      "/watch?stage=a%26b",
+		"/api/oidc/login?next=/watch%3Fx%23y":                "/watch?x",
+		"/api/oidc/login?next=/" + strings.Repeat("x", 5000): "/dock",
 	} {
 		m.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "ben",
 			Groups: []string{"streamers"}})

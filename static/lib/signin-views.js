@@ -22,7 +22,7 @@ import { t } from './strings.js';
  * The provider's button. The sign-in returns to the page `next`.
  * @param {string} name @param {boolean} first whether it is the first choice @param {string} [next]
  */
-export const providerButton = (name, first, next = location.pathname) =>
+export const providerButton = (name, first, next = location.pathname + location.search) =>
   h(
     'a',
     {
