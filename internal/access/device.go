@@ -245,8 +245,9 @@ func (c *Control) FinishDevice(
 }
 
 func deviceGone() error {
-	return stage.Errorf(stage.ErrDenied, "The sign-in was refused, or the code was used already.").
-		WithCode("access_denied")
+	// The row of an old code is deleted, so the reason may be its age, too.
+	return stage.Errorf(stage.ErrDenied, "The sign-in was refused, or the code was used already or "+
+		"is too old; ask for a new one.").WithCode("access_denied")
 }
 
 func deviceExpired() error {

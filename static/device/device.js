@@ -1,6 +1,6 @@
 /** Approves the device code of a dock. The dock is then signed in as the person who approved. */
 import { agentName } from '../lib/agent.js';
-import { api } from '../lib/api.js';
+import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, errorLine, errorText, field, form, header, page } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
@@ -107,10 +107,23 @@ async function busily(work) {
   try {
     await work();
   } catch (err) {
-    state.error = errorText(err);
+    failed(err);
   }
   state.busy = false;
   draw();
+}
+
+/**
+ * Shows the form again if no dock shows the code. Links have the same code `bad_code`, so the page
+ * has a sentence of its own.
+ * @param {unknown} err
+ */
+function failed(err) {
+  state.error = errorText(err);
+  if (!(err instanceof ApiError && err.code === 'bad_code')) return;
+  state.error = t('device.badCode');
+  state.request = null;
+  sessionStorage.removeItem(CODE);
 }
 
 /** @param {string} userCode */

@@ -81,7 +81,7 @@ const codeView = (code, again, cancel) =>
       null,
       h(
         'a',
-        { href: code.verificationUri, target: '_blank', rel: 'noopener' },
+        { href: code.verificationUriComplete, target: '_blank', rel: 'noopener' },
         code.verificationUri,
       ),
     ),

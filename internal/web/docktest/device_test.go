@@ -6,6 +6,7 @@ import (
 
 	"github.com/oauth2-proxy/mockoidc"
 
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
@@ -33,9 +34,11 @@ func TestAPhoneSignsInTheDock(t *testing.T) {
 		}
 		p.Accessible()
 	}
-	dock := browser.Open(t, browser.OBS31, browser.Options{ColorScheme: "dark"})
+	dock := browser.Open(t, browser.OBS30, browser.Options{ColorScheme: "dark"})
 	dock.Goto(a.URL + "/dock")
 	dock.WaitText("Continue with Example Login")
+	dock.WaitFor(`(b => b.matches('.primary') && b.innerText === 'Sign in with a code')(
+		document.querySelector('main .button, main button'))`) // is the first choice
 	fits(dock, "sign-in")
 	dock.ClickText("Sign in with a code")
 	dock.WaitVisible(".qr")
@@ -50,10 +53,33 @@ func TestAPhoneSignsInTheDock(t *testing.T) {
 	signInAs(phone, "ana")
 	phone.Type("#f-code", code)
 	phone.ClickText("Next")
-	phone.WaitText("OBS 32.0.4, Linux")
+	phone.WaitText("OBS 30.2.3, Linux")
 	phone.WaitText(code)
+	phone.WaitText("127.0.0.1")
+	phone.WaitFor(`/\d/.test(document.querySelector('.facts dd:last-child').innerText)`) // the time
 	fits(phone, "device")
 	phone.ClickText("Approve")
 	phone.WaitText("Done.")
 	dock.WaitVisible("#f-obsPassword")
+}
+
+// TestAWrongCodeIsSaidInTheLanguageOfThePage: the server's code for it is also that of links. A
+// wrong code is not tried again when the page is opened again.
+func TestAWrongCodeIsSaidInTheLanguageOfThePage(t *testing.T) {
+	t.Parallel()
+	a := replicas.App(t)
+	a.Operator()
+	page := browser.Open(t, browser.Current, browser.Options{Width: 320, Height: 640, Lang: "de"})
+	page.Goto(a.URL + "/device#BCDF-GHJK")
+	page.Type(`input[name="name"]`, "olga")
+	page.Type(`input[name="password"]`, apptest.Password)
+	page.Click(`form button[type="submit"]`)
+	const sentence = "Kein Dock zeigt diesen Code"
+	page.WaitText(sentence)
+	page.WaitFor(`document.querySelector('#f-code').value === 'BCDF-GHJK'`)
+	keep(page, "device-wrong-code-de")
+	page.Goto(a.URL + "/device?again")
+	page.WaitVisible("#f-code")
+	page.WaitFor(`document.querySelector('#f-code').value === ''`)
+	page.WaitNoText(sentence)
 }

@@ -179,6 +179,7 @@ func TestNoCodeIsOfferedToWhomApprovesOne(t *testing.T) {
 	dock.WaitVisible(".qr")
 	var code string
 	dock.Eval(`document.querySelector('.code').innerText`, &code)
+	dock.WaitFor(`document.querySelector('.ways a').href === '` + a.URL + "/device#" + code + `'`)
 
 	phone := browser.Open(t, browser.Current, browser.Options{Width: 320, Height: 640})
 	phone.Goto(a.URL + "/device#" + code)
