@@ -39,7 +39,9 @@ const chosenOf = (rule) => (rule?.ownStagesOf ? ALL_OF + rule.ownStagesOf : (rul
 /** The rule that a form describes. @param {Data} d @param {string} [id] @returns {Rule} */
 const ruleOf = (d, id) => ({
   ...(id ? { id } : {}),
-  ...(d.claim ? { claim: d.claim.trim(), value: d.value.trim() } : {}),
+  // A value without a claim is sent, too: the server refuses it. Without it, the rule would be for
+  // every user.
+  ...(d.claim || d.value ? { claim: d.claim.trim(), value: d.value.trim() } : {}),
   ...whatOf(d),
   capabilities: CAPABILITIES.filter((c) => d[c] === 'on'),
   maxTTL: Math.round(Number(d.ruleHours) * 3600),

@@ -44,6 +44,15 @@ func TestARuleGivesTheLastOfManyStages(t *testing.T) {
 	}
 	shootConsole(page, "console-rules-effect")
 
+	t.Log("a value whose claim was forgotten makes no rule for everybody")
+	page.Type("#rule-value", "staff")
+	page.ClickText("Show the effect")
+	page.WaitText("A rule needs a claim and its value")
+	page.WaitNoText("Gain access")
+	page.Eval(`document.querySelector('#rule-value').value = ''`, nil)
+	page.ClickText("Show the effect")
+	page.WaitText("Gain access: 1.")
+
 	t.Log("another choice removes the shown effect, and a search keeps the choice")
 	page.Type("#rule-stage-find", "stage 118")
 	page.WaitFor(chosen("rule-stage", "stage 118"))
