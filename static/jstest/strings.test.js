@@ -302,6 +302,45 @@ describe('the server’s codes', () => {
   });
 });
 
+describe('the server’s sentences about what is wrong with a form', () => {
+  const rules = readdirSync(new URL('../../internal/access/', import.meta.url))
+    .filter((name) => name.endsWith('.go'))
+    .map((name) => readFileSync(new URL(`../../internal/access/${name}`, import.meta.url), 'utf8'))
+    .join('\n')
+    .replace(/" ?\+\s*"/g, ''); // a sentence over several lines
+  it('are those of the rules', () => {
+    const sentences = Object.entries(en).filter(([key]) => key.startsWith('said.invalid.'));
+    assert.ok(sentences.length > 5);
+    assert.deepEqual(
+      sentences
+        .flatMap(([, text]) => text.split(/\{\w+\}/))
+        .filter((part) => !rules.includes(part)),
+      [],
+    );
+  });
+  it('are in the language of the page', () => {
+    const plain = (/** @type {string} */ text) => text.replace(/[\u2068\u2069]/g, '');
+    const said = (/** @type {string} */ detail) => plain(serverSaid('invalid', detail));
+    speak('de');
+    assert.equal(
+      said('This name has 65 characters; a name has at most 64.'),
+      'Das geht so nicht: Dieser Name hat 65 Zeichen; ein Name hat höchstens 64.',
+    );
+    assert.equal(
+      said("The name of the users' own stages must contain {name}."),
+      'Das geht so nicht: Der Name der eigenen Bühnen muss {name} enthalten.',
+    );
+    assert.equal(said('A new sentence.'), 'Das geht so nicht: A new sentence.');
+    speak('es');
+    assert.equal(
+      said('A rule needs a claim and its value, or neither for every user.'),
+      'Así no se puede: Una regla necesita un atributo (claim) y su valor, o ninguno de los dos: ' +
+        'entonces vale para todos.',
+    );
+    speak('en');
+  });
+});
+
 it('a language has its own words for a refusal, with the wait and the operator’s reason; English has the server’s', () => {
   assert.equal(
     serverSaid('too_many_tokens', 'Try again in 4 minutes.', { wait: 240 }),

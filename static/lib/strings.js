@@ -94,6 +94,12 @@ export function t(key, values) {
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
+ * The families of sentences for the details of some codes; those of other codes are reasons.
+ * @type {Record<string, string>}
+ */
+const FAMILIES = { conflict: 'record', invalid: 'invalid' };
+
+/**
  * The server's reason for a refusal. Its detail is in English; other languages select a sentence by
  * the code. For a kick, the sentence names the role of the person who kicked, and the reason if one
  * was given.
@@ -109,7 +115,7 @@ export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
         detail:
           code === 'barred'
             ? detail.replace(BARRED, '')
-            : recognized(code === 'conflict' ? 'record' : 'reason', detail),
+            : recognized(FAMILIES[code] ?? 'reason', detail),
         wait: wait > 0 ? duration(wait) : words['server.later'],
       })
     : detail;
