@@ -130,6 +130,13 @@ func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 	page.WaitText("Passwords are switched off here. Sign in with the sign-in service")
 	keep(page, "invite-provider-320")
 
+	t.Log("a dock says why its link did not sign in, also where no form for a password says so")
+	dock := browser.Open(t, browser.OBS30, browser.Options{Width: 250, Height: 700})
+	dock.Goto(a.URL + "/dock#enrol=used")
+	dock.WaitText("This sign-in link was used already")
+	dock.WaitVisible("a.button")
+	keep(dock, "dock-link-used-250")
+
 	for _, path := range []string{"", "/operator", "/watch", "/device", "/account"} {
 		page.Goto(a.URL + path)
 		page.Click("header summary")
