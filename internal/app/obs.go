@@ -191,9 +191,12 @@ func (cmd *OBSPairCommand) Run(ctx context.Context, p *process) error {
 	}
 	if cmd.Undo {
 		did, err := f.Undo(cmd.Server)
-		return c.Tell(err, did, append([]string{
-			fmt.Sprintf("The pairing with %s is undone in %s.", did.Server, f.Dir)},
-			did.Notices...)...)
+		said := did.Notices
+		if did.Server != "" {
+			said = append([]string{
+				fmt.Sprintf("The pairing with %s is undone in %s.", did.Server, f.Dir)}, said...)
+		}
+		return c.Tell(err, did, said...)
 	}
 	lua, err := c.Script(ctx)
 	if err != nil {

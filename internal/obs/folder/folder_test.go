@@ -126,9 +126,14 @@ func TestAPairingAndItsUndo(t *testing.T) {
 				t.Fatalf("undo: got %+v (%v), want the server %s", did, err, server)
 			}
 			same(t, snapshot(t, dir), before)
-			if _, err := f.Undo(""); code(err) != "obs_not_paired" {
-				t.Errorf("a second undo: %v", err)
+			for _, address := range []string{"", server} {
+				did, err := f.Undo(address)
+				if err != nil || did.Server != "" ||
+					!strings.HasPrefix(strings.Join(did.Notices, " "), "Nothing to undo: ") {
+					t.Errorf("a second undo of %q: %+v, %v", address, did, err)
+				}
 			}
+			same(t, snapshot(t, dir), before)
 		})
 	}
 }
@@ -471,6 +476,47 @@ func TestUndoOfAPairingByTheScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, snapshot(t, dir), before)
+}
+
+// TestUndoRemovesAScriptThatThePaneHasUndone: Undo in the pane has reverted the pairing by a
+// downloaded script, which stays in the scene collection.
+func TestUndoRemovesAScriptThatThePaneHasUndone(t *testing.T) {
+	t.Parallel()
+	dir := install(t, "31")
+	f := folder.Folder{Dir: dir}
+	before := snapshot(t, dir)
+	if _, err := f.Pair(lua("https://other.example", "cd34")); err != nil {
+		t.Fatal(err)
+	}
+	paired := snapshot(t, dir)
+	path := filepath.Join(t.TempDir(), "stagedoor.lua")
+	if err := os.WriteFile(path, []byte(lua(server, "ab12")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add := func() {
+		other := `{"path": "` + dir + `/plugin_config/stagedoor/cd34.lua"`
+		change(t, dir, "basic/scenes/Untitled.json", other,
+			`{"path": "`+path+`", "settings": {"undone": 1900000000}}, `+other)
+	}
+	add()
+	did, err := f.Undo(server)
+	if err != nil || did.Server != server ||
+		!strings.Contains(strings.Join(did.Notices, " "), "Only its script was left") {
+		t.Errorf("%+v, %v", did, err)
+	}
+	same(t, snapshot(t, dir), paired)
+
+	add()
+	if did, err := f.Undo(""); err != nil || did.Server != "https://other.example" {
+		t.Errorf("without a server: %+v, %v; want the pairing undone", did, err)
+	}
+	if did, err := f.Undo(""); err != nil || did.Server != server {
+		t.Errorf("without a server: %+v, %v; want the script removed", did, err)
+	}
+	if got := snapshot(t, dir)["basic/scenes/Untitled.json"]; got !=
+		before["basic/scenes/Untitled.json"] {
+		t.Errorf("the scenes are %s", got)
+	}
 }
 
 // TestThePersonsPasswordStays: Undo keeps a password that the person has chosen after the pairing.

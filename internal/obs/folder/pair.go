@@ -67,6 +67,7 @@ type backup struct {
 	Files  map[string]saved `json:"files"`  // scene collections and the file with the docks
 
 	notes   map[string]string // of the script; empty if the pairing was undone in its pane
+	undone  bool              // only a downloaded script is left, in a scene collection
 	noDocks bool              // OBS had no list of docks before its first pairing
 	taken   taken             // docks that the script took over
 }
@@ -339,13 +340,23 @@ func (b backup) isOwnScript(text string) bool {
 // isScript reports whether an element of a list of scripts belongs to this pairing: the script that
 // Pair stored, or one that the person downloaded from this server.
 func (b backup) isScript(text string) bool {
+	if b.isOwnScript(text) {
+		return true
+	}
+	m, ok := scriptAt(text)
+	return ok && m.id == b.ID
+}
+
+// scriptAt reads the script that an element of a list of scripts names. It returns false for a
+// script that is missing or is not Stagedoor's.
+func scriptAt(text string) (made, bool) {
 	var s script
-	if b.isOwnScript(text) || unmarshal(text, &s) != nil {
-		return b.isOwnScript(text)
+	if unmarshal(text, &s) != nil {
+		return made{}, false
 	}
 	lua, err := os.ReadFile(filepath.FromSlash(s.Path))
 	m, failed := parseLua(string(lua))
-	return err == nil && failed == nil && m.id == b.ID
+	return m, err == nil && failed == nil
 }
 
 func (p *pairing) addScript(name string) error {

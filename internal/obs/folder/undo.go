@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,49 +20,66 @@ type Undone struct {
 // Undo reverts a pairing by Pair or by the script, even if Undo in the script's pane has begun to
 // revert it. If OBS has not changed a file since Pair, Undo restores the file byte for byte. From
 // other files it removes Stagedoor's entries. If server is empty, there must be only one pairing.
+// If OBS is not paired, Undo succeeds and says so, since scripts may call it twice.
 func (f Folder) Undo(server string) (Undone, error) {
 	if err := f.mustBeClosed(); err != nil {
 		return Undone{}, err
 	}
-	b, err := f.pairingOf(strings.TrimSuffix(server, "/"))
-	if err != nil {
-		return Undone{}, err
-	}
-	did := Undone{Folder: f.Dir, Server: b.address(), Notices: []string{}}
-	before, err := f.before()
+	did := Undone{Folder: f.Dir, Notices: []string{}}
+	b, found, err := f.pairingOf(strings.TrimSuffix(server, "/"))
 	if err != nil {
 		return did, err
+	}
+	if !found {
+		did.say("Nothing to undo: OBS in " + f.Dir + " is not paired.")
+		return did, nil
+	}
+	did.Server = b.address()
+	err = f.undo(b, &did)
+	return did, err
+}
+
+// undo reverts one pairing.
+func (f Folder) undo(b backup, did *Undone) error {
+	before, err := f.before()
+	if err != nil {
+		return err
 	}
 	b.noDocks = before["docks"] == none
 	if b.taken, err = takenBy(b); err != nil {
-		return did, err
+		return err
 	}
 	scenes, err := f.collections() // including those that were created after Pair
 	if err != nil {
-		return did, err
+		return err
 	}
 	others, err := f.others(b.ID)
 	if err != nil {
-		return did, err
+		return err
 	}
 	for _, name := range append(scenes, f.dockFile()) {
 		if err := f.restore(b, name); err != nil {
-			return did, err
+			return err
 		}
 	}
+	if b.undone {
+		did.say("Only its script was left in OBS. OBS does not load it any more.")
+		return nil
+	}
 	if err := f.forgetToken(); err != nil {
-		return did, err
+		return err
 	}
 	if len(others) == 0 {
-		err = f.undoLast(before, &did)
+		err = f.undoLast(before, did)
 	} else {
-		did.say("OBS's WebSocket server and the profile Stagedoor stay as they are: OBS is still " +
-			"paired with " + strings.Join(others, " and ") + ".")
+		did.say("OBS is still paired with " + strings.Join(others, " and ") + ": its WebSocket " +
+			"server and the profile Stagedoor stay. The profile has no token now; the other dock " +
+			"writes its own.")
 	}
 	if err != nil {
-		return did, err
+		return err
 	}
-	return did, f.forget(b)
+	return f.forget(b)
 }
 
 func (u *Undone) say(notice string) { u.Notices = append(u.Notices, notice) }
@@ -136,34 +154,72 @@ func (f Folder) others(id string) (addresses []string, err error) {
 	return addresses, err
 }
 
-func (f Folder) pairingOf(server string) (backup, error) {
+// pairingOf returns the pairing with a server, and false if OBS is not paired at all.
+func (f Folder) pairingOf(server string) (backup, bool, error) {
 	all, err := f.pairings()
 	if err != nil {
-		return backup{}, err
+		return backup{}, false, err
+	}
+	left, err := f.leftScripts(all)
+	if err != nil {
+		return backup{}, false, err
+	}
+	for _, b := range append(slices.Clone(all), left...) {
+		names := append(strings.Fields(b.notes["left"]), b.address(), b.Server, b.notes["server"])
+		if server != "" && slices.Contains(names, server) {
+			return b, true, nil
+		}
+	}
+	if len(all) == 0 {
+		all = left
 	}
 	var servers []string
 	for _, b := range all {
-		names := append(strings.Fields(b.notes["left"]), b.address(), b.Server, b.notes["server"])
-		if server != "" && slices.Contains(names, server) {
-			return b, nil
-		}
 		servers = append(servers, b.address())
 	}
 	names := strings.Join(servers, " and ")
 	switch {
 	case len(all) == 0:
-		return backup{}, stage.Errorf(stage.ErrNotFound, "This OBS is not paired").
-			WithCode("obs_not_paired")
+		return backup{}, false, nil
 	case server != "":
-		return backup{}, stage.Errorf(stage.ErrNotFound,
+		return backup{}, false, stage.Errorf(stage.ErrNotFound,
 			"This OBS is not paired with %s, but with %s: say which with --server", server, names).
 			WithCode("obs_not_paired")
 	case len(all) > 1:
-		return backup{}, stage.Errorf(stage.ErrInvalid,
+		return backup{}, false, stage.Errorf(stage.ErrInvalid,
 			"This OBS is paired with %s: say which with --server", names).
 			WithCode("obs_several_pairings")
 	}
-	return all[0], nil
+	return all[0], true, nil
+}
+
+// leftScripts returns the pairings of which only a downloaded script is left in a scene collection,
+// usually since Undo in the pane has reverted the rest. They are not in paired.
+func (f Folder) leftScripts(paired []backup) (left []backup, err error) {
+	scenes, err := f.collections()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range scenes {
+		text, err := f.read(name)
+		if err != nil {
+			return nil, err
+		}
+		list, _, err := elements(text, "modules", "scripts-tool")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for _, e := range list {
+			m, ok := scriptAt(text[e.from:e.to])
+			known := slices.ContainsFunc(append(slices.Clone(paired), left...), func(b backup) bool {
+				return b.ID == m.id
+			})
+			if ok && !known {
+				left = append(left, backup{ID: m.id, Server: m.server, undone: true})
+			}
+		}
+	}
+	return left, nil
 }
 
 // restore removes a pairing from a file, and from the backups of this file that belong to other

@@ -33,8 +33,9 @@ const (
 	unchanged   = "Nothing was changed."
 
 	takenBack = "The pairing is taken back."
-	others    = "OBS's WebSocket server and the profile “Stagedoor” stay as they are: another " +
-		"Stagedoor in this OBS uses them."
+	others    = "OBS's WebSocket server and the profile “Stagedoor” stay, because another " +
+		"Stagedoor in this OBS uses them. The profile has no token now: the other dock writes its " +
+		"own."
 	stillOn = "OBS's WebSocket server is still on: before OBS 30.2 a script cannot switch it off. " +
 		"Untick “Enable WebSocket server” under Tools → WebSocket Server Settings if nothing else " +
 		"needs it."

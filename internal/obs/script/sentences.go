@@ -45,12 +45,13 @@ var sentences = []struct {
 		"El emparejamiento se ha deshecho.",
 	}},
 	{"others", [3]string{
-		"OBS's WebSocket server and the profile “Stagedoor” stay as they are: another Stagedoor " +
-			"in this OBS uses them.",
-		"Der WebSocket-Server von OBS und das Profil „Stagedoor“ bleiben, wie sie sind: Ein " +
-			"anderes Stagedoor in diesem OBS benutzt sie.",
-		"El servidor WebSocket de OBS y el perfil «Stagedoor» se quedan como están: otro " +
-			"Stagedoor de este OBS los usa.",
+		"OBS's WebSocket server and the profile “Stagedoor” stay, because another Stagedoor in " +
+			"this OBS uses them. The profile has no token now: the other dock writes its own.",
+		"Der WebSocket-Server von OBS und das Profil „Stagedoor“ bleiben, weil ein anderes " +
+			"Stagedoor in diesem OBS sie benutzt. Das Profil hat jetzt kein Token: Das andere Dock " +
+			"schreibt sein eigenes.",
+		"El servidor WebSocket de OBS y el perfil «Stagedoor» se quedan, porque otro Stagedoor " +
+			"de este OBS los usa. El perfil ya no tiene token: el otro panel escribe el suyo.",
 	}},
 	{"still_on", [3]string{
 		"OBS's WebSocket server is still on: before OBS 30.2 a script cannot switch it off. " +

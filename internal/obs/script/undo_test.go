@@ -136,8 +136,8 @@ func TestUndoGivesBackWhatWasWhereverItIsBegun(t *testing.T) {
 						if rest != strings.HasSuffix(by, "command") {
 							t.Errorf("the pane says %q, want the command exactly if it paired", says)
 						}
-						if rest {
-							m.command(server)
+						if strings.HasSuffix(undo, "command") || rest {
+							m.command(server) // if nothing is left to undo, it succeeds, too
 						}
 					}
 					if undo == "command" {
@@ -198,6 +198,38 @@ func TestTheLastUndoAloneSwitchesTheServerOff(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestTheFirstUndoOfTwoSaysWhatItDoes: the profile stays for the other server. Undo removes the
+// token, which may be this server's, and says so.
+func TestTheFirstUndoOfTwoSaysWhatItDoes(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"pane", "command"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, "32")
+			m.add(server)
+			m.add(otherServer)
+			m.obs.setUp("Untitled")
+			m.obs.user.save()
+			var says string
+			if how == "pane" {
+				says = m.pane(server)
+			} else {
+				says = strings.Join(m.command(server).Notices, " ")
+			}
+			if want := "The profile has no token now"; !strings.Contains(says, want) {
+				t.Errorf("got %q, want %q", says, want)
+			}
+			if got := tokenFiles(t, m.obs.dir); len(got) > 0 {
+				t.Errorf("the token is still in %q", got)
+			}
+			profile, _ := readIni(t, m.obs.user.path).get("Basic", "Profile")
+			if profile != "Stagedoor" || !has(readIni(t, m.obs.user.path), otherServer) {
+				t.Errorf("the profile %q is selected, want the other server's, and its dock", profile)
+			}
+		})
 	}
 }
 
