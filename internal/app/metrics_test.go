@@ -203,14 +203,40 @@ func TestABarIsNoKickInTheMetrics(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
 	olga := a.Operator()
+	kickedAndBarred(t, a, olga, olga.MainStage())
+}
+
+// TestABarOnAStageOfAWSInTheMetrics: of the reasons on stages of Amazon IVS, the metrics have those
+// that this server gives.
+func TestABarOnAStageOfAWSInTheMetrics(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0",
+		"--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
+	olga := a.Operator()
+	var made web.Stage
+	olga.Must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	kickedAndBarred(t, a, olga, string(made.ARN))
+}
+
+// kickedAndBarred lets three people publish on a stage. It kicks one and bars the others, and waits
+// until the metrics have both reasons.
+func kickedAndBarred(t *testing.T, a *apptest.App, olga *apptest.Client, arn string) {
+	t.Helper()
 	for i, name := range []string{"ana", "ben", "cleo"} {
-		token := a.Broadcaster(olga, name, "publish").Token("publish")
+		ana := a.Broadcaster(olga, name, "publish")
+		olga.Must(http.StatusNoContent, "PUT",
+			"/api/users/"+string(ana.Me().ID)+"/grants/"+url.PathEscape(arn),
+			web.GrantRequest{Capabilities: []string{"publish"}}, nil)
+		var token web.Token
+		ana.Must(http.StatusCreated, "POST", "/api/tokens",
+			web.TokenRequest{Stage: stage.ARN(arn), For: "publish"}, &token)
 		publisher, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
 			rtcpeer.PublishOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(olga.MainStage())+
+		olga.Must(http.StatusNoContent, "DELETE", "/api/stages/"+url.PathEscape(arn)+
 			"/participants/"+string(token.ParticipantID), web.Removal{Bar: i > 0}, nil)
 		<-publisher.Closed()
 	}

@@ -146,16 +146,13 @@ func kicked(e stage.Event) bool {
 	return e.Kind == stage.EventEnded && e.Code == stage.CodeKicked
 }
 
-// reasonBarred is the reason in the metrics of an end by a bar. The event has the code of a kick.
-const reasonBarred = "barred"
-
 // record stores an event. It counts an end by a kick or a bar: the media server cannot tell them
 // apart, but the audit trail can.
 func (s *server) record(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
 	stored, err := s.control.RecordEvent(ctx, e)
 	if kicked(e) && !errors.Is(err, stage.ErrUnavailable) { // the feed tries again
 		if stored.Barred {
-			e.Code = reasonBarred
+			e.Code = metrics.ReasonBarred
 		}
 		s.metrics.StageEvent(e)
 	}

@@ -257,12 +257,15 @@ func result(err error) string {
 	return "failed"
 }
 
-// StageEvent counts an event of a participant. It ignores the codes of events from Amazon IVS,
-// since only the codes of local stages are a fixed set.
+// ReasonBarred is the reason of an end by a bar. The event itself has the code of a kick.
+const ReasonBarred = "barred"
+
+// StageEvent counts an event of a participant. On stages of Amazon IVS it counts only the codes of
+// this server by their reason, a kick and a bar, since the codes of Amazon IVS are not a fixed set.
 func (m *Metrics) StageEvent(e stage.Event) {
-	reason := ""
-	if e.Stage.Local() {
-		reason = e.Code
+	reason := e.Code
+	if !e.Stage.Local() && reason != stage.CodeKicked && reason != ReasonBarred {
+		reason = ""
 	}
 	m.events.WithLabelValues(string(e.Kind), reason).Inc()
 }
