@@ -14,7 +14,12 @@ import (
 const (
 	maxRules       = 500
 	maxClaimLength = 256
-	ruleBatch      = 200 // accounts to which one transaction applies the rules
+	ruleBatch      = 200 // accounts that are read at once
+	// applyFor is how long one transaction applies rules. Other writers wait meanwhile, and a
+	// transaction that takes too long fails (callLimit in package store).
+	applyFor = 250 * time.Millisecond
+	// applyToAll repeats a transaction that failed because the database did not answer.
+	applyRepeats, applyPause = 4, time.Second
 )
 
 // A RuleID identifies a rule.
@@ -209,41 +214,73 @@ func (c *Control) RemoveRule(ctx context.Context, by Principal, id RuleID) error
 	return c.applyToAll(ctx, by)
 }
 
-// applyToAll applies the rules to every account. It works in batches, so that tokens can be issued
-// between them.
+// applyToAll applies the rules to every account, in short transactions, so that tokens can be
+// issued between them.
 func (c *Control) applyToAll(ctx context.Context, by Principal) error {
 	// The rule is stored already, so applyToAll must finish even if the client disconnects.
 	ctx = context.WithoutCancel(ctx)
-	var revoked []Issuance
-	for last := UserID(""); ; {
-		var batch []Account
-		err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-			rules, err := tx.Rules(ctx)
-			if err != nil {
-				return err
+	revoked, err := c.applyInParts(ctx, by)
+	c.changed("")
+	return cmp.Or(err, c.disconnect(ctx, revoked, "The access to this stage was changed."))
+}
+
+// applyInParts applies the rules to every account. It goes on after an outage of a few seconds.
+func (c *Control) applyInParts(
+	ctx context.Context, by Principal,
+) (revoked []Issuance, err error) {
+	for last, failures := UserID(""), 0; ; {
+		upTo, lost, err := c.applyToSome(ctx, by, last)
+		switch {
+		case errors.Is(err, stage.ErrUnavailable) && failures < applyRepeats:
+			failures++
+			if err := rest(ctx, applyPause); err != nil {
+				return revoked, err
 			}
-			if batch, err = tx.AccountsAfter(ctx, last, ruleBatch); err != nil {
-				return err
-			}
-			for _, account := range batch {
-				lost, err := c.applyStored(ctx, tx, ruling{by: by}, rules, account)
-				if err != nil {
-					return err
-				}
-				revoked = append(revoked, lost...)
-			}
-			return nil
-		})
+			continue
+		case errors.Is(err, stage.ErrUnavailable):
+			return revoked, stage.Errorf(stage.ErrUnavailable, "The change is stored, but the "+
+				"database stopped answering before it applied to every user: save any rule once "+
+				"more to finish it.").WithCode("rule_unfinished").WithCause(err)
+		case err != nil:
+			return revoked, err
+		}
+		revoked = append(revoked, lost...)
+		if upTo == "" {
+			return revoked, nil
+		}
+		last, failures = upTo, 0
+	}
+}
+
+// applyToSome applies the rules to accounts after one of them, in one transaction. It returns the
+// last of these accounts, or "" if there are none.
+func (c *Control) applyToSome(
+	ctx context.Context, by Principal, after UserID,
+) (last UserID, revoked []Issuance, err error) {
+	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		begin := c.cfg.Now()
+		last, revoked = "", nil // the database may repeat the transaction
+		rules, err := tx.Rules(ctx)
 		if err != nil {
 			return err
 		}
-		if len(batch) == 0 {
-			break
+		batch, err := tx.AccountsAfter(ctx, after, ruleBatch)
+		if err != nil {
+			return err
 		}
-		last = batch[len(batch)-1].ID
-	}
-	c.changed("")
-	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
+		for _, account := range batch {
+			lost, err := c.applyStored(ctx, tx, ruling{by: by}, rules, account)
+			if err != nil {
+				return err
+			}
+			last, revoked = account.ID, append(revoked, lost...)
+			if c.cfg.Now().Sub(begin) >= applyFor {
+				break
+			}
+		}
+		return nil
+	})
+	return last, revoked, err
 }
 
 // applyStored applies the rules with the claims of the user's last sign-ins.

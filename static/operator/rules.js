@@ -59,8 +59,29 @@ class Rules {
     const stored = rule.id
       ? await this.console.act('PUT', `api/v1/rules/${rule.id}`, rule, about)
       : await this.console.act('POST', 'api/v1/rules', rule, about);
+    if (!stored) await this.reread();
     if (stored && rule.id) this.edit();
     return Boolean(stored);
+  }
+
+  /** @param {Rule} rule */
+  async remove(rule) {
+    const removed = await this.console.act('DELETE', `api/v1/rules/${rule.id}`, undefined, {
+      where: 'rules',
+      done: t('op.done.ruleRemoved', { rule: this.words(rule) }),
+      ...PATIENCE,
+    });
+    if (!removed) await this.reread();
+  }
+
+  /** Reads the rules after a failed change, which the server may have stored. */
+  async reread() {
+    try {
+      this.rules = (await api('GET', 'api/v1/rules')).rules;
+      this.console.draw();
+    } catch {
+      // The page shows the error of the change.
+    }
   }
 
   /** The text for all stages of a rule, with the pattern of their names. @param {string} [id] */
@@ -101,7 +122,7 @@ class Rules {
   /** @param {Rule} rule */
   row(rule) {
     if (this.editing === rule.id) return this.form(rule);
-    const { act, asking } = this.console;
+    const { asking } = this.console;
     return h(
       'li',
       { key: rule.id },
@@ -120,12 +141,7 @@ class Rules {
         t('op.remove'),
         t('op.sureRule'),
         this.who(rule),
-        () =>
-          void act('DELETE', `api/v1/rules/${rule.id}`, undefined, {
-            where: 'rules',
-            done: t('op.done.ruleRemoved', { rule: this.words(rule) }),
-            ...PATIENCE,
-          }),
+        () => void this.remove(rule),
       ),
     );
   }
