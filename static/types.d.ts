@@ -205,6 +205,7 @@ export interface Presence {
   userId: string;
   name: string;
   you: boolean;
+  guest?: boolean;
   since: string;
   publishing: boolean;
   audioMuted: boolean;
@@ -674,6 +675,7 @@ export interface V1Event {
 
 export interface V1Refusal extends V1Event {
   name?: string;
+  guest?: boolean;
 }
 
 export interface V1Refusals {

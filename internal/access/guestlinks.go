@@ -368,9 +368,12 @@ func askForGuest(
 	return ask, nil
 }
 
+// IsGuest reports whether a participant is a guest by a link, who has no account.
+func IsGuest(p stage.Participant) bool { return strings.HasPrefix(p.UserID, guestIDPrefix) }
+
 // guestID returns the user ID of a guest, and "" for everybody else.
 func guestID(p stage.Participant) string {
-	if strings.HasPrefix(p.UserID, guestIDPrefix) {
+	if IsGuest(p) {
 		return p.UserID
 	}
 	return ""

@@ -107,3 +107,21 @@ func (c *Control) NamesOf(
 	}
 	return c.cfg.Store.Names(ctx, ids...)
 }
+
+// GuestsOf returns the names of the guests among participants in a list that the caller received.
+// The user of an event of a guest is the owner of the guest link.
+func (c *Control) GuestsOf(
+	ctx context.Context, by Principal, ids ...stage.ParticipantID,
+) (map[stage.ParticipantID]string, error) {
+	if err := by.Require(ScopeModerate); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	tokens, err := c.cfg.Store.Issuances(ctx, ids...)
+	names := map[stage.ParticipantID]string{}
+	for _, i := range tokens {
+		if i.guest() {
+			names[i.ID] = i.UserName
+		}
+	}
+	return names, err
+}

@@ -104,6 +104,8 @@ type Store interface {
 	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
 	// Issuance reads the record of a token.
 	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)
+	// Issuances reads the records of tokens, as far as they exist.
+	Issuances(ctx context.Context, ids ...stage.ParticipantID) ([]Issuance, error)
 	// SetCapabilities changes the capabilities in the record of a token that is not revoked.
 	SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error
 	// ListIssuances lists records, newest first. The query of the filter is a key of a part of a

@@ -42,6 +42,7 @@ type (
 		UserID        string              `json:"userId"`
 		Name          string              `json:"name"`
 		You           bool                `json:"you"`
+		Guest         bool                `json:"guest,omitempty"` // has no account
 		Since         time.Time           `json:"since"`
 		Publishing    bool                `json:"publishing"`
 		AudioMuted    bool                `json:"audioMuted"`
@@ -128,7 +129,7 @@ type Viewer struct {
 func NewPresence(p stage.Presence, viewer Viewer) Presence {
 	out := Presence{
 		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),
-		Since: p.Since.UTC(), Publishing: p.Publishing,
+		Guest: access.IsGuest(p.Participant), Since: p.Since.UTC(), Publishing: p.Publishing,
 		AudioMuted: p.AudioMuted, VideoMuted: p.VideoMuted, Viewers: p.Viewers,
 	}
 	if viewer.View != "" {

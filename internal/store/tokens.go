@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -112,6 +113,33 @@ func (q queries) Issuance(ctx context.Context, id stage.ParticipantID) (access.I
 	return first(ctx, q, scanIssuance, "SELECT "+issuanceColumns+
 		" FROM issuances WHERE id = $1", string(id))
 }
+
+// Issuances implements access.Store.
+func (q queries) Issuances(
+	ctx context.Context, ids ...stage.ParticipantID,
+) ([]access.Issuance, error) {
+	var all []access.Issuance
+	for some := range slices.Chunk(ids, tokensAtOnce) {
+		var args []any
+		for _, id := range some {
+			args = append(args, string(id))
+		}
+		for len(args) < tokensAtOnce {
+			args = append(args, "") // so that there is one statement for any number
+		}
+		found, err := list(ctx, q, scanIssuance, issuancesText, args...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+const tokensAtOnce = 50
+
+var issuancesText = "SELECT " + issuanceColumns + " FROM issuances WHERE id IN (" +
+	places(tokensAtOnce) + ")"
 
 // SetCapabilities implements access.Store.
 func (q queries) SetCapabilities(

@@ -160,7 +160,7 @@ func TestRefusalsOfTheLastHour(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	olga := a.Operator()
-	ana := a.Broadcaster(olga, "ana", "publish")
+	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
 	token := ana.Token("")
 	ana.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
 	publisher := a.Browser()
@@ -171,7 +171,27 @@ func TestRefusalsOfTheLastHour(t *testing.T) {
 	var list web.V1Refusals
 	olga.Must(http.StatusOK, "GET", "/api/v1/refusals", nil, &list)
 	if len(list.Refusals) != 1 || list.Refusals[0].Code != "token_revoked" ||
-		list.Refusals[0].Name != "ana" {
+		list.Refusals[0].Name != "ana" || list.Refusals[0].Guest {
+		t.Errorf("the operator sees %+v", list.Refusals)
+	}
+
+	t.Log("a guest is named, and not the owner of the guest link")
+	var link web.CreatedGuestLink
+	ana.Must(http.StatusCreated, "POST", "/api/guest-links",
+		web.NewGuestLink{Stage: token.Stage, Role: access.GuestPublishes}, &link)
+	gil := a.Browser()
+	_, secret, _ := strings.Cut(link.URL, "#")
+	gil.Key = secret
+	var guest web.Token
+	gil.Must(http.StatusCreated, "POST", "/api/guest", web.GuestName{Name: "Gil"}, &guest)
+	ana.Must(http.StatusNoContent, "DELETE", "/api/guest-links/"+link.ID, nil, nil)
+	publisher.Key = guest.Token
+	publisher.Send("POST", "/whip", "application/sdp", strings.NewReader("v=0\r\n"))
+	apptest.Await(events, "stage", func(e web.StageEvent) bool {
+		return e.Kind == "refused" && e.ParticipantID == guest.ParticipantID
+	})
+	olga.Must(http.StatusOK, "GET", "/api/v1/refusals", nil, &list)
+	if len(list.Refusals) != 2 || list.Refusals[0].Name != "Gil" || !list.Refusals[0].Guest {
 		t.Errorf("the operator sees %+v", list.Refusals)
 	}
 }

@@ -9,10 +9,11 @@ import (
 )
 
 type (
-	// A V1Refusal is a refusal, with the name of the user.
+	// A V1Refusal is a refusal, with the name of the user, or of the guest.
 	V1Refusal struct {
 		V1Event
-		Name string `json:"name,omitempty"`
+		Name  string `json:"name,omitempty"`
+		Guest bool   `json:"guest,omitempty"` // userId is the owner of the guest link
 	}
 	// A V1Bar is the bar of a user from a stage, in force.
 	V1Bar struct {
@@ -47,12 +48,21 @@ func (m moderation) refusals(r *http.Request, who access.Principal) (any, error)
 		return nil, err
 	}
 	var ids []access.UserID
+	var participants []stage.ParticipantID
 	for _, e := range list.Items {
-		ids = append(ids, e.User)
+		ids, participants = append(ids, e.User), append(participants, e.Participant)
 	}
 	names, err := m.control.NamesOf(r.Context(), who, ids...)
+	if err != nil {
+		return nil, err
+	}
+	guests, err := m.control.GuestsOf(r.Context(), who, participants...)
 	return V1Refusals{mapped(list.Items, func(e access.StoredEvent) V1Refusal {
-		return V1Refusal{v1Event(e), names[e.User]}
+		guest, isGuest := guests[e.Participant]
+		if isGuest {
+			return V1Refusal{v1Event(e), guest, true}
+		}
+		return V1Refusal{v1Event(e), names[e.User], false}
 	}), list.Next}, err
 }
 

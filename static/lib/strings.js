@@ -12,7 +12,7 @@ export const NO_REASON =
   /^(An operator( or a moderator)? ended the session\.?|Removed by (the operator|a moderator)\.)?$/;
 
 /** The server's words before the reason of a bar. */
-const BARRED = /^You may not enter this stage at present: /;
+export const BARRED = /^You may not enter this stage at present: /;
 
 /** Milliseconds before the file of a language is requested again. */
 const AGAIN_AFTER = 1_000;

@@ -6,10 +6,11 @@ import { escapeArn } from '../lib/api.js';
 import { choice } from '../lib/choices.js';
 import { h, show } from '../lib/dom.js';
 import { button, field, href } from '../lib/page.js';
-import { number, serverSaid, t, time } from '../lib/strings.js';
+import { number, t, time } from '../lib/strings.js';
 import { receives } from '../dock/views.js';
 import { Bars } from './bars.js';
 import { List } from './list.js';
+import { why } from './why.js';
 
 /** @typedef {import('./operator.js').Console} Console */
 /** @typedef {import('../lib/types.js').Presence} Presence */
@@ -19,6 +20,10 @@ import { List } from './list.js';
  * @typedef {{arn: string, stage: string, watch: boolean, p: Presence}} Present
  */
 /** @typedef {{viewers: string, what: string}} Figures sentences, by the class of their elements */
+/**
+ * @typedef {{about: Present, asked: boolean, failed: string | false, shape: string, row:
+ *   HTMLElement}} Kept
+ */
 
 const REFRESH_EVERY = 10_000; // milliseconds, while the page is visible
 const ROWS = 100;
@@ -31,7 +36,7 @@ class Live {
   /**
    * The drawn rows, by participant. While its shape is the same, a row stays the same element, and
    * only its figures are written anew: they change every two seconds.
-   * @type {Map<string, {about: Present, asked: boolean, shape: string, row: HTMLElement}>}
+   * @type {Map<string, Kept>}
    */
   kept = new Map();
   /**
@@ -191,9 +196,11 @@ class Live {
     const { stage, watch, p } = about;
     const { state } = this.console;
     const asked = state.asked === `kick ${p.participantId}`;
+    const failed = state.where === roleKey(p) && state.error;
     const kept = this.kept.get(p.participantId);
     // Each presence of a stage has new objects, so most rows are done here.
-    if (kept && !asked && !kept.asked && isSame(kept.about, about)) return kept.row;
+    if (kept && !asked && !kept.asked && kept.failed === failed && isSame(kept.about, about))
+      return kept.row;
     const what = p.reception ? receives(p.reception).join(' · ') : '';
     const figures = {
       viewers: t('watch.viewers', { n: p.viewers }),
@@ -207,6 +214,7 @@ class Live {
       p.audioMuted,
       p.videoMuted,
       what !== '',
+      failed,
       asked,
       asked && state.busy,
       asked && state.error,
@@ -219,7 +227,7 @@ class Live {
     const row = this.drawn(about, figures, asked);
     // The row on the page stays, with the text that is typed in it.
     if (kept) show(kept.row, ...row.childNodes);
-    this.kept.set(p.participantId, { about, asked, shape, row: kept?.row ?? row });
+    this.kept.set(p.participantId, { about, asked, failed, shape, row: kept?.row ?? row });
     return kept?.row ?? row;
   }
 
@@ -238,8 +246,9 @@ class Live {
       h(
         'b',
         { dir: 'auto', className: 'main' },
-        operator && p.userId ? link('person', { id: p.userId }, p.name) : p.name,
+        operator && p.userId && !p.guest ? link('person', { id: p.userId }, p.name) : p.name,
       ),
+      p.guest && h('span', { className: 'tag', key: 'guest' }, t('guests.guest')),
       operator
         ? link('stages', { q: stage }, stage, { dir: 'auto', className: 'side' })
         : h('span', { dir: 'auto', className: 'side' }, stage),
@@ -254,6 +263,7 @@ class Live {
       h('span', { className: 'hint' }, t('live.since', { time: time(p.since) })),
       h('span', { className: 'hint viewers', key: 'viewers' }, viewers),
       p.publishing && watch && watchLink(arn, p),
+      p.guest && isLocal(arn) && this.roleButton(arn, p),
       !asked &&
         button(
           t('op.kick'),
@@ -265,14 +275,39 @@ class Live {
           { className: 'small', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` },
         ),
       what && h('span', { className: 'hint rest what', key: 'what' }, what),
+      errorAt(roleKey(p)),
       asked && this.kickForm(arn, p),
       asked && errorAt(key),
+    );
+  }
+
+  /**
+   * The button that promotes a guest to publish, or demotes one who publishes.
+   * @param {string} arn @param {Presence} p
+   */
+  roleButton(arn, p) {
+    const { act, state } = this.console;
+    const role = p.publishing ? 'view' : 'publish';
+    const label = t(`guests.to.${role}`);
+    return button(
+      label,
+      () => {
+        if (state.busy) return;
+        void act(
+          'PUT',
+          `${participantPath(arn, p)}/role`,
+          { role },
+          { where: roleKey(p), done: t(`op.done.guest.${role}`, { name: p.name }) },
+        );
+      },
+      { className: 'small', key: 'role', 'aria-label': `${label}: ${p.name}` },
     );
   }
 
   /** @param {string} arn @param {Presence} p */
   kickForm(arn, p) {
     const { busy } = this.console.state;
+    const barHint = t(p.guest ? 'op.barGuestHint' : 'op.barHint');
     return h(
       'form',
       {
@@ -302,7 +337,7 @@ class Live {
           type: 'button',
           key: 'bar',
           onclick: () => this.kick(arn, p, true),
-          title: t('op.barHint'),
+          title: barHint,
         },
         busy,
       ),
@@ -314,7 +349,7 @@ class Live {
         },
         { key: 'cancel' },
       ),
-      h('p', { className: 'hint rest', key: 'hint' }, `${t('op.kickHint')} ${t('op.barHint')}`),
+      h('p', { className: 'hint rest', key: 'hint' }, `${t('op.kickHint')} ${barHint}`),
     );
   }
 
@@ -328,14 +363,15 @@ class Live {
   /**
    * @param {string} arn @param {Presence} p @param {boolean} bar whether the user is barred, too
    */
-  kick(arn, { participantId, userId, name }, bar) {
+  kick(arn, p, bar) {
     const { state, act, stageName } = this.console;
     if (state.busy) return;
-    const done = !bar ? 'op.done.kicked' : userId ? 'op.done.barred' : 'op.done.guestBarred';
+    const { participantId, guest, name } = p;
+    const done = !bar ? 'op.done.kicked' : guest ? 'op.done.guestBarred' : 'op.done.barred';
     const reason = this.reasons.get(participantId);
     void act(
       'DELETE',
-      `api/v1/stages/${escapeArn(arn)}/participants/${encodeURIComponent(participantId)}`,
+      participantPath(arn, p),
       { ...(reason ? { reason } : {}), ...(bar ? { bar } : {}) },
       {
         where: `kick ${participantId}`,
@@ -348,6 +384,7 @@ class Live {
   refusal(r) {
     const { link, stageName, state } = this.console;
     const name = r.name || t('op.unknownActor');
+    const linked = r.userId && !r.guest && state.me?.role === 'operator';
     return h(
       'li',
       { key: String(r.id) },
@@ -355,19 +392,24 @@ class Live {
       h(
         'b',
         { dir: 'auto', className: 'main' },
-        r.userId && state.me?.role === 'operator' ? link('person', { id: r.userId }, name) : name,
+        linked ? link('person', { id: r.userId ?? '' }, name) : name,
       ),
+      r.guest && h('span', { className: 'tag', key: 'guest' }, t('guests.guest')),
       h('span', { dir: 'auto', className: 'side' }, stageName(r.stage)),
-      h(
-        'span',
-        { className: 'rest' },
-        r.code === 'token_signature'
-          ? t('op.refusedSignature')
-          : serverSaid(r.code ?? '', r.detail ?? ''),
-      ),
+      h('span', { className: 'rest' }, why(r)),
     );
   }
 }
+
+/** @param {string} arn */
+const isLocal = (arn) => arn.split(':')[3] === 'local';
+
+/** @param {string} arn @param {Presence} p */
+const participantPath = (arn, { participantId }) =>
+  `api/v1/stages/${escapeArn(arn)}/participants/${encodeURIComponent(participantId)}`;
+
+/** The place of an error of the role button. @param {Presence} p */
+const roleKey = ({ participantId }) => `role ${participantId}`;
 
 /** @param {Present} a @param {Present} b */
 const isSame = (a, b) => a.p === b.p && a.stage === b.stage && a.watch === b.watch;

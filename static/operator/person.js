@@ -4,7 +4,7 @@ import { api, escapeArn } from '../lib/api.js';
 import { checkbox, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
-import { has, number, serverSaid, t, time } from '../lib/strings.js';
+import { has, number, t, time } from '../lib/strings.js';
 import { barNote, unbarButton } from './bars.js';
 import { linkView, watchLinks } from './links.js';
 import { rowsOr } from './list.js';
@@ -12,6 +12,7 @@ import { roleOptions, standing } from './people.js';
 import { entryRow, historyOf } from './records.js';
 import { StageChoice } from './stagechoice.js';
 import { tokenRow } from './tokens.js';
+import { why } from './why.js';
 
 /** @typedef {import('../types').V1UserDetail} Detail */
 /** @typedef {import('./operator.js').Console} Console */
@@ -488,10 +489,5 @@ const eventRow = (e, stage) =>
     h('span', { className: 'hint' }, time(e.time)),
     h('b', { className: 'action' }, has(`op.kind.${e.kind}`) ? t(`op.kind.${e.kind}`) : e.kind),
     h('span', { dir: 'auto', className: 'main' }, stage),
-    (e.detail || e.code) &&
-      h(
-        'span',
-        { className: 'hint rest', key: 'why' },
-        serverSaid(e.code ?? '', e.detail || e.code || '', { byRole: e.by?.role }),
-      ),
+    (e.detail || e.code) && h('span', { className: 'hint rest', key: 'why' }, why(e)),
   );

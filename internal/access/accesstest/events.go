@@ -238,3 +238,35 @@ func (on rules) TestRefusalsOfAParticipantAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// The list of refusals has those of the last hour.
+func (on rules) TestRefusalsAreOfTheLastHour(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, arn := h.Scene()
+		token := h.Issued(ana, arn).Participant
+		for range 3 {
+			must(h.RecordEvent(t.Context(), stage.Event{
+				Kind: stage.EventRefused, Participant: token.ID, Code: "token_expired",
+			}))(t)
+			h.Clock.Pass(40 * time.Minute)
+		}
+		listed := func(limit int) int {
+			t.Helper()
+			page := must(h.Refusals(t.Context(), op, "", access.Page{Limit: limit}))(t)
+			if page.Next != "" {
+				t.Errorf("%d per page: there is another page", limit)
+			}
+			return len(page.Items)
+		}
+		if got := listed(10); got != 1 {
+			t.Errorf("40, 80 and 120 minutes ago: got %d refusals, want 1", got)
+		}
+		if got := listed(2); got != 1 {
+			t.Errorf("in pages of two: got %d refusals, want 1", got)
+		}
+		h.Clock.Pass(time.Hour)
+		if got := listed(10); got != 0 {
+			t.Errorf("after the hour: got %d refusals, want none", got)
+		}
+	})
+}
