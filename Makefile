@@ -107,7 +107,7 @@ screenshots: install ## a picture of every state of the pages, in screenshots/
 
 # The tests that take the screenshots for the pictures of the documents, which tools/pictures lists.
 PICTURE_STATES := signed-out|no-obs|obs-password|not-set-up|setting-up|live|live-wrong|refused
-PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestARehearsalFindsWhatIsWrong|TestTheConsoleHoldsWhatWasAskedFor
+PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestARehearsalFindsWhatIsWrong|TestTheConsoleHoldsWhatWasAskedFor|TestLiveShowsWhoIsThere
 PICTURES_OF_STAGES := TestAGuestByLink|TestOneConnectionToOBSServesBothTabs
 
 pictures: ## take the pictures of the documents again, in docs/pictures

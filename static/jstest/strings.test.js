@@ -142,6 +142,25 @@ it('a sentence of the server that a page recognizes is in the language of the pa
     'Se puede escribir en /var/lib.',
     'the moon is full',
   ]);
+  const where = 'us-west-2 of the account 123456789012';
+  assert.deepEqual(
+    inLanguage('de', 'issuer', [
+      'By the AWS API: the list of own keys cannot be read.',
+      `By the AWS API: there is no own key for ${where} (stagedoor keys create).`,
+      'By the AWS API: the own key k1 cannot be used (no such file).',
+      `Signed here with the own key k1 in AWS KMS, which is that of ${where}.`,
+      `Signed here with the own key k1, which is that of ${where}.`,
+    ]),
+    [
+      'Von der API von AWS: Die Liste der eigenen Schlüssel ist nicht lesbar.',
+      'Von der API von AWS: Für us-west-2 im Konto 123456789012 gibt es keinen eigenen Schlüssel ' +
+        '(stagedoor keys create).',
+      'Von der API von AWS: Der eigene Schlüssel k1 ist nicht benutzbar (no such file).',
+      'Hier signiert mit dem eigenen Schlüssel k1 in AWS KMS, dem von us-west-2 im Konto ' +
+        '123456789012.',
+      'Hier signiert mit dem eigenen Schlüssel k1, dem von us-west-2 im Konto 123456789012.',
+    ],
+  );
   // Text that a person wrote is not translated.
   assert.deepEqual(
     inLanguage('de', 'reason', ['role model, by rule', 'Removed by the operator.']),

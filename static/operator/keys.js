@@ -100,16 +100,20 @@ class KeysPage {
       errorAt(region),
       this.newKeyForm(region, signs),
       signs &&
-        asking(
-          `retire ${region}`,
-          t('op.keyRetire'),
-          t('op.sureRetire'),
-          region,
-          () =>
-            void act('DELETE', keyPath(region), undefined, {
-              where: region,
-              done: t('op.done.keyRetired', { region }),
-            }),
+        h(
+          'div',
+          { className: 'row wrap', key: 'retire' },
+          asking(
+            `retire ${region}`,
+            t('op.keyRetire'),
+            t('op.sureRetire'),
+            region,
+            () =>
+              void act('DELETE', keyPath(region), undefined, {
+                where: region,
+                done: t('op.done.keyRetired', { region }),
+              }),
+          ),
         ),
     );
   }

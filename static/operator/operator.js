@@ -8,6 +8,7 @@ import { listen } from '../lib/events.js';
 import { button, errorLine, errorText, header, href, page, say, signedOut } from '../lib/page.js';
 import { signedIn } from '../lib/signin.js';
 import { t } from '../lib/strings.js';
+import { keepFocus } from './focus.js';
 import { createKeys } from './keys.js';
 import { createLive } from './live.js';
 import { createPeople } from './people.js';
@@ -61,6 +62,7 @@ const console = {
   errorAt,
   failed,
   link,
+  back,
   filterBy,
   stageName,
 };
@@ -131,13 +133,23 @@ function link(name, query, text, props = {}) {
       onclick: (/** @type {MouseEvent} */ e) => {
         if (e.ctrlKey || e.metaKey || e.shiftKey || e.button !== 0) return;
         e.preventDefault();
-        history.pushState(null, '', to);
+        history.pushState({ inside: true }, '', to);
         show();
         scrollTo(0, 0);
       },
     },
     text,
   );
+}
+
+/**
+ * Goes back to the page of the console that led here, or to a certain one if no page did.
+ * @param {string} name
+ */
+function back(name) {
+  if (history.state?.inside) return history.back();
+  history.replaceState(null, '', address(name));
+  show();
 }
 
 /** Stores the filters of a list in the address. @param {Record<string, string>} query */
@@ -218,6 +230,7 @@ const query = () => new URLSearchParams(location.search);
  * @returns {Promise<any>} undefined after an error, which the page shows
  */
 async function act(method, path, body, { done, where = '', ...options }) {
+  const focus = keepFocus(state.asked);
   state.busy = true;
   state.asked = '';
   state.done = '';
@@ -235,6 +248,7 @@ async function act(method, path, body, { done, where = '', ...options }) {
   } finally {
     state.busy = false;
     draw();
+    focus();
   }
 }
 

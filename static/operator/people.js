@@ -8,6 +8,7 @@ import { h } from '../lib/dom.js';
 import { button, errorText, form, signInWays } from '../lib/page.js';
 import { number, t, time } from '../lib/strings.js';
 import { copy } from '../lib/copy.js';
+import { keepFocus } from './focus.js';
 import { linkView, watchLinks } from './links.js';
 import { counted, filterChoice, List, stageChip } from './list.js';
 
@@ -71,6 +72,7 @@ class Invitations {
           .filter(Boolean),
       ),
     ];
+    const focus = keepFocus(state.asked);
     Object.assign(this, { links: [], refused: [], total: names.length, done: 0, copied: false });
     state.busy = true;
     for (const name of names) {
@@ -88,6 +90,7 @@ class Invitations {
     await this.reload();
     this.watch();
     draw();
+    focus();
   }
 
   text() {

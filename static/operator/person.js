@@ -329,12 +329,12 @@ class Person {
   }
 
   async remove() {
-    const { state, did, failed } = this.console;
+    const { state, did, failed, back } = this.console;
     const name = this.user?.name ?? '';
     try {
       await api('DELETE', this.path());
       state.asked = '';
-      history.back();
+      back('people');
       did(t('op.done.removed', { name }));
     } catch (err) {
       failed(err, 'acts');

@@ -83,7 +83,7 @@ class Programs {
       this.secret &&
         h(
           'div',
-          { className: 'notice good', role: 'status', key: 'secret' },
+          { className: 'notice good columns', role: 'status', key: 'secret' },
           h('p', null, t('op.secretOnce')),
           copyField({ key: 'secret', label: t('op.secret'), text: this.secret }),
           button(
@@ -127,11 +127,6 @@ class Programs {
       ),
       expiresAt &&
         h('span', { className: 'hint', key: 'until' }, t('op.until', { time: time(expiresAt) })),
-      h(
-        'span',
-        { className: 'hint rest' },
-        t('op.madeBy', { name: createdBy, time: time(createdAt), scopes: k.scopes.join(', ') }),
-      ),
       asking(
         `key ${k.id}`,
         t('op.revoke'),
@@ -142,6 +137,11 @@ class Programs {
             where: 'programs',
             done: t('op.done.apiKeyRevoked', { name }),
           }),
+      ),
+      h(
+        'span',
+        { className: 'hint rest' },
+        t('op.madeBy', { name: createdBy, time: time(createdAt), scopes: k.scopes.join(', ') }),
       ),
     );
   }
@@ -169,7 +169,11 @@ class Programs {
         'div',
         { className: 'fields' },
         field(t('op.keyName'), { name: 'keyName', required: true }),
-        field(t('op.keyDays'), { name: 'days', type: 'number', min: 1, max: 3650 }),
+        field(
+          t('op.keyDays'),
+          { name: 'days', type: 'number', min: 1, max: 3650 },
+          t('op.keyDaysHint'),
+        ),
       ),
       checkboxes(
         t('op.keyScopes'),
@@ -228,7 +232,6 @@ class Programs {
       'li',
       { key: w.id },
       h('b', { className: 'main' }, w.url),
-      h('span', { className: 'hint rest' }, w.types.join(', ')),
       button(t('op.test'), () => void this.test(w.id), {
         className: 'small',
         key: 'test',
@@ -245,6 +248,7 @@ class Programs {
             done: t('op.done.hookRemoved', { url: w.url }),
           }),
       ),
+      h('span', { className: 'hint rest' }, w.types.join(', ')),
       w.failedAt &&
         h(
           'p',

@@ -2,7 +2,7 @@
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { field, form } from '../lib/page.js';
-import { t, time } from '../lib/strings.js';
+import { recognized, t, time } from '../lib/strings.js';
 import { awsCard } from './aws.js';
 import { counted, List } from './list.js';
 
@@ -106,11 +106,6 @@ class Stages {
       'section',
       { className: 'card', key: 'stages' },
       h('h1', null, t('op.stages')),
-      ...this.list.view({
-        search: t('op.searchStages'),
-        empty: t('op.stagesNone'),
-        row: (stage) => this.row(stage),
-      }),
       form(
         {
           key: `add-stage-${state.sent}`,
@@ -129,6 +124,11 @@ class Stages {
         error: errorAt('aws'),
         onopen: () => this.loadAws(),
         onadd: (stage) => void this.add(stage, 'aws'),
+      }),
+      ...this.list.view({
+        search: t('op.searchStages'),
+        empty: t('op.stagesNone'),
+        row: (stage) => this.row(stage),
       }),
     );
   }
@@ -155,7 +155,7 @@ class Stages {
         h(
           'span',
           { className: 'hint rest', key: 'issued' },
-          t('op.issued', { why: stage.issuedBy }),
+          t('op.issued', { why: recognized('issuer', stage.issuedBy) }),
         ),
       h(
         'details',
@@ -197,12 +197,16 @@ class Stages {
       ),
       stage.served === 'aws' && this.sessionsOf(stage),
       this.limits(stage, path),
-      asking(
-        `stage ${stage.arn}`,
-        t('op.remove'),
-        t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }),
-        stage.name,
-        () => void this.remove(stage, path),
+      h(
+        'div',
+        { className: 'row wrap', key: 'remove' },
+        asking(
+          `stage ${stage.arn}`,
+          t('op.remove'),
+          t(stage.served === 'aws' ? 'op.sureAWS' : 'op.sureStage', { name: stage.name }),
+          stage.name,
+          () => void this.remove(stage, path),
+        ),
       ),
     );
   }

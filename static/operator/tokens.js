@@ -82,7 +82,11 @@ export function tokenRow({ link, stageName, asking, act, state: { present } }, k
     { key: k.participantId },
     named &&
       h('b', { dir: 'auto', className: 'main' }, link('person', { id: k.user.id }, k.user.name)),
-    link('tokens', { stage: k.stage }, stageName(k.stage), { dir: 'auto', className: 'side' }),
+    h(
+      'span',
+      { dir: 'auto', className: named ? 'side' : 'main', key: 'stage' },
+      link('tokens', { stage: k.stage }, stageName(k.stage)),
+    ),
     live && h('span', { className: 'tag live', key: 'live' }, t('op.liveNow')),
     h('span', { className: 'hint' }, time(k.issuedAt)),
     h('span', { className: k.state === 'active' ? 'tag good' : 'tag' }, state),

@@ -134,7 +134,6 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	t.Log("the other pages, each at its address")
 	page.Click(`.places a[href$="/operator/live"]`)
 	page.WaitText("No stage refused a connection within the last hour.")
-	shootConsole(page, "console-live")
 	page.Click(`.places a[href$="/operator/keys"]`)
 	page.WaitText("start Stagedoor with --ivs-region")
 	shootConsole(page, "console-keys")

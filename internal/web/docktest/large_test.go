@@ -86,9 +86,14 @@ func changesARole(t *testing.T, page *browser.Page, a *apptest.App, ana *apptest
 	page.Eval(choose, nil)
 	page.Press("Enter")
 	page.WaitText("ana has the role moderator now.")
+	page.WaitFor(`document.activeElement.id === 'choice-role'`)
 
 	press(page, "Suspend: ana")
 	page.WaitFor(`document.activeElement.innerText === 'Yes, do it'`)
 	page.Press("Escape")
 	page.WaitFor(`document.activeElement.innerText === 'Suspend'`)
+	page.Press("Enter")
+	page.Press("Enter")
+	page.WaitText("ana is suspended.")
+	page.WaitFor(`document.activeElement.tagName === 'H1'`) // the button is no longer there
 }

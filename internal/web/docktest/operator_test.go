@@ -10,6 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -89,4 +90,111 @@ func awaitFailure(t *testing.T, olga *apptest.Client) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatal("the webhook never says that its receiver does not answer")
+}
+
+// TestLiveShowsWhoIsThere: the page Live shows who broadcasts and what arrives, who is barred by
+// whom and why, and who was refused. It speaks about these people and does not address them.
+func TestLiveShowsWhoIsThere(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish").Token("publish")
+	ben := a.Broadcaster(olga, "ben", "publish")
+	barred := ben.Token("publish")
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(ana.Endpoint, ana.Token), rtcpeer.PublishOptions{
+		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{}),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	olga.Must(http.StatusNoContent, "DELETE", "/api/v1/stages/"+url.PathEscape(olga.MainStage())+
+		"/participants/"+string(barred.ParticipantID),
+		web.Removal{Reason: "Language.", Bar: true}, nil)
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(barred.Endpoint, barred.Token),
+		rtcpeer.PublishOptions{}); err == nil {
+		t.Error("ben, who is barred, publishes")
+	}
+
+	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
+	page.Goto(a.URL + "/operator/live")
+	signInAs(page, "olga")
+	page.WaitText("receives 640×360")
+	page.WaitVisible(`a[aria-label="Watch: ana"]`)
+	page.WaitText("by olga. Reason: Language.")
+	page.WaitText("The person is barred from this stage. Reason: Language.")
+	page.WaitNoText("You may not")
+	shootConsole(page, "console-live")
+	page.ClickText("ben")
+	page.WaitFor(`[...document.querySelectorAll('h3 + .lines')]
+		.some((e) => e.innerText.includes('The person is barred from this stage.'))`)
+}
+
+// TestTheConsoleTidiesUp: on the console, an operator renames a stage, finds and revokes a token,
+// suspends, restores and removes a person, and saves the records of all that as a file.
+func TestTheConsoleTidiesUp(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	olga := a.Operator()
+	ana := a.Broadcaster(olga, "ana", "publish")
+	token := ana.Token("publish")
+	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
+	page.Goto(a.URL + "/operator/stages")
+	signInAs(page, "olga")
+	page.ClickText("Manage: main")
+	page.Type(`[id="name-`+olga.MainStage()+`"]`, "hall")
+	page.Press("Enter")
+	page.WaitText("The stage “hall” is changed.")
+	page.Type("#f-stageName", "side")
+	page.Press("Enter")
+	page.WaitText("The stage “side” is added.")
+	page.WaitFor(`document.activeElement.id === 'f-stageName' && !document.activeElement.value`)
+
+	page.Click(`.places a[href$="/operator/tokens"]`)
+	page.WaitText(string(token.ParticipantID))
+	pick(page, "#choice-state", "revoked")
+	page.WaitText("Nothing matches.")
+	pick(page, "#choice-state", "active")
+	page.WaitFor(`location.search.includes('state=active')`)
+	page.Click(`button[aria-label^="Revoke: ana"]`)
+	page.ClickText("Yes, do it")
+	page.WaitText("The token of ana for hall is revoked.")
+	page.WaitText("Nothing matches.")
+
+	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
+	page.ClickText("Suspend: ana")
+	page.ClickText("Yes, do it")
+	page.WaitText("ana is suspended.")
+	page.ClickText("Restore: ana")
+	page.WaitText("ana may sign in again.")
+	page.ClickText("Remove: ana")
+	page.ClickText("Yes, do it")
+	page.WaitText("ana is removed.")
+	page.WaitFor(`location.pathname === '/operator/people' &&
+		document.querySelectorAll('.lines > li').length === 1`)
+
+	page.Click(`.places a[href$="/operator/records"]`)
+	page.Eval(`(() => {
+		const make = URL.createObjectURL;
+		URL.createObjectURL = (blob) => { window.saved = blob; return make(blob); };
+		HTMLAnchorElement.prototype.click = function () { window.savedAs = this.download; };
+	})()`, nil)
+	page.ClickText("Save as CSV")
+	page.WaitFor(`window.savedAs === 'audit.csv'`)
+	var file string
+	page.Eval(`window.saved.text()`, &file)
+	for _, action := range []string{"time,action,", "stage.changed", "token.revoked",
+		"user.suspended", "user.restored", "user.removed"} {
+		if !strings.Contains(file, action) {
+			t.Errorf("the file of records has no %q: %s", action, file)
+		}
+	}
+}
+
+// pick chooses an option of a list by its value.
+func pick(page *browser.Page, list, value string) {
+	page.WaitVisible(list)
+	page.Eval(`(() => {
+		const select = document.querySelector('`+list+`');
+		select.value = '`+value+`';
+		select.dispatchEvent(new Event('change', { bubbles: true }));
+	})()`, nil)
 }
