@@ -184,8 +184,11 @@ func flags(e Engine, path string, o Options) []chromedp.ExecAllocatorOption {
 			"*.localhost"),
 		// Media stays on the loopback interface, and the browser announces no names by multicast.
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
+		// The suggestions below the address bar are a page with a renderer of its own, which took a
+		// quarter of the CPU time of a short test.
 		chromedp.Flag("disable-features",
-			"WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints"),
+			"WebRtcHideLocalIpsWithMdns,Translate,MediaRouter,OptimizationHints,"+
+				"WebUIOmniboxPopup,WebUIOmniboxAimPopup"),
 	)
 	if e == OBS31 {
 		// This build drops all cookies when it first writes them to disk, after 30 seconds.
