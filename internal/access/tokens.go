@@ -159,14 +159,13 @@ func (c *Control) issueOn(
 			fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
 	}
 	issuance := c.record(permit, rests, token, req)
-	err = c.cfg.Store.AddIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
+	err = c.addIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
 	if errors.Is(err, stage.ErrConflict) {
 		return stage.ParticipantToken{}, errDecideAgain
 	}
 	if err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	c.announceToken(ctx, issuance)
 	return token, c.keepHash(ctx, permit, token)
 }
 

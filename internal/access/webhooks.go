@@ -312,17 +312,24 @@ func (c *Control) subscribed(ctx context.Context, kind string) bool {
 	return s.types[kind]
 }
 
-// announceToken queues the message about a token that was issued and recorded.
-func (c *Control) announceToken(ctx context.Context, i Issuance) {
+// addIssuance records a token, and queues its message if a webhook selects that type. The record
+// and the message are stored together: there is no token without its message.
+func (c *Control) addIssuance(
+	ctx context.Context, i Issuance, revision int64, limit Rate,
+) error {
 	if i.Stage.Rehearsal() || !c.subscribed(ctx, MessageTokenIssued) {
-		return
+		return c.cfg.Store.AddIssuance(ctx, i, revision, limit)
 	}
-	ctx = context.WithoutCancel(ctx)
-	if err := c.announce(ctx, c.cfg.Store, MessageTokenIssued, tokenMessage(i)); err != nil &&
-		c.cfg.Log != nil {
-		c.cfg.Log.Warn("the message about a token was not queued", "participant", i.ID, "err", err)
+	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+		if err := tx.AddIssuance(ctx, i, revision, limit); err != nil {
+			return err
+		}
+		return c.announce(ctx, tx, MessageTokenIssued, tokenMessage(i))
+	})
+	if err == nil {
+		c.queued()
 	}
-	c.queued()
+	return err
 }
 
 // addEvent stores an event, and queues its message if a webhook selects that type.

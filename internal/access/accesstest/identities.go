@@ -955,6 +955,45 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 	})
 }
 
+// A fullOutbox is a store that accepts no deliveries.
+type fullOutbox struct{ access.Store }
+
+func (s fullOutbox) Atomically(ctx context.Context, do func(access.Store) error) error {
+	return s.Store.Atomically(ctx, func(tx access.Store) error { return do(fullOutbox{tx}) })
+}
+
+func (fullOutbox) AddDelivery(context.Context, access.Delivery) error {
+	return stage.ErrUnavailable
+}
+
+// If the message about a token cannot be stored, the token is not issued.
+func (on rules) TestNoTokenWithoutItsMessage(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, arn := h.Scene()
+		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in",
+			[]string{access.MessageTokenIssued}))(t)
+		works := h.Config.Store
+		h.Configure(func(c *access.Config) { c.Store = fullOutbox{works} })
+		_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
+		if !errors.Is(err, stage.ErrUnavailable) {
+			t.Errorf("without its message the token is issued: %v", err)
+		}
+		h.Configure(func(c *access.Config) { c.Store = works })
+		h.Clock.Pass(time.Second)
+		token := h.Issued(ana, arn)
+		tokens := must(h.ListTokens(t.Context(), op, access.TokenFilter{}, access.Page{}))(t)
+		if len(tokens.Items) != 1 || tokens.Items[0].ID != token.Participant.ID {
+			t.Errorf("the records are %+v, want that of the second token alone", tokens.Items)
+		}
+		now := h.Clock.Now()
+		due := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now, now.Add(time.Minute),
+			10))(t)
+		if len(due) != 1 || !strings.Contains(string(due[0].Body), string(token.Participant.ID)) {
+			t.Errorf("the messages are %+v, want one about the second token", due)
+		}
+	})
+}
+
 // An outbox is the part of a store that the sender of webhooks uses.
 type outbox interface {
 	ClaimDeliveries(
