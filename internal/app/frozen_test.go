@@ -55,6 +55,15 @@ func TestADatabaseThatHangs(t *testing.T) {
 		text, _ := io.ReadAll(answer.Body)
 		return answer.StatusCode, answer.Header, string(text)
 	}
+	t.Log("the server is alive, and not ready")
+	if status, _, text := ask("GET", "/healthz", "", ""); status != http.StatusOK {
+		t.Errorf("GET /healthz: got %d %s, want 200", status, text)
+	}
+	status, _, text := ask("GET", "/readyz", "", "")
+	if status != http.StatusServiceUnavailable || !strings.Contains(text, `"ready":false`) ||
+		!strings.Contains(text, `{"name":"database","ok":false}`) {
+		t.Errorf("GET /readyz: got %d %s, want 503", status, text)
+	}
 	requests := []struct{ method, path, body, bearer string }{
 		{"GET", "/api/me", "", ""},
 		{"GET", "/api/stages", "", ""},
@@ -68,7 +77,6 @@ func TestADatabaseThatHangs(t *testing.T) {
 		{"POST", "/api/users", `{"name":"ana"}`, ""},
 		{"POST", "/api/login", `{"name":"olga","password":"` + apptest.Password + `"}`, ""},
 		{"POST", "/whep/" + string(token.ParticipantID), "v=0", token.Token},
-		{"GET", "/healthz", "", ""},
 	}
 	const (
 		rounds = 5

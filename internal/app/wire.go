@@ -254,7 +254,7 @@ func (s *server) webConfig(ways web.SignIn) web.Config {
 		PublicURL: s.public, PublicURLSet: s.settings.PublicURL != "", Version: version(),
 		AllowOrigins: s.settings.AllowOrigins,
 		SDK:          web.SDK{URL: s.settings.IVSSDK, Integrity: s.settings.IVSSDKIntegrity},
-		Log:          s.log, Now: time.Now, Ready: db.Ping,
+		Log:          s.log, Now: time.Now,
 		Checks:  []web.Check{{Name: "database", Run: db.Ping}},
 		Proxies: s.settings.TrustedProxies, Guard: s.guard, About: s.about(),
 	}

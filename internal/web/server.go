@@ -37,7 +37,6 @@ type Config struct {
 	Version      string
 	Log          *slog.Logger
 	Now          func() time.Time
-	Ready        func(context.Context) error           // for /healthz
 	ServerID     func(context.Context) (string, error) // see store.Store.ServerID
 	Checks       []Check                               // for /readyz
 	// other origins whose pages may call with a participant token; "*" means all
@@ -127,7 +126,7 @@ func (s *Server) table() []route {
 	tokens := &tokens{c.Control, stages.present, a.client}
 	signIns := &signIns{a, s.profiles(), c.SignIn.Observe}
 	guests := guestLinks{c.Control, a.client, c.PublicURL}
-	health := &health{c.Ready, c.Checks, c.Log}
+	health := &health{c.Checks, c.Log}
 	api := v1{
 		control: c.Control, docks: c.Docks, aws: c.AWS, public: c.PublicURL, now: c.Now,
 		people: people, stages: stages, tokens: tokens, guests: guests,
