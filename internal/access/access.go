@@ -172,7 +172,7 @@ func New(cfg Config) *Control { return &Control{cfg: cfg} }
 func (c *Control) touch(ctx context.Context, cred Credential) bool {
 	err := c.cfg.Store.Touch(ctx, cred)
 	if err != nil && c.cfg.Log != nil {
-		c.cfg.Log.Warn("the last use of a credential was not stored",
+		c.cfg.Log.WarnContext(ctx, "the last use of a credential was not stored",
 			"kind", cred.Kind, "user", cred.User, "err", err)
 	}
 	return err == nil

@@ -203,7 +203,7 @@ var messageOf = map[Action]string{
 func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 	err := c.note(context.WithoutCancel(ctx), c.cfg.Store, by, e)
 	if err != nil && c.cfg.Log != nil {
-		c.cfg.Log.Warn("an entry is missing in the audit trail", "action", e.Action,
+		c.cfg.Log.WarnContext(ctx, "an entry is missing in the audit trail", "action", e.Action,
 			"actor", by.User.ID,
 			"target", e.Target, "err", err)
 	}

@@ -115,7 +115,7 @@ func (c *Control) Enrol(
 		return c.note(ctx, tx, login, loginEntry(account, "sign-in link"))
 	})
 	if err = cmpErr(err, refusal); err != nil {
-		c.warnThrottled(Account{}, from, err)
+		c.warnThrottled(ctx, Account{}, from, err)
 		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
 	}
 	return login, secret, nil

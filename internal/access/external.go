@@ -142,7 +142,8 @@ func (c *Control) LogInExternal(
 	c.wakeMaker()
 	if err := c.disconnect(ctx, revoked, "The access to this stage was changed."); err != nil &&
 		c.cfg.Log != nil {
-		c.cfg.Log.Warn("sessions without access were not ended", "user", login.User.ID, "err", err)
+		c.cfg.Log.WarnContext(ctx, "sessions without access were not ended", "user", login.User.ID,
+			"err", err)
 	}
 	return login, secret, nil
 }

@@ -114,7 +114,8 @@ func (c *Control) disconnectOne(
 // disconnectOrLog is disconnect for callers that succeed even if a session does not end.
 func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
 	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
-		c.cfg.Log.Warn("sessions of revoked tokens were not disconnected", "user", revoked[0].User,
+		c.cfg.Log.WarnContext(ctx, "sessions of revoked tokens were not disconnected",
+			"user", revoked[0].User,
 			"err",
 			err)
 	}

@@ -43,7 +43,7 @@ func (c *Control) LogIn(
 		c.failedSignIn(ctx, account.Name, from, err)
 		return Principal{}, stage.Secret{}, err
 	case err != nil:
-		c.warnThrottled(account, from, err)
+		c.warnThrottled(ctx, account, from, err)
 		return Principal{}, stage.Secret{}, err
 	}
 	return c.newLogin(ctx, account, from)
@@ -82,9 +82,12 @@ func (c *Control) verify(
 }
 
 // warnThrottled logs a sign-in that was refused before its password was compared.
-func (c *Control) warnThrottled(account Account, from Client, err error) {
+func (c *Control) warnThrottled(
+	ctx context.Context, account Account, from Client, err error,
+) {
 	if errors.Is(err, stage.ErrTooMany) && c.cfg.Log != nil {
-		c.cfg.Log.Warn("sign-in throttled", "user", account.ID, "from", from.Address, "err", err)
+		c.cfg.Log.WarnContext(ctx, "sign-in throttled", "user", account.ID, "from", from.Address,
+			"err", err)
 	}
 }
 

@@ -68,7 +68,7 @@ func (c *Control) warnOfMissingClaims(ctx context.Context, e External) {
 	for _, claim := range c.cfg.External.named(rules) {
 		_, sent := e.Claims[claim.Name]
 		if c.claims.isNews(claim.Name) && !sent {
-			c.cfg.Log.Warn("the provider sent no claim that decides about access; "+
+			c.cfg.Log.WarnContext(ctx, "the provider sent no claim that decides about access; "+
 				"ask for it with --oidc-scopes, or let the provider add it",
 				"claim", claim.Name, "named by", claim.By)
 		}

@@ -210,7 +210,8 @@ func (c *Control) StoreLate(ctx context.Context) error {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateLimit)
 			defer cancel()
 			if left := c.storeLate(last); left > 0 && c.cfg.Log != nil {
-				c.cfg.Log.Error("revocations are lost: the database does not answer", "count", left)
+				c.cfg.Log.ErrorContext(ctx, "revocations are lost: the database does not answer",
+					"count", left)
 			}
 			return nil
 		}

@@ -67,7 +67,8 @@ func (c *Control) MakeOwnStages(ctx context.Context) (more bool, err error) {
 			return false, ctx.Err() // the claim expires by itself
 		}
 		if c.cfg.Log != nil {
-			c.cfg.Log.Warn("a user's own stage is not created yet", "rule", w.Rule, "user",
+			c.cfg.Log.WarnContext(ctx, "a user's own stage is not created yet", "rule", w.Rule,
+				"user",
 				w.User, "err", err)
 		}
 		pause := min(ownPause<<min(w.Tries, 10), ownPauseMax)

@@ -191,7 +191,7 @@ func (c *Control) abandoned(ctx context.Context, a attempt) {
 	ctx = context.WithoutCancel(ctx)
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
 	if err != nil && c.cfg.Log != nil {
-		c.cfg.Log.Warn("a sign-in that was not finished counts as a failure", "user",
+		c.cfg.Log.WarnContext(ctx, "a sign-in that was not finished counts as a failure", "user",
 			a.user, "err", err)
 	}
 }

@@ -37,7 +37,7 @@ func (s *server) drain(over context.Context) {
 	s.draining.Store(true)
 	s.local.whip.Drain()
 	if s.settings.Drain > 0 {
-		s.log.Info("the server stops when no local stage has a broadcast", "latest",
+		s.log.InfoContext(over, "the server stops when no local stage has a broadcast", "latest",
 			s.settings.Drain)
 	}
 	if s.local.proxy != nil {

@@ -63,7 +63,7 @@ func (s KeySettings) do(
 	}
 	k, err := change(m)
 	if err != nil {
-		log.Debug("the change of keys failed", "err", err)
+		log.DebugContext(ctx, "the change of keys failed", "err", err)
 		return forPerson(err)
 	}
 	fmt.Fprintf(p.out, "%s: %s\n", k.Name, k.State)

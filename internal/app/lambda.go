@@ -117,7 +117,7 @@ func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 type function struct {
 	server
 	kmsKey string
-	bridge func(event []byte) error
+	bridge func(ctx context.Context, event []byte) error
 
 	mu    sync.Mutex
 	sites map[string]http.Handler // guarded by mu: by public URL
@@ -186,7 +186,7 @@ func (f *function) start(ctx context.Context) {
 	part := func(name string, run func(context.Context) error) {
 		go func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
-				f.log.Error("a task of the function ended", "part", name, "err", err)
+				f.log.ErrorContext(ctx, "a task of the function ended", "part", name, "err", err)
 			}
 		}()
 	}
@@ -253,7 +253,9 @@ var noMedia http.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.
 
 // event handles an event of EventBridge. For an event of another application it returns no error,
 // because Lambda would retry that event in vain.
-func (f *function) event(_ context.Context, event json.RawMessage) error { return f.bridge(event) }
+func (f *function) event(ctx context.Context, event json.RawMessage) error {
+	return f.bridge(ctx, event)
+}
 
 // setUp returns the one-time link that creates the first operator. Only people whom AWS IAM lets
 // invoke the function can get this link.
@@ -299,7 +301,8 @@ func (i *kmsIssuer) IssueToken(
 ) (stage.ParticipantToken, error) {
 	if i.key != "" && !req.Stage.Local() {
 		if err := i.prepare(ctx, req.Stage); err != nil {
-			i.log.Warn("the key in AWS KMS cannot be used; the AWS API creates the tokens",
+			i.log.WarnContext(ctx,
+				"the key in AWS KMS cannot be used; the AWS API creates the tokens",
 				"err", err)
 		}
 	}

@@ -89,7 +89,8 @@ func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail
 	l.whip.Close(p.ID, code, detail)
 	if err := l.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil &&
 		!errors.Is(err, stage.ErrNotFound) {
-		l.log.Warn("a participant was not disconnected", "participant", p.ID, "err", err)
+		l.log.WarnContext(ctx, "a participant was not disconnected", "participant", p.ID,
+			"err", err)
 	}
 }
 

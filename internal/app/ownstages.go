@@ -38,7 +38,7 @@ func (o *ownStages) run(
 	for {
 		more, err := create(ctx)
 		if err != nil && ctx.Err() == nil {
-			o.log.Warn("the users' own stages cannot be read", "err", err)
+			o.log.WarnContext(ctx, "the users' own stages cannot be read", "err", err)
 		}
 		if more && err == nil {
 			continue

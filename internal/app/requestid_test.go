@@ -3,6 +3,7 @@ package app_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,8 @@ import (
 // TestARefusalIsFoundInTheLog: the log has the request ID that the problem of a refusal contains.
 func TestARefusalIsFoundInTheLog(t *testing.T) {
 	t.Parallel()
-	a := apptest.Start(t)
-	a.Operator()
+	a := apptest.Start(t, "--log-level", "info")
+	olga := a.Operator()
 	_, header, text := a.Browser().Do("POST", "/api/login",
 		web.Credentials{Name: "olga", Password: "not her password"})
 	var p web.Problem
@@ -28,9 +29,21 @@ func TestARefusalIsFoundInTheLog(t *testing.T) {
 	if strings.Contains(a.Output(), "not her password") {
 		t.Error("the log holds the password")
 	}
-	_, header, _ = a.Browser().Send("POST", "/whip", "application/sdp", strings.NewReader("v=0"))
-	if header.Get("X-Request-Id") == "" {
-		t.Error("the WHIP endpoint answers without an ID")
+
+	t.Log("a revoked token at the WHIP endpoint")
+	token := olga.Token("publish")
+	olga.Must(http.StatusNoContent, "DELETE", "/api/tokens/"+string(token.ParticipantID), nil, nil)
+	publisher := a.Browser()
+	publisher.Key = token.Token
+	_, header, _ = publisher.Send("POST", "/whip", "application/sdp", strings.NewReader("v=0\r\n"))
+	id := header.Get("X-Request-Id")
+	found := slices.ContainsFunc(strings.Split(a.Output(), "\n"), func(line string) bool {
+		return strings.Contains(line, "a request of a participant was refused") &&
+			strings.Contains(line, string(token.ParticipantID)) &&
+			strings.Contains(line, "request="+id)
+	})
+	if id == "" || !found {
+		t.Errorf("the refusal of request %q is not in the log:\n%s", id, a.Output())
 	}
 	status, _, _ := a.Browser().Do("GET", "/readyz", nil)
 	if status != http.StatusOK {

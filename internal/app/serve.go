@@ -320,7 +320,7 @@ func (s *server) stopHTTP(ctx context.Context) error {
 		s.local.proxy.Close(ctx)
 	}
 	if slow := s.http.Shutdown(ctx); slow != nil {
-		s.log.Warn("requests that did not end in time were cut off", "err", slow)
+		s.log.WarnContext(ctx, "requests that did not end in time were cut off", "err", slow)
 		s.http.Close()
 	}
 	return err

@@ -73,7 +73,8 @@ func (s *server) settleOthers(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		s.log.Warn("sessions that an earlier run left open cannot be ended yet", "err", err)
+		s.log.WarnContext(ctx, "sessions that an earlier run left open cannot be ended yet",
+			"err", err)
 		select {
 		case <-time.After(sweepEvery):
 		case <-ctx.Done():
@@ -117,7 +118,7 @@ func (s *server) every(
 		select {
 		case <-tick.C:
 			if err := do(ctx); err != nil && ctx.Err() == nil {
-				s.log.Warn("old records cannot be deleted", "err", err)
+				s.log.WarnContext(ctx, "old records cannot be deleted", "err", err)
 			}
 		case <-ctx.Done():
 			return nil

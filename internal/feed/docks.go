@@ -155,7 +155,7 @@ func (d *Docks) Run(ctx context.Context) error {
 	for sleep(ctx, dockExpiry) {
 		gone, err := d.store.ExpireDocks(ctx, d.feed.cfg.Now().Add(-dockSilence))
 		if err != nil && ctx.Err() == nil {
-			d.feed.cfg.Log.Warn("docks that sent no report are not removed", "err", err)
+			d.feed.cfg.Log.WarnContext(ctx, "docks that sent no report are not removed", "err", err)
 		}
 		for _, user := range gone {
 			d.feed.send(Notice{Kind: KindDocks, User: user})

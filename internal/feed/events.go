@@ -123,7 +123,7 @@ func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 		pause = min(2*pause, maxRetry)
 	}
 	if err != nil {
-		f.cfg.Log.Warn("an event was not stored",
+		f.cfg.Log.WarnContext(ctx, "an event was not stored",
 			"kind", e.Kind, "participant", e.Participant, "err", err)
 		return
 	}
@@ -142,7 +142,8 @@ func (f *Feed) sendSurely(ctx context.Context, n Notice) {
 		pause = min(2*pause, maxRetry)
 	}
 	if err != nil {
-		f.cfg.Log.Warn("a notice was not sent to the other replicas", "kind", n.Kind, "err", err)
+		f.cfg.Log.WarnContext(ctx, "a notice was not sent to the other replicas", "kind", n.Kind,
+			"err", err)
 	}
 }
 

@@ -148,7 +148,8 @@ func (f *Feed) readAll(
 			}
 			present, err := read(ctx, w.arn)
 			if err != nil {
-				f.cfg.Log.Debug("presence on a stage is unknown", "stage", w.arn, "err", err)
+				f.cfg.Log.DebugContext(ctx, "presence on a stage is unknown", "stage", w.arn,
+					"err", err)
 			}
 			f.learn(w, present, err == nil)
 		})
@@ -260,11 +261,11 @@ func (f *Feed) exchange(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, PostEvery)
 	defer cancel()
 	if err := f.cfg.Shared.Post(ctx, f.replica, f.here()); err != nil {
-		f.cfg.Log.Debug("presence is not sent to the other replicas", "err", err)
+		f.cfg.Log.DebugContext(ctx, "presence is not sent to the other replicas", "err", err)
 	}
 	posts, err := f.cfg.Shared.Posts(ctx, f.replica)
 	if err != nil {
-		f.cfg.Log.Debug("presence on the other replicas is unknown", "err", err)
+		f.cfg.Log.DebugContext(ctx, "presence on the other replicas is unknown", "err", err)
 		return
 	}
 	asks := f.asks()

@@ -46,7 +46,8 @@ func (h *Homes) Drain(ctx context.Context) {
 	h.draining = true
 	h.mu.Unlock()
 	if err := h.beat(ctx); err != nil {
-		h.cfg.Log.Warn("the other replicas were not notified that this replica stops", "err", err)
+		h.cfg.Log.WarnContext(ctx, "the other replicas were not notified that this replica stops",
+			"err", err)
 		return
 	}
 	h.releaseIdle(ctx)
@@ -232,7 +233,8 @@ func (h *Homes) releaseIdle(ctx context.Context) {
 	id := h.ID()
 	for arn, term := range h.quiet() {
 		if err := h.cfg.Store.LeaveHome(ctx, arn, id, term); err != nil {
-			h.cfg.Log.Debug("the lease of a stage is not released yet", "stage", arn, "err", err)
+			h.cfg.Log.DebugContext(ctx, "the lease of a stage is not released yet", "stage", arn,
+				"err", err)
 		}
 		h.mu.Lock()
 		delete(h.mine, arn) // even after a failure: the next request starts a new term

@@ -163,7 +163,8 @@ func (h *Homes) markPrevious(ctx context.Context) error {
 		if done, err := h.cfg.Store.MarkDead(ctx, p.ID, p.Beat); err != nil || !done {
 			return err
 		}
-		h.cfg.Log.Warn("the previous run of this server crashed; its local broadcasts have ended",
+		h.cfg.Log.WarnContext(ctx,
+			"the previous run of this server crashed; its local broadcasts have ended",
 			"replica", p.ID)
 		return nil
 	}
@@ -188,12 +189,12 @@ func (h *Homes) Run(ctx context.Context) error {
 	for {
 		err := h.round(ctx)
 		if err != nil && ctx.Err() == nil && !down {
-			h.cfg.Log.Warn("the state of the other replicas is unknown: the database does not "+
-				"answer",
+			h.cfg.Log.WarnContext(ctx,
+				"the state of the other replicas is unknown: the database does not answer",
 				"err", err)
 		}
 		if err == nil && down {
-			h.cfg.Log.Info("the state of the other replicas is known again")
+			h.cfg.Log.InfoContext(ctx, "the state of the other replicas is known again")
 		}
 		down = err != nil
 		select {
@@ -327,7 +328,8 @@ func (h *Homes) markDead(ctx context.Context) {
 			if err != nil || !done {
 				continue
 			}
-			h.cfg.Log.Warn("a replica stopped without notice; its local broadcasts have ended",
+			h.cfg.Log.WarnContext(ctx,
+				"a replica stopped without notice; its local broadcasts have ended",
 				"replica",
 				p.ID, "url", p.URL)
 		}
@@ -340,7 +342,8 @@ func (h *Homes) finish(ctx context.Context, id string) {
 	for {
 		more, err := h.cfg.End(ctx, id)
 		if err != nil {
-			h.cfg.Log.Warn("the ends of sessions on a stopped replica are not recorded yet",
+			h.cfg.Log.WarnContext(ctx,
+				"the ends of sessions on a stopped replica are not recorded yet",
 				"replica",
 				id, "err", err)
 			return
@@ -350,7 +353,8 @@ func (h *Homes) finish(ctx context.Context, id string) {
 		}
 	}
 	if err := h.cfg.Store.Forget(ctx, id); err != nil {
-		h.cfg.Log.Warn("the record of a stopped replica is not deleted yet", "replica", id,
+		h.cfg.Log.WarnContext(ctx, "the record of a stopped replica is not deleted yet",
+			"replica", id,
 			"err", err)
 	}
 }
@@ -374,13 +378,15 @@ func (h *Homes) Leave(ctx context.Context) {
 	}
 	peers, err := h.cfg.Store.Peers(ctx)
 	if err != nil {
-		h.cfg.Log.Warn("the other replicas were not notified that this replica stops", "err", err)
+		h.cfg.Log.WarnContext(ctx, "the other replicas were not notified that this replica stops",
+			"err", err)
 		return
 	}
 	for _, p := range peers {
 		if p.ID == id && !p.Dead {
 			if _, err := h.cfg.Store.MarkDead(ctx, id, p.Beat); err != nil {
-				h.cfg.Log.Warn("the other replicas were not notified that this replica stops",
+				h.cfg.Log.WarnContext(ctx,
+					"the other replicas were not notified that this replica stops",
 					"err", err)
 				return
 			}

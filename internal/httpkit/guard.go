@@ -78,7 +78,7 @@ func (g *Guard) Verify(ctx context.Context, from netip.Addr, verify func() error
 	if free || !wrong {
 		return err
 	}
-	return tooMany(err, g.refused(prefix))
+	return tooMany(err, g.refused(ctx, prefix))
 }
 
 // begin takes a free failure of a network before the credential is verified, so that concurrent
@@ -99,12 +99,12 @@ func (g *Guard) giveBack(prefix netip.Prefix) {
 
 // refused counts a wrong credential for the log, and returns the time until the network has a free
 // failure again.
-func (g *Guard) refused(prefix netip.Prefix) (wait time.Duration) {
+func (g *Guard) refused(ctx context.Context, prefix netip.Prefix) (wait time.Duration) {
 	g.change(prefix, func(n *network) {
 		wait = time.Duration((1 - n.free) * float64(failureEvery))
 		n.refused++
 		if now := g.now(); now.Sub(n.warned) >= warnEvery || now.Before(n.warned) {
-			g.log.Warn("many wrong credentials from one network", "network", prefix,
+			g.log.WarnContext(ctx, "many wrong credentials from one network", "network", prefix,
 				"refused", n.refused)
 			n.warned, n.refused = now, 0
 		}

@@ -86,7 +86,8 @@ func (s *Service) getStage(ctx context.Context, arn stage.ARN) (*types.Stage, er
 			"Amazon IVS answered without the stage's endpoints; try again.").WithCode("aws_error")
 	}
 	if err := s.cfg.Cache.CacheStage(ctx, stageOf(out.Stage), s.cfg.Now()); err != nil {
-		s.cfg.Log.Warn("the endpoints of a stage were not stored", "stage", arn, "err", err)
+		s.cfg.Log.WarnContext(ctx, "the endpoints of a stage were not stored", "stage", arn,
+			"err", err)
 	}
 	return out.Stage, nil
 }
@@ -207,7 +208,8 @@ func (s *Service) createStage(
 		return made, nil // Stage requests the endpoints later
 	}
 	if err := s.cfg.Cache.CacheStage(ctx, made, s.cfg.Now()); err != nil {
-		s.cfg.Log.Warn("the endpoints of a stage were not stored", "stage", made.ARN, "err", err)
+		s.cfg.Log.WarnContext(ctx, "the endpoints of a stage were not stored", "stage", made.ARN,
+			"err", err)
 	}
 	return made, nil
 }

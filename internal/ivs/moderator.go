@@ -149,7 +149,7 @@ func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 func (s *Service) KeepOut(ctx context.Context) {
 	list, err := s.cfg.Barred(ctx)
 	if err != nil {
-		s.cfg.Log.Warn("the list of barred participants cannot be read", "err", err)
+		s.cfg.Log.WarnContext(ctx, "the list of barred participants cannot be read", "err", err)
 		return
 	}
 	for _, p := range s.newlyBarred(list) {

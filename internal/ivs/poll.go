@@ -133,7 +133,7 @@ func (s *Service) disconnectBarred(ctx context.Context, w *watch, p *person) {
 	}
 	if err := s.disconnectAs(ctx, w.arn, p.participant.ID, revoked(), true); err != nil &&
 		!errors.Is(err, stage.ErrNotFound) {
-		s.cfg.Log.Warn("a barred participant is on the stage again", "participant",
+		s.cfg.Log.WarnContext(ctx, "a barred participant is on the stage again", "participant",
 			p.participant.ID, "stage", w.arn, "err", err)
 	}
 }

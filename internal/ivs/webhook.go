@@ -2,6 +2,7 @@ package ivs
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -33,9 +34,11 @@ func (s *Service) Webhook(secret stage.Secret) func(*http.Request) error {
 
 // Bridge returns a function that receives the event of Amazon EventBridge in a Lambda invocation.
 // It needs no secret, because AWS IAM decides who may invoke the function.
-func (s *Service) Bridge() func(event []byte) error {
+func (s *Service) Bridge() func(ctx context.Context, event []byte) error {
 	h := &webhook{service: s}
-	return func(event []byte) error { return h.read(bytes.NewReader(event)) }
+	return func(ctx context.Context, event []byte) error {
+		return h.read(ctx, bytes.NewReader(event))
+	}
 }
 
 type webhook struct {
@@ -109,17 +112,17 @@ func (h *webhook) take(r *http.Request) error {
 	if !h.trusted(r) {
 		return stage.Errorf(stage.ErrUnauthorized, "The secret is missing or wrong.")
 	}
-	return h.read(http.MaxBytesReader(nil, r.Body, maxBridgeBody))
+	return h.read(r.Context(), http.MaxBytesReader(nil, r.Body, maxBridgeBody))
 }
 
 // read reads the event in a body.
-func (h *webhook) read(body io.Reader) error {
+func (h *webhook) read(ctx context.Context, body io.Reader) error {
 	var event bridgeEvent
 	if err := json.NewDecoder(body).Decode(&event); err != nil {
-		return h.reject("The body is not an event of EventBridge, which is a JSON object.")
+		return h.reject(ctx, "The body is not an event of EventBridge, which is a JSON object.")
 	}
 	if problem := event.problem(); problem != "" {
-		return h.reject(problem)
+		return h.reject(ctx, problem)
 	}
 	what, ok := event.happening()
 	if !ok || !h.service.serves(what.stage) {
@@ -279,9 +282,10 @@ func (e bridgeEvent) happening() (happening, bool) {
 
 // reject returns the error for an invalid body, and logs it for the operator, because EventBridge
 // does not show the response.
-func (h *webhook) reject(problem string) error {
+func (h *webhook) reject(ctx context.Context, problem string) error {
 	if h.complains() {
-		h.service.cfg.Log.Warn("an event from EventBridge cannot be read", "problem", problem)
+		h.service.cfg.Log.WarnContext(ctx, "an event from EventBridge cannot be read",
+			"problem", problem)
 	}
 	return stage.Errorf(stage.ErrInvalid, "%s", problem)
 }

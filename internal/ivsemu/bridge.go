@@ -78,7 +78,7 @@ func (e *Emulator) deliver(ctx context.Context) error {
 func (e *Emulator) post(ctx context.Context, client *http.Client, event bridgeEvent) {
 	body, err := json.Marshal(event)
 	if err != nil {
-		e.cfg.Log.Error("an event cannot be written", "err", err)
+		e.cfg.Log.ErrorContext(ctx, "an event cannot be written", "err", err)
 		return
 	}
 	for try := range 3 {
@@ -86,7 +86,8 @@ func (e *Emulator) post(ctx context.Context, client *http.Client, event bridgeEv
 		if err = e.postOnce(ctx, client, body); err == nil || ctx.Err() != nil {
 			return
 		}
-		e.cfg.Log.Warn("an event was not accepted", "event", event.Detail.EventName, "try",
+		e.cfg.Log.WarnContext(ctx, "an event was not accepted", "event", event.Detail.EventName,
+			"try",
 			try+1, "err", err)
 	}
 }

@@ -124,11 +124,12 @@ func (e *Emulator) api(w http.ResponseWriter, r *http.Request, name, escapedARN 
 	started := e.cfg.Now()
 	answer, err := e.call(r, name, escapedARN, body)
 	if err != nil {
-		e.cfg.Log.Info("ivs", "operation", name, "err", err, "took", e.cfg.Now().Sub(started))
+		e.cfg.Log.InfoContext(r.Context(), "ivs", "operation", name, "err", err,
+			"took", e.cfg.Now().Sub(started))
 		e.fail(w, err)
 		return
 	}
-	e.cfg.Log.Debug("ivs", "operation", name, "took", e.cfg.Now().Sub(started))
+	e.cfg.Log.DebugContext(r.Context(), "ivs", "operation", name, "took", e.cfg.Now().Sub(started))
 	e.answer(w, http.StatusOK, "", answer)
 }
 

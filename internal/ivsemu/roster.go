@@ -68,7 +68,8 @@ func (e *Emulator) compare(ctx context.Context, arn stage.ARN) {
 	}
 	list, err := e.Roster.Participants(ctx, arn)
 	if err != nil {
-		e.cfg.Log.Warn("the participants of a stage cannot be read", "stage", arn, "err", err)
+		e.cfg.Log.WarnContext(ctx, "the participants of a stage cannot be read", "stage", arn,
+			"err", err)
 		return
 	}
 	before, now := e.roll.named[arn], map[stage.ParticipantID]stage.Participant{}

@@ -66,7 +66,8 @@ func (m *Manager) adopted(
 					other.State)
 			}
 		}
-		m.cfg.Log.Info("a public key that AWS already has is used", "key", k.Name, "arn", arn)
+		m.cfg.Log.InfoContext(ctx, "a public key that AWS already has is used", "key", k.Name,
+			"arn", arn)
 		return arn, nil
 	}
 	return "", nil

@@ -164,7 +164,7 @@ func (m *Manager) giveUp(ctx context.Context, region string) (dropped Key, err e
 			continue
 		}
 		if err := m.forgetImport(ctx, k); err != nil {
-			m.cfg.Log.Warn(
+			m.cfg.Log.WarnContext(ctx,
 				"AWS may still hold the public half of an abandoned key; it verifies "+
 					"nothing any more", "key", k.Name, "err", err)
 		}
@@ -306,12 +306,13 @@ func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished [
 		done, err := m.finish(ctx, k)
 		switch {
 		case hopeless(err): // the key is abandoned, so that others are not blocked
-			m.cfg.Log.Warn("an interrupted change of keys is abandoned", "key", k.Name, "err", err)
+			m.cfg.Log.WarnContext(ctx, "an interrupted change of keys is abandoned", "key", k.Name,
+				"err", err)
 		case err != nil:
 			failed = append(failed, fmt.Errorf("finish the interrupted change of the key %s: %w",
 				k.Name, err))
 		default:
-			m.cfg.Log.Info("an interrupted change of keys is finished", "key", k.Name)
+			m.cfg.Log.InfoContext(ctx, "an interrupted change of keys is finished", "key", k.Name)
 			finished = append(finished, done)
 		}
 	}
@@ -417,7 +418,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	for {
 		if m.pending() {
 			if _, err := m.Tidy(ctx); err != nil && ctx.Err() == nil {
-				m.cfg.Log.Warn("a change of keys cannot be finished", "err", err)
+				m.cfg.Log.WarnContext(ctx, "a change of keys cannot be finished", "err", err)
 			}
 		}
 		select {

@@ -35,7 +35,8 @@ func (r *Router) IssueToken(
 	}
 	k, signer, err := r.Keys.signer(ctx, req.Stage, r.Now().Add(req.TTL), req.TTL)
 	if err != nil {
-		r.Keys.cfg.Log.Warn("an own key cannot be used; the AWS API issues the tokens instead",
+		r.Keys.cfg.Log.WarnContext(ctx,
+			"an own key cannot be used; the AWS API issues the tokens instead",
 			"stage",
 			req.Stage, "err", err)
 	}

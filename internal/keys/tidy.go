@@ -67,6 +67,7 @@ func (m *Manager) tidy(ctx context.Context, k Key) (bool, error) {
 	if err := m.removeFile(k); err != nil {
 		return false, err
 	}
-	m.cfg.Log.Info("an own key is deleted: its last token has expired", "key", k.Name, "arn", k.ARN)
+	m.cfg.Log.InfoContext(ctx, "an own key is deleted: its last token has expired", "key", k.Name,
+		"arn", k.ARN)
 	return true, m.drop(ctx, k)
 }

@@ -120,13 +120,14 @@ func (f *Function) around(handler http.Handler) http.Handler {
 		defer func() {
 			fault := recover()
 			if fault != nil && fault != http.ErrAbortHandler {
-				f.Log.Error("a handler panicked", "fault", fault, "stack", string(debug.Stack()))
+				f.Log.ErrorContext(r.Context(), "a handler panicked", "fault", fault,
+					"stack", string(debug.Stack()))
 			}
 			if fault != nil && !s.began {
 				http.Error(s, "internal error", http.StatusInternalServerError)
 			}
 			if err := f.Settle(r.Context()); err != nil {
-				f.Log.Warn("part of a request was not stored", "err", err)
+				f.Log.WarnContext(r.Context(), "part of a request was not stored", "err", err)
 			}
 		}()
 		r.Host = r.URL.Host

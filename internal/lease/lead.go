@@ -86,7 +86,7 @@ func (l *Lead) ask(ctx context.Context) {
 	defer l.mu.Unlock()
 	switch {
 	case err != nil:
-		l.log.Debug("a lease cannot be renewed", "lease", l.name, "err", err)
+		l.log.DebugContext(ctx, "a lease cannot be renewed", "lease", l.name, "err", err)
 	case held:
 		l.lease, l.until = got, asked.Add(life)
 		l.watchExpiry()
@@ -135,7 +135,8 @@ func (l *Lead) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	if err := l.store.Release(ctx, lease); err != nil {
-		l.log.Debug("a lease is not released; it will expire", "lease", l.name, "err", err)
+		l.log.DebugContext(ctx, "a lease is not released; it will expire", "lease", l.name,
+			"err", err)
 	}
 	return nil
 }

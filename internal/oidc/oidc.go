@@ -211,12 +211,13 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	}
 	if err != nil {
 		p.failed, p.failedAt = unavailable(err), p.Now()
-		p.Log.Warn("the discovery document of the OpenID Connect provider cannot be read", "issuer",
+		p.Log.WarnContext(ctx,
+			"the discovery document of the OpenID Connect provider cannot be read", "issuer",
 			p.Issuer, "err", err)
 		return nil, p.failed
 	}
 	if p.failed != nil {
-		p.Log.Info("the OpenID Connect provider answers", "issuer", p.Issuer)
+		p.Log.InfoContext(ctx, "the OpenID Connect provider answers", "issuer", p.Issuer)
 	}
 	p.failed = nil
 	p.found.Store(d)
@@ -387,7 +388,8 @@ func (p *Provider) addUserInfo(
 	}
 	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil || info.Subject != subject {
-		p.Log.Warn("the user info cannot be read; the claims of the ID token are used alone",
+		p.Log.WarnContext(ctx,
+			"the user info cannot be read; the claims of the ID token are used alone",
 			"err", err)
 		return false
 	}

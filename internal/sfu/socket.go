@@ -66,7 +66,7 @@ func (s *SFU) read(ctx context.Context) error {
 			return fmt.Errorf("reading media: %w", err)
 		}
 		if err != nil { // for example an ICMP error for an earlier send
-			s.cfg.Log.Debug("media cannot be read", "err", err)
+			s.cfg.Log.DebugContext(ctx, "media cannot be read", "err", err)
 			continue
 		}
 		s.takeBatch(messages[:n])

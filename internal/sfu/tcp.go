@@ -80,7 +80,7 @@ func (l *tcpListener) run(ctx context.Context) {
 			return
 		}
 		if err != nil { // for example too many open files
-			l.sfu.cfg.Log.Warn("a connection for media was not accepted", "err", err)
+			l.sfu.cfg.Log.WarnContext(ctx, "a connection for media was not accepted", "err", err)
 			select {
 			case <-time.After(time.Second):
 				continue

@@ -223,7 +223,8 @@ func (s *Server) remove(arn stage.ARN, id stage.ParticipantID, last []byte) bool
 func (s *Server) sendState(ctx context.Context, arn stage.ARN) bool {
 	present, err := s.cfg.Media.Participants(ctx, arn)
 	if err != nil {
-		s.cfg.Log.Error("the participants of a stage cannot be read", "stage", arn, "err", err)
+		s.cfg.Log.ErrorContext(ctx, "the participants of a stage cannot be read", "stage", arn,
+			"err", err)
 		return false
 	}
 	s.mu.Lock()

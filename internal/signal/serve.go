@@ -38,7 +38,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		InsecureSkipVerify: true,
 	})
 	if err != nil {
-		s.cfg.Log.Debug("a WebSocket was not accepted", "err", err) // Accept has sent the response
+		// Accept has sent the response
+		s.cfg.Log.DebugContext(r.Context(), "a WebSocket was not accepted", "err", err)
 		return
 	}
 	defer conn.CloseNow()
@@ -149,7 +150,8 @@ func (s *Server) converse(r *http.Request, k *socket, p stage.Participant) (onPu
 	wg.Go(func() {
 		defer cancel() // ends the reader
 		if err := k.write(ctx); err != nil {
-			s.cfg.Log.Debug("an events socket ended", "participant", p.ID, "err", err)
+			s.cfg.Log.DebugContext(r.Context(), "an events socket ended", "participant", p.ID,
+				"err", err)
 		}
 	})
 	c := &client{

@@ -53,7 +53,8 @@ func (l *listener) listen(ctx context.Context, notifications chan<- struct{}) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.log.Debug("notifications of the database do not arrive; notices are polled", "err", err)
+		l.log.DebugContext(ctx, "notifications of the database do not arrive; notices are polled",
+			"err", err)
 		if heard {
 			pause = listenRetry
 		}

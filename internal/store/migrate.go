@@ -156,6 +156,6 @@ func bringUp(ctx context.Context, provider *goose.Provider, log *slog.Logger) er
 		return failure(fmt.Errorf("migrate the database from version %d to %d: %w",
 			current, target, err))
 	}
-	log.Info("the database was migrated", "from", current, "to", target)
+	log.InfoContext(ctx, "the database was migrated", "from", current, "to", target)
 	return nil
 }

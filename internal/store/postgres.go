@@ -43,7 +43,8 @@ func openPostgres(ctx context.Context, where string, log *slog.Logger) (*databas
 	}
 	if pooled && !strings.Contains(where, execModeParameter) {
 		config.DefaultQueryExecMode = pgx.QueryExecModeExec
-		log.Info("a connection pooler is in front of the database: statements are not prepared")
+		log.InfoContext(ctx,
+			"a connection pooler is in front of the database: statements are not prepared")
 	}
 	p := newPool(stdlib.OpenDB(*config), max(16, 4*runtime.GOMAXPROCS(0)))
 	p.plain = config.DefaultQueryExecMode == pgx.QueryExecModeExec ||

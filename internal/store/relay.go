@@ -138,7 +138,7 @@ func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
 		}
 		found, err := reader.read(ctx)
 		if err != nil && ctx.Err() == nil {
-			r.log.Debug("notices of other replicas cannot be read", "err", err)
+			r.log.DebugContext(ctx, "notices of other replicas cannot be read", "err", err)
 		}
 		r.listener.polled(notified, found)
 		poll.Reset(r.listener.pollEvery())

@@ -29,7 +29,8 @@ func (s *awsEvents) take(r *http.Request, _ access.Principal) (any, error) {
 	}
 	err := s.deliver(r)
 	if errors.Is(err, stage.ErrUnauthorized) {
-		s.log.Warn("an event of AWS was refused: wrong secret", "from", s.client(r).Address)
+		s.log.WarnContext(r.Context(), "an event of AWS was refused: wrong secret",
+			"from", s.client(r).Address)
 	}
 	return nil, err
 }

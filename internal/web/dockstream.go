@@ -41,7 +41,7 @@ func (s *sentDocks) news(docks []feed.Dock) []feed.Frame {
 func (p *openStream) sendDocks(ctx context.Context) bool {
 	docks, err := p.streams.docks.Of(ctx, p.who.User.ID)
 	if err != nil {
-		p.streams.log.Warn("the docks of an account cannot be read", "err", err)
+		p.streams.log.WarnContext(ctx, "the docks of an account cannot be read", "err", err)
 		return false // the page will reconnect
 	}
 	for _, frame := range p.docks.news(docks) {

@@ -69,7 +69,7 @@ func (s *health) checkAll(ctx context.Context) Readiness {
 		err := c.Run(limited)
 		cancel()
 		if err != nil {
-			s.log.Warn("a check of readiness failed", "check", c.Name, "err", err)
+			s.log.WarnContext(ctx, "a check of readiness failed", "check", c.Name, "err", err)
 		}
 		out.Ready = out.Ready && err == nil
 		out.Checks = append(out.Checks, CheckResult{c.Name, err == nil})

@@ -215,7 +215,8 @@ func sameSite(r *http.Request) bool {
 // the code in the fragment.
 func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
 	p, _ := problemOf(err)
-	s.log.Info("a sign-in with the provider failed", "code", p.Code, "address", s.client(r).Address,
+	s.log.InfoContext(r.Context(), "a sign-in with the provider failed", "code", p.Code,
+		"address", s.client(r).Address,
 		"err", err)
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, s.public.String()+next+"#sign-in="+url.QueryEscape(p.Code),

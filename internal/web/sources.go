@@ -82,7 +82,7 @@ func (s *stagePages) policy(ctx context.Context) string {
 func (s *stagePages) origins(ctx context.Context) []string {
 	all, err := s.control.Endpoints(ctx)
 	if err != nil {
-		s.log.Warn("the endpoints of the stages cannot be read", "err", err)
+		s.log.WarnContext(ctx, "the endpoints of the stages cannot be read", "err", err)
 	}
 	found := map[string]bool{}
 	for _, endpoints := range all {

@@ -55,7 +55,7 @@ type presenceOf func(context.Context, stage.ARN) []stage.Presence
 func (s *stages) present(ctx context.Context, arn stage.ARN) []stage.Presence {
 	present, err := s.moderator.Participants(ctx, arn)
 	if err != nil {
-		s.log.Debug("presence on a stage is unknown", "stage", arn, "err", err)
+		s.log.DebugContext(ctx, "presence on a stage is unknown", "stage", arn, "err", err)
 	}
 	return present
 }
@@ -94,7 +94,7 @@ func (s *stages) presences(
 	if err != nil {
 		p, _ := problemOf(err)
 		trouble = p.Detail
-		s.log.Warn("presence on a stage is unknown", "stage", arn, "err", err)
+		s.log.WarnContext(ctx, "presence on a stage is unknown", "stage", arn, "err", err)
 	}
 	return feed.NewPresences(present, viewerOf(who)), trouble
 }
@@ -209,7 +209,8 @@ func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 		if err := failed[i]; err != nil {
 			p, _ := problemOf(err)
 			out.Troubles = append(out.Troubles, AWSTrouble{Region: region, Trouble: p.Detail})
-			s.log.Warn("the stages of a region cannot be listed", "region", region, "err", err)
+			s.log.WarnContext(r.Context(), "the stages of a region cannot be listed",
+				"region", region, "err", err)
 		}
 		for _, st := range lists[i] {
 			added := slices.ContainsFunc(known,

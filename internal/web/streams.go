@@ -267,7 +267,7 @@ func (p *openStream) backlog(ctx context.Context, after int64) bool {
 	past, err := p.streams.control.EventsAfter(ctx, p.who.User.ID, after,
 		p.streams.now().Add(-eventBacklog))
 	if err != nil {
-		p.streams.log.Warn("past events cannot be read", "err", err)
+		p.streams.log.WarnContext(ctx, "past events cannot be read", "err", err)
 		return false
 	}
 	for _, e := range past {
@@ -284,7 +284,7 @@ func (p *openStream) backlog(ctx context.Context, after int64) bool {
 func (p *openStream) look(ctx context.Context, changed bool) bool {
 	who, err := p.authenticate(ctx)
 	if err != nil {
-		return p.stays(err)
+		return p.stays(ctx, err)
 	}
 	before := p.who
 	p.who = who
@@ -313,14 +313,15 @@ func (p *openStream) authenticate(ctx context.Context) (access.Principal, error)
 // was refused, it sends a Bye, at which a page stops OBS and shows the sign-in. After another
 // error, such as a database that does not answer, the stream stays open and authenticates again
 // later.
-func (p *openStream) stays(err error) bool {
+func (p *openStream) stays(ctx context.Context, err error) bool {
 	if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) ||
 		errors.Is(err, stage.ErrNotFound) {
 		p.send(feed.Frame{Name: "bye", Data: mustJSON(feed.Bye{Reason: "signed_out"})})
 		p.line.finish()
 		return false
 	}
-	p.streams.log.Warn("an event stream cannot authenticate again; it goes on", "err", err)
+	p.streams.log.WarnContext(ctx, "an event stream cannot authenticate again; it goes on",
+		"err", err)
 	return true
 }
 
@@ -329,7 +330,7 @@ func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	me, err := p.profile(ctx, who)
 	if err != nil {
 		// End the stream if it has sent no Me yet, so that the page reconnects.
-		return p.stays(err) && p.me != [sha256.Size]byte{}
+		return p.stays(ctx, err) && p.me != [sha256.Size]byte{}
 	}
 	if me.hash == p.me {
 		return true
@@ -346,7 +347,7 @@ func (p *openStream) sendChat(ctx context.Context) bool {
 	}
 	room, err := p.streams.chat.Room(ctx, p.stage, p.streams.present(ctx, p.stage))
 	if err != nil {
-		p.streams.log.Warn("the chat of a stage cannot be read", "err", err)
+		p.streams.log.WarnContext(ctx, "the chat of a stage cannot be read", "err", err)
 		return false
 	}
 	return p.send(feed.Frame{Name: "chat", Data: mustJSON(chatHistory(room, p.who))})

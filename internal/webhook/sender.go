@@ -115,7 +115,7 @@ func (s *Sender) round(ctx context.Context, workers *sync.WaitGroup, busy *set) 
 	hooks, err := s.cfg.Outbox.Webhooks(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.cfg.Log.Warn("the webhooks cannot be read", "err", err)
+			s.cfg.Log.WarnContext(ctx, "the webhooks cannot be read", "err", err)
 		}
 		return
 	}
@@ -137,7 +137,7 @@ func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 		now := s.cfg.Now()
 		due, err := s.cfg.Outbox.ClaimDeliveries(ctx, hook.ID, now, now.Add(claimFor), batch)
 		if err != nil && ctx.Err() == nil {
-			s.cfg.Log.Warn("deliveries cannot be read", "webhook", hook.ID, "err", err)
+			s.cfg.Log.WarnContext(ctx, "deliveries cannot be read", "webhook", hook.ID, "err", err)
 		}
 		if len(due) == 0 {
 			return
@@ -155,7 +155,8 @@ func (s *Sender) work(ctx context.Context, hook access.Webhook) {
 func (s *Sender) giveBack(ctx context.Context, rest []access.Delivery) {
 	for _, d := range rest {
 		if err := s.cfg.Outbox.PutDelivery(context.WithoutCancel(ctx), d); err != nil {
-			s.cfg.Log.Warn("a delivery was not released; it is retried later", "delivery",
+			s.cfg.Log.WarnContext(ctx, "a delivery was not released; it is retried later",
+				"delivery",
 				d.ID, "err", err)
 		}
 	}
@@ -174,7 +175,8 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	s.note(ctx, hook, err)
 	if err == nil {
 		if err := s.cfg.Outbox.FinishDelivery(ctx, d.ID); err != nil {
-			s.cfg.Log.Warn("a delivery that was accepted stays in the outbox", "delivery",
+			s.cfg.Log.WarnContext(ctx, "a delivery that was accepted stays in the outbox",
+				"delivery",
 				d.ID, "err", err)
 			return false
 		}
@@ -182,9 +184,10 @@ func (s *Sender) deliver(ctx context.Context, hook access.Webhook, d access.Deli
 	}
 	d = s.failed(d, status, err)
 	if err := s.cfg.Outbox.PutDelivery(ctx, d); err != nil {
-		s.cfg.Log.Warn("the result of a delivery was not stored", "delivery", d.ID, "err", err)
+		s.cfg.Log.WarnContext(ctx, "the result of a delivery was not stored", "delivery", d.ID,
+			"err", err)
 	}
-	s.cfg.Log.Info("a webhook's receiver failed", "webhook", hook.ID, "delivery", d.ID,
+	s.cfg.Log.InfoContext(ctx, "a webhook's receiver failed", "webhook", hook.ID, "delivery", d.ID,
 		"attempts", d.Attempts, "dead", !d.DeadAt.IsZero(), "reason", d.Reason)
 	return false
 }
@@ -199,7 +202,8 @@ func (s *Sender) note(ctx context.Context, hook access.Webhook, cause error) {
 		return
 	}
 	if err := s.cfg.Outbox.NoteAttempt(ctx, hook.ID, at, failure); err != nil {
-		s.cfg.Log.Warn("the result of an attempt was not stored with its webhook", "webhook", hook.ID,
+		s.cfg.Log.WarnContext(ctx, "the result of an attempt was not stored with its webhook",
+			"webhook", hook.ID,
 			"err", err)
 	}
 }

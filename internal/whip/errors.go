@@ -76,10 +76,12 @@ func StatusOf(err error) Status {
 func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 	code, detail := Reason(err)
 	if p.ID == "" {
-		h.Log.Debug("a request was refused", "code", code, "from", h.Address(r), "err", err)
+		h.Log.DebugContext(r.Context(), "a request was refused", "code", code, "from", h.Address(r),
+			"err", err)
 		return
 	}
-	h.Log.Info("a request of a participant was refused", "participant", p.ID, "stage", p.Stage,
+	h.Log.InfoContext(r.Context(), "a request of a participant was refused", "participant", p.ID,
+		"stage", p.Stage,
 		"code", code, "from",
 		h.Address(r), "err", err)
 	if theirs(err) {
@@ -117,7 +119,7 @@ func (h *Handler) Fail(w http.ResponseWriter, r *http.Request, err error) {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participant, err error) {
 	status := StatusOf(err)
 	if status.HTTP == http.StatusInternalServerError {
-		h.Log.Error("a request failed", "participant", p.ID, "err", err)
+		h.Log.ErrorContext(r.Context(), "a request failed", "participant", p.ID, "err", err)
 	}
 	h.Refuse(r, p, err)
 	_, detail := Reason(err)
