@@ -47,9 +47,9 @@ func (cmd *APIKeysCreateCommand) Run(ctx context.Context, p *process) error {
 			return forPerson(err)
 		}
 		if cmd.JSON {
-			return printJSON(p.out, map[string]any{
-				"id": key.ID, "name": key.Name, "scopes": key.Scopes, "key": secret.Reveal(),
-			})
+			made := describeKey(key)
+			made.Key = secret.Reveal()
+			return printJSON(p.out, made)
 		}
 		_, err = fmt.Fprintln(p.out, secret.Reveal())
 		return err
@@ -70,16 +70,39 @@ func (cmd *APIKeysListCommand) Run(ctx context.Context, p *process) error {
 			return forPerson(err)
 		}
 		if cmd.JSON {
-			return printJSON(p.out, map[string]any{"keys": keys})
+			list := make([]apiKeyJSON, 0, len(keys))
+			for _, k := range keys {
+				list = append(list, describeKey(k))
+			}
+			return printJSON(p.out, map[string][]apiKeyJSON{"keys": list})
 		}
 		w := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tLAST USED")
+		fmt.Fprintln(w, "ID\tNAME\tSCOPES\tCREATED\tLAST USED\tEXPIRES")
 		for _, k := range keys {
-			fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%s\n", k.ID, k.Name, k.Scopes, day(k.CreatedAt),
-				day(k.LastUsedAt))
+			fmt.Fprintf(w, "%s\t%s\t%v\t%s\t%s\t%s\n", k.ID, k.Name, k.Scopes, day(k.CreatedAt),
+				day(k.LastUsedAt), day(k.ExpiresAt))
 		}
 		return w.Flush()
 	})
+}
+
+// An apiKeyJSON is an API key as --json prints it.
+type apiKeyJSON struct {
+	ID         string         `json:"id"`
+	Name       string         `json:"name"`
+	Scopes     []access.Scope `json:"scopes"`
+	CreatedAt  time.Time      `json:"createdAt"`
+	CreatedBy  string         `json:"createdBy"`
+	ExpiresAt  *time.Time     `json:"expiresAt,omitempty"`
+	LastUsedAt *time.Time     `json:"lastUsedAt,omitempty"`
+	Key        string         `json:"key,omitempty"` // the secret, when the key was just created
+}
+
+func describeKey(k access.APIKey) apiKeyJSON {
+	return apiKeyJSON{
+		ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy,
+		ExpiresAt: timeOrNil(k.ExpiresAt), LastUsedAt: timeOrNil(k.LastUsedAt),
+	}
 }
 
 func day(t time.Time) string {
