@@ -98,6 +98,7 @@ type Entry struct {
 
 // An AuditFilter selects entries. Empty members match everything.
 type AuditFilter struct {
+	Query  string // an ID of a target, or a part of a name, of the address or of the detail
 	Action Action
 	Actor  UserID
 	Target string // an ID: matches the entries about it, and about what belongs to that user
@@ -129,7 +130,7 @@ func (c *Control) Audit(
 	} else if err := by.Require(ScopeAudit); err != nil {
 		return PageOf[Entry]{}, err
 	}
-	p, err := checkList(p, "", f.Stage, f.Actor)
+	p, err := checkList(p, f.Query, f.Stage, f.Actor)
 	if err != nil {
 		return PageOf[Entry]{}, err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -56,8 +57,10 @@ func (q queries) Entries(
 // the token, which no other entry has.
 const issuedColumns = `id, issued_at, 'token.issued',
 	CASE kind WHEN 'guest' THEN '' ELSE user_id END, user_name, kind, address, '', id,
-	user_name, '', stage, CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
-		ELSE 'publish,subscribe' END || ', ' || issued_by`
+	user_name, '', stage, ` + issuedDetail
+
+const issuedDetail = `CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
+	ELSE 'publish,subscribe' END || ', ' || issued_by`
 
 // issued returns the walk over the records of tokens for a filter of entries. A guest has no
 // account, so the user of a guest's record is the owner of the guest's link.
@@ -70,6 +73,7 @@ func issued(f access.AuditFilter) walk {
 	w.among("stage", f)
 	w.between("issued_at", f)
 	w.of(f.Of, "issuances.stage")
+	w.search(f.Query, "id", "user_name", "address", issuedDetail)
 	if f.Actor != "" {
 		w.narrow.add("kind <> %s", string(access.KindGuestLink))
 	}
@@ -94,6 +98,7 @@ func entries(column string, f access.AuditFilter) walk {
 	w.among("stage", f)
 	w.between("at", f)
 	w.of(f.Of, "audit.stage")
+	w.search(f.Query, "target", "actor_name", "target_name", "address", "detail")
 	return w
 }
 
@@ -102,6 +107,19 @@ func (w *walk) among(column string, f access.AuditFilter) {
 	if f.Stage == "" && f.Stages != nil {
 		w.narrow.in(column, f.Stages)
 	}
+}
+
+// search limits a walk to the rows that have the query as their ID, or as a part of one of the
+// texts. It ignores the case of ASCII letters. LIKE alone does so only on SQLite, where LOWER
+// leaves other letters as they are.
+func (w *walk) search(query, id string, texts ...string) {
+	if query == "" {
+		return
+	}
+	// No text contains a line break, so nothing is found across two texts.
+	text := strings.Join(texts, " || '\n' || ")
+	w.narrow.add("("+id+" = %s OR "+text+` LIKE %s ESCAPE '\' OR LOWER(`+text+
+		`) LIKE %s ESCAPE '\')`, query, like(query), like(strings.ToLower(query)))
 }
 
 // of limits a walk to the rows of stages to which a user has access.

@@ -99,7 +99,7 @@ func (a *adapter) answer(
 	}
 	if t, ok := full.body.(table); ok {
 		if t.next != "" {
-			w.Header().Set("Stagedoor-Next", t.next)
+			w.Header().Set(nextHeader, t.next)
 		}
 		w.Header().Set("Content-Type", t.contentType+"; charset=utf-8")
 		w.Write(t.text)

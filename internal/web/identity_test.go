@@ -342,6 +342,11 @@ func TestTheAPIForPrograms(t *testing.T) {
 		trail.Entries[0].Credential != "api" {
 		t.Errorf("the trail begins with %+v", trail.Entries)
 	}
+	trail = web.V1Audit{}
+	program.Must(200, "GET", "/api/v1/audit?limit=&after=&q=unpaid", nil, &trail)
+	if len(trail.Entries) != 1 || trail.Entries[0].TargetName != "Kimberly" {
+		t.Errorf("the search in the trail finds %+v", trail.Entries)
+	}
 	for kind, first := range map[string]string{"text/csv": "time,action,", "application/x-ndjson": `{"id":`} {
 		r, _ := http.NewRequestWithContext(t.Context(), "GET", a.URL+"/api/v1/audit", nil)
 		r.Header.Set("Accept", kind)

@@ -195,6 +195,8 @@ func (v v1) records() []operation {
 		{"GET", "/audit", access.ScopeSelf,
 			"List the audit trail, newest first. Accept: text/csv or application/x-ndjson " +
 				"selects that format.", with(pageQuery,
+				parameter{"q", "The ID of the object that was changed, or a part of a name, " +
+					"the address or the detail."},
 				parameter{"action", "An action, such as user.created."}, parameter{
 					"actor", "The ID of the user who acted.",
 				},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -55,9 +56,9 @@ func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
 	}
 	q := r.URL.Query()
 	f := access.AuditFilter{
-		Action: access.Action(q.Get("action")), Actor: access.UserID(q.Get("actor")),
-		Target: q.Get("target"),
-		Stage:  stage.ARN(q.Get("stage")),
+		Query: q.Get("q"), Action: access.Action(q.Get("action")),
+		Actor: access.UserID(q.Get("actor")), Target: q.Get("target"),
+		Stage: stage.ARN(q.Get("stage")),
 	}
 	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
 		if text := q.Get(name); text != "" {
@@ -72,7 +73,7 @@ func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	out := V1Audit{mapped(page.Items, v1Entry), page.Next}
-	switch r.Header.Get("Accept") {
+	switch accepted(r) {
 	case csvType:
 		return table{csvType, auditCSV(out.Entries), out.Next}, nil
 	case linesType:
@@ -81,14 +82,29 @@ func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
 	return out, nil
 }
 
+// accepted returns the first format in the header Accept that the trail has, or "" for JSON.
+func accepted(r *http.Request) string {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		kind, _, _ := mime.ParseMediaType(part)
+		switch kind {
+		case csvType, linesType:
+			return kind
+		case "application/json", "application/*", "*/*":
+			return ""
+		}
+	}
+	return ""
+}
+
 // The formats of a list besides JSON.
 const (
 	csvType   = "text/csv"
 	linesType = "application/x-ndjson"
+	// nextHeader has the cursor of the next page, which CSV and JSON lines have no place for.
+	nextHeader = "Stagedoor-Next"
 )
 
-// A table is a page of a list as CSV or as JSON lines. These formats have no place for the member
-// next, so the header Stagedoor-Next contains it.
+// A table is a page of a list as CSV or as JSON lines.
 type table struct {
 	contentType string
 	text        []byte

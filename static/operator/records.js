@@ -210,6 +210,7 @@ class Records {
       stageChip(console, list),
       console.errorAt('records'),
       ...list.view({
+        search: t('op.searchRecords'),
         empty: t('op.noRecords'),
         row: (e) => entryRow(console, e),
         more: [...this.filters(), ...this.downloads()],

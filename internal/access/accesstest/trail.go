@@ -385,6 +385,46 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 	})
 }
 
+func (on rules) TestTheTrailIsSearched(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, arn := h.Scene()
+		h.Clock.Pass(time.Second)
+		token := must(h.Issue(t.Context(), ana, access.IssueRequest{
+			Stage: arn, Address: "192.0.2.7",
+		}))(t).Participant.ID
+		h.Clock.Pass(time.Second)
+		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, "100 % Überlänge"))
+		for query, want := range map[string]string{
+			"Überlänge": "user.suspended", "100 %": "user.suspended",
+			"0_%": "", "192.0.2.7": "token.issued", "local KEY": "token.issued",
+			string(token): "token.issued", string(arn): "",
+		} {
+			var got []string
+			for _, e := range h.walked(op, access.AuditFilter{Query: query}) {
+				got = append(got, string(e.Action))
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("%q finds %v, want %q", query, got, want)
+			}
+		}
+		all := h.walked(op, access.AuditFilter{Query: "ANA"})
+		if len(all) < 4 || !slices.ContainsFunc(all, func(e access.Entry) bool {
+			return e.Action == access.ActionTokenIssued
+		}) || slices.ContainsFunc(all, func(e access.Entry) bool {
+			return e.ActorName != "Ana" && e.TargetName != "Ana"
+		}) {
+			t.Errorf("ANA finds %+v", all)
+		}
+		if got := h.walked(op, access.AuditFilter{
+			Query: "ana", Action: access.ActionUserSuspended, Actor: op.User.ID,
+		}); len(got) != 1 {
+			t.Errorf("with other filters: %+v", got)
+		}
+		_, err := h.Audit(t.Context(), op, access.AuditFilter{Query: "a\nb"}, access.Page{})
+		refused(t, err, stage.ErrInvalid, "")
+	})
+}
+
 func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })

@@ -126,6 +126,10 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.WaitText("key.created")
 	page.WaitText("user.suspended")
 	shootConsole(page, "console-records")
+	page.Type(`#f-find-audit`, "Studio Page")
+	page.WaitFor(`location.search === '?q=Studio+Page'`)
+	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
+	page.WaitText("key.created")
 	page.Click(`.places a[href$="/operator/stages"]`)
 	page.Type(`#f-find-stages`, "stage 39") // it is listed after the stages that the rule created
 	page.WaitText("stage 39")

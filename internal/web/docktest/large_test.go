@@ -48,7 +48,7 @@ func TestTheConsoleOfALargeService(t *testing.T) {
 	page.WaitText("about ana")
 
 	t.Log("on a phone, the search leaves room for the choice beside it")
-	for _, name := range []string{"live", "people", "tokens"} {
+	for _, name := range []string{"live", "people", "tokens", "records"} {
 		page.Goto(a.URL + "/operator/" + name)
 		page.WaitVisible(`[role="search"] input[type="search"]`)
 		page.Resize(360, 900)
