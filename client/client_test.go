@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stagedoor/stagedoor/client"
 	"github.com/stagedoor/stagedoor/internal/apptest"
@@ -159,5 +161,79 @@ func TestAnApplicationUsesTheClient(t *testing.T) {
 	if err := c.Suspend(t.Context(), "nobody", ""); !errors.As(err, &problem) ||
 		problem.Status != 404 || problem.Code != "not_found" {
 		t.Errorf("an unknown user: %v", err)
+	}
+}
+
+// TestTheTypesAreThoseOfTheDocument compares the types of the client with the OpenAPI document.
+func TestTheTypesAreThoseOfTheDocument(t *testing.T) {
+	t.Parallel()
+	var document struct {
+		Components struct{ Schemas map[string]schema }
+	}
+	apptest.Start(t).Browser().Must(http.StatusOK, "GET", "/api/openapi.json", nil, &document)
+	all := document.Components.Schemas
+	for name, of := range map[string]any{
+		"Problem": client.Error{}, "V1LinkStage": client.LinkStage{},
+		"V1DockLink": client.DockLink{}, "V1User": client.User{}, "V1Bar": client.Bar{},
+		"V1Refusal": client.Refusal{}, "Presence": client.Participant{},
+		"V1StageParticipants": client.StagePresence{}, "V1Rule": client.Rule{},
+		"V1RuleEffect": client.RuleEffect{},
+	} {
+		s, known := all[name]
+		if !known {
+			t.Errorf("the document has no schema %s", name)
+		}
+		s.holds(t, name, reflect.TypeOf(of), all)
+	}
+}
+
+// A schema is the part of a JSON schema that TestTheTypesAreThoseOfTheDocument reads.
+type schema struct {
+	Type, Format string
+	Ref          string `json:"$ref"`
+	Items        *schema
+	Properties   map[string]schema
+}
+
+// holds checks that the document has every member of a type, with the same kind.
+func (s schema) holds(t *testing.T, name string, of reflect.Type, all map[string]schema) {
+	t.Helper()
+	if s.Ref != "" {
+		s = all[strings.TrimPrefix(s.Ref, "#/components/schemas/")]
+	}
+	want := schema{Type: "object"}
+	switch {
+	case of == reflect.TypeFor[time.Time]():
+		want = schema{Type: "string", Format: "date-time"}
+	case of.Kind() == reflect.Pointer:
+		s.holds(t, name, of.Elem(), all)
+		return
+	case of.Kind() == reflect.String:
+		want.Type = "string"
+	case of.Kind() == reflect.Bool:
+		want.Type = "boolean"
+	case of.Kind() == reflect.Int, of.Kind() == reflect.Int64:
+		want.Type = "integer"
+	case of.Kind() == reflect.Slice:
+		want.Type = "array"
+	}
+	if s.Type != want.Type || s.Format != want.Format {
+		t.Errorf("%s is %q %q in the document, and %s in the client", name, s.Type, s.Format, of)
+		return
+	}
+	switch want.Type {
+	case "array":
+		s.Items.holds(t, name+"[]", of.Elem(), all)
+	case "object":
+		for i := range of.NumField() {
+			f := of.Field(i)
+			member, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			is, known := s.Properties[member]
+			if !known {
+				t.Errorf("%s has no member %q in the document", name, member)
+				continue
+			}
+			is.holds(t, name+"."+member, f.Type, all)
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 const (
 	defaultPage = 50
-	maxPage     = 500
+	MaxPage     = 500 // the most items on a page
 	maxQuery    = 128 // bytes
 	maxCursor   = 1024
 )
@@ -217,8 +217,8 @@ func ownOrAll(by Principal, all, own Scope, wanted UserID) (UserID, error) {
 // checkList validates the request for a list, and sets the limit of the page.
 func checkList(p Page, query string, arn stage.ARN, ids ...UserID) (Page, error) {
 	switch {
-	case p.Limit < 0 || p.Limit > maxPage:
-		return p, stage.Errorf(stage.ErrInvalid, "The limit of a page must be 1 to %d.", maxPage)
+	case p.Limit < 0 || p.Limit > MaxPage:
+		return p, stage.Errorf(stage.ErrInvalid, "The limit of a page must be 1 to %d.", MaxPage)
 	case len(query) > maxQuery || !utf8.ValidString(query) || cleanText(query, maxQuery) != query:
 		return p, stage.Errorf(stage.ErrInvalid,
 			"A search must be at most %d bytes of text without control characters.", maxQuery)

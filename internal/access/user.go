@@ -197,7 +197,7 @@ func useInvite(ctx context.Context, tx Store, code stage.Secret) error {
 // Users lists all users by name, with their grants. ListUsers reads a page of them.
 func (c *Control) Users(ctx context.Context, by Principal) ([]Person, error) {
 	people := []Person{}
-	for page := (Page{Limit: maxPage}); ; {
+	for page := (Page{Limit: MaxPage}); ; {
 		list, err := c.ListUsers(ctx, by, UserFilter{}, page)
 		if err != nil {
 			return nil, err

@@ -40,16 +40,23 @@ func openAPI(operations []operation, version string) route {
 				", ") + ".",
 			"license": object{"name": "MIT", "identifier": "MIT"},
 		},
-		"security": []any{object{"apiKey": []string{}}},
+		"security": []any{object{"apiKey": []string{}}, object{"login": []string{}}},
 		"paths":    paths,
 		"webhooks": d.webhooks(),
 		"components": object{
 			"schemas": d.schemas,
-			"securitySchemes": object{"apiKey": object{
-				"type": "http", "scheme": "bearer",
-				"description": "An operator's API key, sdo_…: made on the console or by " +
-					"stagedoor api-keys create.",
-			}},
+			"securitySchemes": object{
+				"apiKey": object{
+					"type": "http", "scheme": "bearer",
+					"description": "An operator's API key, sdo_…: made on the console or by " +
+						"stagedoor api-keys create.",
+				},
+				"login": object{
+					"type": "apiKey", "in": "cookie", "name": cookieName,
+					"description": "The login of an operator, or of a moderator where moderators " +
+						"may do this.",
+				},
+			},
 		},
 	}, "", "  ")
 	if err != nil {
@@ -77,14 +84,20 @@ func (d *document) operation(o operation) object {
 	}
 	for _, p := range o.query {
 		parameters = append(parameters, object{
-			"name": p.name, "in": "query", "description": p.about, "schema": object{
-				"type": "string",
-			},
+			"name": p.name, "in": "query", "description": p.about, "schema": schemaOf(p),
 		})
 	}
 	out := object{
-		"summary": o.summary, "description": "Scope: " + string(o.scope) + ".",
-		"operationId": operationID(o), "responses": d.responses(o),
+		"summary": o.summary, "operationId": operationID(o), "responses": d.responses(o),
+	}
+	switch o.scope {
+	case access.ScopeAPIKeys:
+		out["description"] = "Only with the login of an operator: no API key may do this."
+		out["security"] = []any{object{"login": []string{}}}
+	case access.ScopeSelf: // see records
+		out["description"] = "Scope of an API key: " + string(access.ScopeAudit) + "."
+	default:
+		out["description"] = "Scope of an API key: " + string(o.scope) + "."
 	}
 	if len(parameters) > 0 {
 		out["parameters"] = parameters
@@ -96,6 +109,17 @@ func (d *document) operation(o operation) object {
 		}
 	}
 	return out
+}
+
+// schemaOf returns the schema of a query parameter.
+func schemaOf(p parameter) object {
+	switch p.name {
+	case "limit":
+		return object{"type": "integer", "minimum": 1, "maximum": access.MaxPage}
+	case "since", "until":
+		return object{"type": "string", "format": "date-time"}
+	}
+	return object{"type": "string"}
 }
 
 // webhooks describes the messages to webhooks, by their type.
@@ -161,6 +185,11 @@ func (d *document) responses(o operation) object {
 		for _, kind := range []string{csvType, linesType} {
 			answer["content"].(object)[kind] = object{"schema": object{"type": "string"}}
 		}
+		answer["headers"] = object{nextHeader: object{
+			"description": "With CSV and JSON lines: \"after\" of the next page. The last page " +
+				"has none.",
+			"schema": object{"type": "string"},
+		}}
 	}
 	return object{
 		strconv.Itoa(status): answer,
