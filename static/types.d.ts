@@ -422,6 +422,7 @@ export interface V1Entry {
   action: string;
   actor: Person;
   credential: string;
+  credentialId?: string;
   address?: string;
   agent?: string;
   target?: string;

@@ -71,11 +71,14 @@ type Issuance struct {
 	// empty if there is none.
 	Credential string
 	// Kind is the kind of credential that requested the token. It is empty in older records.
-	Kind      Kind
-	IssuedAt  time.Time
-	ExpiresAt time.Time
-	RevokedAt time.Time // zero: not revoked
-	Address   string
+	Kind Kind
+	// CredentialID is the ID of the credential that requested the token. It is empty for the
+	// command line and in older records.
+	CredentialID string
+	IssuedAt     time.Time
+	ExpiresAt    time.Time
+	RevokedAt    time.Time // zero: not revoked
+	Address      string
 }
 
 // Config is what the rules need. It is complete before the first call: New copies it.

@@ -85,10 +85,13 @@ type Entry struct {
 	Actor      UserID // empty for the command line, and for an unknown name at a failed sign-in
 	ActorName  string
 	Credential Kind
-	Address    string // of the client; empty for the command line
-	Agent      string
-	Target     string // the ID of what the action changed
-	TargetName string
+	// CredentialID is the ID of that credential, such as an API key. It is empty for the command
+	// line, for sign-ins that failed, and in entries of earlier versions.
+	CredentialID string
+	Address      string // of the client; empty for the command line
+	Agent        string
+	Target       string // the ID of what the action changed
+	TargetName   string
 	// TargetUser is the user to whom the target belongs, such as the user of a token. It is empty
 	// if the target is itself the user, or if it belongs to no account, like the token of a guest.
 	TargetUser UserID
@@ -101,6 +104,7 @@ type AuditFilter struct {
 	Query  string // an ID of a target, or a part of a name, of the address or of the detail
 	Action Action
 	Actor  UserID
+	By     string // ID of the credential
 	Target string // an ID: matches the entries about it, and about what belongs to that user
 	Stage  stage.ARN
 	Stages []stage.ARN // any of these, if Stage is empty; nil means all stages
@@ -139,7 +143,7 @@ func (c *Control) Audit(
 	if oldest := c.cfg.Now().Add(-c.auditRetention()); f.Since.Before(oldest) {
 		f.Since = oldest
 	}
-	if cleanText(f.Target+string(f.Action), 512) != f.Target+string(f.Action) {
+	if ids := f.Target + f.By + string(f.Action); cleanText(ids, 512) != ids {
 		return PageOf[Entry]{}, stage.Errorf(stage.ErrInvalid, "A filter that must be an ID is "+
 			"not one.")
 	}
@@ -162,7 +166,8 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	if e.Target == string(e.TargetUser) {
 		e.TargetUser = ""
 	}
-	e.Actor, e.ActorName, e.Credential = by.User.ID, by.User.Name, by.Kind
+	e.Actor, e.ActorName = by.User.ID, by.User.Name
+	e.Credential, e.CredentialID = by.Kind, by.CredentialID
 	e.Address, e.Agent = cleanText(from.Address, 64), cleanText(from.Agent, 256)
 	if err := tx.AddEntry(ctx, e); err != nil {
 		return err

@@ -338,7 +338,7 @@ func (c *Control) AdmitGuest(
 	}
 	token, err := c.issue(ctx, basis{
 		user: link.Owner, bucket: guestIDPrefix + link.ID, credential: link.ID, guest: name,
-		kind: who.Kind,
+		kind: who.Kind, by: link.ID,
 	}, IssueRequest{
 		Stage: link.Stage, TTL: max(stage.MinTTL, min(link.ExpiresAt.Sub(c.cfg.Now()),
 			stage.DefaultTTL)),

@@ -313,6 +313,7 @@ func (c *Control) IssueForView(
 	req := IssueRequest{Stage: who.Stage, For: forView, Address: address}
 	return c.issue(ctx, basis{
 		user: who.User.ID, bucket: who.CredentialID, credential: who.CredentialID, kind: who.Kind,
+		by: who.CredentialID,
 	}, req)
 }
 

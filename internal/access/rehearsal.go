@@ -127,7 +127,7 @@ func (c *Control) issueRehearsalInTurn(
 ) (stage.ParticipantToken, error) {
 	rests := basis{
 		user: who.User.ID, bucket: rehearsalBucket + string(who.User.ID),
-		credential: who.CredentialID, kind: who.Kind,
+		credential: who.CredentialID, kind: who.Kind, by: who.CredentialID,
 	}
 	rate := c.rate(rests.bucket)
 	rate.Limit = min(rate.Limit, rehearsalLimit) // 0 means no limit

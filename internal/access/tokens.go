@@ -48,7 +48,9 @@ func (c *Control) Issue(
 	if err := who.Require(ScopeTokens); err != nil {
 		return stage.ParticipantToken{}, err
 	}
-	rests := basis{user: who.User.ID, bucket: string(who.User.ID), kind: who.Kind}
+	rests := basis{
+		user: who.User.ID, bucket: string(who.User.ID), kind: who.Kind, by: who.CredentialID,
+	}
 	if who.Kind == KindLogin && req.For == forView {
 		// A view token ends with its login. AWS checks only its expiry.
 		left := max(who.ExpiresAt.Sub(c.cfg.Now()), stage.MinTTL)
@@ -61,6 +63,7 @@ func (c *Control) Issue(
 type basis struct {
 	user   UserID
 	kind   Kind   // kind of the requesting credential
+	by     string // ID of the requesting credential
 	bucket string // bucket of the rate limit
 	// the login, viewing key or guest link with which the token ends; may be empty
 	credential string
@@ -257,7 +260,8 @@ func (c *Control) record(
 		UserName: cmp.Or(rests.guest, p.Account.Name), Stage: req.Stage,
 		Capabilities: token.Participant.Capabilities, IssuedBy: by,
 		Bucket: rests.bucket, Credential: rests.credential, Kind: rests.kind,
-		IssuedAt: c.cfg.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
+		CredentialID: rests.by,
+		IssuedAt:     c.cfg.Now(), ExpiresAt: token.ExpiresAt, Address: cleanText(req.Address, 64),
 	}
 }
 

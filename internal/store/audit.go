@@ -8,24 +8,25 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const auditColumns = `id, at, action, actor, actor_name, credential, address, agent, target,
-	target_name, target_user, stage, detail`
+const auditColumns = `id, at, action, actor, actor_name, credential, credential_id, address, agent,
+	target, target_name, target_user, stage, detail`
 
 func scanEntry(r row) (access.Entry, error) {
 	var e access.Entry
-	err := r.Scan(&e.ID, at(&e.At), &e.Action, &e.Actor, &e.ActorName, &e.Credential, &e.Address,
-		&e.Agent, &e.Target, &e.TargetName, &e.TargetUser, &e.Stage, &e.Detail)
+	err := r.Scan(&e.ID, at(&e.At), &e.Action, &e.Actor, &e.ActorName, &e.Credential,
+		&e.CredentialID, &e.Address, &e.Agent, &e.Target, &e.TargetName, &e.TargetUser, &e.Stage,
+		&e.Detail)
 	return e, err
 }
 
 // AddEntry implements access.AuditStore.
 func (q queries) AddEntry(ctx context.Context, e access.Entry) error {
 	return q.do(ctx, `
-		INSERT INTO audit (id, at, action, actor, actor_name, credential, address, agent, target,
-			target_name, target_user, stage, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		INSERT INTO audit (id, at, action, actor, actor_name, credential, credential_id, address,
+			agent, target, target_name, target_user, stage, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		e.ID, ms(e.At), string(e.Action), string(e.Actor), e.ActorName, string(e.Credential),
-		e.Address, e.Agent, e.Target, e.TargetName, string(e.TargetUser),
+		e.CredentialID, e.Address, e.Agent, e.Target, e.TargetName, string(e.TargetUser),
 		string(e.Stage), e.Detail)
 }
 
@@ -56,8 +57,8 @@ func (q queries) Entries(
 // issuedColumns are the columns of an entry about an issued token. The ID of the entry is the ID of
 // the token, which no other entry has.
 const issuedColumns = `id, issued_at, 'token.issued',
-	CASE kind WHEN 'guest' THEN '' ELSE user_id END, user_name, kind, address, '', id,
-	user_name, '', stage, ` + issuedDetail
+	CASE kind WHEN 'guest' THEN '' ELSE user_id END, user_name, kind, credential_id,
+	address, '', id, user_name, '', stage, ` + issuedDetail
 
 const issuedDetail = `CASE capabilities WHEN 1 THEN 'publish' WHEN 2 THEN 'subscribe'
 	ELSE 'publish,subscribe' END || ', ' || issued_by`
@@ -73,6 +74,7 @@ func issued(f access.AuditFilter) walk {
 	w.among("stage", f)
 	w.between("issued_at", f)
 	w.of(f.Of, "issuances.stage")
+	w.narrow.equal("credential_id", f.By)
 	w.search(f.Query, "id", "user_name", "address", issuedDetail)
 	if f.Actor != "" {
 		w.narrow.add("kind <> %s", string(access.KindGuestLink))
@@ -98,6 +100,7 @@ func entries(column string, f access.AuditFilter) walk {
 	w.among("stage", f)
 	w.between("at", f)
 	w.of(f.Of, "audit.stage")
+	w.narrow.equal("credential_id", f.By)
 	w.search(f.Query, "target", "actor_name", "target_name", "address", "detail")
 	return w
 }

@@ -56,8 +56,8 @@ func (q queries) Permit(
 // issueText inserts the record of a token. It inserts nothing if the account has another revision,
 // the stage is being removed, or the rate limit is reached.
 var issueText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
-		credential, issued_at, expires_at, address, kind)
-	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10, $11, $17 FROM users u
+		credential, issued_at, expires_at, address, kind, credential_id)
+	SELECT $1, u.id, $3, s.arn, $5, $6, $7, $8, $9, $10, $11, $17, $18 FROM users u
 	JOIN stages s ON s.arn = $4 AND s.removed_at IS NULL
 	WHERE u.id = $2 AND u.revision = $12 AND ` + fmt.Sprintf(full, "$13", "$14", "$15", "$16") + ` IS NULL`
 
@@ -70,8 +70,8 @@ const issueLock = `WITH locked AS (SELECT arn FROM stages WHERE arn = $2 FOR KEY
 // rehearseText and rehearseLock are issueText and issueLock for a rehearsal's stage, which has no
 // row.
 var rehearseText = `INSERT INTO issuances (id, user_id, user_name, stage, capabilities, issued_by, bucket,
-		credential, issued_at, expires_at, address, kind)
-	SELECT $1, u.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $17 FROM users u
+		credential, issued_at, expires_at, address, kind, credential_id)
+	SELECT $1, u.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $17, $18 FROM users u
 	WHERE u.id = $2 AND u.revision = $12 AND ` + fmt.Sprintf(full, "$13", "$14", "$15", "$16") + ` IS NULL`
 
 const rehearseLock = `UPDATE users SET revision = revision WHERE id = $1`
@@ -89,7 +89,7 @@ func (q queries) AddIssuance(
 		i.IssuedBy, i.Bucket, i.Credential,
 		ms(i.IssuedAt), ms(i.ExpiresAt), i.Address, revision,
 	}, rateArgs(rate)...)
-	args = append(args, string(i.Kind))
+	args = append(args, string(i.Kind), i.CredentialID)
 	n, err := q.run.inTurn(ctx, lock, text, args...)
 	if err == nil && n == 0 {
 		return stage.ErrConflict
@@ -98,13 +98,14 @@ func (q queries) AddIssuance(
 }
 
 const issuanceColumns = `id, user_id, user_name, stage, capabilities, issued_by, bucket, credential,
-	issued_at, expires_at, revoked_at, address, kind`
+	issued_at, expires_at, revoked_at, address, kind, credential_id`
 
 func scanIssuance(r row) (access.Issuance, error) {
 	var i access.Issuance
 	err := r.Scan(&i.ID, &i.User, &i.UserName, &i.Stage, &i.Capabilities, &i.IssuedBy, &i.Bucket,
 		&i.Credential,
-		at(&i.IssuedAt), at(&i.ExpiresAt), at(&i.RevokedAt), &i.Address, &i.Kind)
+		at(&i.IssuedAt), at(&i.ExpiresAt), at(&i.RevokedAt), &i.Address, &i.Kind,
+		&i.CredentialID)
 	return i, err
 }
 

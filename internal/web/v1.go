@@ -200,6 +200,8 @@ func (v v1) records() []operation {
 				parameter{"action", "An action, such as user.created."}, parameter{
 					"actor", "The ID of the user who acted.",
 				},
+				parameter{"credential", "The ID of the login, key or link by which the actor " +
+					"acted."},
 				parameter{"target", "The ID of the object that was changed."}, parameter{
 					"stage", "The ARN of a stage.",
 				},

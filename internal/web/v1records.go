@@ -57,7 +57,7 @@ func (v v1Records) audit(r *http.Request, who access.Principal) (any, error) {
 	q := r.URL.Query()
 	f := access.AuditFilter{
 		Query: q.Get("q"), Action: access.Action(q.Get("action")),
-		Actor: access.UserID(q.Get("actor")), Target: q.Get("target"),
+		Actor: access.UserID(q.Get("actor")), By: q.Get("credential"), Target: q.Get("target"),
 		Stage: stage.ARN(q.Get("stage")),
 	}
 	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
@@ -116,14 +116,14 @@ func auditCSV(entries []V1Entry) []byte {
 	w := csv.NewWriter(&b)
 	w.Write([]string{
 		"time", "action", "actor", "actorName", "credential", "address", "agent", "target",
-		"targetName", "stage", "detail", "id", "targetUser",
+		"targetName", "stage", "detail", "id", "targetUser", "credentialId",
 	})
 	for _, e := range entries {
 		row := []string{
 			e.Time.Format(time.RFC3339Nano), string(e.Action), string(e.Actor.ID), e.Actor.Name,
 			string(e.Credential),
 			e.Address, e.Agent, e.Target, e.TargetName, string(e.Stage), e.Detail, e.ID,
-			string(e.TargetUser),
+			string(e.TargetUser), e.CredentialID,
 		}
 		for i := range row {
 			row[i] = plainCell(row[i])

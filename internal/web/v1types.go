@@ -127,6 +127,9 @@ type (
 		Action     access.Action `json:"action"`
 		Actor      Person        `json:"actor"`
 		Credential access.Kind   `json:"credential"`
+		// CredentialID is the ID of the login, key or link by which the actor acted.
+		CredentialID string `json:"credentialId,omitempty"`
+
 		Address    string        `json:"address,omitempty"`
 		Agent      string        `json:"agent,omitempty"`
 		Target     string        `json:"target,omitempty"`
@@ -287,8 +290,9 @@ func v1Event(e access.StoredEvent) V1Event {
 func v1Entry(e access.Entry) V1Entry {
 	return V1Entry{
 		ID: e.ID, Time: e.At.UTC(), Action: e.Action, Actor: Person{ID: e.Actor, Name: e.ActorName},
-		Credential: e.Credential, Address: e.Address, Agent: e.Agent, Target: e.Target,
-		TargetName: e.TargetName, TargetUser: e.TargetUser, Stage: e.Stage, Detail: e.Detail,
+		Credential: e.Credential, CredentialID: e.CredentialID, Address: e.Address, Agent: e.Agent,
+		Target: e.Target, TargetName: e.TargetName, TargetUser: e.TargetUser, Stage: e.Stage,
+		Detail: e.Detail,
 	}
 }
 

@@ -114,7 +114,7 @@ class Programs {
 
   /** @param {import('../types').V1APIKey} k */
   key(k) {
-    const { act, asking } = this.console;
+    const { act, asking, link } = this.console;
     const { name, createdBy, createdAt, expiresAt, lastUsedAt } = k;
     return h(
       'li',
@@ -127,6 +127,10 @@ class Programs {
       ),
       expiresAt &&
         h('span', { className: 'hint', key: 'until' }, t('op.until', { time: time(expiresAt) })),
+      link('records', { credential: k.id }, t('op.showRecords'), {
+        key: 'records',
+        'aria-label': `${t('op.showRecords')}: ${name}`,
+      }),
       asking(
         `key ${k.id}`,
         t('op.revoke'),

@@ -220,7 +220,7 @@ class Records {
 
   personChips() {
     const { list } = this;
-    return ['actor', 'target']
+    return ['actor', 'target', 'credential']
       .filter((name) => list.filters[name])
       .map((name) =>
         chip(t(`op.record.${name}`, { name: this.nameOf(name) }), () => void list.filter(name, '')),
@@ -228,17 +228,19 @@ class Records {
   }
 
   /**
-   * The name of the account in a filter, if an entry in the list contains it.
+   * The name of the account or the key in a filter, if an entry in the list contains it.
    * @param {string} name
    */
   nameOf(name) {
     const id = this.list.filters[name];
     const { items } = this.list;
-    const found =
-      name === 'actor'
-        ? items.find((e) => e.actor.id === id)?.actor.name
-        : items.find((e) => personOf(e) === id)?.targetName;
-    return found || id;
+    switch (name) {
+      case 'actor':
+        return items.find((e) => e.actor.id === id)?.actor.name || id;
+      case 'credential':
+        return items.find((e) => e.credentialId === id)?.actor.name || id;
+    }
+    return items.find((e) => personOf(e) === id)?.targetName || id;
   }
 
   filters() {

@@ -239,7 +239,8 @@ func (on rules) TestARecordHasNoToken(t *testing.T) {
 			ID: token.Participant.ID, User: ana.User.ID, UserName: "Ana", Stage: arn,
 			Capabilities: both, IssuedBy: "local key",
 			Bucket: string(ana.User.ID), IssuedAt: h.Clock.Now(), Kind: access.KindLogin,
-			ExpiresAt: h.Clock.Now().Add(12 * time.Hour), Address: "192.0.2.1",
+			CredentialID: ana.CredentialID,
+			ExpiresAt:    h.Clock.Now().Add(12 * time.Hour), Address: "192.0.2.1",
 		}
 		if got != want {
 			t.Errorf("record: got %+v, want %+v", got, want)

@@ -385,6 +385,57 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 	})
 }
 
+// Two keys may have the same name, and a person may have several: an entry has the ID of the one by
+// which its actor acted.
+func (on rules) TestTheTrailNamesTheCredential(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, arn := h.Scene()
+		var ids []string
+		var programs []access.Principal
+		for range 2 {
+			key, secret, err := h.CreateAPIKey(t.Context(), op, "studio", nil, 0)
+			ok(t, err)
+			ids = append(ids, key.ID)
+			programs = append(programs,
+				must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t))
+		}
+		made, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		ok(t, err)
+		kiosk := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
+		h.Clock.Pass(time.Second)
+		for i, name := range []string{"Cleo", "Dora", "Emil"} {
+			_, _, _, err := h.AddUser(t.Context(), programs[i%2], name, access.Broadcaster)
+			ok(t, err)
+		}
+		for _, who := range []access.Principal{ana, kiosk} {
+			must(h.Issue(t.Context(), who, access.IssueRequest{Stage: arn}))(t)
+		}
+		gone := h.Issued(kiosk, arn)
+		h.Clock.Pass(time.Second)
+		ok(t, h.Revoke(t.Context(), kiosk, gone.Participant.ID))
+
+		for id, want := range map[string]string{
+			ids[0]: "user.created Cleo, user.created Emil", ids[1]: "user.created Dora",
+			made.ID: "token.issued Ana, token.issued Ana, token.revoked Ana",
+			"none":  "",
+		} {
+			var got []string
+			for _, e := range h.walked(op, access.AuditFilter{By: id}) {
+				got = append(got, string(e.Action)+" "+e.TargetName)
+				if e.CredentialID != id {
+					t.Errorf("the entry of %s has %q", id, e.CredentialID)
+				}
+			}
+			if slices.Sort(got); strings.Join(got, ", ") != want {
+				t.Errorf("by %s: got %v, want %q", id, got, want)
+			}
+		}
+		if by := h.walked(op, access.AuditFilter{By: ana.CredentialID}); len(by) == 0 {
+			t.Error("what Ana's login did is not found")
+		}
+	})
+}
+
 func (on rules) TestTheTrailIsSearched(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
@@ -397,7 +448,7 @@ func (on rules) TestTheTrailIsSearched(t *testing.T) {
 		for query, want := range map[string]string{
 			"Überlänge": "user.suspended", "100 %": "user.suspended",
 			"0_%": "", "192.0.2.7": "token.issued", "local KEY": "token.issued",
-			string(token): "token.issued", string(arn): "",
+			string(token): "token.issued", string(arn): "stage.created",
 		} {
 			var got []string
 			for _, e := range h.walked(op, access.AuditFilter{Query: query}) {
