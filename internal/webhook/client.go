@@ -108,6 +108,9 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("64:ff9b::/96"), // an IPv4 address inside may be private
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("2001::/32"), // Teredo, like 2002::/16
+	netip.MustParsePrefix("::/96"),     // an IPv4 address (RFC 4291, 2.5.5.1)
+	netip.MustParsePrefix("fec0::/10"), // private addresses of earlier standards (RFC 3879)
 }
 
 func public(ip netip.Addr) bool {

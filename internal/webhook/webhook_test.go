@@ -32,6 +32,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 		"[fe80::1]:80": false, "[fc00::1]:80": false, "[::ffff:127.0.0.1]:80": false,
 		"[64:ff9b::7f00:1]:80": false,
 		"[2002:7f00:1::]:80":   false, "198.18.0.1:80": false, "240.0.0.1:80": false,
+		"[2001:0:7f00:1::]:80": false, "[::127.0.0.1]:80": false, "[fec0::1]:80": false,
 		"nonsense": false,
 	} {
 		if err := permit(address, nil); (err == nil) != ok {
