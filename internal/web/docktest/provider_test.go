@@ -180,7 +180,7 @@ func TestNoCodeIsOfferedToWhomApprovesOne(t *testing.T) {
 	p := startProvider(t)
 	a := replicas.App(t, p.flags()...)
 	a.Operator()
-	dock := browser.Open(t, browser.OBS31, browser.Options{Width: 250, Height: 700})
+	dock := browser.Open(t, browser.OBS30, browser.Options{Width: 250, Height: 700})
 	dock.Goto(a.URL + "/dock")
 	dock.ClickText("Sign in with a code")
 	dock.WaitVisible(".qr")
