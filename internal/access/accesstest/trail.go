@@ -558,7 +558,8 @@ func (on rules) TestTheEffectOfARuleCountsTheOperatorsOwnStage(t *testing.T) {
 			t.Helper()
 			e := must(h.RuleEffect(t.Context(), op, r))(t)
 			if e.Gain != gain || e.Lose != lose || e.Change != change || len(e.Losing) != lose {
-				t.Errorf("got %+v, want %d to gain, %d to lose, %d to change", e, gain, lose, change)
+				t.Errorf("got %+v, want %d to gain, %d to lose, %d to change", e, gain, lose,
+					change)
 			}
 		}
 		check(own, 2, 0, 0)
