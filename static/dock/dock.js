@@ -236,7 +236,7 @@ function note(notice) {
  */
 async function enrolled() {
   try {
-    return await enrol();
+    return await enrol(pairing ? localStorage : undefined);
   } catch (err) {
     if (!(err instanceof ApiError)) throw err;
     if (pairing && err.code === 'bad_code') codeRefused = true;

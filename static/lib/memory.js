@@ -11,5 +11,6 @@ export const KEYS = Object.freeze({
   moving: 'stagedoor.obs.moving',
   first: 'stagedoor.obs.first',
   gone: 'stagedoor.obs.gone',
+  code: 'stagedoor.obs.code',
   stage: 'stagedoor.stage',
 });

@@ -1,6 +1,7 @@
 /** Signing in: name and password, a provider, a code, a dock link. */
 import { api, ApiError } from './api.js';
 import { h } from './dom.js';
+import { KEYS } from './memory.js';
 import { button, DOCKS, errorLine, errorText, header, page, prepare, whoAmI } from './page.js';
 import { signInWithPasskey } from './passkeys.js';
 import { signInView, waysView } from './signin-views.js';
@@ -32,18 +33,26 @@ export function takeFragment(name) {
 let enrolment = '';
 
 /**
- * Signs in with the code of a dock link, if the address has one.
+ * Signs in with the code of a dock link, if the address has one. Stores a used code, because the
+ * script in OBS hands it over at each start, and the server logs a warning for each refused code.
+ * @param {Storage} [memory]
  * @returns {Promise<Me | null>}
  */
-export async function enrol() {
+export async function enrol(memory) {
   enrolment ||= takeFragment('enrol');
-  if (!enrolment) return null;
+  const code = enrolment;
+  if (!code) return null;
+  if (memory?.getItem(KEYS.code) === code) throw new ApiError('', { code: 'bad_code' });
   try {
-    const me = await api('POST', 'api/enrol', { code: enrolment });
+    const me = await api('POST', 'api/enrol', { code });
     enrolment = '';
+    memory?.setItem(KEYS.code, code);
     return me;
   } catch (err) {
-    if (err instanceof ApiError) enrolment = ''; // refused; other errors allow a retry
+    if (err instanceof ApiError) {
+      enrolment = ''; // refused; other errors allow a retry
+      if (err.code === 'bad_code') memory?.setItem(KEYS.code, code);
+    }
     throw err;
   }
 }

@@ -295,6 +295,40 @@ func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
 	p.state("ready") // the page was paired when it loaded, so nothing else is missing
 }
 
+// The script hands over its code at each start of OBS until the code expires. A dock that has used
+// the code does not send it again. A code that the server has refused is sent once, too, so that
+// the audit trail and the server's log have one warning.
+func TestADockSendsTheScriptsCodeOnce(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
+	p.Allow("WebSocket is already in CLOSING") // OBS is closed while the dock asks the script
+	refused := func() (n int) {
+		var trail web.V1Audit
+		p.olga.Must(http.StatusOK, "GET", "/api/v1/audit?action=login.failed", nil, &trail)
+		return len(trail.Entries)
+	}
+	code := p.code()
+	for range 3 {
+		p.starts("shared", obsPassword, code)
+		p.state("ready")
+	}
+	if got := refused(); got != 0 {
+		t.Errorf("the server has refused the code of the signed-in dock %d times", got)
+	}
+	p.Goto(p.app.URL + "/setup")
+	p.Eval(`localStorage.clear()`, nil)
+	p.Eval(`fetch('/api/login', {method: 'DELETE'}).then((r) => r.status)`, nil)
+	for range 3 {
+		p.starts("shared", obsPassword, code)
+		p.WaitText("Its code works once, within 30 minutes of the download")
+	}
+	if got := refused(); got != 1 {
+		t.Errorf("the server has refused the used code %d times, want once", got)
+	}
+	p.starts("shared", obsPassword, p.code()) // a script that was downloaded again
+	p.state("ready")
+}
+
 // escaped escapes everything except letters and digits, as the script does.
 func escaped(text string) string {
 	return regexp.MustCompile(`\+`).ReplaceAllString(url.QueryEscape(text), "%20")
