@@ -52,7 +52,7 @@ var pictures = map[string][]part{
 	"guest-links":      {{screenshot: "guest-links-460"}},
 	"guest-door":       {{screenshot: "guest-join-460"}},
 	"watch":            {{screenshot: "watch"}},
-	"console-live":     {{screenshot: "console-live-460"}},
+	"console-live":     {{screenshot: "console-live-460", end: 700}},
 	"console-person":   {{screenshot: "console-person-1280"}},
 	"console-stages":   {{screenshot: "console-stages-1280", end: 420}},
 	"console-programs": {{screenshot: "console-programs-1280"}},
