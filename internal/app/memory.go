@@ -8,8 +8,8 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	// crowd is how many event streams must have connected for it to be worthwhile to return memory
-	// to the system.
+	// crowd is the number of new event streams from which on the server returns memory to the system.
+	// Fewer streams leave too little free memory behind.
 	crowd = 200
 )
 

@@ -130,8 +130,8 @@ func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 
 // TestSlowViewerBesideAGoodOne: a viewer whose link narrows receives a layer that fits, and the
 // best layer again when the link widens. Another viewer is not affected. The change takes about a
-// second with transport-wide feedback, mostly for the next keyframe, and a few seconds with
-// receiver reports alone.
+// second with transport-wide feedback, most of which is the wait for the next keyframe. With
+// receiver reports alone it takes a few seconds.
 func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

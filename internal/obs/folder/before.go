@@ -8,7 +8,7 @@ import (
 
 // beforeFile contains the state of OBS before its first pairing: the settings of the WebSocket
 // server that a pairing changes, and whether there was a list of docks. Pair and the script write
-// the same file, so that the last Undo restores this state in the terminal and in OBS alike.
+// the same file. So the last Undo restores this state, in the terminal as well as in OBS.
 const beforeFile = "before.json"
 
 // none is the value of a setting that did not exist.
