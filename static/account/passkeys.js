@@ -2,7 +2,8 @@
 import { api } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { button, errorLine, errorText, field, form } from '../lib/page.js';
-import { createPasskey, usable } from '../lib/passkeys.js';
+import { createPasskey } from '../lib/passkeys.js';
+import { passkeysUsable } from '../lib/signin-views.js';
 import { t, time } from '../lib/strings.js';
 
 /** @typedef {import('../types').Passkey} Passkey */
@@ -60,7 +61,7 @@ const path = (id) => `api/passkeys/${encodeURIComponent(id)}`;
  * @param {boolean} needed
  */
 function card(state, acts, needed) {
-  const able = usable(state.host);
+  const able = passkeysUsable(state.host);
   return h(
     'section',
     { className: 'card', key: 'passkeys' },

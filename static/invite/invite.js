@@ -18,7 +18,7 @@ import {
   signInWays,
   takeCode,
 } from '../lib/page.js';
-import { usable } from '../lib/passkeys.js';
+import { passkeysUsable } from '../lib/signin-views.js';
 import { providerButton } from '../lib/signin-views.js';
 import { t } from '../lib/strings.js';
 
@@ -46,7 +46,7 @@ function draw() {
 /** Whether the link is of use: to choose a password, or to sign in once and add a passkey. */
 function isGood() {
   const { passwords, passkeys, provider } = state.ways;
-  return passwords || usable(passkeys) || !provider;
+  return passwords || passkeysUsable(passkeys) || !provider;
 }
 
 function accepting() {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { usable } from '../lib/passkeys.js';
+import { passkeysUsable } from '../lib/signin-views.js';
 
 const here = (hostname, userAgent = 'Chrome', PublicKeyCredential = class {}) => ({
   location: { hostname },
@@ -9,18 +9,18 @@ const here = (hostname, userAgent = 'Chrome', PublicKeyCredential = class {}) =>
 });
 
 it('passkeys are offered where browsers bind them, and in no dock', () => {
-  assert.equal(usable('stage.example', here('stage.example')), true);
-  assert.equal(usable('stage.example', here('eu.stage.example')), true);
-  assert.equal(usable('localhost', here('127.0.0.1')), false);
-  assert.equal(usable('example', here('notexample')), false);
-  assert.equal(usable(undefined, here('stage.example')), false, 'the server has none');
+  assert.equal(passkeysUsable('stage.example', here('stage.example')), true);
+  assert.equal(passkeysUsable('stage.example', here('eu.stage.example')), true);
+  assert.equal(passkeysUsable('localhost', here('127.0.0.1')), false);
+  assert.equal(passkeysUsable('example', here('notexample')), false);
+  assert.equal(passkeysUsable(undefined, here('stage.example')), false, 'the server has none');
   assert.equal(
-    usable('stage.example', here('stage.example', 'Chrome OBS/30.2.3')),
+    passkeysUsable('stage.example', here('stage.example', 'Chrome OBS/30.2.3')),
     false,
     'a dock',
   );
   assert.equal(
-    usable('stage.example', here('stage.example', 'Chrome', null)),
+    passkeysUsable('stage.example', here('stage.example', 'Chrome', null)),
     false,
     'an insecure page',
   );

@@ -17,22 +17,6 @@ function text(buffer) {
   return btoa(raw).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
 
-/**
- * Whether this page can use passkeys of the host. The docks of OBS cannot.
- * @param {string | undefined} host
- * @param {{location: {hostname: string}, PublicKeyCredential?: unknown, navigator: {userAgent:
- *   string}}} [here]
- */
-export function usable(host, here = globalThis) {
-  const name = here.location.hostname;
-  return Boolean(
-    host &&
-    here.PublicKeyCredential &&
-    !here.navigator.userAgent.includes('OBS/') &&
-    (name === host || name.endsWith(`.${host}`)),
-  );
-}
-
 /** @param {any} options of the server */
 const decoded = (options) => ({
   ...options,

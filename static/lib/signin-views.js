@@ -2,7 +2,6 @@
 import { base } from './api.js';
 import { h } from './dom.js';
 import { button, errorLine, field, form } from './page.js';
-import { usable } from './passkeys.js';
 import { t } from './strings.js';
 
 /** @typedef {import('./dom.js').Child} Child */
@@ -51,7 +50,7 @@ export function waysView(ways, acts) {
       'aria-disabled': busy && 'true',
     });
   const key =
-    usable(offered.passkeys) &&
+    passkeysUsable(offered.passkeys) &&
     !setUp &&
     button(t('ways.passkey'), acts.passkey, { key: 'passkey', 'aria-disabled': busy && 'true' });
   const embedded =
@@ -164,3 +163,19 @@ const passwordView = ({ error, busy, onsubmit }) => [
   ),
   h('p', { className: 'hint', key: 'forgot' }, t('sign.forgot')),
 ];
+
+/**
+ * Whether this page can use passkeys of the host. The docks of OBS cannot.
+ * @param {string | undefined} host
+ * @param {{location: {hostname: string}, PublicKeyCredential?: unknown, navigator: {userAgent:
+ *   string}}} [here]
+ */
+export function passkeysUsable(host, here = globalThis) {
+  const name = here.location.hostname;
+  return Boolean(
+    host &&
+    here.PublicKeyCredential &&
+    !here.navigator.userAgent.includes('OBS/') &&
+    (name === host || name.endsWith(`.${host}`)),
+  );
+}

@@ -3,7 +3,6 @@ import { api, ApiError } from './api.js';
 import { h } from './dom.js';
 import { KEYS } from './memory.js';
 import { button, DOCKS, errorLine, errorText, header, page, prepare, whoAmI } from './page.js';
-import { signInWithPasskey } from './passkeys.js';
 import { signInView, waysView } from './signin-views.js';
 import { has, t } from './strings.js';
 
@@ -142,6 +141,7 @@ class Ways {
     /** @type {Me | undefined} */
     let me;
     await this.busily(async () => {
+      const { signInWithPasskey } = await import('./passkeys.js'); // no dock needs it
       me = await signInWithPasskey();
     });
     if (me) this.arrived(me);
