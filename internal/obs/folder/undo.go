@@ -211,9 +211,8 @@ func (f Folder) leftScripts(paired []backup) (left []backup, err error) {
 		}
 		for _, e := range list {
 			m, ok := scriptAt(text[e.from:e.to])
-			known := slices.ContainsFunc(append(slices.Clone(paired), left...), func(b backup) bool {
-				return b.ID == m.id
-			})
+			backups := append(slices.Clone(paired), left...)
+			known := slices.ContainsFunc(backups, func(b backup) bool { return b.ID == m.id })
 			if ok && !known {
 				left = append(left, backup{ID: m.id, Server: m.server, undone: true})
 			}
