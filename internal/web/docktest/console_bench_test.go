@@ -59,6 +59,7 @@ var lists = []string{
 	"tokens?state=revoked", "tokens?user=user-100007", "tokens?stage=" + stage7,
 	"tokens?state=revoked&stage=" + stage7,
 	"audit", "audit?action=token.issued", "audit?target=user-100007", "audit?stage=" + stage7,
+	"audit?q=son+1077", "audit?q=nobody", "audit?credential=none",
 	"refusals", "refusals?stage=" + stage7, "bars",
 	"events?kind=ended", "events?user=user-100007", "users/user-100007",
 }
