@@ -115,9 +115,7 @@ func (c *Control) disconnectOne(
 func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
 	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
 		c.cfg.Log.WarnContext(ctx, "sessions of revoked tokens were not disconnected",
-			"user", revoked[0].User,
-			"err",
-			err)
+			"user", revoked[0].User, "err", err)
 	}
 }
 

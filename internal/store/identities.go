@@ -69,14 +69,14 @@ func (q queries) Identity(ctx context.Context, issuer, subject string) (access.I
 func (q queries) IdentitiesOf(
 	ctx context.Context, users ...access.UserID,
 ) ([]access.Identity, error) {
-	return ofUsers(ctx, q, users, scanIdentity, identitiesOfOneText, identitiesText)
+	return ofIDs(ctx, q, users, scanIdentity, identitiesOfOneText, identitiesText)
 }
 
 var (
 	identitiesOfOneText = "SELECT " + identityColumns +
 		" FROM identities WHERE user_id = $1 ORDER BY issuer, subject"
 	identitiesText = "SELECT " + identityColumns + " FROM identities WHERE user_id IN (" +
-		places(usersAtOnce) + ") ORDER BY user_id, issuer, subject"
+		places(idsAtOnce) + ") ORDER BY user_id, issuer, subject"
 )
 
 // PutIdentity implements access.IdentityStore.

@@ -49,7 +49,7 @@ func (q queries) Names(
 ) (map[access.UserID]string, error) {
 	names := map[access.UserID]string{}
 	scan := func(r row) (u access.User, err error) { return u, r.Scan(&u.ID, &u.Name) }
-	for some := range slices.Chunk(ids, usersAtOnce) {
+	for some := range slices.Chunk(ids, idsAtOnce) {
 		var args arguments
 		var places []string
 		for _, id := range some {
@@ -248,23 +248,22 @@ func (q queries) TrimLogins(ctx context.Context, user access.UserID, keep int) (
 
 // Grants implements access.Store.
 func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.Grant, error) {
-	return ofUsers(ctx, q, users, scanGrant, grantsOfOneText, grantsText)
+	return ofIDs(ctx, q, users, scanGrant, grantsOfOneText, grantsText)
 }
 
-// ofUsers lists the rows of these users. ofOne is the statement for one user, and ofMany the
-// statement for usersAtOnce users.
-func ofUsers[T any](
-	ctx context.Context, q queries, users []access.UserID, scan func(row) (T, error),
-	ofOne, ofMany string,
+// ofIDs lists the rows of these users or tokens. ofOne is the statement for one ID, and ofMany the
+// statement for idsAtOnce IDs.
+func ofIDs[ID ~string, T any](
+	ctx context.Context, q queries, ids []ID, scan func(row) (T, error), ofOne, ofMany string,
 ) ([]T, error) {
 	var all []T
-	for some := range slices.Chunk(users, usersAtOnce) {
+	for some := range slices.Chunk(ids, idsAtOnce) {
 		var args arguments
-		for _, user := range some {
-			args.place(string(user))
+		for _, id := range some {
+			args.place(string(id))
 		}
-		for len(some) > 1 && len(args) < usersAtOnce {
-			args.place("") // so that there are two statements, and not one for each number of users
+		for len(some) > 1 && len(args) < idsAtOnce {
+			args.place("") // so that there are two statements, and not one for each number of IDs
 		}
 		text := ofMany
 		if len(args) == 1 {
@@ -280,7 +279,7 @@ func ofUsers[T any](
 }
 
 const (
-	usersAtOnce  = 50
+	idsAtOnce    = 50
 	grantColumns = "user_id, stage, capabilities, max_ttl, by_rule, barred_at, barred_reason, " +
 		"barred_by"
 )
@@ -288,7 +287,7 @@ const (
 var (
 	grantsOfOneText = "SELECT " + grantColumns + " FROM grants WHERE user_id = $1 ORDER BY stage"
 	grantsText      = "SELECT " + grantColumns + " FROM grants WHERE user_id IN (" +
-		places(usersAtOnce) + ") ORDER BY user_id, stage"
+		places(idsAtOnce) + ") ORDER BY user_id, stage"
 )
 
 func scanGrant(r row) (access.Grant, error) {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -111,36 +110,21 @@ func scanIssuance(r row) (access.Issuance, error) {
 
 // Issuance implements access.Store.
 func (q queries) Issuance(ctx context.Context, id stage.ParticipantID) (access.Issuance, error) {
-	return first(ctx, q, scanIssuance, "SELECT "+issuanceColumns+
-		" FROM issuances WHERE id = $1", string(id))
+	return first(ctx, q, scanIssuance, issuanceText, string(id))
 }
 
 // Issuances implements access.Store.
 func (q queries) Issuances(
 	ctx context.Context, ids ...stage.ParticipantID,
 ) ([]access.Issuance, error) {
-	var all []access.Issuance
-	for some := range slices.Chunk(ids, tokensAtOnce) {
-		var args []any
-		for _, id := range some {
-			args = append(args, string(id))
-		}
-		for len(args) < tokensAtOnce {
-			args = append(args, "") // so that there is one statement for any number
-		}
-		found, err := list(ctx, q, scanIssuance, issuancesText, args...)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	return all, nil
+	return ofIDs(ctx, q, ids, scanIssuance, issuanceText, issuancesText)
 }
 
-const tokensAtOnce = 50
-
-var issuancesText = "SELECT " + issuanceColumns + " FROM issuances WHERE id IN (" +
-	places(tokensAtOnce) + ")"
+var (
+	issuanceText  = "SELECT " + issuanceColumns + " FROM issuances WHERE id = $1"
+	issuancesText = "SELECT " + issuanceColumns + " FROM issuances WHERE id IN (" +
+		places(idsAtOnce) + ")"
+)
 
 // SetCapabilities implements access.Store.
 func (q queries) SetCapabilities(

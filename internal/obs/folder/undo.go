@@ -211,9 +211,8 @@ func (f Folder) leftScripts(paired []backup) (left []backup, err error) {
 		}
 		for _, e := range list {
 			m, ok := scriptAt(text[e.from:e.to])
-			backups := append(slices.Clone(paired), left...)
-			known := slices.ContainsFunc(backups, func(b backup) bool { return b.ID == m.id })
-			if ok && !known {
+			same := func(b backup) bool { return b.ID == m.id }
+			if ok && !slices.ContainsFunc(paired, same) && !slices.ContainsFunc(left, same) {
 				left = append(left, backup{ID: m.id, Server: m.server, undone: true})
 			}
 		}
