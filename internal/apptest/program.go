@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"runtime/pprof"
 	"syscall"
-	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/app"
 )
@@ -22,7 +21,7 @@ const (
 
 // Main runs the tests of a package, or if Program started this binary, the program. TestMain passes
 // the result to os.Exit.
-func Main(m *testing.M) int {
+func Main(m interface{ Run() int }) int {
 	if os.Getenv(AsProgram) != "" {
 		return program()
 	}

@@ -13,13 +13,14 @@ import (
 	"github.com/pion/rtcp"
 	"go.uber.org/goleak"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(browser.Share(m)) }
 
 func TestTakenPort(t *testing.T) {
 	t.Parallel()

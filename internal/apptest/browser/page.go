@@ -32,19 +32,20 @@ type Page struct {
 	t       testing.TB
 	engine  Engine
 	options Options
+	process *process
 	ctx     context.Context
 
 	mu       sync.Mutex
 	closing  bool
 	allowed  []string
 	problems []string // faults of the page
-	notes    []string // log records of chromedp; shown when the test fails
 }
 
 // Tab opens another page of the same browser, with the same profile and cookies.
 func (p *Page) Tab() *Page {
 	p.t.Helper()
-	tab := &Page{t: p.t, engine: p.engine, options: p.options, allowed: p.allowed}
+	tab := &Page{t: p.t, engine: p.engine, options: p.options, process: p.process,
+		allowed: p.allowed}
 	tab.open(p.ctx)
 	return tab
 }

@@ -84,17 +84,6 @@ func (p *Page) problem(text string) {
 	}
 }
 
-// note keeps the log records of chromedp, except those about events of Chromium 103 whose format
-// chromedp cannot parse.
-func (p *Page) note(format string, args ...any) {
-	if strings.HasPrefix(format, "could not unmarshal event") {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.notes = append(p.notes, fmt.Sprintf(format, args...))
-}
-
 // retire stops the collection of faults, since faults while a browser closes do not count.
 func (p *Page) retire() {
 	p.mu.Lock()
@@ -145,9 +134,7 @@ func (p *Page) evidence() string {
 		p.shoot(path, chromedp.CaptureScreenshot()) == nil {
 		fmt.Fprintf(&b, "screenshot: %s\n", path)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, note := range p.notes {
+	for _, note := range p.process.noted() {
 		fmt.Fprintf(&b, "chromedp: %s\n", note)
 	}
 	return b.String()

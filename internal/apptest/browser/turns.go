@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// turns limits how many tests have browsers open at once. A test that has a turn, or whose parent
-// has one, opens more browsers without waiting. Otherwise two tests with one browser each would
-// wait for ever for their second one.
+// turns limits how many tests have pages open at once. A test that has a turn, or whose parent has
+// one, opens more pages without waiting. Otherwise two tests with one page each would wait for ever
+// for their second one.
 type turns struct {
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -21,7 +21,7 @@ func newTurns(n int) *turns {
 	return t
 }
 
-// take waits until the test may open a browser. Call done after the browser has ended.
+// take waits until the test may open a page. Call done after the page has ended.
 func (t *turns) take(test string) (done func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

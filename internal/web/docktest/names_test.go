@@ -13,11 +13,11 @@ func TestNamesAndLabelsKeepTogether(t *testing.T) {
 	t.Parallel()
 	const name = "أحمد عبد الرحمن الشريف"
 	look := func(lang string) browser.Options { return browser.Options{Width: 250, Lang: lang} }
-	shared := browser.Open(t, browser.OBS30, look("en"))
 	for _, lang := range []string{"en", "de", "es"} {
 		t.Run(lang, func(t *testing.T) {
+			t.Parallel()
 			d := around(t, fakeobs.Options{Password: obsPassword}, func() *browser.Page {
-				return shared.For(t, look(lang))
+				return browser.Open(t, browser.OBS30, look(lang))
 			})
 			d.server.become(func() {
 				d.server.me["name"] = name

@@ -386,12 +386,10 @@ func TestEveryState(t *testing.T) {
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
 		look := browser.Options{Width: 250, Height: 700,
 			ColorScheme: map[bool]string{true: "light", false: "dark"}[engine == browser.Current]}
-		shared := browser.Open(t, engine, look)
 		walk := func(r row, widths ...int) {
-			// Rows are not parallel, because a row that waits for its turn while this test holds
-			// the browser would wait for ever.
 			t.Run(r.name, func(t *testing.T) {
-				d := around(t, r.obs, func() *browser.Page { return shared.For(t, look) })
+				t.Parallel()
+				d := around(t, r.obs, func() *browser.Page { return browser.Open(t, engine, look) })
 				r.arrange(d)
 				if r.state != "" {
 					d.state(r.state)
@@ -454,5 +452,5 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(apptest.Main(m))
+	os.Exit(apptest.Main(browser.Share(m)))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-func TestMain(m *testing.M) { os.Exit(apptest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(apptest.Main(browser.Share(m))) }
 
 // sdkFrom serves the stock SDK from another origin than the pages, as AWS's CDN does.
 func sdkFrom(t *testing.T, path string) string {
