@@ -132,8 +132,8 @@ var machine = newTurns(2)
 // startLimit is how long a browser may take to start on a busy machine.
 const startLimit = time.Minute
 
-// Open opens a blank page with a fresh profile. The page ends with the test. A test may open several.
-// It waits for its turn before the first one.
+// Open opens a blank page with a fresh profile. The page ends with the test. A test may open
+// several. It waits for its turn before the first one.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
 	if testing.Short() {
