@@ -197,7 +197,7 @@ func (f *Feed) deliver(n Notice) {
 	}
 }
 
-// toAccount pushes a frame to the streams of an account; mu is held.
+// toAccount pushes a frame to the streams of an account. The caller holds mu.
 func (f *Feed) toAccount(id access.UserID, frame Frame) {
 	if a := f.accounts[id]; a != nil {
 		for s := range a.streams {
@@ -206,7 +206,8 @@ func (f *Feed) toAccount(id access.UserID, frame Frame) {
 	}
 }
 
-// toPages pushes a frame to the pages of a stage. Viewing keys receive no chat. mu is held.
+// toPages pushes a frame to the pages of a stage. Viewing keys receive no chat. The caller holds
+// mu.
 func (f *Feed) toPages(arn stage.ARN, frame Frame) {
 	if w := f.stages[arn]; w != nil {
 		for s := range w.pages {

@@ -230,7 +230,7 @@ func (m *Memory) Mute(_ context.Context, arn stage.ARN, who Person, on bool) err
 	return nil
 }
 
-// room returns the room of a stage, a new one if there is none; mu is held.
+// room returns the room of a stage, a new one if there is none. The caller holds mu.
 func (m *Memory) room(arn stage.ARN) *Room {
 	if m.rooms[arn] == nil {
 		m.rooms[arn] = &Room{}

@@ -77,7 +77,7 @@ func (f *Feed) StageChanged(arn stage.ARN) {
 	f.wake()
 }
 
-// watch returns the state of a stage, a new one if there is none; mu is held.
+// watch returns the state of a stage, a new one if there is none. The caller holds mu.
 func (f *Feed) watch(arn stage.ARN) *watched {
 	w := f.stages[arn]
 	if w == nil {
@@ -91,7 +91,8 @@ func (f *Feed) watch(arn stage.ARN) *watched {
 	return w
 }
 
-// tidy removes a stage without watchers and without participants on this replica; mu is held.
+// tidy removes a stage without watchers and without participants on this replica. The caller holds
+// mu.
 func (f *Feed) tidy(w *watched) {
 	if len(w.accounts)+len(w.pages)+len(w.own) == 0 && !w.dirty && !w.reading && !w.wanted {
 		delete(f.stages, w.arn)
@@ -183,7 +184,7 @@ func (f *Feed) learn(w *watched, own []stage.Presence, known bool) {
 	f.tidy(w)
 }
 
-// show sends the presence of a stage to the viewers for whom it changed; mu is held.
+// show sends the presence of a stage to the viewers for whom it changed. The caller holds mu.
 func (f *Feed) show(w *watched) {
 	before, first := w.picture, !w.known
 	now := newPicture(w.arn, merge(w.own, w.others))
@@ -205,7 +206,7 @@ func (f *Feed) show(w *watched) {
 	}
 }
 
-// sendPresence queues the presence of a stage for the streams of an account; mu is held.
+// sendPresence queues the presence of a stage for the streams of an account. The caller holds mu.
 func (f *Feed) sendPresence(a *account, w *watched) {
 	for s := range a.streams {
 		s.presence(w)
@@ -234,8 +235,8 @@ func merge(own, others []stage.Presence) []stage.Presence {
 
 func (s *Stream) viewer() Viewer { return Viewer{User: s.User, Operator: s.Operator, View: s.View} }
 
-// takePresence renders the dirty stages; mu is held. The first frame of an account is complete: a
-// PresencesEvent, even if it is empty.
+// takePresence renders the dirty stages. The caller holds mu. The first frame of an account is
+// complete: a PresencesEvent, even if it is empty.
 func (s *Stream) takePresence() Frame {
 	dirty, first := s.dirty, !s.begun
 	s.dirty, s.begun = nil, true
@@ -281,8 +282,8 @@ func (f *Feed) exchange(ctx context.Context) {
 	}
 }
 
-// want marks the AWS stages that other replicas watch, on the replica that queries Amazon IVS; mu
-// is held.
+// want marks the AWS stages that other replicas watch, on the replica that queries Amazon IVS. The
+// caller holds mu.
 func (f *Feed) want(asks bool) {
 	for arn := range f.posts {
 		if asks && !arn.Local() {

@@ -106,7 +106,7 @@ func (f *Feed) Listen(l Listener) (*Stream, error) {
 	return s, nil
 }
 
-// attach adds a stream to the receivers of frames; mu is held.
+// attach adds a stream to the receivers of frames. The caller holds mu.
 func (f *Feed) attach(s *Stream) {
 	if s.Page != "" {
 		w := f.watch(s.Page)
@@ -144,7 +144,7 @@ func (s *Stream) Close() {
 	f.detach(s)
 }
 
-// detach is the reverse of attach; mu is held.
+// detach is the reverse of attach. The caller holds mu.
 func (f *Feed) detach(s *Stream) {
 	delete(f.streams, s)
 	if w := f.stages[s.Page]; w != nil {
@@ -191,7 +191,7 @@ func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	s.push(Frame{Name: presenceFrame})
 }
 
-// rewatch replaces the stages of an account; mu is held.
+// rewatch replaces the stages of an account. The caller holds mu.
 func (f *Feed) rewatch(a *account, viewer Viewer, stages []stage.ARN) {
 	same := func(w *watched, arn stage.ARN) bool { return w.arn == arn }
 	if a.viewer == viewer && slices.EqualFunc(a.stages, stages, same) {
@@ -247,8 +247,8 @@ func (s *Stream) Take() (frame Frame, ok, over bool) {
 	return frame, true, false
 }
 
-// push queues a frame; mu is held. A stream whose page reads too slowly is closed. The page resumes
-// from the last event that it received.
+// push queues a frame. The caller holds mu. A stream whose page reads too slowly is closed. The
+// page resumes from the last event that it received.
 func (s *Stream) push(frame Frame) {
 	if s.over {
 		return
@@ -266,7 +266,7 @@ func (s *Stream) push(frame Frame) {
 	s.ready()
 }
 
-// cut ends a stream after its queued frames are taken; mu is held.
+// cut ends a stream after its queued frames are taken. The caller holds mu.
 func (s *Stream) cut() {
 	s.over = true
 	s.ready()
@@ -279,13 +279,13 @@ func (s *Stream) ready() {
 	}
 }
 
-// dismiss sends a Bye and ends a stream; mu is held.
+// dismiss sends a Bye and ends a stream. The caller holds mu.
 func (s *Stream) dismiss() {
 	s.push(Frame{Name: "bye", Data: mustJSON(Bye{"stopping"})})
 	s.cut()
 }
 
-// presence marks a stage whose presence must be sent; mu is held.
+// presence marks a stage whose presence must be sent. The caller holds mu.
 func (s *Stream) presence(w *watched) {
 	if s.over || s.Page == "" && !s.watches {
 		return

@@ -23,16 +23,16 @@ func (h *Homes) Holds(arn stage.ARN) bool {
 	return h.holds(arn)
 }
 
-// holds is Holds; mu is held.
+// holds is Holds. The caller holds mu.
 func (h *Homes) holds(arn stage.ARN) bool {
 	o := h.mine[arn]
 	return o != nil && !o.leaving && h.valid()
 }
 
-// valid reports whether this replica may be a home; mu is held. A replica with an address for other
-// replicas may be a home only while it renews its heartbeat. That holds even for a replica that
-// last read no others, since others may have joined later. A replica without an address is always
-// alone.
+// valid reports whether this replica may be a home. The caller holds mu. A replica with an address
+// for other replicas may be a home only while it renews its heartbeat. That holds even for a
+// replica that last read no others, since others may have joined later. A replica without an
+// address is always alone.
 func (h *Homes) valid() bool {
 	return !h.lost && (time.Now().Before(h.until) || h.cfg.URL == "")
 }
@@ -113,7 +113,7 @@ func (h *Homes) known(arn stage.ARN) (place, bool) {
 	return place{peer: p.Peer}, true
 }
 
-// begin counts an open request for a stage of this replica; mu is held.
+// begin counts an open request for a stage of this replica. The caller holds mu.
 func (h *Homes) begin(arn stage.ARN) (done func()) {
 	o := h.mine[arn]
 	o.requests++
@@ -264,7 +264,7 @@ func (h *Homes) quiet() map[stage.ARN]int64 {
 	return leaving
 }
 
-// over reports whether a stage can be released; mu is held.
+// over reports whether a stage can be released. The caller holds mu.
 func (h *Homes) over(o *own, idle bool) bool {
 	switch {
 	case !idle || o.requests > 0:

@@ -81,7 +81,7 @@ func (q *queue) estimate(now time.Time, caller string) time.Duration {
 	return max(q.free.Sub(now), 0) + time.Duration(before)*q.every
 }
 
-// take reports whether a call is due, and counts the call. q.mu is held.
+// take reports whether a call is due, and counts the call. The caller holds q.mu.
 func (q *queue) take(now time.Time) bool {
 	if q.free.After(now.Add(time.Duration(q.burst-1) * q.every)) {
 		return false
@@ -93,7 +93,7 @@ func (q *queue) take(now time.Time) bool {
 	return true
 }
 
-// arm sets the timer for the next turn, unless the timer is set already. q.mu is held.
+// arm sets the timer for the next turn, unless the timer is set already. The caller holds q.mu.
 func (q *queue) arm(now time.Time) {
 	if q.timer != nil || len(q.turns) == 0 {
 		return

@@ -268,7 +268,7 @@ func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 	session.End = e.cfg.Now()
 }
 
-// present returns a participant of the current session. e.mu is held.
+// present returns a participant of the current session. The caller holds e.mu.
 func (e *Emulator) present(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {
@@ -284,7 +284,7 @@ func (e *Emulator) present(
 }
 
 // latest returns a participant of the last session. The session may have ended, because the reason
-// for an end may arrive after it. e.mu is held.
+// for an end may arrive after it. The caller holds e.mu.
 func (e *Emulator) latest(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {
@@ -316,7 +316,7 @@ func (e *Emulator) stopPublishing(arn stage.ARN, id stage.ParticipantID) {
 	}
 }
 
-// unpublish records that a participant stopped publishing. e.mu is held.
+// unpublish records that a participant stopped publishing. The caller holds e.mu.
 func (e *Emulator) unpublish(arn stage.ARN, session *sessionRecord, p *participantRecord) {
 	if !p.Publishing {
 		return
@@ -342,7 +342,7 @@ func (e *Emulator) note(
 	}
 }
 
-// record adds an event to a participant. e.mu is held.
+// record adds an event to a participant. The caller holds e.mu.
 func (e *Emulator) record(p *participantRecord, name, code, remote string) {
 	p.Events = append(p.Events, eventRecord{
 		Seq: e.state.next(), Name: name, ErrorCode: code, Remote: remote, Time: e.cfg.Now(),

@@ -96,7 +96,8 @@ func (l *Lead) ask(ctx context.Context) {
 	l.notice(l.now().Before(l.until))
 }
 
-// watchExpiry sets the timer that ends the work of While when the lease expires; mu is held.
+// watchExpiry sets the timer that ends the work of While when the lease expires. The caller holds
+// mu.
 func (l *Lead) watchExpiry() {
 	left := l.until.Sub(l.now())
 	if l.expiry != nil {
@@ -110,7 +111,8 @@ func (l *Lead) watchExpiry() {
 	})
 }
 
-// notice wakes the callers that wait until this replica begins or ceases to lead; mu is held.
+// notice wakes the callers that wait until this replica begins or ceases to lead. The caller holds
+// mu.
 func (l *Lead) notice(leads bool) {
 	if leads != l.leading {
 		l.leading = leads

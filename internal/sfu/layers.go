@@ -15,7 +15,7 @@ var (
 	_ whip.Playable     = (*viewer)(nil)
 )
 
-// living returns the layers that still arrive, smallest first. Call with pub.mu held.
+// living returns the layers that still arrive, smallest first. The caller holds pub.mu.
 func (p *publisher) living(now time.Time) []*track {
 	var list []*track
 	for _, t := range p.layers {
@@ -37,7 +37,7 @@ const stoppedAfter = 500 * time.Millisecond
 
 // stopped reports whether a layer is silent while another one arrives: browsers stop the highest
 // layer when their uplink is too slow. Two frames of the other layer must have begun since then, so
-// that a source of one frame a second does not count as stopped. Call with pub.mu held.
+// that a source of one frame a second does not count as stopped. The caller holds pub.mu.
 func (p *publisher) stopped(t *track, now time.Time) bool {
 	return now.Sub(t.receivedAt) > stoppedAfter &&
 		slices.ContainsFunc(p.layers, func(other *track) bool {

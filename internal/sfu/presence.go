@@ -88,7 +88,7 @@ func (p *publisher) describe(seen *stage.Presence, now time.Time) {
 	}
 }
 
-// sentBefore reports whether the publisher has ever sent media. Call with pub.mu held.
+// sentBefore reports whether the publisher has ever sent media. The caller holds pub.mu.
 func (p *publisher) sentBefore() bool {
 	sent := func(t *track) bool { return t != nil && !t.receivedAt.IsZero() }
 	return sent(p.audio) || slices.ContainsFunc(p.layers, sent)

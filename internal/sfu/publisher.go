@@ -281,8 +281,8 @@ func (p *publisher) receiverReport(now time.Time) *rtcp.ReceiverReport {
 	return rr
 }
 
-// wantKeyframe requests a keyframe from the publisher, at most once per keyframeEvery. Call with
-// pub.mu held.
+// wantKeyframe requests a keyframe from the publisher, at most once per keyframeEvery. The caller
+// holds pub.mu.
 func (p *publisher) wantKeyframe(t *track, now time.Time) {
 	if now.Sub(t.askedAt) < keyframeEvery {
 		return

@@ -62,7 +62,7 @@ func (t *track) measure(now time.Time) (m measure) {
 	return m
 }
 
-// reception returns what the stage receives from the publisher. Call with pub.mu held.
+// reception returns what the stage receives from the publisher. The caller holds pub.mu.
 func (p *publisher) reception(now time.Time) *stage.Reception {
 	r := &stage.Reception{Since: p.firstMedia}
 	packets, lost := 0, 0.0
@@ -101,7 +101,7 @@ func (t *track) videoReception(m measure) *stage.VideoReception {
 	}
 }
 
-// highest returns the layer with the largest picture. Call with pub.mu held.
+// highest returns the layer with the largest picture. The caller holds pub.mu.
 func (p *publisher) highest() (best *track) {
 	for _, t := range p.layers {
 		if best == nil || t.picture.height > best.picture.height {
@@ -132,7 +132,7 @@ func (f *findings) find(warning, end, format string, args ...any) {
 }
 
 // judge finds faults that a broadcaster should know about, and media that the stage does not
-// accept. Call with pub.mu held.
+// accept. The caller holds pub.mu.
 func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []finding {
 	f := &findings{limits: limits}
 	if a := r.Audio; a != nil && !a.Valid {

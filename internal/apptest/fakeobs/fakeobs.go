@@ -395,7 +395,7 @@ func (o *OBS) wait(ctx context.Context, ok func() bool) (State, error) {
 	}
 }
 
-// touch wakes waiting callers; the lock is held.
+// touch wakes waiting callers. The caller holds the lock.
 func (o *OBS) touch() {
 	close(o.changed)
 	o.changed = make(chan struct{})

@@ -160,7 +160,7 @@ func (p *profile) encoders(opts Options) Encoders {
 }
 
 // activate loads a profile: LoadService, then ResetOutputs, which rebuilds the encoders unless an
-// output is active. The lock is held.
+// output is active. The caller holds the lock.
 func (o *OBS) activate(p *profile) {
 	o.current = p
 	p.enforceOpus()
@@ -291,8 +291,8 @@ func (o *OBS) removeProfile(c *call) (any, error) {
 	return nil, nil
 }
 
-// collapse makes OBS crash after the response. A real OBS would not send the response. The lock is
-// held.
+// collapse makes OBS crash after the response. A real OBS would not send the response. The caller
+// holds the lock.
 func (o *OBS) collapse(c *call, cause string) {
 	o.crashed, o.cause = true, cause
 	c.later(func() { go o.Crash() })

@@ -46,7 +46,8 @@ func (o *OBS) File(profile string) map[string]any {
 	return nil
 }
 
-// lookAtAsk processes the request in the current profile, as the script does. The lock is held.
+// lookAtAsk processes the request in the current profile, as the script does. The caller holds the
+// lock.
 func (o *OBS) lookAtAsk() {
 	s := o.opts.Script
 	if s.Secret == "" || s.Deaf {

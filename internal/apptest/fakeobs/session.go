@@ -260,7 +260,7 @@ func (s *session) reidentify(d map[string]any) *closing {
 	return nil
 }
 
-// subscribe handles Identify and Reidentify; the lock is held.
+// subscribe handles Identify and Reidentify. The caller holds the lock.
 func (s *session) subscribe(mask *int) {
 	if mask != nil {
 		s.subscriptions = *mask
@@ -342,7 +342,7 @@ func (o *OBS) identified() (n int) {
 	return n
 }
 
-// emit sends an event to the sessions that subscribed to it; the lock is held.
+// emit sends an event to the sessions that subscribed to it. The caller holds the lock.
 func (o *OBS) emit(intent int, kind string, data any) {
 	o.touch()
 	if !o.ready {

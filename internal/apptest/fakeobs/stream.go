@@ -140,7 +140,7 @@ func (o *OBS) toggleStream(c *call) (any, error) {
 	return map[string]bool{"outputActive": !o.stream.active}, nil
 }
 
-// start runs on OBS's UI thread, after the response to StartStream. The lock is held.
+// start runs on OBS's UI thread, after the response to StartStream. The caller holds the lock.
 func (o *OBS) start() {
 	silent := o.stream.silent
 	o.stream.silent = NotSilent
@@ -194,7 +194,7 @@ func (o *OBS) setting(name string) string {
 	return s
 }
 
-// stop emits STOPPING; broadcast does the rest. The lock is held.
+// stop emits STOPPING; broadcast does the rest. The caller holds the lock.
 func (o *OBS) stop() {
 	if !o.stream.active {
 		return
@@ -203,7 +203,7 @@ func (o *OBS) stop() {
 	o.stream.cancel()
 }
 
-// stopOutputs ends all outputs when OBS ends. The lock is held.
+// stopOutputs ends all outputs when OBS ends. The caller holds the lock.
 func (o *OBS) stopOutputs() {
 	clear(o.outputs)
 	if o.stream.cancel != nil {
@@ -322,7 +322,7 @@ func (o *OBS) retries(lost Session) (delay time.Duration, tries int) {
 }
 
 // streamEvent emits StreamStateChanged. While OBS reconnects, the outputActive of this event is
-// false, although that of GetStreamStatus is true. The lock is held.
+// false, although that of GetStreamStatus is true. The caller holds the lock.
 func (o *OBS) streamEvent(state string, active bool) {
 	o.stream.state = statePrefix + state
 	o.emit(eventOutputs, "StreamStateChanged", map[string]any{
