@@ -5,15 +5,16 @@ import (
 	"testing"
 )
 
-// TestScopesOfEachKind compares Principal.Allows with a table, and fails for a scope or a kind that
-// is not in the table.
+// TestScopesOfEachKind compares Principal.Allows with a table of all kinds and all scopes. A new kind
+// needs a row, and a new scope a place in one of the lists.
 func TestScopesOfEachKind(t *testing.T) {
 	t.Parallel()
 	own := []Scope{ScopeSelf, ScopeTokens, ScopeAccount, ScopeStage}
 	operators := []Scope{
 		ScopeUsers, ScopeStages, ScopeAudit, ScopeModerate, ScopeWebhooks, ScopeAPIKeys,
+		ScopeSystem,
 	}
-	every := slices.Concat(own, operators, []Scope{ScopeView})
+	every := slices.Concat(own, operators, []Scope{ScopeView, ScopeGuest})
 	login := func(r Role) Principal { return Principal{Kind: KindLogin, User: User{Role: r}} }
 	operator := User{ID: "olga", Role: Operator}
 	for name, want := range map[string]struct {
@@ -28,6 +29,7 @@ func TestScopesOfEachKind(t *testing.T) {
 		"an access key":    {Principal{Kind: KindAccessKey, User: operator}, own[:2]},
 		"a viewing key":    {Principal{Kind: KindViewKey}, []Scope{ScopeView, ScopeStage}},
 		"a token":          {Principal{Kind: KindToken, User: operator}, []Scope{ScopeStage}},
+		"a guest link":     {Principal{Kind: KindGuestLink}, []Scope{ScopeGuest}},
 		"an API key for users": {
 			Principal{Kind: KindAPIKey, User: operator, Scopes: []Scope{ScopeUsers}},
 			[]Scope{ScopeSelf, ScopeUsers},
