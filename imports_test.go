@@ -122,8 +122,8 @@ var kit = []string{"internal/apptest/...", "internal/access/accesstest"}
 // replaceable and its types local.
 type restriction struct {
 	code  []string // prefixes of import paths
-	in    []string // packages of the project that may import it
-	tests bool     // whether the tests of every package may import it
+	in    []string // packages of the project that may import the code
+	tests bool     // whether the tests of every package may import the code
 }
 
 var restrictions = []restriction{

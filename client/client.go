@@ -185,7 +185,7 @@ type Bar struct {
 	Stage  string    `json:"stage"`
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
-	By     string    `json:"by"` // name of who barred the user
+	By     string    `json:"by"` // name of the person who barred the user
 }
 
 // Bars lists the newest bars of one stage or of all ("").
@@ -267,7 +267,7 @@ type RuleEffect struct {
 	Gain   int      `json:"gain"`
 	Lose   int      `json:"lose"`
 	Change int      `json:"change"`
-	Losing []string `json:"losing"` // names of those who lose access, at most 10
+	Losing []string `json:"losing"` // names of at most 10 of the users who lose access
 }
 
 // Rules lists the rules.

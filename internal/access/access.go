@@ -20,7 +20,6 @@ type UserID string
 // A Role says what an account is for.
 type Role string
 
-// The roles.
 const (
 	Operator    Role = "operator"    // runs the service; has every capability on every stage
 	Moderator   Role = "moderator"   // kicks and mutes on granted stages

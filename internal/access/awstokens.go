@@ -66,9 +66,10 @@ func (c *Control) verifyAWS(
 }
 
 // Barred lists the participants on AWS stages whose token was revoked, while AWS may still accept
-// the token or keep its session open. (Local stages refuse such tokens themselves.) A server must
-// disconnect each of them at AWS. Any server may do so, since the revocation may come from the
-// command line, another replica, or an earlier run.
+// the token or keep its session open. (Local stages refuse such tokens themselves.) Each replica
+// gets the whole list, because a token may have been revoked by the command line, by another
+// replica, or in an earlier run. The participants must be disconnected at AWS. Their users need not
+// be barred.
 func (c *Control) Barred(ctx context.Context) ([]stage.Participant, error) {
 	revoked, err := c.cfg.Store.RevokedAtAWS(ctx, c.cfg.Now().Add(-stage.MaxSession))
 	if err != nil {

@@ -22,10 +22,9 @@ const (
 	guestLinksListed = 200
 )
 
-// A GuestRole is the role of guests with a guest link.
+// A GuestRole says what the guests of a guest link may do on its stage.
 type GuestRole string
 
-// The roles of guests.
 const (
 	GuestPublishes GuestRole = "publish" // send picture and sound, and receive the others
 	GuestViews     GuestRole = "view"    // receive only

@@ -59,10 +59,9 @@ type ListedStage struct {
 	Grant Grant // the grant of the filter's user
 }
 
-// A TokenState is the state of a token.
+// A TokenState says whether a token can still be used.
 type TokenState string
 
-// The states of a token.
 const (
 	TokenActive  TokenState = "active" // neither revoked nor expired
 	TokenExpired TokenState = "expired"

@@ -138,8 +138,8 @@ func ReportClaims(ctx context.Context, s Store, p ExternalPolicy) (ClaimsReport,
 	return ClaimsReport{Missing: missing}, err
 }
 
-// missingOfRefused returns the required claim without which the newest sign-in was refused. Nothing
-// else is stored of people whom the policy has never admitted.
+// missingOfRefused returns the required claim that was missing in the newest failed sign-in. The
+// audit trail is the only source: of people who were never admitted, no claims are stored.
 func missingOfRefused(ctx context.Context, s Store, p ExternalPolicy) ([]NamedClaim, error) {
 	failed, err := s.Entries(ctx, AuditFilter{Action: ActionLoginFailed}, Page{Limit: 1})
 	if err != nil || len(failed.Items) == 0 {

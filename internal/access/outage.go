@@ -124,9 +124,9 @@ func limited(ctx context.Context, limit bool) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, endWithin)
 }
 
-// kickWithout is Kick without the database. If there is no stored permit for the principal, or if
-// no reachable server has the participant, it returns the error of the database, which is the
-// argument away.
+// kickWithout is Kick without the database. Operators may kick; others need a permit that was
+// stored before the outage. Without one, or if no reachable server has the participant, kickWithout
+// returns away, the error of the database.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 	away error,

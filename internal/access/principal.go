@@ -80,7 +80,6 @@ func CommandLine() Principal {
 // A Scope is a group of actions. Each kind of credential allows some scopes.
 type Scope string
 
-// The scopes.
 const (
 	ScopeSelf   Scope = "self"   // read the caller's own account and stages
 	ScopeTokens Scope = "tokens" // issue tokens, read and revoke them

@@ -15,10 +15,10 @@ const losersNamed = 10
 // A RuleEffect counts the users whom a rule would affect. Operators have access to every stage, so
 // they only count if a rule would create a stage for them.
 type RuleEffect struct {
-	Gain   int      // who would get access to a stage, or a stage of their own
-	Lose   int      // whose access to a stage would end, with their open tokens there
-	Change int      // whose capabilities or longest token life on a stage would change
-	Losing []string // the first names of those who would lose access
+	Gain   int      // users who would get access to a stage, or a stage of their own
+	Lose   int      // users whose access to a stage would end, with their open tokens there
+	Change int      // users whose capabilities or longest token life on a stage would change
+	Losing []string // names of some users who would lose access, at most losersNamed
 }
 
 // RuleEffect computes what PutRule would change, and changes nothing. Rules do not change the
@@ -54,7 +54,7 @@ func (c *Control) RuleEffect(ctx context.Context, by Principal, r Rule) (RuleEff
 	}
 }
 
-// addEffect adds the effect on some accounts.
+// addEffect adds the effect on a batch of accounts.
 func (c *Control) addEffect(
 	ctx context.Context, effect *RuleEffect, before, after []Rule, batch []Account,
 ) error {

@@ -298,7 +298,6 @@ func (c *Control) applyStored(
 	return c.apply(ctx, tx, why, rules, account, claimsOf(identities))
 }
 
-// applyRules applies the rules to one account.
 func (c *Control) applyRules(
 	ctx context.Context, tx Store, why ruling, account Account, claims map[string][]string,
 ) ([]Issuance, error) {

@@ -26,8 +26,8 @@ type StageAccess struct {
 
 // A Reach contains the stages that a principal may enter, and those from which they are barred.
 type Reach struct {
-	Stages []StageAccess // by name
-	Bars   []StageBar    // by the name of the stage
+	Stages []StageAccess // sorted by name
+	Bars   []StageBar    // sorted by the name of the stage
 }
 
 // A StageBar is a stage that the holder of a grant may not enter at present.

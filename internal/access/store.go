@@ -241,8 +241,9 @@ type StageRecord struct {
 // SortKey returns the name by which lists are sorted.
 func (s StageRecord) SortKey() string { return nameKey(s.Name) }
 
-// A Rate is a rate limit: at most Limit tokens of the bucket between Since and Until; a Limit of 0
-// means no limit. Tokens dated after Until do not count, since their clock was wrong.
+// A Rate is a rate limit: a bucket may get at most Limit tokens between Since and Until. A Limit of
+// 0 means no limit. A token dated after Until does not count: the replica that issued it had a
+// wrong clock.
 type Rate struct {
 	Bucket string
 	Limit  int

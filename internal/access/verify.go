@@ -29,7 +29,8 @@ func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Partic
 }
 
 // recognize checks a participant whose token has a valid signature. This server must have issued
-// the token and not revoked it, and its user must still have the access that it needs.
+// the token and not revoked it. The user must still have access to the stage, with the capabilities
+// of the token.
 func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
 	if !stage.ValidID(p.ID) || c.owed(p.ID) {
 		return p, tokenRevoked()

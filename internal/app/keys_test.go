@@ -36,8 +36,8 @@ func TestKeysAreImportedFromPrivateKeysAlone(t *testing.T) {
 			}
 		}
 	}
-	// A file that is larger than any key. Only its beginning is read, since a device may have no
-	// end.
+	// A file that is larger than any key. Only its beginning is read, because a path may also name
+	// a device that never ends, such as /dev/zero.
 	wrong := filepath.Join(folder, "film.mp4")
 	must(t, os.WriteFile(wrong, make([]byte, 128<<10), 0o600))
 	if out, err := run(t, append([]string{"keys", "import", "--pem", wrong},

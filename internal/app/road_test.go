@@ -292,7 +292,6 @@ func TestAStageIsItsOwn(t *testing.T) {
 	wantStatus(t, token.Endpoint, token.Token, http.StatusForbidden, 2003)
 }
 
-// post posts a body to an endpoint.
 func post(t *testing.T, endpoint, token, kind, body string) (int, string) {
 	t.Helper()
 	r, _ := http.NewRequestWithContext(t.Context(), "POST", endpoint, strings.NewReader(body))

@@ -24,7 +24,7 @@ type contract struct {
 	err    error
 }
 
-// read reads the document once.
+// read requests the document at its first call.
 func (k *contract) read(c *Client) error {
 	k.once.Do(func() {
 		answer, err := c.HTTP.Get(c.base + "/api/openapi.json")

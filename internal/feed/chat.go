@@ -114,7 +114,7 @@ type Deletion struct {
 	Message string
 	By      access.UserID
 	Free    bool                      // not counted by the rate limit
-	May     func(access.UserID) error // returns nil if By may delete a message of that author
+	May     func(access.UserID) error // returns nil if By may delete messages of this author
 }
 
 // Delete removes a message.

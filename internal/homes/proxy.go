@@ -194,7 +194,6 @@ func replicaOf(r *http.Request) (id string, ok bool) {
 // SessionPrefix is the prefix of the secrets in session URLs.
 func (h *Homes) SessionPrefix() string { return h.ID() + "-" }
 
-// errNotHome is the error of a replica that is not the home of a stage.
 var errNotHome = errors.New("this replica is not the home of the stage")
 
 // pass forwards a request. If it returns an error, nothing was sent to the client.

@@ -168,8 +168,8 @@ func endedSession(text string) bool {
 	return strings.Contains(text, "SSO token") || strings.Contains(text, "please reauthenticate")
 }
 
-// endedToken recognizes the codes of the sign-in services (SSO, its OIDC, STS) for an expired
-// token.
+// endedToken reports whether an error code of AWS SSO, of its OIDC service or of STS means that a
+// token has expired.
 func endedToken(code string) bool {
 	return slices.Contains([]string{"UnauthorizedException", "InvalidGrantException",
 		"ExpiredTokenException", "ExpiredToken", "InvalidClientException",

@@ -136,7 +136,8 @@ func revoked() report {
 }
 
 // bar records that a participant must not be on a stage until a certain time. The stage is polled
-// until then.
+// until then. In this package, a barred participant has a token that was revoked; the user may get
+// a new one.
 func (s *Service) bar(arn stage.ARN, id stage.ParticipantID, until time.Time) {
 	w := s.watch(arn)
 	w.mu.Lock()

@@ -47,8 +47,9 @@ type Config struct {
 	Events func(stage.Event) // receives the events of publishers; must not block. May be nil
 	Poll   time.Duration     // interval between two polls of a watched stage; 2 s if zero
 
-	// Barred lists the participants whose tokens this server issued and are revoked. Participants
-	// of other programs, which may use the same stages, are not in the list. May be nil.
+	// Barred lists the participants whose tokens this server has issued and revoked, for any
+	// reason. Participants of other programs, which may use the same stages, are not in the list.
+	// May be nil.
 	Barred func(context.Context) ([]stage.Participant, error)
 
 	// Leads reports whether this process polls the stages and bars participants; nil means always.
@@ -272,8 +273,8 @@ func (s *Service) Credentials(ctx context.Context) error {
 	return err
 }
 
-// middlewareFor returns an option of the SDK that makes every attempt of a call to the region,
-// retries included, wait for its turn in the queue.
+// middlewareFor returns an option of the SDK for calls to one region. Each attempt of a call, also
+// a retry, then waits for its turn in the queue.
 func (l *limits) middlewareFor(region string) func(*middleware.Stack) error {
 	wait := func(ctx context.Context, in middleware.FinalizeInput,
 		next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {

@@ -115,7 +115,6 @@ func (h *webhook) take(r *http.Request) error {
 	return h.read(r.Context(), http.MaxBytesReader(nil, r.Body, maxBridgeBody))
 }
 
-// read reads the event in a body.
 func (h *webhook) read(ctx context.Context, body io.Reader) error {
 	var event bridgeEvent
 	if err := json.NewDecoder(body).Decode(&event); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A roster is an events socket in memory: its participants have joined.
+// A roster replaces the events socket: it has a list of participants who have joined.
 type roster struct {
 	mu   sync.Mutex
 	list []stage.Presence

@@ -180,7 +180,7 @@ func (h *harness) issue(ttl time.Duration) stage.ParticipantToken {
 	return made
 }
 
-// accepted reports whether AWS would accept the token.
+// accepted returns an error if AWS would refuse the token.
 func (h *harness) accepted(made stage.ParticipantToken) error {
 	v := token.Verifier{Keys: h.aws.keyring(), Endpoints: endpoints, Now: h.clock.now}
 	_, err := v.Verify(h.t.Context(), made.Secret)

@@ -21,7 +21,6 @@ const Profile = "Stagedoor"
 // A Level says by whom a finding can be fixed.
 type Level string
 
-// The levels of a finding.
 const (
 	Fix    Level = "fix"    // SetUp fixes it
 	Person Level = "person" // only the person can fix it

@@ -37,7 +37,7 @@ func (w Waits) of(wait string) time.Duration {
 	case "stage":
 		return w.Stage
 	case "stop":
-		return w.Stop / 3 // the attempts to stop share the limit
+		return w.Stop / 3 // for each of at most stopTries attempts
 	case "reason":
 		return w.Reason
 	}

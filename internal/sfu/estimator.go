@@ -230,7 +230,8 @@ func (e *estimator) received(seq uint16, arrived int64) (carries int, full bool)
 	}
 	p.told = fateReceived
 	b := &e.burst
-	// the packet used the link, but its time of sending is ambiguous
+	// the packet counts as traffic, but not for the burst's times: it was sent twice or out of
+	// order
 	if p.repeated || b.packets > 0 && p.at < b.sent {
 		b.bytes += int(p.size)
 		return 0, false

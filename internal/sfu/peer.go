@@ -114,7 +114,6 @@ func (p *peer) end(code, detail string) {
 
 func (p *peer) heard(now time.Time) { p.lastHeard.Store(int64(now.Sub(p.since))) }
 
-// silence returns the time since the last datagram.
 func (p *peer) silence(now time.Time) time.Duration {
 	return now.Sub(p.since) - time.Duration(p.lastHeard.Load())
 }

@@ -325,7 +325,6 @@ func errNotPublishing() error {
 		WithCode("not_publishing")
 }
 
-// layered reports whether the publication has layers.
 func (s *SFU) layered(key publicationKey) bool {
 	s.mu.RLock()
 	pub := s.publications[key]

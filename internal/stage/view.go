@@ -14,7 +14,7 @@ import (
 // a user ID, the view is "participant:" followed by the participant ID.
 type View string
 
-// The layouts.
+// The views that show all publishers.
 const (
 	ViewGrid      View = "grid"
 	ViewSpotlight View = "spotlight"

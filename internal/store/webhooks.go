@@ -141,7 +141,6 @@ type Outbox struct {
 	Dead    int
 }
 
-// outboxCount is the highest count of an Outbox.
 const outboxCount = 100_000
 
 // Outbox counts waiting and dead deliveries, up to 100,000 each.

@@ -90,8 +90,7 @@ func (a *adapter) answer(
 	for _, cookie := range full.cookies {
 		http.SetCookie(w, cookie)
 	}
-	// Responses contain tokens, invitations and the names of participants, so no cache may store
-	// them.
+	// Responses contain tokens, invites and the names of participants, so no cache may store them.
 	w.Header().Set("Cache-Control", "no-store")
 	if full.body == nil {
 		w.WriteHeader(cmp.Or(full.status, http.StatusNoContent))

@@ -632,7 +632,7 @@ func (h *harness) guest(arn string) string {
 	return string(token.ParticipantID)
 }
 
-// invite returns the ID of a new user who has not accepted the invitation yet.
+// invite returns the ID of a new user who has not used the invite yet.
 func (h *harness) invite() access.UserID {
 	h.users++
 	var invited web.Invited

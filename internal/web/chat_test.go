@@ -21,7 +21,6 @@ func with(a *apptest.App, secret string) *apptest.Client {
 	return c
 }
 
-// chatOf returns the path of the chat of the client's main stage.
 func chatOf(c *apptest.Client) string {
 	return "/api/stages/" + url.PathEscape(c.MainStage()) + "/chat"
 }

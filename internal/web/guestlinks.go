@@ -43,7 +43,7 @@ type (
 		GuestLink
 		URL string `json:"url"`
 	}
-	// A GuestInvitation is what the page of a guest shows before the guest joins.
+	// A GuestInvitation describes a guest link for the page of a guest who has not joined yet.
 	GuestInvitation struct {
 		Stage     stage.ARN        `json:"stage"`
 		StageName string           `json:"stageName"`
@@ -106,7 +106,7 @@ func (g guestLinks) revoke(r *http.Request, who access.Principal) (any, error) {
 	return nil, g.control.RevokeGuestLink(r.Context(), who, r.PathValue("id"))
 }
 
-// invitation returns the stage and the role of a link.
+// invitation describes the caller's guest link.
 func (g guestLinks) invitation(r *http.Request, who access.Principal) (any, error) {
 	link, err := who.GuestLink()
 	if err != nil {

@@ -21,7 +21,7 @@ type (
 		Stage  stage.ARN `json:"stage"`
 		Since  time.Time `json:"since"`
 		Reason string    `json:"reason"`
-		By     string    `json:"by,omitempty"` // name of who barred the user, if it is known
+		By     string    `json:"by,omitempty"` // the person who barred the user, if known
 	}
 	// A V1Bars is a page of bars, newest first.
 	V1Bars struct {

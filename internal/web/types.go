@@ -24,7 +24,7 @@ type (
 		Name     string `json:"name"`
 		Password string `json:"password"`
 	}
-	// An InviteCode requests the name on an invitation.
+	// An InviteCode requests the name of the user of an invite.
 	InviteCode struct {
 		Code string `json:"code"`
 	}
@@ -136,7 +136,7 @@ type (
 		Since  time.Time `json:"since"`
 		Reason string    `json:"reason"`
 	}
-	// InviteName is the name on an invitation.
+	// An InviteName is the name of the user of an invite.
 	InviteName struct {
 		Name string `json:"name"`
 	}

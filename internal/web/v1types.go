@@ -54,7 +54,7 @@ type (
 		// when the user was barred from the stage and so gets no more tokens for it
 		BarredAt     *time.Time `json:"barredAt,omitempty"`
 		BarredReason string     `json:"barredReason,omitempty"`
-		BarredBy     string     `json:"barredBy,omitempty"` // name of who barred the user
+		BarredBy     string     `json:"barredBy,omitempty"` // name of the person who barred the user
 	}
 	// A V1UserChange changes the members that it contains.
 	V1UserChange struct {
@@ -187,7 +187,7 @@ type (
 		// number of users who would lose access to a stage, with their open tokens there
 		Lose   int      `json:"lose"`
 		Change int      `json:"change"` // whose capabilities or longest token life would change
-		Losing []string `json:"losing"` // names of those who lose access, at most 10
+		Losing []string `json:"losing"` // names of at most 10 of the users who lose access
 	}
 	// A V1NewAPIKey requests an API key.
 	V1NewAPIKey struct {

@@ -34,7 +34,8 @@ const SETUP = Object.freeze([
 /**
  * The view of a rehearsal that runs.
  * @param {State} s
- * @param {{now: number, muted: boolean, reason: string}} about reason: what keeps it from starting
+ * @param {{now: number, muted: boolean, reason: string}} about reason: why the rehearsal cannot
+ *   start
  * @param {Deeds} act
  * @param {Node} heading
  * @param {(now: string) => Node} steps

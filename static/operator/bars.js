@@ -24,7 +24,7 @@ export const barNote = ({ since, by, reason = '' }) =>
     .join(' ');
 
 /**
- * A button that ends a bar.
+ * A button that ends a bar. An error is shown at the place with the name where.
  * @param {Console} console
  * @param {{user: {id: string, name: string}, stage: string, where: string}} about where an error is
  *   shown

@@ -162,7 +162,6 @@ func (r *release) build(ctx context.Context, platforms []platform) error {
 	return r.write("THIRD-PARTY-LICENSES.txt", texts["licenses"])
 }
 
-// buildFor builds the files of a platform.
 func (r *release) buildFor(ctx context.Context, p platform, texts map[string][]byte) error {
 	log.Print(p)
 	binary := r.path(p, "")

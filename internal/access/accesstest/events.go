@@ -129,7 +129,7 @@ func (on rules) TestPruning(t *testing.T) {
 		if _, tokens := rest(); tokens != 0 {
 			t.Error("the token's record is kept after 44 days")
 		}
-		// The address from which Ana signed in is still known.
+		// Many wrong guesses do not slow down the address from which Ana has signed in before.
 		for range 12 {
 			h.guess("ana", from("198.51.100.7"))
 		}

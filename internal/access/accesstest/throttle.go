@@ -13,7 +13,6 @@ import (
 
 func from(address string) access.Client { return access.Client{Address: address} }
 
-// guess tries a wrong password.
 func (h *Harness) guess(name string, client access.Client) error {
 	_, _, err := h.LogIn(h.t.Context(), name, password("wrong password"), client)
 	return err

@@ -42,7 +42,7 @@ const (
 
 // stream is the state of OBS's streaming output.
 type stream struct {
-	state string // the last event
+	state string // the output's state in its last event
 	// obs_frontend_streaming_active: from the first 201 until the stop, including reconnects
 	active   bool
 	attempts int // calls to the output

@@ -121,7 +121,7 @@ func (s *Server) Create(ctx context.Context) (url string, drop func() error, err
 	return s.create(ctx, "")
 }
 
-// begin starts the server once.
+// begin starts the server at its first call.
 func (s *Server) begin() error {
 	s.once.Do(func() { s.err = s.start() })
 	return s.err

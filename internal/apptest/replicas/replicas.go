@@ -51,7 +51,7 @@ type Member struct {
 
 	mu      sync.Mutex
 	process *os.Process   // guarded by mu: the current process
-	done    chan struct{} // guarded by mu: closed when it has ended
+	done    chan struct{} // guarded by mu: closed when process has ended
 }
 
 // start starts nginx and n servers.

@@ -8,7 +8,8 @@ import (
 
 // beforeFile contains the state of OBS before its first pairing: the settings of the WebSocket
 // server that a pairing changes, and whether there was a list of docks. Pair and the script write
-// the same file. So the last Undo restores this state, in the terminal as well as in OBS.
+// the same file, so Undo in the terminal and Undo in OBS restore the same state. They restore it
+// when they undo the last pairing of this OBS.
 const beforeFile = "before.json"
 
 // none is the value of a setting that did not exist.

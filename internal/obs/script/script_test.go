@@ -171,8 +171,8 @@ func TestTheScriptPairsAndUndoesByteForByte(t *testing.T) {
 			text, o := made(t, nil), newOBS(t, version)
 			before, docks := snapshot(t, o.dir), o.docks()
 
-			// First run: the script is added while OBS runs. OBS does not know the dock when it
-			// ends.
+			// First run: the script is added while OBS runs. The running OBS has not loaded the
+			// dock, so it does not save the dock at its end.
 			o.start(text)
 			password, _ := o.websocket()["server_password"].(string)
 			if on := o.websocket(); on["server_enabled"] != true || on["auth_required"] != true ||

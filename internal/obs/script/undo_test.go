@@ -257,7 +257,6 @@ func (o *fakeOBS) setUp(previous string) {
 	o.saveService()
 }
 
-// tokenFiles returns the files that contain the token.
 func tokenFiles(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	for name, text := range snapshot(t, dir) {

@@ -329,7 +329,7 @@ func TestADockSendsTheScriptsCodeOnce(t *testing.T) {
 	p.state("ready")
 }
 
-// escaped escapes everything except letters and digits, as the script does.
+// escaped escapes a value for a fragment as the script does: a space as %20, not as "+".
 func escaped(text string) string {
 	return regexp.MustCompile(`\+`).ReplaceAllString(url.QueryEscape(text), "%20")
 }

@@ -299,7 +299,6 @@ func TestTheBrowserBlocksTheConnectionToOBS(t *testing.T) {
 	}
 }
 
-// TestTheDockReportsTheStateOfOBS: the dock reports the state of OBS to the server.
 func TestTheDockReportsTheStateOfOBS(t *testing.T) {
 	t.Parallel()
 	d := openDock(t, browser.OBS31, fakeobs.Options{Password: obsPassword},

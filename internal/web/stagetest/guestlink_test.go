@@ -173,7 +173,6 @@ func TestAGuestOnAStageOfAWS(t *testing.T) {
 	ana.WaitGone(`article[aria-label="Gil"]`)
 }
 
-// publishOn publishes to the given stage.
 func (h *harness) publishOn(who *apptest.Client, arn stage.ARN) {
 	h.t.Helper()
 	var token web.Token

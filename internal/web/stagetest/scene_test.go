@@ -13,7 +13,6 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// connect connects the page to the OBS.
 func connect(page *browser.Page, obs *fakeobs.OBS) {
 	page.Eval(`document.querySelector('#sources').open = true`, nil)
 	page.Type("#f-address", strings.TrimPrefix(obs.URL(), "ws://"))
