@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestScopesOfEachKind compares Principal.Allows with a table of all kinds and all scopes. A new kind
-// needs a row, and a new scope a place in one of the lists.
+// TestScopesOfEachKind compares Principal.Allows with a table of all kinds and all scopes. A new
+// kind needs a row, and a new scope a place in one of the lists.
 func TestScopesOfEachKind(t *testing.T) {
 	t.Parallel()
 	own := []Scope{ScopeSelf, ScopeTokens, ScopeAccount, ScopeStage}
