@@ -31,9 +31,8 @@ func main() {
 // systemConfig is the config file of the packages.
 const systemConfig = "/etc/stagedoor/stagedoor.yaml"
 
-// environ returns the environment. If STAGEDOOR_CONFIG is not set and the config file of the
-// package is installed, environ adds STAGEDOOR_CONFIG with its path, so that commands use the data
-// of the service.
+// environ returns the environment. If STAGEDOOR_CONFIG is not set, environ sets it to the config
+// file of the package, if that is installed. Then commands use the data of the service.
 func environ() []string {
 	env := os.Environ()
 	if _, named := os.LookupEnv("STAGEDOOR_CONFIG"); named {

@@ -80,7 +80,7 @@ type Issuance struct {
 	Address      string
 }
 
-// Config is what the rules need. It is complete before the first call: New copies it.
+// Config is what a Control needs. New copies it, so that later changes have no effect.
 type Config struct {
 	Store     Store
 	Issuer    stage.Issuer

@@ -179,8 +179,8 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	return nil
 }
 
-// entryIDs creates the IDs of entries. The trail is in the order of time and ID, and times are
-// stored in milliseconds, so an ID begins with a number that grows with each entry of this process.
+// entryIDs creates the IDs of entries. The trail is in the order of time and ID. Since times are
+// stored in milliseconds, an ID begins with a number that grows with each entry of this process.
 // The zero value is ready to use.
 type entryIDs struct {
 	mu   sync.Mutex

@@ -9,7 +9,7 @@ import (
 
 // Moderates reports whether a principal moderates the chat of its stage. Operators and moderators
 // do, and broadcasters who may publish there. The holder of a participant token does not, because
-// that may be a program.
+// the holder may be a program.
 func (p Principal) Moderates() bool {
 	if p.Kind != KindLogin || p.Stage == "" {
 		return false

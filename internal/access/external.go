@@ -89,7 +89,7 @@ type IdentityStore interface {
 
 // LogInExternal signs in the person of an identity. The first sign-in creates the account; each one
 // applies the role and the rules anew. If the policy refuses a person whom it admitted before, the
-// person's logins end, and the access and the role that came from the provider are removed.
+// person's logins end. The person also loses the access and the role that came from the provider.
 func (c *Control) LogInExternal(
 	ctx context.Context, e External, from Client,
 ) (Principal, stage.Secret, error) {

@@ -18,7 +18,8 @@ const (
 	// applyFor is how long one transaction applies rules. Other writers wait meanwhile, and a
 	// transaction that takes too long fails (callLimit in package store).
 	applyFor = 250 * time.Millisecond
-	// applyToAll repeats a transaction that failed because the database did not answer.
+	// While the database does not answer, applyInParts repeats a transaction applyRepeats times,
+	// with pauses of applyPause.
 	applyRepeats, applyPause = 4, time.Second
 )
 

@@ -99,8 +99,8 @@ type Store interface {
 	// Permit reads the data for the decision about a token, as of one moment.
 	Permit(ctx context.Context, user UserID, arn stage.ARN, rate Rate) (Permit, error)
 	// AddIssuance records a token. It returns stage.ErrConflict if the account has another
-	// revision, if the rate limit is reached, or if the stage neither exists nor is the private
-	// stage of a rehearsal.
+	// revision, if the rate limit is reached, or if the stage does not exist. The private stage of
+	// a rehearsal exists without a record.
 	AddIssuance(ctx context.Context, i Issuance, revision int64, rate Rate) error
 	// Issuance reads the record of a token.
 	Issuance(ctx context.Context, id stage.ParticipantID) (Issuance, error)
@@ -129,8 +129,7 @@ type Store interface {
 
 	// AddEvent stores an event. Its ID is greater than that of every event returned before. If an
 	// event of an AWS stage is stored already (Repeats), AddEvent returns it without a user. But if
-	// the stored event is an end without a reason, and the new event has the reason, the new event
-	// replaces the stored one.
+	// only the new event has the reason for an end, the new event replaces the stored one.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
 	// NameKicker sets who kicked a participant, in the stored ends by a kick that do not name
 	// anybody.

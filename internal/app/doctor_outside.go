@@ -214,8 +214,8 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
 }
 
-// claims reports which claims that decide about access the provider sends, as far as the database
-// shows it.
+// claims reports which of the claims that decide about access the provider sends, as far as the
+// database shows.
 func (d *doctor) claims(ctx context.Context) access.ClaimsReport {
 	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
 		return access.ClaimsReport{}

@@ -26,7 +26,7 @@ import (
 
 const (
 	// An event stream of a function ends after functionStream, and the page reconnects after
-	// functionPause, because AWS charges for an idle stream as much as for a busy one.
+	// functionPause. AWS charges for an idle stream as much as for a busy one.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second
 	// functionData is the only folder that a function may write to (AWS Lambda, "Ephemeral

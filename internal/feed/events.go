@@ -113,9 +113,9 @@ func (f *Feed) drain(ctx context.Context, record recorder) {
 	}
 }
 
-// store stores an event and then sends it to its user, so that every event that a page has received
-// is in the database when the page resumes. While the database is unavailable it retries, with
-// growing pauses, until ctx ends.
+// store stores an event before it sends the event to its user. So every event that a page has
+// received is in the database when the page resumes. While the database is unavailable it retries,
+// with growing pauses, until ctx ends.
 func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
 	stored, err := record(context.WithoutCancel(ctx), e)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {

@@ -147,7 +147,7 @@ func (f *Feed) Move(ctx context.Context, perSecond int) {
 	}
 }
 
-// movesPerSecond is in how many steps per second Move ends streams.
+// movesInASecond is the number of steps per second in which Move ends streams.
 const movesInASecond = 10
 
 // send sends a notice. It only logs a failure, because pages authenticate again and resume after a

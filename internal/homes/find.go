@@ -23,7 +23,7 @@ func (h *Homes) Holds(arn stage.ARN) bool {
 	return h.holds(arn)
 }
 
-// holds is Holds. The caller holds mu.
+// holds is Holds for callers that hold mu.
 func (h *Homes) holds(arn stage.ARN) bool {
 	o := h.mine[arn]
 	return o != nil && !o.leaving && h.valid()

@@ -32,7 +32,7 @@ type watch struct {
 	arn stage.ARN
 
 	mu        sync.Mutex
-	looked    time.Time // when a page last asked
+	looked    time.Time // when a page last requested the presence
 	began     time.Time // when the latest poll began
 	polled    time.Time // when the latest poll ended
 	presences []stage.Presence

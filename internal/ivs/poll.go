@@ -124,9 +124,9 @@ func (s *Service) introduce(
 	return p, nil
 }
 
-// disconnectBarred disconnects a participant who is barred. It is called at every poll, because AWS
-// admits a token that was revoked before its first use, and does not document for how long it bars
-// a participant who was disconnected.
+// disconnectBarred disconnects a participant who is barred. It is called at every poll. AWS admits
+// a token that was revoked before its first use. It does not document for how long it refuses a
+// participant who was disconnected.
 func (s *Service) disconnectBarred(ctx context.Context, w *watch, p *person) {
 	if !s.isBarred(w, p.participant.ID) {
 		return
@@ -203,8 +203,8 @@ func (s *Service) readEventsOf(ctx context.Context, w *watch, p *person) error {
 }
 
 // oldestFirst sorts events by time. If the list begins with the newest event, oldestFirst first
-// reverses it, so that events of the same millisecond, such as an error and the end that it caused,
-// stay in their true order.
+// reverses the list. Then events of the same millisecond, such as an error and the end that it
+// caused, stay in their true order.
 func oldestFirst(events []types.Event) []types.Event {
 	at := func(i int) time.Time { return aws.ToTime(events[i].EventTime) }
 	if n := len(events); n > 1 && at(0).After(at(n-1)) {

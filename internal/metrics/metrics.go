@@ -260,8 +260,9 @@ func result(err error) string {
 // ReasonBarred is the reason of an end by a bar. The event itself has the code of a kick.
 const ReasonBarred = "barred"
 
-// StageEvent counts an event of a participant. On stages of Amazon IVS it counts only the codes of
-// this server by their reason, a kick and a bar, since the codes of Amazon IVS are not a fixed set.
+// StageEvent counts an event of a participant. On AWS stages, only a kick and a bar are counted by
+// their reason: both reasons come from this server, and the codes of Amazon IVS are not a fixed
+// set.
 func (m *Metrics) StageEvent(e stage.Event) {
 	reason := e.Code
 	if !e.Stage.Local() && reason != stage.CodeKicked && reason != ReasonBarred {

@@ -486,8 +486,8 @@ func judgeBusy(r Reading) (findings []Finding) {
 	return findings
 }
 
-// fitted returns the nearest even size with the same aspect ratio whose short side is within the
-// limit, and whose long side is at most 16/9 of the limit.
+// fitted returns the nearest even size with the same aspect ratio. Its short side is within the
+// limit, and its long side within 16/9 of the limit.
 func fitted(width, height, limit int) (int, int) {
 	w, h := float64(width), float64(height)
 	short := min(w, h)

@@ -50,7 +50,7 @@ func (s machineState) conclude(w *word, text string) (machineState, []effect) {
 	return s, effects
 }
 
-// Stopping.
+// These functions stop the stream.
 
 func (s machineState) halt() (machineState, []effect) {
 	s.unwanted = true

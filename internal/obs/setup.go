@@ -169,8 +169,8 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 }
 
 // enter selects Stagedoor's profile. A new profile inherits the canvas, the frame rate and the
-// sound format of the previous one, because scenes are laid out for that canvas, and because OBS
-// asks for a restart when the sound format changes.
+// sound format of the previous one. Scenes are laid out for that canvas, and OBS asks for a restart
+// when the sound format changes.
 func (s *setUp) enter(ctx context.Context) error {
 	if s.before.Profile == Profile {
 		return nil

@@ -105,8 +105,8 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	return layers[v.bandwidth.choose(rates, s.target != nil, now)]
 }
 
-// largest returns the index of the smallest layer with at least as many lines as the viewer shows.
-// If there is none, it returns the highest index.
+// largest returns the index of the largest layer of use to the viewer: the smallest one with at
+// least as many lines as the viewer shows. If there is none, it returns the highest index.
 func (v *viewer) largest(layers []*track) int {
 	if v.lines > 0 {
 		if i := slices.IndexFunc(layers,

@@ -140,8 +140,8 @@ func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Prese
 }
 
 // merge adds the members to the participants with sessions. The state that a member has sent takes
-// precedence over that of its sessions, since a muted microphone still sends silence, and the token
-// may have been exchanged.
+// precedence over that of its sessions. A muted microphone still sends silence, and the token may
+// have been exchanged.
 func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	all := slices.Clone(sessions)
 	seen := map[stage.ParticipantID]bool{}

@@ -266,8 +266,8 @@ type Event struct {
 // from the token and may be forged. So such an event may be shown, but must have no other effect.
 func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
 
-// CodeKicked is the code of the event when the server disconnected a participant from the stage,
-// because of a kick, a bar, or access that ended.
+// CodeKicked is the code of the event when the server disconnected a participant because of a kick,
+// a bar, or access that ended.
 const CodeKicked = "kicked"
 
 // NoReason is the detail of an event with CodeKicked if no reason was given.

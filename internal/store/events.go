@@ -80,9 +80,9 @@ func (q queries) countEvents(ctx context.Context, n int) (last int64, err error)
 const eventsCompared = 50
 
 // repeats reports whether an event of an AWS stage is stored already, and then clears its user. But
-// if the stored event is an end without a reason, and the new event has the reason, the new event
-// keeps its user and replaces the stored one. It gets a new ID, so that pages that have received
-// the stored event also receive the new one.
+// if only the new event has the reason for an end, the new event keeps its user and replaces the
+// stored one. It gets a new ID, so that pages that have received the stored event also receive the
+// new one.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil

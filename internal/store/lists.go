@@ -208,9 +208,9 @@ func inStatements(walks []walk) (statements [][]walk) {
 	return statements
 }
 
-// endOfAll finds the last row that the filters of all walks may read for one page, or nil if they
-// reach the end of every list. The walks share one window, so that a page of many walks costs no
-// more than a page of one.
+// endOfAll finds the last row that the filters of all walks may read for one page. It returns nil
+// if they reach the end of every list. The walks share one window, so that a page of many walks
+// costs no more than a page of one.
 func endOfAll(ctx context.Context, q queries, walks []walk, after mark) (end mark, err error) {
 	if !slices.ContainsFunc(walks, func(w walk) bool { return len(w.narrow) > 0 }) {
 		return nil, nil

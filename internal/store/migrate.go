@@ -50,8 +50,8 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 
 // replaceIndexes returns the migration that makes the indexes of merged lists sort IDs by their
 // bytes on PostgreSQL, as on SQLite. By default PostgreSQL compares texts by the rules of a
-// language. The statements of these lists sort by bytes, and without these indexes the database
-// would read and sort all rows of a stage instead of one page.
+// language. The statements of these lists sort by bytes. Without these indexes, the database would
+// read and sort all rows of a stage instead of one page.
 //
 // The columns keep their type, because otherwise a server of the previous version would fail with
 // "cached plan must not change result type". Each index is built by its own statement, so that

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// A coalescer lets callers that request the same value at the same time share one read, since all
-// pages of an account reconnect at the same time after a restart. A shared read begins after the
-// requests of its callers, so that its value is newer than every request. At most cap(slots) reads
-// run at a time, which limits their memory.
+// A coalescer lets callers share one read if they request the same value at the same time. After a
+// restart, all pages of an account do so. A shared read begins after the requests of its callers,
+// so that its value is newer than every request. At most cap(slots) reads run at a time, which
+// limits their memory.
 type coalescer[K comparable, V any] struct {
 	slots chan struct{}
 

@@ -190,8 +190,8 @@ func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 }
 
 // afterLogout returns the URL that signs the browser out of the provider, or the server's first
-// page if there is no such URL. If the provider does not answer, the URL has a fragment, with which
-// the first page warns that the browser is still signed in at the provider.
+// page if there is no such URL. If the provider does not answer, the URL has a fragment. By this
+// fragment, the first page warns that the browser is still signed in at the provider.
 func (s *oidcLogins) afterLogout(r *http.Request) string {
 	here := s.public.String() + "/"
 	if s.signIn.Provider == nil {
@@ -227,8 +227,8 @@ func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next strin
 // has at most 4096 bytes (RFC 6265, 6.1).
 const maxNext = 1024
 
-// localPath returns the path and the query of next if next is on this server, and otherwise the
-// path of the dock, so that no sign-in ends on another site.
+// localPath returns the path and the query of next if next is on this server. Otherwise it returns
+// the path of the dock, so that no sign-in ends on another site.
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || len(next) > maxNext || u.Scheme != "" || u.Host != "" ||

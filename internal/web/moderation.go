@@ -15,7 +15,7 @@ type (
 		Name  string `json:"name,omitempty"`
 		Guest bool   `json:"guest,omitempty"` // userId is the owner of the guest link
 	}
-	// A V1Bar is the bar of a user from a stage, in force.
+	// A V1Bar is a bar in force: it keeps a user off a stage.
 	V1Bar struct {
 		User   Person    `json:"user"`
 		Stage  stage.ARN `json:"stage"`

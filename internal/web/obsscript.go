@@ -33,8 +33,8 @@ func (s *scripts) routes(a *adapter) []route {
 	}
 }
 
-// enrolment creates a code that signs in a dock of the caller at another address of this server, to
-// which browsers do not send the login's cookie.
+// enrolment creates a code that signs in a dock of the caller at another address of this server.
+// Browsers do not send the login's cookie to that address.
 func (s *scripts) enrolment(r *http.Request, who access.Principal) (any, error) {
 	code, until, err := s.control.NewEnrolment(r.Context(), who, who.User.ID, moveLife)
 	return created(Enrolment{code.Reveal(), until.UTC()}), err

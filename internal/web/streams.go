@@ -218,7 +218,7 @@ func (p *openStream) run() {
 	}
 }
 
-// recovered prevents that a panic ends the server, as net/http does for handlers.
+// recovered prevents a panic from ending the server, as net/http does for handlers.
 func (p *openStream) recovered() {
 	if fault := recover(); fault != nil {
 		p.streams.log.Error("an event stream panicked",

@@ -134,7 +134,7 @@ func auditCSV(entries []V1Entry) []byte {
 	return b.Bytes()
 }
 
-// plainCell prevents that a spreadsheet reads a name as a formula (OWASP, CSV injection).
+// plainCell prevents a spreadsheet from reading a name as a formula (OWASP, CSV injection).
 func plainCell(text string) string {
 	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
 		return "'" + text

@@ -134,7 +134,7 @@ type (
 		Agent      string        `json:"agent,omitempty"`
 		Target     string        `json:"target,omitempty"`
 		TargetName string        `json:"targetName,omitempty"`
-		TargetUser access.UserID `json:"targetUser,omitempty"` // to whom the target belongs
+		TargetUser access.UserID `json:"targetUser,omitempty"` // the user who owns the target
 		Stage      stage.ARN     `json:"stage,omitempty"`
 		Detail     string        `json:"detail,omitempty"`
 	}
@@ -186,7 +186,7 @@ type (
 		Gain int `json:"gain"` // number of users who would get access to a stage
 		// number of users who would lose access to a stage, with their open tokens there
 		Lose   int      `json:"lose"`
-		Change int      `json:"change"` // whose capabilities or longest token life would change
+		Change int      `json:"change"` // number of users whose grant would change
 		Losing []string `json:"losing"` // names of at most 10 of the users who lose access
 	}
 	// A V1NewAPIKey requests an API key.

@@ -24,8 +24,8 @@ func (h *Handler) session(secret string) http.HandlerFunc {
 	}
 }
 
-// end ends a session. It also responds with success if the session has just ended by itself,
-// because OBS closes its peer connection before it sends DELETE, and would report a failure.
+// end ends a session. It also responds with success if the session has just ended by itself: OBS
+// closes its peer connection before it sends DELETE, and would otherwise report a failure.
 //
 // The request needs the bearer that opened the session, even if the bearer has expired.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media/oggreader"
 )
 
-// The clips are 2 s of a test picture (320×180, 20 frames a second, a keyframe each second),
-// without B-frames and with them, and 1 s of a tone in stereo Opus.
+// The clips are a test picture of 2 s, without B-frames and with them, and a tone of 1 s in stereo
+// Opus. The picture has 320×180 pixels, 20 frames a second and a keyframe each second.
 //
 //go:embed clip
 var clips embed.FS

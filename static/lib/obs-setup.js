@@ -151,8 +151,8 @@ function mustBeIdle(active) {
 
 /**
  * Selects our profile, or creates it with the canvas, frame rate and sound format of the previous
- * profile, because scenes are laid out for that canvas, and OBS asks for a restart when the sound
- * format changes.
+ * profile. Scenes are laid out for that canvas, and OBS asks for a restart when the sound format
+ * changes.
  * @param {ObsCaller} obs
  * @param {Reading} before
  * @param {ReturnType<typeof createUndo>} undo

@@ -1,7 +1,7 @@
 /**
  * Stores which token this dock has written into OBS. The token itself stays in OBS. The browser
- * stores its participant, its expiry and a fingerprint, by which the dock recognizes its own token
- * after a reload, and distinguishes it from another dock's.
+ * stores the token's participant, expiry and fingerprint. By the fingerprint, the dock recognizes
+ * its own token after a reload, and distinguishes it from another dock's.
  */
 
 /**

@@ -24,10 +24,10 @@ export const barNote = ({ since, by, reason = '' }) =>
     .join(' ');
 
 /**
- * A button that ends a bar. An error is shown at the place with the name where.
+ * A button that ends a bar.
  * @param {Console} console
- * @param {{user: {id: string, name: string}, stage: string, where: string}} about where an error is
- *   shown
+ * @param {{user: {id: string, name: string}, stage: string, where: string}} about where: the place
+ *   for an error
  */
 export const unbarButton = ({ act, stageName }, { user, stage, where }) =>
   button(

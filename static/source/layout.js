@@ -28,8 +28,8 @@ export function cast(view, list) {
 }
 
 /**
- * The number of columns with which the pictures are largest in a frame of that size. If two numbers
- * are equally good, the larger one.
+ * The number of columns with which the pictures are largest in a frame of that size. Of two numbers
+ * that are equally good, it is the larger one.
  * @param {number} n
  * @param {number} width
  * @param {number} height

@@ -29,7 +29,7 @@ export const personOf = (p) => p.userId || p.id;
 const ROOMY = 2;
 
 /**
- * Whether people are shown as rows without pictures, if the person has not chosen.
+ * Whether people are shown as rows without pictures. The user's own choice takes precedence.
  * @param {Participant[]} list
  * @param {string} me
  * @param {Record<string, Choice>} choices

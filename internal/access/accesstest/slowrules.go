@@ -60,8 +60,8 @@ func (h *Harness) withAccess(op access.Principal, arn stage.ARN) int {
 		access.Page{Limit: 500}))(h.t).Items)
 }
 
-// A rule for all users is applied in transactions so short that others can write between them, and
-// that a slow database does not end them.
+// A rule for all users is applied in short transactions. So others can write between them, and a
+// slow database does not end them.
 func (on rules) TestARuleForAllHoldsNoLongTransaction(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()

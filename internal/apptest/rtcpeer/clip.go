@@ -1,6 +1,6 @@
-// Package rtcpeer contains the remote ends of broadcasts for tests: a publisher that uses WHIP as
-// OBS does, with real H.264 and Opus made by ffmpeg, and a viewer that uses WHEP and checks that
-// the received media can be decoded. Both stay on 127.0.0.1.
+// Package rtcpeer contains the remote ends of broadcasts for tests. A publisher uses WHIP as OBS
+// does, with real H.264 and Opus made by ffmpeg. A viewer uses WHEP and checks that the received
+// media can be decoded. Both stay on 127.0.0.1.
 package rtcpeer
 
 import (

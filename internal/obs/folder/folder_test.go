@@ -421,9 +421,9 @@ func TestAServerThatIsNotPairedIsRefused(t *testing.T) {
 }
 
 // TestUndoOfAPairingByTheScript: the script of a server was downloaded and has paired OBS. Undo
-// removes the dock and the notes of the script, restores the docks that the script took over, and
-// removes the script from the scene collection, since it would pair OBS again. It keeps the scripts
-// of other servers.
+// removes the dock and the notes of the script, and restores the docks that the script took over.
+// It also removes the script from the scene collection, since the script would pair OBS again. It
+// keeps the scripts of other servers.
 func TestUndoOfAPairingByTheScript(t *testing.T) {
 	t.Parallel()
 	dir := install(t, "31")

@@ -193,8 +193,8 @@ func (f Folder) pairingOf(server string) (backup, bool, error) {
 	return all[0], true, nil
 }
 
-// leftScripts returns the pairings of which only a downloaded script is left in a scene collection,
-// usually since Undo in the pane has reverted the rest. They are not in paired.
+// leftScripts returns the pairings of which only a downloaded script is left in a scene collection.
+// Usually, Undo in the pane has reverted the rest. The result contains none of paired.
 func (f Folder) leftScripts(paired []backup) (left []backup, err error) {
 	scenes, err := f.collections()
 	if err != nil {

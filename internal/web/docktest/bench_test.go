@@ -22,8 +22,8 @@ func BenchmarkSetUp(b *testing.B) {
 	mean.report(b)
 }
 
-// BenchmarkGoLive measures the time from the click on "Go live" until StartStream is sent, both
-// with a token that has to be requested and with one that OBS has already.
+// BenchmarkGoLive measures the time from the click on "Go live" until StartStream is sent: with a
+// token that has to be requested, and with one that OBS has already.
 func BenchmarkGoLive(b *testing.B) {
 	d, mean := benchDock(b), means{}
 	for b.Loop() {
