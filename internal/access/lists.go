@@ -63,9 +63,9 @@ type ListedStage struct {
 type TokenState string
 
 const (
-	TokenActive  TokenState = "active" // neither revoked nor expired
-	TokenExpired TokenState = "expired"
-	TokenRevoked TokenState = "revoked"
+	TokenActive  TokenState = "active"  // neither revoked nor expired
+	TokenExpired TokenState = "expired" // and was never revoked
+	TokenRevoked TokenState = "revoked" // even if it has expired, too
 )
 
 // State returns the state of the token at a time.

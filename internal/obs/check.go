@@ -24,7 +24,7 @@ type Level string
 const (
 	Fix    Level = "fix"    // SetUp fixes it
 	Person Level = "person" // only the person can fix it
-	OK     Level = "ok"
+	OK     Level = "ok"     // nothing has to be fixed
 )
 
 // A Finding is the result of checking one setting of OBS.
