@@ -45,7 +45,8 @@ type process struct {
 	out, err io.Writer
 	sources  *sources // the source of each setting
 
-	passwords *access.PasswordParams // the cost of hashing a password
+	passwords  *access.PasswordParams // the cost of hashing a password
+	keepMemory bool                   // returns no memory to the system after the start
 }
 
 // An Option is a choice of the code that calls Run. It has no flag, environment variable or setting
@@ -56,6 +57,12 @@ type Option func(*process)
 // access.DefaultPasswordParams; tests lower them.
 func HashPasswordsAt(costs *access.PasswordParams) Option {
 	return func(p *process) { p.passwords = costs }
+}
+
+// KeepMemory keeps the memory that only the start needed, instead of returning it to the system. It
+// is for processes that start many servers, such as tests.
+func KeepMemory() Option {
+	return func(p *process) { p.keepMemory = true }
 }
 
 // Run runs a command line. The text of its error is one sentence for the person at the terminal.

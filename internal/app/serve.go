@@ -66,7 +66,9 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 	if err := s.greet(ctx, p); err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // returns the memory that only the start needed
+	if !p.keepMemory {
+		debug.FreeOSMemory() // returns the memory that only the start needed
+	}
 	return s.run(ctx)
 }
 

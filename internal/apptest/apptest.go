@@ -103,7 +103,9 @@ func Start(t testing.TB, flags ...string) *App {
 // StartIn is Start with a certain data folder.
 func StartIn(t testing.TB, data string, flags ...string) *App {
 	t.Helper()
-	return startIn(t, data, []app.Option{app.HashPasswordsAt(accesstest.CheapPasswords())}, flags)
+	return startIn(t, data, []app.Option{
+		app.HashPasswordsAt(accesstest.CheapPasswords()), app.KeepMemory(),
+	}, flags)
 }
 
 // StartAsShipped is Start without the settings that make tests faster.
