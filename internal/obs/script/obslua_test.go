@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	lua "github.com/yuin/gopher-lua"
+	"github.com/yuin/gopher-lua/parse"
 )
 
 // A fakeOBS simulates OBS for a script. It implements the module obslua on real files. Ini files
@@ -63,10 +65,31 @@ func (o *fakeOBS) start(script string) {
 	if o.settings == nil {
 		o.settings = o.wrap(&data{values: map[string]any{}})
 	}
-	if err := o.state.DoString(script); err != nil {
+	o.state.Push(o.state.NewFunctionFromProto(compile(o.t, script)))
+	if err := o.state.PCall(0, lua.MultRet, nil); err != nil {
 		o.t.Fatal(err)
 	}
 	o.call(o.state.GetGlobal("script_load"), o.settings)
+}
+
+// compiled has the compiled scripts by text. Compiling a script takes longer than running it.
+var compiled sync.Map
+
+func compile(t testing.TB, script string) *lua.FunctionProto {
+	t.Helper()
+	if proto, ok := compiled.Load(script); ok {
+		return proto.(*lua.FunctionProto)
+	}
+	chunk, err := parse.Parse(strings.NewReader(script), "<string>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proto, err := lua.Compile(chunk, "<string>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled.Store(script, proto)
+	return proto
 }
 
 func (o *fakeOBS) call(f lua.LValue, args ...lua.LValue) lua.LValue {

@@ -24,6 +24,9 @@ const (
 	code     = "sde_enrolment-code_1"
 )
 
+// inAnHour is the same for all tests, so that most of their scripts are the same.
+var inAnHour = time.Now().Add(time.Hour)
+
 func made(t *testing.T, change func(*script.Script)) string {
 	t.Helper()
 	address, err := url.Parse(server)
@@ -32,7 +35,7 @@ func made(t *testing.T, change func(*script.Script)) string {
 	}
 	s := script.Script{
 		Server: address, ID: serverID, User: "Ada", Code: stage.NewSecret(code),
-		Expires: time.Now().Add(time.Hour), Language: "en",
+		Expires: inAnHour, Language: "en",
 	}
 	if change != nil {
 		change(&s)
