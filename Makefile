@@ -68,8 +68,32 @@ js: ## unit tests of the pages' JavaScript
 	[ -n "$$tests" ] || { echo "there are no tests of the JavaScript"; exit 1; }; \
 	node --test $$tests
 
-quick: fmt js types ## before each commit: the checks that need no browser, database server or OBS
-	tools/in-memory go test $(DETECT) -short -timeout 5m ./...
+# The tests of make quick have no race detector, and leave out what takes long: browsers, servers of
+# other projects, real media, long waits. Most do so by internal/apptest/quick. The packages in SLOW
+# are not even linked: hardly a test of them would be left. More packages are tested at once than
+# there are cores, because many tests wait. `go test` repeats the results of packages for which
+# nothing has changed.
+SLOW := client|internal/(whipcheck|apptest/(browser|realobs)|web/(docktest|stagetest))|tools/(pictures|site)
+
+quick: ## before each commit: what takes little time, without a browser, database server or OBS
+	@$(MAKE) --no-print-directory --jobs --output-sync quick-format types quick-js quick-go
+	@echo 'These were quick checks. Skipped tests, the race detector and these packages are left to `make check`:'
+	@echo '$(SLOW)'
+
+.PHONY: quick-format quick-js quick-go
+
+quick-format: PRETTIER += --cache --cache-strategy content --cache-location .cache/prettier
+quick-format: fmt
+
+# All tests of the JavaScript in one process. Starting the processes takes longer than the tests.
+quick-js:
+	@tests=$$(find static -name '*.test.js' -o -name '*.test.mjs' | sort | sed "s|.*|import './&';|"); \
+	said=$$(node --test-reporter spec --input-type module --eval "$$tests" 2>&1) || { echo "$$said"; exit 1; }; \
+	tail -n 8 <<<"$$said"
+
+quick-go:
+	@packages=$$(go list ./... | grep -vE '/($(SLOW))$$'); \
+	tools/in-memory --same-folder go test -short -ldflags='-s -w' -p 4 -parallel 8 -timeout 5m $$packages
 
 busy: ## the suite while two loops occupy both cores
 	@loops=; trap 'kill $$loops' EXIT; \

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -91,7 +92,7 @@ var allowedImports = map[string][]string{
 	"internal/apptest":            {"internal/..."},
 	"internal/apptest/acme":       {},
 	"internal/apptest/bigdata":    {},
-	"internal/apptest/browser":    {},
+	"internal/apptest/browser":    {"internal/apptest/quick"},
 	"internal/apptest/fakeivs":    {"internal/stage", "internal/ivsemu"},
 	"internal/apptest/fakekms":    {},
 	"internal/apptest/fakeobs":    {},
@@ -100,8 +101,9 @@ var allowedImports = map[string][]string{
 	"internal/apptest/issuertest": {"internal/stage"},
 	"internal/apptest/lossy":      {},
 	"internal/apptest/migrated":   {"internal/store"},
-	"internal/apptest/pg":         {"internal/store"},
-	"internal/apptest/realobs":    {},
+	"internal/apptest/pg":         {"internal/store", "internal/apptest/quick"},
+	"internal/apptest/quick":      {},
+	"internal/apptest/realobs":    {"internal/apptest/quick"},
 	"internal/apptest/replicas":   {"internal/token", "internal/apptest", "internal/apptest/pg"},
 	"internal/apptest/rtcpeer":    {},
 
@@ -171,22 +173,29 @@ func (p listed) tests() []string { return slices.Concat(p.TestImports, p.XTestIm
 
 func goList(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-e",
-		"-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	packages, err := listOnce()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	var packages []listed
-	for list := json.NewDecoder(strings.NewReader(string(out))); ; {
+	return packages
+}
+
+var listOnce = sync.OnceValues(func() (packages []listed, err error) {
+	out, err := exec.Command("go", "list", "-e",
+		"-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		return nil, err
+	}
+	for list := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p listed
 		if err := list.Decode(&p); errors.Is(err, io.EOF) {
-			return packages
+			return packages, nil
 		} else if err != nil {
-			t.Fatalf("go list: %v", err)
+			return nil, err
 		}
 		packages = append(packages, p)
 	}
-}
+})
 
 func TestEveryPackageImportsDownwards(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,8 @@ var (
 // does not check links to other sites.
 func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "git", "ls-files", "*.md").Output()
+	out, err := exec.CommandContext(t.Context(), "git", "ls-files", "--cached", "--others",
+		"--exclude-standard", "*.md").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func film(t *testing.T) fakeobs.WHIPOutput {
 	}
 }
 
-// TestOBSCommands runs every command from the set-up to a broadcast, with an access key, a fake OBS,
-// a Stagedoor server and real media.
+// TestOBSCommands runs every command from the set-up to a broadcast, with an access key, a fake
+// OBS, a Stagedoor server and real media.
 func TestOBSCommands(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

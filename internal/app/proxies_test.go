@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
@@ -21,6 +22,7 @@ import (
 // `stagedoor doctor` succeed. The test changes only the ports and the certificate in the file.
 func TestTheProxySettingsOfTheGuide(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "nginx and Caddy")
 	type starter func(t *testing.T, server, proxy string) (url string, flags []string)
 	for name, start := range map[string]starter{
 		"nginx": startNginx,

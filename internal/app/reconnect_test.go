@@ -10,15 +10,14 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 )
 
 // TestEveryPageComesBack is like BenchmarkReconnect, with fewer pages: after `kill -9` and a
 // restart all pages connect again, and /healthz never fails after the restart.
 func TestEveryPageComesBack(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("make quick leaves processes out")
-	}
+	quick.LeavesOut(t, "servers that are killed")
 	_, failures := comeBack(t, 320, 150)
 	if failures > 0 {
 		t.Errorf("/healthz failed %d times while the pages came back", failures)

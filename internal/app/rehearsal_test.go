@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/web"
@@ -16,6 +17,7 @@ import (
 // measurements. Ben and the operator can do none of these, and a guest cannot watch it.
 func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	a := apptest.Start(t)
 	olga := a.Operator()
 	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")

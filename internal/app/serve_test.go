@@ -14,6 +14,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -91,6 +92,7 @@ func TestEveryWayToListen(t *testing.T) {
 // writing an event.
 func TestEventsOverHTTP2(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "a wait of 15 seconds")
 	cert, key, roots := certificate(t)
 	a := apptest.Start(t, "--tls-cert", cert, "--tls-key", key)
 	link, err := url.Parse(a.SetupURL)

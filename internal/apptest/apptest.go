@@ -246,8 +246,10 @@ type Client struct {
 }
 
 // At returns the client for another server on the same database. Cookies ignore ports, so the
-// client stays signed in.
+// client stays signed in. Without CloseIdleConnections, a server that was started again at the same
+// address could get a request on a connection to the server before it, which fails with EOF.
 func (c *Client) At(a *App) *Client {
+	c.HTTP.CloseIdleConnections()
 	other := *c
 	other.t, other.base = a.t, a.URL
 	return &other

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeivs"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/ivsemu"
 	"github.com/stagedoor/stagedoor/internal/sfu"
@@ -50,7 +51,8 @@ func program(t *testing.T, base, file string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", append([]string{"stock/" + file}, args...)...)
+	cmd := exec.CommandContext(ctx, "node", append([]string{quick.Runs(t, "stock/"+file)},
+		args...)...)
 	cmd.Env = append(os.Environ(),
 		"AWS_ENDPOINT_URL_IVS_REALTIME="+base, "AWS_ACCESS_KEY_ID="+accessKey,
 		"AWS_SECRET_ACCESS_KEY="+secretKey)

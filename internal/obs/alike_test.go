@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/obs"
 	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -36,7 +37,7 @@ func TestRulesAlike(t *testing.T) {
 	var input bytes.Buffer
 	var want [][]judged
 	write := json.NewEncoder(&input)
-	for range 5_000 {
+	for range quick.Few(5_000) {
 		r, limits := randomReading(random), randomLimits(random)
 		if err := write.Encode([]any{r, limits}); err != nil {
 			t.Fatal(err)
@@ -65,7 +66,8 @@ func TestRulesAlike(t *testing.T) {
 func node(t *testing.T, input *bytes.Buffer, script string) []string {
 	t.Helper()
 	lines := strings.Count(input.String(), "\n")
-	cmd := exec.CommandContext(t.Context(), "node", "../../static/jstest/"+script)
+	cmd := exec.CommandContext(t.Context(), "node",
+		quick.Runs(t, "../../static/jstest/"+script))
 	var problems bytes.Buffer
 	cmd.Stdin, cmd.Stderr = input, &problems
 	out, err := cmd.Output()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -66,6 +67,7 @@ func (h *harness) viewSimulcast(t *testing.T) *rtcpeer.Viewer {
 
 func TestViewerChoosesALayer(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	h := newHarness(t)
 	v := h.viewSimulcast(t)
 	ctx := patient(t)
@@ -108,6 +110,7 @@ func TestViewerChoosesALayer(t *testing.T) {
 // network. When it is enlarged, it receives a larger layer.
 func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	h := newHarness(t)
 	v := h.viewSimulcast(t)
 	ctx := patient(t)
@@ -134,6 +137,7 @@ func TestLayerFitsTheSizeAtWhichItIsShown(t *testing.T) {
 // receiver reports alone it takes a few seconds.
 func TestSlowViewerBesideAGoodOne(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	for name, test := range map[string]struct {
 		reportsAlone bool
 		frames       int // how many frames the publisher may send before the layer changes
@@ -318,6 +322,7 @@ func TestChromiumSimulcast(t *testing.T) {
 // next keyframe of that layer.
 func TestHighestLayerStops(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	h := newHarness(t)
 	options := simulcast(t)
 	for i, l := range options.Layers {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -15,6 +16,7 @@ import (
 // TestJoinAndLeave200Times: 200 viewers join and leave, and all their resources are released. The
 // test is not parallel, because it counts the resources of the whole process.
 func TestJoinAndLeave200Times(t *testing.T) {
+	quick.LeavesOut(t, "real media")
 	h := newHarness(t)
 	h.publish("ana", rtcpeer.PublishOptions{
 		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Bitrate: 300_000}),

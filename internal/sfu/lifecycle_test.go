@@ -15,6 +15,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -291,6 +292,7 @@ func TestAStalledSenderHasNotSwitchedItsCameraOff(t *testing.T) {
 // viewer. Each receiver requests the missing packets, and the sender repeats them.
 func TestLossIsRepaired(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	h := newHarness(t)
 	up, publishing := h.link(h.whip("ana"), lossy.Options{})
 	if _, err := rtcpeer.Publish(t, publishing, rtcpeer.PublishOptions{}); err != nil {
@@ -366,6 +368,7 @@ func TestPLIReachesThePublisher(t *testing.T) {
 // slow.
 func TestFirstPictureFast(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	const keyint, came = 120, 60 // 8 s, and the viewer joins in the middle
 	h := newHarness(t)
 	p := h.publish("ana", rtcpeer.PublishOptions{

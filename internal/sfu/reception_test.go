@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/lossy"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -41,6 +42,7 @@ func (h *harness) waitReception(
 
 func TestReceptionIsMeasured(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	h := newHarness(t)
 	clip := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{
 		Width: 1024, Height: 640, FPS: 30, Bitrate: 1_500_000, Keyint: 60,
@@ -83,6 +85,7 @@ func TestLossIsMeasured(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "real media")
 	for code, options := range map[string]rtcpeer.ClipOptions{
 		"not_opus":             {AAC: true},
 		"b_frames":             {BFrames: 2},
@@ -104,6 +107,7 @@ func TestWarnings(t *testing.T) {
 
 func TestLimitsEndTheSession(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "waits for limits")
 	limits := sfu.DefaultLimits()
 	limits.Enforce = true
 	limits.MaxBitrate = 2_000_000

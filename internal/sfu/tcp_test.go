@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -70,6 +71,7 @@ func TestTheEndOfASessionArrivesOverTCP(t *testing.T) {
 // datagrams.
 func TestStrangersOverTCP(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "waits for limits")
 	h := newHarness(t, overTCP)
 	h.publish("ana", rtcpeer.PublishOptions{TCP: true})
 	for name, sent := range map[string][]byte{

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -381,6 +382,7 @@ func second[T any](_ T, err error) error { return err }
 // read. Several entries have the same time. The result contains the records of each stage's list,
 // in the same order, even if the database compares IDs by the rules of a language.
 func TestRecordsOfManyStages(t *testing.T) {
+	quick.LeavesOut(t, "thousands of queries")
 	onSorted(t, func(t *testing.T, h *harness) {
 		op, ana, main := h.Scene()
 		stages := []stage.ARN{main}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
@@ -62,7 +63,7 @@ func (p *oidcProvider) has(groups map[string][]string) {
 func (p *oidcProvider) start(server string) {
 	p.t.Helper()
 	cmd := exec.CommandContext(p.t.Context(), "node",
-		"testdata/provider.mjs", p.issuer, server, p.people)
+		quick.Runs(p.t, "testdata/provider.mjs"), p.issuer, server, p.people)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.StdoutPipe()

@@ -110,6 +110,7 @@ describe('the event stream', () => {
       },
       {
         fetch: s.fetch,
+        page: new EventTarget(),
         random: () => 0.5,
         pause: async (ms) => {
           heard.pauses.push(ms);

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 )
 
 const root = "../.."
@@ -34,9 +35,7 @@ func build(t *testing.T) string {
 
 // TestTheSite is one test, because the site takes ten seconds to build.
 func TestTheSite(t *testing.T) {
-	if testing.Short() {
-		t.Skip("make quick leaves browsers out")
-	}
+	quick.LeavesOut(t, "the build of the site")
 	t.Parallel()
 	out := build(t)
 	pages := texts(t, out, ".html")

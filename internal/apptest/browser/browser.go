@@ -26,6 +26,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 )
 
 // An Engine is a build of Chromium.
@@ -136,9 +138,7 @@ const startLimit = time.Minute
 // several. It waits for its turn before the first one.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("make quick leaves browsers out")
-	}
+	quick.LeavesOut(t, "browsers")
 	path, err := engine.path()
 	if err != nil {
 		t.Fatalf("%s is not on this machine (%v): `make test` installs it", engine, err)

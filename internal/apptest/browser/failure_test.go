@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 )
 
 // A recorder is a testing.TB that records failures, to test how a Page fails.
@@ -26,6 +28,8 @@ func (r *recorder) Cleanup(f func())          { r.cleanups = append(r.cleanups, 
 
 // run runs body as a test and returns its messages.
 func run(t *testing.T, body func(testing.TB)) string {
+	t.Helper()
+	quick.LeavesOut(t, "browsers")
 	r := &recorder{TB: t}
 	ended := make(chan struct{})
 	go func() {

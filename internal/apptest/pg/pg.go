@@ -23,6 +23,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 	"github.com/stagedoor/stagedoor/internal/store"
 )
 
@@ -98,9 +99,7 @@ func databaseOf(
 	t testing.TB, create func(context.Context) (url string, drop func() error, err error),
 ) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("make quick leaves PostgreSQL out")
-	}
+	quick.LeavesOut(t, "PostgreSQL")
 	where, drop, err := create(context.Background())
 	if err != nil {
 		t.Fatalf("a PostgreSQL database: %v", err)

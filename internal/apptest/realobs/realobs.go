@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stagedoor/stagedoor/internal/apptest/quick"
 )
 
 //go:embed testdata/loopback.c
@@ -77,9 +79,7 @@ func Prepare(t testing.TB) *Install {
 
 func fresh(t testing.TB) *Install {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("make quick leaves OBS out")
-	}
+	quick.LeavesOut(t, "OBS")
 	home := t.TempDir()
 	i := &Install{Dir: filepath.Join(home, "obs-studio"), Port: freePort(t), home: home}
 	// OBS has its own D-Bus session and sockets, so that the desktop of the user who runs the test
