@@ -198,7 +198,8 @@ func afterADay(t *testing.T, a *apptest.App) string {
 	return scrapeUntil(t, a, `stagedoor_webhook_attempts_total{result="ok"} 1`)
 }
 
-// TestABarIsNoKickInTheMetrics: the media server ends both in the same way.
+// TestABarIsNoKickInTheMetrics: the metrics distinguish a bar from a kick, although the media
+// server ends a session in the same way for both.
 func TestABarIsNoKickInTheMetrics(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0")
@@ -206,8 +207,8 @@ func TestABarIsNoKickInTheMetrics(t *testing.T) {
 	kickedAndBarred(t, a, olga, olga.MainStage())
 }
 
-// TestABarOnAStageOfAWSInTheMetrics: of the reasons on stages of Amazon IVS, the metrics have those
-// that this server gives.
+// TestABarOnAStageOfAWSInTheMetrics: on AWS stages, the metrics have only the reasons that this
+// server gives.
 func TestABarOnAStageOfAWSInTheMetrics(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0",

@@ -40,8 +40,8 @@ type link struct {
 	*table
 	lm     sync.Mutex
 	cut    bool          // guarded by lm: statements fail at once
-	mended chan struct{} // guarded by lm: statements wait for it; nil if they do not wait
-	late   []func()      // guarded by lm: statements that are executed when it is mended
+	mended chan struct{} // guarded by lm: statements wait until it is closed; nil: no wait
+	late   []func()      // guarded by lm: statements that are executed when the link is mended
 }
 
 // say executes a statement. On a link that hangs, the statement is executed when the link is

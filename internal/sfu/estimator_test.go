@@ -389,7 +389,7 @@ func TestSentNumbers(t *testing.T) {
 		e.record(number(i), 100, at(i))
 	}
 	e.record(number(2999), 100, at(4000))
-	e.record(number(0), 100, at(4000)) // a newer packet uses its entry
+	e.record(number(0), 100, at(4000)) // no effect: a newer packet has this entry
 	if p := e.find(number(2999)); p == nil || !p.repeated || p.at != 2_999_000 {
 		t.Errorf("a repeated packet: got %+v, want its first time", p)
 	}

@@ -63,7 +63,7 @@ type (
 		Region string    `json:"region,omitempty"`
 		ARN    stage.ARN `json:"arn,omitempty"`
 	}
-	// A StageChange changes the members that it contains.
+	// A StageChange changes the name or the limits of a stage. An absent member changes nothing.
 	StageChange struct {
 		Name   string        `json:"name,omitempty"`
 		Limits *stage.Limits `json:"limits,omitempty"`

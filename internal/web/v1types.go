@@ -56,7 +56,7 @@ type (
 		BarredReason string     `json:"barredReason,omitempty"`
 		BarredBy     string     `json:"barredBy,omitempty"` // name of the person who barred the user
 	}
-	// A V1UserChange changes the members that it contains.
+	// A V1UserChange changes the name or the role of a user. An absent member changes nothing.
 	V1UserChange struct {
 		Name string      `json:"name,omitempty"`
 		Role access.Role `json:"role,omitempty"`

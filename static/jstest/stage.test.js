@@ -191,8 +191,8 @@ describe('a source in the scene', () => {
       canvas: false,
       keys: 0,
       discarded: 0,
-      // The fragment of the address is the view of its key. "dead" stands for a key that was
-      // revoked.
+      // In these addresses, the fragment says what the key shows: STAGE/VIEW. "dead" stands for a
+      // key that was revoked.
       ours: (url) => url.startsWith('https://h/source#'),
       shows: async (url) =>
         (([stage, view]) => (view ? { stage, view } : null))(url.split('#')[1].split('/')),

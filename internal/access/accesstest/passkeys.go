@@ -187,8 +187,8 @@ func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
 	})
 }
 
-// Where passwords are switched off, an invite stores a password that signs nobody in. It makes no
-// login outlive the provider's word.
+// Where passwords are switched off, an invite stores a password that signs nobody in. So the user's
+// logins still end when the provider must admit the user again.
 func (on rules) TestAnInviteWithoutPasswordsRestsOnTheProvider(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, _ := h.Scene()

@@ -599,7 +599,7 @@ func (h *Harness) ruled(op access.Principal) map[ruledGrant]access.Grant {
 	return grants
 }
 
-// compared counts the users whose grants by rules a change has altered.
+// compared counts the users whose grants by rules differ before and after a change.
 func compared(before, after map[ruledGrant]access.Grant) access.RuleEffect {
 	gain, lose, change := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for at, g := range after {

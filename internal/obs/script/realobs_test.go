@@ -336,8 +336,8 @@ func (r *real) measure(path string) {
 }
 
 // TestTheDockMovesInARealOBS: the dock sends the script the new address of the server. When OBS
-// ends, it saves the dock with the old address. Then the script replaces that by the new address,
-// at which the next start of OBS opens the dock.
+// ends, it saves the dock with the old address. Then the script writes the new address in its
+// place. At its next start, OBS opens the dock there.
 func TestTheDockMovesInARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")
