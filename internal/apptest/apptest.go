@@ -63,8 +63,10 @@ func At(t testing.TB, url, setup string, stop func(), again func(flags ...string
 func (a *App) OnFleet() bool { return a.fleet }
 
 // Again restarts a stopped server with other flags, at the same address and with the same data.
+// Connections to the server before it are closed, because requests on them fail with EOF.
 func (a *App) Again(flags ...string) *App {
 	a.t.Helper()
+	http.DefaultClient.CloseIdleConnections()
 	return a.again(flags...)
 }
 
@@ -246,10 +248,8 @@ type Client struct {
 }
 
 // At returns the client for another server on the same database. Cookies ignore ports, so the
-// client stays signed in. Without CloseIdleConnections, a server that was started again at the same
-// address could get a request on a connection to the server before it, which fails with EOF.
+// client stays signed in.
 func (c *Client) At(a *App) *Client {
-	c.HTTP.CloseIdleConnections()
 	other := *c
 	other.t, other.base = a.t, a.URL
 	return &other

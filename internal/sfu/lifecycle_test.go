@@ -135,6 +135,7 @@ func TestTakeover(t *testing.T) {
 
 func TestHowSessionsEnd(t *testing.T) {
 	t.Parallel()
+	quick.LeavesOut(t, "waits for limits")
 	h := newHarness(
 		t, func(c *sfu.Config) { c.Silence = 4 * time.Second; c.Linger = time.Millisecond })
 	ctx := patient(t)
