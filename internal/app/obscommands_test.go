@@ -52,7 +52,7 @@ func TestOBSCommands(t *testing.T) {
 	var out bytes.Buffer
 	cmd := &obs.Commands{
 		OBS: obs.Options{URL: o.URL(), Password: stage.NewSecret("secret"),
-			Timeout: 2 * time.Second, Ready: 2 * time.Second},
+			Timeout: 20 * time.Second, Ready: 20 * time.Second},
 		Server: a.URL, Key: stage.NewSecret(key.Key),
 		HTTP: http.DefaultClient, Now: time.Now, Out: &out,
 	}

@@ -102,10 +102,12 @@ func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, err
 func (p *Publisher) start(ctx context.Context, endpoint Endpoint, o PublishOptions) error {
 	ctx, p.stop = context.WithCancel(ctx)
 	connected := make(chan struct{})
+	// A connection may be lost, and come back.
+	up := sync.OnceFunc(func() { close(connected) })
 	p.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
-			close(connected)
+			up()
 		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed,
 			webrtc.PeerConnectionStateDisconnected:
 			p.once.Do(func() { close(p.closed) })

@@ -89,10 +89,12 @@ func View(t testing.TB, endpoint Endpoint, o ViewOptions) (*Viewer, error) {
 
 func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) error {
 	connected := make(chan struct{})
+	// A connection may be lost, and come back.
+	up := sync.OnceFunc(func() { close(connected) })
 	v.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
-			close(connected)
+			up()
 		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed,
 			webrtc.PeerConnectionStateDisconnected:
 			v.once.Do(func() { close(v.closed) })
