@@ -193,11 +193,15 @@ func (a *App) Browser() *Client {
 	return c
 }
 
+// answerLimit is how long a server may take to answer. The limit is long because the machine may be
+// overloaded.
+const answerLimit = 2 * time.Minute
+
 // NewClient returns a client of a server that the kit did not start, with a cookie jar of its own.
 // It trusts the certificates in roots.
 func NewClient(t testing.TB, base string, roots *x509.CertPool) *Client {
 	jar, _ := cookiejar.New(nil)
-	h := &http.Client{Jar: jar, Timeout: 30 * time.Second}
+	h := &http.Client{Jar: jar, Timeout: answerLimit}
 	if roots != nil {
 		h.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 		t.Cleanup(h.CloseIdleConnections)

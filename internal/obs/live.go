@@ -37,7 +37,7 @@ func (w Waits) of(wait string) time.Duration {
 	case "stage":
 		return w.Stage
 	case "stop":
-		return w.Stop / 3 // for each of at most stopTries attempts
+		return w.Stop / stopTries // for each attempt
 	case "reason":
 		return w.Reason
 	}

@@ -66,6 +66,14 @@ func (p *Page) Reload() {
 	}
 }
 
+// Back goes to the previous page, as the button of the browser does. It does not wait for that
+// page.
+func (p *Page) Back() {
+	p.t.Helper()
+	// history.back itself could end the page before the browser answers the evaluation.
+	p.Eval(`void setTimeout(() => history.back())`, nil)
+}
+
 // Click waits until the first visible element of a CSS selector is enabled and uncovered, and
 // clicks it with the mouse.
 func (p *Page) Click(selector string) {

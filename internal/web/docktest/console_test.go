@@ -56,7 +56,7 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 	page.ClickText("Suspend: person 299")
 	page.ClickText("Yes, do it")
 	page.WaitText("suspended")
-	page.Eval(`history.back()`, nil)
+	page.Back()
 	page.WaitFor(`document.querySelectorAll('.lines > li').length === 1`)
 	page.WaitText("Search people")
 

@@ -28,7 +28,7 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	page.Eval(`window.kept = true`, nil)
 	page.Goto(s.URL + "/operator/stages")
 	page.WaitVisible(`.places [href$="/stages"][aria-current="page"]`)
-	page.Eval(`history.back()`, nil)
+	page.Back()
 	page.WaitFor(`window.kept`)
 	poll(t, "the page that is shown again, and no other, to listen", func() bool {
 		return s.listeners() == 1
