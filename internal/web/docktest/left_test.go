@@ -12,7 +12,7 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	s := newFakeServer(t)
 	s.become(func() { s.signedIn, s.me["role"] = true, "operator" })
-	page := browser.Open(t, browser.Current, browser.Options{Width: 1280, Height: 900})
+	page := browser.Open(t, browser.Desktop, browser.Options{Width: 1280, Height: 900})
 	for range 4 {
 		for _, name := range []string{"stages", "live"} {
 			page.Goto(s.URL + "/operator/" + name)
