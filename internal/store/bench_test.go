@@ -35,6 +35,7 @@ func BenchmarkIssueTogether(b *testing.B) {
 			h.Configure(func(c *access.Config) { c.TokenLimit = -1 })
 			_, ana, arn := h.Scene()
 			b.SetParallelism(16)
+			b.ResetTimer()
 			before := processorTime(b)
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
