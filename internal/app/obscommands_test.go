@@ -18,13 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A camera is the media of a fake OBS: a WHIP publisher with real H.264 and Opus, which uses the
+// film returns the output of a fake OBS: a WHIP publisher with real H.264 and Opus, which uses the
 // endpoint and the token that OBS received.
-type camera struct{ *rtcpeer.Publisher }
-
-func (c camera) Done() <-chan struct{} { return c.Closed() }
-func (c camera) Close() error          { return c.HangUp(context.Background()) }
-
 func film(t *testing.T) fakeobs.WHIPOutput {
 	sound, aac := rtcpeer.MakeClip(t, rtcpeer.ClipOptions{}),
 		rtcpeer.MakeClip(t, rtcpeer.ClipOptions{AAC: true})
@@ -35,7 +30,7 @@ func film(t *testing.T) fakeobs.WHIPOutput {
 		}
 		p, err := rtcpeer.Publish(t, rtcpeer.HTTP(endpoint, bearer),
 			rtcpeer.PublishOptions{Clip: clip})
-		return camera{p}, err
+		return hangsUp{p}, err
 	}
 }
 
