@@ -259,8 +259,8 @@ func (p *Page) become(ctx context.Context) error {
 			return err
 		}
 	}
-	// The docks of OBS answer no permission request, so the clipboard API fails there. Windows on a
-	// desktop permit it, and the headless shell does so only if told.
+	// The docks of OBS answer no permission request, so the clipboard API fails there. A desktop
+	// browser permits it. The headless shell would not.
 	clipboard := browser.PermissionSettingGranted
 	if p.engine.inDock() {
 		clipboard = browser.PermissionSettingDenied

@@ -51,8 +51,12 @@ type pool struct {
 func (p *pool) get(k kind, path string) (*process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if b := p.running[k]; b != nil && !b.lost() {
-		return b, nil
+	if b := p.running[k]; b != nil {
+		if !b.lost() {
+			return b, nil
+		}
+		delete(p.running, k)
+		b.end() // removes its profile
 	}
 	b, err := start(k, path)
 	if err == nil {
