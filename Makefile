@@ -27,6 +27,7 @@ FUZZ_TARGETS = grep -rnoHE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' cmd i
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
+TEST_TIMEOUT ?= 45m
 
 .PHONY: check-upgrade help install test check quick busy fmt format vet staticcheck generate generated types js race tidy \
 	check-tidy bench fuzz screenshots pictures site build lambda dist check-dist check-packages clean
@@ -98,11 +99,11 @@ quick-go:
 busy: ## the suite while two loops occupy both cores
 	@loops=; trap 'kill $$loops' EXIT; \
 	for core in 1 2; do (while :; do :; done) & loops="$$loops $$!"; done; \
-	$(MAKE) js race
+	$(MAKE) js race TEST_TIMEOUT=2h
 
 # Two packages are tested at a time. docktest takes longest, so it comes first.
 race: ## all Go tests, with the race detector: browsers, databases and a real OBS included
-	tools/in-memory go test $(DETECT) -p 2 -count=1 -timeout 45m ./internal/web/docktest ./...
+	tools/in-memory go test $(DETECT) -p 2 -count=1 -timeout $(TEST_TIMEOUT) ./internal/web/docktest ./...
 
 generate: ## write the docs and types that come from code
 	$(RACE) go generate ./...
