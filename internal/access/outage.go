@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"sync"
@@ -30,7 +31,7 @@ const (
 
 // outage contains what a Control needs to end sessions while the database does not answer.
 type outage struct {
-	principals cache[string, recalled]     // keyed by the hash of the credential
+	principals cache[credentialKey, recalled]
 	permits    cache[permitKey, time.Time] // when a moderator was last allowed to kick
 
 	mu   sync.Mutex
@@ -50,9 +51,9 @@ type late struct {
 
 // remember stores an authenticated principal that may end sessions. The generation is that of the
 // cache before the authentication.
-func (o *outage) remember(presented Presented, who Principal, generation int, now time.Time) {
+func (o *outage) remember(key credentialKey, who Principal, generation int, now time.Time) {
 	if who.Allows(ScopeModerate) || who.Allows(ScopeTokens) {
-		o.principals.put(presented.key(), recalled{who, now}, generation)
+		o.principals.put(key, recalled{who, now}, generation)
 	}
 }
 
@@ -60,7 +61,7 @@ func (o *outage) remember(presented Presented, who Principal, generation int, no
 // replica. For "", a change of the stages of all users, it drops all permits and no principals,
 // since roles and credentials did not change.
 func (o *outage) forget(ids []UserID) {
-	o.principals.dropIf(func(_ string, r recalled) bool {
+	o.principals.dropIf(func(_ credentialKey, r recalled) bool {
 		return r.who.User.ID != "" && slices.Contains(ids, r.who.User.ID)
 	})
 	o.permits.dropIf(func(key permitKey, _ time.Time) bool {
@@ -70,17 +71,22 @@ func (o *outage) forget(ids []UserID) {
 
 // forgetKey drops the principal of an API key.
 func (o *outage) forgetKey(id string) {
-	o.principals.dropIf(func(_ string, r recalled) bool {
+	o.principals.dropIf(func(_ credentialKey, r recalled) bool {
 		return r.who.Kind == KindAPIKey && r.who.CredentialID == id
 	})
 }
 
-// key identifies the credential by a hash.
-func (p Presented) key() string {
+// credentialKey identifies a credential of a request by its hash.
+type credentialKey struct {
+	bearer bool
+	hash   [sha256.Size]byte
+}
+
+func (p Presented) key() credentialKey {
 	if p.Bearer.Empty() {
-		return "login " + hashOf(p.Login)
+		return credentialKey{hash: sha256.Sum256([]byte(p.Login.Reveal()))}
 	}
-	return "bearer " + hashOf(p.Bearer)
+	return credentialKey{bearer: true, hash: sha256.Sum256([]byte(p.Bearer.Reveal()))}
 }
 
 // Recall returns a principal that was authenticated at most recallFor ago. The caller must use it

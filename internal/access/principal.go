@@ -171,12 +171,13 @@ func (p Principal) Require(scope Scope) error {
 // Authenticate returns the principal behind a request. No other function recognizes the credentials
 // of requests.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
-	_, generation, _ := c.outage.principals.get(presented.key())
+	key := presented.key()
+	_, generation, _ := c.outage.principals.get(key)
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
 	who = c.proven(who)
 	if err == nil {
-		c.outage.remember(presented, who, generation, c.cfg.Now())
+		c.outage.remember(key, who, generation, c.cfg.Now())
 	}
 	return who, err
 }
