@@ -38,13 +38,15 @@ export function lengths(source) {
   const text = blanked(source);
   const lines = (from, to) => text.slice(from, to).split('\n').length;
   const found = [];
-  for (const match of text.matchAll(/=>\s*(\{?)|(\b\w+\s*)?(\((?:[^()]|\([^()]*\))*\))\s*\{/g)) {
-    const [whole, brace, name = ''] = match;
-    if (brace === undefined && /^(if|for|while|switch|catch|with)\b/.test(name)) continue;
-    const at = match.index + whole.length;
-    const braced = brace !== '';
-    const to = braced ? end(text, at - 1, false) : end(text, at, true);
-    found.push([lines(0, match.index), lines(match.index, to)]);
+  for (const { 0: arrow, index } of text.matchAll(/=>\s*/g)) {
+    const at = index + arrow.length;
+    found.push([lines(0, index), lines(index, end(text, at, text[at] !== '{'))]);
+  }
+  for (const { 0: open, 1: name = '', index } of text.matchAll(/(\b\w+\s*)?\(/g)) {
+    const close = end(text, index + open.length - 1, false);
+    const body = /^\)\s*\{/.exec(text.slice(close));
+    if (!body || /^(if|for|while|switch|catch|with|await)\b/.test(name)) continue;
+    found.push([lines(0, index), lines(index, end(text, close + body[0].length - 1, false))]);
   }
   return found;
 }
@@ -57,6 +59,7 @@ describe('functions', () => {
     ).join('\n');
     for (const source of [
       `function long(a, { b }) {\n${body}\n}\n`,
+      `function long(a, b = (c) => new Promise((r) => d(r, c))) {\n${body}\n}\n`,
       `const long = (a) => {\n${body}\n};\n`,
       `x = {\n  long(a) {\n${body}\n  },\n};`,
     ]) {

@@ -48,87 +48,88 @@ export async function sign(secret, text) {
   return hex(new Uint8Array(await crypto.subtle.sign('HMAC', key, bytes.encode(text))));
 }
 
+/** @param {string} parameterName */
+const parameter = (parameterName) => ({ parameterCategory: 'Stagedoor', parameterName });
+
 /**
- * @param {Pick<Storage, 'getItem'>} [storage]
- * @param {{limit?: number, pause?: (ms: number) => Promise<void>, now?: () => number}} [deps]
- * @returns {Script}
+ * Reads a response that the script has signed.
+ * @param {string} secret
+ * @param {string} text
+ * @returns {Promise<Answer | undefined>}
  */
-export function createScript(
-  storage = localStorage,
-  {
-    limit = ANSWER_LIMIT,
-    pause = (ms) => new Promise((r) => setTimeout(r, ms)),
-    now = Date.now,
-  } = {},
+async function read(secret, text) {
+  const blank = text.indexOf(' ');
+  const body = text.slice(blank + 1);
+  if (blank < 0 || text.slice(0, blank) !== (await sign(secret, `answer ${body}`)))
+    return undefined;
+  return JSON.parse(body);
+}
+
+/**
+ * Returns the function that sends a request to the script and resolves to its answer.
+ * @param {() => string} secret
+ * @param {{limit?: number, pause?: (ms: number) => Promise<void>, now?: () => number}} deps
+ */
+function createAsk(
+  secret,
+  { limit = ANSWER_LIMIT, pause = (ms) => new Promise((r) => setTimeout(r, ms)), now = Date.now },
 ) {
   let last = 0;
   /** @type {Promise<unknown>} */
   let turn = Promise.resolve();
-  // A page without https cannot sign requests, so it has no secret.
-  const secret = () => (globalThis.crypto?.subtle ? (storage.getItem(KEYS.secret) ?? '') : '');
 
   /**
    * @param {import('./obs.js').ObsCaller} obs
    * @param {Record<string, any>} body
    * @returns {Promise<Answer | undefined>}
    */
-  function ask(obs, body) {
-    // Requests are sent one after the other, because they share the parameter.
-    const answer = turn.then(() => exchange(obs, body));
-    turn = answer.catch(() => {});
-    return answer;
-  }
-
-  /** @type {typeof ask} */
   async function exchange(obs, body) {
     if (!secret()) return undefined;
     last = Math.max(now(), last + 1); // the script requires increasing times
     const text = JSON.stringify({ at: last, ...body });
     await obs.call('SetProfileParameter', {
-      parameterCategory: 'Stagedoor',
-      parameterName: 'Ask',
+      ...parameter('Ask'),
       parameterValue: `${await sign(secret(), `ask ${text}`)} ${text}`,
     });
     for (const until = now() + limit; now() < until; await pause(LOOK_AGAIN)) {
-      const { parameterValue } = await obs.call('GetProfileParameter', {
-        parameterCategory: 'Stagedoor',
-        parameterName: 'Answer',
-      });
-      const answer = await read(parameterValue ?? '');
+      const { parameterValue } = await obs.call('GetProfileParameter', parameter('Answer'));
+      const answer = await read(secret(), parameterValue ?? '');
       if (answer?.at === last) return answer;
     }
     return undefined;
   }
 
-  /**
-   * Reads a response that the script has signed.
-   * @param {string} text
-   * @returns {Promise<Answer | undefined>}
-   */
-  async function read(text) {
-    const blank = text.indexOf(' ');
-    const body = text.slice(blank + 1);
-    if (blank < 0 || text.slice(0, blank) !== (await sign(secret(), `answer ${body}`)))
-      return undefined;
-    return JSON.parse(body);
-  }
+  /** @type {typeof exchange} */
+  return (obs, body) => {
+    // Requests are sent one after the other, because they share the parameter.
+    const answer = turn.then(() => exchange(obs, body));
+    turn = answer.catch(() => {});
+    return answer;
+  };
+}
 
-  /**
-   * Removes the request and the response of a move. A move is sent in whatever profile is selected,
-   * and must not stay in the person's profiles.
-   * @param {import('./obs.js').ObsCaller} obs
-   */
-  async function forget(obs) {
-    for (const parameterName of ['Ask', 'Answer']) {
-      await obs
-        .call('SetProfileParameter', {
-          parameterCategory: 'Stagedoor',
-          parameterName,
-          parameterValue: null,
-        })
-        .catch(() => {}); // no script has answered
-    }
+/**
+ * Removes the request and the response of a move. A move is sent in whatever profile is selected,
+ * and must not stay in the person's profiles.
+ * @param {import('./obs.js').ObsCaller} obs
+ */
+async function forget(obs) {
+  for (const name of ['Ask', 'Answer']) {
+    await obs
+      .call('SetProfileParameter', { ...parameter(name), parameterValue: null })
+      .catch(() => {}); // no script has answered
   }
+}
+
+/**
+ * @param {Pick<Storage, 'getItem'>} [storage]
+ * @param {Parameters<typeof createAsk>[1]} [deps]
+ * @returns {Script}
+ */
+export function createScript(storage = localStorage, deps = {}) {
+  // A page without https cannot sign requests, so it has no secret.
+  const secret = () => (globalThis.crypto?.subtle ? (storage.getItem(KEYS.secret) ?? '') : '');
+  const ask = createAsk(secret, deps);
 
   return {
     async settings(obs) {
