@@ -80,27 +80,3 @@ describe('functions', () => {
     assert.deepEqual(long, []);
   });
 });
-
-describe('modules', () => {
-  it('import each other in no circle', () => {
-    const imports = Object.fromEntries(
-      names.map((name) => {
-        const source = readFileSync(new URL(name, root), 'utf8');
-        return [
-          name,
-          [...source.matchAll(/^(?:import|export)[^;]*? from '(\.[^']+)'/gm)].map((m) =>
-            new URL(m[1], new URL(name, root)).href.slice(root.href.length),
-          ),
-        ];
-      }),
-    );
-    const circles = [];
-    const visit = (name, path) => {
-      if (path.includes(name)) return void circles.push([...path, name].join(' → '));
-      for (const next of imports[name] ?? []) visit(next, [...path, name]);
-    };
-    for (const name of names) visit(name, []);
-    assert.ok(imports['dock/dock.js'].length > 10);
-    assert.deepEqual(circles, []);
-  });
-});
