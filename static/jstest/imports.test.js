@@ -20,20 +20,32 @@ function importsOf(module) {
   );
 }
 
+/** Fails if a graph, a map from each node to the nodes behind it, has a circle. */
+function assertNoCircle(graph) {
+  const done = new Set();
+  const visit = (node, path) => {
+    if (path.includes(node))
+      assert.fail([...path.slice(path.indexOf(node)), node].join(' → ').replaceAll(root.href, ''));
+    if (done.has(node)) return;
+    for (const next of graph.get(node) ?? []) visit(next, [...path, node]);
+    done.add(node);
+  };
+  for (const node of graph.keys()) visit(node, []);
+}
+
 describe('imports', () => {
-  it('form no circle', () => {
-    const imports = new Map(modules.map((module) => [module, importsOf(module)]));
-    const done = new Set();
-    const visit = (module, path) => {
-      if (path.includes(module)) {
-        const circle = [...path.slice(path.indexOf(module)), module];
-        assert.fail(circle.map((m) => m.slice(root.href.length)).join(' → '));
-      }
-      if (done.has(module)) return;
-      for (const next of imports.get(module) ?? []) visit(next, [...path, module]);
-      done.add(module);
-    };
+  const imports = new Map(modules.map((module) => [module, importsOf(module)]));
+  it('form no circle of modules', () => {
     assert.ok(modules.length > 50);
-    for (const module of modules) visit(module, []);
+    assertNoCircle(imports);
+  });
+  it('form no circle of folders', () => {
+    const folderOf = (module) => new URL('.', module).href;
+    const folders = new Map(modules.map((module) => [folderOf(module), []]));
+    for (const [module, imported] of imports) {
+      const folder = folderOf(module);
+      folders.get(folder).push(...imported.map(folderOf).filter((f) => f !== folder));
+    }
+    assertNoCircle(folders);
   });
 });

@@ -2,8 +2,8 @@
  * Undoes an interrupted rehearsal, using only the settings of OBS. A page may be closed during a
  * rehearsal, and the token must not stay in OBS. The module is small, since every dock loads it.
  */
+import { claims } from './claims.js';
 import { readService } from './obs-read.js';
-import { claims } from './stage/claims.js';
 
 /** The storage key of the rehearsal that this page began, for the time after a reload. */
 const KEY = 'stagedoor.rehearsing';

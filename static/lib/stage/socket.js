@@ -1,6 +1,6 @@
 /** The events socket of a stage: the server reports the participants as IVS does. */
+import { claims } from '../claims.js';
 import { growing, sleep } from '../events.js';
-import { claims } from './claims.js';
 
 const PING_EVERY = 15_000;
 const SILENCE = 30_000;
