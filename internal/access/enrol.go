@@ -167,8 +167,8 @@ func endDockCodes(ctx context.Context, tx Store, user UserID) error {
 }
 
 // endDerived runs after an access key or a passkey has ended. It ends the logins that the
-// credential created, and its unused codes, since each could still create a login. It keeps the
-// login except.
+// credential created, and its unused codes, since each could still create a login. The credential
+// with the ID except is kept.
 func endDerived(
 	ctx context.Context, tx Store, user UserID, except string, made func(loginLabel) bool,
 ) error {

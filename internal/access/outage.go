@@ -132,7 +132,7 @@ func limited(ctx context.Context, limit bool) (context.Context, context.CancelFu
 
 // kickWithout is Kick without the database. Operators may kick; others need a permit that was
 // stored before the outage. Without one, or if no reachable server has the participant, kickWithout
-// returns away, the error of the database.
+// returns the parameter away, which is the error of the database.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 	away error,

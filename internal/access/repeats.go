@@ -19,7 +19,7 @@ const (
 // observe an AWS stage: one after the other, or at the same time, if one server kicks a participant
 // while another polls. A server that starts also reads events that its predecessor has stored.
 //
-// better means that e contains the reason for the end, and the stored event does not.
+// The result better is true if e contains the reason for the end, and the stored event does not.
 func Repeats(known []StoredEvent, e stage.Event) (same StoredEvent, better, found bool) {
 	for _, k := range known {
 		if k.Kind != e.Kind {

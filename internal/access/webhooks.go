@@ -341,7 +341,8 @@ func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, err
 	return c.addEventIf(ctx, e, func(Store) (bool, error) { return true, nil })
 }
 
-// addEventIf stores an event with its message, unless may returns false in the same transaction.
+// addEventIf stores an event with its message, unless the function may returns false in the same
+// transaction.
 func (c *Control) addEventIf(
 	ctx context.Context, e StoredEvent, may func(tx Store) (bool, error),
 ) (StoredEvent, error) {

@@ -32,7 +32,8 @@ func running(draining *atomic.Bool) func(context.Context) error {
 }
 
 // drain prepares the stop: it refuses new broadcasts, moves pages to other replicas, and waits
-// until the broadcasts on local stages end. It waits at most for --drain, or until over ends.
+// until the broadcasts on local stages end. It waits at most for the duration of --drain, or until
+// the context over ends.
 func (s *server) drain(over context.Context) {
 	s.draining.Store(true)
 	s.local.whip.Drain()
@@ -52,7 +53,7 @@ func (s *server) drain(over context.Context) {
 	}
 }
 
-// rest waits for d. It returns false if ctx ends first.
+// rest waits for the duration d. It returns false if ctx ends first.
 func rest(ctx context.Context, d time.Duration) bool {
 	wait := time.NewTimer(d)
 	defer wait.Stop()

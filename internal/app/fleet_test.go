@@ -148,8 +148,8 @@ func (c *caller) token(use string) (token web.Token) {
 	return token
 }
 
-// requestTokens requests one token after the other until stop is true, and counts the issued
-// tokens.
+// requestTokens requests one token after the other until the flag stop is true, and counts the
+// issued tokens.
 func (c *caller) requestTokens(stop *atomic.Bool, issued *atomic.Int64) {
 	for !stop.Load() {
 		status, _, text, err := c.do("POST", "/api/tokens",
@@ -178,7 +178,8 @@ func (c *caller) stage() string {
 	return c.main
 }
 
-// eventually waits until holds returns true, at most for limit.
+// eventually waits until the function holds returns true. It fails the test after the duration
+// limit.
 func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {

@@ -28,8 +28,8 @@ func (o *ownStages) wake() {
 	}
 }
 
-// Until ctx ends, run calls create after each wake, and every ownEvery. create creates some of the
-// requested stages, and reports whether there are more.
+// Until ctx ends, run calls the function create after each wake, and every ownEvery. That function
+// creates some of the requested stages, and reports whether there are more.
 func (o *ownStages) run(
 	ctx context.Context, create func(context.Context) (more bool, err error),
 ) error {

@@ -108,7 +108,8 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// every calls do periodically until ctx ends. It logs errors of do, and continues.
+// every calls the function do periodically until ctx ends. It logs the errors that do returns, and
+// continues.
 func (s *server) every(
 	ctx context.Context, pause time.Duration, do func(context.Context) error,
 ) error {

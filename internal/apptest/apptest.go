@@ -62,8 +62,8 @@ func At(t testing.TB, url, setup string, stop func(), again func(flags ...string
 // OnFleet reports whether any of several servers may be killed at any time.
 func (a *App) OnFleet() bool { return a.fleet }
 
-// Again restarts a stopped server with other flags, at the same address and with the same data.
-// Connections to the server before it are closed, because requests on them fail with EOF.
+// Again restarts a stopped server with other flags, at the same address and with the same data. It
+// first closes the connections to the stopped server, because requests on them would fail with EOF.
 func (a *App) Again(flags ...string) *App {
 	a.t.Helper()
 	http.DefaultClient.CloseIdleConnections()
@@ -485,7 +485,8 @@ func (e *EventStream) apart(data string) {
 	}
 }
 
-// Await reads events until match accepts one with this name, and returns its data.
+// Await reads events until the function match accepts an event with this name, and returns the data
+// of that event.
 func Await[T any](e *EventStream, name string, match func(T) bool) T {
 	e.t.Helper()
 	limit := time.After(30 * time.Second)
@@ -545,7 +546,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// await waits until enough accepts the text. It returns false if the output ends first.
+// await waits until the function enough accepts the text. It returns false if the output ends
+// first.
 func (o *output) await(enough func(string) bool) (string, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

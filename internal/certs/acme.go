@@ -106,7 +106,7 @@ func (a *ACME) TLS() *tls.Config {
 	return c
 }
 
-// Plain answers challenges on the plain listener and passes other requests to next.
+// Plain answers challenges on the plain listener and passes other requests to the handler next.
 func (a *ACME) Plain(next http.Handler) http.Handler { return a.issuer.HTTPChallengeHandler(next) }
 
 // Run obtains and renews certificates until ctx ends. It logs failures and retries, since an

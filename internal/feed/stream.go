@@ -226,8 +226,8 @@ func (s *Stream) Tick() {
 	s.push(Frame{Name: FrameTick})
 }
 
-// Take returns the oldest frame. If there is no frame, over reports whether the stream has ended;
-// if not, the stream calls Ready when there is one.
+// Take returns the oldest frame. If there is no frame, the result over reports whether the stream
+// has ended. If it has not ended, it calls Ready when there is a frame.
 func (s *Stream) Take() (frame Frame, ok, over bool) {
 	f := s.feed
 	f.mu.Lock()

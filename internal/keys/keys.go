@@ -191,7 +191,7 @@ func (m *Manager) forgetImport(ctx context.Context, k Key) error {
 	return nil
 }
 
-// cmpErr returns err, or else refusal.
+// cmpErr returns err if it is not nil, otherwise the error refusal.
 func cmpErr(err error, refusal *stage.Error) error {
 	if err != nil {
 		return err
@@ -291,8 +291,8 @@ func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// resume finishes the interrupted changes of the keys for which wanted returns true. If one key
-// fails, it continues with the next.
+// resume finishes the interrupted changes of the keys for which the function wanted returns true.
+// If one key fails, resume continues with the next.
 func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()
 	if err != nil {

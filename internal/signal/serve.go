@@ -236,7 +236,8 @@ func decode[T any](payload json.RawMessage, handle func(T)) {
 	}
 }
 
-// member calls do with this client's member. It returns false if there is no such member any more.
+// member calls the function do with this client's member. It returns false if there is no such
+// member any more.
 func (c *client) member(do func(*member)) bool {
 	s := c.server
 	s.mu.Lock()

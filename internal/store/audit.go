@@ -83,8 +83,8 @@ func issued(f access.AuditFilter) walk {
 }
 
 // entries returns the walk over the audit trail for a filter, by the index of the narrowest
-// condition. column is where the filter's target is looked for: target or target_user. No entry has
-// the same value in both.
+// condition. The parameter column is the column that is compared with the filter's target: target
+// or target_user. No entry has the same value in both columns.
 func entries(column string, f access.AuditFilter) walk {
 	w := walk{
 		columns: auditColumns, from: "audit", newest: true, window: window,

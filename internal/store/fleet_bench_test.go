@@ -88,7 +88,8 @@ func benchFeed(b *testing.B, where string) *feed.Feed {
 	return f
 }
 
-// listenFor calls got for each frame with a certain name that ana's page on a replica receives.
+// listenFor calls the function got for each frame with a certain name that ana's page on a replica
+// receives.
 func listenFor(b *testing.B, f *feed.Feed, name string, got func()) {
 	b.Helper()
 	ready := make(chan struct{}, 1)
@@ -168,8 +169,8 @@ func commits(b *testing.B, where string) func(int) error {
 	}
 }
 
-// together runs do in a number of concurrent callers for a certain time, and returns the runs per
-// second.
+// together lets a number of concurrent callers run the function do for a certain time, and returns
+// the runs per second.
 func together(b *testing.B, callers int, lasting time.Duration, do func(caller int) error) float64 {
 	b.Helper()
 	var n atomic.Int64

@@ -137,7 +137,7 @@ type marked[T any] struct {
 }
 
 // An extended is a row with additional columns at the end. A scan function can read it like a row
-// without them. It scans the additional columns into more.
+// without them. The additional columns are scanned into the variables of the field more.
 type extended struct {
 	row
 	more []any
@@ -166,7 +166,7 @@ func scanMarked[T any](w walk, scan func(row) (T, error)) func(row) (marked[T], 
 }
 
 // rows reads a page of a walk after a mark, plus the next row, if it exists. If a filter stops
-// before the end of the list, end is the last row that it has read.
+// before the end of the list, the result end is the last row that it has read.
 func rows[T any](
 	ctx context.Context, q queries, w walk, after mark, limit int, scan func(row) (T, error),
 ) (found []marked[T], end mark, err error) {

@@ -53,7 +53,8 @@ type frames struct {
 	lines *bufio.Scanner
 }
 
-// await reads until an event has a certain name and satisfies fits. It panics after 20 seconds.
+// await reads until an event has a certain name and the function fits accepts it. It panics after
+// 20 seconds.
 func await[T any](f *frames, name string, fits func(T) bool) T {
 	f.t.Helper()
 	late := time.AfterFunc(20*time.Second, func() { panic("no event " + name + " that fits") })

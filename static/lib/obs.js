@@ -355,7 +355,7 @@ async function takeTurn(call, turns, pause) {
 }
 
 /**
- * Calls tell for every event of the library, without a list of names.
+ * Calls the function `tell` for every event of the library, without a list of names.
  * @param {any} ws
  * @param {(event: string, data: any) => void} tell
  */

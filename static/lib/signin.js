@@ -178,7 +178,7 @@ class Ways {
 export const createWays = (about) => new Ways(about);
 
 /**
- * Shows the sign-in form if there is no login, and then calls ready.
+ * Shows the sign-in form if there is no login, and then calls the function `ready`.
  * @param {(me: Me) => void} ready @param {string} here
  */
 export async function signedIn(ready, here) {

@@ -31,8 +31,8 @@ import { createTokens } from './tokens.js';
  */
 /** @typedef {typeof console} Console */
 /**
- * Describes a request that changes something: done is the sentence about what was done, or a
- * function that makes it from the answer; where is the place for an error.
+ * Describes a request that changes something: `done` is the sentence about what was done, or a
+ * function that makes it from the answer; `where` is the place for an error.
  * @typedef {{done: string | ((answer: any) => string), where?: string, timeout?: number}} Deed
  */
 

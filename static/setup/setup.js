@@ -18,7 +18,7 @@ import { t } from '../lib/strings.js';
 
 const code = takeCode();
 /**
- * refused is the reason why the link does not work. provider is the name of the sign-in service
+ * `refused` is the reason why the link does not work. `provider` is the name of the sign-in service
  * with which the operator signs in if passwords are switched off.
  * @type {{busy: boolean, checked: boolean, error?: string, refused?: string, provider?: string}}
  */

@@ -137,7 +137,7 @@ var machine = newTurns(2)
 const startLimit = time.Minute
 
 // Open opens a blank page with a fresh profile. The page ends with the test. A test may open
-// several. It waits for its turn before the first one.
+// several pages. For the first one, Open waits until it is the turn of the test.
 func Open(t testing.TB, engine Engine, options Options) *Page {
 	t.Helper()
 	quick.LeavesOut(t, "browsers")

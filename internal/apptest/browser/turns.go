@@ -21,7 +21,8 @@ func newTurns(n int) *turns {
 	return t
 }
 
-// take waits until the test may open a page. Call done after the page has ended.
+// take waits until the test may open a page. The caller must call the result done after the page
+// has ended.
 func (t *turns) take(test string) (done func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

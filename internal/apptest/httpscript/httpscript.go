@@ -187,8 +187,8 @@ func (s *script) fill(text string) string {
 	})
 }
 
-// match compares got with want. Where want has a {name} without a value, it stores that part of got
-// as the value.
+// match compares the response got with the expected response want. Where want has a {name} without
+// a value, match stores that part of got as the value.
 func (s *script) match(what, got, want string) {
 	s.Helper()
 	want = s.fill(want)

@@ -1,5 +1,5 @@
-// Package quick decides what `make quick` leaves out of the tests. It runs before each commit. All
-// other targets run every test in full.
+// Package quick decides what `make quick` leaves out of the tests. `make quick` runs before each
+// commit. All other targets run every test in full.
 package quick
 
 import (
@@ -15,8 +15,8 @@ func Few(all int) int {
 	return all
 }
 
-// LeavesOut skips a test in `make quick`. what is the reason: what the test needs or waits for,
-// such as "browsers".
+// LeavesOut skips a test in `make quick`. The parameter what is the reason: a thing that the test
+// needs or waits for, such as "browsers".
 func LeavesOut(t testing.TB, what string) {
 	t.Helper()
 	if testing.Short() {
@@ -24,9 +24,9 @@ func LeavesOut(t testing.TB, what string) {
 	}
 }
 
-// Runs returns the path of a script that the test runs in another process. `go test` notices which
-// files a test opens, and thus not this one, unless Runs looks at it: the cached result of the test
-// would be repeated although the script has changed.
+// Runs returns the path of a script that the test runs in another process. `go test` repeats a
+// cached result until a file changes that the test itself has looked at. The other process opens
+// the script, so Runs looks at it in the process of the test.
 func Runs(t testing.TB, path string) string {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {

@@ -182,8 +182,8 @@ func (m *Member) Status(path string) int {
 	return answer.StatusCode
 }
 
-// Signal sends a signal to the process. done is closed when the process ends; not every signal ends
-// it.
+// Signal sends a signal to the process. The result done is closed when the process ends. Not every
+// signal ends the process.
 func (m *Member) Signal(sig syscall.Signal) (done <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -169,8 +169,8 @@ func (p *pairing) code() string {
 }
 
 // fits checks in each language that the page fits every width of a dock. In each language, it calls
-// come, which brings the page into the state, and waits for the selector. The last language is
-// English.
+// the function come, which brings the page into the state, and waits for the selector. The last
+// language is English.
 func (p *pairing) fits(name, selector string, come func()) {
 	p.t.Helper()
 	for _, lang := range []string{"de", "es", "en"} {
