@@ -85,8 +85,8 @@ type Entry struct {
 	Actor      UserID // empty for the command line, and for an unknown name at a failed sign-in
 	ActorName  string
 	Credential Kind
-	// CredentialID is the ID of that credential, such as an API key. It is empty for the command
-	// line, for sign-ins that failed, and in entries of earlier versions.
+	// CredentialID is the ID of the credential, such as that of an API key. It is empty for the
+	// command line, for sign-ins that failed, and in entries of earlier versions.
 	CredentialID string
 	Address      string // of the client; empty for the command line
 	Agent        string
@@ -105,7 +105,7 @@ type AuditFilter struct {
 	Action Action
 	Actor  UserID
 	By     string // ID of the credential
-	Target string // an ID: matches the entries about it, and about what belongs to that user
+	Target string // an ID of a target, or of the user to whom targets belong
 	Stage  stage.ARN
 	Stages []stage.ARN // any of these, if Stage is empty; nil means all stages
 	Of     UserID      // only stages to which this user has access

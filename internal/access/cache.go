@@ -46,8 +46,8 @@ func (c *cache[K, V]) drop(key K) {
 	delete(c.entries, key)
 }
 
-// dropIf drops the entries for which a condition holds. After it, as after clear, put refuses
-// values that were read before.
+// dropIf drops the entries for which a condition holds. After a call of dropIf or of clear, put
+// refuses values that were read before the call.
 func (c *cache[K, V]) dropIf(holds func(K, V) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,7 +12,7 @@ const (
 	eventsListed = 1000
 	keepRefusals = 50 // per participant, since a revoked token can be sent any number of times
 	keepEvents   = 7 * 24 * time.Hour
-	keepChat     = 7 * 24 * time.Hour // a chat room whose session ended is emptied earlier
+	keepChat     = 7 * 24 * time.Hour // a chat room is emptied earlier if its stage session ends
 	// The record of a token is kept until 30 days after the longest-lived token of its day expires.
 	keepIssuances = 30*24*time.Hour + stage.MaxTTL
 	keepOpen      = 2 * stage.MaxSession

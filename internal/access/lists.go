@@ -64,8 +64,8 @@ type TokenState string
 
 const (
 	TokenActive  TokenState = "active"  // neither revoked nor expired
-	TokenExpired TokenState = "expired" // and was never revoked
-	TokenRevoked TokenState = "revoked" // even if it has expired, too
+	TokenExpired TokenState = "expired" // expired without having been revoked
+	TokenRevoked TokenState = "revoked" // revoked, whether or not it has expired
 )
 
 // State returns the state of the token at a time.

@@ -139,7 +139,7 @@ func ReportClaims(ctx context.Context, s Store, p ExternalPolicy) (ClaimsReport,
 }
 
 // missingOfRefused returns the required claim that was missing in the newest failed sign-in. The
-// audit trail is the only source: of people who were never admitted, no claims are stored.
+// audit trail is the only source: the server stores no claims of people who were never admitted.
 func missingOfRefused(ctx context.Context, s Store, p ExternalPolicy) ([]NamedClaim, error) {
 	failed, err := s.Entries(ctx, AuditFilter{Action: ActionLoginFailed}, Page{Limit: 1})
 	if err != nil || len(failed.Items) == 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// losersNamed is how many of the users who lose access a RuleEffect names.
+// losersNamed is the most names in RuleEffect.Losing.
 const losersNamed = 10
 
 // A RuleEffect counts the users whom a rule would affect. Operators have access to every stage, so
@@ -154,7 +154,8 @@ func claimsOf(identities []Identity) map[string][]string {
 	return claims
 }
 
-// ownPlace precedes the ID of a rule in the keys of given.
+// ownPlace is the prefix of the key of a rule for own stages, in the map that the function given
+// returns.
 const ownPlace = "own "
 
 // given returns the grants that rules give a user with these claims: by stage, or by the rule for

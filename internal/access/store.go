@@ -115,7 +115,7 @@ type Store interface {
 	) (PageOf[Issuance], error)
 	// RevokeIssuances marks the matching records that are not revoked yet, and returns them.
 	RevokeIssuances(ctx context.Context, match Revocation, at time.Time) ([]Issuance, error)
-	// RevokedAtAWS lists the revoked tokens for AWS stages that expire after that time.
+	// RevokedAtAWS lists the revoked tokens for AWS stages whose expiry is after the given time.
 	RevokedAtAWS(ctx context.Context, expireAfter time.Time) ([]Issuance, error)
 
 	// Attempts reads a row of the throttle.

@@ -105,7 +105,8 @@ func receiver(f *ast.FuncDecl) string {
 	return ""
 }
 
-// refuseLateFields reports statements of the form `s.part.Field = …`. Settings are not parts.
+// refuseLateFields reports statements of the form `s.part.Field = …`, except assignments to the
+// settings, such as `s.settings.Field = …`.
 func refuseLateFields(t *testing.T, files *token.FileSet, f *ast.FuncDecl) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		assign, ok := n.(*ast.AssignStmt)

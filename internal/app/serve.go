@@ -74,7 +74,8 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 
 // collectSeldom lets about 10 MB of garbage accumulate between two garbage collections. Otherwise,
 // since the heap of an idle server is small, a collection would run every hundred tokens. If the
-// operator has set GOGC, collectSeldom changes nothing. undo restores the earlier value.
+// operator has set GOGC, collectSeldom changes nothing. The result undo is a function that restores
+// the earlier value.
 func collectSeldom() (undo func()) {
 	before := debug.SetGCPercent(smallHeapPercent)
 	if before != defaultPercent {
@@ -291,7 +292,7 @@ func (s *server) run(asked context.Context) error {
 	err := g.Wait()
 	over()
 	err = errors.Join(err, told.Wait())
-	if s.homes != nil { // now that the ends of its sessions are stored
+	if s.homes != nil { // the ends of this server's sessions are stored now
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellLimit)
 		s.homes.Leave(leave)
 		cancel()

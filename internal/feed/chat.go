@@ -28,8 +28,8 @@ const (
 	maxWriters = 10_000 // how many people have rate limiters at a time
 )
 
-// A Chat keeps the messages that people write on stages. Each stage has one chat room per session
-// of the stage (docs/decisions/0080). Package access decides who may write, delete and mute.
+// A Chat keeps the messages that people write on stages. Each stage has one chat room per stage
+// session (docs/decisions/0080). Package access decides who may write, delete and mute.
 type Chat struct {
 	feed  *Feed
 	store ChatStore
@@ -51,7 +51,7 @@ func NewChat(f *Feed) *Chat {
 	return &Chat{feed: f, store: f.cfg.Shared, posts: paces(), deletions: paces()}
 }
 
-// Room returns the chat room of a stage. It empties the room first if the session of the last
+// Room returns the chat room of a stage. It empties the room first if the stage session of the last
 // message has ended.
 func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence) (Room, error) {
 	r, err := c.store.Room(ctx, arn, chatKept)
@@ -64,8 +64,8 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 	return r, err
 }
 
-// over reports whether the session of a room has ended: there was no message for chatQuiet, and all
-// current publishers began after that time.
+// over reports whether the stage session of a room has ended: there was no message for chatQuiet,
+// and all current publishers began after that time.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)
 	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present,

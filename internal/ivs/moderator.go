@@ -40,12 +40,13 @@ type watch struct {
 	// participants who must not be on the stage, with the time until which they are barred
 	barred map[stage.ParticipantID]time.Time
 
-	// The following fields belong to the running poll; flights allows one at a time.
+	// The running poll owns the following fields. Service.flights allows one poll of a stage at a
+	// time.
 	session string
 	people  map[stage.ParticipantID]*person
 }
 
-// A person is what AWS has reported about a participant of the session, in several responses.
+// A person is what AWS has reported about a participant of the stage session, in several responses.
 type person struct {
 	participant stage.Participant
 	joined      time.Time
@@ -297,7 +298,7 @@ func (w *watch) needed(now time.Time, poll, barredEvery time.Duration) (needed, 
 	return seen || len(w.barred) > 0, now.Sub(w.began) >= wait-poll/2
 }
 
-// Sessions lists the latest sessions of a stage, newest first.
+// Sessions lists the latest stage sessions of a stage, newest first.
 func (s *Service) Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error) {
 	client, err := s.region(arn.Region())
 	if err != nil {

@@ -40,7 +40,7 @@ func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 		return []stage.Presence{}, err
 	}
 	if session := aws.ToString(at.ActiveSessionId); session != w.session {
-		s.readEvents(ctx, w) // reads the last events of the previous session
+		s.readEvents(ctx, w) // reads the last events of the previous stage session
 		w.session, w.people = session, map[stage.ParticipantID]*person{}
 	}
 	if w.session == "" {
@@ -99,7 +99,8 @@ func (s *Service) meet(ctx context.Context, w *watch, listed types.ParticipantSu
 	return nil
 }
 
-// introduce requests the attributes of a participant, which lists of participants omit.
+// introduce requests the attributes of a participant. The list of participants that AWS returns has
+// no attributes.
 func (s *Service) introduce(
 	ctx context.Context, w *watch, listed types.ParticipantSummary,
 ) (*person, error) {

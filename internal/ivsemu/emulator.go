@@ -1,7 +1,8 @@
 // Package ivsemu emulates the Amazon IVS real-time API, so that programs for that API can run on a
 // laptop, in CI or without a network. It emulates stages, participant tokens, public keys,
 // participants, sessions, events, tags and ingest configurations, with the validation, errors and
-// quotas of the model. Tokens publish over WHIP to a real stage behind the emulator.
+// quotas of the model, which is AWS's machine-readable description of the API. Tokens publish over
+// WHIP to a real stage behind the emulator.
 //
 // It is not Amazon IVS and not made by Amazon. docs/ivs.md lists the differences.
 package ivsemu

@@ -212,7 +212,7 @@ func (e *Emulator) fail(w http.ResponseWriter, err error) {
 	e.write(w, f.Status, f.Type, f.body())
 }
 
-// write sends a response with the headers of the model.
+// write sends a response with the headers that the model of the API declares.
 func (e *Emulator) write(w http.ResponseWriter, status int, errorType string, body []byte) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")

@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
-// This file records the events of the real stage as sessions, participants and events.
+// This file records the events of the real stage as stage sessions, participants and events.
 
 // The events of participants, and their errors, by their names in the model of the API.
 const (
@@ -268,7 +268,7 @@ func (e *Emulator) Leave(arn stage.ARN, id stage.ParticipantID) {
 	session.End = e.cfg.Now()
 }
 
-// present returns a participant of the current session. The caller holds e.mu.
+// present returns a participant of the current stage session. The caller holds e.mu.
 func (e *Emulator) present(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {
@@ -283,8 +283,8 @@ func (e *Emulator) present(
 	return session, session.participant(string(id))
 }
 
-// latest returns a participant of the last session. The session may have ended, because the reason
-// for an end may arrive after it. The caller holds e.mu.
+// latest returns a participant of the last stage session. The stage session may have ended, because
+// the reason for an end may arrive after it. The caller holds e.mu.
 func (e *Emulator) latest(
 	arn stage.ARN, id stage.ParticipantID,
 ) (*sessionRecord, *participantRecord) {

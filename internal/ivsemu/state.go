@@ -149,7 +149,7 @@ func (st *state) tagged(region, arn string) (*record, error) {
 	return nil, notFound("Resource: %s not found", arn)
 }
 
-// active returns the current session, or nil.
+// active returns the current stage session, or nil.
 func (s *stageRecord) active() *sessionRecord {
 	if n := len(s.Sessions); n > 0 && s.Sessions[n-1].End.IsZero() {
 		return s.Sessions[n-1]

@@ -138,7 +138,7 @@ func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	k, err := m.current(ctx, region)
 	switch {
 	case k.Name == "" && dropped.Name != "":
-		return dropped, nil // there is no other key, so ignore the error of current
+		return dropped, nil // there is no other key, so ignore the error of m.current
 	case err != nil || k.Name == "":
 		return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
 			"%s has no own key to retire", region))

@@ -147,8 +147,8 @@ type effect struct {
 type row func(machineState, fact) (machineState, []effect)
 
 // A node describes one state of the machine: the phase to show, and the facts that it handles. A
-// node that waits for an effect does not handle the facts that defers names. The next node gets
-// them.
+// node that waits for an effect does not handle the facts in its list defers. The next node gets
+// these facts.
 type node struct {
 	phase, step string
 	defers      []string

@@ -218,8 +218,8 @@ func (p *peer) verifyCertificate(chain [][]byte, _ [][]*x509.Certificate) error 
 	return errors.New("the certificate does not match a fingerprint of the offer")
 }
 
-// keySRTP creates one SRTP context for each use, so that each context has one owner. Senders use
-// those for RTP, and a lock guards that for RTCP.
+// keySRTP creates three SRTP contexts, so that each has one owner. The reader decrypts with the
+// first, the sender encrypts RTP with the second, and the third encrypts RTCP under a lock.
 func (p *peer) keySRTP(conn *dtls.Conn) error {
 	profile, ok := conn.SelectedSRTPProtectionProfile()
 	if !ok {

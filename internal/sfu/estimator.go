@@ -112,7 +112,7 @@ func (e *estimator) micros(now time.Time) int64 { return now.Sub(e.epoch).Micros
 func (e *estimator) record(seq uint16, size int, now time.Time) {
 	ahead := int16(seq - e.last)
 	if e.any && ahead <= -sentKept {
-		return // a newer packet uses the entry
+		return // a newer packet has the place of this one in e.sent
 	}
 	if !e.any || ahead > 0 {
 		e.last, e.any = seq, true

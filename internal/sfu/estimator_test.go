@@ -378,7 +378,7 @@ func TestNonsenseIsNoFeedback(t *testing.T) {
 }
 
 // TestSentNumbers: a repeated packet does not count as a second packet, and an old packet does not
-// replace a newer one of the same entry.
+// replace a newer one. The estimator keeps 1024 packets, by their number modulo 1024.
 func TestSentNumbers(t *testing.T) {
 	t.Parallel()
 	begin := time.Unix(0, 0)
@@ -389,7 +389,7 @@ func TestSentNumbers(t *testing.T) {
 		e.record(number(i), 100, at(i))
 	}
 	e.record(number(2999), 100, at(4000))
-	e.record(number(0), 100, at(4000)) // no effect: a newer packet has this entry
+	e.record(number(0), 100, at(4000)) // no effect: packet 2048 has this place
 	if p := e.find(number(2999)); p == nil || !p.repeated || p.at != 2_999_000 {
 		t.Errorf("a repeated packet: got %+v, want its first time", p)
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// encodings are the x264 settings to compare: those of earlier versions of SetUp, those that SetUp
-// writes now, following Amazon's documents, and the latter with sliced threads.
+// encodings are the x264 settings to compare: the settings of earlier versions of SetUp, the
+// present settings, which follow Amazon's documents, and the present settings with sliced threads.
 var encodings = []struct {
 	name string
 	args []string

@@ -36,8 +36,9 @@ func (t *track) pixels() int { return t.picture.width * t.picture.height }
 const stoppedAfter = 500 * time.Millisecond
 
 // stopped reports whether a layer is silent while another one arrives: browsers stop the highest
-// layer when their uplink is too slow. Two frames of the other layer must have begun since then, so
-// that a source of one frame a second does not count as stopped. The caller holds pub.mu.
+// layer when their uplink is too slow. Two frames of the other layer must have begun since the last
+// packet of the silent layer, so that a source of one frame a second does not count as stopped. The
+// caller holds pub.mu.
 func (p *publisher) stopped(t *track, now time.Time) bool {
 	return now.Sub(t.receivedAt) > stoppedAfter &&
 		slices.ContainsFunc(p.layers, func(other *track) bool {

@@ -124,7 +124,7 @@ type candidate struct {
 	tcp      bool
 }
 
-// String returns the value of the attribute (RFC 8839, 5.1; RFC 6544, 4.5).
+// String returns the value of the SDP attribute "candidate" (RFC 8839, 5.1; RFC 6544, 4.5).
 func (c candidate) String() string {
 	protocol, kind := "udp", ""
 	if c.tcp {

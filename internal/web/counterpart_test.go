@@ -153,7 +153,7 @@ func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 		who := caller{Client: h.olga, owner: h.olga, id: h.bea.id}
 		path, _ = targetOf(pattern, "").request(h, who)
 		status, _, text := h.olga.Do("GET", path, nil)
-		// Only AWS stages have sessions, and the server of the test has no AWS stage.
+		// The server lists the stage sessions of AWS stages only, and this server has no AWS stage.
 		if status != http.StatusOK && pattern != "GET /api/v1/stages/{arn}/sessions" {
 			t.Errorf("GET %s: got %d %s, want 200", path, status, text)
 		}

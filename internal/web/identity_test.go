@@ -495,7 +495,7 @@ func TestWebhooksArrive(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 
 	var hook web.V1CreatedWebhook
-	for _, target := range []string{hanging.URL, receiver.URL} { // a dead one delays no other
+	for _, target := range []string{hanging.URL, receiver.URL} { // a dead webhook delays no other
 		operator.Must(http.StatusCreated, "POST", "/api/v1/webhooks",
 			web.V1NewWebhook{URL: target, Types: []string{"user.created"}}, &hook)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestMeSaysWhetherThereIsAPassword: an account that an application created has none, and none can
-// be changed.
+// TestMeSaysWhetherThereIsAPassword: GET /api/me says that an account that an application created
+// has no password, so the page offers no change of it.
 func TestMeSaysWhetherThereIsAPassword(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -40,7 +40,8 @@ func TestMeSaysWhetherThereIsAPassword(t *testing.T) {
 }
 
 // TestNoPasswordIsOfferedWhereNoneSignsIn: an account keeps its password when passwords are
-// switched off, and an invite stores one that nobody knows. Neither is to be changed.
+// switched off, and an invite stores a password that nobody knows. GET /api/me does not count these
+// passwords, so that the page offers no change of them.
 func TestNoPasswordIsOfferedWhereNoneSignsIn(t *testing.T) {
 	t.Parallel()
 	_, flags := provider(t, "--oidc-operators", "groups=admins")

@@ -37,7 +37,7 @@ func StatusOf(err error) Status {
 			return Status{http.StatusUnauthorized, ivsTokenExpired}
 		case "no_h264", "no_opus":
 			return Status{http.StatusBadRequest, ivsNoCodec}
-		case "stage_full": // 403, the web SDK reads 2005 only with the statuses 400 and 403
+		case "stage_full": // the web SDK reads the number 2005 only with the status 400 or 403
 			return Status{http.StatusForbidden, ivsStageFull}
 		case "method_not_allowed":
 			return Status{http.StatusMethodNotAllowed, ivsUnspecified}

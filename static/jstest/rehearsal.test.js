@@ -185,7 +185,8 @@ describe('the ear', () => {
 
 it('freezes and the round trip are found in the statistics of old and new browsers', () => {
   const pair = { type: 'candidate-pair', id: 'b', nominated: true, currentRoundTripTime: 0.031 };
-  // The path before is still nominated, in front of the pair in use or behind it.
+  // The earlier candidate pair is still nominated. In the statistics, it comes before or after the
+  // pair in use.
   const left = { ...pair, id: 'a', currentRoundTripTime: 0.5 };
   const transport = { type: 'transport', selectedCandidatePairId: 'b' };
   for (const stats of [
@@ -504,7 +505,7 @@ describe('a rehearsal', () => {
     );
   });
 
-  /** A stage that receives the picture later than a broadcast waits for it. */
+  /** A stage that receives the picture only after the broadcast has given up waiting for it. */
   const late = async (change) => {
     const made = scene({ present: false, waits: { stage: 20 }, ...change });
     made.obs.onStart = () => made.obs.state('STARTED', true);

@@ -251,7 +251,7 @@ describe('the server’s codes', () => {
     ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) =>
       [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase()),
     ),
-    // Kinds of errors that have no code.
+    // The names of the kinds of errors, which stand for the code of an error without one.
     ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) =>
       m[1].replaceAll(' ', '_'),
     ),

@@ -198,7 +198,8 @@ class Live {
     const asked = state.asked === `kick ${p.participantId}`;
     const failed = state.where === roleKey(p) && state.error;
     const kept = this.kept.get(p.participantId);
-    // Each presence of a stage has new objects, so most rows are done here.
+    // Each presence has new objects for all participants, although few have changed. So most rows
+    // are kept.
     if (kept && !asked && !kept.asked && kept.failed === failed && isSame(kept.about, about))
       return kept.row;
     const what = p.reception ? receives(p.reception).join(' · ') : '';

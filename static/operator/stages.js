@@ -1,4 +1,4 @@
-/** The console's page of stages: the people with access, limits, sessions, and AWS stages. */
+/** The console's page of stages: the people with access, limits, stage sessions, and AWS stages. */
 import { api, escapeArn } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { field, form } from '../lib/page.js';
@@ -11,7 +11,7 @@ import { counted, List } from './list.js';
 
 class Stages {
   /**
-   * The sessions of AWS stages whose list was opened.
+   * The stage sessions of the AWS stages whose list was opened.
    * @type {Map<string, import('../lib/types.js').StageSession[]>}
    */
   sessions = new Map();

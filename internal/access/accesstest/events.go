@@ -171,8 +171,8 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 	})
 }
 
-// TestACrashWithManySessions: the ends of many sessions are stored while the server serves. They
-// leave out a session that begins meanwhile, and those on AWS stages.
+// TestACrashWithManySessions: the ends of many sessions are stored while the server serves. No end
+// is stored for a session that begins meanwhile, and none for a session on an AWS stage.
 func (on rules) TestACrashWithManySessions(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()

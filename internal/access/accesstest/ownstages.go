@@ -11,8 +11,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// fakeAWS creates fake stages. If before or after is set, it fails before or after it has created
-// the stage.
+// fakeAWS creates fake stages. If the field before is set, EnsureStage returns that error and
+// creates no stage. If the field after is set, EnsureStage creates the stage and then returns that
+// error.
 type fakeAWS struct {
 	made          map[string]stage.Stage // keyed by the tag of the user
 	calls         int
@@ -101,7 +102,8 @@ func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
 	})
 }
 
-// Whichever way a user comes by, AWS is asked for the user's own stage at once.
+// There are several ways in which an account is created. After each of them, AWS is asked for the
+// user's own stage at once.
 func (on rules) TestTheStageOfANewUserIsAskedForAtOnce(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, asked := h.Operator(), 0

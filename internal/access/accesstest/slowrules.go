@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A slowStore is a database that takes 50 ms of the clock for each grant. It records the longest
-// transaction, and fails as many transactions with grants as fails says.
+// A slowStore is a database that takes 50 ms of the clock for each grant. It records how long the
+// longest transaction took. The field fails is the number of grants that still have to fail.
 type slowStore struct {
 	access.Store
 	clock   *Clock

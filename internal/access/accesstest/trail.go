@@ -385,8 +385,8 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 	})
 }
 
-// Two keys may have the same name, and a person may have several: an entry has the ID of the one by
-// which its actor acted.
+// Two keys may have the same name, and a person may have several: an entry has the ID of the key
+// with which its actor authenticated.
 func (on rules) TestTheTrailNamesTheCredential(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
@@ -531,7 +531,7 @@ func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 			rule = must(h.PutRule(t.Context(), op, rule))(t)
 			want := compared(before, h.ruled(op))
 			if rule.Own != "" && rule.Claim == (access.Claim{}) {
-				want.Gain++ // the operator's own stage, which ruled leaves out
+				want.Gain++ // the operator's own stage, which is not in the result of ruled
 			}
 			if effect.Gain != want.Gain || effect.Lose != want.Lose ||
 				effect.Change != want.Change || len(effect.Losing) != want.Lose {

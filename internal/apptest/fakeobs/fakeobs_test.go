@@ -137,8 +137,8 @@ func TestQuitRestartAndKick(t *testing.T) {
 	}
 }
 
-// TestCreateProfileByVersion: CreateProfile responds after it has created the profile, and since
-// obs-websocket 5.5.4 before.
+// TestCreateProfileByVersion: up to obs-websocket 5.5.3, CreateProfile responds after it has
+// created the profile. Since 5.5.4, it responds before.
 func TestCreateProfileByVersion(t *testing.T) {
 	t.Parallel()
 	for version, async := range map[fakeobs.Version]bool{fakeobs.OBS29: false,

@@ -68,8 +68,8 @@ func newState(opts Options) state {
 	return s
 }
 
-// enforceOpus sets Opus for a WHIP service, as LoadService does. OBS calls that only at startup and
-// when it loads a profile.
+// enforceOpus sets Opus for a WHIP service, as LoadService does. OBS calls LoadService only at
+// startup and when it loads a profile.
 func (p *profile) enforceOpus() {
 	if p.service.Type == whipCustom {
 		p.params["SimpleOutput/StreamAudioEncoder"] = "opus"

@@ -93,7 +93,7 @@ func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, err
 		p.Close()
 		return nil, err
 	}
-	// Register the cleanup only after success, because a FakeOBS that reconnects calls Publish on
+	// Register the cleanup only after success, because a fake OBS that reconnects calls Publish on
 	// its own goroutine, even while the test ends.
 	t.Cleanup(p.Close)
 	return p, nil

@@ -26,8 +26,8 @@ CREATE INDEX attempts_strangers ON attempts (at) WHERE user_id IS NULL;
 CREATE INDEX events_stage ON events (stage, id);
 CREATE INDEX events_participant ON events (participant, id);
 
--- The last event of each participant that is neither an end nor a refusal. A crash leaves these
--- sessions open.
+-- The participants with an open session: their last event, apart from refusals, is not an end. A
+-- crash leaves such sessions open.
 CREATE TABLE open_participants (
   participant TEXT PRIMARY KEY,
   event       BIGINT NOT NULL,

@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// An encoder is the WHIP output of a FakeOBS that publishes real media to the stage.
+// An encoder is the WHIP output of a fake OBS that publishes real media to the stage.
 type encoder struct {
 	t    testing.TB
 	clip *rtcpeer.Clip

@@ -7,9 +7,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 )
 
-// The benchmarks measure in the page, in the engine of the current OBS, with a FakeOBS that answers
-// without delay. So they show the cost of Stagedoor's own steps and of the local WebSocket. The
-// results are means over the runs.
+// The benchmarks measure in the page, in the engine of the current OBS, with a fake OBS that
+// answers without a delay. So they show the cost of Stagedoor's own steps and of the local
+// WebSocket. The results are means over the runs.
 
 // BenchmarkSetUp measures the time from the click on "Set up OBS" in a fresh OBS until the settings
 // were read back and are right.

@@ -37,8 +37,9 @@ func TestAPhoneSignsInTheDock(t *testing.T) {
 	dock := browser.Open(t, browser.OBS30, browser.Options{ColorScheme: "dark"})
 	dock.Goto(a.URL + "/dock")
 	dock.WaitText("Continue with Example Login")
+	// The sign-in with a code is the first choice.
 	dock.WaitFor(`(b => b.matches('.primary') && b.innerText === 'Sign in with a code')(
-		document.querySelector('main .button, main button'))`) // is the first choice
+		document.querySelector('main .button, main button'))`)
 	fits(dock, "sign-in")
 	dock.ClickText("Sign in with a code")
 	dock.WaitVisible(".qr")
@@ -56,15 +57,17 @@ func TestAPhoneSignsInTheDock(t *testing.T) {
 	phone.WaitText("OBS 30.2.3, Linux")
 	phone.WaitText(code)
 	phone.WaitText("127.0.0.1")
-	phone.WaitFor(`/\d/.test(document.querySelector('.facts dd:last-child').innerText)`) // the time
+	// The last fact is the time of the request.
+	phone.WaitFor(`/\d/.test(document.querySelector('.facts dd:last-child').innerText)`)
 	fits(phone, "device")
 	phone.ClickText("Approve")
 	phone.WaitText("Done.")
 	dock.WaitVisible("#f-obsPassword")
 }
 
-// TestAWrongCodeIsSaidInTheLanguageOfThePage: the server's code for it is also that of links. A
-// wrong code is not tried again when the page is opened again.
+// TestAWrongCodeIsSaidInTheLanguageOfThePage: the page has its own sentence for a wrong device
+// code, because the server answers with bad_code, as it does for wrong links. When the page is
+// opened again, it does not try the wrong code again.
 func TestAWrongCodeIsSaidInTheLanguageOfThePage(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)

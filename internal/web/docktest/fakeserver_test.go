@@ -1,5 +1,5 @@
 // Package docktest tests the dock and the other pages in the browsers for which they are made, with
-// a FakeOBS. Most tests of the dock use a fakeServer in place of the server. It serves the real
+// a fake OBS. Most tests of the dock use a fakeServer in place of the server. It serves the real
 // pages, and a JSON API whose answers the test sets.
 package docktest
 

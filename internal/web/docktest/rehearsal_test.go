@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/rtcpeer"
 )
 
-// playing returns an output for a FakeOBS that publishes a clip.
+// playing returns an output for a fake OBS that publishes a clip.
 func playing(t *testing.T, o rtcpeer.ClipOptions) fakeobs.WHIPOutput {
 	t.Helper()
 	clip := rtcpeer.MakeClip(t, o)

@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// A sender replaces libdatachannel in a FakeOBS: a publisher with real H.264, and AAC if OBS's
+// A sender replaces libdatachannel in a fake OBS: a publisher with real H.264, and AAC if OBS's
 // encoder is AAC.
 type sender struct{ *rtcpeer.Publisher }
 

@@ -230,7 +230,7 @@ func (d *dock) barredLive() {
 	d.WaitNoText("Go live again")
 }
 
-// goes clicks "Go live" and then calls the functions act, in which OBS reacts.
+// goes clicks "Go live" as soon as the dock is ready.
 func (d *dock) goes() {
 	d.ready()
 	d.ClickText("Go live")
