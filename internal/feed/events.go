@@ -81,8 +81,8 @@ func (f *Feed) runEvents(ctx context.Context, record recorder) error {
 	}
 }
 
-// Settle returns when all events that were queued before are stored, for a process that may be
-// stopped afterwards. Run must be running.
+// Settle returns when all events that were queued before the call are stored. It is for a process
+// that may be stopped after the call. Run must be running.
 func (f *Feed) Settle(ctx context.Context) error {
 	stored := make(chan struct{})
 	select {

@@ -328,7 +328,8 @@ func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 }
 
 // TestAdvancedModeOfOursStays: SetUp keeps Advanced mode in Stagedoor's profile, no matter which
-// profile was selected before. The findings of Check say so before.
+// profile is selected when SetUp begins. Before SetUp, the findings of Check say that it will keep
+// the mode.
 func TestAdvancedModeOfOursStays(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Profile: "Stagedoor",

@@ -171,9 +171,10 @@ func (m *planned) agreedFeedback(plan *plan) (names []string) {
 }
 
 // transportCC returns the ID of the extension for transport-wide feedback, or 0 if it is not used.
-// For viewers, only a picture with layers uses it. The reason is that with a single stream, the RTP
-// sequence number can be the transport-wide number. Without layers, the feedback would change
-// nothing. Packets of this server have one-byte headers, whose IDs end at 14 (RFC 8285, 4.2).
+// For viewers, only a picture with layers uses it, because the server uses the feedback only to
+// choose a layer. The sound does not use it. So the RTP sequence number of the picture can also be
+// the transport-wide number. Packets of this server have one-byte headers, whose IDs end at 14 (RFC
+// 8285, 4.2).
 func (m *planned) transportCC(plan *plan) uint8 {
 	id := m.ext(extTransportCC)
 	if !m.feedback("transport-cc") {

@@ -38,7 +38,7 @@ func (v *viewing) wants(after time.Duration, level int) {
 }
 
 func (v *viewing) congested(carries int) {
-	v.carried, v.calm = carries, v.now // as feedback does
+	v.carried, v.calm = carries, v.now // as bandwidth.feedback sets these fields
 }
 
 func TestTriesBecomeRarer(t *testing.T) {

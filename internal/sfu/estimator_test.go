@@ -33,7 +33,7 @@ type trace struct {
 	queue     time.Duration // length of the link's queue, as a duration
 	jitter    time.Duration
 	loss      float64
-	stall     func(time.Duration) time.Duration // when the viewer reads a packet, by its arrival
+	stall     func(time.Duration) time.Duration // maps the arrival of a packet to its reading
 	drift     float64                           // of the viewer's clock
 	clock     time.Duration                     // the time on the viewer's clock at the beginning
 	repeats   bool                              // the viewer requests lost packets
@@ -247,7 +247,7 @@ func TestLinksThatAreTooNarrow(t *testing.T) {
 			tr.fullWithin(5*time.Second, 1200*time.Millisecond, 350_000, 620_000)
 			// The link recovers. Soon it is no longer reported as full.
 			tr.rate = 10_000_000
-			tr.run(3 * time.Second) // first, the queue arrives at the old rate
+			tr.run(3 * time.Second) // the packets in the queue still arrive at the old rate
 			tr.full = nil
 			tr.run(20 * time.Second)
 			tr.neverFull()

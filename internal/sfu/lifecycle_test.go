@@ -203,7 +203,7 @@ func TestTokenExpires(t *testing.T) {
 			var ahead atomic.Int64
 			h := newHarness(t, func(c *sfu.Config) {
 				c.EndAtExpiry = cut
-				c.Silence = 2 * time.Hour // longer than the clock jumps
+				c.Silence = 2 * time.Hour // longer than the jump of the clock
 				c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 			h.expires = time.Now().Add(time.Hour)

@@ -26,7 +26,7 @@ const (
 	tcpStalled  = 10 * time.Second       // limit of one write, after which the connection ends
 	tcpLinger   = 500 * time.Millisecond // time to send the DTLS alert that closes a session
 	tcpUnbound  = 512                    // connections without a proved password, in total
-	tcpStranger = 64                     // the same per network; a venue may share one address
+	tcpStranger = 64                     // the limit per network; a venue may share one address
 )
 
 // ErrTCP marks an error that concerns the TCP address, and not the UDP address.

@@ -257,7 +257,7 @@ const (
 )
 
 // received updates the list of missing packets. It removes the packet that arrived, and adds the
-// packets between it and the highest packet before.
+// packets between it and the highest packet that arrived earlier.
 func (r *repair) received(seq, highest uint64) {
 	delete(r.missing, seq)
 	if r.missing == nil {

@@ -264,7 +264,8 @@ func (g tabGuest) diary(format string, args ...any) {
 	g.page.WaitFor(fmt.Sprintf("guests.%s.has(%q)", g.name, fmt.Sprintf(format, args...)))
 }
 
-// meet waits until each guest has received more picture and sound of each other guest than before.
+// meet waits until each guest has received more picture and sound of each other guest since the
+// call of meet.
 func meet(guests []tabGuest) {
 	for _, s := range guests {
 		var others []string

@@ -184,8 +184,8 @@ func rows[T any](
 }
 
 // rowsAtOnce reads a page of several walks in one statement, so that a page for a moderator of many
-// stages needs only one round trip. It stops at the mark end, unless this is nil. The walks must
-// not have args.
+// stages needs only one round trip. It stops at the mark end, unless this is nil. The field args of
+// the walks must be empty, because it is not read.
 func rowsAtOnce[T any](
 	ctx context.Context, q queries, walks []walk, after, end mark, limit int,
 	scan func(row) (T, error),
@@ -231,7 +231,7 @@ func (w walk) part(q queries, args *arguments, columns string, f filter, limit i
 	return "SELECT * FROM (" + text + w.order() + " LIMIT " + args.place(int64(limit)) + ") part"
 }
 
-// unionOf merges the parts, one of each walk, in their common order.
+// unionOf returns SQL that merges the parts of the walks, one for each walk, in their common order.
 func unionOf(walks []walk, parts []string) string {
 	var order []string
 	for i := range walks[0].keys {

@@ -240,10 +240,10 @@ func (f *Fleet) settled() bool {
 	return f.DB.Value(f.t, f.Database, "SELECT count(*)::text FROM users") != "0"
 }
 
-// killEvery kills the servers one after the other at this interval, until the test ends or stop is
-// called. Each is restarted at once, as a supervisor does. It begins after the first operator
-// exists, because a server that starts replaces the setup link. The first interval is random, so
-// that a kill can happen at any point of a test.
+// killEvery kills the servers one after the other at this interval, until the test ends or the
+// result stop is called. Each is restarted at once, as a supervisor does. It begins after the first
+// operator exists, because a server that starts replaces the setup link. The first interval is
+// random, so that a kill can happen at any point of a test.
 func (f *Fleet) killEvery(interval time.Duration) (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
