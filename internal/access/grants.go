@@ -63,7 +63,8 @@ func (c *Control) narrow(
 	now := effective(account.Role, permit.Grant)
 	return c.revokeOpen(ctx, tx, Revocation{
 		User: account.ID, Stage: arn, Beyond: now.Capabilities,
-		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew), // by another replica's clock
+		// Another replica, whose clock may be ahead, may have issued the token.
+		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew),
 	})
 }
 

@@ -69,7 +69,7 @@ func withDirectory(
 
 // A directory finds users and stages by the names on a command line.
 type directory struct {
-	rules   access.Config // of the control
+	rules   access.Config // the configuration of the control
 	control *access.Control
 	stages  []access.StageAccess
 	users   []access.Person

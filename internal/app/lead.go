@@ -66,7 +66,8 @@ func (s *server) sources() feed.Sources {
 	}
 	if s.aws != nil {
 		aws := s.aws
-		from.PassedOn = func(event json.RawMessage) { aws.Passed(event) } // from EventBridge
+		// EventBridge sent the event to a replica, which passed it on.
+		from.PassedOn = func(event json.RawMessage) { aws.Passed(event) }
 	}
 	return from
 }

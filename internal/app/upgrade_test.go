@@ -195,7 +195,7 @@ func knownFlags(help string, args []string) (known []string) {
 			strings.Contains(help, name+" "):
 			known = append(known, args[i])
 		case !whole:
-			i++ // its value
+			i++ // skips the value of the flag
 		}
 	}
 	return known

@@ -82,7 +82,7 @@ func (h *Homes) find(ctx context.Context, arn stage.ARN, atHome bool) (place, er
 	if err != nil {
 		return place{}, err
 	}
-	if !h.seen(id) { // a replica that has just joined
+	if !h.seen(id) { // the home is a replica that has just joined
 		if err := h.look(ctx); err != nil {
 			return place{}, err
 		}
@@ -145,7 +145,8 @@ func (h *Homes) read(
 		return id, term, err
 	}
 	id, err = h.cfg.Store.Home(ctx, arn)
-	if err == nil && id == own { // in the database only: this replica gave it up
+	// In the database, this replica is still the home, but it has given the stage up.
+	if err == nil && id == own {
 		return "", 0, errStopping()
 	}
 	if !errors.Is(err, stage.ErrNotFound) {

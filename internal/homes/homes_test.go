@@ -209,7 +209,7 @@ func (l *link) LeaveHome(ctx context.Context, arn stage.ARN, id string, term int
 type member struct {
 	*Homes
 	link  *link
-	stop  func() // as kill -9 does
+	stop  func() // ends the replica as kill -9 does
 	mu    sync.Mutex
 	lost  int      // guarded by mu: calls of Lost
 	ended []string // guarded by mu: replicas whose ends were recorded
@@ -225,7 +225,7 @@ func (m *member) lostHomes() int {
 type fleet struct {
 	t       *testing.T
 	table   *table
-	url     string        // of each replica
+	url     string        // the URL of each replica
 	before  string        // ID of the crashed run, for the next run
 	slow    time.Duration // how long it takes to record the ends of a replica
 	idle    map[stage.ARN]bool
@@ -281,7 +281,8 @@ func (f *fleet) start() *member {
 
 // serve sends a request for a stage to a replica. It returns the ID of the home, or "".
 func (f *fleet) serve(m *member, arn stage.ARN) string {
-	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second) // as the store does
+	// The store has this time limit, too.
+	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second)
 	defer cancel()
 	at, err := m.find(ctx, arn, false)
 	switch {

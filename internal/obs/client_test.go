@@ -119,7 +119,7 @@ func TestASilentOBS(t *testing.T) {
 	o := fakeobs.Start(t, fakeobs.Options{})
 	o.Hold("GetVersion")
 	opts := options(o.URL(), "")
-	opts.Timeout = 2 * time.Second // of the sign-in, too
+	opts.Timeout = 2 * time.Second // applies to the sign-in, too
 	c, err := obs.Connect(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ type relay struct {
 
 type sending struct {
 	notices []string
-	done    chan error // of capacity 1
+	done    chan error // has room for the error, so that the writer does not wait
 }
 
 // A sentNotice is the JSON of a notice. The names of its members are short. They must not change,

@@ -244,7 +244,7 @@ func (d *database) tx(
 // inside runs statements in a transaction.
 type inside struct {
 	tx       *sql.Tx
-	deadline time.Time // of the transaction
+	deadline time.Time // when the transaction must have ended
 	db       *database
 }
 

@@ -77,7 +77,8 @@ func authorizationRows(t *testing.T) (rows []row) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	patterns = append(patterns, "POST /whip", "POST /whep/{participant}") // not in the router
+	// These two routes are not in the router of package web.
+	patterns = append(patterns, "POST /whip", "POST /whep/{participant}")
 	for _, pattern := range patterns {
 		method, path, _ := strings.Cut(pattern, " ")
 		targets, known := objects[pattern]

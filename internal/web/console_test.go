@@ -109,7 +109,8 @@ func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	mia.Must(http.StatusNoContent, "DELETE",
 		"/api/v1/stages/"+arn+"/participants/"+string(first.ParticipantID),
 		web.Removal{Reason: "language", Bar: true}, nil)
-	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 }) // no bye
+	// The event stream stays open: the page gets a "me", and no "bye".
+	apptest.Await(page, "me", func(me web.Me) bool { return len(me.Stages) == 0 })
 	var state web.TokenState
 	ana.Must(http.StatusOK, "GET", "/api/tokens/"+string(second.ParticipantID), nil, &state)
 	if state.RevokedAt == nil {

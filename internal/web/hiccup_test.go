@@ -18,8 +18,8 @@ import (
 // sick is a database with one login. It returns the errors that a test sets.
 type sick struct {
 	access.Store
-	err   error // of Credential, which reads the login
-	touch error // of Touch, which records that the login was used
+	err   error // the error of Credential, which reads the login
+	touch error // the error of Touch, which records that the login was used
 }
 
 func (s *sick) Credential(

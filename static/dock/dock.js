@@ -194,7 +194,7 @@ function tell() {
   const words = headline(model);
   if (state === drawn && words === announced) return;
   if (words !== announced) say(words);
-  if (state !== drawn) performance.mark(`dock ${state}`); // for make bench
+  if (state !== drawn) performance.mark(`dock ${state}`); // the benchmarks read this mark
   drawn = state;
   announced = words;
   report.soon();

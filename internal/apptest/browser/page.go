@@ -378,7 +378,7 @@ func (p *Page) do(action chromedp.Action[chromedp.Void]) error {
 func call(function string, args ...any) string {
 	list, err := json.Marshal(args)
 	if err != nil {
-		panic(err) // texts only
+		panic(err) // cannot happen: all arguments are texts
 	}
 	return fmt.Sprintf("(%s)(...%s)", function, list)
 }

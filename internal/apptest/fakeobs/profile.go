@@ -416,7 +416,7 @@ func (o *OBS) setStreamServiceSettings(c *call) (any, error) {
 		next = o.current.service.clone()
 	}
 	maps.Copy(next.Settings, settings)
-	o.current.service = next // no event
+	o.current.service = next // OBS sends no event for this
 	return nil, nil
 }
 

@@ -190,7 +190,7 @@ func (o *OBS) handle(kind string, c *call) (any, error) {
 		return nil, fail(pretended, "")
 	case kind == "":
 		return nil, fail(203, "Your request's `requestType` may not be empty.")
-	case kind == "Sleep": // only in batches
+	case kind == "Sleep": // OBS accepts Sleep only in batches
 		return nil, fail(206, "")
 	case !known:
 		return nil, fail(204, "Your request type is not valid.")

@@ -58,7 +58,7 @@ func setting(file, text, name string) string {
 		return none
 	}
 	var all map[string]json.RawMessage
-	_ = unmarshal(text, &all) // WebSocket has read it before
+	_ = unmarshal(text, &all) // a text that is not JSON has no settings
 	raw, there := all[name]
 	if !there {
 		return none

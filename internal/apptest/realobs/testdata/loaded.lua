@@ -23,7 +23,7 @@ local function tick()
   end
   if file or saved <= 10 then obs.obs_frontend_save() end
 end
-obs.obs_frontend_add_save_callback(function(_, saving) -- on the thread of the window
+obs.obs_frontend_add_save_callback(function(_, saving) -- runs on the thread of the window
   if not saving then return end
   saved = saved + 1
   if saved == 11 then print("OBS has loaded") end
