@@ -166,9 +166,9 @@ func (f *Feed) detach(s *Stream) {
 	}
 }
 
-// Watch sets the stages whose presence the streams of an account receive. operator says whether
-// they receive what only operators see. After the first call, a stream sends one frame with every
-// stage that is not empty.
+// Watch sets the stages whose presence the streams of an account receive. The parameter operator
+// says whether the streams receive what only operators see. After the first call, a stream sends
+// one frame with every stage that is not empty.
 func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	f := s.feed
 	f.mu.Lock()

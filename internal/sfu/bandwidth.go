@@ -75,8 +75,8 @@ func (b *bandwidth) feedback(f *rtcp.TransportLayerCC, now time.Time) {
 	}
 }
 
-// report processes a receiver report. loss is the fraction lost since the last report; roundTrip is
-// 0 if it is not known.
+// report processes a receiver report. The parameter loss is the share of packets that were lost
+// since the last report. The parameter roundTrip is 0 if the round trip is not known.
 func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,7 +102,8 @@ func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, n
 	b.level--
 }
 
-// choose returns the layer to send. bitrates has the bitrate of each layer, lowest first.
+// choose returns the layer to send. The parameter bitrates has the bitrate of each layer, lowest
+// first.
 func (b *bandwidth) choose(rates []int, settling bool, now time.Time) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

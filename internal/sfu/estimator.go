@@ -337,8 +337,8 @@ func slope(list []burst) float64 {
 	return (n*xy - x*y) / max(1, n*xx-x*x)
 }
 
-// bitrate returns the rate at which the bursts after the first arrived. If a pause of the network
-// compressed the bursts, the rate is at most the one at which they were sent.
+// bitrate returns the rate at which the bursts arrived, without the first burst. If a pause of the
+// network compressed the bursts, the result is at most the rate at which they were sent.
 func bitrate(list []burst) int {
 	bytes, sending, arriving := 0, int64(0), int64(0)
 	for i, b := range list[1:] {

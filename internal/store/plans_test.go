@@ -289,7 +289,7 @@ func (n node) costly(steps []step) []step {
 	return steps
 }
 
-// sortsLittle reports whether a node sorts a page of each of several lists.
+// sortsLittle reports whether a node sorts only the pages of several lists, one page of each list.
 func (n node) sortsLittle() bool {
 	isPage := func(list node) bool {
 		if list.Type == "Subquery Scan" {

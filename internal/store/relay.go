@@ -145,8 +145,8 @@ func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
 	}
 }
 
-// A noticeReader delivers new notices in the order of their numbers. last is the number of the
-// newest that it has read.
+// A noticeReader delivers new notices in the order of their numbers. The field last is the number
+// of the newest notice that it has read.
 type noticeReader struct {
 	*relay
 	deliver func(feed.Notice)

@@ -22,11 +22,12 @@ var (
 type Form int
 
 const (
-	// SelfSigned is the form of tokens signed with an own key. alg is ES384, and kid is the key's
-	// ARN. The signature is the scalars r and s, concatenated (RFC 7518, 3.4).
+	// SelfSigned is the form of tokens signed with an own key. In their header, "alg" is ES384, and
+	// "kid" is the key's ARN. The signature is the scalars r and s, concatenated (RFC 7518, 3.4).
 	SelfSigned Form = iota
-	// APIMade is the form of CreateParticipantToken. alg is "KMS", which is not a registered name.
-	// There is no kid. The signature is the DER that AWS KMS returns.
+	// APIMade is the form of the tokens that CreateParticipantToken returns. In their header, "alg"
+	// is KMS, which is not a registered name, and there is no "kid". The signature is the DER that
+	// AWS KMS returns.
 	APIMade
 )
 

@@ -43,8 +43,8 @@ func (s *tokens) issue(r *http.Request, who access.Principal) (any, error) {
 	return created(tokenOf(token)), nil
 }
 
-// seconds converts a token life in seconds. nil means that the server chooses the life. 0 is an
-// error.
+// seconds converts a token life in seconds. If the pointer is nil, the server chooses the life. A
+// life of 0 is an error.
 func seconds(n *int64) (time.Duration, error) {
 	if n == nil {
 		return 0, nil

@@ -11,7 +11,7 @@ const NOT_FOUND = 600;
 const EXISTS = 601;
 const NO_KIND = 605;
 
-/** The reason why a source was not created. text is a key of static/strings. */
+/** The reason why a source was not created. `text` is a key of static/strings. */
 export class SceneError extends Error {
   /** @param {string} text @param {Record<string, string>} [values] */
   constructor(text, values = {}) {
