@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -28,24 +27,12 @@ const maxBody = 64 << 10
 // itself.
 type endpoint func(r *http.Request, who access.Principal) (any, error)
 
-// A reply is the response of an endpoint that sets another status than the default, or cookies.
-type reply struct {
-	status  int
-	body    any
-	cookies []*http.Cookie
-}
-
-func created(body any) reply { return reply{status: http.StatusCreated, body: body} }
-
 // An adapter turns endpoints into handlers: it authenticates requests, and writes answers and
 // problems.
 type adapter struct {
-	control *access.Control
+	authenticator
 	cookies cookies
-	proxies httpkit.Proxies
-	guard   *httpkit.Guard // limits requests with wrong bearer tokens
 	log     *slog.Logger
-	now     func() time.Time
 	faults  *httpkit.Map[string, struct{}] // the faults that were logged within the last second
 }
 
@@ -72,6 +59,17 @@ func (a *adapter) api(scope access.Scope, serve endpoint) http.Handler {
 			}
 		}
 		a.answer(w, r, serve, who)
+	})
+}
+
+// visiting serves an endpoint for principals on the stage in the path.
+func (a *adapter) visiting(serve endpoint) http.Handler {
+	return a.open(func(r *http.Request, _ access.Principal) (any, error) {
+		who, err := a.onStage(r)
+		if err != nil {
+			return nil, err
+		}
+		return serve(r, who)
 	})
 }
 
@@ -115,20 +113,6 @@ func (a *adapter) answer(
 		return
 	}
 	writeJSON(w, cmp.Or(full.status, http.StatusOK), "application/json", full.body)
-}
-
-// An attachment is a response that browsers save as a file.
-type attachment struct{ name, contentType, text string }
-
-func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		panic(fmt.Sprintf("an answer of our own cannot be written as JSON: %v", err))
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
-	w.WriteHeader(status)
-	w.Write(append(text, '\n'))
 }
 
 // A Problem is an error in the format of RFC 9457, with a stable code.

@@ -72,23 +72,6 @@ func logoTag(logo access.Logo) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// A picture is a response with an image. Its Content-Security-Policy permits nothing, so that no
-// script runs if the picture is opened as a page.
-type picture struct {
-	contentType string
-	data        []byte
-}
-
-func (p picture) write(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Content-Type", p.contentType)
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	h.Set("Content-Disposition", "inline")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", "public, max-age=86400")
-	w.Write(p.data)
-}
-
 func (b branding) logo(r *http.Request, _ access.Principal) (any, error) {
 	brand, err := b.control.Branding(r.Context())
 	if err != nil {

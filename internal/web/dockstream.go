@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"crypto/sha256"
 
 	"github.com/stagedoor/stagedoor/internal/feed"
@@ -36,18 +35,4 @@ func (s *sentDocks) news(docks []feed.Dock) []feed.Frame {
 	}
 	*s = now
 	return frames
-}
-
-func (p *openStream) sendDocks(ctx context.Context) bool {
-	docks, err := p.streams.docks.Of(ctx, p.who.User.ID)
-	if err != nil {
-		p.streams.log.WarnContext(ctx, "the docks of an account cannot be read", "err", err)
-		return false // the page will reconnect
-	}
-	for _, frame := range p.docks.news(docks) {
-		if !p.send(frame) {
-			return false
-		}
-	}
-	return true
 }

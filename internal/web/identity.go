@@ -18,15 +18,6 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// SignIn configures the ways to sign in.
-type SignIn struct {
-	Provider  *oidc.Provider // nil if there is no provider
-	Name      string         // name of the provider on its button
-	Passwords bool           // whether sign-in with name and password is offered
-	// Observe receives the way and the result of each attempt to sign in; it may be nil.
-	Observe func(way string, err error)
-}
-
 // pendingCookie is the name of the cookie that stores a sign-in until the provider has answered.
 const pendingCookie = "stagedoor_oidc"
 

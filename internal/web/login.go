@@ -3,35 +3,10 @@ package web
 import (
 	"crypto/rand"
 	"net/http"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
-
-// cookies makes the cookies of logins. They have a Max-Age, since OBS deletes session cookies when
-// it exits.
-type cookies struct {
-	secure bool // whether browsers reach the server over https
-	now    func() time.Time
-}
-
-// login returns the cookie of a login, valid until the login expires.
-func (c cookies) login(r *http.Request, secret string, expires time.Time) *http.Cookie {
-	return c.cookie(r, cookieName, "/", secret, int(expires.Sub(c.now()).Seconds()))
-}
-
-// forget returns a cookie that deletes the cookie of a login.
-func (c cookies) forget(r *http.Request) *http.Cookie {
-	return c.cookie(r, cookieName, "/", "", -1)
-}
-
-func (c cookies) cookie(r *http.Request, name, path, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
-		Name: name, Value: value, Path: path, MaxAge: maxAge,
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil || c.secure,
-	}
-}
 
 const (
 	// browserName is the name of the cookie by which the throttle recognizes a browser that has

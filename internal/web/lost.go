@@ -9,6 +9,9 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
+// anything is the pattern of requests that no other route matches.
+const anything = "/"
+
 // lost answers requests without a route with 405 if the address has a route for another method (RFC
 // 9110, 15.5.6), and otherwise with 404. Browsers get a page, programs a problem.
 type lost struct {

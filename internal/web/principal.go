@@ -5,15 +5,23 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const cookieName = "stagedoor_login"
+// An authenticator authenticates requests by their bearer token or by the cookie of a login.
+type authenticator struct {
+	control *access.Control
+	proxies httpkit.Proxies
+	guard   *httpkit.Guard // limits requests with wrong bearer tokens
+	now     func() time.Time
+}
 
 // principal authenticates a request.
-func (a *adapter) principal(r *http.Request) (access.Principal, error) {
+func (a *authenticator) principal(r *http.Request) (access.Principal, error) {
 	return a.guarded(r, func(ctx context.Context) (access.Principal, error) {
 		p := presented(r)
 		p.From = a.client(r)
@@ -24,7 +32,7 @@ func (a *adapter) principal(r *http.Request) (access.Principal, error) {
 // guarded authenticates a request under the limit for wrong bearer tokens. The limit does not apply
 // to cookies. So a page whose login has ended always gets 401, even if other clients at its address
 // have exhausted the limit.
-func (a *adapter) guarded(
+func (a *authenticator) guarded(
 	r *http.Request, authenticate func(context.Context) (access.Principal, error),
 ) (who access.Principal, err error) {
 	if bearer(r).Empty() {
@@ -38,13 +46,15 @@ func (a *adapter) guarded(
 }
 
 // principalFor authenticates a request, and refuses a credential that does not allow the scope.
-func (a *adapter) principalFor(r *http.Request, scope access.Scope) (access.Principal, error) {
+func (a *authenticator) principalFor(
+	r *http.Request, scope access.Scope,
+) (access.Principal, error) {
 	who, err := a.allowed(r, scope)
-	a.recheck(r, func() error { _, err := a.allowed(r, scope); return err })
+	recheck(r, a.now, func() error { _, err := a.allowed(r, scope); return err })
 	return who, err
 }
 
-func (a *adapter) allowed(r *http.Request, scope access.Scope) (access.Principal, error) {
+func (a *authenticator) allowed(r *http.Request, scope access.Scope) (access.Principal, error) {
 	if endsSession(r) {
 		return a.allowedToEnd(r, scope)
 	}
@@ -57,7 +67,9 @@ func (a *adapter) allowed(r *http.Request, scope access.Scope) (access.Principal
 
 // allowedToEnd is the function allowed for a request that ends a session, which must also work
 // while the database does not answer.
-func (a *adapter) allowedToEnd(r *http.Request, scope access.Scope) (access.Principal, error) {
+func (a *authenticator) allowedToEnd(
+	r *http.Request, scope access.Scope,
+) (access.Principal, error) {
 	p := presented(r)
 	p.From = a.client(r)
 	short, cancel := a.control.BeforeEnd(r.Context(), p)
@@ -83,13 +95,13 @@ func endsSession(r *http.Request) bool {
 }
 
 // onStage authenticates a request for the stage in its path.
-func (a *adapter) onStage(r *http.Request) (access.Principal, error) {
+func (a *authenticator) onStage(r *http.Request) (access.Principal, error) {
 	who, err := a.enters(r)
-	a.recheck(r, func() error { _, err := a.enters(r); return err })
+	recheck(r, a.now, func() error { _, err := a.enters(r); return err })
 	return who, err
 }
 
-func (a *adapter) enters(r *http.Request) (access.Principal, error) {
+func (a *authenticator) enters(r *http.Request) (access.Principal, error) {
 	who, err := a.principal(r)
 	if err != nil {
 		return access.Principal{}, err
@@ -97,22 +109,11 @@ func (a *adapter) enters(r *http.Request) (access.Principal, error) {
 	return a.control.OnStage(r.Context(), who, stageARN(r))
 }
 
-// visiting serves an endpoint for principals on the stage in the path.
-func (a *adapter) visiting(serve endpoint) http.Handler {
-	return a.open(func(r *http.Request, _ access.Principal) (any, error) {
-		who, err := a.onStage(r)
-		if err != nil {
-			return nil, err
-		}
-		return serve(r, who)
-	})
-}
-
 // A clientOf returns the address and the agent of a request.
 type clientOf func(*http.Request) access.Client
 
 // client returns the address and the agent of a request.
-func (a *adapter) client(r *http.Request) access.Client {
+func (a *authenticator) client(r *http.Request) access.Client {
 	return access.Client{Address: a.proxies.Client(r).String(), Agent: clip(r.UserAgent(), 200)}
 }
 

@@ -66,7 +66,7 @@ func New(c Config) (*Server, error) {
 		c.Guard = httpkit.NewGuard(c.Now, c.Log)
 	}
 	s := &Server{config: c, assets: files, adapter: &adapter{
-		control: c.Control, proxies: c.Proxies, guard: c.Guard, log: c.Log, now: c.Now,
+		authenticator: authenticator{c.Control, c.Proxies, c.Guard, c.Now}, log: c.Log,
 		cookies: cookies{secure: c.PublicURL.Scheme == "https", now: c.Now},
 		faults:  &httpkit.Map[string, struct{}]{Max: 100, Life: time.Second},
 	}}
@@ -86,12 +86,6 @@ func (s *Server) Stop(ctx context.Context) { s.streams.stop(ctx) }
 // ServeHTTP serves a request by the table of routes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// A route is a pattern of http.ServeMux and its handler.
-type route struct {
-	pattern string
-	handler http.Handler
-}
-
 func (s *Server) mux() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.table() {
@@ -100,9 +94,6 @@ func (s *Server) mux() http.Handler {
 	mux.Handle(anything, lost{routes: mux})
 	return mux
 }
-
-// anything is the pattern of requests that no other route matches.
-const anything = "/"
 
 func (s *Server) profiles() profiles {
 	p := profiles{control: s.config.Control, version: s.config.Version, signIn: s.config.SignIn}
@@ -221,12 +212,6 @@ func asPost(r *http.Request) *http.Request {
 	r.Method = http.MethodPost
 	return r
 }
-
-// contentPolicy lets pages run only the server's own modules. The two WebSocket addresses are for
-// OBS on the same computer as the page.
-const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* " +
-	"ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // recovered logs a panic at a level that operators read; net/http would use a lower level. The log
 // has the pattern of the route and not the path, which may contain a session URL.

@@ -21,9 +21,9 @@ type slowBody struct {
 }
 
 // recheck wraps the body of an authenticated request in a slowBody.
-func (a *adapter) recheck(r *http.Request, again func() error) {
+func recheck(r *http.Request, now func() time.Time, again func() error) {
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &slowBody{r.Body, a.now, a.now(), again}
+		r.Body = &slowBody{r.Body, now, now(), again}
 	}
 }
 

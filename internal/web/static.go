@@ -19,6 +19,12 @@ import (
 // may change it. With the ETag, the check is cheap.
 const revalidate = "no-cache"
 
+// contentPolicy lets pages run only the server's own modules. The two WebSocket addresses are for
+// OBS on the same computer as the page.
+const contentPolicy = "default-src 'self'; connect-src 'self' ws://127.0.0.1:* " +
+	"ws://localhost:*; img-src 'self' data:; media-src 'self' blob:; " +
+	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
 // A file is an embedded file.
 type file struct {
 	kind string

@@ -340,6 +340,20 @@ func (p *openStream) sendMe(ctx context.Context, who access.Principal) bool {
 	return p.send(feed.Frame{Name: "me", Data: me.text})
 }
 
+func (p *openStream) sendDocks(ctx context.Context) bool {
+	docks, err := p.streams.docks.Of(ctx, p.who.User.ID)
+	if err != nil {
+		p.streams.log.WarnContext(ctx, "the docks of an account cannot be read", "err", err)
+		return false // the page will reconnect
+	}
+	for _, frame := range p.docks.news(docks) {
+		if !p.send(frame) {
+			return false
+		}
+	}
+	return true
+}
+
 // sendChat sends the part of the stage's chat room that the principal may see.
 func (p *openStream) sendChat(ctx context.Context) bool {
 	if p.who.View != "" {

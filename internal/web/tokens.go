@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
@@ -41,19 +40,6 @@ func (s *tokens) issue(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	return created(tokenOf(token)), nil
-}
-
-// seconds converts a token life in seconds. If the pointer is nil, the server chooses the life. A
-// life of 0 is an error.
-func seconds(n *int64) (time.Duration, error) {
-	if n == nil {
-		return 0, nil
-	}
-	if *n < int64(stage.MinTTL/time.Second) || *n > int64(stage.MaxTTL/time.Second) {
-		return 0, stage.Errorf(stage.ErrInvalid,
-			"The life of a token must be 60 to %d seconds (14 days).", stage.MaxTTL/time.Second)
-	}
-	return time.Duration(*n) * time.Second, nil
 }
 
 func (s *tokens) list(r *http.Request, who access.Principal) (any, error) {

@@ -321,6 +321,16 @@ type (
 	Person         = feed.Person
 )
 
+// mapped returns the results of a function for all items. If there are none, it returns an empty
+// slice and not nil.
+func mapped[A, B any](items []A, one func(A) B) []B {
+	out := make([]B, 0, len(items))
+	for _, item := range items {
+		out = append(out, one(item))
+	}
+	return out
+}
+
 func optional(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -4,12 +4,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
-	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
 // v1 is the API for programs. Its routes, and the OpenAPI document, come from the operations below.
@@ -25,32 +23,6 @@ type v1 struct {
 	guests  guestLinks
 	system  system
 }
-
-// An operation is one row of the API: a route and its description for programs.
-type operation struct {
-	method  string
-	path    string
-	scope   access.Scope
-	summary string
-	query   []parameter
-	in      any // zero value of the request's body; nil if there is none
-	out     any // zero value of the response's body; nil means 204
-	status  int // 0 means 200, or 204 without a body
-	serve   endpoint
-}
-
-// A parameter is a query parameter.
-type parameter struct{ name, about string }
-
-var (
-	pageQuery = []parameter{
-		{"limit", "Items on a page, 1 to 500; 50 by default."},
-		{"after", "\"next\" of the previous page."},
-	}
-	searchQuery = append([]parameter{{"q", "A part of the name."}}, pageQuery...)
-)
-
-func with(more []parameter, own ...parameter) []parameter { return append(own, more...) }
 
 func (v v1) operations() []operation {
 	return slices.Concat(v.accounts(), v.records(), v.programs(), v.console(),
@@ -268,27 +240,4 @@ func (v v1) routes(a *adapter) []route {
 		list = append(list, route{o.method + " /api/v1" + o.path, a.api(o.scope, o.serve)})
 	}
 	return list
-}
-
-func pageOf(r *http.Request) (access.Page, error) {
-	q := r.URL.Query()
-	p := access.Page{After: q.Get("after")}
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return p, stage.Errorf(stage.ErrInvalid, "limit must be a whole number, 1 or more.")
-		}
-		p.Limit = n
-	}
-	return p, nil
-}
-
-// mapped returns the results of a function for all items. If there are none, it returns an empty
-// slice and not nil.
-func mapped[A, B any](items []A, one func(A) B) []B {
-	out := make([]B, 0, len(items))
-	for _, item := range items {
-		out = append(out, one(item))
-	}
-	return out
 }

@@ -100,16 +100,7 @@ func accepted(r *http.Request) string {
 const (
 	csvType   = "text/csv"
 	linesType = "application/x-ndjson"
-	// nextHeader has the cursor of the next page, which CSV and JSON lines have no place for.
-	nextHeader = "Stagedoor-Next"
 )
-
-// A table is a page of a list as CSV or as JSON lines.
-type table struct {
-	contentType string
-	text        []byte
-	next        string
-}
 
 func auditCSV(entries []V1Entry) []byte {
 	var b bytes.Buffer
