@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
@@ -94,8 +95,7 @@ func (e *Emulator) noteIncapable(r *http.Request) {
 }
 
 func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
-	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return e.verifier.Verify(r.Context(), stage.NewSecret(strings.TrimSpace(bearer)))
+	return e.verifier.Verify(r.Context(), httpkit.Bearer(r))
 }
 
 // redirection returns the WHIP endpoint of the token's stage. It does not refuse invalid tokens,

@@ -35,7 +35,7 @@ func (a *authenticator) principal(r *http.Request) (access.Principal, error) {
 func (a *authenticator) guarded(
 	r *http.Request, authenticate func(context.Context) (access.Principal, error),
 ) (who access.Principal, err error) {
-	if bearer(r).Empty() {
+	if httpkit.Bearer(r).Empty() {
 		return authenticate(r.Context())
 	}
 	err = a.guard.Verify(r.Context(), a.proxies.Client(r), func() error {
@@ -126,7 +126,7 @@ func clip(s string, n int) string {
 
 // presented returns the credentials that a request carries.
 func presented(r *http.Request) access.Presented {
-	p := access.Presented{Bearer: bearer(r)}
+	p := access.Presented{Bearer: httpkit.Bearer(r)}
 	if cookie, err := r.Cookie(cookieName); err == nil {
 		p.Login = stage.NewSecret(cookie.Value)
 	}
@@ -140,13 +140,4 @@ func keep(p access.Presented) access.Presented {
 		Login:  stage.NewSecret(strings.Clone(p.Login.Reveal())),
 		Bearer: stage.NewSecret(strings.Clone(p.Bearer.Reveal())),
 	}
-}
-
-// bearer returns the secret in the Authorization header of a request, or an empty one.
-func bearer(r *http.Request) stage.Secret {
-	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "bearer") {
-		return stage.Secret{}
-	}
-	return stage.NewSecret(strings.TrimSpace(secret))
 }
