@@ -40,6 +40,7 @@ type toldWord struct {
 	Kind   string `json:"kind"`
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
+	ByRole string `json:"byRole"`
 }
 
 type toldAbout struct {
@@ -71,7 +72,7 @@ func (f jsonFact) fact() fact {
 		g.turn = *f.Turn
 	}
 	if f.Event != nil {
-		g.event = &word{kind: f.Event.Kind, code: f.Event.Code, detail: f.Event.Detail}
+		g.event = &word{f.Event.Kind, f.Event.Code, f.Event.Detail, f.Event.ByRole}
 	}
 	if f.Reason != nil {
 		g.reason = &reason{text: f.Reason.Text}
@@ -231,9 +232,11 @@ func randomFact(random *rand.Rand, s machineState, now int64) jsonFact {
 		f.Event = &toldWord{Kind: "refused"}
 	}
 	if f.Event != nil {
-		f.Event.Code = []string{"", "lost", "token_expired", "token_revoked", "kicked",
-			"b_frame_present"}[random.IntN(6)]
-		f.Event.Detail = []string{"", "A sentence."}[random.IntN(2)]
+		one := func(texts ...string) string { return texts[random.IntN(len(texts))] }
+		f.Event.Code = one("", "lost", "token_expired", "token_revoked", one(finalCodes...),
+			one(finalCodes...))
+		f.Event.Detail = one("", "A sentence.")
+		f.Event.ByRole = one("", "operator", "moderator")
 	}
 	if slices.Contains(answers, f.Kind) {
 		turn := s.turn
@@ -275,13 +278,13 @@ func summary(s machineState, effects []effect) string {
 		if r == nil {
 			return "-"
 		}
-		return strings.Join([]string{r.text, r.detail, r.code}, "/")
+		return strings.Join([]string{r.text, r.detail, r.code, r.byRole}, "/")
 	}
 	said := func(w *word) string {
 		if w == nil {
 			return "-"
 		}
-		return strings.Join([]string{w.kind, w.code, w.detail}, "/")
+		return strings.Join([]string{w.kind, w.code, w.detail, w.byRole}, "/")
 	}
 	then := "-"
 	if s.then != nil {
@@ -299,7 +302,7 @@ func summary(s machineState, effects []effect) string {
 		fmt.Sprint(s.about.expiresAt, s.about.renewAt, s.since),
 		fmt.Sprint(s.sending, s.renewing, s.fresh, s.reused, s.unwanted, s.connecting, s.offline,
 			s.orphaned, s.loop, s.stopped),
-		fmt.Sprint(s.renewals, s.tries), why(s.reason), then, said(s.word), said(s.claim),
-		strings.Join(deferred, ","), strings.Join(do, ";"),
+		fmt.Sprint(s.renewals, s.tries), why(s.reason), s.fallback, then, said(s.word),
+		said(s.claim), strings.Join(deferred, ","), strings.Join(do, ";"),
 	}, "|")
 }

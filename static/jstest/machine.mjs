@@ -6,8 +6,8 @@
 import { createInterface } from 'node:readline';
 import { FIRST, step } from '../lib/broadcast.js';
 
-const why = (r) => (r ? [r.text, r.detail ?? '', r.code ?? ''].join('/') : '-');
-const said = (w) => (w ? [w.kind, w.code, w.detail].join('/') : '-');
+const why = (r) => (r ? [r.text, r.detail ?? '', r.code ?? '', r.byRole ?? ''].join('/') : '-');
+const said = (w) => (w ? [w.kind, w.code, w.detail, w.byRole].join('/') : '-');
 const nameOf = ({ kind, state, event }) =>
   kind === 'obs' ? state : kind === 'stage' ? event.kind : kind;
 
@@ -34,6 +34,7 @@ function summary(s, effects) {
     ].join(' '),
     [s.renewals, s.tries].join(' '),
     why(s.reason),
+    s.fallback?.text ?? '',
     s.then ? `${s.then.after} ${why(s.then.reason)}` : '-',
     said(s.word),
     said(s.claim),
