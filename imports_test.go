@@ -36,7 +36,7 @@ var allowedImports = map[string][]string{
 	"internal/whip":       {"internal/stage", "internal/httpkit"},
 	"internal/ivs":        {"internal/stage", "internal/httpkit"},
 	"internal/obs":        {"internal/stage", "static", "internal/obs/encoders"},
-	"internal/obs/script": {"internal/stage", "internal/obs/encoders"},
+	"internal/obs/script": {"internal/stage", "static", "internal/obs/encoders"},
 
 	// Reads and changes OBS's own files, while OBS is closed.
 	"internal/obs/folder": {"internal/stage"},

@@ -4,6 +4,8 @@ package static
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
+	"fmt"
 	"strings"
 )
 
@@ -28,4 +30,20 @@ func Page(name string, below int) ([]byte, error) {
 	page = bytes.Replace(page, []byte("  <!-- head.html -->\n"), head, 1)
 	links := []byte(`="` + strings.Repeat("../", below) + `static/`)
 	return bytes.ReplaceAll(page, []byte(`="static/`), links), nil
+}
+
+// Sentences returns the sentences of a language by their keys. The default is English.
+func Sentences(language string) (map[string]string, error) {
+	if language != "de" && language != "es" {
+		language = "en"
+	}
+	text, err := FS.ReadFile("strings/" + language + ".json")
+	if err != nil {
+		return nil, err
+	}
+	var sentences map[string]string
+	if err := json.Unmarshal(text, &sentences); err != nil {
+		return nil, fmt.Errorf("strings/%s.json: %w", language, err)
+	}
+	return sentences, nil
 }

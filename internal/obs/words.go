@@ -1,7 +1,6 @@
 package obs
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -15,13 +14,9 @@ type values map[string]any
 
 // english contains the sentences that the terminal shares with the dock.
 var english = sync.OnceValue(func() map[string]string {
-	text, err := static.FS.ReadFile("strings/en.json")
+	words, err := static.Sentences("en")
 	if err != nil {
 		panic("the sentences are not embedded: " + err.Error())
-	}
-	var words map[string]string
-	if err := json.Unmarshal(text, &words); err != nil {
-		panic("strings/en.json: " + err.Error())
 	}
 	return words
 })

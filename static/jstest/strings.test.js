@@ -11,10 +11,11 @@ const read = (folder, is) =>
     .map((name) => readFileSync(new URL(name, folder), 'utf8'))
     .join('\n');
 const source = read(root, (name) => name.endsWith('.js') && !/^(vendor|jstest)\//.test(name));
-// The terminal also uses sentences of the dock.
-const terminal = read(
-  new URL('../../internal/obs/', import.meta.url),
-  (name) => name.endsWith('.go') && !name.endsWith('_test.go'),
+// The terminal and the script in OBS use sentences, too.
+const obs = new URL('../../internal/obs/', import.meta.url);
+const terminal = read(obs, (name) => name.endsWith('.go') && !name.endsWith('_test.go'));
+const script = [...read(obs, (name) => name.endsWith('.lua')).matchAll(/\bsay\.(\w+)/g)].map(
+  (m) => `script.${m[1]}`,
 );
 const placeholders = (text) =>
   [...text.matchAll(/\{(\w+)\}/g)]
@@ -65,12 +66,12 @@ describe('English', () => {
   const prefixes = [...source.matchAll(/`([\w.]+[.])\$\{/g)].map((m) => m[1]);
   it('has every text that is requested', () => {
     const asked = [...source.matchAll(/\bt\('([^']+)'/g)].map((m) => m[1]);
-    const keys = [...terminal.matchAll(/"((?:find|live|setup)\.[\w.]+)"/g)]
+    const keys = [...terminal.matchAll(/"((?:api|find|live|obs|server|setup)\.[\w.]+)"/g)]
       .map((m) => m[1])
       .filter((key) => !key.endsWith('.'));
-    assert.ok(asked.length > 150);
+    assert.ok(asked.length > 150 && script.length > 20);
     assert.deepEqual(
-      [...asked, ...keys].filter((key) => !(key in en)),
+      [...asked, ...keys, ...script].filter((key) => !(key in en)),
       [],
     );
   });
@@ -81,6 +82,7 @@ describe('English', () => {
         (key) =>
           !source.includes(`'${key}'`) &&
           !terminal.includes(`"${key}"`) &&
+          !script.includes(key) &&
           !prefixes.some((p) => key.startsWith(p)),
       );
     assert.deepEqual(unused, []);
@@ -98,7 +100,7 @@ describe('English', () => {
 
 /**
  * Words that no text may have: the last column of docs/glossary.md, "German and Spanish". Labels of
- * OBS are exempt.
+ * OBS are exempt, and so are paths of addresses.
  */
 const otherWords = {
   de: /\bStages?\b|Operator|Sendende[nr]?\b|Rechner|Mischer|\bMixer|Audio-Mixer|Übertragung|Telefon|Keyframe-Intervall|zurückgezogen|\bLeute\b|\b(alle|keine|viele|offenen?) Token\b|unterschreib|live gehen|[^ ]…/,
@@ -106,7 +108,10 @@ const otherWords = {
 };
 for (const [name, words] of Object.entries({ de, es })) {
   it(`one word for one thing in ${name}`, () => {
-    const written = Object.entries(words).map(([key, text]) => [key, text.replace(/\{\w+\}/g, '')]);
+    const written = Object.entries(words).map(([key, text]) => [
+      key,
+      text.replace(/\{\w+\}[/\w]*/g, ''),
+    ]);
     assert.deepEqual(
       written.filter(([, text]) => otherWords[name].test(text)),
       [],

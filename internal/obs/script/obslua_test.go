@@ -172,7 +172,10 @@ func (o *fakeOBS) core() map[string]func(*lua.LState) lua.LValue {
 		return lua.LNil
 	}
 	return map[string]func(*lua.LState) lua.LValue{
-		"obs_get_version":     func(*lua.LState) lua.LValue { return lua.LNumber(o.version) },
+		"obs_get_version": func(*lua.LState) lua.LValue { return lua.LNumber(o.version) },
+		"obs_get_version_string": func(*lua.LState) lua.LValue {
+			return lua.LString(fmt.Sprintf("%d.%d.0", o.version>>24, o.version>>16&0xff))
+		},
 		"obs_get_module":      func(l *lua.LState) lua.LValue { return known(o.modules, l) },
 		"obs_service_create":  func(l *lua.LState) lua.LValue { return known(o.kinds, l) },
 		"obs_service_release": none,

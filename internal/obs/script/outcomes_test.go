@@ -20,23 +20,24 @@ const (
 	wayland = "OBS has no docks on Wayland. Start it with QT_QPA_PLATFORM=xcb, or open " + server +
 		"/dock in a browser on this computer; the password is under Tools → WebSocket Server " +
 		"Settings → Show Connect Info."
-	openServer = "OBS's WebSocket server asks for no password: every program that reaches this " +
+	openServer = "OBS’s WebSocket server asks for no password: every program that reaches this " +
 		"computer can control OBS. Tick “Enable Authentication” under Tools → WebSocket Server " +
 		"Settings."
 	enable = "Tick “Enable WebSocket server” under Tools → WebSocket Server Settings: before OBS " +
 		"30.2 a script cannot do that."
 
-	tooOld = "This OBS is too old: WHIP came with OBS 30. Update OBS."
-	noWHIP = "This OBS was built without WHIP, as the packages of Ubuntu and Debian are. Install " +
-		"OBS from Flathub or obsproject.com."
+	tooOld = "OBS 29.0.0 is too old: WHIP came with OBS 30. Update OBS. Until then, you can use a " +
+		"token by hand in other WHIP programs."
+	noWHIP = "This OBS was built without WHIP, as the packages of Ubuntu and Debian (.deb, PPA) " +
+		"are. Install OBS from Flathub (Flatpak) or from obsproject.com."
 	noWebSocket = "This OBS has no WebSocket server (obs-websocket)."
 	unchanged   = "Nothing was changed."
 
 	takenBack = "The pairing is taken back."
-	others    = "OBS's WebSocket server and the profile “Stagedoor” stay, because another " +
+	others    = "OBS’s WebSocket server and the profile “Stagedoor” stay, because another " +
 		"Stagedoor in this OBS uses them. The profile has no token now: the other dock writes its " +
 		"own."
-	stillOn = "OBS's WebSocket server is still on: before OBS 30.2 a script cannot switch it off. " +
+	stillOn = "OBS’s WebSocket server is still on: before OBS 30.2 a script cannot switch it off. " +
 		"Untick “Enable WebSocket server” under Tools → WebSocket Server Settings if nothing else " +
 		"needs it."
 	keeps    = "The profile “Stagedoor” stays, without a token."

@@ -497,7 +497,7 @@ func TestTheScriptInAnOBSThatIsTooOld(t *testing.T) {
 	o := r.Launch(t)
 	o.Quit(t)
 	if !strings.Contains(o.Log(),
-		"[Lua: stagedoor.lua] This OBS is too old: WHIP came with OBS 30.") {
+		" is too old: WHIP came with OBS 30. Update OBS.") {
 		t.Errorf("OBS's log says nothing of it:\n%s", o.Log())
 	}
 	after := r.Stable(t)

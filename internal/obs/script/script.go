@@ -5,6 +5,7 @@ package script
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/static"
 )
 
 //go:embed stagedoor.lua
@@ -48,6 +50,10 @@ func (s Script) Lua() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	say, err := sentences(s.Language)
+	if err != nil {
+		return "", err
+	}
 	server := strings.TrimSuffix(s.Server.Scheme+"://"+s.Server.Host+s.Server.EscapedPath(), "/")
 	return strings.NewReplacer(
 		"{{name}}", plain(s.User),
@@ -56,7 +62,7 @@ func (s Script) Lua() (string, error) {
 		"{{code}}", plain(s.Code.Reveal()),
 		"{{expires}}", fmt.Sprint(s.Expires.Unix()),
 		"{{until}}", s.Expires.UTC().Format("2006-01-02 15:04 MST"),
-		"{{sentences}}", sentencesIn(s.Language),
+		"{{sentences}}", say,
 		"{{encoders}}", table,
 	).Replace(template), nil
 }
@@ -76,12 +82,24 @@ func plain(text string) string {
 	}, text)
 }
 
-// sentencesIn returns the sentences in a language as a Lua table.
-func sentencesIn(language string) string {
-	column := max(0, slices.Index(languages, language))
-	lines := []string{"{"}
-	for _, s := range sentences {
-		lines = append(lines, fmt.Sprintf("  %s = \"%s\",", s.key, plain(s.text[column])))
+// shared are the keys of the sentences that the script has in common with the pages.
+var shared = []string{"find.whip.old", "find.whip.missing"}
+
+// sentences returns the sentences of the script in a language, as a Lua table. They have no soft
+// hyphens, since OBS's log would show them.
+func sentences(language string) (string, error) {
+	words, err := static.Sentences(language)
+	if err != nil {
+		return "", err
 	}
-	return strings.Join(append(lines, "}"), "\n")
+	lines := []string{"{"}
+	for _, key := range slices.Sorted(maps.Keys(words)) {
+		name, own := strings.CutPrefix(key, "script.")
+		if !own && !slices.Contains(shared, key) {
+			continue
+		}
+		text := strings.ReplaceAll(plain(words[key]), "\u00ad", "")
+		lines = append(lines, fmt.Sprintf("  [%q] = \"%s\",", name, text))
+	}
+	return strings.Join(append(lines, "}"), "\n"), nil
 }

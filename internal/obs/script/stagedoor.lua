@@ -619,7 +619,8 @@ local function superseded() return tonumber(load_notes(id .. ".json").made or 0)
 local function obstacle()
   local service = obs.obs_service_create("whip_custom", "stagedoor", nil, nil)
   obs.obs_service_release(service)
-  return obs.obs_get_version() < 30 * 2 ^ 24 and say.too_old or not service and say.no_whip
+  return obs.obs_get_version() < 30 * 2 ^ 24 and say["find.whip.old"]
+    or not service and say["find.whip.missing"]
     or not obs.obs_get_module("obs-websocket") and say.no_websocket or nil
 end
 
@@ -697,7 +698,8 @@ local function run(pressed)
   findings = {}
   act(pressed)
   for i, sentence in ipairs(findings) do
-    findings[i] = sentence:gsub("{(%w+)}", { server = server, paired = first_server })
+    findings[i] = sentence:gsub("{(%w+)}", {
+      server = server, paired = first_server, version = obs.obs_get_version_string() })
     obs.script_log(obs.LOG_INFO, findings[i])
   end
 end
