@@ -14,8 +14,8 @@ type passkeys struct {
 }
 
 type (
-	// PasskeyOptions are the options that a browser passes to navigator.credentials.
-	PasskeyOptions struct {
+	// passkeyOptions are the options that a browser passes to navigator.credentials.
+	passkeyOptions struct {
 		Options json.RawMessage `json:"options"`
 	}
 	// A NewPasskey registers the credential that the browser created, as
@@ -75,7 +75,7 @@ func (p *passkeys) begin(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return PasskeyOptions{options}, nil
+	return passkeyOptions{options}, nil
 }
 
 func (p *passkeys) add(r *http.Request, who access.Principal) (any, error) {
@@ -107,7 +107,7 @@ func (p *passkeys) ask(*http.Request, access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return PasskeyOptions{options}, nil
+	return passkeyOptions{options}, nil
 }
 
 func (p *passkeys) logIn(r *http.Request, _ access.Principal) (any, error) {

@@ -1,5 +1,8 @@
 // Package web serves HTTP: the JSON API, the event streams and the pages. It only translates
 // between HTTP and package access, which decides who may do what.
+//
+// The types of JSON bodies are exported because static/types.d.ts and the OpenAPI document take
+// their names, and because tests of other packages decode responses into them.
 package web
 
 import (
