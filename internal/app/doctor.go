@@ -19,6 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/stagedoor/stagedoor/internal/ivs"
+	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
@@ -367,7 +368,7 @@ func (d *doctor) checkWebSocket(ctx context.Context) finding {
 		return finding{}
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
-		d.public.JoinPath("stage-events").String(), nil)
+		d.public.JoinPath(signal.Path).String(), nil)
 	if err != nil {
 		return broken("", err)
 	}

@@ -163,14 +163,12 @@ type mediaEndpoints struct {
 }
 
 func (m mediaEndpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
+	if httpkit.FirstSegment(r.URL.Path) == signal.Path {
 		m.events.ServeHTTP(w, r)
 		return
 	}
 	m.media.ServeHTTP(w, r)
 }
-
-const eventsPath = "stage-events"
 
 // claims finds the stage for which a token was issued.
 type claims struct {
@@ -182,7 +180,7 @@ type claims struct {
 // because the claim only selects the replica that verifies it.
 func (c claims) stage(r *http.Request) stage.ARN {
 	bearer := httpkit.Bearer(r)
-	if httpkit.FirstSegment(r.URL.Path) == eventsPath {
+	if httpkit.FirstSegment(r.URL.Path) == signal.Path {
 		bearer = signal.Bearer(r)
 	}
 	arn := token.ClaimedStage(bearer)

@@ -296,7 +296,7 @@ func localEndpoints(public *url.URL) stage.Endpoints {
 	events.Scheme = map[string]string{"http": "ws", "https": "wss"}[public.Scheme]
 	return stage.Endpoints{
 		WHIP:   public.JoinPath("whip").String(),
-		Events: events.JoinPath(eventsPath).String(),
+		Events: events.JoinPath(signal.Path).String(),
 	}
 }
 

@@ -19,6 +19,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/whip"
 )
 
+// Path is the first segment of the path of a Server, which serves GET requests.
+const Path = "stage-events"
+
 const (
 	defaultGrace   = 15 * time.Second
 	defaultPing    = 20 * time.Second

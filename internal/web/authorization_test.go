@@ -13,11 +13,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
+	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/web"
 )
@@ -77,9 +79,7 @@ func authorizationRows(t *testing.T) (rows []row) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// These two routes are not in the router of package web.
-	patterns = append(patterns, "POST /whip", "POST /whep/{participant}")
-	for _, pattern := range patterns {
+	for _, pattern := range append(patterns, mediaPatterns()...) {
 		method, path, _ := strings.Cut(pattern, " ")
 		targets, known := objects[pattern]
 		if !known && !strings.Contains(strings.TrimSuffix(path, "{$}"), "{") &&
@@ -117,10 +117,15 @@ const header = `# The status of every route with every kind of credential, for o
 # subscribe on the stage main; viewer: a login with subscribe there; stranger: a login without access to any stage.
 # key, opkey: the access key of a broadcaster, of an operator. apikey: an API key with all scopes. viewkey: a viewing
 # key. token: a participant token for main; viewtoken: one for watching; keytoken: one that a viewing key requested.
-# guestlink: the secret of a guest link for main.
+# expired, revoked: a participant token that expired, that was revoked. guestlink: the secret of a guest link for main.
 #
-# own: the caller's object, on the stage main. foreign: that of another broadcaster, on a stage to which the caller has
-# no access. rehearsal: what another broadcaster rehearses at the moment.
+# own: the caller's object, on the stage main. another's: that of another broadcaster there. foreign: that of another
+# broadcaster, on a stage to which the caller has no access. guessed: one that does not exist. rehearsal: what another
+# broadcaster rehearses at the moment.
+#
+# The URL of a session is a secret: with it, but without a credential, one can change layers and playback, and trickle.
+# /stage-events refuses over its socket: its statuses are 101 and the ones that correspond to the refusals. The IDs of
+# docks are per user: a request with the ID of another user's dock succeeds, and the test checks that this dock stays.
 `
 
 func compare(t *testing.T, file, got string) {
@@ -175,11 +180,12 @@ func TestEveryKindOfCredentialHasAColumn(t *testing.T) {
 
 // A column is a kind of credential, and how the test gets one.
 type column struct {
-	name string
-	kind access.Kind // "" for no credential
-	role access.Role
-	can  []string // capabilities on the stage main
-	give func(h *harness, owner *apptest.Client) (bearer string)
+	name  string
+	kind  access.Kind // "" for no credential
+	role  access.Role
+	can   []string // capabilities on the stage main
+	ended bool     // the credential is not valid any more
+	give  func(h *harness, owner *apptest.Client) (bearer string)
 }
 
 var columns = []column{
@@ -205,6 +211,8 @@ var columns = []column{
 			source.Must(http.StatusCreated, "POST", "/api/views/token", nil, &made)
 			return made.Token.Token
 		}},
+	{name: "expired", kind: access.KindToken, can: both, ended: true, give: expiredToken},
+	{name: "revoked", kind: access.KindToken, can: both, ended: true, give: revokedToken},
 	{name: "guestlink", kind: access.KindGuestLink, can: both, give: guestLink},
 }
 
@@ -248,11 +256,12 @@ func apiKey(h *harness, _ *apptest.Client) string {
 }
 
 // A caller is a client with the credential of a column. Its owner is a client with a login of the
-// same user.
+// same user. token is the credential if that is a valid participant token.
 type caller struct {
 	*apptest.Client
 	owner *apptest.Client
 	id    access.UserID
+	token string
 }
 
 // A harness is a server with two stages, an operator, and a broadcaster bea, who owns the objects
@@ -264,13 +273,15 @@ type harness struct {
 	bea        caller
 	main, side stage.ARN // callers have access only to main
 	callers    map[string]caller
-	message    string // ID of a message of another user in the chat of main
+	message    string            // ID of a message of another user in the chat of main
+	tokens     map[string]string // participant tokens, by user and stage
 	users      int
 }
 
 func newHarness(t *testing.T) *harness {
-	app := apptest.Start(t, "--token-limit", "-1")
-	h := &harness{App: app, t: t, olga: app.Operator(), callers: map[string]caller{}}
+	app := apptest.Start(t, "--token-limit", "-1", "--trusted-proxies", "127.0.0.1")
+	h := &harness{App: app, t: t, olga: app.Operator(), callers: map[string]caller{},
+		tokens: map[string]string{}}
 	h.main = stage.ARN(h.olga.MainStage())
 	var side web.Stage
 	h.olga.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
@@ -278,6 +289,24 @@ func newHarness(t *testing.T) *harness {
 	h.bea = h.newUser("bea", "", both)
 	h.grant(h.bea.id, h.side, both)
 	return h
+}
+
+// Browser returns a client each of whose requests has another address, because the server limits
+// wrong credentials by address, and then answers 429.
+func (h *harness) Browser() *apptest.Client {
+	client := h.App.Browser()
+	client.HTTP.Transport = &traveller{}
+	return client
+}
+
+type traveller struct{ requests atomic.Int32 }
+
+// RoundTrip implements http.RoundTripper.
+func (v *traveller) RoundTrip(r *http.Request) (*http.Response, error) {
+	n := v.requests.Add(1)
+	r = r.Clone(r.Context())
+	r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.1", n/256, n%256))
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 func (h *harness) grant(id access.UserID, arn stage.ARN, can []string) {
@@ -312,6 +341,9 @@ func (h *harness) caller(c column) caller {
 		made.Client = h.Browser()
 		made.Client.Key = c.give(h, made.owner)
 	}
+	if c.kind == access.KindToken && !c.ended {
+		made.token = made.Key
+	}
 	h.callers[c.name] = made
 	return made
 }
@@ -321,7 +353,10 @@ func (h *harness) caller(c column) caller {
 func (h *harness) try(c column, method string, target target) int {
 	who := h.caller(c)
 	path, body := target.request(h, who)
-	status := who.status(h.t, method, path, body)
+	status := h.status(who, method, path, body)
+	if target.then != nil {
+		target.then(h)
+	}
 	if status < 300 && target.ends {
 		delete(h.callers, c.name)
 	}
@@ -333,19 +368,22 @@ func (h *harness) try(c column, method string, target target) int {
 
 // status sends a request and closes the body without reading it, because an event stream does not
 // end.
-func (c caller) status(t *testing.T, method, path string, body any) int {
-	t.Helper()
+func (h *harness) status(who caller, method, path string, body any) int {
+	h.t.Helper()
+	if strings.HasPrefix(path, "/"+signal.Path) {
+		return h.join(who, path)
+	}
 	text, err := json.Marshal(body)
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
-	kind, payload := "application/json", string(text)
-	if raw, ok := body.(string); ok {
-		kind, payload = "application/sdp", raw
+	payload := raw{"application/json", string(text)}
+	if other, ok := body.(raw); ok {
+		payload = other
 	}
-	status, err := c.Status(method, path, kind, payload)
+	status, err := who.Status(method, path, payload.kind, payload.text)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		h.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	return status
 }
@@ -354,7 +392,8 @@ func (c caller) status(t *testing.T, method, path string, body any) int {
 type target struct {
 	name    string
 	request func(h *harness, who caller) (path string, body any)
-	ends    bool // if the request succeeds, the caller's credential ends
+	ends    bool             // if the request succeeds, the caller's credential ends
+	then    func(h *harness) // checks afterwards; may be nil
 }
 
 // at returns a request that is the same for all callers.
@@ -422,6 +461,7 @@ func anotherLogin(h *harness, of caller) string {
 var objects = func() map[string][]target {
 	all := maps.Clone(pageObjects)
 	maps.Copy(all, programObjects)
+	maps.Copy(all, mediaObjects)
 	return all
 }()
 
@@ -474,8 +514,8 @@ var pageObjects = map[string][]target{
 		}),
 	},
 
-	"PUT /api/docks/{dock}":    one("/api/docks/0123456789abcdef", web.DockState{}),
-	"DELETE /api/docks/{dock}": one("/api/docks/0123456789abcdef", nil),
+	"PUT /api/docks/{dock}":    ofDock(web.DockState{}),
+	"DELETE /api/docks/{dock}": ofDock(nil),
 
 	"POST /api/users": {{request: func(h *harness, _ caller) (string, any) {
 		h.users++
@@ -573,10 +613,8 @@ var pageObjects = map[string][]target{
 
 	"GET /operator/{page}": one("/operator/live", nil),
 
-	"POST /api/aws/events":     one("/api/aws/events", map[string]string{}),
-	"GET /static/{path...}":    one("/static/style.css", nil),
-	"POST /whip":               one("/whip", "v=0"),
-	"POST /whep/{participant}": one("/whep/nothing", "v=0"),
+	"POST /api/aws/events":  one("/api/aws/events", map[string]string{}),
+	"GET /static/{path...}": one("/static/style.css", nil),
 }
 
 func ofUser(rest string, body any) []target {

@@ -7,35 +7,35 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// session serves the URL of a session: DELETE or a beacon ends it, PATCH adds candidates (trickle
-// ICE).
-func (h *Handler) session(secret string) http.HandlerFunc {
-	patch := h.control(secret, h.patch)
-	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPatch {
-			patch(w, r)
-			return
-		}
-		if err := h.end(w, r, secret); err != nil {
-			h.fail(w, r, stage.Participant{}, err)
-			return
-		}
-		w.WriteHeader(http.StatusOK) // RFC 9725, 4.2; OBS accepts no other status
-	}
+// delete ends a session with the bearer in the header.
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
+	bearer, err := bearerOf(r)
+	h.end(w, r, bearer, err)
 }
 
-// end ends a session. It also responds with success if the session has just ended by itself: OBS
-// closes its peer connection before it sends DELETE, and would otherwise report a failure.
+// beacon ends a session with the bearer in the body.
+func (h *Handler) beacon(w http.ResponseWriter, r *http.Request) {
+	bearer, err := bearerOfBeacon(w, r)
+	h.end(w, r, bearer, err)
+}
+
+// end ends a session, unless its bearer could not be read. It also responds with success if the
+// session has just ended by itself: OBS closes its peer connection before it sends DELETE, and
+// would otherwise report a failure.
 //
 // The request needs the bearer that opened the session, even if the bearer has expired.
-func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) error {
-	bearer, err := authorization(r)
-	if r.Method == http.MethodPost {
-		bearer, err = beacon(w, r)
+func (h *Handler) end(w http.ResponseWriter, r *http.Request, bearer stage.Secret, err error) {
+	if err == nil {
+		err = h.endSession(r.PathValue("secret"), bearer)
 	}
 	if err != nil {
-		return err
+		h.fail(w, r, stage.Participant{}, err)
+		return
 	}
+	w.WriteHeader(http.StatusOK) // RFC 9725, 4.2; OBS accepts no other status
+}
+
+func (h *Handler) endSession(secret string, bearer stage.Secret) error {
 	owner, known := h.sessions.owner(secret)
 	switch {
 	case !known:
@@ -53,50 +53,68 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, secret string) err
 	return nil
 }
 
-// layers lists the layers of a subscription, or selects one: {"mediaId":"1","encodingId":"low"}, or
-// {} for automatic. An extension of Stagedoor, {"height":180}, limits the automatic selection to
-// the size of the displayed video. The secret in the URL authorizes the request, because the SDK
-// may have exchanged its token meanwhile.
-func (h *Handler) layers(secret string) http.HandlerFunc {
-	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
-		layered, ok := s.media.(Layered)
-		if !ok {
-			return errNoSession()
+// A controller changes or reads an open session.
+type controller = func(http.ResponseWriter, *http.Request, *session) error
+
+// control returns a handler that calls act for the session in the URL. Its secret authorizes the
+// request, because the SDK may have exchanged its token meanwhile.
+func (h *Handler) control(act controller) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := errNoSession()
+		if s, ok := h.sessions.find(r.PathValue("secret")); ok {
+			err = act(w, r, s)
 		}
-		if r.Method == http.MethodGet {
-			w.Header().Set("Content-Type", "application/json")
-			list := append([]Layer{}, layered.Layers()...) // never null in JSON
-			return json.NewEncoder(w).Encode(map[string][]Layer{"layers": list})
+		if err != nil {
+			h.fail(w, r, stage.Participant{}, err)
 		}
-		var choice struct {
-			EncodingID string `json:"encodingId"`
-			Height     int    `json:"height"`
-		}
-		if err := readJSON(w, r, &choice); err != nil {
-			return err
-		}
-		if choice.Height < 0 {
-			return stage.Errorf(stage.ErrInvalid,
-				"height must be the height of the displayed video, in lines.").WithCode("bad_json")
-		}
-		layered.FitHeight(choice.Height)
-		return layered.SelectLayer(choice.EncodingID)
-	})
+	}
+}
+
+// listLayers lists the layers of a subscription.
+func listLayers(w http.ResponseWriter, _ *http.Request, s *session) error {
+	layered, ok := s.media.(Layered)
+	if !ok {
+		return errNoSession()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	list := append([]Layer{}, layered.Layers()...) // never null in JSON
+	return json.NewEncoder(w).Encode(map[string][]Layer{"layers": list})
+}
+
+// selectLayer selects a layer of a subscription: {"mediaId":"1","encodingId":"low"}, or {} for
+// automatic. An extension of Stagedoor, {"height":180}, limits the automatic selection to the size
+// of the displayed video.
+func selectLayer(w http.ResponseWriter, r *http.Request, s *session) error {
+	layered, ok := s.media.(Layered)
+	if !ok {
+		return errNoSession()
+	}
+	var choice struct {
+		EncodingID string `json:"encodingId"`
+		Height     int    `json:"height"`
+	}
+	if err := readJSON(w, r, &choice); err != nil {
+		return err
+	}
+	if choice.Height < 0 {
+		return stage.Errorf(stage.ErrInvalid,
+			"height must be the height of the displayed video, in lines.").WithCode("bad_json")
+	}
+	layered.FitHeight(choice.Height)
+	return layered.SelectLayer(choice.EncodingID)
 }
 
 // playback pauses and resumes media by mid: {"pause":["1"]}, {"play":["1"]}.
-func (h *Handler) playback(secret string) http.HandlerFunc {
-	return h.control(secret, func(w http.ResponseWriter, r *http.Request, s *session) error {
-		playable, ok := s.media.(Playable)
-		if !ok {
-			return errNoSession()
-		}
-		var order struct{ Play, Pause []string }
-		if err := readJSON(w, r, &order); err != nil {
-			return err
-		}
-		return playAll(playable, order.Play, order.Pause)
-	})
+func playback(w http.ResponseWriter, r *http.Request, s *session) error {
+	playable, ok := s.media.(Playable)
+	if !ok {
+		return errNoSession()
+	}
+	var order struct{ Play, Pause []string }
+	if err := readJSON(w, r, &order); err != nil {
+		return err
+	}
+	return playAll(playable, order.Play, order.Pause)
 }
 
 func playAll(p Playable, play, pause []string) error {
@@ -111,19 +129,4 @@ func playAll(p Playable, play, pause []string) error {
 		}
 	}
 	return nil
-}
-
-func (h *Handler) control(
-	secret string, act func(http.ResponseWriter, *http.Request, *session) error,
-) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		s, ok := h.sessions.find(secret)
-		err := errNoSession()
-		if ok {
-			err = act(w, r, s)
-		}
-		if err != nil {
-			h.fail(w, r, stage.Participant{}, err)
-		}
-	}
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -53,6 +52,7 @@ type Config struct {
 // A Handler serves /whip and /whep. It is safe for concurrent use.
 type Handler struct {
 	Config
+	routes   []route
 	cors     httpkit.CORS
 	sessions *registry
 	paces    paces
@@ -70,92 +70,60 @@ func New(c Config) *Handler {
 	if c.Address == nil {
 		c.Address = httpkit.Proxies(nil).Client
 	}
-	return &Handler{
+	h := &Handler{
 		Config: c, sessions: newRegistry(c.Now), paces: newPaces(c.Now),
 		cors: httpkit.CORS{Origins: c.AllowOrigins, Headers: allowHeaders, Expose: exposeHeaders},
 	}
+	h.routes = h.table()
+	return h
 }
 
-// ServeHTTP ignores empty parts of a path, so that a URL with an additional slash works. A redirect
-// would break the preflights of browsers, and OBS would not send its offer again.
+// ServeHTTP serves a request by the table of routes.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	foreign := h.cors.Allow(w, r)
-	serve, methods := h.route(httpkit.Segments(r.URL.Path))
-	if serve == nil {
+	handler, methods := h.find(r)
+	switch {
+	case len(methods) == 0:
 		// The response does not repeat the path, because the client may have put a secret there by
 		// mistake.
 		h.fail(w, r, stage.Participant{}, stage.Errorf(stage.ErrNotFound,
 			"There is nothing here. The WHIP endpoint is /whip."))
-		return
-	}
-	switch {
 	case r.Method == http.MethodOptions:
 		h.options(w, methods, foreign)
-	case !slices.Contains(methods, r.Method):
+	case handler == nil:
 		w.Header().Set("Allow", allow(methods))
 		h.fail(w, r, stage.Participant{}, errMethod(r.Method))
 	default:
-		serve(w, r)
+		handler(w, r)
 	}
-}
-
-// route returns the handler of a path, and the methods that the path allows.
-func (h *Handler) route(path []string) (http.HandlerFunc, []string) {
-	switch {
-	case len(path) == 1 && path[0] == "whip":
-		return h.publish(""), []string{"POST"}
-	case len(path) == 3 && path[0] == "whip" && path[1] == "publish":
-		return h.publish(stage.ParticipantID(path[2])), []string{"POST"}
-	case len(path) == 3 && path[0] == "whip" && path[1] == "subscribe":
-		return h.subscribe(stage.ParticipantID(path[2])), []string{"POST"}
-	case len(path) == 2 && path[0] == "whep":
-		return h.subscribe(stage.ParticipantID(path[1])), []string{"POST"}
-	case len(path) >= 3 && path[0] == "whip" && path[1] == "s":
-		return h.routeSession(path[2], path[3:])
-	}
-	return nil, nil
-}
-
-func (h *Handler) routeSession(secret string, rest []string) (http.HandlerFunc, []string) {
-	switch {
-	case len(rest) == 0:
-		return h.session(secret), []string{"DELETE", "PATCH", "POST"}
-	case len(rest) == 1 && rest[0] == "layers":
-		return h.layers(secret), []string{"GET", "POST"}
-	case len(rest) == 1 && rest[0] == "playback":
-		return h.playback(secret), []string{"POST"}
-	}
-	return nil, nil
 }
 
 // publish opens a publication. If the path contains a participant ID, as with the IVS web SDK, this
 // must be the ID in the token.
-func (h *Handler) publish(id stage.ParticipantID) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		bearer, p, err := h.authenticate(r)
-		if err == nil && id != "" && id != p.ID {
-			err = stage.Errorf(stage.ErrDenied, "The address belongs to another participant than "+
-				"the token.").WithCode("wrong_participant")
-		}
-		if err != nil {
-			h.fail(w, r, p, err)
-			return
-		}
-		h.open(w, r, OpenRequest{Participant: p, Bearer: bearer})
+func (h *Handler) publish(w http.ResponseWriter, r *http.Request) {
+	bearer, p, err := h.authenticate(r)
+	id := stage.ParticipantID(r.PathValue("participant"))
+	if err == nil && id != "" && id != p.ID {
+		err = stage.Errorf(stage.ErrDenied, "The address belongs to another participant than "+
+			"the token.").WithCode("wrong_participant")
 	}
+	if err != nil {
+		h.fail(w, r, p, err)
+		return
+	}
+	h.open(w, r, OpenRequest{Participant: p, Bearer: bearer})
 }
 
 // subscribe opens a subscription to a publisher.
-func (h *Handler) subscribe(publisher stage.ParticipantID) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		bearer, p, err := h.authenticate(r)
-		if err != nil {
-			h.fail(w, r, p, err)
-			return
-		}
-		h.open(w, r, OpenRequest{Participant: p, Bearer: bearer, Publisher: publisher})
+func (h *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
+	bearer, p, err := h.authenticate(r)
+	if err != nil {
+		h.fail(w, r, p, err)
+		return
 	}
+	publisher := stage.ParticipantID(r.PathValue("publisher"))
+	h.open(w, r, OpenRequest{Participant: p, Bearer: bearer, Publisher: publisher})
 }
 
 // open reads the offer, opens the session and responds as RFC 9725, 4.2 requires.
@@ -194,7 +162,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, o OpenRequest) {
 
 // authenticate verifies the token of a request.
 func (h *Handler) authenticate(r *http.Request) (stage.Secret, stage.Participant, error) {
-	bearer, err := authorization(r)
+	bearer, err := bearerOf(r)
 	if err != nil {
 		return bearer, stage.Participant{}, err
 	}
@@ -224,8 +192,8 @@ func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participa
 	return p, err
 }
 
-// authorization returns the bearer of a request, or "".
-func authorization(r *http.Request) (stage.Secret, error) {
+// bearerOf returns the bearer of a request, or "".
+func bearerOf(r *http.Request) (stage.Secret, error) {
 	bearer := httpkit.Bearer(r)
 	if bearer.Empty() && strings.TrimSpace(r.Header.Get("Authorization")) != "" {
 		return bearer, stage.Errorf(stage.ErrUnauthorized, "Send the token as a bearer: "+

@@ -39,7 +39,7 @@ func quoted(s string) string {
 // The secret in the URL authorizes the request, because clients such as MediaMTX's send no token.
 // By 4.3.3, the header "If-Match: *" marks a restart. It is ignored, because those clients send it
 // with each PATCH.
-func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *session) error {
+func patch(w http.ResponseWriter, r *http.Request, s *session) error {
 	if err := hasType(r, fragmentType); err != nil {
 		return err
 	}

@@ -20,9 +20,9 @@ const (
 	fragmentType = "application/trickle-ice-sdpfrag" // RFC 8840
 )
 
-// beacon reads the token that the IVS web SDK sends in a POST body when its tab is closed. The SDK
-// uses navigator.sendBeacon, which sets no header and only sends POST.
-func beacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
+// bearerOfBeacon reads the token that the IVS web SDK sends in a POST body when its tab is closed.
+// The SDK uses navigator.sendBeacon, which sets no header and only sends POST.
+func bearerOfBeacon(w http.ResponseWriter, r *http.Request) (stage.Secret, error) {
 	var body struct {
 		Authorization string `json:"authorization"`
 	}
