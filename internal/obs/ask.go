@@ -122,8 +122,7 @@ func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int
 	case a.At == 0:
 		return noScript()
 	case a.Result != "done":
-		return stage.Errorf(stage.ErrConflict, "%s",
-			inEnglish("setup.scriptRefused", values{"result": a.Result})).
+		return errorOf(stage.ErrConflict, "setup.scriptRefused", values{"result": a.Result}).
 			WithCode("obs_script_refused")
 	}
 	return nil
@@ -143,6 +142,5 @@ func (c *Client) restoreEncoder(ctx context.Context, setUp int64) error {
 }
 
 func noScript() error {
-	return stage.Errorf(stage.ErrConflict, "%s", inEnglish("setup.noScript", nil)).
-		WithCode("obs_no_script")
+	return errorOf(stage.ErrConflict, "setup.noScript", nil).WithCode("obs_no_script")
 }

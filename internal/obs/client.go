@@ -271,17 +271,14 @@ func notOBS(addr string, cause error) error {
 func (c *Client) refusal(err error) error {
 	switch websocket.CloseStatus(err) {
 	case 4009:
-		return stage.Errorf(stage.ErrUnauthorized,
-			"OBS refused the password: the right one is shown in OBS under Tools → WebSocket "+
-				"Server Settings → Show Connect Info").WithCode("obs_password").WithCause(err)
+		return errorOf(stage.ErrUnauthorized, "obs.wrongPassword", nil).
+			WithCode("obs_password").WithCause(err)
 	case 4010:
-		return stage.Errorf(stage.ErrUnavailable,
-			"this OBS speaks another version of obs-websocket: OBS 30 or later is needed").
+		return errorOf(stage.ErrUnavailable, "obs.unsupported", nil).
 			WithCode("obs_too_old").WithCause(err)
 	case 4011:
-		return stage.Errorf(stage.ErrDenied,
-			"someone disconnected us in OBS (WebSocket Server Settings → Show Connected "+
-				"Sessions → Kick)").WithCode("obs_kicked").WithCause(err)
+		return errorOf(stage.ErrDenied, "obs.kicked", nil).
+			WithCode("obs_kicked").WithCause(err)
 	case websocket.StatusGoingAway:
 		return stage.Errorf(stage.ErrUnavailable, "OBS was closed").WithCode("obs_closed").
 			WithCause(err)
@@ -456,9 +453,8 @@ func (c *Client) broken(request string, cause error) error {
 	if errors.Is(cause, context.Canceled) {
 		return cause
 	}
-	return stage.Errorf(stage.ErrUnavailable,
-		"OBS does not answer (%s): look whether a question is open in its window", request).
-		WithCode("obs_silent").WithCause(cause)
+	return errorOf(stage.ErrUnavailable, "obs.timeout", nil).
+		WithCode("obs_silent").WithCause(fmt.Errorf("%s: %w", request, cause))
 }
 
 func (r response) decode(request string, into any) error {

@@ -34,6 +34,7 @@ func TestConnecting(t *testing.T) {
 			connect(t, strings.TrimPrefix(url, "ws://"), "secret")
 			_, err := obs.Connect(t.Context(), options(url, "wrong"))
 			mustBe(t, err, "obs_password")
+			mustSay(t, err, "OBS refused that password.")
 			if _, err = obs.Connect(t.Context(), options(url, "")); err == nil ||
 				!strings.Contains(err.Error(), "asks for a password") {
 				t.Errorf("no password: got %v", err)
@@ -81,6 +82,9 @@ func TestKickedAndClosed(t *testing.T) {
 		<-c.Done()
 		waiting.Wait()
 		mustBe(t, c.Err(), code)
+		if code == "obs_kicked" {
+			mustSay(t, c.Err(), "“Kick” was pressed in its WebSocket settings")
+		}
 	}
 }
 

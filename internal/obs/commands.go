@@ -128,7 +128,9 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 		return err
 	}
 	target.Force, target.Encoder = force, c.Encoder
-	report, err := SetUp(ctx, client, target, func(s Step) { c.say("%s …", s) })
+	report, err := SetUp(ctx, client, target, func(s Step) {
+		c.say("%s …", inEnglish("setup.step."+string(s), nil))
+	})
 	if err != nil {
 		return err
 	}
@@ -143,7 +145,7 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	case report.Changed:
 		return c.print("OBS is ready: profile “%s” is selected.", Profile)
 	}
-	return c.print("OBS was ready; nothing was changed.")
+	return c.print("%s", inEnglish("setup.unchanged", nil))
 }
 
 // Live is "obs live". It returns when viewers can see the broadcast. With Stay it returns when the

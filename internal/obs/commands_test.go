@@ -123,8 +123,8 @@ func TestBothFailuresAreTold(t *testing.T) {
 		Key: stage.NewSecret("sdk_x"), HTTP: http.DefaultClient, Now: time.Now, Out: io.Discard}
 	err := cmd.SetUp(t.Context(), false)
 	mustBe(t, err, "too_many_tokens")
-	want := "30 tokens in 10 minutes is the limit. OBS could not be put back as it was: select " +
-		"your profile “Untitled” in OBS"
+	want := "30 tokens in 10 minutes is the limit. Not everything could be put back: look at " +
+		"the profile in OBS’s menu Profile"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

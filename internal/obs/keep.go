@@ -1,7 +1,6 @@
 package obs
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,8 +132,7 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	}
 	if r.Active.Stream {
 		if r.Service.Type != whipCustom {
-			return false, stage.Errorf(stage.ErrConflict, "OBS is streaming to “%s”: stop it first",
-				cmp.Or(r.Service.name(), "another service")).WithCode("obs_busy")
+			return false, errorOf(stage.ErrConflict, "live.elsewhere", nil).WithCode("obs_busy")
 		}
 		s, err := readStream(ctx, k.c)
 		if err != nil || !s.Reconnecting {
@@ -188,7 +186,7 @@ func (k *keeper) progress() {
 	say := ""
 	switch {
 	case k.s.reason != nil && k.s.phase != "trouble":
-		say = k.sentence(k.s.reason)
+		say = k.s.reason.sentence()
 	case k.s.phase == "starting":
 		say = inEnglish("live.step."+k.s.step, nil)
 	case k.s.phase == "reconnecting" && k.s.renewing:
@@ -267,8 +265,7 @@ func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 func (k *keeper) failed(err error) fact {
 	if IsStatus(err, statusOutputRunning) {
 		sending := true
-		err = stage.Errorf(stage.ErrConflict, "OBS started to stream by itself just now").
-			WithCode("obs_busy").WithCause(err)
+		err = errorOf(stage.ErrConflict, "live.running", nil).WithCode("obs_busy").WithCause(err)
 		return fact{kind: "failed", reason: &reason{err: err}, sending: &sending}
 	}
 	return fact{kind: "failed", reason: &reason{err: err}}
@@ -408,25 +405,30 @@ func (k *keeper) failure() error {
 	if r.err != nil {
 		return r.err
 	}
-	text := k.sentence(r)
+	text := r.sentence()
 	if r.detail == "" {
 		return stage.Errorf(stage.ErrUnavailable, "%s", text).WithCode(codeOf(r.text, k.s.renewals))
 	}
 	return stage.Errorf(stage.ErrDenied, "%s", text).WithCode(r.code)
 }
 
-func (k *keeper) sentence(r *reason) string {
+// sentence returns the sentence that the dock shows in English. The stage sends a sentence too, but
+// for a kick it sends only the reason.
+func (r *reason) sentence() string {
 	switch {
 	case r.detail == "":
 		return inEnglish(r.text, r.values)
-	case r.code == stage.CodeKicked && r.byRole == "operator":
-		return "the operator ended the broadcast: " + r.detail
-	case r.code == stage.CodeKicked && r.byRole == "moderator":
-		return "a moderator ended the broadcast: " + r.detail
-	case k.s.word != nil && k.s.word.kind == string(stage.EventEnded):
-		return "the stage ended the broadcast: " + r.detail
+	case r.code != stage.CodeKicked:
+		return r.detail
 	}
-	return "the stage refused: " + r.detail
+	key := "server.kicked"
+	if r.byRole == "operator" || r.byRole == "moderator" {
+		key += "." + r.byRole
+	}
+	if r.detail == stage.NoReason {
+		key += ".plain"
+	}
+	return inEnglish(key, values{"detail": r.detail})
 }
 
 // codeOf returns the stable code of a sentence, for scripts.

@@ -184,7 +184,7 @@ func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return true, stage.Errorf(stage.ErrUnavailable, "%s", inEnglish("live.wontStop", nil)).
+			return true, errorOf(stage.ErrUnavailable, "live.wontStop", nil).
 				WithCode("obs_silent").WithCause(ctx.Err())
 		}
 	}

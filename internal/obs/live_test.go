@@ -201,6 +201,7 @@ func TestGoLiveLeavesAnotherStreamAlone(t *testing.T) {
 	})
 	_, err := obs.GoLive(t.Context(), h.c, h.b)
 	mustBe(t, err, "obs_busy")
+	mustSay(t, err, "OBS is streaming to another service.")
 	if !h.State().Active {
 		t.Error("the other stream was stopped")
 	}
@@ -336,10 +337,12 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 		h := ready(t, fakeobs.Options{})
 		done, _ := h.keep(t)
 		h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked",
-			Detail: "The operator ended it."})
+			Detail: "Noise.", ByRole: "moderator"})
 		h.far.Answer(fakeobs.Refuse(401))
 		h.far.Drop()
-		mustBe(t, <-done, "kicked")
+		err := <-done
+		mustBe(t, err, "kicked")
+		mustSay(t, err, "A moderator ended your broadcast: Noise.")
 		if h.State().Active {
 			t.Error("OBS goes on trying")
 		}

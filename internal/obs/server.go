@@ -170,7 +170,7 @@ func problem(status int, text []byte) error {
 	}
 	_ = json.Unmarshal(text, &p)
 	if p.Detail == "" {
-		p.Detail = fmt.Sprintf("the server answered %d %s", status, http.StatusText(status))
+		p.Detail = inEnglish("api.failed", values{"code": fmt.Sprintf("http_%d", status)})
 	}
 	kind := stage.ErrUnavailable
 	switch status {

@@ -158,8 +158,8 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	findings := Judge(now, s.target.Limits)
 	for _, f := range findings {
 		if f.Level == Fix || f.Blocks {
-			return findings, stage.Errorf(stage.ErrConflict, "OBS did not keep the settings: %s",
-				f.Text).WithCode(codeNotKept)
+			return findings, errorOf(stage.ErrConflict, "setup.notKept", values{"what": f.Text}).
+				WithCode(codeNotKept)
 		}
 	}
 	if !hasEncoder(now, s.target.Encoder) || s.advanced() && now.Encoder == nil {
@@ -357,8 +357,7 @@ func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 	}
 	now, err := readService(ctx, c)
 	if err == nil && !now.same(wanted) {
-		err = stage.Errorf(stage.ErrConflict, "%s", inEnglish("live.notKept", nil)).
-			WithCode(codeNotKept)
+		err = errorOf(stage.ErrConflict, "live.notKept", nil).WithCode(codeNotKept)
 	}
 	return err
 }
@@ -414,9 +413,8 @@ func changeProfile(ctx context.Context, c *Client, request, name string) error {
 		case c.Err() != nil:
 			return c.Err()
 		case err != nil:
-			return stage.Errorf(stage.ErrUnavailable,
-				"OBS does not switch to the profile “%s”: look whether a question is open "+
-					"in its window", name).WithCode("obs_silent").WithCause(err)
+			return errorOf(stage.ErrUnavailable, "setup.profile", values{"profile": name}).
+				WithCode("obs_silent").WithCause(err)
 		}
 	}
 }
@@ -465,9 +463,8 @@ func (s *setUp) explain(err error) error {
 	case IsStatus(err, statusNotCreated):
 		return notReady("obs_no_whip", judgeWHIP(Reading{Version: s.before.Version, NoWHIP: true}))
 	case IsStatus(err, statusOutputRunning):
-		return stage.Errorf(stage.ErrConflict,
-			"An output of OBS was started meanwhile; its settings cannot be changed while one is "+
-				"active. Stop it and try again.").WithCode("obs_busy").WithCause(err)
+		return errorOf(stage.ErrConflict, "setup.running", nil).
+			WithCode("obs_busy").WithCause(err)
 	}
 	return err
 }

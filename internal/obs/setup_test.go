@@ -61,6 +61,14 @@ func mustBe(t *testing.T, err error, code string) {
 	}
 }
 
+// mustSay compares an error with a sentence of the dock, or with a part of it.
+func mustSay(t *testing.T, err error, sentence string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), sentence) {
+		t.Errorf("got %v, want %q as in the dock", err, sentence)
+	}
+}
+
 // standing returns all settings of OBS as a text, to compare them.
 func standing(t *testing.T, c *obs.Client) string {
 	t.Helper()

@@ -14,9 +14,8 @@ func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
 	if err := s.restore(ctx); err != nil {
-		return stage.Errorf(stage.ErrConflict,
-			"OBS could not be put back as it was: select your profile “%s” in OBS",
-			s.before.Profile).WithCode("obs_not_undone").WithCause(err)
+		return errorOf(stage.ErrConflict, "setup.notUndone", nil).
+			WithCode("obs_not_undone").WithCause(err)
 	}
 	return nil
 }
@@ -150,7 +149,7 @@ func Back(ctx context.Context, c *Client) (string, error) {
 	}
 	previous := previousProfile(ctx, c, all)
 	if previous == "" {
-		return "", stage.Errorf(stage.ErrNotFound, "%s", inEnglish("setup.noOther", nil)).
+		return "", errorOf(stage.ErrNotFound, "setup.noOther", nil).
 			WithCode("obs_no_profile")
 	}
 	turn, err := c.takeTurn(ctx)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/static"
 )
 
@@ -20,6 +21,11 @@ var english = sync.OnceValue(func() map[string]string {
 	}
 	return words
 })
+
+// errorOf returns an error with the sentence of a key.
+func errorOf(kind error, key string, v values) *stage.Error {
+	return stage.Errorf(kind, "%s", inEnglish(key, v))
+}
 
 var blank = regexp.MustCompile(`\{\w+\}`)
 
