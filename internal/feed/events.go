@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -28,65 +29,81 @@ type refusal struct {
 	code        string
 }
 
-// StageEvent queues an event of a participant.
-func (f *Feed) StageEvent(e stage.Event) {
-	if e.Time.IsZero() {
-		e.Time = f.cfg.Now()
-	}
-	if e.Kind == stage.EventRefused {
-		f.takeRefusal(e)
-		return
-	}
-	f.enqueue(e)
-	f.StageChanged(e.Stage)
+// events stores events in their order, and sends each to the pages of its user. Its methods are
+// safe for concurrent use.
+type events struct {
+	sender
+	now      func() time.Time
+	queue    chan stage.Event
+	settling chan chan<- struct{}           // requests of settle
+	refusals httpkit.Map[refusal, struct{}] // recent refusals; has a lock of its own
 }
 
-func (f *Feed) enqueue(e stage.Event) {
+func newEvents(s sender, now func() time.Time) *events {
+	return &events{
+		sender: s, now: now,
+		queue:    make(chan stage.Event, queuedEvents),
+		settling: make(chan chan<- struct{}),
+		refusals: httpkit.Map[refusal, struct{}]{Max: maxRefusals, Life: refusalPause},
+	}
+}
+
+// add queues an event. It does not block.
+func (q *events) add(e stage.Event) {
+	if e.Time.IsZero() {
+		e.Time = q.now()
+	}
+	if e.Kind == stage.EventRefused {
+		q.takeRefusal(e)
+		return
+	}
+	q.enqueue(e)
+}
+
+func (q *events) enqueue(e stage.Event) {
 	select {
-	case f.queue <- e:
+	case q.queue <- e:
 	default:
-		f.cfg.Log.Error("an event is lost: the database is too slow",
+		q.log.Error("an event is lost: the database is too slow",
 			"kind", e.Kind, "participant", e.Participant)
 	}
 }
 
 // takeRefusal drops repeated refusals, and all refusals while the queue is long, since anybody with
 // an invalid token can cause any number of them.
-func (f *Feed) takeRefusal(e stage.Event) {
-	full := len(f.queue) >= queuedRefusals || f.refusals.Len(f.cfg.Now()) >= maxRefusals
+func (q *events) takeRefusal(e stage.Event) {
+	full := len(q.queue) >= queuedRefusals || q.refusals.Len(q.now()) >= maxRefusals
 	if full {
-		f.cfg.Log.Debug("a refusal is dropped: there are too many",
+		q.log.Debug("a refusal is dropped: there are too many",
 			"participant", e.Participant, "code", e.Code)
 		return
 	}
-	if f.refusals.Add(refusal{e.Stage, e.Participant, e.Code}, struct{}{}, f.cfg.Now()) {
-		f.enqueue(e)
+	if q.refusals.Add(refusal{e.Stage, e.Participant, e.Code}, struct{}{}, q.now()) {
+		q.enqueue(e)
 	}
 }
 
-// runEvents stores events in their order until ctx ends, and then stores those that are still
-// queued.
-func (f *Feed) runEvents(ctx context.Context, record recorder) error {
+// run stores events until ctx ends, and then stores those that are still queued.
+func (q *events) run(ctx context.Context, record recorder) error {
 	for {
 		select {
-		case e := <-f.queue:
-			f.store(ctx, record, e)
-		case stored := <-f.settle:
-			f.drain(ctx, record)
+		case e := <-q.queue:
+			q.store(ctx, record, e)
+		case stored := <-q.settling:
+			q.drain(ctx, record)
 			close(stored)
 		case <-ctx.Done():
-			f.drain(context.WithoutCancel(ctx), record)
+			q.drain(context.WithoutCancel(ctx), record)
 			return nil
 		}
 	}
 }
 
-// Settle returns when all events that were queued before the call are stored. It is for a process
-// that may be stopped after the call. Run must be running.
-func (f *Feed) Settle(ctx context.Context) error {
+// settle returns when all events that were queued before are stored. run must be running.
+func (q *events) settle(ctx context.Context) error {
 	stored := make(chan struct{})
 	select {
-	case f.settle <- stored:
+	case q.settling <- stored:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -100,13 +117,13 @@ func (f *Feed) Settle(ctx context.Context) error {
 
 type recorder = func(context.Context, stage.Event) (access.StoredEvent, error)
 
-func (f *Feed) drain(ctx context.Context, record recorder) {
+func (q *events) drain(ctx context.Context, record recorder) {
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
 	for {
 		select {
-		case e := <-f.queue:
-			f.store(ctx, record, e)
+		case e := <-q.queue:
+			q.store(ctx, record, e)
 		default:
 			return
 		}
@@ -116,39 +133,36 @@ func (f *Feed) drain(ctx context.Context, record recorder) {
 // store stores an event before it sends the event to its user. So every event that a page has
 // received is in the database when the page resumes. While the database is unavailable it retries,
 // with growing pauses, until ctx ends.
-func (f *Feed) store(ctx context.Context, record recorder, e stage.Event) {
+func (q *events) store(ctx context.Context, record recorder, e stage.Event) {
 	stored, err := record(context.WithoutCancel(ctx), e)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
 		stored, err = record(context.WithoutCancel(ctx), e)
 		pause = min(2*pause, maxRetry)
 	}
 	if err != nil {
-		f.cfg.Log.WarnContext(ctx, "an event was not stored",
+		q.log.WarnContext(ctx, "an event was not stored",
 			"kind", e.Kind, "participant", e.Participant, "err", err)
 		return
 	}
 	if stored.User == "" { // not a token of this server
 		return
 	}
-	f.sendSurely(ctx, noticeOf(stored))
+	q.sendSurely(ctx, noticeOf(stored))
 }
 
 // sendSurely sends a notice, and retries while the database does not answer. Otherwise an open page
 // would receive the event only when it opens its next event stream.
-func (f *Feed) sendSurely(ctx context.Context, n Notice) {
-	err := f.trySend(ctx, n)
+func (q *events) sendSurely(ctx context.Context, n Notice) {
+	err := q.trySend(ctx, n)
 	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
-		err = f.trySend(ctx, n)
+		err = q.trySend(ctx, n)
 		pause = min(2*pause, maxRetry)
 	}
 	if err != nil {
-		f.cfg.Log.WarnContext(ctx, "a notice was not sent to the other replicas", "kind", n.Kind,
+		q.log.WarnContext(ctx, "a notice was not sent to the other replicas", "kind", n.Kind,
 			"err", err)
 	}
 }
-
-// Announce sends an event that is already stored to the pages of its user.
-func (f *Feed) Announce(e access.StoredEvent) { f.send(noticeOf(e)) }
 
 func noticeOf(e access.StoredEvent) Notice {
 	return Notice{Kind: KindEvent, User: e.User, Stage: e.Stage, Data: mustJSON(NewStageEvent(e))}
@@ -162,15 +176,4 @@ func frameOfEvent(n Notice) Frame {
 	// A notice of another version may have no ID. Its event is sent nevertheless.
 	json.Unmarshal(n.Data, &e)
 	return Frame{Name: "stage", ID: e.ID, Data: n.Data}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	wait := time.NewTimer(d)
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -16,12 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stagedoor/stagedoor/internal/access"
-	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
-
-// sendLimit limits the time for sending a notice.
-const sendLimit = 5 * time.Second
 
 // Config is what New needs. The Sources are passed to Run instead, so that packages that use the
 // feed can provide them.
@@ -55,32 +51,28 @@ type Sources struct {
 // Settle, and the methods that send a notice to all replicas (AccessChanged, Announce and Pass) may
 // wait for a database. The other methods do not.
 type Feed struct {
+	sender
 	cfg     Config
 	replica string // the name of this process on the Board
-
-	queue    chan stage.Event
-	settle   chan chan<- struct{}           // requests of Settle
-	refusals httpkit.Map[refusal, struct{}] // recent refusals
-	changed  chan struct{}                  // wakes the presence loop: a stage is dirty
+	events  *events
+	changed chan struct{} // wakes the presence loop: a stage is dirty
 
 	mu       sync.Mutex
-	stopped  bool
-	streams  map[*Stream]struct{}
-	counts   map[string]int // numbers of open streams, by account and by credential
-	accounts map[access.UserID]*account
-	stages   map[stage.ARN]*watched
-	posts    map[stage.ARN][]stage.Presence // the latest posts of the other replicas
+	stopped  bool                           // guarded by mu
+	streams  map[*Stream]struct{}           // guarded by mu
+	counts   map[string]int                 // guarded by mu: open streams by account and credential
+	accounts map[access.UserID]*account     // guarded by mu, as are the accounts
+	stages   map[stage.ARN]*watched         // guarded by mu, as are the stages
+	posts    map[stage.ARN][]stage.Presence // guarded by mu: the other replicas' latest posts
 }
 
 // New returns a Feed. It carries nothing until Run.
 func New(cfg Config) *Feed {
+	s := sender{cfg.Shared, cfg.Log}
 	return &Feed{
-		cfg: cfg, replica: stage.NewID(),
-		queue:    make(chan stage.Event, queuedEvents),
-		settle:   make(chan chan<- struct{}),
-		refusals: httpkit.Map[refusal, struct{}]{Max: maxRefusals, Life: refusalPause},
-		changed:  make(chan struct{}, 1),
-		streams:  map[*Stream]struct{}{}, counts: map[string]int{},
+		sender: s, cfg: cfg, replica: stage.NewID(), events: newEvents(s, cfg.Now),
+		changed: make(chan struct{}, 1),
+		streams: map[*Stream]struct{}{}, counts: map[string]int{},
 		accounts: map[access.UserID]*account{}, stages: map[stage.ARN]*watched{},
 	}
 }
@@ -89,7 +81,7 @@ func New(cfg Config) *Feed {
 func (f *Feed) Run(ctx context.Context, from Sources) error {
 	var g errgroup.Group
 	g.Go(func() error { return f.receive(ctx, from) })
-	g.Go(func() error { return f.runEvents(ctx, from.Record) })
+	g.Go(func() error { return f.events.run(ctx, from.Record) })
 	g.Go(func() error { return f.runPresence(ctx, from.Participants) })
 	return g.Wait()
 }
@@ -109,6 +101,21 @@ func (f *Feed) receive(ctx context.Context, from Sources) error {
 		f.deliver(n)
 	})
 }
+
+// StageEvent queues an event of a participant.
+func (f *Feed) StageEvent(e stage.Event) {
+	f.events.add(e)
+	if e.Kind != stage.EventRefused {
+		f.StageChanged(e.Stage)
+	}
+}
+
+// Settle returns when all events that were queued before the call are stored. It is for a process
+// that may be stopped after the call. Run must be running.
+func (f *Feed) Settle(ctx context.Context) error { return f.events.settle(ctx) }
+
+// Announce sends an event that is already stored to the pages of its user.
+func (f *Feed) Announce(e access.StoredEvent) { f.send(noticeOf(e)) }
 
 // AccessChanged makes the streams of a user authenticate again; "" means all users.
 func (f *Feed) AccessChanged(id access.UserID) {
@@ -149,20 +156,6 @@ func (f *Feed) Move(ctx context.Context, perSecond int) {
 
 // movesInASecond is the number of steps per second in which Move ends streams.
 const movesInASecond = 10
-
-// send sends a notice. It only logs a failure, because pages authenticate again and resume after a
-// while anyway.
-func (f *Feed) send(n Notice) {
-	if err := f.trySend(context.Background(), n); err != nil {
-		f.cfg.Log.Warn("a notice was not sent to the other replicas", "kind", n.Kind, "err", err)
-	}
-}
-
-func (f *Feed) trySend(ctx context.Context, n Notice) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendLimit)
-	defer cancel()
-	return f.cfg.Shared.Send(ctx, n)
-}
 
 // Pass sends data that no page receives to all replicas, including this one.
 func (f *Feed) Pass(ctx context.Context, data json.RawMessage) error {

@@ -239,8 +239,8 @@ func TestTheSameRefusalIsTakenSeldom(t *testing.T) {
 			for range 100 {
 				f.StageEvent(stage.Event{Kind: stage.EventRefused, Participant: id, Code: code})
 			}
-			if len(f.queue) != want {
-				t.Errorf("got %d events queued, want %d", len(f.queue), want)
+			if len(f.events.queue) != want {
+				t.Errorf("got %d events queued, want %d", len(f.events.queue), want)
 			}
 		}
 		refuse("ana", "token_revoked", 1)
@@ -258,11 +258,11 @@ func TestRefusalsAreTheFirstToBeLost(t *testing.T) {
 		f.StageEvent(stage.Event{Kind: stage.EventRefused,
 			Participant: stage.ParticipantID(fmt.Sprint(i))})
 	}
-	if len(f.queue) != queuedRefusals {
-		t.Errorf("got %d refusals queued, want %d", len(f.queue), queuedRefusals)
+	if len(f.events.queue) != queuedRefusals {
+		t.Errorf("got %d refusals queued, want %d", len(f.events.queue), queuedRefusals)
 	}
 	f.StageEvent(stage.Event{Kind: stage.EventConnected, Participant: "ana"})
-	if len(f.queue) != queuedRefusals+1 {
+	if len(f.events.queue) != queuedRefusals+1 {
 		t.Error("what happens on a stage found no place")
 	}
 }

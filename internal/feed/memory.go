@@ -18,11 +18,11 @@ type Memory struct {
 	sending sync.Mutex
 
 	mu        sync.Mutex
-	receivers map[int]func(Notice)
-	joined    int
-	posts     map[string]post
-	docks     map[access.UserID]map[string]seenDock
-	rooms     map[stage.ARN]*Room
+	receivers map[int]func(Notice)                  // guarded by mu
+	joined    int                                   // guarded by mu
+	posts     map[string]post                       // guarded by mu: by replica
+	docks     map[access.UserID]map[string]seenDock // guarded by mu
+	rooms     map[stage.ARN]*Room                   // guarded by mu
 }
 
 type post struct {
