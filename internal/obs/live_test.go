@@ -518,9 +518,11 @@ func TestKeepLeavesAStageOfAWSAlone(t *testing.T) {
 	done, end := h.keep(t)
 	h.forgets()
 	asked := h.judge.count()
-	for deadline := time.Now().Add(30 * time.Second); h.judge.count() < asked+5 &&
-		time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
+	deadline := time.Now().Add(time.Minute)
+	for ; h.judge.count() < asked+5; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("Keep stopped asking the server")
+		}
 	}
 	end()
 	if err := <-done; err != nil || h.State().Attempts != 1 {

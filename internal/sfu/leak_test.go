@@ -25,12 +25,12 @@ func TestJoinAndLeave200Times(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // viewers join in sequence
 	defer cancel()
 	t.Run("warm", func(t *testing.T) { joinAndLeave(t, ctx, h, 0, 10) })
-	goroutines, heap := settle(ctx, h, 0)
+	goroutines, heap := settle(t, ctx, h, 0)
 	for i := 1; i <= 20; i++ {
 		// The viewers of a subtest leave at its end.
 		t.Run(fmt.Sprint(i), func(t *testing.T) { joinAndLeave(t, ctx, h, i, 10) })
 	}
-	goroutinesAfter, heapAfter := settle(ctx, h, goroutines)
+	goroutinesAfter, heapAfter := settle(t, ctx, h, goroutines)
 	t.Logf("goroutines %d → %d, heap %d → %d KB", goroutines, goroutinesAfter, heap>>10,
 		heapAfter>>10)
 	if goroutinesAfter > goroutines {
@@ -66,13 +66,19 @@ func joinAndLeave(t *testing.T, ctx context.Context, h *harness, round, n int) {
 
 // settle waits until the publisher is the only participant and, if want is not 0, at most want
 // goroutines run. It returns how many goroutines run and how much memory the heap has.
-func settle(ctx context.Context, h *harness, want int) (goroutines int, heap uint64) {
-	for ctx.Err() == nil {
+func settle(
+	t *testing.T, ctx context.Context, h *harness, want int,
+) (goroutines int, heap uint64) {
+	t.Helper()
+	for ; ; time.Sleep(20 * time.Millisecond) {
 		list, _ := h.Participants(ctx, h.arn)
 		if len(list) == 1 && (want == 0 || runtime.NumGoroutine() <= want) {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
+		if ctx.Err() != nil {
+			t.Fatalf("got %d participants and %d goroutines, want 1 and at most %d", len(list),
+				runtime.NumGoroutine(), want)
+		}
 	}
 	runtime.GC()
 	runtime.GC()

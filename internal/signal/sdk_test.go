@@ -155,6 +155,14 @@ func (h *sdkHarness) tab(of *browser.Page) *browser.Page {
 	return of
 }
 
+// mustJoin joins, and fails the test if the server refuses.
+func (h *sdkHarness) mustJoin(p *browser.Page, tok stage.ParticipantToken, options string) {
+	h.t.Helper()
+	if got := h.join(p, tok, options); got != "joined" {
+		h.t.Fatalf("%s: got %s, want joined", tok.Participant.UserID, got)
+	}
+}
+
 func (h *sdkHarness) join(
 	p *browser.Page, tok stage.ParticipantToken, options string,
 ) (result string) {
@@ -328,8 +336,8 @@ func TestStockSDKIsSentAway(t *testing.T) {
 	ana, bob := h.token("Ana"), h.token("Bob")
 	anaPage := h.tab(nil)
 	bobPage := h.tab(anaPage)
-	h.join(anaPage, ana, `{publish: true}`)
-	h.join(bobPage, bob, `{}`)
+	h.mustJoin(anaPage, ana, `{publish: true}`)
+	h.mustJoin(bobPage, bob, `{}`)
 	sees(bobPage, ana.Participant.ID)
 
 	h.kick(ana.Participant.ID)
@@ -377,8 +385,8 @@ func TestStockSDKExchangesItsToken(t *testing.T) {
 	bob := h.token("Bob")
 	anaPage := h.tab(nil)
 	bobPage := h.tab(anaPage)
-	h.join(anaPage, ana, `{publish: true}`)
-	h.join(bobPage, bob, `{}`)
+	h.mustJoin(anaPage, ana, `{publish: true}`)
+	h.mustJoin(bobPage, bob, `{}`)
 	sees(bobPage, ana.Participant.ID)
 	anaPage.Eval(fmt.Sprintf("guest.stage.exchangeToken(%q)", anna.Secret.Reveal()), nil)
 	diary(bobPage, fmt.Sprintf("renamed %s Anna", ana.Participant.ID))
