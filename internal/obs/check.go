@@ -2,7 +2,6 @@ package obs
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -58,15 +57,6 @@ const maxAudio = 160
 // maxRetryDelay is the longest allowed delay, in seconds, before OBS's first attempt to reconnect.
 // OBS makes each further delay 1.5 times as long, and viewers see nothing meanwhile.
 const maxRetryDelay = 10
-
-// Check reads the settings of OBS and judges them.
-func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, error) {
-	r, err := Read(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return Judge(r, limits), nil
-}
 
 // Ready reports whether SetUp has nothing to fix and nothing blocks it.
 func Ready(findings []Finding) bool {

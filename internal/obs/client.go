@@ -48,7 +48,7 @@ type Client struct {
 	lastID   int
 	lastAsk  int64 // time of the last request to the script in OBS
 	pending  map[string]chan response
-	watchers []*Watch
+	watchers []*watch
 	err      error // the reason why the reader ended; nil while it runs
 }
 
@@ -118,8 +118,8 @@ type response struct {
 	Data json.RawMessage `json:"responseData"`
 }
 
-// An Event is a message that OBS sends without a request.
-type Event struct {
+// An event is a message that OBS sends without a request.
+type event struct {
 	Type string          `json:"eventType"`
 	Data json.RawMessage `json:"eventData"`
 }
@@ -335,7 +335,7 @@ func (c *Client) answer(d json.RawMessage) {
 }
 
 func (c *Client) tell(d json.RawMessage) {
-	var e Event
+	var e event
 	if json.Unmarshal(d, &e) != nil {
 		return
 	}
@@ -366,10 +366,6 @@ func (c *Client) Close() error {
 	<-c.done
 	return err
 }
-
-// Done returns a channel that is closed when the connection has ended. After that, Err returns the
-// cause.
-func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err returns nil while the connection is open, and afterwards the reason why it ended.
 func (c *Client) Err() error {

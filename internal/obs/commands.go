@@ -14,25 +14,25 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Failure is the error of a command, in one sentence for the person. errors.Is and errors.As find
+// A failure is the error of a command, in one sentence for the person. errors.Is and errors.As find
 // the underlying errors.
-type Failure struct {
+type failure struct {
 	Code, Detail string
 	err          error
 }
 
 // Error returns the sentence.
-func (f *Failure) Error() string { return f.Detail }
+func (f *failure) Error() string { return f.Detail }
 
 // Unwrap returns the error with all its causes.
-func (f *Failure) Unwrap() error { return f.err }
+func (f *failure) Unwrap() error { return f.err }
 
-// told turns an error into a Failure. With --json it also prints the error as JSON.
+// told turns an error into a failure. With --json it also prints the error as JSON.
 func (c *Commands) told(err error) error {
 	if err == nil {
 		return nil
 	}
-	f := &Failure{Code: code(err), Detail: sentence(err), err: err}
+	f := &failure{Code: code(err), Detail: sentence(err), err: err}
 	if c.JSON {
 		_ = c.encode(map[string]any{"error": map[string]string{"code": f.Code, "detail": f.Detail}})
 	}
@@ -301,11 +301,11 @@ func (c *Commands) with(ctx context.Context, do func(*Client) error) error {
 	return do(client)
 }
 
-func (c *Commands) target(ctx context.Context) (Target, *Server, error) {
+func (c *Commands) target(ctx context.Context) (Target, *server, error) {
 	if c.Server == "" || c.Key.Empty() {
 		return Target{}, nil, noServer()
 	}
-	server := &Server{URL: c.Server, Key: c.Key, HTTP: c.HTTP}
+	server := &server{URL: c.Server, Key: c.Key, HTTP: c.HTTP}
 	arn, limits, err := server.Stage(ctx, c.Stage)
 	issue := func(ctx context.Context) (Pass, error) { return server.Pass(ctx, arn) }
 	return Target{Limits: limits, Issue: issue}, server, err
@@ -316,7 +316,7 @@ func (c *Commands) Script(ctx context.Context) (string, error) {
 	if c.Server == "" || c.Key.Empty() {
 		return "", noServer()
 	}
-	return (&Server{URL: c.Server, Key: c.Key, HTTP: c.HTTP}).Script(ctx)
+	return (&server{URL: c.Server, Key: c.Key, HTTP: c.HTTP}).Script(ctx)
 }
 
 func noServer() error {

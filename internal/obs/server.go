@@ -14,14 +14,14 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Server is a client of a Stagedoor server. Its access key permits only issuing tokens.
-type Server struct {
+// A server is a client of a Stagedoor server. Its access key permits only issuing tokens.
+type server struct {
 	URL  string
 	Key  stage.Secret
 	HTTP *http.Client
 }
 
-var _ Stage = (*Server)(nil)
+var _ Stage = (*server)(nil)
 
 // A stageOf is a stage in the server's response to /api/me.
 type stageOf struct {
@@ -33,7 +33,7 @@ type stageOf struct {
 
 // Stage finds a stage by its name or ARN. If wanted is empty, it returns the only stage on which
 // the owner of the key may publish.
-func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Limits, error) {
+func (s *server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Limits, error) {
 	var me struct {
 		Stages []stageOf `json:"stages"`
 	}
@@ -70,7 +70,7 @@ func (s *Server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Lim
 }
 
 // Pass requests a token for publishing.
-func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
+func (s *server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 	var token struct {
 		Participant stage.ParticipantID `json:"participantId"`
 		Token       string              `json:"token"`
@@ -84,7 +84,7 @@ func (s *Server) Pass(ctx context.Context, arn stage.ARN) (Pass, error) {
 }
 
 // Verdict requests the state of a token's participant.
-func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, error) {
+func (s *server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, error) {
 	var state struct {
 		Presence *struct {
 			Publishing bool `json:"publishing"`
@@ -110,13 +110,13 @@ func (s *Server) Verdict(ctx context.Context, id stage.ParticipantID) (Verdict, 
 }
 
 // Script downloads stagedoor.lua, made for the owner of the key.
-func (s *Server) Script(ctx context.Context) (string, error) {
+func (s *server) Script(ctx context.Context) (string, error) {
 	text, err := s.fetch(ctx, http.MethodGet, "/api/obs/script", nil)
 	return string(text), err
 }
 
 // do sends a request and reads a JSON response.
-func (s *Server) do(ctx context.Context, method, path string, body, into any) error {
+func (s *server) do(ctx context.Context, method, path string, body, into any) error {
 	text, err := s.fetch(ctx, method, path, body)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (s *Server) do(ctx context.Context, method, path string, body, into any) er
 
 // fetch sends a request. If the response is a problem (RFC 9457), it returns an error with the
 // problem's detail.
-func (s *Server) fetch(ctx context.Context, method, path string, body any) ([]byte, error) {
+func (s *server) fetch(ctx context.Context, method, path string, body any) ([]byte, error) {
 	payload := &bytes.Buffer{}
 	if body != nil {
 		if err := json.NewEncoder(payload).Encode(body); err != nil {

@@ -54,7 +54,7 @@ type turnEvent struct {
 
 // heard handles an event. It reports whether the event is the question of a new client, so that
 // this client must repeat its claim.
-func (t *turns) heard(e Event) (repeat bool) {
+func (t *turns) heard(e event) (repeat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()

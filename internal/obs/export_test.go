@@ -1,0 +1,20 @@
+package obs
+
+import (
+	"context"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
+)
+
+// Check reads the settings of OBS and judges them.
+func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, error) {
+	r, err := Read(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return Judge(r, limits), nil
+}
+
+// Done returns a channel that is closed when the connection has ended. After that, Err returns the
+// cause.
+func (c *Client) Done() <-chan struct{} { return c.done }
