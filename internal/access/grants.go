@@ -76,11 +76,7 @@ func checkGrant(g Grant) (Grant, error) {
 	if g.MaxTTL == 0 {
 		g.MaxTTL = stage.DefaultTTL
 	}
-	if g.MaxTTL < stage.MinTTL || g.MaxTTL > stage.MaxTTL {
-		return g, stage.Errorf(stage.ErrInvalid,
-			"The longest life of a token must be 1 minute to 14 days.")
-	}
-	return g, nil
+	return g, stage.CheckTTL(g.MaxTTL)
 }
 
 func grantee(ctx context.Context, tx Store, id UserID, arn stage.ARN) (Account, error) {

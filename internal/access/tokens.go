@@ -199,14 +199,13 @@ func decide(p Permit, req IssueRequest) (stage.TokenRequest, error) {
 		return stage.TokenRequest{}, err
 	}
 	ttl := cmp.Or(req.TTL, stage.DefaultTTL)
-	if ttl < stage.MinTTL {
-		return stage.TokenRequest{}, stage.Errorf(stage.ErrInvalid,
-			"The life of a token must be 1 minute to 14 days.")
+	if err := stage.CheckTTL(ttl); err != nil {
+		return stage.TokenRequest{}, err
 	}
 	return stage.TokenRequest{
 		Stage: req.Stage, UserID: string(p.Account.ID), Capabilities: capabilities,
 		Attributes: map[string]string{"name": p.Account.Name},
-		TTL:        min(ttl, grant.MaxTTL, stage.MaxTTL),
+		TTL:        min(ttl, grant.MaxTTL),
 	}, nil
 }
 

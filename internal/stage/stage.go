@@ -133,10 +133,10 @@ type TokenRequest struct {
 	TTL          time.Duration
 }
 
-// checkTTL returns an error for a token life outside the limits of IVS.
-func checkTTL(ttl time.Duration) error {
+// CheckTTL returns an error for a token life outside the limits of IVS.
+func CheckTTL(ttl time.Duration) error {
 	if ttl < MinTTL || ttl > MaxTTL {
-		return Errorf(ErrInvalid, "The life of a token must be 1 minute to 14 days.")
+		return Errorf(ErrInvalid, "The life of a token must be 1 minute to 14 days (60 to 1209600 seconds).")
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (r TokenRequest) Validate() error {
 	if _, err := ParseARN(string(r.Stage)); err != nil {
 		return err
 	}
-	if err := checkTTL(r.TTL); err != nil {
+	if err := CheckTTL(r.TTL); err != nil {
 		return err
 	}
 	if r.Capabilities == 0 || r.Capabilities&^(Publish|Subscribe) != 0 {

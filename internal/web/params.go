@@ -32,9 +32,7 @@ func seconds(n *int64) (time.Duration, error) {
 	if n == nil {
 		return 0, nil
 	}
-	if *n < int64(stage.MinTTL/time.Second) || *n > int64(stage.MaxTTL/time.Second) {
-		return 0, stage.Errorf(stage.ErrInvalid,
-			"The life of a token must be 60 to %d seconds (14 days).", stage.MaxTTL/time.Second)
-	}
-	return time.Duration(*n) * time.Second, nil
+	const most = int64(stage.MaxTTL / time.Second)
+	life := time.Duration(max(0, min(*n, most+1))) * time.Second // any int64 without an overflow
+	return life, stage.CheckTTL(life)
 }

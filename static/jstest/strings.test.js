@@ -327,9 +327,11 @@ describe('the server’s codes', () => {
 });
 
 describe('the server’s sentences about what is wrong with a form', () => {
-  const rules = readdirSync(new URL('../../internal/access/', import.meta.url))
-    .filter((name) => name.endsWith('.go'))
-    .map((name) => readFileSync(new URL(`../../internal/access/${name}`, import.meta.url), 'utf8'))
+  const rules = ['access', 'stage']
+    .map((name) => new URL(`../../internal/${name}/`, import.meta.url))
+    .flatMap((folder) => readdirSync(folder).map((name) => new URL(name, folder)))
+    .filter((file) => file.pathname.endsWith('.go'))
+    .map((file) => readFileSync(file, 'utf8'))
     .join('\n')
     .replace(/" ?\+\s*"/g, ''); // a sentence over several lines
   it('are those of the rules', () => {
