@@ -139,9 +139,9 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 }
 
 // openStreams opens n event streams, and returns when each has received the presence of all stages.
-// After 503 it connects again, as a page does, and reports how often that was: on a machine that is
-// too busy, a statement may wait for more than the five seconds of store.callLimit, and then other
-// requests are refused for a second.
+// If a request gets 503 or a stream ends, it connects again, as a page does, and reports how often
+// that was: on a machine that is too busy, a statement may wait for more than the five seconds of
+// store.callLimit, and then other requests are refused for a second.
 func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.Conn {
 	b.Helper()
 	open := make([]net.Conn, n)
@@ -153,9 +153,9 @@ func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.C
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			for try := 1; ; try++ {
-				conn, busy, err := openStream(url, logins[i/streamsOfLogin])
+				conn, again, err := openStream(url, logins[i/streamsOfLogin])
 				open[i] = conn
-				if !busy || try == 10 {
+				if !again || try == 10 {
 					if err != nil {
 						b.Error(err)
 					}
@@ -170,15 +170,15 @@ func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.C
 	}
 	wg.Wait()
 	if n := refused.Load(); n > 0 {
-		b.Logf("%d requests for a stream got 503 and were sent again", n)
+		b.Logf("%d streams got 503 or ended, and were opened again", n)
 	}
 	go drain(open)
 	return open
 }
 
 // openStream opens an event stream, and returns when it has received the presence of all stages.
-// The result busy is true if the server answered 503.
-func openStream(url string, login stage.Secret) (conn net.Conn, busy bool, err error) {
+// The result again reports that the server answered 503 or ended the stream.
+func openStream(url string, login stage.Secret) (conn net.Conn, again bool, err error) {
 	conn, err = net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		return nil, false, err
@@ -188,13 +188,13 @@ func openStream(url string, login stage.Secret) (conn net.Conn, busy bool, err e
 	lines := bufio.NewReaderSize(conn, 64<<10)
 	status, err := lines.ReadString('\n')
 	if !strings.Contains(status, http.StatusText(http.StatusOK)) {
-		busy = strings.Contains(status, http.StatusText(http.StatusServiceUnavailable))
-		return conn, busy, errors.Join(err, fmt.Errorf("GET /api/events: got %q", status))
+		again = strings.Contains(status, http.StatusText(http.StatusServiceUnavailable))
+		return conn, again, errors.Join(err, fmt.Errorf("GET /api/events: got %q", status))
 	}
 	for {
 		line, err := lines.ReadSlice('\n')
 		if err != nil && err != bufio.ErrBufferFull {
-			return conn, false, fmt.Errorf("a stream ended: %w", err)
+			return conn, true, fmt.Errorf("a stream ended: %w", err)
 		}
 		if strings.HasPrefix(string(line), "event: presences") {
 			return conn, false, nil

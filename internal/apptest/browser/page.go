@@ -3,6 +3,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -53,16 +55,41 @@ func (p *Page) Tab() *Page {
 // Goto opens the address and waits until it has loaded.
 func (p *Page) Goto(url string) {
 	p.t.Helper()
-	if err := p.do(chromedp.Navigate(url)); err != nil {
-		p.fail("open %s: %v", url, err)
-	}
+	p.load("open "+url, func(ctx context.Context) (bool, error) {
+		answer, err := chromedp.Call(ctx, page.Navigate, page.NavigateParams{URL: url})
+		if err == nil && answer.ErrorText != "" {
+			err = errors.New(answer.ErrorText)
+		}
+		sameDocument := answer.LoaderID == ""
+		return !sameDocument, err
+	})
 }
 
 // Reload reloads the page.
 func (p *Page) Reload() {
 	p.t.Helper()
-	if err := p.do(chromedp.Reload()); err != nil {
-		p.fail("reload: %v", err)
+	p.load("reload", func(ctx context.Context) (bool, error) {
+		_, err := chromedp.Call(ctx, page.Reload, page.ReloadParams{})
+		return true, err
+	})
+}
+
+// load calls a function that begins to load a document, and waits until that document is complete.
+// The time origin tells documents apart. chromedp would wait for events of the browser, and on a
+// busy machine it has missed them.
+func (p *Page) load(what string, begin func(context.Context) (loads bool, err error)) {
+	p.t.Helper()
+	var before float64
+	p.Eval(`performance.timeOrigin`, &before)
+	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
+	defer cancel()
+	loads, err := begin(ctx)
+	if err != nil {
+		p.fail("%s: %v", what, err)
+	}
+	if loads {
+		p.wait("the page to load", fmt.Sprintf(
+			`performance.timeOrigin !== %v && document.readyState === 'complete'`, before))
 	}
 }
 

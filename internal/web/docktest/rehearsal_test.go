@@ -121,9 +121,9 @@ func TestTryIt(t *testing.T) {
 		d.state("rehearsed")
 		d.marked("picture", "small") // the clip has 360 lines
 		d.marked("sound", "soundMono")
-		// How good the network is depends on the machine: packets may wait for a busy processor.
-		d.WaitVisible(`[data-topic="network"] ` +
-			`:is([data-mark="networkRoom"], [data-mark="roundTrip"], [data-mark="headRoom"])`)
+		// The result depends on the machine: packets may wait for, or get lost before, a busy
+		// processor.
+		d.WaitVisible(`[data-topic="network"] [data-mark]`)
 		d.asBefore(server, token)
 
 		t.Log("afterwards the dock goes live with the token from before")
