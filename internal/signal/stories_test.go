@@ -235,7 +235,9 @@ func TestKicked(t *testing.T) {
 	ana, bob := h.join(t, "ana.Ana"), h.join(t, "bob.Bob")
 	h.publish(t, "ana.Ana")
 	h.publish(t, "obs.Studio")
-	bob.sees("ana:Ana publishes", "bob:Bob", "obs:Studio publishes")
+	everybody := []string{"ana:Ana publishes", "bob:Bob", "obs:Studio publishes"}
+	bob.sees(everybody...)
+	ana.sees(everybody...) // Bob sees her even if the server has not read her socket's request yet
 	if err := h.Disconnect(t.Context(), studio, "ana", "Not your turn."); err != nil {
 		t.Fatalf("Disconnect: %v", err)
 	}
