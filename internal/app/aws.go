@@ -64,7 +64,7 @@ func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Con
 	})
 	return &aws{Service: service, regions: settings.IVSRegion, keys: manager, router: &keys.Router{
 		Keys: manager, API: service, Endpoints: service.Endpoints,
-		WHIPEndpoint: service.WHIPEndpoint, Now: time.Now,
+		WHIPEndpoint: ivs.WHIPEndpoint, Now: time.Now,
 	}}, nil
 }
 

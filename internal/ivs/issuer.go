@@ -54,7 +54,7 @@ func (s *Service) IssueToken(
 			Attributes: req.Attributes, Capabilities: req.Capabilities, ExpiresAt: expires,
 		},
 		Secret:       stage.NewSecret(*made.Token),
-		WHIPEndpoint: s.whipEndpoint(where.Endpoints),
+		WHIPEndpoint: WHIPEndpoint(where.Endpoints),
 		ExpiresAt:    expires,
 		IssuedBy:     IssuedBy,
 	}, nil

@@ -336,7 +336,7 @@ func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return time.Now().Add(ahead) }
 	manager := keys.New(keys.Config{Dir: t.TempDir(), AWS: h.Service, Now: now})
 	router := &keys.Router{
-		Keys: manager, API: h.Service, Endpoints: h.Endpoints, WHIPEndpoint: h.WHIPEndpoint,
+		Keys: manager, API: h.Service, Endpoints: h.Endpoints, WHIPEndpoint: ivs.WHIPEndpoint,
 		Now: now,
 	}
 	issue := func() stage.ParticipantToken {

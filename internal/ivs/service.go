@@ -37,9 +37,8 @@ type Config struct {
 	Regions []string
 	AWS     aws.Config // credentials and transport, from Load
 
-	Endpoint     string // URL of the API of an emulator or a proxy; "" for AWS
-	WHIPEndpoint string // for WHIP clients; "" to derive it from the stage's endpoints
-	KMSEndpoint  string // URL of AWS KMS; "" for AWS
+	Endpoint    string // URL of the API of an emulator or a proxy; "" for AWS
+	KMSEndpoint string // URL of AWS KMS; "" for AWS
 
 	Cache   Cache         // stores stages; nil for a cache in memory
 	MaxWait time.Duration // how long a call may wait before it fails with 503; 10 s if zero
@@ -201,21 +200,15 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 		name).WithCode("aws_region")
 }
 
-// whipEndpoint returns the endpoint for WHIP clients. AWS has one global endpoint for all stages,
+// WHIPEndpoint returns the endpoint for WHIP clients. AWS has one global endpoint for all stages,
 // in the domain of their own endpoints. Other servers, such as the emulator, have it at /whip.
-func (s *Service) whipEndpoint(e stage.Endpoints) string {
-	if s.cfg.WHIPEndpoint != "" {
-		return s.cfg.WHIPEndpoint
-	}
+func WHIPEndpoint(e stage.Endpoints) string {
 	own, err := url.Parse(e.WHIP)
 	if err != nil || own.Host == "" || strings.HasSuffix(own.Hostname(), ".live-video.net") {
 		return globalWHIP
 	}
 	return own.Scheme + "://" + own.Host + "/whip"
 }
-
-// WHIPEndpoint returns the endpoint of AWS stages for token.Signer.
-func (s *Service) WHIPEndpoint(e stage.Endpoints) string { return s.whipEndpoint(e) }
 
 func noRegion(name string) error {
 	return stage.Errorf(stage.ErrInvalid,

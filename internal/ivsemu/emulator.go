@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -60,11 +59,9 @@ type Config struct {
 
 	// origins whose pages may use the WHIP endpoints; default all, as at AWS
 	AllowOrigins []string
-	// returns the client's address, for an emulator behind proxies; nil for RemoteAddr
-	Address func(*http.Request) netip.Addr
-	SlowBy  time.Duration // delay by the fault "slow"; 3 s if zero
-	Now     func() time.Time
-	Log     *slog.Logger
+	SlowBy       time.Duration // delay by the fault "slow"; 3 s if zero
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // An Emulator is an http.Handler. The media plane needs Observe for its events, so it is created
@@ -197,7 +194,6 @@ func (e *Emulator) open() error {
 		Now:          e.cfg.Now,
 		Events:       e.Observe,
 		AllowOrigins: e.cfg.AllowOrigins,
-		Address:      e.cfg.Address,
 	})
 	// Save at once, so that the start fails if the folder cannot be written.
 	return e.save()

@@ -128,7 +128,7 @@ func TestOwnKey(t *testing.T) {
 		}
 		router := &keys.Router{
 			Keys: manager, API: never{}, Endpoints: service.Endpoints,
-			WHIPEndpoint: service.WHIPEndpoint, Now: time.Now,
+			WHIPEndpoint: ivs.WHIPEndpoint, Now: time.Now,
 		}
 		return issuertest.Subject{Issuer: router, Stage: arn, Gone: nobody, Enter: overWHIP(e)}
 	})
