@@ -35,7 +35,9 @@ func (s *server) wireLead() {
 // runLead takes part in the election, and does the work of the leader while this server leads.
 func (s *server) runLead(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return s.lead.Run(ctx) })
-	g.Go(func() error { return s.every(ctx, pruneEvery, s.pruneIfLeading) })
+	g.Go(func() error {
+		return s.every(ctx, pruneEvery, "old records cannot be deleted", s.pruneIfLeading)
+	})
 	if s.aws != nil {
 		g.Go(func() error { return s.aws.Run(ctx) })
 		g.Go(func() error { return s.lead.While(ctx, s.aws.keys.Run) })

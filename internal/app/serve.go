@@ -283,8 +283,12 @@ func (s *server) run(asked context.Context) error {
 		g.Go(func() error { return s.serveMetrics(ctx) })
 	}
 	g.Go(func() error { return s.settleOthers(ctx) })
-	g.Go(func() error { return s.every(ctx, sweepEvery, s.sweep) })
-	g.Go(func() error { return s.every(ctx, giveBackEvery, s.giveBackMemory()) })
+	g.Go(func() error {
+		return s.every(ctx, sweepEvery, "changes by other processes cannot be applied", s.sweep)
+	})
+	g.Go(func() error {
+		return s.every(ctx, giveBackEvery, "memory cannot be given back", s.giveBackMemory())
+	})
 	g.Go(func() error {
 		<-ctx.Done()
 		return s.stopHTTP(context.WithoutCancel(ctx))

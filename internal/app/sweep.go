@@ -108,10 +108,10 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// every calls the function do periodically until ctx ends. It logs the errors that do returns, and
-// continues.
+// every calls the function do periodically until ctx ends. It logs each error of do with the
+// sentence trouble, and continues.
 func (s *server) every(
-	ctx context.Context, pause time.Duration, do func(context.Context) error,
+	ctx context.Context, pause time.Duration, trouble string, do func(context.Context) error,
 ) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -119,7 +119,7 @@ func (s *server) every(
 		select {
 		case <-tick.C:
 			if err := do(ctx); err != nil && ctx.Err() == nil {
-				s.log.WarnContext(ctx, "old records cannot be deleted", "err", err)
+				s.log.WarnContext(ctx, trouble, "err", err)
 			}
 		case <-ctx.Done():
 			return nil
