@@ -98,7 +98,8 @@ func (c *Control) Moderated(
 // of all stages is read with a condition.
 const maxModerated = 100
 
-// NamesOf returns the names of users whose IDs are in a list that the caller received.
+// NamesOf returns the names of users. The caller must have received their IDs in another answer;
+// NamesOf does not check that.
 func (c *Control) NamesOf(
 	ctx context.Context, by Principal, ids ...UserID,
 ) (map[UserID]string, error) {
@@ -108,8 +109,9 @@ func (c *Control) NamesOf(
 	return c.cfg.Store.Names(ctx, ids...)
 }
 
-// GuestsOf returns the names of the guests among participants in a list that the caller received.
-// The user of an event of a guest is the owner of the guest link.
+// GuestsOf returns the names of the guests among participants. The caller must have received the
+// IDs in another answer; GuestsOf does not check that. The user of an event of a guest is the owner
+// of the guest link.
 func (c *Control) GuestsOf(
 	ctx context.Context, by Principal, ids ...stage.ParticipantID,
 ) (map[stage.ParticipantID]string, error) {

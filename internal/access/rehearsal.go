@@ -174,9 +174,9 @@ func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
 	if err := account.active(); err != nil {
 		return err
 	}
-	stages, err := c.Stages(ctx, Principal{User: account.User})
+	reach, err := c.reachOf(ctx, account.User, c.currentStages)
 	if err != nil {
 		return err
 	}
-	return publishes(stages)
+	return publishes(reach.Stages)
 }

@@ -45,11 +45,16 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 
 // Reach returns the stages to which a principal has access, and those from which they are barred.
 func (c *Control) Reach(ctx context.Context, who Principal) (Reach, error) {
-	read := c.cachedStages
-	if c.cfg.Replicated { // another replica may have just made a change for the same caller
-		read = c.readStages
+	return c.reach(ctx, who, c.currentStages)
+}
+
+// currentStages lists the stages by name. With replicas it reads them, because another replica may
+// have just made a change for the same caller.
+func (c *Control) currentStages(ctx context.Context) ([]StageRecord, error) {
+	if c.cfg.Replicated {
+		return c.readStages(ctx)
 	}
-	return c.reach(ctx, who, read)
+	return c.cachedStages(ctx)
 }
 
 // ReachOfStream is Reach for an event stream after a change of access. It may use a list of stages
@@ -64,14 +69,20 @@ func (c *Control) reach(
 	if who.Stage != "" {
 		return Reach{}, who.Require(ScopeSelf)
 	}
+	return c.reachOf(ctx, who.User, read)
+}
+
+func (c *Control) reachOf(
+	ctx context.Context, user User, read func(context.Context) ([]StageRecord, error),
+) (Reach, error) {
 	all, err := read(ctx)
 	if err != nil {
 		return Reach{}, err
 	}
 	granted := map[stage.ARN]Grant{}
-	if who.User.Role != Operator {
-		grants, err := c.accesses(ctx, who.User.ID)
-		if who.User.ID == "" || err != nil {
+	if user.Role != Operator {
+		grants, err := c.accesses(ctx, user.ID)
+		if user.ID == "" || err != nil {
 			return Reach{}, err
 		}
 		for _, g := range grants {
@@ -81,7 +92,7 @@ func (c *Control) reach(
 	reach := Reach{Stages: make([]StageAccess, 0, len(all))}
 	for _, s := range all {
 		given := granted[s.ARN]
-		if g := effective(who.User.Role, given); g.Capabilities != 0 {
+		if g := effective(user.Role, given); g.Capabilities != 0 {
 			reach.Stages = append(reach.Stages, StageAccess{
 				Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL,
 				EndpointsAt: s.EndpointsAt,
@@ -179,8 +190,8 @@ func effective(role Role, g Grant) Grant {
 	return g
 }
 
-// Stage returns a stage for the server itself: the signer needs its endpoints, the media plane its
-// limits.
+// Stage returns a stage without a check of permissions. Requests may use it only for a stage that
+// they have just added, or whose ARN is in an object that they may read.
 func (c *Control) Stage(ctx context.Context, arn stage.ARN) (StageRecord, error) {
 	return stageOf(ctx, c.cfg.Store, arn)
 }
