@@ -21,16 +21,16 @@ const module = "github.com/stagedoor/stagedoor/"
 // packages of lower levels. To use another package it declares an interface, and package app passes
 // the implementation.
 var allowedImports = map[string][]string{
-	// Level 0: the types that all packages share. These packages import only the standard library.
+	// Level 0: the types that all packages share. It imports only the standard library.
 	"internal/stage": {},
-	// Shared by several HTTP packages: bearer tokens, CORS, client addresses, bounded maps.
+	// Above it: what several HTTP packages share, such as bearer tokens, CORS and client addresses.
 	"internal/httpkit": {"internal/stage"},
 
 	// Also level 0: the pages, which are files without Go code.
 	"static": {},
 
-	// Level 1: access, which decides who may do what, and packages for external protocols. They do
-	// not import each other.
+	// Level 1: access, which decides who may do what, and packages for external protocols. They
+	// import no other of this level, except a part of the same subject, such as obs/encoders.
 	"internal/access":     {"internal/stage"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/httpkit"},

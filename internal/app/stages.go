@@ -116,17 +116,10 @@ func (cmd *StagesListCommand) Run(ctx context.Context, p *process) error {
 
 // A stageJSON is a stage as --json prints it.
 type stageJSON struct {
-	ARN    stage.ARN  `json:"arn"`
-	Name   string     `json:"name"`
-	Served string     `json:"served"` // "local" or "aws"
-	Limits limitsJSON `json:"limits"`
-}
-
-type limitsJSON struct {
-	MaxHeight           int     `json:"maxHeight"`           // pixels
-	AdvisedBitrate      int     `json:"advisedBitrate"`      // bit/s
-	MaxBitrate          int     `json:"maxBitrate"`          // bit/s
-	MaxKeyframeInterval float64 `json:"maxKeyframeInterval"` // seconds
+	ARN    stage.ARN    `json:"arn"`
+	Name   string       `json:"name"`
+	Served string       `json:"served"` // "local" or "aws"
+	Limits stage.Limits `json:"limits"`
 }
 
 func describeStage(s access.StageAccess) stageJSON {
@@ -134,7 +127,7 @@ func describeStage(s access.StageAccess) stageJSON {
 	if s.Stage.ARN.Local() {
 		served = "local"
 	}
-	return stageJSON{s.Stage.ARN, s.Stage.Name, served, limitsJSON(s.Limits)}
+	return stageJSON{s.Stage.ARN, s.Stage.Name, served, s.Limits}
 }
 
 // StagesSetCommand is `stagedoor stages set`.
