@@ -375,7 +375,9 @@ func TestAStartDoesNotWaitForTheEndsOfACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := startFleet(t, 1, peerURL)
 		crashed := f.members[0]
-		f.serve(crashed, mainStage)
+		if home := f.serve(crashed, mainStage); home != crashed.ID() {
+			t.Fatalf("the home before the crash: got %q, want %q", home, crashed.ID())
+		}
 		crashed.stop()
 		f.before, f.slow = crashed.ID(), 3*time.Second
 		begun := time.Now()
