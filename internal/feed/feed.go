@@ -8,9 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,28 +49,22 @@ type Sources struct {
 // wait for a database. The other methods do not.
 type Feed struct {
 	sender
-	cfg     Config
-	replica string // the name of this process on the Board
-	events  *events
-	changed chan struct{} // wakes the presence loop: a stage is dirty
-
-	mu       sync.Mutex
-	stopped  bool                           // guarded by mu
-	streams  map[*Stream]struct{}           // guarded by mu
-	counts   map[string]int                 // guarded by mu: open streams by account and credential
-	accounts map[access.UserID]*account     // guarded by mu, as are the accounts
-	stages   map[stage.ARN]*watched         // guarded by mu, as are the stages
-	posts    map[stage.ARN][]stage.Presence // guarded by mu: the other replicas' latest posts
+	*hub   // the open streams
+	cfg    Config
+	events *events
+	poller *poller
 }
 
 // New returns a Feed. It carries nothing until Run.
 func New(cfg Config) *Feed {
-	s := sender{cfg.Shared, cfg.Log}
+	asks := cfg.Asks
+	if asks == nil {
+		asks = func() bool { return true }
+	}
+	s, h := sender{cfg.Shared, cfg.Log}, newHub()
 	return &Feed{
-		sender: s, cfg: cfg, replica: stage.NewID(), events: newEvents(s, cfg.Now),
-		changed: make(chan struct{}, 1),
-		streams: map[*Stream]struct{}{}, counts: map[string]int{},
-		accounts: map[access.UserID]*account{}, stages: map[stage.ARN]*watched{},
+		sender: s, hub: h, cfg: cfg, events: newEvents(s, cfg.Now),
+		poller: &poller{h, cfg.Shared, stage.NewID(), asks, cfg.Log},
 	}
 }
 
@@ -82,7 +73,7 @@ func (f *Feed) Run(ctx context.Context, from Sources) error {
 	var g errgroup.Group
 	g.Go(func() error { return f.receive(ctx, from) })
 	g.Go(func() error { return f.events.run(ctx, from.Record) })
-	g.Go(func() error { return f.runPresence(ctx, from.Participants) })
+	g.Go(func() error { return f.poller.run(ctx, from.Participants) })
 	return g.Wait()
 }
 
@@ -126,87 +117,12 @@ func (f *Feed) AccessChanged(id access.UserID) {
 // database.
 func (f *Feed) Recheck(id access.UserID) { f.deliver(Notice{Kind: KindAccess, User: id}) }
 
-// Stop ends every stream with a Bye, including streams that are opened later.
-func (f *Feed) Stop() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stopped = true
-	for s := range f.streams {
-		s.dismiss()
-	}
-}
-
-// Move ends the open streams with a Bye, at most perSecond of them in a second, so that their pages
-// do not all reconnect at once. Streams that are opened meanwhile stay open.
-func (f *Feed) Move(ctx context.Context, perSecond int) {
-	f.mu.Lock()
-	open := slices.Collect(maps.Keys(f.streams))
-	f.mu.Unlock()
-	for some := range slices.Chunk(open, max(1, perSecond/movesInASecond)) {
-		f.mu.Lock()
-		for _, s := range some {
-			s.dismiss()
-		}
-		f.mu.Unlock()
-		if !sleep(ctx, time.Second/movesInASecond) {
-			return
-		}
-	}
-}
-
-// movesInASecond is the number of steps per second in which Move ends streams.
-const movesInASecond = 10
-
 // Pass sends data that no page receives to all replicas, including this one.
 func (f *Feed) Pass(ctx context.Context, data json.RawMessage) error {
 	return f.trySend(ctx, Notice{Kind: KindPassed, Data: data})
 }
 
-func (f *Feed) asks() bool { return f.cfg.Asks == nil || f.cfg.Asks() }
-
-// deliver hands a notice to the streams that it concerns.
-func (f *Feed) deliver(n Notice) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch n.Kind {
-	case KindEvent:
-		f.toAccount(n.User, frameOfEvent(n))
-	case KindDocks:
-		f.toAccount(n.User, Frame{Name: FrameDocks})
-	case KindAccess:
-		for s := range f.streams {
-			if n.User == "" || s.User == n.User {
-				s.push(Frame{Name: FrameLook})
-			}
-		}
-	case KindChat:
-		f.toPages(n.Stage, Frame{Name: FrameChat})
-	case KindMessage, KindRemoved:
-		f.toPages(n.Stage, Frame{Name: string(n.Kind), Data: n.Data})
-	case KindGap:
-		for s := range f.streams {
-			s.cut()
-		}
-	}
-}
-
-// toAccount pushes a frame to the streams of an account. The caller holds mu.
-func (f *Feed) toAccount(id access.UserID, frame Frame) {
-	if a := f.accounts[id]; a != nil {
-		for s := range a.streams {
-			s.push(frame)
-		}
-	}
-}
-
-// toPages pushes a frame to the pages of a stage. Viewing keys receive no chat. The caller holds
-// mu.
-func (f *Feed) toPages(arn stage.ARN, frame Frame) {
-	if w := f.stages[arn]; w != nil {
-		for s := range w.pages {
-			if s.View == "" {
-				s.push(frame)
-			}
-		}
-	}
+// Everywhere returns a moderator that also lists the participants on other replicas.
+func (f *Feed) Everywhere(here stage.Moderator) stage.Moderator {
+	return everywhere{here, f.poller}
 }

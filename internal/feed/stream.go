@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,10 +56,10 @@ type Listener struct {
 // A Stream receives the frames for one open page. Close it at the end.
 type Stream struct {
 	Listener
-	feed   *Feed
-	counts [2]string // keys of this stream in Feed.counts
+	hub *hub
 
-	// Guarded by Feed.mu.
+	// Guarded by hub.mu.
+	counts  [2]string             // keys of this stream in hub.counts
 	queue   []Frame               // the oldest frame first
 	bytes   int                   // of the queue
 	dirty   map[*watched]struct{} // stages whose presence must be sent
@@ -74,110 +76,37 @@ type account struct {
 	stages  []*watched
 }
 
-// Listen opens a stream. When a user or a credential has too many, Listen refuses the new one. If
-// it closed the oldest one instead, two pages that reconnect would close each other's streams for
-// ever.
-//
-// The stream of an account receives the events and docks of the user from now on. It receives
-// presence after Watch has set the stages. The stream of a page receives presence and chat of its
-// stage.
-func (f *Feed) Listen(l Listener) (*Stream, error) {
-	s := &Stream{
-		Listener: l, feed: f, pending: true,
-		counts: [2]string{"account " + string(l.User), "proof " + l.Proof},
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, most := range []int{maxStreams, maxStreamsOfProof} {
-		if f.counts[s.counts[i]] >= most {
-			return nil, stage.Errorf(stage.ErrTooMany,
-				"You have %d pages open already; close some.",
-				most).WithCode("too_many_streams").WithRetry(streamsRetry)
-		}
-	}
-	for _, count := range s.counts {
-		f.counts[count]++
-	}
-	f.streams[s] = struct{}{}
-	f.attach(s)
-	if f.stopped { // opened between Stop and the end of the HTTP listener
-		s.dismiss()
-	}
-	return s, nil
-}
-
-// attach adds a stream to the receivers of frames. The caller holds mu.
-func (f *Feed) attach(s *Stream) {
-	if s.Page != "" {
-		w := f.watch(s.Page)
-		w.pages[s] = struct{}{}
-		if w.known {
-			s.presence(w)
-		}
-		return
-	}
-	a := f.accounts[s.User]
-	if a == nil {
-		a = &account{streams: map[*Stream]struct{}{}}
-		f.accounts[s.User] = a
-	}
-	a.viewer = Viewer{User: s.User, Operator: s.Operator}
-	a.streams[s] = struct{}{}
-}
-
 // Close ends a stream.
 func (s *Stream) Close() {
-	f := s.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if s.counts[0] == "" {
 		return
 	}
 	for _, count := range s.counts {
-		if f.counts[count]--; f.counts[count] <= 0 {
-			delete(f.counts, count)
+		if h.counts[count]--; h.counts[count] <= 0 {
+			delete(h.counts, count)
 		}
 	}
 	s.counts = [2]string{}
 	s.over, s.pending = true, true // Ready is not called any more
 	s.queue, s.dirty = nil, nil
-	f.detach(s)
-}
-
-// detach is the reverse of attach. The caller holds mu.
-func (f *Feed) detach(s *Stream) {
-	delete(f.streams, s)
-	if w := f.stages[s.Page]; w != nil {
-		delete(w.pages, s)
-		f.tidy(w)
-	}
-	a := f.accounts[s.User]
-	if s.Page != "" || a == nil {
-		return
-	}
-	delete(a.streams, s)
-	if len(a.streams) > 0 {
-		return
-	}
-	delete(f.accounts, s.User)
-	for _, w := range a.stages {
-		delete(w.accounts, a)
-		f.tidy(w)
-	}
+	h.detach(s)
 }
 
 // Watch sets the stages whose presence the streams of an account receive. The parameter operator
 // says whether the streams receive what only operators see. After the first call, a stream sends
 // one frame with every stage that is not empty.
 func (s *Stream) Watch(operator bool, stages []stage.ARN) {
-	f := s.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	a := f.accounts[s.User]
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.accounts[s.User]
 	if s.over || s.Page != "" || a == nil {
 		return
 	}
-	f.rewatch(a, Viewer{User: s.User, Operator: operator}, stages)
+	h.rewatch(a, Viewer{User: s.User, Operator: operator}, stages)
 	if s.watches {
 		return
 	}
@@ -191,47 +120,19 @@ func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	s.push(Frame{Name: presenceFrame})
 }
 
-// rewatch replaces the stages of an account. The caller holds mu.
-func (f *Feed) rewatch(a *account, viewer Viewer, stages []stage.ARN) {
-	same := func(w *watched, arn stage.ARN) bool { return w.arn == arn }
-	if a.viewer == viewer && slices.EqualFunc(a.stages, stages, same) {
-		return
-	}
-	gone := map[*watched]struct{}{}
-	for _, w := range a.stages {
-		gone[w] = struct{}{}
-	}
-	again := a.viewer != viewer
-	a.viewer, a.stages = viewer, make([]*watched, 0, len(stages))
-	for _, arn := range stages {
-		w := f.watch(arn)
-		_, before := gone[w]
-		delete(gone, w)
-		w.accounts[a] = struct{}{}
-		a.stages = append(a.stages, w)
-		if len(w.list) > 0 && (!before || again) {
-			f.sendPresence(a, w)
-		}
-	}
-	for w := range gone {
-		delete(w.accounts, a)
-		f.tidy(w)
-	}
-}
-
 // Tick queues a FrameTick, for periodic work of the receiver.
 func (s *Stream) Tick() {
-	s.feed.mu.Lock()
-	defer s.feed.mu.Unlock()
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
 	s.push(Frame{Name: FrameTick})
 }
 
 // Take returns the oldest frame. If there is no frame, the result over reports whether the stream
 // has ended. If it has not ended, it calls Ready when there is a frame.
 func (s *Stream) Take() (frame Frame, ok, over bool) {
-	f := s.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if len(s.queue) == 0 {
 		s.queue = nil
 		s.pending = s.over
@@ -299,9 +200,25 @@ func (s *Stream) presence(w *watched) {
 
 func isPresence(f Frame) bool { return f.Name == presenceFrame && f.Data == nil }
 
-// Streams returns how many streams are open.
-func (f *Feed) Streams() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.streams)
+func (s *Stream) viewer() Viewer { return Viewer{User: s.User, Operator: s.Operator, View: s.View} }
+
+// takePresence renders the dirty stages. The caller holds mu. The first frame of an account is
+// complete: a PresencesEvent, even if it is empty.
+func (s *Stream) takePresence() Frame {
+	dirty, first := s.dirty, !s.begun
+	s.dirty, s.begun = nil, true
+	v := s.viewer()
+	if a := s.hub.accounts[s.User]; a != nil && s.Page == "" {
+		v = a.viewer
+	}
+	texts := make([][]byte, 0, len(dirty))
+	for w := range dirty {
+		texts = append(texts, w.text(v))
+	}
+	if len(texts) == 1 && (s.Page != "" || !first) {
+		return Frame{Name: "presence", Data: texts[0]}
+	}
+	head := fmt.Sprintf(`{"complete":%t,"stages":[`, first)
+	data := slices.Concat([]byte(head), bytes.Join(texts, []byte(",")), []byte("]}"))
+	return Frame{Name: "presences", Data: data}
 }
