@@ -80,7 +80,7 @@ func TestOBSCommands(t *testing.T) {
 	fails(cmd.Live(t.Context()), "obs_not_ready")
 	run("status", cmd.Status, "not set up")
 	run("setup", setUp, "OBS is ready")
-	run("setup again", setUp, "nothing was changed")
+	run("setup again", setUp, "Everything was set already.")
 	run("live", cmd.Live, "LIVE as participant")
 	run("live again", cmd.Live, "live already")
 	if got := o.AudioCodecInUse(); got != "opus" {
