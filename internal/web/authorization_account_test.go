@@ -47,7 +47,7 @@ func ofPasskey(body any) []target {
 
 // passkey registers a new passkey of the owner and returns its ID.
 func (h *harness) passkey(of caller) string {
-	var begun web.PasskeyOptions
+	var begun struct{ Options json.RawMessage }
 	of.owner.Must(http.StatusOK, "POST", "/api/passkeys/options", nil, &begun)
 	var options struct{ Challenge string }
 	if err := json.Unmarshal(begun.Options, &options); err != nil {
