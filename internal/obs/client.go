@@ -48,7 +48,7 @@ type Client struct {
 	lastID   int
 	lastAsk  int64 // time of the last request to the script in OBS
 	pending  map[string]chan response
-	watchers []*watch
+	watchers []*Watch
 	err      error // the reason why the reader ended; nil while it runs
 }
 
@@ -366,6 +366,10 @@ func (c *Client) Close() error {
 	<-c.done
 	return err
 }
+
+// Done returns a channel that is closed when the connection has ended. After that, Err returns the
+// cause.
+func (c *Client) Done() <-chan struct{} { return c.done }
 
 // Err returns nil while the connection is open, and afterwards the reason why it ended.
 func (c *Client) Err() error {

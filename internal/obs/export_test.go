@@ -14,7 +14,3 @@ func Check(ctx context.Context, c *Client, limits stage.Limits) ([]Finding, erro
 	}
 	return Judge(r, limits), nil
 }
-
-// Done returns a channel that is closed when the connection has ended. After that, Err returns the
-// cause.
-func (c *Client) Done() <-chan struct{} { return c.done }

@@ -66,7 +66,7 @@ func newKeeper(c *Client, b Broadcast, report func(Live) error) *keeper {
 
 // run creates its watches before it starts anything, so that it misses no event.
 func (k *keeper) run(ctx context.Context) error {
-	states := k.c.watch("StreamStateChanged")
+	states := k.c.Watch("StreamStateChanged")
 	defer states.Stop()
 	pollCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer k.polling.Wait()
@@ -87,7 +87,7 @@ func (k *keeper) run(ctx context.Context) error {
 	return k.loop(ctx, pollCtx, states)
 }
 
-func (k *keeper) loop(ctx, pollCtx context.Context, states *watch) error {
+func (k *keeper) loop(ctx, pollCtx context.Context, states *Watch) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	ended := ctx.Done()

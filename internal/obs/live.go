@@ -95,7 +95,7 @@ func mustBeReady(findings []Finding) error {
 }
 
 // nextState waits for one of the given states.
-func nextState(ctx context.Context, w *watch, wanted ...string) (string, error) {
+func nextState(ctx context.Context, w *Watch, wanted ...string) (string, error) {
 	for {
 		var e struct {
 			State string `json:"outputState"`
@@ -135,7 +135,7 @@ func streaming(ctx context.Context, c *Client) (bool, error) {
 // stream runs, and then goes live. So Stop waits as long as OBS may take to connect.
 func Stop(ctx context.Context, c *Client, waits Waits) error {
 	waits = waits.withDefaults()
-	states := c.watch("StreamStateChanged")
+	states := c.Watch("StreamStateChanged")
 	defer states.Stop()
 	if ran, err := halt(ctx, c, waits); ran || err != nil {
 		return err

@@ -397,7 +397,7 @@ func first(names []string, ok func(string) bool) string {
 func changeProfile(ctx context.Context, c *Client, request, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
-	changed := c.watch("CurrentProfileChanged")
+	changed := c.Watch("CurrentProfileChanged")
 	defer changed.Stop()
 	if err := c.callWithin(ctx, switchLimit, request, map[string]any{"profileName": name},
 		nil); err != nil {

@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// A watch collects the events of one type from its creation on.
-type watch struct {
+// A Watch collects the events of one type from its creation on.
+type Watch struct {
 	client *Client
 	kind   string
 	events chan event
 }
 
-// watch starts to collect events; Stop ends it. Create the watch before the request that causes the
+// Watch starts to collect events; Stop ends it. Create the watch before the request that causes the
 // event.
-func (c *Client) watch(kind string) *watch {
-	w := &watch{c, kind, make(chan event, 64)}
+func (c *Client) Watch(kind string) *Watch {
+	w := &Watch{c, kind, make(chan event, 64)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -28,14 +28,14 @@ func (c *Client) watch(kind string) *watch {
 }
 
 // Stop ends the watch.
-func (w *watch) Stop() {
+func (w *Watch) Stop() {
 	w.client.mu.Lock()
 	defer w.client.mu.Unlock()
-	w.client.watchers = slices.DeleteFunc(w.client.watchers, func(x *watch) bool { return x == w })
+	w.client.watchers = slices.DeleteFunc(w.client.watchers, func(x *Watch) bool { return x == w })
 }
 
 // Next waits for the next event and decodes it into "into", which is a pointer or nil.
-func (w *watch) Next(ctx context.Context, into any) error {
+func (w *Watch) Next(ctx context.Context, into any) error {
 	select {
 	case e, ok := <-w.events:
 		if !ok {
