@@ -36,8 +36,8 @@ func (p *Page) Problems() []string {
 func (p *Page) listen(event any) {
 	switch event := event.(type) {
 	case *runtime.EventConsoleAPICalled:
-		if event.Type == runtime.ConsoleAPICalledTypeError ||
-			event.Type == runtime.ConsoleAPICalledTypeAssert {
+		if (event.Type == runtime.ConsoleAPICalledTypeError ||
+			event.Type == runtime.ConsoleAPICalledTypeAssert) && !fromSDK(event.StackTrace) {
 			p.problem("console: " + texts(event.Args))
 		}
 	case *runtime.EventExceptionThrown:
@@ -52,6 +52,13 @@ func (p *Page) listen(event any) {
 	}
 }
 
+// fromSDK reports whether Amazon's web SDK has logged a message. It also logs errors from which it
+// recovers.
+func fromSDK(trace *runtime.StackTrace) bool {
+	return trace != nil && len(trace.CallFrames) > 0 &&
+		strings.HasSuffix(trace.CallFrames[0].URL, "/amazon-ivs-web-broadcast.js")
+}
+
 func texts(args []*runtime.RemoteObject) string {
 	var words []string
 	for _, arg := range args {
@@ -59,6 +66,10 @@ func texts(args []*runtime.RemoteObject) string {
 		switch {
 		case json.Unmarshal(arg.Value, &text) == nil:
 			words = append(words, text)
+		case arg.Preview != nil:
+			for _, member := range arg.Preview.Properties {
+				words = append(words, member.Name+"="+member.Value)
+			}
 		case arg.Description != "":
 			words = append(words, arg.Description)
 		default:

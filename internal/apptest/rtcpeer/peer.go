@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -105,6 +106,28 @@ func opus() webrtc.RTPCodecParameters {
 type offering struct {
 	candidates bool // wait for the candidates and include them
 	passive    bool // a=setup:passive
+}
+
+// watch returns a channel that is closed when the connection is up. It calls the function ended when
+// the connection has ended or is lost. A connection that is lost before it was up may still come up.
+func watch(pc *webrtc.PeerConnection, ended func()) (connected <-chan struct{}) {
+	up := make(chan struct{})
+	comesUp := sync.OnceFunc(func() { close(up) })
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			comesUp()
+		case webrtc.PeerConnectionStateDisconnected:
+			select {
+			case <-up:
+				ended()
+			default:
+			}
+		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed:
+			ended()
+		}
+	})
+	return up
 }
 
 // negotiate sends the offer to the endpoint and applies the answer.

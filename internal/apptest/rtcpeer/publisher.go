@@ -101,18 +101,7 @@ func Publish(t testing.TB, endpoint Endpoint, o PublishOptions) (*Publisher, err
 
 func (p *Publisher) start(ctx context.Context, endpoint Endpoint, o PublishOptions) error {
 	ctx, p.stop = context.WithCancel(ctx)
-	connected := make(chan struct{})
-	// A connection may be lost, and come back.
-	up := sync.OnceFunc(func() { close(connected) })
-	p.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		switch state {
-		case webrtc.PeerConnectionStateConnected:
-			up()
-		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed,
-			webrtc.PeerConnectionStateDisconnected:
-			p.once.Do(func() { close(p.closed) })
-		}
-	})
+	connected := watch(p.pc, func() { p.once.Do(func() { close(p.closed) }) })
 	audio, video, err := p.addTracks(o)
 	if err != nil {
 		return err

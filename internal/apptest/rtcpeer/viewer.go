@@ -88,18 +88,7 @@ func View(t testing.TB, endpoint Endpoint, o ViewOptions) (*Viewer, error) {
 }
 
 func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) error {
-	connected := make(chan struct{})
-	// A connection may be lost, and come back.
-	up := sync.OnceFunc(func() { close(connected) })
-	v.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		switch state {
-		case webrtc.PeerConnectionStateConnected:
-			up()
-		case webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateFailed,
-			webrtc.PeerConnectionStateDisconnected:
-			v.once.Do(func() { close(v.closed) })
-		}
-	})
+	connected := watch(v.pc, func() { v.once.Do(func() { close(v.closed) }) })
 	v.pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 		v.begin(func() { v.readReports(track, receiver) })
 		if track.Kind() == webrtc.RTPCodecTypeAudio {
