@@ -23,18 +23,20 @@ const module = "github.com/stagedoor/stagedoor/"
 var allowedImports = map[string][]string{
 	// Level 0: the types that all packages share. It imports only the standard library.
 	"internal/stage": {},
-	// Above it: what several HTTP packages share, such as bearer tokens, CORS and client addresses.
-	"internal/httpkit": {"internal/stage"},
+	// A map of limited size.
+	"internal/bounded": {},
+	// Above these: what several HTTP packages share, such as bearer tokens and client addresses.
+	"internal/httpkit": {"internal/stage", "internal/bounded"},
 
 	// Also level 0: the pages, which are files without Go code.
 	"static": {},
 
 	// Level 1: access, which decides who may do what, and packages for external protocols. They
 	// import no other of this level, except a part of the same subject, such as obs/encoders.
-	"internal/access":     {"internal/stage"},
+	"internal/access":     {"internal/stage", "internal/bounded"},
 	"internal/token":      {"internal/stage"},
-	"internal/whip":       {"internal/stage", "internal/httpkit"},
-	"internal/ivs":        {"internal/stage", "internal/httpkit"},
+	"internal/whip":       {"internal/stage", "internal/bounded", "internal/httpkit"},
+	"internal/ivs":        {"internal/stage", "internal/bounded", "internal/httpkit"},
 	"internal/obs":        {"internal/stage", "static", "internal/obs/encoders"},
 	"internal/obs/script": {"internal/stage", "static", "internal/obs/encoders"},
 
@@ -70,9 +72,10 @@ var allowedImports = map[string][]string{
 	"internal/passkey": {"internal/stage", "internal/access"},
 	// The emulator must not import ivs: if both shared a mistake, tests would not find it.
 	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"},
-	"internal/feed":   {"internal/stage", "internal/httpkit", "internal/access"},
-	"internal/web": {"internal/stage", "internal/httpkit", "internal/access", "internal/feed",
-		"internal/oidc", "static", "internal/obs/script"},
+	"internal/feed": {"internal/stage", "internal/bounded", "internal/httpkit",
+		"internal/access"},
+	"internal/web": {"internal/stage", "internal/bounded", "internal/httpkit", "internal/access",
+		"internal/feed", "internal/oidc", "static", "internal/obs/script"},
 
 	// Serves a handler as an AWS Lambda function.
 	"internal/lambda": {},

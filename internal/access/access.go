@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -156,7 +158,7 @@ type Control struct {
 
 	subscription subscription
 	outage       outage
-	failures     failures
+	failures     bounded.Map[string, *rate.Limiter] // how many failed sign-ins of a name are stored
 	entryIDs     entryIDs
 	claims       claimsSeen
 
@@ -167,7 +169,11 @@ type Control struct {
 }
 
 // New returns a Control.
-func New(cfg Config) *Control { return &Control{cfg: cfg} }
+func New(cfg Config) *Control {
+	c := &Control{cfg: cfg}
+	c.failures.Max = failureNames
+	return c
+}
 
 // touch records the use of a credential and reports whether that succeeded. The credential stays
 // valid after a failure: a busy database must not end a broadcast.

@@ -249,31 +249,22 @@ const (
 	failureNames   = 1000
 )
 
-// failures limits how many failed sign-ins are stored, by name. The zero value is ready to use.
-type failures struct {
-	mu    sync.Mutex
-	names map[string]*rate.Limiter // guarded by mu
-}
-
-func (f *failures) store(name string, now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	pace := f.names[name]
-	if pace == nil {
-		if len(f.names) >= failureNames || f.names == nil {
-			f.names = map[string]*rate.Limiter{}
+// storesFailure reports whether the trail stores a failed sign-in of a name.
+func (c *Control) storesFailure(name string, now time.Time) bool {
+	fresh := func(pace *rate.Limiter, found bool) *rate.Limiter {
+		if found {
+			return pace
 		}
-		pace = rate.NewLimiter(rate.Every(storeFailure), storedFailures)
-		f.names[name] = pace
+		return rate.NewLimiter(rate.Every(storeFailure), storedFailures)
 	}
-	return pace.AllowN(now, 1)
+	return c.failures.Update(name, now, fresh).AllowN(now, 1)
 }
 
 // failedSignIn records a failed sign-in. The name is empty if there is no such account.
 func (c *Control) failedSignIn(ctx context.Context, name string, from Client, cause error) {
 	by := Principal{Kind: KindLogin, User: User{Name: name}, From: from}
 	e := Entry{Action: ActionLoginFailed, TargetName: name, Detail: detailOf(cause)}
-	if c.failures.store(name, c.cfg.Now()) {
+	if c.storesFailure(name, c.cfg.Now()) {
 		c.noteLate(ctx, by, e)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 )
 
@@ -32,7 +33,7 @@ func newLog(s LogSettings, w io.Writer) *slog.Logger {
 // level are not limited, because an operator has turned them on.
 type pacedHandler struct {
 	slog.Handler
-	messages *httpkit.Map[string, *messagePace]
+	messages *bounded.Map[string, *messagePace]
 }
 
 // A messagePace is the limit of one message. The lock of pacedHandler.messages guards its fields.
@@ -42,7 +43,7 @@ type messagePace struct {
 }
 
 func newPacedHandler(h slog.Handler) pacedHandler {
-	return pacedHandler{h, &httpkit.Map[string, *messagePace]{Max: 1000}}
+	return pacedHandler{h, &bounded.Map[string, *messagePace]{Max: 1000}}
 }
 
 // Handle implements slog.Handler.

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/stagedoor/stagedoor/internal/access"
-	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -33,9 +33,9 @@ const (
 type Chat struct {
 	feed  *Feed
 	store ChatStore
-	posts httpkit.Map[writer, *rate.Limiter]
+	posts bounded.Map[writer, *rate.Limiter]
 	// Deletions have their own rate limit, since a deletion costs as much as a message.
-	deletions httpkit.Map[writer, *rate.Limiter]
+	deletions bounded.Map[writer, *rate.Limiter]
 }
 
 type writer struct {
@@ -45,8 +45,8 @@ type writer struct {
 
 // NewChat returns the chat of a feed.
 func NewChat(f *Feed) *Chat {
-	paces := func() httpkit.Map[writer, *rate.Limiter] {
-		return httpkit.Map[writer, *rate.Limiter]{Max: maxWriters, Life: chatBurst * chatPace}
+	paces := func() bounded.Map[writer, *rate.Limiter] {
+		return bounded.Map[writer, *rate.Limiter]{Max: maxWriters, Life: chatBurst * chatPace}
 	}
 	return &Chat{feed: f, store: f.cfg.Shared, posts: paces(), deletions: paces()}
 }
@@ -178,7 +178,7 @@ func (c *Chat) Mute(
 
 // tooFast returns an error if a person has used up their rate limit.
 func (c *Chat) tooFast(
-	paces *httpkit.Map[writer, *rate.Limiter], who writer, again string,
+	paces *bounded.Map[writer, *rate.Limiter], who writer, again string,
 ) (err error) {
 	now := c.feed.cfg.Now()
 	paces.Update(who, now, func(pace *rate.Limiter, found bool) *rate.Limiter {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/stagedoor/stagedoor/internal/access"
-	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -41,7 +41,7 @@ var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 type Docks struct {
 	feed  *Feed
 	store DockStore
-	paces httpkit.Map[access.UserID, *dockPaces]
+	paces bounded.Map[access.UserID, *dockPaces]
 }
 
 // dockPaces limit the reports of an account, and the bytes that its pages receive because of them.
@@ -49,7 +49,7 @@ type dockPaces struct{ reports, bytes *rate.Limiter }
 
 // NewDocks returns the docks of a feed.
 func NewDocks(f *Feed) *Docks {
-	return &Docks{feed: f, store: f.cfg.Shared, paces: httpkit.Map[access.UserID, *dockPaces]{
+	return &Docks{feed: f, store: f.cfg.Shared, paces: bounded.Map[access.UserID, *dockPaces]{
 		Max: maxPaces, Life: dockBytesAtOnce / dockBytesPerSecond * time.Second,
 	}}
 }

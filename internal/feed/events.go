@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
-	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -36,7 +36,7 @@ type events struct {
 	now      func() time.Time
 	queue    chan stage.Event
 	settling chan chan<- struct{}           // requests of settle
-	refusals httpkit.Map[refusal, struct{}] // recent refusals; has a lock of its own
+	refusals bounded.Map[refusal, struct{}] // recent refusals; has a lock of its own
 }
 
 func newEvents(s sender, now func() time.Time) *events {
@@ -44,7 +44,7 @@ func newEvents(s sender, now func() time.Time) *events {
 		sender: s, now: now,
 		queue:    make(chan stage.Event, queuedEvents),
 		settling: make(chan chan<- struct{}),
-		refusals: httpkit.Map[refusal, struct{}]{Max: maxRefusals, Life: refusalPause},
+		refusals: bounded.Map[refusal, struct{}]{Max: maxRefusals, Life: refusalPause},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -34,7 +35,7 @@ const (
 type Guard struct {
 	now      func() time.Time
 	log      *slog.Logger
-	networks Map[netip.Prefix, *network]
+	networks bounded.Map[netip.Prefix, *network]
 	slots    chan struct{}
 }
 
@@ -52,7 +53,7 @@ type network struct {
 func NewGuard(now func() time.Time, log *slog.Logger) *Guard {
 	return &Guard{
 		now: now, log: log,
-		networks: Map[netip.Prefix, *network]{Max: maxNetworks, Life: forgetNetwork},
+		networks: bounded.Map[netip.Prefix, *network]{Max: maxNetworks, Life: forgetNetwork},
 		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 }

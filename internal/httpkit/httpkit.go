@@ -1,5 +1,5 @@
 // Package httpkit contains what several HTTP packages need: bearer tokens, CORS, client addresses,
-// limits, request IDs, paths with extra slashes, and a bounded map.
+// limits, request IDs, and paths with extra slashes.
 package httpkit
 
 import (

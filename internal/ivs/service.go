@@ -23,7 +23,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -96,7 +96,7 @@ type Service struct {
 	flights singleflight.Group // at most one GetStage call or poll at a time for each stage
 	tracker *tracker
 	passed  passedEvents
-	seen    httpkit.Map[string, struct{}] // IDs of the EventBridge events that were processed
+	seen    bounded.Map[string, struct{}] // IDs of the EventBridge events that were processed
 
 	mu      sync.Mutex
 	watches map[stage.ARN]*watch // guarded by mu
@@ -122,7 +122,7 @@ func New(cfg Config) (*Service, error) {
 		regions: map[string]*ivsrealtime.Client{},
 		limits:  &limits{budget: cfg.Budget, waited: cfg.Waited, queues: map[string]*queue{}},
 		tracker: newTracker(cfg.Events, cfg.Now),
-		seen:    httpkit.Map[string, struct{}]{Max: rememberIDs},
+		seen:    bounded.Map[string, struct{}]{Max: rememberIDs},
 		watches: map[stage.ARN]*watch{},
 	}
 	for _, region := range cfg.Regions {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -33,7 +34,7 @@ type adapter struct {
 	authenticator
 	cookies cookies
 	log     *slog.Logger
-	faults  *httpkit.Map[string, struct{}] // the faults that were logged within the last second
+	faults  *bounded.Map[string, struct{}] // the faults that were logged within the last second
 }
 
 // open serves an endpoint that needs no credential.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -71,7 +72,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{config: c, assets: files, adapter: &adapter{
 		authenticator: authenticator{c.Control, c.Proxies, c.Guard, c.Now}, log: c.Log,
 		cookies: cookies{secure: c.PublicURL.Scheme == "https", now: c.Now},
-		faults:  &httpkit.Map[string, struct{}]{Max: 100, Life: time.Second},
+		faults:  &bounded.Map[string, struct{}]{Max: 100, Life: time.Second},
 	}}
 	s.streams = &streams{
 		control: c.Control, feed: c.Feed, docks: c.Docks, chat: c.Chat,

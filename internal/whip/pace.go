@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -25,7 +25,7 @@ type paces struct {
 }
 
 // A pace contains a rate limiter for each participant.
-type pace = httpkit.Map[member, *rate.Limiter]
+type pace = bounded.Map[member, *rate.Limiter]
 
 // A member identifies a participant across all stages.
 type member struct {

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stagedoor/stagedoor/internal/httpkit"
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -26,7 +26,7 @@ func (s *session) slot() slot { return slot{s.participant.Stage, s.participant.I
 // A registry contains the sessions.
 type registry struct {
 	now   func() time.Time
-	ended httpkit.Map[string, owner] // owners of sessions that ended recently, by secret
+	ended bounded.Map[string, owner] // owners of sessions that ended recently, by secret
 
 	mu          sync.Mutex
 	closed      bool                // guarded by mu
@@ -38,7 +38,7 @@ type registry struct {
 func newRegistry(now func() time.Time) *registry {
 	return &registry{
 		now:         now,
-		ended:       httpkit.Map[string, owner]{Max: maxEnded, Life: keepEnded},
+		ended:       bounded.Map[string, owner]{Max: maxEnded, Life: keepEnded},
 		bySecret:    map[string]*session{},
 		negotiating: map[slot]*session{},
 		live:        map[slot]*session{},

@@ -1,4 +1,5 @@
-package httpkit
+// Package bounded has a map of limited size.
+package bounded
 
 import (
 	"container/list"
