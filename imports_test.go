@@ -36,7 +36,7 @@ var allowedImports = map[string][]string{
 	"internal/access":     {"internal/stage", "internal/bounded"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/bounded", "internal/httpkit"},
-	"internal/ivs":        {"internal/stage", "internal/bounded", "internal/httpkit"},
+	"internal/ivs":        {"internal/stage", "internal/bounded"},
 	"internal/obs":        {"internal/stage", "static", "internal/obs/encoders"},
 	"internal/obs/script": {"internal/stage", "static", "internal/obs/encoders"},
 
@@ -72,8 +72,7 @@ var allowedImports = map[string][]string{
 	"internal/passkey": {"internal/stage", "internal/access"},
 	// The emulator must not import ivs: if both shared a mistake, tests would not find it.
 	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"},
-	"internal/feed": {"internal/stage", "internal/bounded", "internal/httpkit",
-		"internal/access"},
+	"internal/feed":   {"internal/stage", "internal/bounded", "internal/access"},
 	"internal/web": {"internal/stage", "internal/bounded", "internal/httpkit", "internal/access",
 		"internal/feed", "internal/oidc", "static", "internal/obs/script"},
 

@@ -96,9 +96,9 @@ func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) err
 // kickReason shortens a reason to the length that DisconnectParticipant accepts (0–128 characters).
 // If none was given, the reason says who removed the participant.
 func kickReason(who Principal, reason string) string {
-	none := "Removed by the operator."
+	none := stage.NoReasonOfOperator
 	if who.User.Role != Operator {
-		none = "Removed by a moderator."
+		none = stage.NoReasonOfModerator
 	}
 	return cmp.Or(cleanText(reason, 128), none)
 }

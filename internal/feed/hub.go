@@ -12,7 +12,7 @@ import (
 )
 
 // A hub has the open streams, and gives each what it receives. Its methods are safe for concurrent
-// use, and wait for nothing but its lock.
+// use, and except for Move they wait for nothing but its lock.
 type hub struct {
 	changed chan struct{} // wakes the poller: a stage is dirty
 

@@ -425,7 +425,8 @@ func (r *reason) sentence() string {
 	if r.byRole == "operator" || r.byRole == "moderator" {
 		key += "." + r.byRole
 	}
-	if r.detail == stage.NoReason {
+	switch r.detail {
+	case stage.NoReason, stage.NoReasonOfOperator, stage.NoReasonOfModerator:
 		key += ".plain"
 	}
 	return inEnglish(key, values{"detail": r.detail})

@@ -332,21 +332,26 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 			t.Errorf("got %d starts, want 1", got)
 		}
 	})
-	t.Run("kicked off the stage", func(t *testing.T) {
-		t.Parallel()
-		h := ready(t, fakeobs.Options{})
-		done, _ := h.keep(t)
-		h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked",
-			Detail: "Noise.", ByRole: "moderator"})
-		h.far.Answer(fakeobs.Refuse(401))
-		h.far.Drop()
-		err := <-done
-		mustBe(t, err, "kicked")
-		mustSay(t, err, "A moderator ended your broadcast: Noise.")
-		if h.State().Active {
-			t.Error("OBS goes on trying")
-		}
-	})
+	for name, c := range map[string]struct{ detail, want string }{
+		"with a reason":    {"Noise.", "A moderator ended your broadcast: Noise."},
+		"without a reason": {stage.NoReasonOfModerator, "A moderator ended your broadcast."},
+	} {
+		t.Run("kicked off the stage "+name, func(t *testing.T) {
+			t.Parallel()
+			h := ready(t, fakeobs.Options{})
+			done, _ := h.keep(t)
+			h.judge.say(obs.Verdict{Kind: stage.EventEnded, Code: "kicked",
+				Detail: c.detail, ByRole: "moderator"})
+			h.far.Answer(fakeobs.Refuse(401))
+			h.far.Drop()
+			err := <-done
+			mustBe(t, err, "kicked")
+			mustSay(t, err, c.want)
+			if h.State().Active {
+				t.Error("OBS goes on trying")
+			}
+		})
+	}
 	t.Run("ended for what OBS sends", func(t *testing.T) {
 		t.Parallel()
 		h := ready(t, fakeobs.Options{Second: time.Second})

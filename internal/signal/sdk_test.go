@@ -77,7 +77,7 @@ func newSDKHarness(t *testing.T) *sdkHarness {
 	media.OnChange(h.MediaChanged)
 	h.SetGrace(2 * time.Second)
 	mux.Handle("GET /", http.FileServer(http.Dir("testdata")))
-	mux.HandleFunc("GET /sdk.js", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /amazon-ivs-web-broadcast.js", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, sdkFile)
 	})
 	mux.HandleFunc("POST /telemetry", func(http.ResponseWriter, *http.Request) {})
@@ -150,7 +150,6 @@ func (h *sdkHarness) tab(of *browser.Page) *browser.Page {
 	} else {
 		of = of.Tab()
 	}
-	of.Allow("console: Object") // the SDK logs refusals to the console
 	of.Goto(h.url + "/guest.html")
 	return of
 }

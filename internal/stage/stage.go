@@ -136,7 +136,8 @@ type TokenRequest struct {
 // CheckTTL returns an error for a token life outside the limits of IVS.
 func CheckTTL(ttl time.Duration) error {
 	if ttl < MinTTL || ttl > MaxTTL {
-		return Errorf(ErrInvalid, "The life of a token must be 1 minute to 14 days (60 to 1209600 seconds).")
+		return Errorf(ErrInvalid,
+			"The life of a token must be 1 minute to 14 days (60 to 1209600 seconds).")
 	}
 	return nil
 }
@@ -270,8 +271,12 @@ func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeS
 // a bar, or access that ended.
 const CodeKicked = "kicked"
 
-// NoReason is the detail of an event with CodeKicked if no reason was given.
-const NoReason = "An operator or a moderator ended the session."
+// The details of an event with CodeKicked if no reason was given.
+const (
+	NoReason            = "An operator or a moderator ended the session."
+	NoReasonOfOperator  = "Removed by the operator."
+	NoReasonOfModerator = "Removed by a moderator."
+)
 
 // CodeSignature is the code for a token with a wrong signature.
 const CodeSignature = "token_signature"

@@ -80,7 +80,10 @@ func (p *Page) Reload() {
 func (p *Page) load(what string, begin func(context.Context) (loads bool, err error)) {
 	p.t.Helper()
 	var before float64
-	p.Eval(`performance.timeOrigin`, &before)
+	p.poll("the page to answer", func(ctx context.Context) (_ string, err error) {
+		before, err = chromedp.Run(ctx, chromedp.Evaluate[float64](`performance.timeOrigin`))
+		return "", err
+	})
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)
 	defer cancel()
 	loads, err := begin(ctx)

@@ -66,7 +66,7 @@ func texts(args []*runtime.RemoteObject) string {
 		switch {
 		case json.Unmarshal(arg.Value, &text) == nil:
 			words = append(words, text)
-		case arg.Preview != nil:
+		case arg.Preview != nil && arg.Subtype == "" && len(arg.Preview.Properties) > 0:
 			for _, member := range arg.Preview.Properties {
 				words = append(words, member.Name+"="+member.Value)
 			}

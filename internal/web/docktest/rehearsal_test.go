@@ -123,7 +123,9 @@ func TestTryIt(t *testing.T) {
 		d.marked("sound", "soundMono")
 		// The result depends on the machine: packets may wait for, or get lost before, a busy
 		// processor.
-		d.WaitVisible(`[data-topic="network"] [data-mark]`)
+		d.WaitVisible(`[data-topic="network"] :is([data-mark="networkRoom"], ` +
+			`[data-mark="roundTrip"], [data-mark="headRoom"], [data-mark="loss"], ` +
+			`[data-mark="stuck"])`)
 		d.asBefore(server, token)
 
 		t.Log("afterwards the dock goes live with the token from before")

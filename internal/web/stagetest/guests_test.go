@@ -20,7 +20,7 @@ import (
 
 // guestPage is the page of another application, on its own origin. It uses the stock IVS web SDK,
 // and fetch for the chat.
-const guestPage = `<!doctype html><title>guest</title><script src="/sdk.js"></script><body><p id="chat"></p><script>
+const guestPage = `<!doctype html><title>guest</title><script src="/amazon-ivs-web-broadcast.js"></script><body><p id="chat"></p><script>
 let stage, camera, microphone;
 async function join(token, chat) {
 	const {Stage, LocalStageStream, SubscribeType, StageEvents} = IVSBroadcastClient;
@@ -58,7 +58,7 @@ async function hear(token, chat) {
 func application(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/sdk.js" {
+		if r.URL.Path == "/amazon-ivs-web-broadcast.js" {
 			http.ServeFile(w, r, stockSDK)
 			return
 		}
