@@ -20,11 +20,12 @@ import (
 	"testing"
 )
 
-// layered lists the packages whose files must not use each other in a circle.
+// layered lists the packages whose files must not depend on each other in a cycle.
 var layered = []string{"internal/web"}
 
-// TestFilesUseNoCircle: a file of a layered package must not use a declaration of a file that uses
-// its own, directly or through others. So such a package can be read from its lowest files upwards.
+// TestFilesUseNoCircle: the dependencies between the files of a layered package have no cycle. A
+// file depends on another file if it uses a declaration in that file. So such a package can be read
+// from its lowest files upwards.
 func TestFilesUseNoCircle(t *testing.T) {
 	t.Parallel()
 	compiled := compiledPackages(t, layered...)
@@ -110,7 +111,7 @@ func usesOfFiles(
 	return uses, nil
 }
 
-// circleOf returns the uses that form a circle, one a line, or nil if there is none.
+// circleOf returns the uses that form a cycle, each as one text, or nil if there is no cycle.
 func circleOf(uses map[string]map[string]string) []string {
 	var path []string // of files, each of which uses the next
 	done := map[string]bool{}

@@ -12,7 +12,7 @@ import (
 	"unicode"
 )
 
-// tree calls the function each with every file of the project.
+// tree calls the given function with every file of the project.
 func tree(t *testing.T, each func(path string, text []byte)) {
 	t.Helper()
 	notOurs := []string{".git", ".cache", "node_modules", "bin", "dist", "screenshots", "site"}

@@ -46,7 +46,7 @@ func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error
 	return err
 }
 
-// newest returns the newest entry of a filter, or none.
+// newest returns the newest entry that matches a filter, or an empty entry if none matches.
 func (c *Control) newest(ctx context.Context, f AuditFilter) (Entry, error) {
 	page, err := c.cfg.Store.Entries(ctx, f, Page{Limit: 1})
 	if err != nil || len(page.Items) == 0 {
@@ -55,8 +55,8 @@ func (c *Control) newest(ctx context.Context, f AuditFilter) (Entry, error) {
 	return page.Items[0], nil
 }
 
-// actor returns the actor of an entry, with the role that the account has now. Only operators and
-// the command line have no account.
+// actor returns the actor of an entry, with the present role of the account. An actor without an
+// account counts as an operator: the command line, an API key, or a deleted account.
 func (c *Control) actor(ctx context.Context, id UserID, name string) (User, error) {
 	by := User{ID: id, Name: name, Role: Operator}
 	if id == "" {

@@ -13,7 +13,7 @@ const (
 	keepRefusals = 50 // per participant, since a revoked token can be sent any number of times
 	keepEvents   = 7 * 24 * time.Hour
 	keepChat     = 7 * 24 * time.Hour // a chat room is emptied earlier if its stage session ends
-	// The record of a token is kept until 30 days after the longest-lived token of its day expires.
+	// The record of a token is kept at least 30 days after the latest possible expiry of the token.
 	keepIssuances = 30*24*time.Hour + stage.MaxTTL
 	keepOpen      = 2 * stage.MaxSession
 

@@ -153,8 +153,8 @@ func missingOfRefused(ctx context.Context, s Store, p ExternalPolicy) ([]NamedCl
 	return nil, nil
 }
 
-// claimsSent returns the names of the claims that the provider sent for its users, by the scopes
-// that this server had asked for.
+// claimsSent returns the names of the claims that the provider has sent for its users. The map
+// groups them by the scopes that the sign-in requested.
 func claimsSent(
 	ctx context.Context, s Store, p ExternalPolicy,
 ) (map[string]map[string]bool, error) {

@@ -57,8 +57,8 @@ func (c *Control) applyInParts(
 	}
 }
 
-// applyToSome applies the rules to accounts after one of them, in one transaction. It returns the
-// last of these accounts, or "" if there are none.
+// applyToSome applies the rules to some of the accounts whose ID follows the given one, in one
+// transaction. It returns the ID of the last account, or "" if no account follows.
 func (c *Control) applyToSome(
 	ctx context.Context, by Principal, after UserID,
 ) (last UserID, revoked []Issuance, err error) {

@@ -16,7 +16,7 @@ const losersNamed = 10
 // they only count if a rule would create a stage for them.
 type RuleEffect struct {
 	Gain   int      // users who would get access to a stage, or a stage of their own
-	Lose   int      // users whose access to a stage would end, with their open tokens there
+	Lose   int      // users who would lose access to a stage; this revokes their open tokens
 	Change int      // users whose capabilities or longest token life on a stage would change
 	Losing []string // names of some users who would lose access, at most losersNamed
 }

@@ -15,8 +15,8 @@ import (
 // AddIssuance, Touch and AddEvent: their last writes may be lost when the machine crashes. Such a
 // loss never extends what a user may do.
 type Store interface {
-	// Atomically runs the function do in one serializable transaction. The function must use only
-	// tx. It may run more than once, so it must have no other effects.
+	// Atomically runs the given function in one serializable transaction. The function must use
+	// only tx. It may run more than once, so it must have no other effects.
 	Atomically(ctx context.Context, do func(tx Store) error) error
 
 	// ListUsers lists users by name. The query of the filter is a key (nameKey). It returns

@@ -341,8 +341,8 @@ func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, err
 	return c.addEventIf(ctx, e, func(Store) (bool, error) { return true, nil })
 }
 
-// addEventIf stores an event with its message, unless the function may returns false in the same
-// transaction.
+// addEventIf stores an event and queues its message, if the given function returns true. The
+// function runs in the same transaction.
 func (c *Control) addEventIf(
 	ctx context.Context, e StoredEvent, may func(tx Store) (bool, error),
 ) (StoredEvent, error) {

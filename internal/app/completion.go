@@ -22,8 +22,8 @@ func (cmd *CompletionCommand) Run(c *kong.Context, p *process) error {
 	return err
 }
 
-// eachCommand calls the function do for each command with the words of its path, its subcommands
-// and its flags.
+// eachCommand calls the given function for each command, with the words of its path, its
+// subcommands and its flags.
 func eachCommand(
 	model *kong.Application, do func(path string, commands []*kong.Node, flags []*kong.Flag),
 ) {

@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// withRules opens the database for a command, and calls the function do with the configuration of
-// an access.Control. This configuration has no issuer of tokens and no connected participants.
+// withRules opens the database for a command, and calls the given function with the configuration
+// of an access.Control. This configuration has no issuer of tokens and no connected participants.
 func withRules(
 	ctx context.Context, data DataSettings, p *process, do func(access.Config) error,
 ) error {
@@ -37,7 +37,8 @@ func withRules(
 	return do(rules)
 }
 
-// withControl opens the database for a command, and calls the function do with an access.Control.
+// withControl opens the database for a command, and calls the given function with an
+// access.Control.
 func withControl(
 	ctx context.Context, data DataSettings, p *process, do func(*access.Control) error,
 ) error {
@@ -46,8 +47,8 @@ func withControl(
 	})
 }
 
-// withDirectory opens the database, which must exist, and calls the function do with its users and
-// stages.
+// withDirectory opens the database, which must exist, and calls the given function with its users
+// and stages.
 func withDirectory(
 	ctx context.Context, data DataSettings, p *process, do func(*directory) error,
 ) error {

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestTheDoctorsSentencesAreTranslated: the language files have a translation of each sentence of
-// the doctor, by which the console recognizes the sentence.
+// TestTheDoctorsSentencesAreTranslated: the language files contain each sentence of the doctor, so
+// that the console can recognize and translate it.
 func TestTheDoctorsSentencesAreTranslated(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../static/strings/en.json")

@@ -178,8 +178,7 @@ func (c *caller) stage() string {
 	return c.main
 }
 
-// eventually waits until the function holds returns true. It fails the test after the duration
-// limit.
+// eventually waits until the given function returns true. It fails the test after the time limit.
 func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {

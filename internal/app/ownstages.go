@@ -28,7 +28,7 @@ func (o *ownStages) wake() {
 	}
 }
 
-// Until ctx ends, run calls the function create after each wake, and every ownEvery. That function
+// Until ctx ends, run calls the given function after each wake, and every ownEvery. The function
 // creates some of the requested stages, and reports whether there are more.
 func (o *ownStages) run(
 	ctx context.Context, create func(context.Context) (more bool, err error),

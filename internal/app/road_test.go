@@ -134,8 +134,8 @@ func TestWatchingEndsWithTheLogin(t *testing.T) {
 	}
 }
 
-// watchingEnds watches a stage with a view token of the user ben, calls the function by, and checks
-// that this call has disconnected the viewer.
+// watchingEnds watches a stage with a view token of the user ben, calls the given function, and
+// checks that this call has disconnected the viewer.
 func watchingEnds(t *testing.T, by func(olga, ben *apptest.Client)) {
 	t.Parallel()
 	a := apptest.Start(t)

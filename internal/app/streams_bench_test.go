@@ -177,7 +177,7 @@ func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.C
 }
 
 // openStream opens an event stream, and returns when it has received the presence of all stages.
-// The result again reports that the server answered 503 or ended the stream.
+// The second result is true if the server answered 503 or ended the stream.
 func openStream(url string, login stage.Secret) (conn net.Conn, again bool, err error) {
 	conn, err = net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {

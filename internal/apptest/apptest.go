@@ -485,7 +485,7 @@ func (e *EventStream) apart(data string) {
 	}
 }
 
-// Await reads events until the function match accepts an event with this name, and returns the data
+// Await reads events until the given function accepts an event with this name, and returns the data
 // of that event.
 func Await[T any](e *EventStream, name string, match func(T) bool) T {
 	e.t.Helper()
@@ -546,8 +546,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// await waits until the function enough accepts the text. It returns false if the output ends
-// first.
+// await waits until the given function accepts the text. It returns false if the output ends first.
 func (o *output) await(enough func(string) bool) (string, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -64,8 +64,8 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 	return r, err
 }
 
-// over reports whether the stage session of a room has ended: there was no message for chatQuiet,
-// and all current publishers began after that time.
+// over reports whether the stage session of a room has ended: chatQuiet has passed since the last
+// message, and every current publisher began later.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)
 	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present,

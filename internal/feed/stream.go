@@ -37,7 +37,8 @@ const (
 	FrameChat  = "chat"  // send the chat room of the stage
 )
 
-// presenceFrame is the place in the queue of all stages whose presence must be sent.
+// presenceFrame is the name of a queued frame that stands for all stages whose presence must be
+// sent.
 const presenceFrame = "presence"
 
 // A Listener describes the client that opens a stream.
@@ -127,8 +128,8 @@ func (s *Stream) Tick() {
 	s.push(Frame{Name: FrameTick})
 }
 
-// Take returns the oldest frame. If there is no frame, the result over reports whether the stream
-// has ended. If it has not ended, it calls Ready when there is a frame.
+// Take returns the oldest frame. If there is no frame, over reports whether the stream has ended. A
+// stream that has not ended calls Ready when it has a frame.
 func (s *Stream) Take() (frame Frame, ok, over bool) {
 	h := s.hub
 	h.mu.Lock()

@@ -34,8 +34,8 @@ func (b *shared) Take(
 
 func (b *shared) Pause(context.Context, string, time.Duration) error { return nil }
 
-// calls makes calls in several processes, and returns how long all calls took together. The
-// parameter each is the number of calls per process.
+// calls makes the same number of calls in each process, and returns how long all calls took
+// together.
 func calls(t *testing.T, processes []*limits, each int) time.Duration {
 	t.Helper()
 	begun := time.Now()

@@ -45,7 +45,7 @@ func (s *Service) Permissions(ctx context.Context, region string) ([]Permission,
 	return append(list, permissionsOnStages(ctx, client, stages[0].ARN)...), nil
 }
 
-// permissionsOnStages tries the actions on stages that Stagedoor uses.
+// permissionsOnStages tries the actions that Stagedoor performs on stages.
 func permissionsOnStages(
 	ctx context.Context, client *ivsrealtime.Client, like stage.ARN,
 ) []Permission {

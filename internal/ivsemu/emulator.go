@@ -73,9 +73,9 @@ type Emulator struct {
 	Socket http.Handler
 	// lists participants who joined over the socket, and calls Changed; may be nil
 	Roster stage.Moderator
-	// called after a participant was disconnected, for the socket; may be nil
+	// called after DisconnectParticipant, to disconnect the participant from Socket; may be nil
 	Kicked func(stage.ARN, stage.ParticipantID, string)
-	// called after a stage was deleted, for the socket; may be nil
+	// called after a stage was deleted, to close its connections to Socket; may be nil
 	Closed func(stage.ARN)
 
 	cfg        Config

@@ -143,8 +143,8 @@ func (l *Lead) leave(ctx context.Context) error {
 	return nil
 }
 
-// While runs the function do whenever this replica leads, until ctx ends or the function returns by
-// itself. The context of the function ends when this replica no longer leads.
+// While runs the given function whenever this replica leads, until ctx ends or the function returns
+// by itself. The context of the function ends when this replica no longer leads.
 func (l *Lead) While(ctx context.Context, do func(context.Context) error) error {
 	for ctx.Err() == nil {
 		l.mu.Lock()
@@ -169,7 +169,8 @@ func (l *Lead) While(ctx context.Context, do func(context.Context) error) error 
 	return nil
 }
 
-// during runs the function do until it returns, or until the channel changed is closed.
+// during runs the given function until it returns. It ends the context of the function when the
+// given channel is closed.
 func (l *Lead) during(
 	ctx context.Context, changed <-chan struct{}, do func(context.Context) error,
 ) error {

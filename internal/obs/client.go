@@ -32,7 +32,7 @@ type Options struct {
 	Timeout  time.Duration // for the connection and for each answer; 10 s if zero
 	// how long to wait for an OBS that is still loading (status 207); 15 s if zero
 	Ready  time.Duration
-	Quiet  time.Duration // after a switch of profiles; 1 s if zero
+	Quiet  time.Duration // pause between a switch of profiles and the next request; 1 s if zero
 	Script stage.Secret  // shared with the script in OBS; empty if it is not paired
 }
 

@@ -412,8 +412,8 @@ func (k *keeper) failure() error {
 	return stage.Errorf(stage.ErrDenied, "%s", text).WithCode(r.code)
 }
 
-// sentence returns the sentence that the dock shows in English. The stage sends a sentence too, but
-// for a kick it sends only the reason.
+// sentence returns the English sentence that the dock shows. If the stage sent a detail, the detail
+// is this sentence. But the detail of a kick is only the reason for the kick.
 func (r *reason) sentence() string {
 	switch {
 	case r.detail == "":

@@ -26,8 +26,8 @@ const (
 	lookTries = 20
 )
 
-// settingsCodes are the codes with which a stage ends a broadcast because of its settings, so that
-// a new token does not help.
+// settingsCodes are the codes with which a stage ends a broadcast whose settings in OBS do not fit.
+// A new token would not help.
 var settingsCodes = []string{
 	"no_h264", "no_opus", "bitrate_exceeded", "resolution_exceeded", "b_frame_present",
 	"invalid_video_codec", "invalid_audio_codec", "invalid_input",

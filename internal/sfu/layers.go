@@ -106,8 +106,9 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	return layers[v.bandwidth.choose(rates, s.target != nil, now)]
 }
 
-// largest returns the index of the largest layer of use to the viewer: the smallest one with at
-// least as many lines as the viewer shows. If there is none, it returns the highest index.
+// largest returns the index of the smallest layer that has at least as many lines as the viewer
+// shows. The viewer has no use for a larger one. If no layer has so many lines, largest returns the
+// last index.
 func (v *viewer) largest(layers []*track) int {
 	if v.lines > 0 {
 		if i := slices.IndexFunc(layers,

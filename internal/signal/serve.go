@@ -236,7 +236,7 @@ func decode[T any](payload json.RawMessage, handle func(T)) {
 	}
 }
 
-// member calls the function do with this client's member. It returns false if there is no such
+// member calls the given function with this client's member. It returns false if there is no such
 // member any more.
 func (c *client) member(do func(*member)) bool {
 	s := c.server

@@ -169,8 +169,8 @@ func commits(b *testing.B, where string) func(int) error {
 	}
 }
 
-// together lets a number of concurrent callers run the function do for a certain time, and returns
-// the runs per second.
+// together lets a number of concurrent callers run the given function for a certain time, and
+// returns the runs per second.
 func together(b *testing.B, callers int, lasting time.Duration, do func(caller int) error) float64 {
 	b.Helper()
 	var n atomic.Int64

@@ -75,11 +75,11 @@ func (q queries) ListUsers(
 	})
 }
 
-// crowd is the number of grants on a stage from which its users are read from the list of all
-// users. With so many grants, a page is filled quickly.
+// crowd is the number of grants on a stage above which its users are read from the list of all
+// users. With so many grants, enough rows of that list match to fill a page quickly.
 const crowd = 1000
 
-// crowded reports whether a stage has at least crowd grants.
+// crowded reports whether a stage has more than crowd grants.
 func (q queries) crowded(ctx context.Context, arn stage.ARN) (bool, error) {
 	if arn == "" {
 		return false, nil
@@ -208,9 +208,9 @@ func inStatements(walks []walk) (statements [][]walk) {
 	return statements
 }
 
-// endOfAll finds the last row that the filters of all walks may read for one page. It returns nil
-// if they reach the end of every list. The walks share one window, so that a page of many walks
-// costs no more than a page of one.
+// endOfAll returns the position at which a page of all walks must end, because their filters may
+// read no further rows. It returns nil if the filters reach the end of every list. The walks share
+// one window, so that a page of many walks costs no more than a page of one.
 func endOfAll(ctx context.Context, q queries, walks []walk, after mark) (end mark, err error) {
 	if !slices.ContainsFunc(walks, func(w walk) bool { return len(w.narrow) > 0 }) {
 		return nil, nil

@@ -109,7 +109,7 @@ func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err e
 	return tx.Rollback, nil
 }
 
-// alone runs the function do as if no other transaction ran. SQLite has one writer at a time.
+// alone runs the given function as if no other transaction ran. SQLite has one writer at a time.
 // PostgreSQL detects conflicts afterwards, and the transaction must be retried
 // (https://www.postgresql.org/docs/current/transaction-iso.html, "Serializable").
 func (d *database) alone(ctx context.Context, do func(queries) error) error {

@@ -70,7 +70,7 @@ func (s *Store) Atomically(ctx context.Context, do func(tx access.Store) error) 
 // A transaction is the Store inside Atomically.
 type transaction struct{ queries }
 
-// Atomically implements access.Store. It calls the function do directly, since the transaction
+// Atomically implements access.Store. It calls the given function directly, since the transaction
 // already runs.
 func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) error) error {
 	return do(t)
@@ -220,7 +220,7 @@ func (d *database) inBatch(ctx context.Context, text string, args []any) (int, e
 	return n, end(err)
 }
 
-// inTx runs the function do in a transaction.
+// inTx runs the given function in a transaction.
 func (d *database) inTx(
 	ctx context.Context, on *pool, options *sql.TxOptions, do func(queries) error,
 ) error {

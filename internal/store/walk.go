@@ -221,7 +221,7 @@ func endOfWindowAtOnce(
 }
 
 // part returns the part of a walk in unionOf. On PostgreSQL it has an order and a limit, and on
-// SQLite neither. Only in these forms do the engines read each part by its index, and only as many
+// SQLite neither. In these forms, each engine reads a part by its index, and reads only as many
 // rows as the merged page needs.
 func (w walk) part(q queries, args *arguments, columns string, f filter, limit int) string {
 	text := "SELECT " + columns + " FROM " + w.from + f.where(args)

@@ -53,7 +53,7 @@ type frames struct {
 	lines *bufio.Scanner
 }
 
-// await reads until an event has a certain name and the function fits accepts it. It panics after
+// await reads until an event has a certain name and the given function accepts it. It panics after
 // 20 seconds.
 func await[T any](f *frames, name string, fits func(T) bool) T {
 	f.t.Helper()

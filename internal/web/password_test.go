@@ -12,7 +12,7 @@ import (
 )
 
 // TestMeSaysWhetherThereIsAPassword: GET /api/me says that an account that an application created
-// has no password, so the page offers no change of it.
+// has no password, so the page does not offer to change the password.
 func TestMeSaysWhetherThereIsAPassword(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -41,7 +41,7 @@ func TestMeSaysWhetherThereIsAPassword(t *testing.T) {
 
 // TestNoPasswordIsOfferedWhereNoneSignsIn: an account keeps its password when passwords are
 // switched off, and an invite stores a password that nobody knows. GET /api/me does not count these
-// passwords, so that the page offers no change of them.
+// passwords, so that the page does not offer to change them.
 func TestNoPasswordIsOfferedWhereNoneSignsIn(t *testing.T) {
 	t.Parallel()
 	_, flags := provider(t, "--oidc-operators", "groups=admins")

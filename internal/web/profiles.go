@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 )
 
-// profiles returns the Me of callers, for their pages.
+// profiles makes the Me that the page of a caller receives: the user and what they may do.
 type profiles struct {
 	control *access.Control
 	version string

@@ -26,7 +26,8 @@ type table struct {
 	next        string
 }
 
-// nextHeader has the cursor of the next page, which CSV and JSON lines have no place for.
+// nextHeader is the header with the cursor of the next page. CSV and JSON lines have no place for a
+// cursor.
 const nextHeader = "Stagedoor-Next"
 
 // A picture is a response with an image. Its Content-Security-Policy permits nothing, so that no

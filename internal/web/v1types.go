@@ -184,7 +184,7 @@ type (
 	// would create a stage for them.
 	V1RuleEffect struct {
 		Gain int `json:"gain"` // number of users who would get access to a stage
-		// number of users who would lose access to a stage, with their open tokens there
+		// number of users who would lose access to a stage; this revokes their open tokens for it
 		Lose   int      `json:"lose"`
 		Change int      `json:"change"` // number of users whose grant would change
 		Losing []string `json:"losing"` // names of at most 10 of the users who lose access

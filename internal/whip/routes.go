@@ -7,7 +7,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 )
 
-// A route is a pattern, as those of http.ServeMux, and its handler.
+// A route is a pattern in the syntax of http.ServeMux, and its handler.
 type route struct {
 	pattern string
 	handler http.HandlerFunc
@@ -37,8 +37,8 @@ func Patterns() (list []string) {
 	return list
 }
 
-// find returns the handler of a request, nil if the method is not allowed, and the methods that the
-// path allows. It sets the path values of the request.
+// find returns the handler of a request, and the methods that its path allows. The handler is nil
+// if the method is not one of these. find sets the path values of the request.
 //
 // http.ServeMux would redirect a path with an additional slash. Such a redirect breaks the
 // preflights of browsers, and OBS does not send its offer again.

@@ -78,7 +78,7 @@ import { afterView } from './after.js';
  * @property {() => void} handClear
  */
 
-/** The state of the dock, by which it offers one next step. @param {Model} m */
+/** The state of the dock. For each state, the dock offers one next step. @param {Model} m */
 export function stateOf(m) {
   if (m.settingUp) return 'setting-up';
   if (m.obs.phase !== 'ready') return 'no-obs';

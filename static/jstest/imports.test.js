@@ -20,7 +20,7 @@ function importsOf(module) {
   );
 }
 
-/** Fails if a graph, a map from each node to the nodes behind it, has a circle. */
+/** Fails if a graph has a cycle. The graph is a map from each node to its successors. */
 function assertNoCircle(graph) {
   const done = new Set();
   const visit = (node, path) => {

@@ -256,7 +256,7 @@ describe('the server’s codes', () => {
     ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) =>
       [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase()),
     ),
-    // The names of the kinds of errors, which stand for the code of an error without one.
+    // An error without a code gets the name of its kind as the code.
     ...[...go('stage').matchAll(/Err\w+ += errors\.New\("([\w ]+)"\)/g)].map((m) =>
       m[1].replaceAll(' ', '_'),
     ),

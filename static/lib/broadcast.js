@@ -9,7 +9,7 @@
  */
 
 /**
- * Codes with which a stage ends a broadcast because of its settings, so that a new token does not
+ * Codes with which a stage ends a broadcast whose settings in OBS do not fit. A new token would not
  * help.
  */
 export const SETTINGS = Object.freeze([

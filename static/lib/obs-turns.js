@@ -33,7 +33,7 @@ const SWITCHES = Object.freeze(['SetCurrentProfile', 'CreateProfile']);
  * @property {string} id of this client
  * @property {() => void} repeat broadcasts the claim again, because another client has just
  *   connected
- * @property {number} [quiet] milliseconds after a switch
+ * @property {number} [quiet] milliseconds between a switch of profiles and the next request
  */
 
 export class Turns {

@@ -75,7 +75,7 @@ const LOOK_AGAIN = 2_000;
  * @property {number} [limit] milliseconds for a request
  * @property {number} [connectLimit] milliseconds; long, because a browser may ask the person for
  *   permission meanwhile
- * @property {number} [quiet] milliseconds after a switch of profiles
+ * @property {number} [quiet] milliseconds between a switch of profiles and the next request
  */
 
 /** A connection to OBS that is reopened whenever it breaks. */

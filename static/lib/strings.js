@@ -94,7 +94,8 @@ export function t(key, values) {
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * The families of sentences for the details of some codes; those of other codes are reasons.
+ * The family of sentences for the detail of a code. A code that is not listed has the family
+ * "reason".
  * @type {Record<string, string>}
  */
 const FAMILIES = { conflict: 'record', invalid: 'invalid' };

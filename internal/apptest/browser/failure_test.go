@@ -26,7 +26,7 @@ func (r *recorder) Errorf(f string, a ...any) { r.failed = true; r.Log(fmt.Sprin
 func (r *recorder) Fatalf(f string, a ...any) { r.Errorf(f, a...); runtime.Goexit() }
 func (r *recorder) Cleanup(f func())          { r.cleanups = append(r.cleanups, f) }
 
-// run runs the function body as a test, and returns its messages.
+// run runs the given function as a test, and returns its messages.
 func run(t *testing.T, body func(testing.TB)) string {
 	t.Helper()
 	quick.LeavesOut(t, "browsers")

@@ -257,7 +257,7 @@ func (p *Page) wait(what, expression string) {
 	})
 }
 
-// poll calls the function ask until it returns no reason to wait.
+// poll calls the given function until it returns no reason to wait.
 func (p *Page) poll(what string, ask func(context.Context) (why string, err error)) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)

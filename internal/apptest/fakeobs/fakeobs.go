@@ -334,7 +334,7 @@ func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 // overloaded.
 const waitLimit = time.Minute
 
-// Wait waits until the function ok returns true. It fails the test after waitLimit.
+// Wait waits until the given function returns true. It fails the test after waitLimit.
 func (o *OBS) Wait(t testing.TB, what string, ok func(State) bool) State {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
@@ -378,8 +378,8 @@ func (o *OBS) WaitStream(t testing.TB, state string) State {
 
 var errWaited = errors.New("it did not happen")
 
-// wait calls the function ok at once and after every change, with the lock held, until it returns
-// true.
+// wait calls the given function at once and after every change, with the lock held, until the
+// function returns true.
 func (o *OBS) wait(ctx context.Context, ok func() bool) (State, error) {
 	for {
 		o.mu.Lock()

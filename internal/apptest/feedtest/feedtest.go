@@ -22,7 +22,7 @@ const (
 	limit   = 30 * time.Second // limit of waits; it matters only in failing tests
 )
 
-// Contract runs the tests. The function open returns two replicas that share new and empty state.
+// Contract runs the tests. The given function returns two replicas that share new and empty state.
 // They may be the same object.
 func Contract(t *testing.T, open func(t *testing.T) (a, b feed.Shared)) {
 	for name, test := range map[string]func(*testing.T, feed.Shared, feed.Shared){
@@ -76,7 +76,7 @@ func (in *inbox) deliver(n feed.Notice) {
 	}
 }
 
-// await returns when the function match accepts the received notices.
+// await returns when the given function accepts the received notices.
 func (in *inbox) await(t *testing.T, match func([]feed.Notice) bool) {
 	t.Helper()
 	over := time.After(limit)

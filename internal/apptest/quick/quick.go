@@ -15,7 +15,7 @@ func Few(all int) int {
 	return all
 }
 
-// LeavesOut skips a test in `make quick`. The parameter what is the reason: a thing that the test
+// LeavesOut skips a test in `make quick`. The last parameter is the reason: a thing that the test
 // needs or waits for, such as "browsers".
 func LeavesOut(t testing.TB, what string) {
 	t.Helper()

@@ -108,9 +108,9 @@ type offering struct {
 	passive    bool // a=setup:passive
 }
 
-// watch returns a channel that is closed when the connection is up. It calls the function ended
-// when the connection has ended or is lost. A connection that is lost before it was up may still
-// come up.
+// watch returns a channel that is closed when the connection is up. It calls the given function
+// when the connection has ended, or is lost after it was up. A connection that is lost before it
+// was up may still come up.
 func watch(pc *webrtc.PeerConnection, ended func()) (connected <-chan struct{}) {
 	up := make(chan struct{})
 	comesUp := sync.OnceFunc(func() { close(up) })

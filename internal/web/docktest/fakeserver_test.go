@@ -157,7 +157,7 @@ func (s *fakeServer) file(w http.ResponseWriter, r *http.Request) {
 	serve(r.PathValue("path"))(w, r)
 }
 
-// guarded returns a handler that requires a login. It runs the function serve with the lock held.
+// guarded returns a handler that requires a login. It runs the given function with the lock held.
 func (s *fakeServer) guarded(
 	serve func(http.ResponseWriter, *http.Request) (any, error),
 ) http.HandlerFunc {

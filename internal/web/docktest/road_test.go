@@ -47,8 +47,8 @@ func unconnected(
 	return around(t, options, func() *browser.Page { return browser.Open(t, engine, look) })
 }
 
-// around starts a server and an OBS, and opens the dock in a page that the function open returns.
-// The page is opened last, so that it is closed first.
+// around starts a server and an OBS, and opens the dock in the page that the given function
+// returns. The page is opened last, so that it is closed first.
 func around(t testing.TB, options fakeobs.Options, open func() *browser.Page) *dock {
 	t.Helper()
 	d := &dock{t: t, server: newFakeServer(t), far: fakeobs.NewFar()}
