@@ -19,8 +19,8 @@ func TestTheWholeRoadByKeyboard(t *testing.T) {
 
 	olga := browser.Open(t, browser.Current, browser.Options{})
 	olga.Goto(app.SetupURL)
-	olga.WaitVisible("#f-name")
-	olga.Write("olga") // the first field has the focus already
+	olga.WaitFor(`document.activeElement?.id === 'f-name'`) // the first field gets the focus
+	olga.Write("olga")
 	choosePasswordByKeyboard(olga)
 	press(olga, "Create the operator")
 	olga.WaitText("What comes next")

@@ -48,7 +48,7 @@ func troubles() []row {
 	return []row{
 		// Finding OBS, and reading it.
 		{"obs-unsupported", "no-obs", freshOBS(func(o *fakeobs.Options) { o.OtherRPC = true }),
-			(*dock).connected, "Stagedoor needs OBS 30 or later: update OBS."},
+			(*dock).connected, "has another version than Stagedoor needs. Update to OBS 30 or later."},
 		{"read-failed", "checking", freshOBS(asIs), (*dock).readFailed,
 			"The settings of OBS could not be read: 702"},
 		{"read-silent", "checking", freshOBS(asIs), (*dock).readSilent,
