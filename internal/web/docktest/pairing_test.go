@@ -189,6 +189,7 @@ func (p *pairing) pairedBefore() {
 	p.state("ready")
 	p.WaitText("Your profile “Untitled” is as it was.")
 	p.ClickText("Undo")
+	p.WaitText("OBS is back on your profile “Untitled”.") // shown for six seconds
 	p.state("not-set-up")
 }
 
@@ -203,7 +204,6 @@ func TestTheFirstSetUpIsUndone(t *testing.T) {
 	p.WaitText("Your profile “Untitled” is as it was.")
 	p.fits("dock-first", ".notice.good button", p.Reload)
 	p.pairedBefore()
-	p.WaitText("OBS is back on your profile “Untitled”.")
 	after := p.obs.State()
 	if !slices.Equal(after.Profiles, before.Profiles) || after.Profile != before.Profile ||
 		after.Service.Type != before.Service.Type {
