@@ -3,8 +3,11 @@
 package httpkit
 
 import (
+	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -30,4 +33,15 @@ func Segments(path string) []string {
 func FirstSegment(path string) string {
 	first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
 	return first
+}
+
+// RetryAfter returns the value of the Retry-After header (RFC 9110, 10.2.3) for an error: its whole
+// seconds, rounded up. An error that names no time gets one second.
+func RetryAfter(err error) string {
+	wait := time.Second
+	var known *stage.Error
+	if errors.As(err, &known) {
+		wait = max(wait, known.RetryAfter)
+	}
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }

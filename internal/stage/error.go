@@ -17,7 +17,7 @@ var (
 	ErrConflict     = errors.New("conflict")     // 409: not possible in the current state
 	ErrTooLarge     = errors.New("too large")    // 413
 	ErrTooMany      = errors.New("too many")     // 429, with RetryAfter
-	ErrUnavailable  = errors.New("unavailable")  // 503, with RetryAfter if that is known
+	ErrUnavailable  = errors.New("unavailable")  // 503, with RetryAfter
 )
 
 // An Error has a kind, a stable code for programs, a sentence for people, and a cause for the log.
@@ -25,7 +25,7 @@ type Error struct {
 	Kind       error
 	Code       string        // stable, snake_case; empty if the kind is specific enough
 	Detail     string        // may be shown to people
-	RetryAfter time.Duration // for ErrTooMany and ErrUnavailable
+	RetryAfter time.Duration // for ErrTooMany and ErrUnavailable; a second if it is less
 	Cause      error         // for the log only
 }
 

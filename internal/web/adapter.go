@@ -6,13 +6,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math"
 	"mime"
 	"net/http"
 	"reflect"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/bounded"
@@ -151,7 +148,7 @@ var (
 // fail writes the problem for an error. Only the log contains the cause. The log has the pattern of
 // the route and not the path, because a person may have pasted a secret into the path.
 func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p, retry := problemOf(err)
+	p := problemOf(err)
 	failed := p.Status >= http.StatusInternalServerError && !errors.Is(err, r.Context().Err())
 	if failed && a.faults.Add(p.Code+p.Detail, struct{}{}, a.now()) {
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method,
@@ -161,8 +158,9 @@ func (a *adapter) fail(w http.ResponseWriter, r *http.Request, err error) {
 			slog.String("method", r.Method), slog.String("route", r.Pattern),
 			slog.Int("status", p.Status), slog.String("code", p.Code))
 	}
-	if retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))
+	switch p.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", httpkit.RetryAfter(err))
 	}
 	writeProblem(w, p)
 }
@@ -173,14 +171,14 @@ func writeProblem(w http.ResponseWriter, p Problem) {
 	writeJSON(w, p.Status, "application/problem+json", p)
 }
 
-func problemOf(err error) (Problem, time.Duration) {
+func problemOf(err error) Problem {
 	if errors.Is(err, errMediaType) {
 		return problem(http.StatusUnsupportedMediaType, "unsupported_media_type",
-			"Send the body as Content-Type: application/json."), 0
+			"Send the body as Content-Type: application/json.")
 	}
 	if errors.Is(err, errEncoding) {
 		return problem(http.StatusUnsupportedMediaType, "unsupported_encoding",
-			"Send the body as it is, without Content-Encoding: compressed bodies are not read."), 0
+			"Send the body as it is, without Content-Encoding: compressed bodies are not read.")
 	}
 	var known *stage.Error
 	if errors.As(err, &known) {
@@ -190,17 +188,17 @@ func problemOf(err error) (Problem, time.Duration) {
 				if code == "" {
 					code = k.code
 				}
-				return problem(k.status, code, known.Detail), known.RetryAfter
+				return problem(k.status, code, known.Detail)
 			}
 		}
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {
-			return problem(k.status, k.code, ""), 0
+			return problem(k.status, k.code, "")
 		}
 	}
 	return problem(http.StatusInternalServerError, "internal",
-		"An error happened on the server; the server's log has the details."), 0
+		"An error happened on the server; the server's log has the details.")
 }
 
 func problem(status int, code, detail string) Problem {

@@ -103,6 +103,25 @@ func TestADatabaseThatDoesNotAnswerSignsNobodyOut(t *testing.T) {
 	}
 }
 
+// Clients repeat a request after the time in Retry-After, so an error that names no time must have
+// the header, too.
+func TestEvery503SaysWhenToTryAgain(t *testing.T) {
+	t.Parallel()
+	unknown := stage.Errorf(stage.ErrUnavailable, "It is done, but a session could not be ended.")
+	known := stage.Errorf(stage.ErrUnavailable, "AWS is busy.").WithRetry(59500 * time.Millisecond)
+	for want, db := range map[string]*sick{
+		"1": {err: unknown}, "60": {err: known},
+	} {
+		r := httptest.NewRequest("GET", "/api/me", nil)
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: "secret"})
+		told := httptest.NewRecorder()
+		sickServer(db).ServeHTTP(told, r)
+		if got := told.Header().Get("Retry-After"); told.Code != 503 || got != want {
+			t.Errorf("%v: got %d, Retry-After %q, want 503 and %q", db.err, told.Code, got, want)
+		}
+	}
+}
+
 func TestALoginIsGoodAlthoughItsUseIsNotWrittenDown(t *testing.T) {
 	t.Parallel()
 	db := &sick{touch: stage.ErrUnavailable}

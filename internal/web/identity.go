@@ -205,7 +205,7 @@ func sameSite(r *http.Request) bool {
 // backWith redirects to a page that shows why the sign-in failed. The page selects the sentence by
 // the code in the fragment.
 func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next string, err error) {
-	p, _ := problemOf(err)
+	p := problemOf(err)
 	s.log.InfoContext(r.Context(), "a sign-in with the provider failed", "code", p.Code,
 		"address", s.client(r).Address,
 		"err", err)

@@ -92,7 +92,7 @@ func (s *stages) presences(
 ) (there []Presence, trouble string) {
 	present, err := s.moderator.Participants(ctx, arn)
 	if err != nil {
-		p, _ := problemOf(err)
+		p := problemOf(err)
 		trouble = p.Detail
 		s.log.WarnContext(ctx, "presence on a stage is unknown", "stage", arn, "err", err)
 	}
@@ -207,7 +207,7 @@ func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	asks.Wait()
 	for i, region := range out.Regions {
 		if err := failed[i]; err != nil {
-			p, _ := problemOf(err)
+			p := problemOf(err)
 			out.Troubles = append(out.Troubles, AWSTrouble{Region: region, Trouble: p.Detail})
 			s.log.WarnContext(r.Context(), "the stages of a region cannot be listed",
 				"region", region, "err", err)

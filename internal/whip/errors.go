@@ -4,10 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
+	"github.com/stagedoor/stagedoor/internal/httpkit"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -129,7 +128,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, p stage.Participa
 	case http.StatusUnauthorized, http.StatusForbidden:
 		header.Set("WWW-Authenticate", challenge(err, status.HTTP))
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		header.Set("Retry-After", retryAfter(err))
+		header.Set("Retry-After", httpkit.RetryAfter(err))
 	}
 	w.WriteHeader(status.HTTP)
 	body := json.NewEncoder(w)
@@ -176,15 +175,6 @@ func quotable(s string) string {
 		}
 		return r
 	}, s)
-}
-
-func retryAfter(err error) string {
-	var e *stage.Error
-	wait := time.Second
-	if errors.As(err, &e) && e.RetryAfter > wait {
-		wait = e.RetryAfter
-	}
-	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
 func errNoSession() error {
