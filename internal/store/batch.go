@@ -107,8 +107,7 @@ func (b *batcher) commit(ctx context.Context, batch []*write) {
 	}
 	if err = b.prepare(ctx, batch); err == nil {
 		err = inTx(ctx, b.pool.db, nil, func(tx *sql.Tx) error {
-			return b.writeAll(ctx, tx,
-				batch)
+			return b.writeAll(ctx, tx, batch)
 		})
 	}
 	if err != nil {
@@ -131,7 +130,11 @@ func (b *batcher) prepare(ctx context.Context, batch []*write) error {
 
 // writeAll runs the statements of a batch. A conflict concerns only the writer of the statement.
 // Any other error concerns all writers.
+//
+// The transaction already has the lock of the file, so a statement waits for nothing. It runs
+// without the time limit, because the driver starts a goroutine for each statement with one.
 func (b *batcher) writeAll(ctx context.Context, tx *sql.Tx, batch []*write) error {
+	ctx = context.WithoutCancel(ctx)
 	for _, w := range batch {
 		w.n, w.err = affected(tx.StmtContext(ctx, w.stmt).ExecContext(ctx, w.args...))
 		if w.err != nil && !errors.Is(w.err, stage.ErrConflict) {

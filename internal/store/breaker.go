@@ -33,7 +33,7 @@ func (b *breaker) begin(
 ) (bounded context.Context, end func(error) error, err error) {
 	tries, err := b.enter()
 	if err != nil {
-		return nil, nil, unavailable("The database does not answer; try again in a moment.", err)
+		return nil, nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, callLimit)
 	return bounded, func(err error) error {
@@ -53,7 +53,8 @@ func (b *breaker) enter() (tries bool, err error) {
 		return false, nil
 	}
 	if b.resting || b.trying {
-		return false, errStalled
+		return false, unavailable("The database does not answer; try again in a moment.",
+			errStalled)
 	}
 	b.trying = true
 	return true, nil

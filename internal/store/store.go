@@ -211,13 +211,15 @@ func (d *database) inTurn(
 	return n, err
 }
 
+// inBatch has no time limit of its own, because each batch has one.
 func (d *database) inBatch(ctx context.Context, text string, args []any) (int, error) {
-	ctx, end, err := d.quick.breaker.begin(ctx)
+	tries, err := d.quick.breaker.enter()
 	if err != nil {
 		return 0, err
 	}
 	n, err := d.batches.run(ctx, text, args)
-	return n, end(err)
+	d.quick.breaker.leave(tries, errors.Is(err, context.DeadlineExceeded), false)
+	return n, err
 }
 
 // inTx runs the given function in a transaction.
