@@ -92,6 +92,11 @@ func (k *keeper) loop(ctx, pollCtx context.Context, states *Watch) error {
 	defer tick.Stop()
 	ended := ctx.Done()
 	for {
+		// Before over: a broadcast that starts at the moment when ctx ends must not go on.
+		if ended != nil && ctx.Err() != nil {
+			ended = nil
+			k.tell(ctx, fact{kind: "stop"})
+		}
 		if over, err := k.over(ctx); over {
 			return err
 		}
@@ -110,8 +115,6 @@ func (k *keeper) loop(ctx, pollCtx context.Context, states *Watch) error {
 			k.timer = nil
 			k.tell(ctx, fact{kind: "timeout", turn: k.s.turn})
 		case <-ended:
-			ended = nil
-			k.tell(ctx, fact{kind: "stop"})
 		}
 	}
 }

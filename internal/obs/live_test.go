@@ -474,6 +474,30 @@ func TestGivingUpWhileStarting(t *testing.T) {
 	}
 }
 
+// lateStage reports that media arrives, at the moment when the person gives up.
+type lateStage struct{ giveUp context.CancelFunc }
+
+func (s lateStage) Verdict(context.Context, stage.ParticipantID) (obs.Verdict, error) {
+	s.giveUp()
+	return obs.Verdict{Publishing: true}, nil
+}
+
+// TestGivingUpWhenTheBroadcastStarts: no stream keeps running if ctx ends at the same moment.
+func TestGivingUpWhenTheBroadcastStarts(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		h := ready(t, fakeobs.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		h.b.Stage = lateStage{cancel}
+		if _, err := obs.GoLive(ctx, h.c, h.b); !errors.Is(err, context.Canceled) {
+			t.Errorf("GoLive: got %v, want context.Canceled", err)
+		}
+		if s := h.State(); s.Active {
+			t.Errorf("OBS streams on: %+v", s)
+		}
+	}
+}
+
 // forgets makes the stage answer that it does not know the broadcast, as a local stage does after
 // its server was killed.
 func (h *harness) forgets() { h.judge.say(obs.Verdict{Kind: stage.EventPublishing}) }
