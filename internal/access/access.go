@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
-	"golang.org/x/time/rate"
 
-	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -156,11 +154,12 @@ type Config struct {
 type Control struct {
 	cfg Config
 
-	subscription subscription
-	outage       outage
-	failures     bounded.Map[string, *rate.Limiter] // how many failed sign-ins of a name are stored
-	entryIDs     entryIDs
-	claims       claimsSeen
+	Webhooks *Webhooks
+
+	outbox *outbox
+	trail  *trail
+	outage outage
+	claims claimsSeen
 
 	logins  cache[string, cachedLogin] // keyed by the hash of the cookie
 	stages  cache[struct{}, cachedStages]
@@ -170,9 +169,13 @@ type Control struct {
 
 // New returns a Control.
 func New(cfg Config) *Control {
-	c := &Control{cfg: cfg}
-	c.failures.Max = failureNames
-	return c
+	out := &outbox{store: cfg.Store, now: cfg.Now, wake: cfg.Queued}
+	t := &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: out}
+	t.failures.Max = failureNames
+	return &Control{
+		cfg: cfg, outbox: out, trail: t,
+		Webhooks: &Webhooks{trail: t, unreachable: cfg.Unreachable},
+	}
 }
 
 // touch records the use of a credential and reports whether that succeeded. The credential stays

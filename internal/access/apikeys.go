@@ -71,7 +71,7 @@ func (c *Control) CreateAPIKey(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
+		return c.trail.note(ctx, tx, by, Entry{
 			Action: ActionKeyCreated, Target: cred.ID, TargetName: name, Detail: scopeList(scopes),
 		})
 	})
@@ -141,7 +141,7 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 		if err := endLinksOf(ctx, tx, id); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
+		return c.trail.note(ctx, tx, by, Entry{
 			Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label,
 		})
 	})

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -154,15 +155,25 @@ func (c *Control) auditRetention() time.Duration {
 	return cmp.Or(c.cfg.AuditRetention, defaultAuditRetention)
 }
 
+// A trail writes the audit trail, in the database and in the log.
+type trail struct {
+	store    Store
+	now      func() time.Time
+	log      *slog.Logger // may be nil
+	outbox   *outbox      // for the actions that have a message
+	ids      entryIDs
+	failures bounded.Map[string, *rate.Limiter] // how many failed sign-ins of a name are stored
+}
+
 // note adds an entry inside the transaction of a decision, so that either both are stored or
 // neither is. It also queues the message for webhooks, if the action has one.
-func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) error {
+func (t *trail) note(ctx context.Context, tx Store, by Principal, e Entry) error {
 	from := by.From
 	if from == (Client{}) {
 		from = by.Client
 	}
-	e.At = c.cfg.Now()
-	e.ID = c.entryIDs.next(e.At)
+	e.At = t.now()
+	e.ID = t.ids.next(e.At)
 	if e.Target == string(e.TargetUser) {
 		e.TargetUser = ""
 	}
@@ -172,9 +183,9 @@ func (c *Control) note(ctx context.Context, tx Store, by Principal, e Entry) err
 	if err := tx.AddEntry(ctx, e); err != nil {
 		return err
 	}
-	c.logEntry(ctx, e)
+	t.logEntry(ctx, e)
 	if kind, ok := messageOf[e.Action]; ok {
-		return c.announce(ctx, tx, kind, UserMessage{ID: e.Target, Name: e.TargetName})
+		return t.outbox.announce(ctx, tx, kind, UserMessage{ID: e.Target, Name: e.TargetName})
 	}
 	return nil
 }
@@ -206,10 +217,10 @@ var messageOf = map[Action]string{
 
 // noteLate adds an entry about an action that is already done. If the database does not answer,
 // only the log has the entry.
-func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
-	err := c.note(context.WithoutCancel(ctx), c.cfg.Store, by, e)
-	if err != nil && c.cfg.Log != nil {
-		c.cfg.Log.WarnContext(ctx, "an entry is missing in the audit trail", "action", e.Action,
+func (t *trail) noteLate(ctx context.Context, by Principal, e Entry) {
+	err := t.note(context.WithoutCancel(ctx), t.store, by, e)
+	if err != nil && t.log != nil {
+		t.log.WarnContext(ctx, "an entry is missing in the audit trail", "action", e.Action,
 			"actor", by.User.ID,
 			"target", e.Target, "err", err)
 	}
@@ -218,8 +229,8 @@ func (c *Control) noteLate(ctx context.Context, by Principal, e Entry) {
 // logEntry writes an entry to the log, with its action as the message. The log limits records with
 // the same message, so that failed sign-ins do not displace the actions of operators. An entry
 // whose transaction is retried or fails is in the log all the same.
-func (c *Control) logEntry(ctx context.Context, e Entry) {
-	if c.cfg.Log == nil {
+func (t *trail) logEntry(ctx context.Context, e Entry) {
+	if t.log == nil {
 		return
 	}
 	level := slog.LevelInfo
@@ -238,7 +249,7 @@ func (c *Control) logEntry(ctx context.Context, e Entry) {
 			attrs = append(attrs, a)
 		}
 	}
-	c.cfg.Log.LogAttrs(ctx, level, string(e.Action), attrs...)
+	t.log.LogAttrs(ctx, level, string(e.Action), attrs...)
 }
 
 // The trail stores the first storedFailures failed sign-ins of a name, and then one per
@@ -250,33 +261,33 @@ const (
 )
 
 // storesFailure reports whether the trail stores a failed sign-in of a name.
-func (c *Control) storesFailure(name string, now time.Time) bool {
+func (t *trail) storesFailure(name string, now time.Time) bool {
 	fresh := func(pace *rate.Limiter, found bool) *rate.Limiter {
 		if found {
 			return pace
 		}
 		return rate.NewLimiter(rate.Every(storeFailure), storedFailures)
 	}
-	return c.failures.Update(name, now, fresh).AllowN(now, 1)
+	return t.failures.Update(name, now, fresh).AllowN(now, 1)
 }
 
 // failedSignIn records a failed sign-in. The name is empty if there is no such account.
-func (c *Control) failedSignIn(ctx context.Context, name string, from Client, cause error) {
+func (t *trail) failedSignIn(ctx context.Context, name string, from Client, cause error) {
 	by := Principal{Kind: KindLogin, User: User{Name: name}, From: from}
 	e := Entry{Action: ActionLoginFailed, TargetName: name, Detail: detailOf(cause)}
-	if c.storesFailure(name, c.cfg.Now()) {
-		c.noteLate(ctx, by, e)
+	if t.storesFailure(name, t.now()) {
+		t.noteLate(ctx, by, e)
 		return
 	}
 	e.Credential, e.Address = by.Kind, from.Address
-	c.logEntry(ctx, e)
+	t.logEntry(ctx, e)
 }
 
 // failedCode records a refused single-use code.
-func (c *Control) failedCode(ctx context.Context, from Client, err error) error {
+func (t *trail) failedCode(ctx context.Context, from Client, err error) error {
 	var known *stage.Error
 	if errors.As(err, &known) && known.Code == "bad_code" {
-		c.failedSignIn(ctx, "", cleanClient(from), err)
+		t.failedSignIn(ctx, "", cleanClient(from), err)
 	}
 	return err
 }

@@ -115,7 +115,7 @@ func (c *Control) bar(
 	if err != nil {
 		return nil, err
 	}
-	return revoked, c.note(ctx, tx, who, Entry{
+	return revoked, c.trail.note(ctx, tx, who, Entry{
 		Action: ActionBarred, Target: string(i.User), TargetName: account.Name, Stage: i.Stage,
 		Detail: reason,
 	})
@@ -155,7 +155,7 @@ func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage
 		if err := tx.Advance(ctx, id); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, Entry{
+		return c.trail.note(ctx, tx, who, Entry{
 			Action: ActionUnbarred, Target: string(id), TargetName: account.Name, Stage: arn,
 		})
 	})

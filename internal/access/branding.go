@@ -107,7 +107,7 @@ func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, log
 		if err := tx.PutBranding(ctx, b, c.cfg.Now()); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
+		return c.trail.note(ctx, tx, by, Entry{
 			Action: ActionSettingChanged, Target: "branding", Detail: b.Name,
 		})
 	})

@@ -76,7 +76,7 @@ func (c *Control) NoteMuted(ctx context.Context, by Principal, person User, on b
 	}
 	e := entryAbout(action, person)
 	e.Stage = by.Stage
-	c.noteLate(ctx, by, e)
+	c.trail.noteLate(ctx, by, e)
 }
 
 // NoteMessageRemoved records in the trail that a moderator removed another person's message.
@@ -90,7 +90,7 @@ func (c *Control) NoteMessageRemoved(
 	if err != nil {
 		names = nil // then the entry contains the ID instead
 	}
-	c.noteLate(ctx, by, Entry{
+	c.trail.noteLate(ctx, by, Entry{
 		Action: ActionMessageRemoved, Target: string(author), TargetName: names[author],
 		Stage: by.Stage, Detail: "message " + message,
 	})

@@ -140,7 +140,7 @@ func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode str
 		if err := tx.GiveDevice(ctx, cred.ID, who.User.ID, label); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, deviceEntry(ActionDeviceApproved, who, cred))
+		return c.trail.note(ctx, tx, who, deviceEntry(ActionDeviceApproved, who, cred))
 	})
 }
 
@@ -151,7 +151,7 @@ func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string
 		if err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, deviceEntry(ActionDeviceDenied, who, cred))
+		return c.trail.note(ctx, tx, who, deviceEntry(ActionDeviceDenied, who, cred))
 	})
 }
 
@@ -236,7 +236,7 @@ func (c *Control) FinishDevice(
 			loginLife); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, loginEntry(account, "code"))
+		return c.trail.note(ctx, tx, login, loginEntry(account, "code"))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err

@@ -146,5 +146,5 @@ func (c *Control) renameLinked(
 	}
 	e := userEntry(ActionUserChanged, account)
 	e.Detail = "name " + account.Name
-	return account, c.note(ctx, tx, by, e)
+	return account, c.trail.note(ctx, tx, by, e)
 }

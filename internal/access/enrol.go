@@ -69,7 +69,7 @@ func (c *Control) putEnrolment(
 	if err := tx.PutCredential(ctx, cred); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	return code, cred.ExpiresAt, c.note(ctx, tx, by, userEntry(ActionEnrolment, account))
+	return code, cred.ExpiresAt, c.trail.note(ctx, tx, by, userEntry(ActionEnrolment, account))
 }
 
 // trimEnrolments deletes the oldest codes of a user, so that there is room for one more.
@@ -112,11 +112,11 @@ func (c *Control) Enrol(
 			loginLife); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, loginEntry(account, "sign-in link"))
+		return c.trail.note(ctx, tx, login, loginEntry(account, "sign-in link"))
 	})
 	if err = cmpErr(err, refusal); err != nil {
 		c.warnThrottled(ctx, Account{}, from, err)
-		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
+		return Principal{}, stage.Secret{}, c.trail.failedCode(ctx, from, err)
 	}
 	return login, secret, nil
 }

@@ -49,7 +49,7 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 	if err := c.endedBy(ctx, &event, i); err != nil {
 		return StoredEvent{}, err
 	}
-	stored, err := c.addEvent(ctx, event)
+	stored, err := c.outbox.addEvent(ctx, event)
 	if err == nil && e.Kind == stage.EventRefused {
 		err = c.cfg.Store.TrimRefusals(ctx, e.Participant, keepRefusals)
 	}
@@ -140,7 +140,7 @@ func (c *Control) EndSessionsOf(
 		e.Kind, e.Time = stage.EventEnded, c.cfg.Now()
 		e.Code, e.Detail = "server_lost", "The server that carried this broadcast is gone."
 		won := false
-		stored, err := c.addEventIf(ctx, e, func(tx Store) (bool, error) {
+		stored, err := c.outbox.addEventIf(ctx, e, func(tx Store) (bool, error) {
 			var err error
 			won, err = tx.CloseAt(ctx, e.Participant, server)
 			return won, err

@@ -96,7 +96,8 @@ func (c *Control) LogInExternal(
 	from, secret := cleanClient(from), newSecret("")
 	c.warnOfMissingClaims(ctx, e)
 	if err := c.cfg.External.admit(e); err != nil {
-		c.failedSignIn(ctx, cleanText(e.Name, maxName), from, c.cfg.External.whyRefused(e, err))
+		why := c.cfg.External.whyRefused(e, err)
+		c.trail.failedSignIn(ctx, cleanText(e.Name, maxName), from, why)
 		if failed := c.withdraw(context.WithoutCancel(ctx), e, from); failed != nil {
 			err = fmt.Errorf("withdraw the access that the provider's claims gave: %w", failed)
 		}
@@ -130,7 +131,7 @@ func (c *Control) LogInExternal(
 		if login, err = c.putExternalLogin(ctx, tx, account, secret, from); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, Entry{
+		return c.trail.note(ctx, tx, login, Entry{
 			Action: ActionLogin, Target: string(account.ID), TargetName: account.Name,
 			Detail: e.Issuer,
 		})
@@ -244,7 +245,7 @@ func (c *Control) createLinked(
 	if by.User == (User{}) {
 		by.User = account.User
 	}
-	return account, c.note(ctx, tx, by, userEntry(ActionUserCreated, account))
+	return account, c.trail.note(ctx, tx, by, userEntry(ActionUserCreated, account))
 }
 
 func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string, error) {
@@ -300,7 +301,7 @@ func (c *Control) applyRole(
 	if err := tx.PutAccount(ctx, account); err != nil {
 		return account, err
 	}
-	return account, c.note(ctx, tx, by, Entry{
+	return account, c.trail.note(ctx, tx, by, Entry{
 		Action: ActionUserChanged, Target: string(account.ID), TargetName: account.Name,
 		Detail: cleanText("role "+string(role)+", "+c.cfg.External.why(role, e.Claims), 400),
 	})

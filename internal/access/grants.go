@@ -42,7 +42,7 @@ func (c *Control) putGrant(
 	if err != nil {
 		return nil, err
 	}
-	return revoked, c.note(ctx, tx, by, Entry{
+	return revoked, c.trail.note(ctx, tx, by, Entry{
 		Action: ActionAccessGiven, Target: string(account.ID), TargetName: account.Name,
 		Stage: g.Stage, Detail: g.Capabilities.String(),
 	})
@@ -106,7 +106,7 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 		if revoked, err = c.narrow(ctx, tx, account, arn); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
+		return c.trail.note(ctx, tx, by, Entry{
 			Action: ActionAccessRemoved, Target: string(id), TargetName: account.Name, Stage: arn,
 		})
 	})

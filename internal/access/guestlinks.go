@@ -101,7 +101,7 @@ func (c *Control) CreateGuestLink(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
+		return c.trail.note(ctx, tx, by, Entry{
 			Action: ActionGuestLinkMade, Target: cred.ID, TargetName: cred.Label,
 			TargetUser: owner, Stage: cred.Stage, Detail: string(req.Role),
 		})
@@ -264,7 +264,7 @@ func (c *Control) endGuestLink(
 	if err != nil {
 		return nil, err
 	}
-	return revoked, c.note(ctx, tx, who, Entry{
+	return revoked, c.trail.note(ctx, tx, who, Entry{
 		Action: ActionGuestLinkEnded, Target: there[0].ID, TargetName: there[0].Label,
 		TargetUser: there[0].User, Stage: there[0].Stage, Detail: reason,
 	})
@@ -347,7 +347,7 @@ func (c *Control) AdmitGuest(
 		back := c.cfg.Store.ReturnGuestUse(context.WithoutCancel(ctx), link.ID)
 		return stage.ParticipantToken{}, errors.Join(err, back)
 	}
-	c.noteLate(ctx, who, Entry{
+	c.trail.noteLate(ctx, who, Entry{
 		Action: ActionGuestAdmitted, Target: string(token.Participant.ID), TargetName: name,
 		Stage: link.Stage, Detail: link.Name,
 	})

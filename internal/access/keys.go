@@ -74,7 +74,7 @@ func (c *Control) newKey(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, Entry{
+		return c.trail.note(ctx, tx, who, Entry{
 			Action: ActionKeyCreated, Target: cred.ID, TargetName: cred.Label,
 			TargetUser: cred.User, Stage: cred.Stage, Detail: string(cred.Kind),
 		})
@@ -153,7 +153,7 @@ func (c *Control) deleteKey(
 	if err != nil || n == 0 || len(there) == 0 {
 		return cmpErr(err, noSuch("key"))
 	}
-	return c.note(ctx, s, who, Entry{
+	return c.trail.note(ctx, s, who, Entry{
 		Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label,
 		TargetUser: there[0].User, Stage: there[0].Stage, Detail: string(kind),
 	})

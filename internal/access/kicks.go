@@ -26,7 +26,7 @@ func (c *Control) Kick(
 	ours := i.Stage == arn
 	err = c.disconnectOne(ctx, arn, id, kickReason(who, reason))
 	if err == nil && !ours {
-		c.noteLate(ctx, who, kickEntry(id, i, arn, kickReason(who, reason)))
+		c.trail.noteLate(ctx, who, kickEntry(id, i, arn, kickReason(who, reason)))
 	}
 	if ours {
 		return notFoundIs(err, nil)
@@ -61,10 +61,10 @@ func (c *Control) revokeKicked(
 		if err != nil {
 			return err
 		}
-		if err := c.announceRevoked(ctx, tx, revoked); err != nil {
+		if err := c.outbox.announceRevoked(ctx, tx, revoked); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, kickEntry(id, i, arn, reason))
+		return c.trail.note(ctx, tx, who, kickEntry(id, i, arn, reason))
 	})
 }
 

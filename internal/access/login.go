@@ -40,7 +40,7 @@ func (c *Control) LogIn(
 	case errors.Is(err, stage.ErrUnauthorized):
 		// An unknown name is not stored, because it may be a password that was typed into the wrong
 		// field.
-		c.failedSignIn(ctx, account.Name, from, err)
+		c.trail.failedSignIn(ctx, account.Name, from, err)
 		return Principal{}, stage.Secret{}, err
 	case err != nil:
 		c.warnThrottled(ctx, account, from, err)
@@ -116,7 +116,7 @@ func (c *Control) newLogin(
 		if login, err = c.putLogin(ctx, tx, now, secret, from); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, loginEntry(now, "password"))
+		return c.trail.note(ctx, tx, login, loginEntry(now, "password"))
 	})
 	return login, secret, err
 }
@@ -283,7 +283,7 @@ func (c *Control) endLogins(
 		if revoked, err = c.revokeOrphans(ctx, tx, user.ID); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, entryAbout(ActionLoginEnded, user))
+		return c.trail.note(ctx, tx, by, entryAbout(ActionLoginEnded, user))
 	})
 	return revoked, err
 }
@@ -335,7 +335,7 @@ func (c *Control) ChangePassword(
 			return err
 		}
 		revoked = append(revoked, orphans...)
-		return c.note(ctx, tx, who, userEntry(ActionPasswordChanged, now))
+		return c.trail.note(ctx, tx, who, userEntry(ActionPasswordChanged, now))
 	})
 	if err != nil {
 		return err

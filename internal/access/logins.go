@@ -70,7 +70,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 		if revoked, err = c.revokeOrphans(ctx, tx, id); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, userEntry(ActionLoginEnded, account))
+		return c.trail.note(ctx, tx, by, userEntry(ActionLoginEnded, account))
 	})
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ const (
 	MessageTokenRevoked         = "token.revoked"
 	MessageUserCreated          = "user.created"
 	MessageUserSuspended        = "user.suspended"
-	MessageTest                 = "webhook.test" // sent only by TestWebhook
+	MessageTest                 = "webhook.test" // sent only by Webhooks.Test
 )
 
 // MessageTypes lists the types that a webhook can select.

@@ -261,7 +261,7 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 			return err
 		}
 		if len(revoked) > 0 {
-			if err := c.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
+			if err := c.outbox.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
 				return err
 			}
 		}
@@ -270,6 +270,6 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 				return err
 			}
 		}
-		return c.note(ctx, tx, l.by, l.entry)
+		return c.trail.note(ctx, tx, l.by, l.entry)
 	})
 }

@@ -15,6 +15,6 @@ func (c *Control) ChangeOwnKey(
 	if err != nil {
 		return err
 	}
-	c.noteLate(ctx, by, Entry{Action: action, Target: name, TargetName: name, Detail: region})
+	c.trail.noteLate(ctx, by, Entry{Action: action, Target: name, TargetName: name, Detail: region})
 	return nil
 }

@@ -140,7 +140,7 @@ func (c *Control) keepOwnStage(
 			return err
 		}
 		by := Principal{User: User{Name: "rule: " + rule.words(rule.stages(nil))}}
-		if err := c.note(ctx, tx, by, ownStageEntry(made, account)); err != nil {
+		if err := c.trail.note(ctx, tx, by, ownStageEntry(made, account)); err != nil {
 			return err
 		}
 		_, err = c.applyStored(ctx, tx, ruling{by: by}, rules, account)

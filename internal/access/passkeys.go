@@ -172,7 +172,7 @@ func (c *Control) AddPasskey(
 		if err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, passkeyEntry(ActionPasskeyCreated, made))
+		return c.trail.note(ctx, tx, who, passkeyEntry(ActionPasskeyCreated, made))
 	})
 	return made, err
 }
@@ -217,7 +217,7 @@ func (c *Control) RenamePasskey(ctx context.Context, who Principal, id, name str
 		if err := tx.PutPasskey(ctx, k); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, passkeyEntry(ActionPasskeyChanged, k))
+		return c.trail.note(ctx, tx, who, passkeyEntry(ActionPasskeyChanged, k))
 	})
 }
 
@@ -265,7 +265,7 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 		if revoked, err = c.revokeOrphans(ctx, tx, who.User.ID); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, passkeyEntry(ActionPasskeyRemoved, k))
+		return c.trail.note(ctx, tx, who, passkeyEntry(ActionPasskeyRemoved, k))
 	})
 	if err != nil {
 		return err
@@ -339,11 +339,11 @@ func (c *Control) LogInPasskey(
 			loginLife); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, loginEntry(account, "passkey "+used.Name))
+		return c.trail.note(ctx, tx, login, loginEntry(account, "passkey "+used.Name))
 	})
 	if err != nil {
 		if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) {
-			c.failedSignIn(ctx, account.Name, from, err)
+			c.trail.failedSignIn(ctx, account.Name, from, err)
 		}
 		return Principal{}, stage.Secret{}, err
 	}

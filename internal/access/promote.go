@@ -76,7 +76,7 @@ func (c *Control) setGuestRole(
 	if role == GuestViews {
 		action = ActionDemoted
 	}
-	return true, c.note(ctx, tx, who, Entry{
+	return true, c.trail.note(ctx, tx, who, Entry{
 		Action: action, Target: string(id), TargetName: i.UserName, Stage: arn,
 	})
 }

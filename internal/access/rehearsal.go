@@ -78,7 +78,7 @@ func (c *Control) Rehearse(
 	if err != nil {
 		return Rehearsal{}, err
 	}
-	c.noteLate(ctx, who, Entry{
+	c.trail.noteLate(ctx, who, Entry{
 		Action: ActionRehearsed, Target: string(publish.Participant.ID),
 		TargetName: who.User.Name, TargetUser: who.User.ID,
 	})

@@ -133,7 +133,7 @@ func (c *Control) noteRuled(
 	if g.Capabilities == 0 {
 		e.Action, e.Detail = ActionAccessRemoved, cmp.Or(why.lost, "by rule")
 	}
-	return c.note(ctx, tx, why.by, e)
+	return c.trail.note(ctx, tx, why.by, e)
 }
 
 // apply replaces the grants that rules gave earlier by those that the rules give now. It keeps the
@@ -304,7 +304,7 @@ func (c *Control) ownStage(
 	if err := tx.PutStage(ctx, record); err != nil {
 		return "", err
 	}
-	if err := c.note(ctx, tx, why.by, ownStageEntry(made, account)); err != nil {
+	if err := c.trail.note(ctx, tx, why.by, ownStageEntry(made, account)); err != nil {
 		return "", err
 	}
 	if why.widened != nil {

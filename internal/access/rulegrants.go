@@ -157,7 +157,7 @@ func (c *Control) noteRuleGrant(
 	if g.Capabilities == 0 {
 		e.Action, e.Detail = ActionAccessRemoved, all+": "+cmp.Or(why.lost, "by rule")
 	}
-	return c.note(ctx, tx, why.by, e)
+	return c.trail.note(ctx, tx, why.by, e)
 }
 
 func ruleGrantsOf(ctx context.Context, tx Store, id UserID) (map[RuleID]RuleGrant, error) {

@@ -29,7 +29,7 @@ func (c *Control) noteRule(
 			e.Detail = "before: " + was
 		}
 	}
-	return c.note(ctx, tx, by, e)
+	return c.trail.note(ctx, tx, by, e)
 }
 
 // describe returns a sentence about a rule: to which users it gives which access.

@@ -68,7 +68,7 @@ func (c *Control) SetUp(
 	ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
 	if err := c.CheckSetup(ctx, code); err != nil {
-		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
+		return Principal{}, stage.Secret{}, c.trail.failedCode(ctx, from, err)
 	}
 	name, err := cleanName(name)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *Control) SetUp(
 			return err
 		}
 		by := Principal{Kind: KindLogin, User: account.User, From: from}
-		return c.note(ctx, tx, by, userEntry(ActionSetUp, account))
+		return c.trail.note(ctx, tx, by, userEntry(ActionSetUp, account))
 	})
 }
 
@@ -145,7 +145,7 @@ func (c *Control) firstLogin(
 		if login, err = c.putLogin(ctx, tx, account, secret, from); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, login, loginEntry(account, way))
+		return c.trail.note(ctx, tx, login, loginEntry(account, way))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err

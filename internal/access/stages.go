@@ -255,7 +255,7 @@ func (c *Control) addLocalStage(
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, stageEntry(ActionStageCreated, made))
+		return c.trail.note(ctx, tx, by, stageEntry(ActionStageCreated, made))
 	})
 	if err != nil {
 		return stage.Stage{}, nameTaken(err, name)
@@ -299,7 +299,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, stageEntry(ActionStageCreated, s))
+		return c.trail.note(ctx, tx, by, stageEntry(ActionStageCreated, s))
 	})
 	if err != nil {
 		return err
@@ -344,7 +344,7 @@ func (c *Control) UpdateStage(
 				return err
 			}
 		}
-		return c.note(ctx, tx, by, stageEntry(ActionStageChanged, record.Stage))
+		return c.trail.note(ctx, tx, by, stageEntry(ActionStageChanged, record.Stage))
 	})
 	if err != nil {
 		return nameTaken(err, name)
@@ -396,7 +396,7 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	if err := c.cfg.Store.CloseStage(ctx, arn, c.cfg.Now()); err != nil {
 		return notFoundIs(err, noSuch("stage"))
 	}
-	c.noteLate(ctx, by, stageEntry(ActionStageRemoved, record.Stage))
+	c.trail.noteLate(ctx, by, stageEntry(ActionStageRemoved, record.Stage))
 	c.changed("")
 	if c.cfg.Removed != nil {
 		c.cfg.Removed(arn)

@@ -47,7 +47,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
+		return c.trail.note(ctx, tx, by, Entry{
 			Action: ActionUserSuspended, Target: string(id), TargetName: account.Name,
 			Detail: cleanText(reason, 200),
 		})
@@ -86,7 +86,7 @@ func (c *Control) RestoreUser(ctx context.Context, by Principal, id UserID) erro
 		if err := tx.Advance(ctx, id); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, Entry{
+		return c.trail.note(ctx, tx, by, Entry{
 			Action: ActionUserRestored, Target: string(id), TargetName: account.Name,
 		})
 	})

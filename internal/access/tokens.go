@@ -162,7 +162,7 @@ func (c *Control) issueOn(
 			fmt.Errorf("token of %s for %s: %w", permit.Account.ID, req.Stage, err)
 	}
 	issuance := c.record(permit, rests, token, req)
-	err = c.addIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
+	err = c.outbox.addIssuance(ctx, issuance, permit.Account.Revision, c.rate(rests.bucket))
 	if errors.Is(err, stage.ErrConflict) {
 		return stage.ParticipantToken{}, errDecideAgain
 	}
@@ -349,10 +349,10 @@ func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) erro
 		if err != nil || len(revoked) == 0 {
 			return err
 		}
-		if err := c.announceRevoked(ctx, tx, revoked); err != nil {
+		if err := c.outbox.announceRevoked(ctx, tx, revoked); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, who, Entry{
+		return c.trail.note(ctx, tx, who, Entry{
 			Action: ActionTokenRevoked, Target: string(i.ID), TargetName: i.UserName,
 			TargetUser: i.account(), Stage: i.Stage,
 		})
@@ -371,7 +371,7 @@ func (c *Control) revokeOpen(
 	if err != nil {
 		return nil, err
 	}
-	return revoked, c.announceRevoked(ctx, tx, revoked)
+	return revoked, c.outbox.announceRevoked(ctx, tx, revoked)
 }
 
 // revokeOrphans revokes the view tokens of a user whose login or viewing key no longer exists,

@@ -61,7 +61,7 @@ func (c *Control) AddUser(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		if err := c.note(ctx, tx, by, userEntry(ActionUserCreated, account)); err != nil {
+		if err := c.trail.note(ctx, tx, by, userEntry(ActionUserCreated, account)); err != nil {
 			return err
 		}
 		_, err := c.applyRules(ctx, tx, ruling{by: by, widened: &widened}, account, nil)
@@ -113,7 +113,7 @@ func (c *Control) Reinvite(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, userEntry(ActionUserInvited, account))
+		return c.trail.note(ctx, tx, by, userEntry(ActionUserInvited, account))
 	})
 	if err != nil {
 		return fail(err)
@@ -153,7 +153,7 @@ func (c *Control) AcceptInvite(
 ) (Principal, stage.Secret, error) {
 	account, err := c.invited(ctx, c.cfg.Store, code)
 	if err != nil {
-		return Principal{}, stage.Secret{}, c.failedCode(ctx, from, err)
+		return Principal{}, stage.Secret{}, c.trail.failedCode(ctx, from, err)
 	}
 	if err := checkPassword(password, account.Name); err != nil {
 		return Principal{}, stage.Secret{}, err
@@ -177,7 +177,7 @@ func (c *Control) AcceptInvite(
 			return err
 		}
 		by := Principal{Kind: KindLogin, User: account.User, From: from}
-		return c.note(ctx, tx, by, userEntry(ActionPasswordChanged, account))
+		return c.trail.note(ctx, tx, by, userEntry(ActionPasswordChanged, account))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
@@ -251,7 +251,7 @@ func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error
 		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
 			return err
 		}
-		if err := c.note(ctx, tx, by, userEntry(ActionUserRemoved, account)); err != nil {
+		if err := c.trail.note(ctx, tx, by, userEntry(ActionUserRemoved, account)); err != nil {
 			return err
 		}
 		return tx.DeleteAccount(ctx, id)
@@ -359,7 +359,7 @@ func (c *Control) UpdateUser(
 		}
 		e := userEntry(ActionUserChanged, changed)
 		e.Detail = "name " + changed.Name + ", role " + string(changed.Role)
-		return c.note(ctx, tx, by, e)
+		return c.trail.note(ctx, tx, by, e)
 	})
 	if err != nil {
 		return err

@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -69,14 +67,21 @@ type WebhookStore interface {
 	ReplayDeliveries(ctx context.Context, id WebhookID, delivery string, at time.Time) (int, error)
 }
 
-// CreateWebhook registers an endpoint. Its secret is returned only here.
-func (c *Control) CreateWebhook(
+// Webhooks registers the endpoints that receive messages, and sends messages again. Only operators
+// and API keys with the scope may use it.
+type Webhooks struct {
+	*trail
+	unreachable func(host string) error // see Config.Unreachable
+}
+
+// Create registers an endpoint. Its secret is returned only here.
+func (h *Webhooks) Create(
 	ctx context.Context, by Principal, address string, types []string,
 ) (Webhook, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return Webhook{}, err
 	}
-	if err := c.checkWebhook(address, types); err != nil {
+	if err := h.check(address, types); err != nil {
 		return Webhook{}, err
 	}
 	secret, err := newWebhookSecret()
@@ -86,9 +91,9 @@ func (c *Control) CreateWebhook(
 	w := Webhook{
 		ID: WebhookID(stage.NewID()), URL: address,
 		Types:  slices.Compact(slices.Sorted(slices.Values(types))),
-		Secret: secret, CreatedAt: c.cfg.Now(), CreatedBy: by.User.Name,
+		Secret: secret, CreatedAt: h.now(), CreatedBy: by.User.Name,
 	}
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err = h.store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Webhooks(ctx)
 		if err != nil {
 			return err
@@ -100,12 +105,12 @@ func (c *Control) CreateWebhook(
 		if err := tx.PutWebhook(ctx, w); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, webhookEntry(ActionWebhookCreated, w))
+		return h.note(ctx, tx, by, webhookEntry(ActionWebhookCreated, w))
 	})
 	return w, err
 }
 
-func (c *Control) checkWebhook(address string, types []string) error {
+func (h *Webhooks) check(address string, types []string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
 		len(address) > maxWebhookURL {
@@ -117,8 +122,8 @@ func (c *Control) checkWebhook(address string, types []string) error {
 		return stage.Errorf(stage.ErrInvalid,
 			"The URL of a webhook must not have a user or password; the messages are signed.")
 	}
-	if c.cfg.Unreachable != nil {
-		if err := c.cfg.Unreachable(u.Hostname()); err != nil {
+	if h.unreachable != nil {
+		if err := h.unreachable(u.Hostname()); err != nil {
 			return err
 		}
 	}
@@ -146,28 +151,28 @@ func newWebhookSecret() (stage.Secret, error) {
 	return stage.NewSecret("whsec_" + base64.StdEncoding.EncodeToString(key)), nil
 }
 
-// Webhooks lists the webhooks, without their secrets.
-func (c *Control) Webhooks(ctx context.Context, by Principal) ([]Webhook, error) {
+// List lists the webhooks, without their secrets.
+func (h *Webhooks) List(ctx context.Context, by Principal) ([]Webhook, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return nil, err
 	}
-	hooks, err := c.cfg.Store.Webhooks(ctx)
+	hooks, err := h.store.Webhooks(ctx)
 	for i := range hooks {
 		hooks[i].Secret = stage.Secret{}
 	}
 	return hooks, err
 }
 
-// DeleteWebhook deletes a webhook and its queued deliveries.
-func (c *Control) DeleteWebhook(ctx context.Context, by Principal, id WebhookID) error {
+// Delete deletes a webhook and its queued deliveries.
+func (h *Webhooks) Delete(ctx context.Context, by Principal, id WebhookID) error {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return err
 	}
-	return c.onWebhook(ctx, id, func(tx Store, w Webhook) error {
+	return h.on(ctx, id, func(tx Store, w Webhook) error {
 		if err := tx.DeleteWebhook(ctx, id); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, webhookEntry(ActionWebhookDeleted, w))
+		return h.note(ctx, tx, by, webhookEntry(ActionWebhookDeleted, w))
 	})
 }
 
@@ -184,33 +189,33 @@ func webhookEntry(action Action, w Webhook) Entry {
 	return e
 }
 
-// TestWebhook queues a message of type webhook.test, and returns the ID of its delivery.
-func (c *Control) TestWebhook(ctx context.Context, by Principal, id WebhookID) (string, error) {
+// Test queues a message of type webhook.test, and returns the ID of its delivery.
+func (h *Webhooks) Test(ctx context.Context, by Principal, id WebhookID) (string, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return "", err
 	}
-	d, err := newDelivery(id, MessageTest, c.cfg.Now(), TestMessage{by.User.Name})
+	d, err := newDelivery(id, MessageTest, h.now(), TestMessage{by.User.Name})
 	if err != nil {
 		return "", err
 	}
-	err = c.onWebhook(ctx, id, func(tx Store, w Webhook) error {
+	err = h.on(ctx, id, func(tx Store, w Webhook) error {
 		if err := tx.AddDelivery(ctx, d); err != nil {
 			return err
 		}
-		return c.note(ctx, tx, by, webhookEntry(ActionWebhookTested, w))
+		return h.note(ctx, tx, by, webhookEntry(ActionWebhookTested, w))
 	})
 	if err != nil {
 		return "", err
 	}
-	c.queued()
+	h.outbox.queued()
 	return d.ID, nil
 }
 
-// onWebhook changes a webhook in one transaction.
-func (c *Control) onWebhook(
+// on changes a webhook in one transaction.
+func (h *Webhooks) on(
 	ctx context.Context, id WebhookID, act func(tx Store, w Webhook) error,
 ) error {
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	return h.store.Atomically(ctx, func(tx Store) error {
 		hooks, err := tx.Webhooks(ctx)
 		if err != nil {
 			return err
@@ -227,26 +232,26 @@ func (c *Control) onWebhook(
 // maxDead is the most dead deliveries in a list.
 const maxDead = 200
 
-// DeadDeliveries lists the messages that a receiver did not accept.
-func (c *Control) DeadDeliveries(
+// Dead lists the messages that a receiver did not accept.
+func (h *Webhooks) Dead(
 	ctx context.Context, by Principal, id WebhookID,
 ) ([]Delivery, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return nil, err
 	}
-	return c.cfg.Store.DeadDeliveries(ctx, id, maxDead)
+	return h.store.DeadDeliveries(ctx, id, maxDead)
 }
 
-// ReplayDeliveries sends dead deliveries again: one, or all of a webhook for an empty delivery ID.
-func (c *Control) ReplayDeliveries(
+// Replay sends dead deliveries again: one, or all of a webhook for an empty delivery ID.
+func (h *Webhooks) Replay(
 	ctx context.Context, by Principal, id WebhookID, delivery string,
 ) (int, error) {
 	if err := by.Require(ScopeWebhooks); err != nil {
 		return 0, err
 	}
 	n := 0
-	err := c.onWebhook(ctx, id, func(tx Store, w Webhook) (err error) {
-		n, err = tx.ReplayDeliveries(ctx, id, delivery, c.cfg.Now())
+	err := h.on(ctx, id, func(tx Store, w Webhook) (err error) {
+		n, err = tx.ReplayDeliveries(ctx, id, delivery, h.now())
 		if err == nil && n == 0 && delivery != "" {
 			err = noSuch("delivery")
 		}
@@ -255,152 +260,11 @@ func (c *Control) ReplayDeliveries(
 		}
 		e := webhookEntry(ActionWebhookReplayed, w)
 		e.Detail = count(float64(n), "message")
-		return c.note(ctx, tx, by, e)
+		return h.note(ctx, tx, by, e)
 	})
 	if err != nil {
 		return 0, err
 	}
-	c.queued()
+	h.outbox.queued()
 	return n, nil
-}
-
-// queued wakes the sender of webhooks.
-func (c *Control) queued() {
-	if c.cfg.Queued != nil {
-		c.cfg.Queued()
-	}
-}
-
-func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, error) {
-	body, err := json.Marshal(Message{kind, at.UTC(), data})
-	if err != nil {
-		return Delivery{}, err
-	}
-	return Delivery{ID: "msg_" + stage.NewID(), Webhook: id, Type: kind, Body: body, CreatedAt: at,
-		NextAt: at}, nil
-}
-
-// wantedFor is how long the types that webhooks select are cached, so that issuing a token needs no
-// statement if no webhook selects its type.
-const wantedFor = 2 * time.Second
-
-// A subscription caches which message types the webhooks select.
-type subscription struct {
-	mu    sync.Mutex
-	at    time.Time       // guarded by mu
-	types map[string]bool // guarded by mu
-}
-
-// subscribed reports whether a webhook selects a type.
-func (c *Control) subscribed(ctx context.Context, kind string) bool {
-	s, now := &c.subscription, c.cfg.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.types != nil && now.Sub(s.at) < wantedFor && !now.Before(s.at) {
-		return s.types[kind]
-	}
-	hooks, err := c.cfg.Store.Webhooks(ctx)
-	if err != nil {
-		return s.types[kind]
-	}
-	s.at, s.types = now, map[string]bool{}
-	for _, w := range hooks {
-		for _, t := range w.Types {
-			s.types[t] = s.types[t] || w.DisabledAt.IsZero()
-		}
-	}
-	return s.types[kind]
-}
-
-// addIssuance records a token, and queues its message if a webhook selects that type. The record
-// and the message are stored together: there is no token without its message.
-func (c *Control) addIssuance(
-	ctx context.Context, i Issuance, revision int64, limit Rate,
-) error {
-	if i.Stage.Rehearsal() || !c.subscribed(ctx, MessageTokenIssued) {
-		return c.cfg.Store.AddIssuance(ctx, i, revision, limit)
-	}
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if err := tx.AddIssuance(ctx, i, revision, limit); err != nil {
-			return err
-		}
-		return c.announce(ctx, tx, MessageTokenIssued, tokenMessage(i))
-	})
-	if err == nil {
-		c.queued()
-	}
-	return err
-}
-
-// addEvent stores an event, and queues its message if a webhook selects that type.
-func (c *Control) addEvent(ctx context.Context, e StoredEvent) (StoredEvent, error) {
-	kind := messageOfEvent(e.Event)
-	if kind == "" || !c.subscribed(ctx, kind) {
-		return c.cfg.Store.AddEvent(ctx, e)
-	}
-	return c.addEventIf(ctx, e, func(Store) (bool, error) { return true, nil })
-}
-
-// addEventIf stores an event and queues its message, if the given function returns true. The
-// function runs in the same transaction.
-func (c *Control) addEventIf(
-	ctx context.Context, e StoredEvent, may func(tx Store) (bool, error),
-) (StoredEvent, error) {
-	var stored StoredEvent
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if ok, err := may(tx); err != nil || !ok {
-			return err
-		}
-		var err error
-		if stored, err = tx.AddEvent(ctx, e); err != nil {
-			return err
-		}
-		kind := messageOfEvent(e.Event)
-		if kind == "" || stored.User == "" { // another server has stored it
-			return nil
-		}
-		return c.announce(ctx, tx, kind, participantMessage(e))
-	})
-	if err == nil {
-		c.queued()
-	}
-	return stored, err
-}
-
-// announce queues a message for every webhook that selects its type, inside a transaction: the
-// message is sent if and only if the transaction commits.
-func (c *Control) announce(ctx context.Context, tx Store, kind string, data ...any) error {
-	hooks, err := tx.Webhooks(ctx)
-	if err != nil {
-		return err
-	}
-	for _, w := range hooks {
-		if !w.DisabledAt.IsZero() || !slices.Contains(w.Types, kind) {
-			continue
-		}
-		for _, one := range data {
-			d, err := newDelivery(w.ID, kind, c.cfg.Now(), one)
-			if err != nil {
-				return err
-			}
-			if err := tx.AddDelivery(ctx, d); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// announceRevoked queues the messages about tokens that were revoked together.
-func (c *Control) announceRevoked(ctx context.Context, tx Store, revoked []Issuance) error {
-	var data []any
-	for _, i := range revoked {
-		if !i.Stage.Rehearsal() {
-			data = append(data, tokenMessage(i))
-		}
-	}
-	if len(data) == 0 {
-		return nil
-	}
-	return c.announce(ctx, tx, MessageTokenRevoked, data...)
 }

@@ -119,5 +119,5 @@ func (c *Control) endVouchedLogins(
 	}
 	entry := userEntry(ActionLoginEnded, account)
 	entry.Detail = notVouched
-	return c.note(ctx, tx, by, entry)
+	return c.trail.note(ctx, tx, by, entry)
 }

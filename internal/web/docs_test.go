@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/httpkit"
 )
 
@@ -22,8 +23,9 @@ const contract = "../../docs/http.md"
 // TestEveryRouteIsDocumented: docs/http.md lists every route of the table, and no other route.
 func TestEveryRouteIsDocumented(t *testing.T) {
 	t.Parallel()
-	s, err := New(Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"},
-		Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{Control: access.New(access.Config{}),
+		PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"},
+		Log:       slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

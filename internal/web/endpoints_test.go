@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/web"
 	"github.com/stagedoor/stagedoor/internal/whip"
@@ -133,7 +134,7 @@ func TestAFaultIsWrittenToTheLog(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	broken := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug") })
-	s, err := web.New(web.Config{WHIP: broken,
+	s, err := web.New(web.Config{Control: access.New(access.Config{}), WHIP: broken,
 		PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1"},
 		Log:       slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {

@@ -108,10 +108,10 @@ func (v v1APIKeys) revoke(r *http.Request, who access.Principal) (any, error) {
 }
 
 // v1Webhooks serves webhooks.
-type v1Webhooks struct{ control *access.Control }
+type v1Webhooks struct{ webhooks *access.Webhooks }
 
 func (v v1Webhooks) list(r *http.Request, who access.Principal) (any, error) {
-	hooks, err := v.control.Webhooks(r.Context(), who)
+	hooks, err := v.webhooks.List(r.Context(), who)
 	return V1Webhooks{mapped(hooks, v1Webhook), access.MessageTypes()}, err
 }
 
@@ -120,7 +120,7 @@ func (v v1Webhooks) create(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	hook, err := v.control.CreateWebhook(r.Context(), who, in.URL, in.Types)
+	hook, err := v.webhooks.Create(r.Context(), who, in.URL, in.Types)
 	if err != nil {
 		return nil, err
 	}
@@ -130,21 +130,21 @@ func (v v1Webhooks) create(r *http.Request, who access.Principal) (any, error) {
 func webhookID(r *http.Request) access.WebhookID { return access.WebhookID(r.PathValue("id")) }
 
 func (v v1Webhooks) remove(r *http.Request, who access.Principal) (any, error) {
-	return nil, v.control.DeleteWebhook(r.Context(), who, webhookID(r))
+	return nil, v.webhooks.Delete(r.Context(), who, webhookID(r))
 }
 
 func (v v1Webhooks) test(r *http.Request, who access.Principal) (any, error) {
-	id, err := v.control.TestWebhook(r.Context(), who, webhookID(r))
+	id, err := v.webhooks.Test(r.Context(), who, webhookID(r))
 	return reply{status: http.StatusAccepted, body: V1Queued{id}}, err
 }
 
 func (v v1Webhooks) dead(r *http.Request, who access.Principal) (any, error) {
-	found, err := v.control.DeadDeliveries(r.Context(), who, webhookID(r))
+	found, err := v.webhooks.Dead(r.Context(), who, webhookID(r))
 	return V1Deliveries{mapped(found, v1Delivery)}, err
 }
 
 func (v v1Webhooks) replay(r *http.Request, who access.Principal) (any, error) {
-	n, err := v.control.ReplayDeliveries(r.Context(), who, webhookID(r),
+	n, err := v.webhooks.Replay(r.Context(), who, webhookID(r),
 		r.URL.Query().Get("delivery"))
 	return V1Replayed{n}, err
 }

@@ -35,7 +35,7 @@ func (h *Harness) ended(
 func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in",
+		hook := must(h.Webhooks.Create(t.Context(), op, "https://hooks.example/in",
 			[]string{access.MessageParticipantEnded}))(t)
 		h.Clock.Pass(5 * time.Second) // the cache of webhooks' message types expires
 		h.Configure(func(c *access.Config) {

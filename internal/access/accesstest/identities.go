@@ -868,14 +868,14 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		op, ana, arn := h.Scene()
 		rung := 0
 		h.Configure(func(c *access.Config) { c.Queued = func() { rung++ } })
-		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in", []string{
+		hook := must(h.Webhooks.Create(t.Context(), op, "https://hooks.example/in", []string{
 			access.MessageUserSuspended, access.MessageTokenIssued, access.MessageTokenRevoked,
 			access.MessageParticipantEnded,
 		}))(t)
 		if !strings.HasPrefix(hook.Secret.Reveal(), "whsec_") {
 			t.Error("the secret is not of the form that Standard Webhooks has")
 		}
-		if listed := must(h.Webhooks(t.Context(), op))(t); len(listed) != 1 ||
+		if listed := must(h.Webhooks.List(t.Context(), op))(t); len(listed) != 1 ||
 			!listed[0].Secret.Empty() {
 			t.Errorf("the list is %+v, want one without its secret", listed)
 		}
@@ -887,7 +887,7 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded,
 			Participant: token.Participant.ID, Stage: arn, Code: "left"}))(t)
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, ""))
-		must(h.TestWebhook(t.Context(), op, hook.ID))(t)
+		must(h.Webhooks.Test(t.Context(), op, hook.ID))(t)
 
 		now := h.Clock.Now()
 		due := must(h.outbox().ClaimDeliveries(t.Context(), hook.ID, now,
@@ -925,32 +925,34 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		dead := due[0]
 		dead.DeadAt, dead.Reason, dead.Attempts = now, "the receiver answered 500", 11
 		ok(t, h.outbox().PutDelivery(t.Context(), dead))
-		if list := must(h.DeadDeliveries(t.Context(), op, hook.ID))(t); len(list) != 1 ||
+		if list := must(h.Webhooks.Dead(t.Context(), op, hook.ID))(t); len(list) != 1 ||
 			list[0].Reason != dead.Reason {
 			t.Errorf("the dead are %+v", list)
 		}
-		if n := must(h.ReplayDeliveries(t.Context(), op, hook.ID, dead.ID))(t); n != 1 {
+		if n := must(h.Webhooks.Replay(t.Context(), op, hook.ID, dead.ID))(t); n != 1 {
 			t.Errorf("%d are sent again", n)
 		}
 		at := h.Clock.Now()
 		ok(t, h.outbox().NoteAttempt(t.Context(), hook.ID, at, "no answer"))
-		if w := must(h.Webhooks(t.Context(), op))(t)[0]; !w.FailedAt.Equal(at) ||
+		if w := must(h.Webhooks.List(t.Context(), op))(t)[0]; !w.FailedAt.Equal(at) ||
 			w.Failure != "no answer" {
 			t.Errorf("after a failed attempt the webhook is %+v", w)
 		}
 		ok(t, h.outbox().NoteAttempt(t.Context(), hook.ID, time.Time{}, ""))
-		if w := must(h.Webhooks(t.Context(), op))(t)[0]; !w.FailedAt.IsZero() || w.Failure != "" {
+		if w := must(h.Webhooks.List(t.Context(), op))(t)[0]; !w.FailedAt.IsZero() ||
+			w.Failure != "" {
 			t.Errorf("after one that was accepted it is %+v", w)
 		}
-		refused(t, h.DeleteWebhook(t.Context(), ana, hook.ID), stage.ErrDenied, "denied")
-		ok(t, h.DeleteWebhook(t.Context(), op, hook.ID))
-		refused(t, h.DeleteWebhook(t.Context(), op, hook.ID), stage.ErrNotFound, "")
+		refused(t, h.Webhooks.Delete(t.Context(), ana, hook.ID), stage.ErrDenied, "denied")
+		ok(t, h.Webhooks.Delete(t.Context(), op, hook.ID))
+		refused(t, h.Webhooks.Delete(t.Context(), op, hook.ID), stage.ErrNotFound, "")
 		for _, bad := range []string{"", "hooks.example", "ftp://hooks.example",
 			"https://user:pass@hooks.example"} {
-			_, err := h.CreateWebhook(t.Context(), op, bad, []string{access.MessageUserCreated})
+			_, err := h.Webhooks.Create(t.Context(), op, bad, []string{access.MessageUserCreated})
 			refused(t, err, stage.ErrInvalid, "")
 		}
-		_, err := h.CreateWebhook(t.Context(), op, "https://hooks.example", []string{"everything"})
+		_, err := h.Webhooks.Create(t.Context(), op, "https://hooks.example",
+			[]string{"everything"})
 		refused(t, err, stage.ErrInvalid, "")
 	})
 }
@@ -970,7 +972,7 @@ func (fullOutbox) AddDelivery(context.Context, access.Delivery) error {
 func (on rules) TestNoTokenWithoutItsMessage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		hook := must(h.CreateWebhook(t.Context(), op, "https://hooks.example/in",
+		hook := must(h.Webhooks.Create(t.Context(), op, "https://hooks.example/in",
 			[]string{access.MessageTokenIssued}))(t)
 		works := h.Config.Store
 		h.Configure(func(c *access.Config) { c.Store = fullOutbox{works} })
