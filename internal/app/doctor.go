@@ -21,6 +21,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/ivs"
 	"github.com/stagedoor/stagedoor/internal/signal"
 	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // DoctorCommand is `stagedoor doctor`. It takes the flags of serve.
@@ -120,31 +121,47 @@ func (d *doctor) examine(ctx context.Context) (list []finding) {
 	return list
 }
 
-func healthy(format string, args ...any) finding {
-	return finding{Level: levelOK, Detail: fmt.Sprintf(format, args...)}
+// The following functions take the keys of sentences, which are said.doctor.KEY in the language
+// files. The console recognizes the sentences and translates them.
+
+func healthy(key string, v words.Values) finding {
+	return finding{Level: levelOK, Detail: doctorSays(key, v)}
 }
 
-func warning(advice, format string, args ...any) finding {
-	return finding{Level: levelWarning, Detail: fmt.Sprintf(format, args...), Advice: advice}
+func warning(advice, key string, v words.Values) finding {
+	return finding{Level: levelWarning, Detail: doctorSays(key, v), Advice: doctorSays(advice, nil)}
 }
 
-func broken(advice string, err error) finding {
-	return finding{Level: levelError, Detail: strings.TrimSuffix(err.Error(), "."), Advice: advice}
+func broken(advice, key string, v words.Values) finding {
+	return finding{Level: levelError, Detail: doctorSays(key, v), Advice: doctorSays(advice, nil)}
+}
+
+// failed is broken for an error of another package. The advice may be empty.
+func failed(advice string, err error) finding {
+	f := finding{Level: levelError, Detail: strings.TrimSuffix(err.Error(), ".")}
+	if advice != "" {
+		f.Advice = doctorSays(advice, nil)
+	}
+	return f
+}
+
+func doctorSays(key string, v words.Values) string {
+	return words.English("said.doctor."+key, v)
 }
 
 func (d *doctor) checkSettings(context.Context) finding {
 	s := &server{settings: d.settings, log: newLog(LogSettings{LogLevel: "error"}, io.Discard)}
 	if err := s.check(); err != nil {
-		return broken("", err)
+		return failed("", err)
 	}
 	d.public = s.public
-	return healthy("the settings are valid together")
+	return healthy("settings", nil)
 }
 
 func (d *doctor) checkData(context.Context) finding {
 	err := makeDataFolder(d.settings.Data)
 	if err != nil {
-		return broken("", err)
+		return failed("", err)
 	}
 	if running, err := readPublished(d.settings.Data); err == nil {
 		lock, err := lockDataFolder(d.settings.Data)
@@ -157,36 +174,36 @@ func (d *doctor) checkData(context.Context) finding {
 			d.public, _ = url.Parse(running.URL)
 		}
 	}
-	return healthy("%s can be written", d.settings.Data)
+	return healthy("data", words.Values{"folder": d.settings.Data})
 }
 
 func (d *doctor) checkDatabase(ctx context.Context) finding {
 	if d.settings.Database == "" {
 		if err := checkDatabase(d.settings.DataSettings); err != nil {
-			return warning("the first start makes one", "there is no database yet")
+			return warning("firstStart", "noDatabase", nil)
 		}
 	}
 	db, err := openStore(ctx, d.settings.DataSettings,
 		newLog(LogSettings{LogLevel: "error"}, io.Discard))
 	if err != nil {
-		return broken("", err)
+		return failed("", err)
 	}
 	defer db.Close()
 	if err := db.Ping(ctx); err != nil {
-		return broken("", err)
+		return failed("", err)
 	}
-	return healthy("%s answers", d.settings.databaseName())
+	return healthy("database", words.Values{"database": d.settings.databaseName()})
 }
 
 func (d *doctor) checkKey(context.Context) finding {
 	_, err := token.LoadKey(d.settings.LocalKeySettings.file(d.settings.Data))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return warning("the first start makes one", "there is no key for local stages yet")
+		return warning("firstStart", "noKey", nil)
 	case err != nil:
-		return broken("restore it from a backup", err)
+		return failed("restore", err)
 	}
-	return healthy("tokens of local stages can be signed")
+	return healthy("key", nil)
 }
 
 // checkServer sends a request to the running server. If none runs, it checks that a server could
@@ -194,24 +211,22 @@ func (d *doctor) checkKey(context.Context) finding {
 func (d *doctor) checkServer(ctx context.Context) finding {
 	if d.running == nil {
 		if err := d.tryPorts(); err != nil {
-			return broken("", err)
+			return failed("", err)
 		}
-		return warning("start the server to check what others reach",
-			"no server runs on the data folder; its "+
-				"ports are free")
+		return warning("start", "notRunning", nil)
 	}
 	u, err := d.running.local()
 	if err != nil {
-		return broken("", err)
+		return failed("", err)
 	}
 	answer, err := get(ctx, d.running.client(), u.JoinPath("healthz"))
 	if err != nil {
-		return broken("read its log", err)
+		return failed("log", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return broken("read its log", fmt.Errorf("%s answers %s", u, answer.Status))
+		return broken("log", "answers", words.Values{"address": u, "status": answer.Status})
 	}
-	return healthy("serves on %s, media on %s", d.running.Listen, d.running.Media)
+	return healthy("server", words.Values{"listen": d.running.Listen, "media": d.running.Media})
 }
 
 func (d *doctor) tryPorts() error {
@@ -233,7 +248,7 @@ func (d *doctor) checkMedia(ctx context.Context) finding {
 	if d.public != nil {
 		for _, missing := range d.settings.missing(d.public, interfaceAddresses()) {
 			if strings.HasPrefix(missing, "--media") {
-				return warning("", "%s", missing)
+				return finding{Level: levelWarning, Detail: missing}
 			}
 		}
 	}
@@ -242,11 +257,10 @@ func (d *doctor) checkMedia(ctx context.Context) finding {
 			continue
 		}
 		if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
-			return broken("correct --media-hosts", fmt.Errorf("%s has no address", host))
+			return broken("mediaHosts", "noAddress", words.Values{"host": host})
 		}
 	}
-	return healthy("%s; the first broadcast shows whether a firewall lets UDP through",
-		d.settings.Media)
+	return healthy("media", words.Values{"address": d.settings.Media})
 }
 
 // checkPublic requests the public URL as a browser elsewhere would.
@@ -256,19 +270,17 @@ func (d *doctor) checkPublic(ctx context.Context) finding {
 	}
 	client, err := d.outside()
 	if err != nil {
-		return broken("correct --roots", err)
+		return failed("roots", err)
 	}
 	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
 	switch {
 	case err != nil:
-		return broken("check DNS, the proxy and the firewall",
-			fmt.Errorf("%s: %w", d.public, shortest(err)))
+		return broken("dns", "unreached", words.Values{"address": d.public, "error": shortest(err)})
 	case answer.StatusCode != http.StatusOK:
-		return broken("let the proxy pass requests on to this server", fmt.Errorf(
-			"%s answers %s to /healthz", d.public,
-			answer.Status))
+		return broken("leadThere", "healthz",
+			words.Values{"address": d.public, "status": answer.Status})
 	}
-	return healthy("%s leads to a working server", d.public)
+	return healthy("public", words.Values{"address": d.public})
 }
 
 // outside returns an HTTP client that trusts the certificates of the system, as OBS does, and those
@@ -309,34 +321,32 @@ func (d *doctor) checkCertificate(ctx context.Context) finding {
 		if isLocal(d.public.Hostname()) {
 			return finding{}
 		}
-		return warning("use --tls-domain or a proxy with HTTPS", "%s is not encrypted", d.public)
+		return warning("encrypt", "plain", words.Values{"address": d.public})
 	}
 	client, err := d.outside()
 	if err != nil {
-		return broken("correct --roots", err)
+		return failed("roots", err)
 	}
 	answer, err := get(ctx, client, d.public.JoinPath("healthz"))
 	if err != nil {
-		return broken(
-			"OBS refuses it, too: use a certificate with the whole chain of a known authority",
-			shortest(err))
+		return failed("chain", shortest(err))
 	}
 	leaf := answer.TLS.PeerCertificates[0]
 	if left := time.Until(leaf.NotAfter); left < certificateSoon {
-		return warning("renew it", "the certificate ends on %s",
-			leaf.NotAfter.Format("2 January 2006"))
+		return warning("renew", "certificateEnds",
+			words.Values{"day": leaf.NotAfter.Format("2 January 2006")})
 	}
-	return healthy("trusted until %s", leaf.NotAfter.Format("2 January 2006"))
+	return healthy("certificate", words.Values{"day": leaf.NotAfter.Format("2 January 2006")})
 }
 
 // checkClock compares this machine's clock with the Date header of a response from the public URL.
 // The proxy or the server that sends the response sets this header from its own clock.
 func (d *doctor) checkClock(ctx context.Context) finding {
 	if now := time.Now(); now.Year() < 2025 {
-		return broken("set the clock", fmt.Errorf("it is %s here", now.Format(time.RFC3339)))
+		return broken("setClock", "clockWrong", words.Values{"time": now.Format(time.RFC3339)})
 	}
 	if d.running == nil || d.public == nil {
-		return healthy("%s", time.Now().UTC().Format("2006-01-02 15:04 MST"))
+		return finding{Level: levelOK, Detail: time.Now().UTC().Format("2006-01-02 15:04 MST")}
 	}
 	client, err := d.outside()
 	if err != nil {
@@ -348,13 +358,13 @@ func (d *doctor) checkClock(ctx context.Context) finding {
 	}
 	there, err := http.ParseTime(answer.Header.Get("Date"))
 	if err != nil {
-		return healthy("%s", time.Now().UTC().Format("2006-01-02 15:04 MST"))
+		return finding{Level: levelOK, Detail: time.Now().UTC().Format("2006-01-02 15:04 MST")}
 	}
 	if away := time.Since(there).Abs(); away > time.Minute {
-		return warning("synchronize both", "%s differs by %v", d.public.Host,
-			away.Round(time.Second))
+		return warning("synchronize", "clockDiffers",
+			words.Values{"host": d.public.Host, "time": away.Round(time.Second)})
 	}
-	return healthy("agrees with %s", d.public.Host)
+	return healthy("clock", words.Values{"host": d.public.Host})
 }
 
 // checkWebSocket opens the events socket through the public URL. The server closes the socket after
@@ -370,7 +380,7 @@ func (d *doctor) checkWebSocket(ctx context.Context) finding {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		d.public.JoinPath(signal.Path).String(), nil)
 	if err != nil {
-		return broken("", err)
+		return failed("", err)
 	}
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Upgrade", "websocket")
@@ -382,10 +392,10 @@ func (d *doctor) checkWebSocket(ctx context.Context) finding {
 	}
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusSwitchingProtocols {
-		return broken("let the proxy pass the headers Upgrade and Connection, over HTTP/1.1",
-			fmt.Errorf("no upgrade through %s: it answers %s", d.public.Host, answer.Status))
+		return broken("upgradeHeaders", "noUpgrade",
+			words.Values{"host": d.public.Host, "status": answer.Status})
 	}
-	return healthy("upgrades pass through %s", d.public.Host)
+	return healthy("upgrades", words.Values{"host": d.public.Host})
 }
 
 // checkAWS lists the stages of each region. The call needs AWS credentials and the permission
@@ -396,15 +406,15 @@ func (d *doctor) checkAWS(ctx context.Context) finding {
 	}
 	side, err := openAWS(ctx, d.settings.AWSSettings, d.settings.Data, ivs.Config{})
 	if err != nil {
-		return broken("see docs/ivs.md", forPerson(err))
+		return failed("seeIvs", forPerson(err))
 	}
 	for _, region := range d.settings.IVSRegion {
 		if _, err := side.StagesOf(ctx, region); err != nil {
-			return broken("see docs/ivs.md for the rights that are needed",
-				fmt.Errorf("%s: %w", region, forPerson(err)))
+			return broken("awsRights", "unreached",
+				words.Values{"address": region, "error": forPerson(err)})
 		}
 	}
-	return healthy("stages can be listed in %s", strings.Join(d.settings.IVSRegion, ", "))
+	return healthy("aws", words.Values{"regions": strings.Join(d.settings.IVSRegion, ", ")})
 }
 
 // get sends a GET request and reads the whole response.

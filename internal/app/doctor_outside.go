@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/oidc"
 	"github.com/stagedoor/stagedoor/internal/sfu"
 	"github.com/stagedoor/stagedoor/internal/web"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // leastGap is the least time between the arrivals of the two events of a probe, which the server
@@ -84,24 +84,16 @@ func (d *doctor) checkProxy(ctx context.Context) finding {
 	case p == nil:
 		return finding{}
 	case p.Forwarding == "ignored":
-		return warning(
-			"add the proxy's network to --trusted-proxies; otherwise all clients share one "+
-				"rate limit",
-			"a proxy passes on the addresses of clients, and its address %s is not trusted",
-			p.Address)
+		return warning("trustProxy", "untrusted", words.Values{"address": p.Address})
 	case p.Proxied && p.Forwarding == "none":
-		return warning("let the proxy set X-Forwarded-For; otherwise all clients share one rate "+
-			"limit",
-			"the trusted proxy at %s does not pass on the addresses of clients", p.Address)
+		return warning("forwardedFor", "noNames", words.Values{"address": p.Address})
 	case d.public.Host != p.Host:
-		return warning("let the proxy pass the header Host: old browsers are refused without it",
-			"requests to %s arrive for %s", d.public.Host, p.Host)
+		return warning("passHost", "otherHost",
+			words.Values{"host": d.public.Host, "other": p.Host})
 	case p.Proxied:
-		return healthy("the proxy passes on the addresses of clients; the server sees this "+
-			"machine at %s", p.Address)
+		return healthy("proxy", words.Values{"address": p.Address})
 	}
-	return healthy(
-		"there is no proxy in front of the server; the server sees this machine at %s", p.Address)
+	return healthy("noProxy", words.Values{"address": p.Address})
 }
 
 // checkStreaming checks that the proxy does not buffer event streams.
@@ -111,12 +103,9 @@ func (d *doctor) checkStreaming(ctx context.Context) finding {
 	case p == nil:
 		return finding{}
 	case p.gap < leastGap:
-		return broken("switch its response buffering off for /api (nginx: proxy_buffering off)",
-			fmt.Errorf(
-				"events are held back on the way through %s: docks would learn everything late",
-				d.public.Host))
+		return broken("buffering", "heldBack", words.Values{"host": d.public.Host})
 	}
-	return healthy("events pass through %s at once", d.public.Host)
+	return healthy("streaming", words.Values{"host": d.public.Host})
 }
 
 // checkNAT compares the announced media addresses with the address that a STUN server sees.
@@ -131,19 +120,16 @@ func (d *doctor) checkNAT(ctx context.Context) finding {
 	server := strings.TrimPrefix(d.settings.TURN[i], "stun:")
 	outer, err := sfu.OutsideAddress(ctx, server)
 	if err != nil {
-		return warning("check its name and that a firewall lets UDP through",
-			"the STUN server %s does not answer (%v)", server, shortest(err))
+		return warning("stunName", "stunSilent",
+			words.Values{"server": server, "error": shortest(err)})
 	}
 	if slices.Contains(d.settings.MediaHosts, outer.String()) {
-		return healthy("media is announced at %s, which the STUN server sees", outer)
+		return healthy("announced", words.Values{"address": outer})
 	}
 	if len(d.settings.MediaHosts) == 0 && slices.Contains(interfaceAddresses(), outer) {
-		return healthy("this machine has the address %s, which the STUN server sees", outer)
+		return healthy("outside", words.Values{"address": outer})
 	}
-	return warning("announce the address with --media-hosts, and let the router pass the media "+
-		"port on",
-		"clients elsewhere see this machine at %s, and media is not announced at that address",
-		outer)
+	return warning("nameHost", "unannounced", words.Values{"address": outer})
 }
 
 // checkPolicy tries each action of the IAM policy that can be tried without changing anything.
@@ -160,7 +146,7 @@ func (d *doctor) checkPolicy(ctx context.Context) finding {
 	for _, region := range d.settings.IVSRegion {
 		list, err := side.Permissions(ctx, region)
 		if err != nil {
-			return broken("", forPerson(err))
+			return failed("", forPerson(err))
 		}
 		for _, p := range list {
 			tried++
@@ -174,15 +160,13 @@ func (d *doctor) checkPolicy(ctx context.Context) finding {
 	}
 	switch {
 	case len(missing) > 0:
-		return broken("add them to the policy, as docs/ivs.md lists them",
-			fmt.Errorf("AWS does not allow %s", strings.Join(missing, ", ")))
+		return broken("addRights", "missingRights",
+			words.Values{"actions": strings.Join(missing, ", ")})
 	case len(unknown) > 0:
-		return warning("try again", "AWS did not say whether it allows %s",
-			strings.Join(unknown, ", "))
+		return warning("tryAgain", "unknownRights",
+			words.Values{"actions": strings.Join(unknown, ", ")})
 	}
-	return healthy(
-		"AWS allows the %d actions that change nothing; ivs:CreateStage and ivs:ImportPublicKey "+
-			"are not tested: a missing one shows at its first use", tried)
+	return healthy("rights", words.Values{"n": tried})
 }
 
 // checkProvider reads the discovery document of the OpenID Connect provider.
@@ -196,22 +180,17 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 		Log: newLog(LogSettings{LogLevel: "error"}, io.Discard),
 	})
 	if err := provider.Check(ctx); err != nil {
-		return broken(
-			"check --oidc-issuer against the provider's discovery document, and that this "+
-				"machine reaches it", forPerson(err))
+		return failed("issuer", forPerson(err))
 	}
 	report := d.claims(ctx)
 	if len(report.Unseen) > 0 {
-		return warning("sign in with the provider once, and check again",
-			"nobody has signed in since --oidc-scopes changed: whether the provider sends the "+
-				"claim `%s` is not known", report.Unseen[0].Name)
+		return warning("signInOnce", "unseenClaim", words.Values{"claim": report.Unseen[0].Name})
 	}
 	if len(report.Missing) > 0 {
 		claim := report.Missing[0]
-		return warning("ask for it with --oidc-scopes, or let the provider add it",
-			"the provider sent no claim `%s`, which %s names", claim.Name, claim.By)
+		return warning("askClaim", "noClaim", words.Values{"claim": claim.Name, "by": claim.By})
 	}
-	return healthy("%s publishes what sign-in needs", settings.OIDCIssuer)
+	return healthy("provider", words.Values{"issuer": settings.OIDCIssuer})
 }
 
 // claims reports which of the claims that decide about access the provider sends, as far as the
@@ -257,16 +236,15 @@ func (d *doctor) checkWebhooks(ctx context.Context) finding {
 		dead, err := db.DeadDeliveries(ctx, hook.ID, 1)
 		switch {
 		case err != nil:
-			return broken("", err)
+			return failed("", err)
 		case len(dead) > 0:
 			troubled = append(troubled, deadHook(hook, dead[0]))
 		}
 	}
 	if len(troubled) > 0 {
-		return warning("mend the receiver, then send the messages again in the console (Webhooks)",
-			"messages were given up: %s", strings.Join(troubled, "; "))
+		return warning("receiver", "givenUp", words.Values{"hooks": strings.Join(troubled, "; ")})
 	}
-	return healthy("%d; no message was given up", len(hooks))
+	return healthy("webhooks", words.Values{"n": len(hooks)})
 }
 
 // deadHook describes a webhook with failed deliveries. It names only the host, because the rest of

@@ -1,51 +1,44 @@
 package app_test
 
 import (
-	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stagedoor/stagedoor/static"
 )
 
-// TestTheDoctorsSentencesAreTranslated: the language files contain each sentence of the doctor, so
-// that the console can recognize and translate it.
-func TestTheDoctorsSentencesAreTranslated(t *testing.T) {
+// TestTheDoctorsSentencesHaveKeys: each key in a call that makes a finding has a sentence, and each
+// sentence of the doctor is in such a call.
+func TestTheDoctorsSentencesHaveKeys(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../static/strings/en.json")
+	english, err := static.Sentences("en")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var words map[string]string
-	if err := json.Unmarshal(text, &words); err != nil {
-		t.Fatal(err)
-	}
-	blank := regexp.MustCompile(`\{\w+\}|%[sdvw]`)
-	known := map[string]bool{}
-	for key, sentence := range words {
-		if strings.HasPrefix(key, "said.doctor.") {
-			known[blank.ReplaceAllString(sentence, "_")] = true
+	used := doctorsKeys(t, "doctor.go", "doctor_outside.go")
+	for key := range used {
+		if _, known := english["said.doctor."+key]; !known {
+			t.Errorf("doctor: the key %q has no sentence said.doctor.%s", key, key)
 		}
 	}
-	sentences := doctorsSentences(t, "doctor.go", "doctor_outside.go")
-	if len(sentences) < 50 {
-		t.Errorf("found %d sentences of the doctor, want 50 or more", len(sentences))
-	}
-	for _, sentence := range sentences {
-		if s := blank.ReplaceAllString(sentence, "_"); !known[s] && strings.Trim(s, "_") != "" {
-			t.Errorf("said.doctor.… has no text for %q", sentence)
+	for key := range english {
+		name, ours := strings.CutPrefix(key, "said.doctor.")
+		if ours && !used[name] {
+			t.Errorf("%s: no finding has this sentence, want that one has it", key)
 		}
 	}
 }
 
-// doctorsSentences returns the texts in the calls that make a finding.
-func doctorsSentences(t *testing.T, files ...string) (found []string) {
+// doctorsKeys returns the constants in the calls that make a finding.
+func doctorsKeys(t *testing.T, files ...string) map[string]bool {
 	t.Helper()
-	makes := regexp.MustCompile(`^(healthy|warning|broken)$`)
+	makers := []string{"healthy", "warning", "broken", "failed"}
+	found := map[string]bool{}
 	for _, file := range files {
 		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
@@ -56,37 +49,21 @@ func doctorsSentences(t *testing.T, files ...string) (found []string) {
 			if !ok {
 				return true
 			}
-			if name, ok := call.Fun.(*ast.Ident); !ok || !makes.MatchString(name.Name) {
+			name, ok := call.Fun.(*ast.Ident)
+			if !ok || !slices.Contains(makers, name.Name) {
 				return true
 			}
 			for _, argument := range call.Args {
-				if inner, ok := argument.(*ast.CallExpr); ok && isErrorf(inner) {
-					argument = inner.Args[0]
-				}
-				if s := constant(argument); s != "" {
-					found = append(found, s)
+				if text, ok := argument.(*ast.BasicLit); ok && text.Value != `""` {
+					key, err := strconv.Unquote(text.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					found[key] = true
 				}
 			}
-			return false
+			return true
 		})
 	}
 	return found
-}
-
-func isErrorf(call *ast.CallExpr) bool {
-	name, ok := call.Fun.(*ast.SelectorExpr)
-	return ok && name.Sel.Name == "Errorf"
-}
-
-// constant returns the value of a string literal, or of a sum of string literals. It returns "" for
-// other expressions.
-func constant(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		s, _ := strconv.Unquote(e.Value)
-		return s
-	case *ast.BinaryExpr:
-		return constant(e.X) + constant(e.Y)
-	}
-	return ""
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // answerLimit is how long to wait for the script. It reads requests four times a second, but not
@@ -122,8 +123,8 @@ func (c *Client) writeEncoder(ctx context.Context, r encoders.Request, setUp int
 	case a.At == 0:
 		return noScript()
 	case a.Result != "done":
-		return errorOf(stage.ErrConflict, "setup.scriptRefused", values{"result": a.Result}).
-			WithCode("obs_script_refused")
+		return words.Error(stage.ErrConflict, "setup.scriptRefused",
+			words.Values{"result": a.Result}).WithCode("obs_script_refused")
 	}
 	return nil
 }
@@ -142,5 +143,5 @@ func (c *Client) restoreEncoder(ctx context.Context, setUp int64) error {
 }
 
 func noScript() error {
-	return errorOf(stage.ErrConflict, "setup.noScript", nil).WithCode("obs_no_script")
+	return words.Error(stage.ErrConflict, "setup.noScript", nil).WithCode("obs_no_script")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // Profile is the name of Stagedoor's own profile in OBS.
@@ -97,21 +98,21 @@ func Judge(r Reading, limits stage.Limits) []Finding {
 	return findings
 }
 
-func ok(id, text string, values values) Finding {
-	return Finding{ID: id, Level: OK, Text: inEnglish(text, values)}
+func ok(id, text string, v words.Values) Finding {
+	return Finding{ID: id, Level: OK, Text: words.English(text, v)}
 }
 
-func fix(id, text string, values values, change Change) Finding {
-	return Finding{ID: id, Level: Fix, Text: inEnglish(text, values), Change: change}
+func fix(id, text string, v words.Values, change Change) Finding {
+	return Finding{ID: id, Level: Fix, Text: words.English(text, v), Change: change}
 }
 
-func person(id, text string, values values) Finding {
-	return Finding{ID: id, Level: Person, Text: inEnglish(text, values)}
+func person(id, text string, v words.Values) Finding {
+	return Finding{ID: id, Level: Person, Text: words.English(text, v)}
 }
 
 // blocking returns a finding that the person must fix before SetUp can do anything.
-func blocking(id, text string, values values) Finding {
-	f := person(id, text, values)
+func blocking(id, text string, v words.Values) Finding {
+	f := person(id, text, v)
 	f.Blocks = true
 	return f
 }
@@ -163,11 +164,11 @@ func round(n float64) float64 {
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:
-		return blocking("whip", "find.whip.old", values{"version": r.Version})
+		return blocking("whip", "find.whip.old", words.Values{"version": r.Version})
 	case r.NoWHIP:
 		return blocking("whip", "find.whip.missing", nil)
 	}
-	return ok("whip", "find.whip.ok", values{"version": r.Version})
+	return ok("whip", "find.whip.ok", words.Values{"version": r.Version})
 }
 
 // judgeMode checks the output mode. Stagedoor's profile uses Simple mode, whose settings requests
@@ -180,20 +181,21 @@ func judgeMode(r Reading, toFix bool) Finding {
 	case r.Profile == Profile || !toFix:
 		return ok("mode", "find.mode.advanced", nil)
 	case slices.Contains(r.Profiles, Profile):
-		return fix("mode", "find.mode.theirs", values{"ours": Profile}, Change{})
+		return fix("mode", "find.mode.theirs", words.Values{"ours": Profile}, Change{})
 	}
-	return fix("mode", "find.mode.fix", values{"ours": Profile}, params("Output/Mode", "Simple"))
+	return fix("mode", "find.mode.fix", words.Values{"ours": Profile},
+		params("Output/Mode", "Simple"))
 }
 
 func judgeProfile(r Reading, toFix bool) Finding {
 	switch {
 	case r.Profile == Profile || !toFix:
-		return ok("profile", "find.profile.ok", values{"profile": r.Profile})
+		return ok("profile", "find.profile.ok", words.Values{"profile": r.Profile})
 	case slices.Contains(r.Profiles, Profile):
 		return fix("profile", "find.profile.select",
-			values{"profile": r.Profile, "ours": Profile}, Change{})
+			words.Values{"profile": r.Profile, "ours": Profile}, Change{})
 	}
-	return fix("profile", "find.profile.create", values{"profile": r.Profile,
+	return fix("profile", "find.profile.create", words.Values{"profile": r.Profile,
 		"ours": Profile}, Change{})
 }
 
@@ -203,7 +205,7 @@ func judgeService(r Reading) Finding {
 	name := r.Service.name()
 	switch {
 	case r.Service.Type != whipCustom && name != "":
-		return fix("service", "find.service.other", values{"service": name}, Change{})
+		return fix("service", "find.service.other", words.Values{"service": name}, Change{})
 	case r.Service.Type != whipCustom:
 		return fix("service", "find.service.none", nil, Change{})
 	case r.Service.text("service") != "WHIP":
@@ -249,10 +251,10 @@ func judgeAudio(opus bool) Finding {
 func judgeAudioBitrate(p map[string]string, name string) Finding {
 	kbits := whole(p[name], maxAudio)
 	if kbits <= maxAudio {
-		return ok("audioBitrate", "find.audioBitrate.ok", values{"kbits": kbits})
+		return ok("audioBitrate", "find.audioBitrate.ok", words.Values{"kbits": kbits})
 	}
 	return fix("audioBitrate", "find.audioBitrate.high",
-		values{"kbits": kbits, "most": maxAudio, "wanted": maxAudio},
+		words.Values{"kbits": kbits, "most": maxAudio, "wanted": maxAudio},
 		params(name, strconv.Itoa(maxAudio)))
 }
 
@@ -285,18 +287,19 @@ func judgeHardware(encoder string, v Video, limits stage.Limits, change Change) 
 	every := simpleGOP / v.FPS()
 	switch {
 	case strings.Contains(encoder, "hevc"), strings.Contains(encoder, "av1"):
-		return []Finding{fix("encoder", "find.encoder.codec", values{"encoder": encoder}, change)}
+		return []Finding{
+			fix("encoder", "find.encoder.codec", words.Values{"encoder": encoder}, change)}
 	case strings.HasPrefix(encoder, "apple"):
 		return []Finding{fix("encoder", "find.encoder.apple", nil, change)}
 	case every > limits.MaxKeyframeInterval:
 		return []Finding{
 			fix("encoder", "find.encoder.hardware",
-				values{"encoder": encoder, "seconds": round(every)}, change),
+				words.Values{"encoder": encoder, "seconds": round(every)}, change),
 		}
 	}
 	return []Finding{
-		ok("encoder", "find.encoder.advanced", values{"encoder": encoder}),
-		ok("keyframes", "find.keyframes.ok", values{"seconds": round(every)}),
+		ok("encoder", "find.encoder.advanced", words.Values{"encoder": encoder}),
+		ok("keyframes", "find.keyframes.ok", words.Values{"seconds": round(every)}),
 	}
 }
 
@@ -314,13 +317,13 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	findings := []Finding{
 		judgeAudio(p["AdvOut/AudioEncoder"] == "ffmpeg_opus"),
 		judgeAudioBitrate(p, "AdvOut/Track"+cmp.Or(p["AdvOut/TrackIndex"], "1")+"Bitrate"),
-		ok("encoder", "find.encoder.advanced", values{"encoder": encoder}),
-		person("keyframes", "find.keyframes.advanced", values{
+		ok("encoder", "find.encoder.advanced", words.Values{"encoder": encoder}),
+		person("keyframes", "find.keyframes.advanced", words.Values{
 			"wanted": limits.MaxKeyframeInterval, "bitrate": limits.AdvisedBitrate / 1000,
 		}),
 	}
 	if other {
-		findings[2] = fix("encoder", "find.encoder.codec", values{"encoder": encoder},
+		findings[2] = fix("encoder", "find.encoder.codec", words.Values{"encoder": encoder},
 			params("AdvOut/Encoder", "obs_x264"))
 	}
 	if other || strings.Contains(encoder, "x264") {
@@ -343,19 +346,19 @@ func judgeKnown(
 	findings := []Finding{
 		judgeAudio(p["AdvOut/AudioEncoder"] == "ffmpeg_opus"),
 		judgeAudioBitrate(p, "AdvOut/Track"+cmp.Or(p["AdvOut/TrackIndex"], "1")+"Bitrate"),
-		ok("encoder", "find.encoder.advanced", values{"encoder": e.Name}),
+		ok("encoder", "find.encoder.advanced", words.Values{"encoder": e.Name}),
 	}
 	if unfit := e.Unfit(settings, limits); len(unfit) > 0 {
 		request := e.Request(settings, limits)
 		findings = append(findings, fix("encoderFile", "find.encoderFile.unfit",
-			values{"encoder": e.Name, "settings": strings.Join(unfit, ", ")}, Change{
+			words.Values{"encoder": e.Name, "settings": strings.Join(unfit, ", ")}, Change{
 				Encoder: &request,
 			}))
 	} else {
 		seconds, _ := settings["keyint_sec"].(float64)
 		kbits, _ := settings["bitrate"].(float64)
 		findings = append(findings, ok("encoderFile", "find.encoderFile.ok",
-			values{"seconds": round(seconds), "kbits": int(kbits)}))
+			words.Values{"seconds": round(seconds), "kbits": int(kbits)}))
 	}
 	if !isOn(p, "AdvOut/ApplyServiceSettings", true) {
 		findings = append(findings, fix("bframes", "find.bframes.ignored", nil,
@@ -369,12 +372,14 @@ func judgeBitrate(p map[string]string, limits stage.Limits) Finding {
 	change := params("SimpleOutput/VBitrate", strconv.Itoa(wanted))
 	switch {
 	case kbits <= wanted:
-		return ok("bitrate", "find.bitrate.ok", values{"kbits": kbits})
+		return ok("bitrate", "find.bitrate.ok", words.Values{"kbits": kbits})
 	case kbits*1000 > limits.MaxBitrate:
 		return fix("bitrate", "find.bitrate.forbidden",
-			values{"kbits": kbits, "most": limits.MaxBitrate / 1000, "wanted": wanted}, change)
+			words.Values{"kbits": kbits, "most": limits.MaxBitrate / 1000, "wanted": wanted},
+			change)
 	}
-	return fix("bitrate", "find.bitrate.high", values{"kbits": kbits, "wanted": wanted}, change)
+	return fix("bitrate", "find.bitrate.high",
+		words.Values{"kbits": kbits, "wanted": wanted}, change)
 }
 
 // judgeChannels checks the number of audio channels. OBS asks for a restart when this setting
@@ -384,16 +389,17 @@ func judgeChannels(r Reading) []Finding {
 	if channels == "Stereo" || channels == "Mono" {
 		return nil
 	}
-	return []Finding{person("channels", "find.channels", values{"channels": channels})}
+	return []Finding{person("channels", "find.channels", words.Values{"channels": channels})}
 }
 
 func judgeResolution(r Reading, limits stage.Limits) Finding {
 	width, height := r.Video.OutputWidth, r.Video.OutputHeight
 	w, h := fitted(width, height, limits.MaxHeight)
 	if w == width && h == height {
-		return ok("resolution", "find.resolution.ok", values{"width": width, "height": height})
+		return ok("resolution", "find.resolution.ok",
+			words.Values{"width": width, "height": height})
 	}
-	return fix("resolution", "find.resolution.large", values{
+	return fix("resolution", "find.resolution.large", words.Values{
 		"width": width, "height": height, "w": w, "h": h, "most": limits.MaxHeight,
 	},
 		Change{Video: map[string]int{"outputWidth": w, "outputHeight": h}})
@@ -401,7 +407,7 @@ func judgeResolution(r Reading, limits stage.Limits) Finding {
 
 // judgeFPS checks the frame rate: Amazon IVS accepts 10 to 60 frames a second.
 func judgeFPS(r Reading) Finding {
-	fps := values{"fps": round(r.Video.FPS())}
+	fps := words.Values{"fps": round(r.Video.FPS())}
 	if rate := r.Video.FPS(); rate < 10 || rate > 60.001 {
 		return fix("fps", "find.fps.odd", fps, Change{
 			Video: map[string]int{"fpsNumerator": 30, "fpsDenominator": 1},
@@ -426,7 +432,7 @@ func judgeReconnect(r Reading) []Finding {
 	}
 	if seconds := whole(r.Params["Output/RetryDelay"], 2); seconds > maxRetryDelay {
 		findings = append(findings, fix("retryDelay", "find.retryDelay",
-			values{"seconds": seconds, "wanted": 2}, params("Output/RetryDelay", "2")))
+			words.Values{"seconds": seconds, "wanted": 2}, params("Output/RetryDelay", "2")))
 	}
 	return findings
 }
@@ -441,7 +447,7 @@ func judgeDelay(r Reading) Finding {
 func judgeLayers(r Reading) Finding {
 	switch layers := whole(r.Params["Stream1/WHIPSimulcastTotalLayers"], 1); {
 	case layers > 1:
-		return fix("layers", "find.layers.many", values{"layers": layers},
+		return fix("layers", "find.layers.many", words.Values{"layers": layers},
 			params("Stream1/WHIPSimulcastTotalLayers", "1"))
 	case isOn(r.Params, "Stream1/EnableMultitrackVideo", false):
 		return fix("layers", "find.layers.multitrack", nil,
@@ -458,9 +464,9 @@ func judgeAccount(r Reading) Finding {
 	case account == "" || account == "None":
 		return ok("account", "find.account.ok", nil)
 	case r.Profile == Profile:
-		return blocking("account", "find.account.ours", values{"account": account})
+		return blocking("account", "find.account.ours", words.Values{"account": account})
 	}
-	return fix("account", "find.account.linked", values{"account": account,
+	return fix("account", "find.account.linked", words.Values{"account": account,
 		"ours": Profile}, Change{})
 }
 

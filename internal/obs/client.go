@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // DefaultURL is the default address of obs-websocket.
@@ -271,13 +272,13 @@ func notOBS(addr string, cause error) error {
 func (c *Client) refusal(err error) error {
 	switch websocket.CloseStatus(err) {
 	case 4009:
-		return errorOf(stage.ErrUnauthorized, "obs.wrongPassword", nil).
+		return words.Error(stage.ErrUnauthorized, "obs.wrongPassword", nil).
 			WithCode("obs_password").WithCause(err)
 	case 4010:
-		return errorOf(stage.ErrUnavailable, "obs.unsupported", nil).
+		return words.Error(stage.ErrUnavailable, "obs.unsupported", nil).
 			WithCode("obs_too_old").WithCause(err)
 	case 4011:
-		return errorOf(stage.ErrDenied, "obs.kicked", nil).
+		return words.Error(stage.ErrDenied, "obs.kicked", nil).
 			WithCode("obs_kicked").WithCause(err)
 	case websocket.StatusGoingAway:
 		return stage.Errorf(stage.ErrUnavailable, "OBS was closed").WithCode("obs_closed").
@@ -453,7 +454,7 @@ func (c *Client) broken(request string, cause error) error {
 	if errors.Is(cause, context.Canceled) {
 		return cause
 	}
-	return errorOf(stage.ErrUnavailable, "obs.timeout", nil).
+	return words.Error(stage.ErrUnavailable, "obs.timeout", nil).
 		WithCode("obs_silent").WithCause(fmt.Errorf("%s: %w", request, cause))
 }
 

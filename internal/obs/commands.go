@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // A failure is the error of a command, in one sentence for the person. errors.Is and errors.As find
@@ -129,7 +130,7 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	}
 	target.Force, target.Encoder = force, c.Encoder
 	report, err := SetUp(ctx, client, target, func(s Step) {
-		c.say("%s …", inEnglish("setup.step."+string(s), nil))
+		c.say("%s …", words.English("setup.step."+string(s), nil))
 	})
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func (c *Commands) setUp(ctx context.Context, force bool) error {
 	case report.Changed:
 		return c.print("OBS is ready: profile “%s” is selected.", Profile)
 	}
-	return c.print("%s", inEnglish("setup.unchanged", nil))
+	return c.print("%s", words.English("setup.unchanged", nil))
 }
 
 // Live is "obs live". It returns when viewers can see the broadcast. With Stay it returns when the

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // Keep goes live, reports each broadcast that has started, and runs until the broadcast ends. It
@@ -135,7 +136,7 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	}
 	if r.Active.Stream {
 		if r.Service.Type != whipCustom {
-			return false, errorOf(stage.ErrConflict, "live.elsewhere", nil).WithCode("obs_busy")
+			return false, words.Error(stage.ErrConflict, "live.elsewhere", nil).WithCode("obs_busy")
 		}
 		s, err := readStream(ctx, k.c)
 		if err != nil || !s.Reconnecting {
@@ -191,11 +192,11 @@ func (k *keeper) progress() {
 	case k.s.reason != nil && k.s.phase != "trouble":
 		say = k.s.reason.sentence()
 	case k.s.phase == "starting":
-		say = inEnglish("live.step."+k.s.step, nil)
+		say = words.English("live.step."+k.s.step, nil)
 	case k.s.phase == "reconnecting" && k.s.renewing:
-		say = inEnglish("live.renewing", nil)
+		say = words.English("live.renewing", nil)
 	case k.s.phase == "reconnecting":
-		say = inEnglish("live.reconnectingText", nil)
+		say = words.English("live.reconnectingText", nil)
 	}
 	if say = strings.TrimRight(say, ".… "); say != "" && say != k.shown {
 		k.b.Progress(say)
@@ -268,7 +269,8 @@ func (k *keeper) carryOut(ctx context.Context, e effect) (fact, bool) {
 func (k *keeper) failed(err error) fact {
 	if IsStatus(err, statusOutputRunning) {
 		sending := true
-		err = errorOf(stage.ErrConflict, "live.running", nil).WithCode("obs_busy").WithCause(err)
+		err = words.Error(stage.ErrConflict, "live.running", nil).WithCode("obs_busy").
+			WithCause(err)
 		return fact{kind: "failed", reason: &reason{err: err}, sending: &sending}
 	}
 	return fact{kind: "failed", reason: &reason{err: err}}
@@ -420,7 +422,7 @@ func (k *keeper) failure() error {
 func (r *reason) sentence() string {
 	switch {
 	case r.detail == "":
-		return inEnglish(r.text, r.values)
+		return words.English(r.text, r.values)
 	case r.code != stage.CodeKicked:
 		return r.detail
 	}
@@ -432,7 +434,7 @@ func (r *reason) sentence() string {
 	case stage.NoReason, stage.NoReasonOfOperator, stage.NoReasonOfModerator:
 		key += ".plain"
 	}
-	return inEnglish(key, values{"detail": r.detail})
+	return words.English(key, words.Values{"detail": r.detail})
 }
 
 // codeOf returns the stable code of a sentence, for scripts.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // Waits are the time limits for going live and stopping. Zero fields get the defaults.
@@ -184,7 +185,7 @@ func halt(ctx context.Context, c *Client, waits Waits) (ran bool, err error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return true, errorOf(stage.ErrUnavailable, "live.wontStop", nil).
+			return true, words.Error(stage.ErrUnavailable, "live.wontStop", nil).
 				WithCode("obs_silent").WithCause(ctx.Err())
 		}
 	}

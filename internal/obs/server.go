@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // A server is a client of a Stagedoor server. Its access key permits only issuing tokens.
@@ -170,7 +171,7 @@ func problem(status int, text []byte) error {
 	}
 	_ = json.Unmarshal(text, &p)
 	if p.Detail == "" {
-		p.Detail = inEnglish("api.failed", values{"code": fmt.Sprintf("http_%d", status)})
+		p.Detail = words.English("api.failed", words.Values{"code": fmt.Sprintf("http_%d", status)})
 	}
 	kind := stage.ErrUnavailable
 	switch status {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/obs/encoders"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const whipCustom = "whip_custom"
@@ -158,8 +159,8 @@ func (s *setUp) run(ctx context.Context) ([]Finding, error) {
 	findings := Judge(now, s.target.Limits)
 	for _, f := range findings {
 		if f.Level == Fix || f.Blocks {
-			return findings, errorOf(stage.ErrConflict, "setup.notKept", values{"what": f.Text}).
-				WithCode(codeNotKept)
+			return findings, words.Error(stage.ErrConflict, "setup.notKept",
+				words.Values{"what": f.Text}).WithCode(codeNotKept)
 		}
 	}
 	if !hasEncoder(now, s.target.Encoder) || s.advanced() && now.Encoder == nil {
@@ -357,7 +358,7 @@ func giveService(ctx context.Context, c *Client, now, wanted Service) error {
 	}
 	now, err := readService(ctx, c)
 	if err == nil && !now.same(wanted) {
-		err = errorOf(stage.ErrConflict, "live.notKept", nil).WithCode(codeNotKept)
+		err = words.Error(stage.ErrConflict, "live.notKept", nil).WithCode(codeNotKept)
 	}
 	return err
 }
@@ -413,8 +414,8 @@ func changeProfile(ctx context.Context, c *Client, request, name string) error {
 		case c.Err() != nil:
 			return c.Err()
 		case err != nil:
-			return errorOf(stage.ErrUnavailable, "setup.profile", values{"profile": name}).
-				WithCode("obs_silent").WithCause(err)
+			return words.Error(stage.ErrUnavailable, "setup.profile",
+				words.Values{"profile": name}).WithCode("obs_silent").WithCause(err)
 		}
 	}
 }
@@ -463,7 +464,7 @@ func (s *setUp) explain(err error) error {
 	case IsStatus(err, statusNotCreated):
 		return notReady("obs_no_whip", judgeWHIP(Reading{Version: s.before.Version, NoWHIP: true}))
 	case IsStatus(err, statusOutputRunning):
-		return errorOf(stage.ErrConflict, "setup.running", nil).
+		return words.Error(stage.ErrConflict, "setup.running", nil).
 			WithCode("obs_busy").WithCause(err)
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // undo restores everything. It returns an error for each part that it could not restore.
@@ -14,7 +15,7 @@ func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
 	if err := s.restore(ctx); err != nil {
-		return errorOf(stage.ErrConflict, "setup.notUndone", nil).
+		return words.Error(stage.ErrConflict, "setup.notUndone", nil).
 			WithCode("obs_not_undone").WithCause(err)
 	}
 	return nil
@@ -149,7 +150,7 @@ func Back(ctx context.Context, c *Client) (string, error) {
 	}
 	previous := previousProfile(ctx, c, all)
 	if previous == "" {
-		return "", errorOf(stage.ErrNotFound, "setup.noOther", nil).
+		return "", words.Error(stage.ErrNotFound, "setup.noOther", nil).
 			WithCode("obs_no_profile")
 	}
 	turn, err := c.takeTurn(ctx)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // simpleGOP is the default number of frames between keyframes of every encoder in Simple mode
@@ -23,21 +24,21 @@ func quick(preset string) bool {
 func judgePreset(chosen, options string, change Change) Finding {
 	preset := cmp.Or(option(options, "preset"), chosen, "veryfast")
 	if quick(preset) {
-		return ok("preset", "find.preset.ok", values{"preset": preset})
+		return ok("preset", "find.preset.ok", words.Values{"preset": preset})
 	}
-	return fix("preset", "find.preset.slow", values{"preset": preset},
+	return fix("preset", "find.preset.slow", words.Values{"preset": preset},
 		change.with("SimpleOutput/Preset", "veryfast"))
 }
 
 func judgeKeyframes(options string, v Video, limits stage.Limits, change Change) Finding {
 	every := float64(whole(option(options, "keyint", "keyint-max"), 0)) / v.FPS()
 	if every > 0 && every <= limits.MaxKeyframeInterval {
-		return ok("keyframes", "find.keyframes.ok", values{"seconds": round(every)})
+		return ok("keyframes", "find.keyframes.ok", words.Values{"seconds": round(every)})
 	}
 	if every == 0 || math.IsNaN(every) {
 		every = simpleGOP / v.FPS()
 	}
-	return fix("keyframes", "find.keyframes.far", values{"seconds": round(every),
+	return fix("keyframes", "find.keyframes.far", words.Values{"seconds": round(every),
 		"wanted": limits.MaxKeyframeInterval}, change)
 }
 
@@ -66,7 +67,7 @@ func judgeOptions(options string, change Change) []Finding {
 	}
 	if profile != "baseline" {
 		findings[0] = fix("h264Profile", "find.h264Profile.other",
-			values{"profile": profile}, change)
+			words.Values{"profile": profile}, change)
 	}
 	if !tuned {
 		findings[1] = fix("tune", "find.tune.off", nil, change)
