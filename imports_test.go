@@ -35,7 +35,7 @@ var allowedImports = map[string][]string{
 
 	// Level 1: access, which decides who may do what, and packages for external protocols. They
 	// import no other of this level, except a part of the same subject, such as obs/encoders.
-	"internal/access":     {"internal/stage", "internal/bounded"},
+	"internal/access":     {"internal/stage", "internal/bounded", "internal/words"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/bounded", "internal/httpkit"},
 	"internal/ivs":        {"internal/stage", "internal/bounded"},
@@ -65,7 +65,7 @@ var allowedImports = map[string][]string{
 	"internal/whipcheck": {"internal/stage"},
 
 	// Level 2: the adapters. Each implements an interface of level 1, or serves level 1 to clients.
-	"internal/keys":   {"internal/stage", "internal/token"},
+	"internal/keys":   {"internal/stage", "internal/token", "internal/words"},
 	"internal/sfu":    {"internal/stage", "internal/whip"},
 	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
 	"internal/store": {"internal/stage", "internal/access", "internal/feed", "internal/lease",

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // SetGrant gives a user access to a stage, and revokes the open tokens that exceed the new grant.
@@ -24,7 +25,7 @@ func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 		return err
 	}
 	c.changed(g.User)
-	return c.disconnect(ctx, revoked, "The access to this stage was changed.")
+	return c.disconnect(ctx, revoked, reasonChanged.sentence())
 }
 
 // putGrant is SetGrant inside a transaction. It returns the tokens that it revoked.
@@ -70,8 +71,7 @@ func (c *Control) narrow(
 
 func checkGrant(g Grant) (Grant, error) {
 	if g.Capabilities == 0 || g.Capabilities&^everything != 0 {
-		return g, stage.Errorf(stage.ErrInvalid,
-			"A grant needs the capability publish, subscribe or both.")
+		return g, words.Error(stage.ErrInvalid, "said.invalid.grantCan", nil)
 	}
 	if g.MaxTTL == 0 {
 		g.MaxTTL = stage.DefaultTTL
@@ -114,5 +114,5 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 		return err
 	}
 	c.changed(id)
-	return c.disconnect(ctx, revoked, "The access to this stage was removed.")
+	return c.disconnect(ctx, revoked, reasonRemoved.sentence())
 }

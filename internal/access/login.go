@@ -259,11 +259,9 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 		return err
 	}
 	c.changed(who.User.ID)
-	c.disconnectOrLog(ctx, revoked, signedOut)
+	c.disconnectOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
-
-const signedOut = "The login has ended."
 
 // endLogins deletes the matching logins of one user, and revokes their view tokens. If it deletes
 // all logins, it also deletes the user's unused codes, since each could still create a login.
@@ -287,8 +285,6 @@ func (c *Control) endLogins(
 	})
 	return revoked, err
 }
-
-const passwordChanged = "The password of the account was changed."
 
 // ChangePassword changes the password of the caller and ends the user's other logins. With endKeys
 // it also ends keys and open tokens. Without endKeys, an unattended OBS stays live.
@@ -341,7 +337,7 @@ func (c *Control) ChangePassword(
 		return err
 	}
 	c.changed(account.ID)
-	return c.disconnect(ctx, revoked, passwordChanged)
+	return c.disconnect(ctx, revoked, reasonPassword.sentence())
 }
 
 // endKeys ends what could outlive a changed password: keys, the logins that access keys created,

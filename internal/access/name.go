@@ -8,6 +8,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const maxName = 64 // characters
@@ -19,13 +20,13 @@ func cleanName(text string) (string, error) {
 	case !utf8.ValidString(text):
 		return "", stage.Errorf(stage.ErrInvalid, "A name must be valid UTF-8.")
 	case name == "":
-		return "", stage.Errorf(stage.ErrInvalid, "A name must have 1 to %d characters.", maxName)
+		return "", words.Error(stage.ErrInvalid, "said.invalid.nameLength",
+			words.Values{"most": maxName})
 	case utf8.RuneCountInString(name) > maxName:
-		return "", stage.Errorf(stage.ErrInvalid, "This name has %d characters; a name has at "+
-			"most %d.", utf8.RuneCountInString(name), maxName)
+		return "", words.Error(stage.ErrInvalid, "said.invalid.nameLong",
+			words.Values{"n": utf8.RuneCountInString(name), "most": maxName})
 	case strings.ContainsFunc(name, deceives):
-		return "", stage.Errorf(stage.ErrInvalid,
-			"A name must not have control characters or line breaks.")
+		return "", words.Error(stage.ErrInvalid, "said.invalid.nameControl", nil)
 	}
 	return name, nil
 }

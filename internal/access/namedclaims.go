@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // A NamedClaim is a claim that decides about access, with the setting or the rule that names it.
@@ -95,8 +96,7 @@ func (p ExternalPolicy) whyRefused(e External, err error) error {
 }
 
 func noClaimSent(name string) *stage.Error {
-	return stage.Errorf(stage.ErrDenied,
-		"The provider sent no claim %s, which --oidc-require names.", name)
+	return words.Error(stage.ErrDenied, "said.record.noClaim", words.Values{"claim": name})
 }
 
 // A ClaimsReport lists claims that decide about access, and that the provider possibly does not

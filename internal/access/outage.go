@@ -159,7 +159,7 @@ func (c *Control) revokeWithout(
 	}
 	return c.endWithout(ctx, who, Entry{
 		Action: ActionTokenRevoked, Target: string(id), Stage: p.Stage,
-		Detail: "The token was revoked.",
+		Detail: reasonRevoked.sentence(),
 	}, away)
 }
 

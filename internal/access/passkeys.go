@@ -271,7 +271,7 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 		return err
 	}
 	c.changed(who.User.ID)
-	c.disconnectOrLog(ctx, revoked, signedOut)
+	c.disconnectOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // A RuleGrant gives a user access to every stage that a rule creates, including future ones. It is
@@ -210,8 +211,8 @@ func checkMaker(rules []Rule, r Rule) error {
 func spareMaker(rules []Rule, maker RuleID) error {
 	for _, r := range rules {
 		if r.OwnOf == maker {
-			return stage.Errorf(stage.ErrConflict, "Another rule gives access to the stages of "+
-				"this one: %s. Remove that rule first.", r.words(r.stages(rules)))
+			return words.Error(stage.ErrConflict, "said.record.otherRule",
+				words.Values{"rule": r.words(r.stages(rules))})
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -109,8 +110,8 @@ func (c *Control) checkPlace(r Rule) error {
 	case r.Own != "" && r.Region == "" && c.cfg.NoLocalStages:
 		return noLocalStages()
 	case r.Region != "" && (c.cfg.StageMaker == nil || !c.cfg.StageMaker.ServesRegion(r.Region)):
-		return stage.Errorf(stage.ErrInvalid,
-			"This server does not serve the region %s; start it with --ivs-region.", r.Region)
+		return words.Error(stage.ErrInvalid, "said.invalid.ruleRegion",
+			words.Values{"region": r.Region})
 	}
 	return nil
 }
@@ -152,8 +153,7 @@ func (c *Control) placeRule(rules []Rule, r Rule) (Rule, error) {
 func checkRule(r Rule) (Rule, error) {
 	if (r.Claim.Name == "") != (r.Claim.Value == "") || len(r.Claim.Name) > maxClaimLength ||
 		len(r.Claim.Value) > maxClaimLength {
-		return r, stage.Errorf(stage.ErrInvalid,
-			"A rule needs a claim and its value, or neither for every user.")
+		return r, words.Error(stage.ErrInvalid, "said.invalid.ruleClaim", nil)
 	}
 	kinds := 0
 	for _, given := range []bool{r.Stage != "", r.Own != "", r.OwnOf != ""} {
@@ -170,8 +170,7 @@ func checkRule(r Rule) (Rule, error) {
 			return r, err
 		}
 		if !strings.Contains(r.Own, "{name}") {
-			return r, stage.Errorf(stage.ErrInvalid,
-				"The name of the users' own stages must contain {name}.")
+			return r, words.Error(stage.ErrInvalid, "said.invalid.ruleOwn", nil)
 		}
 	}
 	g, err := checkGrant(Grant{Stage: r.Stage, Capabilities: r.Capabilities, MaxTTL: r.MaxTTL})

@@ -339,7 +339,7 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 	case err != nil:
 		return err
 	}
-	return c.disconnect(ctx, []Issuance{i}, "The token was revoked.")
+	return c.disconnect(ctx, []Issuance{i}, reasonRevoked.sentence())
 }
 
 // revokeOne marks a token as revoked, unless it is revoked already.

@@ -8,8 +8,6 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-const notVouched = "The sign-in service does not admit the account any more."
-
 // unvouched is the SeenAt of an identity that the policy refused at its last sign-in.
 func unvouched() time.Time { return time.UnixMilli(0) }
 
@@ -50,7 +48,7 @@ func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 		return err
 	}
 	c.changed(id)
-	c.disconnectOrLog(ctx, revoked, notVouched)
+	c.disconnectOrLog(ctx, revoked, reasonNotVouched.sentence())
 	return nil
 }
 
@@ -85,7 +83,8 @@ func (c *Control) withdrawn(
 	if err != nil {
 		return "", nil, err
 	}
-	lost, err := c.applyStored(ctx, tx, ruling{by: by, lost: notVouched}, rules, account)
+	lost, err := c.applyStored(ctx, tx, ruling{by: by, lost: reasonNotVouched.sentence()},
+		rules, account)
 	return account.ID, append(append(revoked, orphans...), lost...), err
 }
 
@@ -118,6 +117,6 @@ func (c *Control) endVouchedLogins(
 		return nil
 	}
 	entry := userEntry(ActionLoginEnded, account)
-	entry.Detail = notVouched
+	entry.Detail = reasonNotVouched.sentence()
 	return c.trail.note(ctx, tx, by, entry)
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // A Router issues the tokens of AWS stages. If there is an own key for the stage's account and
@@ -55,22 +55,23 @@ func (r *Router) IssueToken(
 
 // Why returns the issuer of a stage and the reason, for the operator.
 func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
-	where := arn.Region() + " of the account " + arn.Account()
+	where := words.English("said.issuer.where",
+		words.Values{"region": arn.Region(), "account": arn.Account()})
 	k, found, err := r.Keys.active(arn)
 	switch {
 	case err != nil:
-		return "By the AWS API: the list of own keys cannot be read."
+		return words.English("said.issuer.unread", nil)
 	case !found:
-		return "By the AWS API: there is no own key for " + where + " (stagedoor keys create)."
+		return words.English("said.issuer.none", words.Values{"where": where})
 	}
 	if _, err := r.Keys.load(ctx, k); err != nil {
-		return fmt.Sprintf("By the AWS API: the own key %s cannot be used (%v).", k.Name, err)
+		return words.English("said.issuer.unusable", words.Values{"key": k.Name, "error": err})
 	}
+	signed := "said.issuer.own"
 	if k.KMS != "" {
-		return "Signed here with the own key " + k.Name + " in AWS KMS, which is that of " + where +
-			"."
+		signed = "said.issuer.kms"
 	}
-	return "Signed here with the own key " + k.Name + ", which is that of " + where + "."
+	return words.English(signed, words.Values{"key": k.Name, "where": where})
 }
 
 // signer returns the active key of the stage's account and region for a token with a certain

@@ -133,9 +133,11 @@ const sentences = new Map();
 function sentencesOf(family) {
   const known = sentences.get(family);
   if (known) return known;
+  // An entry of the audit trail may end with the reason of a loss.
+  const among = [`said.${family}`, 'said.word', ...(family === 'record' ? ['said.reason'] : [])];
   const fixed = (/** @type {string} */ text) => text.replace(/\{\w+\}/g, '').length;
   const list = Object.entries(english)
-    .filter(([key]) => key.startsWith(`said.${family}.`) || key.startsWith('said.word.'))
+    .filter(([key]) => among.includes(key.split('.', 2).join('.')))
     .sort(([, a], [, b]) => fixed(b) - fixed(a))
     .map(([key, text]) => ({ key, looks: lookOf(text) }));
   sentences.set(family, list);
