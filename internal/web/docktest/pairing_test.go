@@ -178,7 +178,7 @@ func (p *pairing) fits(name, selector string, come func()) {
 		come()
 		p.WaitFor(`document.documentElement.lang === '` + lang + `'`)
 		p.WaitVisible(selector)
-		p.shoot(browser.OBS31, name+"-"+lang, everyWidth()...)
+		p.shoot(browser.OBS31, name+"-"+lang, everyWidth())
 	}
 }
 

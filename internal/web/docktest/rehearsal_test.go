@@ -152,7 +152,7 @@ func TestARehearsalFindsWhatIsWrong(t *testing.T) {
 		browser.Options{ColorScheme: "dark"})
 	server, token := d.service()
 	d.rehearses()
-	d.shoot(browser.Current, "rehearsing", 250, 320, 460)
+	d.shoot(browser.Current, "rehearsing", []int{250, 320, 460})
 	d.state("rehearsed")
 	d.marked("picture", "bFrames")
 	d.marked("picture", "keyframes")
@@ -160,10 +160,10 @@ func TestARehearsalFindsWhatIsWrong(t *testing.T) {
 	d.marked("network", "networkRoom")
 	d.WaitText("see that the microphone is not muted")
 	d.asBefore(server, token)
-	d.shoot(browser.Current, "rehearsed", 250, 320, 460)
+	d.shoot(browser.Current, "rehearsed", []int{250, 320, 460})
 	d.ClickText("Set up OBS again")
 	d.state("ready")
-	d.shoot(browser.Current, "ready-try", 250, 320, 460)
+	d.shoot(browser.Current, "ready-try", []int{250, 320, 460})
 }
 
 // TestARehearsalThatIsCutOff: the token of a rehearsal does not stay in OBS, no matter how the

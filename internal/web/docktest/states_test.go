@@ -395,7 +395,7 @@ func TestEveryState(t *testing.T) {
 					d.state(r.state)
 				}
 				d.WaitText(r.text)
-				d.shoot(engine, r.name, widths...)
+				d.shoot(engine, r.name, widths)
 			})
 		}
 		for _, r := range rows() {
@@ -415,7 +415,7 @@ func everyWidth() []int { return []int{250, 320, 460, 1280} }
 
 // shoot checks that the state fits certain widths of a dock and of a desktop window, and takes
 // screenshots.
-func (d *dock) shoot(engine browser.Engine, name string, widths ...int) {
+func (d *dock) shoot(engine browser.Engine, name string, widths []int) {
 	d.t.Helper()
 	for _, width := range widths {
 		d.Resize(width, 700)

@@ -301,7 +301,7 @@ func TestTheBrowserBlocksTheConnectionToOBS(t *testing.T) {
 		d.Eval(`navigator.permissions.query = async () => ({state: '`+answer+`'})`, nil)
 		d.signIn()
 		d.WaitText(want)
-		d.shoot(browser.Current, "obs-"+answer, everyWidth()...)
+		d.shoot(browser.Current, "obs-"+answer, everyWidth())
 	}
 }
 

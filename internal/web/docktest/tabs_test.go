@@ -204,11 +204,11 @@ func TestBothTabsFitEveryWidth(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"dark", "light"} {
 		d := liveOnPeople(t, browser.OBS31, browser.Options{ColorScheme: scheme})
-		d.shoot(browser.OBS31, "people-"+scheme)
+		d.shoot(browser.OBS31, "people-"+scheme, everyWidth())
 		d.liveBadly()
-		d.shoot(browser.OBS31, "people-wrong-"+scheme)
+		d.shoot(browser.OBS31, "people-wrong-"+scheme, everyWidth())
 		d.ClickText("Broadcast")
-		d.shoot(browser.OBS31, "people-behind-"+scheme)
+		d.shoot(browser.OBS31, "people-behind-"+scheme, everyWidth())
 	}
 }
 
