@@ -126,7 +126,7 @@ func (c *chaos) load() (stop func()) {
 func (c *chaos) answered(
 	what string, begin time.Time, status int, h http.Header, text []byte, err error,
 ) {
-	// On an idle machine a response takes at most 6 seconds. A request that hangs takes 40.
+	// On an idle machine a response takes at most 7 seconds. A request that hangs takes 40.
 	const limit = 25 * time.Second
 	if took := time.Since(begin); took > limit {
 		c.t.Errorf("%s took %v, want an answer in time", what, took)

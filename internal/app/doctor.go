@@ -136,7 +136,8 @@ func broken(advice, key string, v words.Values) finding {
 	return finding{Level: levelError, Detail: doctorSays(key, v), Advice: doctorSays(advice, nil)}
 }
 
-// failed is broken for an error of another package. The advice may be empty.
+// failed returns a finding like that of broken. Its detail is the error of another package, and the
+// advice may be empty.
 func failed(advice string, err error) finding {
 	f := finding{Level: levelError, Detail: strings.TrimSuffix(err.Error(), ".")}
 	if advice != "" {

@@ -29,7 +29,7 @@ func TestTheDoctorsSentencesHaveKeys(t *testing.T) {
 	for key := range english {
 		name, ours := strings.CutPrefix(key, "said.doctor.")
 		if ours && !used[name] {
-			t.Errorf("%s: no finding has this sentence, want that one has it", key)
+			t.Errorf("got the sentence %s, which no finding uses; want it deleted", key)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // TestADatabaseThatHangs suspends PostgreSQL for 25 seconds, as if its machine had run out of
-// memory and swapped. Every request is answered within 6 seconds with 503 and Retry-After, or from
+// memory and swapped. Every request is answered within 7 seconds with 503 and Retry-After, or from
 // memory. No request hangs, and the log has few lines. When PostgreSQL is resumed, the server works
 // again.
 func TestADatabaseThatHangs(t *testing.T) {

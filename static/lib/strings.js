@@ -133,7 +133,7 @@ const sentences = new Map();
 function sentencesOf(family) {
   const known = sentences.get(family);
   if (known) return known;
-  // An entry of the audit trail may end with the reason of a loss.
+  // An entry of the audit trail may contain the reason why an access or a session ended.
   const among = [`said.${family}`, 'said.word', ...(family === 'record' ? ['said.reason'] : [])];
   const fixed = (/** @type {string} */ text) => text.replace(/\{\w+\}/g, '').length;
   const list = Object.entries(english)
