@@ -69,11 +69,11 @@ js: ## unit tests of the pages' JavaScript
 	[ -n "$$tests" ] || { echo "there are no tests of the JavaScript"; exit 1; }; \
 	node --test $$tests
 
-# The tests of make quick have no race detector, and leave out what takes long: browsers, servers of
-# other projects, real media, long waits. Most do so by internal/apptest/quick. The packages in SLOW
-# are not even linked: hardly a test of them would be left. More packages are tested at once than
-# there are cores, because many tests wait. `go test` repeats the results of packages for which
-# nothing has changed.
+# make quick uses no race detector, and leaves out what takes long: browsers, servers of other
+# projects, real media, long waits. Most of these tests skip themselves with internal/apptest/quick.
+# The packages in SLOW are not even linked, because nearly all their tests take long. More packages
+# are tested at once than there are cores, because many tests wait. `go test` repeats the results of
+# packages for which nothing has changed.
 SLOW := client|internal/(whipcheck|apptest/(browser|realobs)|web/(docktest|stagetest))|tools/(pictures|site)
 
 quick: ## before each commit: what takes little time, without a browser, database server or OBS

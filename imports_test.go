@@ -34,7 +34,7 @@ var allowedImports = map[string][]string{
 	"internal/words": {"internal/stage", "static"},
 
 	// Level 1: access, which decides who may do what, and packages for external protocols. They
-	// import no other of this level, except a part of the same subject, such as obs/encoders.
+	// import no other package of this level, except one of the same subject, such as obs/encoders.
 	"internal/access":     {"internal/stage", "internal/bounded", "internal/words"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/bounded", "internal/httpkit"},

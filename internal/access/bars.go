@@ -121,9 +121,8 @@ func (c *Control) bar(
 	})
 }
 
-// putBar stores a bar with the grant of a user. A user who has access only by a rule for all its
-// stages has no grant for this stage, so putBar adds one. It does nothing for a user without
-// access.
+// putBar stores a bar with the grant of a user. A user whose access is a RuleGrant has no grant for
+// this one stage, so putBar adds one. For a user without access it does nothing.
 func (c *Control) putBar(ctx context.Context, tx Store, b Bar) error {
 	err := tx.PutBar(ctx, b)
 	if !errors.Is(err, stage.ErrNotFound) {

@@ -245,7 +245,7 @@ func (c *Control) FinishDevice(
 }
 
 func deviceGone() error {
-	// The row of an old code is deleted, so the reason may be its age, too.
+	// The rows of expired codes are deleted, so a code that is not found may also have expired.
 	return stage.Errorf(stage.ErrDenied, "The sign-in was refused, or the code was used already or "+
 		"is too old; ask for a new one.").WithCode("access_denied")
 }

@@ -17,8 +17,8 @@ const (
 	keepIssuances = 30*24*time.Hour + stage.MaxTTL
 	keepOpen      = 2 * stage.MaxSession
 
-	// endedAtStart is how many ends of a crash are stored before the server serves, and endedAtOnce
-	// how many one transaction stores afterwards.
+	// After a crash, endedAtStart is how many of the open sessions are recorded as ended before the
+	// server serves, and endedAtOnce how many one transaction records afterwards.
 	endedAtStart, endedAtOnce = 1000, 100
 	// batch is how many rows one transaction deletes or revokes, which limits how long other
 	// writers wait.

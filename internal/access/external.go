@@ -201,8 +201,8 @@ func (p ExternalPolicy) why(role Role, claims map[string][]string) string {
 }
 
 // linked returns the account of an identity, or creates it. It never finds an account by an e-mail
-// address or a name, since people can choose those at the provider. If the principal by has no
-// user, the audit trail names the person of the identity.
+// address or a name, since people can choose those at the provider. If the principal in the
+// parameter by has no user, the audit trail names the person of the identity.
 func (c *Control) linked(
 	ctx context.Context, tx Store, e External, by Principal,
 ) (Account, error) {

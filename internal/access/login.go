@@ -368,8 +368,8 @@ func currentIsWrong(err error) error {
 		"The current password is wrong.").WithCode("wrong_password")
 }
 
-// setPassword stores a new password. It ends the account's invite, its dock codes, and its logins
-// except the login exceptLogin.
+// setPassword stores a new password. It ends the account's invite, its dock codes, and its logins,
+// except the login whose ID is exceptLogin.
 func setPassword(ctx context.Context, tx Store, account Account, hash, exceptLogin string) error {
 	account.Password = hash
 	if err := tx.PutAccount(ctx, account); err != nil {

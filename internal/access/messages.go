@@ -26,7 +26,8 @@ func MessageTypes() []string {
 	}
 }
 
-// MessageData returns a zero value of the data of each message type, for its description.
+// MessageData returns a zero value of the data of each message type. The OpenAPI document describes
+// the types by these values.
 func MessageData() map[string]any {
 	return map[string]any{
 		MessageParticipantPublished: ParticipantMessage{},

@@ -58,8 +58,8 @@ func (o *outage) remember(key credentialKey, who Principal, generation int, now 
 }
 
 // forget drops the principals and permits of users whose logins, grants or stages changed on this
-// replica. For "", a change of the stages of all users, it drops all permits and no principals,
-// since roles and credentials did not change.
+// replica. The ID "" stands for a change of the stages of all users. Then forget drops all permits,
+// and no principals, since roles and credentials did not change.
 func (o *outage) forget(ids []UserID) {
 	o.principals.dropIf(func(_ credentialKey, r recalled) bool {
 		return r.who.User.ID != "" && slices.Contains(ids, r.who.User.ID)
@@ -131,8 +131,8 @@ func limited(ctx context.Context, limit bool) (context.Context, context.CancelFu
 }
 
 // kickWithout is Kick without the database. Operators may kick; others need a permit that was
-// stored before the outage. Without one, or if no reachable server has the participant, kickWithout
-// returns the parameter away, which is the error of the database.
+// stored before the outage. Without a permit, or if no reachable server has the participant,
+// kickWithout returns the error of the database, which is in the parameter away.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 	away error,

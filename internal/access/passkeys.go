@@ -177,8 +177,8 @@ func (c *Control) AddPasskey(
 	return made, err
 }
 
-// notVerified replaces the error unauthorized if an answer does not verify, because the user stays
-// signed in.
+// notVerified replaces ErrUnauthorized for a passkey that could not be verified: at that error a
+// page would show the sign-in, and this user is still signed in.
 func notVerified(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err

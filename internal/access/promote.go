@@ -11,9 +11,9 @@ import (
 // reconnects with the same token at once.
 const roleChanged = "A moderator changed what you may do on this stage."
 
-// SetGuestRole promotes a guest of a local stage to publish, or demotes one to view. The guest
-// keeps the token, because on local stages the record of a token decides. The guest's sessions end,
-// and the guest's page opens new ones in the new role.
+// SetGuestRole changes the role of a guest on a local stage: to one who publishes, or to one who
+// only views. The guest keeps the token, because on local stages the record of a token decides. The
+// guest's sessions end, and the guest's page opens new ones in the new role.
 func (c *Control) SetGuestRole(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, role GuestRole,
 ) error {

@@ -41,7 +41,7 @@ func (c *Control) Refusals(
 // narrowed limits a list for moderators to certain stages. The zero value means every stage.
 type narrowed struct {
 	list []stage.ARN // these stages; nil: see the next field
-	// the user whose stages they are, if they are too many for list; "" means every stage
+	// the stages of this user, if they are too many for list; "" means every stage
 	of UserID
 }
 
@@ -94,8 +94,8 @@ func (c *Control) Moderated(
 	return list, err
 }
 
-// maxModerated is the most stages whose lists are merged into one page. For more stages, the list
-// of all stages is read with a condition.
+// maxModerated is the most stages whose lists are merged into one page. For more stages, one list
+// of all stages is read, with the condition that the user has access.
 const maxModerated = 100
 
 // NamesOf returns the names of users. The caller must have received their IDs in another answer;
@@ -110,8 +110,8 @@ func (c *Control) NamesOf(
 }
 
 // GuestsOf returns the names of the guests among participants. The caller must have received the
-// IDs in another answer; GuestsOf does not check that. The user of an event of a guest is the owner
-// of the guest link.
+// IDs in another answer; GuestsOf does not check that. An event of a guest cannot name the guest,
+// since its user is the owner of the guest link.
 func (c *Control) GuestsOf(
 	ctx context.Context, by Principal, ids ...stage.ParticipantID,
 ) (map[stage.ParticipantID]string, error) {

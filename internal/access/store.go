@@ -108,8 +108,8 @@ type Store interface {
 	Issuances(ctx context.Context, ids ...stage.ParticipantID) ([]Issuance, error)
 	// SetCapabilities changes the capabilities in the record of a token that is not revoked.
 	SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error
-	// ListIssuances lists records, newest first. The query of the filter is a key of a part of a
-	// user's name.
+	// ListIssuances lists records, newest first. The query of the filter is a part of a user's
+	// name, as a key (nameKey).
 	ListIssuances(
 		ctx context.Context, f TokenFilter, now time.Time, p Page,
 	) (PageOf[Issuance], error)
@@ -131,8 +131,8 @@ type Store interface {
 	// event of an AWS stage is stored already (Repeats), AddEvent returns it without a user. But if
 	// only the new event has the reason for an end, the new event replaces the stored one.
 	AddEvent(ctx context.Context, e StoredEvent) (StoredEvent, error)
-	// NameKicker sets who kicked a participant, in the stored ends by a kick that do not name
-	// anybody.
+	// NameKicker sets who kicked a participant, in the stored events that report the kick and name
+	// nobody.
 	NameKicker(ctx context.Context, id stage.ParticipantID, by User) error
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error

@@ -15,11 +15,11 @@ const inviteLife = 7 * 24 * time.Hour
 type Person struct {
 	User
 	Grants []Grant
-	// RuleGrants is the access to all stages of rules. Only Control.User sets it.
+	// RuleGrants is the user's access to all stages that a rule creates. Only Control.User sets it.
 	RuleGrants []NamedRuleGrant
 }
 
-// A NamedRuleGrant is a RuleGrant with the pattern of its rule for the names of stages.
+// A NamedRuleGrant is a RuleGrant with the pattern by which its rule names the stages.
 type NamedRuleGrant struct {
 	RuleGrant
 	Pattern string
@@ -368,7 +368,7 @@ func (c *Control) UpdateUser(
 	return c.disconnect(ctx, revoked, reasonRole.sentence())
 }
 
-// roleChanged revokes the open tokens of a former operator that no grant allows.
+// roleChanged revokes those open tokens of a former operator that no grant allows.
 func (c *Control) roleChanged(
 	ctx context.Context, tx Store, before Role, account Account,
 ) ([]Issuance, error) {

@@ -80,8 +80,9 @@ func TestADatabaseThatHangs(t *testing.T) {
 	}
 	const (
 		rounds = 5
-		// A request waits for the database for 5 s (callLimit in package store). One that ends a
-		// session waits for its principal before, for 1.5 s (endWithin in package access).
+		// A request waits for the database for up to 5 s (callLimit in package store). A request
+		// that ends a session first waits for its principal, for up to 1.5 s (endWithin in package
+		// access).
 		limit = 7 * time.Second
 	)
 	for round := range rounds {

@@ -43,8 +43,8 @@ type LambdaCommand struct {
 	KMSKey string `help:"Key in AWS KMS (ECC_NIST_P384, SIGN_VERIFY) that signs the participant tokens; its ID, alias or ARN. By default the AWS API creates them." placeholder:"KEY" name:"kms-key"`
 }
 
-// notInFunctions contains the settings of serve that a function does not have, each with what a
-// function lacks for it.
+// notInFunctions contains the settings of serve that a function refuses, each with the reason: what
+// a function does not have.
 var notInFunctions = map[string]string{
 	"local-key": "local stages", "new-local-key": "local stages", "media": "local stages",
 	"media-tcp": "local stages", "media-hosts": "local stages", "turn": "local stages",

@@ -8,8 +8,8 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	// crowd is the number of new event streams from which on the server returns memory to the
-	// system. Fewer streams leave too little free memory behind.
+	// After at least crowd new event streams, the server returns memory to the system. Fewer
+	// streams leave too little free memory behind.
 	crowd = 200
 )
 

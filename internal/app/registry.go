@@ -146,8 +146,8 @@ func kicked(e stage.Event) bool {
 	return e.Kind == stage.EventEnded && e.Code == stage.CodeKicked
 }
 
-// record stores an event. It counts an end by a kick or a bar: the media server cannot tell them
-// apart, but the audit trail can.
+// record stores an event. It also counts the ends by a kick or a bar, which stageEvents cannot
+// count: only the audit trail, which RecordEvent has read, distinguishes a bar from a kick.
 func (s *server) record(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
 	stored, err := s.control.RecordEvent(ctx, e)
 	if kicked(e) && !errors.Is(err, stage.ErrUnavailable) { // the feed tries again

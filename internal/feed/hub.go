@@ -11,8 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A hub has the open streams, and gives each what it receives. Its methods are safe for concurrent
-// use, and except for Move they wait for nothing but its lock.
+// A hub keeps the open streams, and gives each stream its frames. Its methods are safe for
+// concurrent use, and except for Move they wait for nothing but its lock.
 type hub struct {
 	changed chan struct{} // wakes the poller: a stage is dirty
 

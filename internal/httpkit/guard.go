@@ -147,8 +147,8 @@ func (g *Guard) enter(ctx context.Context, turn chan struct{}) (leave func(), er
 	return func() { <-g.slots; <-turn }, nil
 }
 
-// tooMany returns an ErrTooMany with the detail of err, so that the client of an expired token
-// still learns that it needs a new one. It does not wrap err, since the result would still be
+// tooMany returns an ErrTooMany with the detail of err, so that a client with an expired token
+// still learns that it needs a new token. It does not wrap err, since the result would also be an
 // ErrUnauthorized.
 func tooMany(err error, wait time.Duration) error {
 	detail := ""

@@ -17,7 +17,7 @@ type queue struct {
 	burst int           // calls that may start at once after a pause
 
 	mu      sync.Mutex
-	free    time.Time // when the next call would be due without a burst
+	free    time.Time // when the next call would be due if there were no bursts
 	turns   []string  // callers with waiting calls; the first is next
 	waiting map[string][]chan struct{}
 	timer   *time.Timer // set while a call waits

@@ -144,8 +144,9 @@ func (s *Service) passOn(event bridgeEvent) error {
 	return s.cfg.Pass(data)
 }
 
-// Passed receives an event that a process passed on. If this process leads, it processes the event
-// at once, otherwise when it begins to lead soon (Recall). Passed does not block.
+// Passed receives an event that a process passed on. If this process leads, Passed processes the
+// event at once. Otherwise it keeps the event for a while, in case this process begins to lead
+// (Recall). It does not block.
 func (s *Service) Passed(data []byte) {
 	var about struct {
 		Away *passedReason `json:"away"`
@@ -204,8 +205,8 @@ func (s *Service) takeReason(r passedReason) {
 }
 
 // Recall processes the events that were passed on in the last half minute. It is called when this
-// process begins to lead, because the previous leader may have died before it processed them.
-// Events that the leader has stored are not stored again (Config.Events compares their times).
+// process begins to lead, because the previous leader may have died before it processed them. The
+// receiver of Config.Events does not store an event again that the previous leader has stored.
 func (s *Service) Recall() {
 	for _, e := range s.passed.since(s.cfg.Now().Add(-rememberPassed)) {
 		s.tellOnce(e.id, e.what)

@@ -191,7 +191,7 @@ func (m *Manager) forgetImport(ctx context.Context, k Key) error {
 	return nil
 }
 
-// cmpErr returns err if it is not nil, otherwise the error refusal.
+// cmpErr returns err if it is not nil, and otherwise the refusal.
 func cmpErr(err error, refusal *stage.Error) error {
 	if err != nil {
 		return err

@@ -132,8 +132,8 @@ func (m *Manager) active(arn stage.ARN) (Key, bool, error) {
 	return Key{}, false, nil
 }
 
-// view returns the list of keys. It reads the file only if that has changed, which it recognizes
-// because every write creates a new file.
+// view returns the list of keys. It reads the file only if the file has changed. Every write
+// creates a new file, so view recognizes a change by the identity of the file.
 func (m *Manager) view() (state, error) {
 	info, err := os.Stat(m.path())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// answerLimit is how long to wait for the script. It reads requests four times a second, but not
+// answerLimit is how long to wait for the script, which reads requests four times a second, but not
 // within a second after the profile has changed.
 const (
 	answerLimit = 4 * time.Second

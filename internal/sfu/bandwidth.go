@@ -102,7 +102,7 @@ func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, n
 	b.level--
 }
 
-// choose returns the layer to send. The parameter bitrates has the bitrate of each layer, lowest
+// choose returns the layer to send. The parameter rates has the bitrate of each layer, lowest
 // first.
 func (b *bandwidth) choose(rates []int, settling bool, now time.Time) int {
 	b.mu.Lock()

@@ -33,7 +33,7 @@ type trace struct {
 	queue     time.Duration // length of the link's queue, as a duration
 	jitter    time.Duration
 	loss      float64
-	stall     func(time.Duration) time.Duration // maps the arrival of a packet to its reading
+	stall     func(time.Duration) time.Duration // when the viewer reads a packet, by its arrival
 	drift     float64                           // of the viewer's clock
 	clock     time.Duration                     // the time on the viewer's clock at the beginning
 	repeats   bool                              // the viewer requests lost packets

@@ -229,7 +229,8 @@ func (c *tcpConn) closed() bool {
 	}
 }
 
-// read reads datagrams from the connection. For each one, it becomes the reader.
+// read reads datagrams from the connection. While it processes one, it is the reader (see
+// SFU.reading).
 func (c *tcpConn) read() {
 	defer c.close()
 	s := c.listener.sfu

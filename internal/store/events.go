@@ -79,10 +79,10 @@ func (q queries) countEvents(ctx context.Context, n int) (last int64, err error)
 // eventsCompared is how many recent events of a participant are compared.
 const eventsCompared = 50
 
-// repeats reports whether an event of an AWS stage is stored already, and then clears its user. But
-// if only the new event has the reason for an end, the new event keeps its user and replaces the
-// stored one. It gets a new ID, so that pages that have received the stored event also receive the
-// new one.
+// repeats reports whether an event of an AWS stage is stored already. If so, it clears the user of
+// the new event, so that no page receives the event again. But if only the new event has the reason
+// for an end, the new event keeps its user and replaces the stored one. It gets a new ID, so that
+// pages that have received the stored event also receive the new one.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil

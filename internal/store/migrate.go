@@ -77,8 +77,8 @@ func (d *database) replaceIndexes() *goose.Migration {
 	return goose.NewGoMigration(version, &goose.GoFunc{RunDB: build}, nil)
 }
 
-// indexesByBytes are the indexes that replaceIndexes builds in place of those without the suffix
-// "_bytes".
+// indexesByBytes are the indexes that replaceIndexes replaces, each as it must be now. A new index
+// has the name of the old one and the suffix "_bytes".
 var indexesByBytes = []string{
 	`audit_at ON audit (at, id COLLATE "C")`,
 	`audit_action ON audit (action, at, id COLLATE "C")`,

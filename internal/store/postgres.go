@@ -56,9 +56,10 @@ func openPostgres(ctx context.Context, where string, log *slog.Logger) (*databas
 // prepared: with default_query_exec_mode=cache_statement they are, no matter what isPooled returns.
 const execModeParameter = "default_query_exec_mode"
 
-// isPooled connects, and reports whether a pooler such as PgBouncer answers, because the process ID
-// of the connection is not one of PostgreSQL. Prepared statements do not work behind a pooler in
-// transaction mode: they belong to a connection, and every transaction may use another one.
+// isPooled connects, and reports whether a pooler such as PgBouncer answers. A pooler gives the
+// connection another process ID than PostgreSQL does. Prepared statements do not work behind a
+// pooler in transaction mode: they belong to a connection, and every transaction may use another
+// one.
 func isPooled(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
 	once := config.Copy()
 	once.DefaultQueryExecMode = pgx.QueryExecModeExec

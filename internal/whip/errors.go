@@ -95,8 +95,8 @@ func (h *Handler) Refuse(r *http.Request, p stage.Participant, err error) {
 }
 
 // theirs reports whether a refusal counts towards the rate limit of the participant. Wrong tokens
-// count towards that of their address instead. A full server, or a publisher that is not on the
-// stage yet, is not the client's fault.
+// count towards the rate limit of the client's address instead. A full server, or a publisher that
+// is not on the stage yet, is not the client's fault.
 func theirs(err error) bool {
 	for _, kind := range []error{
 		stage.ErrUnauthorized, stage.ErrUnavailable, stage.ErrTooMany, stage.ErrNotFound,

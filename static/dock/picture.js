@@ -93,7 +93,7 @@ export class PicturePart {
     this.#where = { arn: chosen.arn, name: chosen.name };
     this.#picture = createTestPicture(t('picture.on', { stage: chosen.name }));
     this.#publishing.start();
-    // The card is above the other ones while it sends, and the button was below them.
+    // While the picture is sent, its card is above the other cards. The person clicked below them.
     byId('test-picture').scrollIntoView({ block: 'nearest' });
   }
 

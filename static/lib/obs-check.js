@@ -101,8 +101,8 @@ export function check(obs, limits = IVS_LIMITS) {
     checkAccount(obs),
   ];
   const fixes = found.some((f) => f.level === 'fix');
-  // Findings about another profile that only the person could fix do not matter, because the set-up
-  // selects our profile and judges the settings there.
+  // The set-up selects our profile and judges the settings there. So if another profile is
+  // selected, findings that only the person could fix do not matter, except those that block.
   const kept = ours || !fixes ? found : found.filter((f) => f.level !== 'person' || f.blocks);
   return [
     ...(fixes ? checkBusy(obs) : []),

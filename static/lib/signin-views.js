@@ -108,7 +108,7 @@ export function signInView({ ways, notice, ...about }) {
     { className: 'card', key: 'sign-in' },
     h('h1', null, t('sign.title')),
     notice && h('p', { className: 'notice' }, notice),
-    // With passwords, the form for them shows the error.
+    // If the server offers passwords, the form for the password shows the error.
     !ways.offered.passwords && errorLine(about.error),
     ways.view(),
     ...(ways.passwords() ? passwordView(about) : []),

@@ -94,8 +94,8 @@ export function t(key, values) {
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * The family of sentences for the detail of a code. A code that is not listed has the family
- * "reason".
+ * The family of sentences to which the server's detail belongs, by its code. For a code that is not
+ * listed, it is "reason".
  * @type {Record<string, string>}
  */
 const FAMILIES = { conflict: 'record', invalid: 'invalid' };

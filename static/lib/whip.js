@@ -12,7 +12,7 @@ const MAX_BITRATE = 2_500_000;
 
 /**
  * @param {{token: string, stream: MediaStream, state: (state: RTCPeerConnectionState) => void}}
- *   about token of a participant
+ *   about token: a participant token
  * @param {{fetch?: import('./types.js').Fetch, Peer?: typeof RTCPeerConnection}} [deps]
  * @returns {Promise<{stop: () => void, peer: RTCPeerConnection}>} rejects with an ApiError when the
  *   server refuses

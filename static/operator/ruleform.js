@@ -39,8 +39,8 @@ const chosenOf = (rule) => (rule?.ownStagesOf ? ALL_OF + rule.ownStagesOf : (rul
 /** The rule that a form describes. @param {Data} d @param {string} [id] @returns {Rule} */
 const ruleOf = (d, id) => ({
   ...(id ? { id } : {}),
-  // A value without a claim is sent, too: the server refuses it. Without it, the rule would be for
-  // every user.
+  // A value without a claim is sent, too, so that the server refuses the rule. If the value were
+  // omitted, the rule would be for every user.
   ...(d.claim || d.value ? { claim: d.claim.trim(), value: d.value.trim() } : {}),
   ...whatOf(d),
   capabilities: CAPABILITIES.filter((c) => d[c] === 'on'),

@@ -19,8 +19,8 @@ export class StageChoice {
 
   /**
    * @param {Console} console
-   * @param {{changed?: () => void, without?: (arn: string) => boolean}} [about] changed is called
-   *   after another choice; without selects stages that are not offered
+   * @param {{changed?: () => void, without?: (arn: string) => boolean}} [about] changed: called
+   *   after another choice; without: reports that a stage is not offered
    */
   constructor(console, { changed = () => {}, without = () => false } = {}) {
     this.console = console;

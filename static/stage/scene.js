@@ -31,8 +31,8 @@ export class SceneError extends Error {
  * @property {string} name the name of the source, unless another source already has this name
  * @property {{arn: string, name: string}} stage
  * @property {string} view
- * @property {boolean} canvas whether the source has the size of OBS's canvas, and otherwise that of
- *   a picture
+ * @property {boolean} canvas whether the source has the size of OBS's canvas; if not, it has that
+ *   of a picture
  * @property {(url: string) => boolean} ours
  * @property {(url: string) => Promise<Shown | null>} shows
  * @property {(url: string) => string} [dress] the address with the look that was chosen

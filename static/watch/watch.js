@@ -312,7 +312,7 @@ function announce(list) {
   if (names(list) !== names(state.present)) say(names(list));
 }
 
-/** Joins a stage, or none if there is none. @param {string} [arn] */
+/** Joins a stage, or none if the person may watch none. @param {string} [arn] */
 function enter(arn = firstStage()) {
   client.leave();
   for (const id of [...players.keys()]) drop(id);

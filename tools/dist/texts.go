@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// texts returns the files of packages that the program prints (the man page, the completions), and
-// the licences of its modules.
+// texts returns texts for the packages: the man page and the completions, which the program prints,
+// and the licences of the program's modules.
 func (r *release) texts(ctx context.Context) (map[string][]byte, error) {
 	texts := map[string][]byte{}
 	// With HOME=~ the manual contains no path of the building machine.

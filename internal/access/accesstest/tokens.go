@@ -135,7 +135,7 @@ func (on rules) TestThirtyTokensAndNotOneMore(t *testing.T) {
 	})
 }
 
-// A token is not issued if the access ends during the request, on any replica.
+// A token is not issued if the access ends during the request, no matter which replica ended it.
 func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 	for what, end := range map[string]func(
 		h *Harness, op, ana access.Principal, arn stage.ARN,
@@ -714,8 +714,8 @@ func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 	})
 }
 
-// TestNoViewTokenForALoginThatEnds checks logins that end before or during the issue, on any
-// replica.
+// TestNoViewTokenForALoginThatEnds checks logins that end before or during the request for the
+// token, no matter which replica ended them.
 func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()

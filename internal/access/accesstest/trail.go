@@ -385,8 +385,8 @@ func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 	})
 }
 
-// Two keys may have the same name, and a person may have several: an entry has the ID of the key
-// with which its actor authenticated.
+// Two keys may have the same name, and a person may have several keys. So an entry has the ID of
+// the key with which its actor authenticated.
 func (on rules) TestTheTrailNamesTheCredential(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()

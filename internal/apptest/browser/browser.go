@@ -44,7 +44,7 @@ const (
 	Desktop Engine = "desktop Chromium"
 )
 
-// Engines lists the engines in which tests of all engines run.
+// Engines lists the engines for a test that runs in each of them.
 func Engines() []Engine { return []Engine{Current, OBS30, OBS31} }
 
 // inDock reports whether the engine is one that OBS uses for docks.

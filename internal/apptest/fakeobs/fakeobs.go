@@ -330,8 +330,7 @@ func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 	o.touch()
 }
 
-// waitLimit is how long the waits below wait. It is long because the machine may be
-// overloaded.
+// waitLimit is the time limit of each wait below. It is long because the machine may be overloaded.
 const waitLimit = time.Minute
 
 // Wait waits until the given function returns true. It fails the test after waitLimit.

@@ -110,7 +110,7 @@ func (f Folder) Pair(lua string) (Paired, error) {
 }
 
 // mustBeFit returns an error for an OBS that the script would refuse when it starts, as far as the
-// files show. The files do not show whether OBS has WHIP. If it has none, the script undoes the
+// files show. The files do not show whether OBS has WHIP. If OBS lacks it, the script undoes the
 // pairing.
 func (f Folder) mustBeFit() error {
 	if v := f.version(); v != 0 && v < 30<<24 {

@@ -7,8 +7,8 @@
 --   3. It gives the dock that password in the part of its address after "#", which browsers
 --      send to no server, and takes it out of OBS's files again when OBS ends.
 --   4. When that dock requests it, it writes the encoder settings of the profile "Stagedoor".
---   5. When the server has a new address, and that dock requests it there, it opens the dock at
---      the new address from then on.
+--   5. When the server has a new address, and the dock at the new address requests it, it opens
+--      the dock at that address from then on.
 -- The script itself sends nothing. "Undo" in its pane reverts all of this, and says what only you
 -- can do. Press it before you remove the script, since OBS saves its docks when it ends.
 --
@@ -51,9 +51,9 @@ local function write(path, text)
   return obs.os_quick_write_utf8_file_safe(path, text, #text, false, "tmp", nil)
 end
 
--- Reads a file of notes, which contains names and texts. Each paired server has a file with its ID
--- as the name. All servers share before.json and encoder.json, which contain what the last Undo
--- restores.
+-- Reads a file of notes: a JSON object of texts. Each paired server has its own file, named by the
+-- server's ID. All servers share before.json and encoder.json. Undo of the last pairing restores
+-- what is in these two files.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
   for _, key in ipairs { "secret", "server", "moved_to", "left", "made", "asked_at", "adopted", "restart",
@@ -668,8 +668,8 @@ local function take_back(blocked, pressed)
   if pressed then save_ini() end
 end
 
--- Stores in the scene collection that this script was undone. This does not apply to a newer file
--- in its place.
+-- Stores in the scene collection that this file of the script was undone. The number identifies the
+-- file, so that a newer file in its place does not count as undone.
 local function set_undone(yes) obs.obs_data_set_int(settings, "undone", yes and code_expires or 0) end
 
 -- Runs when OBS starts, and when the person has pressed a button.

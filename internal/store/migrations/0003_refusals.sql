@@ -1,4 +1,4 @@
--- For this index: when a refusal is stored, the earlier refusals of its participant are counted.
+-- When a refusal is stored, the store finds the earlier refusals of the participant by this index.
 
 -- +goose Up
 CREATE INDEX events_refused ON events (participant, id) WHERE kind = 'refused';

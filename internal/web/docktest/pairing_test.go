@@ -260,7 +260,8 @@ func TestAPairedDockSaysHowToGetTheNewPassword(t *testing.T) {
 	p.state("not-set-up")
 }
 
-// OBS listens at another port than the dock has stored. The first advice is the same: restart OBS.
+// OBS listens at another port than the dock has stored. As after a wrong password, the first advice
+// is to restart OBS.
 func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
@@ -335,9 +336,9 @@ func escaped(text string) string {
 	return regexp.MustCompile(`\+`).ReplaceAllString(url.QueryEscape(text), "%20")
 }
 
-// The server has a new public URL, and still answers at the old one, where the script in OBS opens
-// the dock. One click moves the dock to the new address, signed in and connected. At the next start
-// of OBS, it opens there again.
+// The server has a new public URL, and still answers at the old one, at which the script in OBS
+// opens the dock. One click moves the dock to the new URL, signed in and connected. At its next
+// start, OBS opens the dock at the new URL.
 func TestAPairedDockMovesWithTheServer(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []browser.Engine{browser.OBS30, browser.OBS31} {
