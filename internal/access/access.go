@@ -154,6 +154,7 @@ type Config struct {
 type Control struct {
 	cfg Config
 
+	Branding *BrandingSetting
 	Webhooks *Webhooks
 
 	outbox *outbox
@@ -174,6 +175,7 @@ func New(cfg Config) *Control {
 	t.failures.Max = failureNames
 	return &Control{
 		cfg: cfg, outbox: out, trail: t,
+		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
 		Webhooks: &Webhooks{trail: t, unreachable: cfg.Unreachable},
 	}
 }

@@ -47,40 +47,47 @@ type BrandingStore interface {
 	PutBranding(ctx context.Context, b Branding, at time.Time) error
 }
 
-// Branding returns the branding for the pages, which show it before sign-in. Values that operators
-// set take precedence over the settings.
-func (c *Control) Branding(ctx context.Context) (Branding, error) {
-	set, err := c.ownBranding(ctx)
+// A BrandingSetting returns and replaces the branding. Only operators and API keys with the scope
+// may replace it.
+type BrandingSetting struct {
+	*trail
+	defaults Branding // see Config.Brand
+}
+
+// Get returns the branding for the pages, which show it before sign-in. Values that operators set
+// take precedence over the settings.
+func (s *BrandingSetting) Get(ctx context.Context) (Branding, error) {
+	set, err := s.stored(ctx)
 	if err != nil {
 		return Branding{}, err
 	}
 	b := Branding{
-		Name: cmp.Or(set.Name, c.cfg.Brand.Name), Accent: cmp.Or(set.Accent, c.cfg.Brand.Accent),
-		Support: cmp.Or(set.Support, c.cfg.Brand.Support),
-		Imprint: cmp.Or(set.Imprint, c.cfg.Brand.Imprint),
+		Name: cmp.Or(set.Name, s.defaults.Name), Accent: cmp.Or(set.Accent, s.defaults.Accent),
+		Support: cmp.Or(set.Support, s.defaults.Support),
+		Imprint: cmp.Or(set.Imprint, s.defaults.Imprint),
 		Logo:    set.Logo,
 	}
 	if b.Logo.Type == "" {
-		b.Logo = c.cfg.Brand.Logo
+		b.Logo = s.defaults.Logo
 	}
 	return b, nil
 }
 
-func (c *Control) ownBranding(ctx context.Context) (Branding, error) {
-	set, err := c.cfg.Store.Branding(ctx)
+func (s *BrandingSetting) stored(ctx context.Context) (Branding, error) {
+	set, err := s.store.Branding(ctx)
 	return set, notFoundIs(err, nil)
 }
 
-// OwnBranding returns the branding that operators set, without the settings.
-func (c *Control) OwnBranding(ctx context.Context, by Principal) (Branding, error) {
+// Own returns the branding that operators set, without the settings.
+func (s *BrandingSetting) Own(ctx context.Context, by Principal) (Branding, error) {
 	if err := by.Require(ScopeSystem); err != nil {
 		return Branding{}, err
 	}
-	return c.ownBranding(ctx)
+	return s.stored(ctx)
 }
 
-// SetBranding replaces the branding. A nil logo keeps the current one.
-func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, logo *Logo) error {
+// Set replaces the branding. A nil logo keeps the current one.
+func (s *BrandingSetting) Set(ctx context.Context, by Principal, b Branding, logo *Logo) error {
 	if err := by.Require(ScopeSystem); err != nil {
 		return err
 	}
@@ -95,7 +102,7 @@ func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, log
 		}
 		logo = &checked
 	}
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	return s.store.Atomically(ctx, func(tx Store) error {
 		before, err := tx.Branding(ctx)
 		if err != nil && !errors.Is(err, stage.ErrNotFound) {
 			return err
@@ -104,10 +111,10 @@ func (c *Control) SetBranding(ctx context.Context, by Principal, b Branding, log
 		if logo != nil {
 			b.Logo = *logo
 		}
-		if err := tx.PutBranding(ctx, b, c.cfg.Now()); err != nil {
+		if err := tx.PutBranding(ctx, b, s.now()); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, by, Entry{
+		return s.note(ctx, tx, by, Entry{
 			Action: ActionSettingChanged, Target: "branding", Detail: b.Name,
 		})
 	})

@@ -35,7 +35,7 @@ type (
 )
 
 // branding serves the look of the pages. It needs no credential, because the sign-in page uses it.
-type branding struct{ control *access.Control }
+type branding struct{ setting *access.BrandingSetting }
 
 func (b branding) routes(a *adapter) []route {
 	return []route{
@@ -45,7 +45,7 @@ func (b branding) routes(a *adapter) []route {
 }
 
 func (b branding) get(r *http.Request, _ access.Principal) (any, error) {
-	brand, err := b.control.Branding(r.Context())
+	brand, err := b.setting.Get(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func logoTag(logo access.Logo) string {
 }
 
 func (b branding) logo(r *http.Request, _ access.Principal) (any, error) {
-	brand, err := b.control.Branding(r.Context())
+	brand, err := b.setting.Get(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (b branding) logo(r *http.Request, _ access.Principal) (any, error) {
 
 // own returns the branding that operators set.
 func (b branding) own(r *http.Request, who access.Principal) (any, error) {
-	brand, err := b.control.OwnBranding(r.Context(), who)
+	brand, err := b.setting.Own(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 	set := access.Branding{
 		Name: in.Name, Accent: in.Accent, Support: in.Support, Imprint: in.Imprint,
 	}
-	if err := b.control.SetBranding(r.Context(), who, set, logo); err != nil {
+	if err := b.setting.Set(r.Context(), who, set, logo); err != nil {
 		return nil, err
 	}
 	return b.own(r, who)

@@ -146,7 +146,7 @@ func (s *Server) table() []route {
 		(&awsEvents{c.AWSEvents, a.client, c.Log}).routes(a),
 		health.routes(a),
 		(&stagePages{c.Control, s.assets, c.SDK, c.AWS != nil, c.Log}).routes(a),
-		branding{c.Control}.routes(a),
+		branding{c.Control.Branding}.routes(a),
 		s.assets.routes(),
 		api.routes(a),
 		[]route{openAPI(api.operations(), c.Version)},
