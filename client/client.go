@@ -35,7 +35,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("stagedoor: %s (%d %s)", e.Detail, e.Status, e.Code)
 }
 
-// Do sends a request to a path below /api/v1, such as "/users". The parameter in is the value to
+// Do sends a request to a path below /api/v1, such as "/users". The parameter `in` is the value to
 // send as the body of the request. Do decodes the body of the response into out. Either may be nil.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader

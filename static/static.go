@@ -17,7 +17,7 @@ var FS embed.FS
 
 // Page returns a page as browsers receive it, with head.html inserted. Its links are relative,
 // since a proxy may serve Stagedoor below another path. So they depend on the address of the page.
-// The parameter below is the number of folders in that address.
+// The parameter `below` is the number of folders in that address.
 func Page(name string, below int) ([]byte, error) {
 	page, err := FS.ReadFile(name)
 	if err != nil {

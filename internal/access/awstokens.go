@@ -45,7 +45,7 @@ func (c *Control) byToken(ctx context.Context, secret stage.Secret) (Principal, 
 }
 
 // verifyAWS returns the participant of a token that this server issued for an AWS stage. For any
-// other token it returns the error in the parameter unknown.
+// other token it returns the error in the parameter `unknown`.
 func (c *Control) verifyAWS(
 	ctx context.Context, secret stage.Secret, unknown error,
 ) (stage.Participant, error) {

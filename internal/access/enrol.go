@@ -168,7 +168,7 @@ func endDockCodes(ctx context.Context, tx Store, user UserID) error {
 
 // endDerived runs after an access key or a passkey has ended. It ends the logins that the key or
 // passkey created, and its unused codes, since each code could still create a login. It keeps the
-// login whose ID is in the parameter except.
+// login whose ID is in the parameter `except`.
 func endDerived(
 	ctx context.Context, tx Store, user UserID, except string, made func(loginLabel) bool,
 ) error {

@@ -202,7 +202,7 @@ func (p ExternalPolicy) why(role Role, claims map[string][]string) string {
 
 // linked returns the account of an identity, or creates it. It never finds an account by an e-mail
 // address or a name, since people can choose those at the provider. If the principal in the
-// parameter by has no user, the audit trail names the person of the identity.
+// parameter `by` has no user, the audit trail names the person of the identity.
 func (c *Control) linked(
 	ctx context.Context, tx Store, e External, by Principal,
 ) (Account, error) {
@@ -257,7 +257,7 @@ func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string
 
 const nameTries = 50
 
-// freeName returns the name, with a number if the name is taken. The function find looks up an
+// freeName returns the name, with a number if the name is taken. The function `find` looks up an
 // account by the key of its name.
 func freeName(wanted string, find func(key string) error) (string, error) {
 	name, err := cleanName(clipName(wanted))

@@ -132,7 +132,7 @@ func limited(ctx context.Context, limit bool) (context.Context, context.CancelFu
 
 // kickWithout is Kick without the database. Operators may kick; others need a permit that was
 // stored before the outage. Without a permit, or if no reachable server has the participant,
-// kickWithout returns the error of the database, which is in the parameter away.
+// kickWithout returns the error of the database, which is in the parameter `away`.
 func (c *Control) kickWithout(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 	away error,

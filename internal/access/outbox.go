@@ -34,8 +34,8 @@ func newDelivery(id WebhookID, kind string, at time.Time, data any) (Delivery, e
 		NextAt: at}, nil
 }
 
-// wantedFor is how long the types that webhooks select are cached, so that issuing a token needs no
-// statement if no webhook selects its type.
+// wantedFor is how long the message types that webhooks select are cached. So if no webhook selects
+// messages about tokens, a token costs no additional statement.
 const wantedFor = 2 * time.Second
 
 // A subscription caches which message types the webhooks select.

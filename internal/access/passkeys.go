@@ -52,7 +52,8 @@ type PasskeyVerifier interface {
 	Created(u PasskeyUser, answer []byte) (CheckedPasskey, error)
 	// Ask returns options for navigator.credentials.get.
 	Ask() (json.RawMessage, error)
-	// Answered verifies the browser's answer to Ask. The function find returns the user with a key.
+	// Answered verifies the browser's answer to Ask. The function `find` returns the user with a
+	// key.
 	Answered(answer []byte, find func(keyID string) (PasskeyUser, error)) (CheckedPasskey, error)
 }
 

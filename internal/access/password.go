@@ -48,7 +48,7 @@ func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 }
 
 // hashInTurn waits for the client's turn, and returns the hash of a new password. The parameter
-// account is the key of the account's name.
+// `account` is the key of the account's name.
 func (p *Passwords) hashInTurn(
 	ctx context.Context, account string, from Client, password stage.Secret,
 ) (string, error) {

@@ -18,8 +18,7 @@ const (
 // Repeats finds the stored event of a participant that reports the same as e. Several servers
 // observe an AWS stage: one after the other, or at the same time, if one server kicks a participant
 // while another polls. A server that starts also reads events that its predecessor has stored.
-//
-// The result better is true if e contains the reason for the end, and the stored event does not.
+// The result `better` is true if e contains the reason for the end, and the stored event does not.
 func Repeats(known []StoredEvent, e stage.Event) (same StoredEvent, better, found bool) {
 	for _, k := range known {
 		if k.Kind != e.Kind {

@@ -154,8 +154,8 @@ func claimsOf(identities []Identity) map[string][]string {
 	return claims
 }
 
-// In the map that the function given returns, the key of a rule for own stages is ownPlace and the
-// ID of the rule.
+// In the map that the function `given` returns, the key of a rule for own stages is ownPlace and
+// the ID of the rule.
 const ownPlace = "own "
 
 // given returns the grants that rules give a user with these claims: by stage, or by the rule for

@@ -124,7 +124,7 @@ func useSetup(ctx context.Context, tx Store, code stage.Secret) error {
 	return nil
 }
 
-// firstLogin stores an account with its new password and signs it in, if the function useCode
+// firstLogin stores an account with its new password and signs it in, if the function `useCode`
 // accepts its code.
 func (c *Control) firstLogin(
 	ctx context.Context, account Account, from Client, way string, useCode func(Store) error,

@@ -48,7 +48,7 @@ func newTurns(parallel int) *turns {
 }
 
 // enter waits for the turn of an account, given by its key, and of a client's address. The
-// parameter known is true if the client signed in to the account before, or has proved in this
+// parameter `known` is true if the client signed in to the account before, or has proved in this
 // request that it may set a password.
 func (t *turns) enter(
 	ctx context.Context, account, address string, known bool,

@@ -151,7 +151,7 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(map[string]any{"format": 1, "database": "sqlite"})
 	must(t, err)
-	// The function archive takes the content of an entry from Linkname.
+	// The function `archive` takes the content of an entry from Linkname.
 	first := tar.Header{Name: "backup.json", Linkname: string(text)}
 	newer := tar.Header{Name: "backup.json", Linkname: `{"format": 2}`}
 	whole := archive(t, first,

@@ -33,7 +33,7 @@ func running(draining *atomic.Bool) func(context.Context) error {
 
 // drain prepares the stop: it refuses new broadcasts, moves pages to other replicas, and waits
 // until the broadcasts on local stages end. It waits at most for the duration of --drain, and stops
-// waiting when the context in the parameter over ends.
+// waiting when the context in the parameter `over` ends.
 func (s *server) drain(over context.Context) {
 	s.draining.Store(true)
 	s.local.whip.Drain()

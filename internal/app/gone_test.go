@@ -16,8 +16,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// join joins a stage on the events socket, as Amazon's web SDK does. The result next is a function
-// that returns the next message.
+// join joins a stage on the events socket, as Amazon's web SDK does. The result `next` is a
+// function that returns the next message.
 func join(t *testing.T, events, token string) (next func() string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

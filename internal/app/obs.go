@@ -42,7 +42,7 @@ type TokenSettings struct {
 	Stage  string `help:"Stage, by name or ARN; needed where the broadcaster has several." old:""`
 }
 
-// commands returns the commands for an OBS. The parameter server is the URL of the server whose
+// commands returns the commands for an OBS. The parameter `server` is the URL of the server whose
 // tokens OBS gets, or "" if the command needs no token.
 func (s OBSSettings) commands(p *process, server string) (*obs.Commands, error) {
 	c := &obs.Commands{

@@ -74,8 +74,8 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 
 // collectSeldom lets about 10 MB of garbage accumulate between two garbage collections. Otherwise,
 // since the heap of an idle server is small, a collection would run every hundred tokens. If the
-// operator has set GOGC, collectSeldom changes nothing. The result undo is a function that restores
-// the earlier value.
+// operator has set GOGC, collectSeldom changes nothing. The result `undo` is a function that
+// restores the earlier value.
 func collectSeldom() (undo func()) {
 	before := debug.SetGCPercent(smallHeapPercent)
 	if before != defaultPercent {
@@ -244,7 +244,7 @@ func portError(err error, address, flag string) error {
 	}
 }
 
-// run serves until the context asked ends or a part fails. After asked has ended, it drains. It
+// run serves until the context `asked` ends or a part fails. After `asked` has ended, it drains. It
 // ends the sessions before it stops the parts that store events, so that the last events of the
 // sessions are stored.
 func (s *server) run(asked context.Context) error {

@@ -28,7 +28,7 @@ type sources struct {
 	warned map[string]bool
 }
 
-// names are the environment variables of a flag. The field old has a former name.
+// names are the environment variables of a flag. The field `old` has a former name.
 type names struct{ variable, old string }
 
 // An origin is the variable or the line of the file that set a flag.

@@ -108,8 +108,8 @@ func (s *server) sweepStage(ctx context.Context, arn stage.ARN) error {
 	return err
 }
 
-// every calls the given function periodically until ctx ends. It logs each error of the function
-// with the sentence trouble, and continues.
+// every calls the given function periodically until ctx ends. It logs each error of the function,
+// with `trouble` as the message, and continues.
 func (s *server) every(
 	ctx context.Context, pause time.Duration, trouble string, do func(context.Context) error,
 ) error {

@@ -19,7 +19,7 @@ import (
 )
 
 // A trace contains the arguments for a command, and the entry that the command adds to the audit
-// trail. If the command adds no entry, the field none contains the reason.
+// trail. If the command adds no entry, the field `none` contains the reason.
 type trace struct {
 	action string
 	args   []string

@@ -88,7 +88,7 @@ func (s *server) wireLeaves() error {
 	return nil
 }
 
-// wireRules builds access.Control. The parameter rules is the part of the configuration that
+// wireRules builds access.Control. The parameter `rules` is the part of the configuration that
 // differs between servers and functions.
 func (s *server) wireRules(rules access.Config) (err error) {
 	if rules.Brand, err = s.settings.brand(); err != nil {

@@ -38,8 +38,8 @@ func (m *Map[K, V]) Put(key K, value V, now time.Time) {
 	m.Update(key, now, func(V, bool) V { return value })
 }
 
-// Update calls the function change with the current value of a key, and stores the result. The
-// argument found is false if the key has no value. Update holds the map's lock, so the function
+// Update calls the function `change` with the current value of a key, and stores the result. The
+// argument `found` is false if the key has no value. Update holds the map's lock, so the function
 // must not use the map.
 func (m *Map[K, V]) Update(key K, now time.Time, change func(old V, found bool) V) V {
 	m.mu.Lock()

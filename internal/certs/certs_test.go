@@ -60,7 +60,7 @@ type server struct {
 	stop          func()
 }
 
-// newServer starts a server. It calls the function listening when the ports are open, before it
+// newServer starts a server. It calls the function `listening` when the ports are open, before it
 // requests a certificate.
 func newServer(
 	t *testing.T, authority *acme.Authority, folder string, plain bool, listening func(*server),

@@ -95,7 +95,7 @@ func (f *Files) Run(ctx context.Context) error {
 }
 
 // reload loads changed files. It logs an error once for each state of the files. The parameter
-// complained is the state at the last logged error, and reload returns its new value.
+// `complained` is the state at the last logged error, and reload returns its new value.
 func (f *Files) reload(complained fileState) fileState {
 	state, err := f.stat()
 	if err == nil && state == f.current.Load().state {

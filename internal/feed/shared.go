@@ -28,8 +28,8 @@ type Relay interface {
 	// return before the notices arrive. A replica that was unreachable receives them later. If they
 	// are no longer kept by then, it receives the notice KindGap instead.
 	Send(ctx context.Context, notices ...Notice) error
-	// Receive calls the function deliver until ctx ends, never concurrently. Notices that were sent
-	// before the first call of Receive are not delivered.
+	// Receive calls the function `deliver` until ctx ends, never concurrently. Notices that were
+	// sent before the first call of Receive are not delivered.
 	Receive(ctx context.Context, deliver func(Notice)) error
 }
 
@@ -71,8 +71,8 @@ const PostEvery = 2 * time.Second
 // A DockStore keeps the open docks of accounts. Reports of one dock may arrive at different
 // replicas.
 type DockStore interface {
-	// PutDock adds a dock, or replaces the one with the same ID. The parameter seen is the time of
-	// the report.
+	// PutDock adds a dock, or replaces the one with the same ID. The parameter `seen` is the time
+	// of the report.
 	PutDock(ctx context.Context, user access.UserID, dock Dock, seen time.Time) error
 	// DeleteDock reports whether the dock existed.
 	DeleteDock(ctx context.Context, user access.UserID, id string) (bool, error)
@@ -88,7 +88,7 @@ type ChatStore interface {
 	// of time. If the stage has no chat yet, the room is empty.
 	Room(ctx context.Context, arn stage.ARN, limit int) (Room, error)
 	// AddMessage adds a message after all others. It keeps at least the newest messages, as many as
-	// the parameter keep says.
+	// the parameter `keep` says.
 	AddMessage(ctx context.Context, arn stage.ARN, m ChatMessage, keep int) error
 	// DeleteMessage reports whether the message existed.
 	DeleteMessage(ctx context.Context, arn stage.ARN, id string) (bool, error)

@@ -96,7 +96,7 @@ func (s *Stream) Close() {
 	h.detach(s)
 }
 
-// Watch sets the stages whose presence the streams of an account receive. The parameter operator
+// Watch sets the stages whose presence the streams of an account receive. The parameter `operator`
 // says whether the streams receive what only operators see. After the first call, a stream sends
 // one frame with every stage that is not empty.
 func (s *Stream) Watch(operator bool, stages []stage.ARN) {

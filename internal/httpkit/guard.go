@@ -58,7 +58,7 @@ func NewGuard(now func() time.Time, log *slog.Logger) *Guard {
 	}
 }
 
-// Verify returns the error of the function verify, which returns ErrUnauthorized for a wrong
+// Verify returns the error of the function `verify`, which returns ErrUnauthorized for a wrong
 // credential. If the network has no free failure, Verify may wait before the call, and replaces
 // ErrUnauthorized by ErrTooMany.
 func (g *Guard) Verify(ctx context.Context, from netip.Addr, verify func() error) error {

@@ -26,8 +26,8 @@ func RequestIDs(next http.Handler, trusted Proxies) http.Handler {
 	})
 }
 
-// NameRequests gives each request an ID: the ID from the function given, or a new ID if that one is
-// not valid.
+// NameRequests gives each request an ID: the ID from the function `given`, or a new ID if that one
+// is not valid.
 func NameRequests(next http.Handler, given func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := given(r)

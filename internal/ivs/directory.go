@@ -113,7 +113,7 @@ func (s *Service) StagesOf(ctx context.Context, region string) (found []stage.St
 	return found, err
 }
 
-// eachStage calls the function see with each stage of a region, until it returns false.
+// eachStage calls the function `see` with each stage of a region, until it returns false.
 func (s *Service) eachStage(
 	ctx context.Context, region string, see func(types.StageSummary) bool,
 ) error {

@@ -69,8 +69,8 @@ type Config struct {
 // A Budget limits calls across processes.
 type Budget interface {
 	// Take counts a call towards a rate of one call per period, and returns the wait until the call
-	// is due. If the wait would be longer than the limit most, Take returns false and does not
-	// count the call.
+	// is due. If the wait would be longer than `most`, Take returns false and does not count the
+	// call.
 	Take(ctx context.Context, name string, every, most time.Duration) (wait time.Duration, ok bool,
 		err error)
 	// Pause blocks all calls of a rate, in every process, for a while.

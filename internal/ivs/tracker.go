@@ -174,8 +174,8 @@ func (t *tracker) change(h happening, change func(*life) report) report {
 	return change(l)
 }
 
-// publishing reports whether a participant is live. The result known is false if there was no event
-// of the participant.
+// publishing reports whether a participant is live. The result `known` is false if there was no
+// event of the participant.
 func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -291,7 +291,7 @@ func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// resume finishes the interrupted changes of the keys for which the function wanted returns true.
+// resume finishes the interrupted changes of the keys for which the function `wanted` returns true.
 // If one key fails, resume continues with the next.
 func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()

@@ -128,7 +128,7 @@ func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err err
 	return func() { l.Unlock() }, nil
 }
 
-// Unchanged runs the function do, and meanwhile lets no process change the keys of a folder.
+// Unchanged runs the function `do`, and meanwhile lets no process change the keys of a folder.
 func Unchanged(ctx context.Context, dir string, do func() error) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return do()

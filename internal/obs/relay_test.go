@@ -27,8 +27,8 @@ func pretendWHIP(t testing.TB, url string) string {
 	})
 }
 
-// relay passes text messages on. The function up changes messages to OBS, and down changes messages
-// to the client.
+// relay passes text messages on. The function `up` changes messages to OBS, and `down` changes
+// messages to the client.
 func relay(t testing.TB, url string, up, down func(string) string) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

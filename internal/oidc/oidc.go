@@ -257,7 +257,7 @@ func (p *Provider) Begin(ctx context.Context, next string) (string, Pending, err
 	return address, pending, nil
 }
 
-// Finish ends a sign-in. The parameter query is the query of the provider's redirect back to this
+// Finish ends a sign-in. The parameter `query` is the query of the provider's redirect back to this
 // server.
 func (p *Provider) Finish(
 	ctx context.Context, pending Pending, query url.Values,

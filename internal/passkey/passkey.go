@@ -149,7 +149,7 @@ func (r *Relying) ask(
 		webauthn.WithUserVerification(protocol.VerificationRequired))
 }
 
-// Answered verifies the browser's answer to Ask. The function find returns the user who has the
+// Answered verifies the browser's answer to Ask. The function `find` returns the user who has the
 // passkey with that ID. The result contains the new record of the passkey, to be stored.
 func (r *Relying) Answered(answer []byte, find func(keyID string) (access.PasskeyUser, error)) (
 	access.CheckedPasskey, error,

@@ -11,10 +11,9 @@ import (
 // viewer's transport-wide feedback (see estimator). Without that feedback, it uses what every
 // receiver reports once a second (RFC 3550, 6.4): loss and round trip. The round trip grows when a
 // queue fills.
-//
 // The capacity of a link is known only while the link is congested: then it is the rate that
-// arrives. At other times, the bandwidth probes: after a time without congestion it tries the next
-// layer. Each failed try doubles that time.
+// arrives. At other times, only a try can show the capacity: after some time without congestion,
+// the next layer is tried. Each failed try doubles that time.
 type bandwidth struct {
 	mu       sync.Mutex
 	level    int           // the highest allowed layer, from 0 up
@@ -75,8 +74,8 @@ func (b *bandwidth) feedback(f *rtcp.TransportLayerCC, now time.Time) {
 	}
 }
 
-// report processes a receiver report. The parameter loss is the share of packets that were lost
-// since the last report. The parameter roundTrip is 0 if the round trip is not known.
+// report processes a receiver report. The parameter `loss` is the share of packets that were lost
+// since the last report. The parameter `roundTrip` is 0 if the round trip is not known.
 func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -102,7 +101,7 @@ func (b *bandwidth) report(sent uint64, loss float64, roundTrip time.Duration, n
 	b.level--
 }
 
-// choose returns the layer to send. The parameter rates has the bitrate of each layer, lowest
+// choose returns the layer to send. The parameter `rates` has the bitrate of each layer, lowest
 // first.
 func (b *bandwidth) choose(rates []int, settling bool, now time.Time) int {
 	b.mu.Lock()

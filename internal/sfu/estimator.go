@@ -142,8 +142,8 @@ func (e *estimator) carriesLately(now time.Time) int {
 	return e.proven
 }
 
-// feedback processes one feedback packet. If the link is full, the result carries is the bitrate of
-// the link, and packets that were sent before are not judged again.
+// feedback processes one feedback packet. If the link is full, the result `carries` is the bitrate
+// of the link, and packets that were sent before are not judged again.
 func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries int, full bool) {
 	if f.PacketStatusCount > sentKept {
 		return 0, false // it reports more packets than are recorded

@@ -65,7 +65,7 @@ func (c *soundCheck) take(p *packet) {
 }
 
 // fits reports whether the next packet begins at the end of this one, or a whole number of packets
-// later (after silence that was not sent). The parameter delta is the difference of their
+// later (after silence that was not sent). The parameter `delta` is the difference of their
 // timestamps.
 func fits(p *packet, delta uint64) bool {
 	samples, valid := opusDuration(p.payload)

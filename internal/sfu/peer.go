@@ -53,7 +53,7 @@ type peer struct {
 	ending sync.Once
 
 	dest atomic.Pointer[destination]
-	// a Duration, counted from the field since by the monotonic clock
+	// a Duration, counted from the field `since` by the monotonic clock
 	lastHeard atomic.Int64
 	keys      atomic.Pointer[keys]
 

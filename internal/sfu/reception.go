@@ -238,7 +238,7 @@ func (p *publisher) sustained() int {
 	return slices.Min(p.rates)
 }
 
-// examine measures the media. It returns new warnings, each kind once. The result fatal is the
+// examine measures the media. It returns new warnings, each kind once. The result `fatal` is the
 // finding that ends the session, or nil.
 func (p *publisher) examine(now time.Time) (news []finding, fatal *finding) {
 	p.pub.mu.Lock()

@@ -98,7 +98,7 @@ type SFU struct {
 	tcp     tcpListener
 	traffic traffic
 
-	// The reader is the goroutine that processes datagrams. It holds the mutex reading meanwhile.
+	// The reader is the goroutine that processes datagrams. It holds the mutex `reading` meanwhile.
 	reading sync.Mutex
 	dirty   []*publication // owned by the reader
 }

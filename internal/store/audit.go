@@ -83,7 +83,7 @@ func issued(f access.AuditFilter) walk {
 }
 
 // entries returns the walk over the audit trail for a filter, by the index of the narrowest
-// condition. The parameter column is the column that is compared with the filter's target: target
+// condition. The parameter `column` is the column that is compared with the filter's target: target
 // or target_user. No entry has the same value in both columns.
 func entries(column string, f access.AuditFilter) walk {
 	w := walk{

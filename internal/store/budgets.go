@@ -6,7 +6,7 @@ import (
 )
 
 // Take reserves a call within a rate that all replicas share, and returns the wait until the call
-// is due. If the wait would be longer than the limit most, Take returns false and reserves nothing.
+// is due. If the wait would be longer than `most`, Take returns false and reserves nothing.
 func (q queries) Take(
 	ctx context.Context, name string, every, most time.Duration,
 ) (wait time.Duration, ok bool, err error) {

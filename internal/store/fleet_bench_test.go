@@ -88,8 +88,8 @@ func benchFeed(b *testing.B, where string) *feed.Feed {
 	return f
 }
 
-// listenFor calls the function got for each frame with a certain name that ana's page on a replica
-// receives.
+// listenFor calls the function `got` for each frame with a certain name that ana's page on a
+// replica receives.
 func listenFor(b *testing.B, f *feed.Feed, name string, got func()) {
 	b.Helper()
 	ready := make(chan struct{}, 1)

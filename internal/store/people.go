@@ -251,7 +251,7 @@ func (q queries) Grants(ctx context.Context, users ...access.UserID) ([]access.G
 	return ofIDs(ctx, q, users, scanGrant, grantsOfOneText, grantsText)
 }
 
-// ofIDs lists the rows of these users or tokens. The parameter ofOne is the statement for one ID,
+// ofIDs lists the rows of these users or tokens. The parameter `ofOne` is the statement for one ID,
 // and ofMany the statement for idsAtOnce IDs.
 func ofIDs[ID ~string, T any](
 	ctx context.Context, q queries, ids []ID, scan func(row) (T, error), ofOne, ofMany string,

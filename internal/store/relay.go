@@ -145,7 +145,7 @@ func (r *relay) Receive(ctx context.Context, deliver func(feed.Notice)) error {
 	}
 }
 
-// A noticeReader delivers new notices in the order of their numbers. The field last is the number
+// A noticeReader delivers new notices in the order of their numbers. The field `last` is the number
 // of the newest notice that it has read.
 type noticeReader struct {
 	*relay

@@ -16,8 +16,8 @@ const ruleGrantJoin = ` LEFT JOIN own_stages o ON o.stage = s.arn
 const ruleGrantOf = "COALESCE(w.capabilities, 0), w.max_ttl"
 
 // reaches returns the condition that a user has access to a stage: by a grant without a bar, or by
-// access to all stages of the rule that created it. The parameter column is the name of the column
-// with the stage, including its table.
+// access to all stages of the rule that created it. The parameter `column` is the name of the
+// column with the stage, including its table.
 func reaches(column string) string {
 	return `COALESCE(
 		(SELECT CASE WHEN g.barred_at IS NULL THEN 1 ELSE 0 END FROM grants g

@@ -13,8 +13,8 @@ import (
 )
 
 // Shared returns the state that the replicas on this database share. On SQLite there is only one
-// process, so only the chat is stored. The parameter direct is a URL of the same PostgreSQL without
-// a pooler, because a pooler does not pass on notifications; it may be empty.
+// process, so only the chat is stored. The parameter `direct` is a URL of the same PostgreSQL
+// without a pooler, because a pooler does not pass on notifications; it may be empty.
 func (s *Store) Shared(direct string, now func() time.Time, log *slog.Logger) (feed.Shared, error) {
 	if !s.db.postgres {
 		return inProcess{feed.NewMemory(now), s}, nil

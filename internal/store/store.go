@@ -24,7 +24,7 @@ type Store struct {
 var _ access.Store = (*Store)(nil)
 
 // Open opens the database and migrates it. It creates an SQLite file that does not exist. The
-// parameter where is the path of an SQLite file or a URL postgres://….
+// parameter `where` is the path of an SQLite file or a URL postgres://….
 func Open(ctx context.Context, where string, log *slog.Logger) (*Store, error) {
 	return open(ctx, where, log, func(string) {})
 }

@@ -190,7 +190,7 @@ func (p *previousVersion) rows(one recorded) (n int, err error) {
 var inserts = regexp.MustCompile(`INSERT INTO (\w+) \(([^)]+)\)`)
 
 // TestEveryStatementOfTheVersionBefore: the tables and columns of every statement still exist, and
-// every insert sets all columns that are not null and have no default.
+// every insert sets all columns that must not be NULL and have no default.
 func TestEveryStatementOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, postgres.Migrated(t))

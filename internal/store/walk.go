@@ -137,7 +137,7 @@ type marked[T any] struct {
 }
 
 // An extended is a row with additional columns at the end. A scan function can read it like a row
-// without them. The additional columns are scanned into the variables of the field more.
+// without them. The additional columns are scanned into the variables of the field `more`.
 type extended struct {
 	row
 	more []any
@@ -166,7 +166,7 @@ func scanMarked[T any](w walk, scan func(row) (T, error)) func(row) (marked[T], 
 }
 
 // rows reads a page of a walk after a mark, plus the next row, if it exists. If a filter stops
-// before the end of the list, the result end is the last row that it has read.
+// before the end of the list, the result `end` is the last row that it has read.
 func rows[T any](
 	ctx context.Context, q queries, w walk, after mark, limit int, scan func(row) (T, error),
 ) (found []marked[T], end mark, err error) {
@@ -184,8 +184,8 @@ func rows[T any](
 }
 
 // rowsAtOnce reads a page of several walks in one statement, so that a page for a moderator of many
-// stages needs only one round trip. It stops at the mark end, unless this is nil. The field args of
-// the walks must be empty, because it is not read.
+// stages needs only one round trip. It stops at the mark `end`, unless this is nil. The field
+// `args` of the walks must be empty, because it is not read.
 func rowsAtOnce[T any](
 	ctx context.Context, q queries, walks []walk, after, end mark, limit int,
 	scan func(row) (T, error),

@@ -29,8 +29,8 @@ func newCoalescer[K comparable, V any](atOnce int) *coalescer[K, V] {
 	return &coalescer[K, V]{slots: make(chan struct{}, atOnce), runs: map[K]*reading[V]{}}
 }
 
-// get returns the result of the function read. It shares the result with other callers that arrived
-// while the previous read was running.
+// get returns the result of the function `read`. It shares the result with other callers that
+// arrived while the previous read was running.
 func (c *coalescer[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V, error) {
 	r, before, leads := c.join(key)
 	if !leads {

@@ -45,8 +45,9 @@ func (s *health) routes(a *adapter) []route {
 	}
 }
 
-// alive serves /healthz: the server answers. A supervisor restarts a server that does not, so this
-// checks no dependency: a restart does not bring back a database, and ends the broadcasts.
+// alive serves /healthz, which only shows that the server answers. It checks no dependency, because
+// a supervisor restarts a server that fails this check. A restart would not bring back a database,
+// but would end the broadcasts.
 func (s *health) alive(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Write([]byte("ok\n"))

@@ -137,7 +137,7 @@ func (a assets) routes() []route {
 func (a assets) page(name string) http.Handler { return a.pageBelow(name, 0) }
 
 // pageBelow is like page, but for an address that has more folders than the address of the first
-// page. The parameter below is the number of additional folders.
+// page. The parameter `below` is the number of additional folders.
 func (a assets) pageBelow(name string, below int) http.Handler {
 	f, ok := a[name]
 	if !ok {

@@ -19,9 +19,9 @@ func (h *Handler) beacon(w http.ResponseWriter, r *http.Request) {
 	h.end(w, r, bearer, err)
 }
 
-// end ends a session, unless its bearer could not be read. It also responds with success if the
-// session has just ended by itself: OBS closes its peer connection before it sends DELETE, and
-// would otherwise report a failure.
+// end ends a session. If the bearer could not be read, it only responds with the error err. It also
+// responds with success if the session has just ended by itself: OBS closes its peer connection
+// before it sends DELETE, and would otherwise report a failure.
 //
 // The request needs the bearer that opened the session, even if the bearer has expired.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request, bearer stage.Secret, err error) {

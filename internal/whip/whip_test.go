@@ -25,7 +25,7 @@ import (
 const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
 
 // A harness is a Handler in a real HTTP server. The dependencies of the Handler are in memory. They
-// record its calls in the field news.
+// record its calls in the field `news`.
 type harness struct {
 	*whip.Handler
 	URL    string

@@ -24,8 +24,9 @@ const (
 	userAgent = "Mozilla/5.0 (OBS-Studio/32.2.2; Linux x86_64; en-US) stagedoor-whip-check"
 )
 
-// An exchange is one request and its response. The field raw is the head of the response as it was
-// sent. OBS requires a space after the colon of a header, and net/http hides whether there is one.
+// An exchange is one request and its response. The field `raw` is the head of the response as it
+// was sent. OBS requires a space after the colon of a header, and net/http hides whether there is
+// one.
 type exchange struct {
 	status   int
 	header   http.Header

@@ -19,8 +19,8 @@ export const SWITCH_LIMIT = 60_000;
 const CLAIM = 20_000;
 
 /**
- * The share of the pause after a switch that a new connection waits, so that another client can
- * repeat its claim.
+ * A new connection first waits for this share of the pause after a switch, so that another client
+ * can repeat its claim.
  */
 const LISTEN = 1 / 4;
 

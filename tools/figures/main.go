@@ -28,8 +28,8 @@ func main() {
 	f.print()
 }
 
-// figures are the measurements of the Go code. The field tests counts test code, which includes the
-// test kit. All other fields count other code.
+// figures are the measurements of the Go code. The field `tests` counts test code, which includes
+// the test kit. All other fields count other code.
 type figures struct {
 	functions, branches, files, widths []int
 	code, comments, tests              int

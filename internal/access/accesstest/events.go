@@ -239,7 +239,7 @@ func (on rules) TestRefusalsOfAParticipantAreBounded(t *testing.T) {
 	})
 }
 
-// The list of refusals has those of the last hour.
+// The list contains the refusals of the last hour, and no older ones.
 func (on rules) TestRefusalsAreOfTheLastHour(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()

@@ -11,7 +11,7 @@ import (
 )
 
 // A slowStore is a database that takes 50 ms of the clock for each grant. It records how long the
-// longest transaction took. The field fails is the number of grants that still have to fail.
+// longest transaction took. The field `fails` is the number of grants that still have to fail.
 type slowStore struct {
 	access.Store
 	clock   *Clock

@@ -21,7 +21,7 @@ func newTurns(n int) *turns {
 	return t
 }
 
-// take waits until the test may open a page. The caller must call the result done after the page
+// take waits until the test may open a page. The caller must call the result `done` after the page
 // has ended.
 func (t *turns) take(test string) (done func()) {
 	t.mu.Lock()

@@ -19,7 +19,7 @@ const (
 )
 
 // Serve serves an emulator on a free port of this computer until the test ends. It returns the
-// emulator and its URL. The function change may adapt the configuration; it may be nil.
+// emulator and its URL. The function `change` may adapt the configuration; it may be nil.
 func Serve(t testing.TB, change func(*ivsemu.Config)) (*ivsemu.Emulator, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

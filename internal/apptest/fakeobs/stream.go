@@ -10,9 +10,9 @@ import (
 )
 
 // A WHIPOutput is the network behind StartStream: it posts an offer to the endpoint with the
-// bearer, and returns after the 201. The parameter opus is false if the encoder in use is AAC. Then
-// OBS sends AAC frames labelled as Opus, and so must an implementation that sends media. After an
-// error, OBS reports STOPPED without a reason. ctx ends when the stream is stopped.
+// bearer, and returns after the 201. The parameter `opus` is false if the encoder in use is AAC.
+// Then OBS sends AAC frames labelled as Opus, and so must an implementation that sends media. After
+// an error, OBS reports STOPPED without a reason. ctx ends when the stream is stopped.
 type WHIPOutput func(ctx context.Context, endpoint, bearer string, opus bool) (Session, error)
 
 // A Session is a WHIP session that the endpoint has accepted with 201.

@@ -182,8 +182,8 @@ func (m *Member) Status(path string) int {
 	return answer.StatusCode
 }
 
-// Signal sends a signal to the process. The result done is closed when the process ends. Not every
-// signal ends the process.
+// Signal sends a signal to the process. The result `done` is closed when the process ends. Not
+// every signal ends the process.
 func (m *Member) Signal(sig syscall.Signal) (done <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -241,9 +241,9 @@ func (f *Fleet) settled() bool {
 }
 
 // killEvery kills the servers one after the other at this interval, until the test ends or the
-// result stop is called. Each is restarted at once, as a supervisor does. It begins after the first
-// operator exists, because a server that starts replaces the setup link. The first interval is
-// random, so that a kill can happen at any point of a test.
+// result `stop` is called. Each is restarted at once, as a supervisor does. It begins after the
+// first operator exists, because a server that starts replaces the setup link. The first interval
+// is random, so that a kill can happen at any point of a test.
 func (f *Fleet) killEvery(interval time.Duration) (stop func()) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {

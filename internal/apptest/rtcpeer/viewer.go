@@ -124,8 +124,8 @@ func (v *Viewer) start(ctx context.Context, endpoint Endpoint, o ViewOptions) er
 	}
 }
 
-// begin runs the function f in a goroutine, unless the viewer is closing, since a track may arrive
-// while it closes.
+// begin runs the function `f` in a goroutine, unless the viewer is closing, since a track may
+// arrive while it closes.
 func (v *Viewer) begin(f func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -61,7 +61,7 @@ func dropMember(text, name string) string {
 // An element is the position of an element of a JSON array in a text.
 type element struct{ from, to int64 }
 
-// elements returns the elements of the array at the path in names. The result at is where a first
+// elements returns the elements of the array at the path in names. The result `at` is where a first
 // element would be inserted, or -1 if there is no array. elements only finds positions, so that the
 // rest of the text can stay the same byte for byte.
 func elements(text string, names ...string) (list []element, at int64, err error) {

@@ -185,8 +185,9 @@ func (p *pairing) text(name string) (string, error) {
 	return p.f.read(name)
 }
 
-// switchOn switches the WebSocket server on, and notes the earlier settings for the last Undo. It
-// keeps the port and the password. If one of them is not set, it chooses a value.
+// switchOn switches the WebSocket server on, and notes the earlier settings, which Undo of the last
+// pairing restores. It keeps the port and the password. If one of them is not set, it chooses a
+// value.
 func (p *pairing) switchOn(before map[string]string) error {
 	now, err := p.f.WebSocket()
 	if err != nil {

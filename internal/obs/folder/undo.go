@@ -195,7 +195,7 @@ func (f Folder) pairingOf(server string) (backup, bool, error) {
 
 // leftScripts returns the pairings of which only a downloaded script is left in a scene collection.
 // Usually, Undo in the pane has reverted the rest. The result omits the pairings in the parameter
-// paired.
+// `paired`.
 func (f Folder) leftScripts(paired []backup) (left []backup, err error) {
 	scenes, err := f.collections()
 	if err != nil {

@@ -24,7 +24,7 @@ local say = {{sentences}}
 
 local settings        -- this script's settings in the scene collection
 local notes           -- of this server's pairing; they contain the secret shared with the dock
-local before = {}     -- what OBS had before its first pairing, for the last Undo
+local before = {}     -- what OBS had before its first pairing; Undo of the last pairing restores it
 local findings = {}   -- sentences for the pane
 local leaving         -- true while OBS ends or loads another scene collection
 local taken           -- true after the pairing was undone in this run of OBS

@@ -169,7 +169,7 @@ func (p *pairing) code() string {
 }
 
 // fits checks in each language that the page fits every width of a dock. In each language, it calls
-// the function come, which brings the page into the state, and waits for the selector. The last
+// the function `come`, which brings the page into the state, and waits for the selector. The last
 // language is English.
 func (p *pairing) fits(name, selector string, come func()) {
 	p.t.Helper()

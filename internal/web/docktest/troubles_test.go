@@ -193,7 +193,7 @@ func (d *dock) busy() {
 	d.says("The virtual camera runs. Stop it first")
 }
 
-// setsUpHeld starts the set-up. OBS answers the given request only after the result release is
+// setsUpHeld starts the set-up. OBS answers the given request only after the result `release` is
 // called.
 func (d *dock) setsUpHeld(request string) (release func()) {
 	d.connected()
