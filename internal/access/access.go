@@ -155,6 +155,7 @@ type Control struct {
 	cfg Config
 
 	Branding *BrandingSetting
+	Chat     *Chat
 	Webhooks *Webhooks
 
 	outbox *outbox
@@ -176,6 +177,7 @@ func New(cfg Config) *Control {
 	return &Control{
 		cfg: cfg, outbox: out, trail: t,
 		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
+		Chat:     &Chat{t},
 		Webhooks: &Webhooks{trail: t, unreachable: cfg.Unreachable},
 	}
 }

@@ -55,13 +55,16 @@ func (p Principal) MayMute(person User) error {
 	return nil
 }
 
+// Chat finds the users whom moderators of chats mute, and records what moderators did.
+type Chat struct{ *trail }
+
 // MuteTarget finds the user whom a moderator mutes or unmutes. For a guest, who has no account, it
 // returns the ID alone.
-func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (User, error) {
+func (c *Chat) MuteTarget(ctx context.Context, who Principal, id UserID) (User, error) {
 	if err := who.mayModerate(); err != nil {
 		return User{}, err
 	}
-	account, err := accountOf(ctx, c.cfg.Store, id)
+	account, err := accountOf(ctx, c.store, id)
 	if errors.Is(err, stage.ErrNotFound) {
 		return User{ID: id}, nil
 	}
@@ -69,28 +72,26 @@ func (c *Control) MuteTarget(ctx context.Context, who Principal, id UserID) (Use
 }
 
 // NoteMuted records in the trail that a moderator muted or unmuted a person in the chat of a stage.
-func (c *Control) NoteMuted(ctx context.Context, by Principal, person User, on bool) {
+func (c *Chat) NoteMuted(ctx context.Context, by Principal, person User, on bool) {
 	action := ActionUnmuted
 	if on {
 		action = ActionMuted
 	}
 	e := entryAbout(action, person)
 	e.Stage = by.Stage
-	c.trail.noteLate(ctx, by, e)
+	c.noteLate(ctx, by, e)
 }
 
-// NoteMessageRemoved records in the trail that a moderator removed another person's message.
-func (c *Control) NoteMessageRemoved(
-	ctx context.Context, by Principal, author UserID, message string,
-) {
+// NoteRemoved records in the trail that a moderator removed another person's message.
+func (c *Chat) NoteRemoved(ctx context.Context, by Principal, author UserID, message string) {
 	if author == by.User.ID {
 		return
 	}
-	names, err := c.cfg.Store.Names(ctx, author)
+	names, err := c.store.Names(ctx, author)
 	if err != nil {
 		names = nil // then the entry contains the ID instead
 	}
-	c.trail.noteLate(ctx, by, Entry{
+	c.noteLate(ctx, by, Entry{
 		Action: ActionMessageRemoved, Target: string(author), TargetName: names[author],
 		Stage: by.Stage, Detail: "message " + message,
 	})

@@ -10,7 +10,7 @@ import (
 // chats serves the chat of stages. Its endpoints get a principal that was limited to the stage in
 // the path.
 type chats struct {
-	control *access.Control
+	rules   *access.Chat
 	chat    *feed.Chat
 	present presenceOf
 }
@@ -63,13 +63,13 @@ func (s *chats) remove(r *http.Request, who access.Principal) (any, error) {
 		May: func(id access.UserID) error { author = id; return who.MayRemove(id) },
 	}, s.present(r.Context(), stageARN(r)))
 	if err == nil {
-		s.control.NoteMessageRemoved(r.Context(), who, author, message)
+		s.rules.NoteRemoved(r.Context(), who, author, message)
 	}
 	return nil, err
 }
 
 func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
-	person, err := s.control.MuteTarget(r.Context(), who, access.UserID(r.PathValue("user")))
+	person, err := s.rules.MuteTarget(r.Context(), who, access.UserID(r.PathValue("user")))
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *chats) mute(r *http.Request, who access.Principal) (any, error) {
 	err = s.chat.Mute(r.Context(), stageARN(r),
 		Person{ID: person.ID, Name: person.Name}, on, present)
 	if err == nil {
-		s.control.NoteMuted(r.Context(), who, person, on)
+		s.rules.NoteMuted(r.Context(), who, person, on)
 	}
 	return nil, err
 }

@@ -141,7 +141,7 @@ func (s *Server) table() []route {
 		guests.routes(a),
 		(&docks{c.Docks, a.client}).routes(a),
 		s.streams.routes(),
-		(&chats{c.Control, c.Chat, stages.present}).routes(a),
+		(&chats{c.Control.Chat, c.Chat, stages.present}).routes(a),
 		(&scripts{c.Control, c.ServerID, c.PublicURL, c.Now}).routes(a),
 		(&awsEvents{c.AWSEvents, a.client, c.Log}).routes(a),
 		health.routes(a),

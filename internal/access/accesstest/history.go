@@ -50,7 +50,7 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 
 		ok(t, h.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
 		ok(t, h.Revoke(t.Context(), op, h.Issued(ana, other).Participant.ID))
-		h.NoteMuted(t.Context(), access.Principal{User: mia.User, Stage: arn}, ana.User, true)
+		h.Chat.NoteMuted(t.Context(), access.Principal{User: mia.User, Stage: arn}, ana.User, true)
 		ok(t, h.KickAndBar(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
 		ok(t, h.Unbar(t.Context(), mia, ana.User.ID, arn))
 		key, _, err := h.CreateAccessKey(t.Context(), ana, "kiosk")

@@ -477,18 +477,19 @@ func (on rules) TestMuteTarget(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		host := must(h.OnStage(t.Context(), ana, arn))(t)
-		if got := must(h.MuteTarget(t.Context(), host, op.User.ID))(t); got.Name != "Olga" ||
+		if got := must(h.Chat.MuteTarget(t.Context(), host, op.User.ID))(t); got.Name != "Olga" ||
 			got.Role != access.Operator {
 			t.Errorf("an account: got %+v, want the operator Olga", got)
 		}
 		for _, guest := range []access.UserID{"guest-7", "Bea <b>Müller</b>", "\x00"} {
-			got := must(h.MuteTarget(t.Context(), host, guest))(t)
+			got := must(h.Chat.MuteTarget(t.Context(), host, guest))(t)
 			if got != (access.User{ID: guest}) {
 				t.Errorf("a guest: got %+v, want the ID alone", got)
 			}
 		}
 		h.Grant(op, ana, arn, stage.Subscribe)
-		_, err := h.MuteTarget(t.Context(), must(h.OnStage(t.Context(), ana, arn))(t), op.User.ID)
+		there := must(h.OnStage(t.Context(), ana, arn))(t)
+		_, err := h.Chat.MuteTarget(t.Context(), there, op.User.ID)
 		refused(t, err, stage.ErrDenied, "no_moderator")
 	})
 }
