@@ -156,6 +156,7 @@ type Control struct {
 
 	Branding *BrandingSetting
 	Chat     *Chat
+	OwnKeys  *OwnKeys
 	Webhooks *Webhooks
 
 	outbox *outbox
@@ -178,6 +179,7 @@ func New(cfg Config) *Control {
 		cfg: cfg, outbox: out, trail: t,
 		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
 		Chat:     &Chat{t},
+		OwnKeys:  &OwnKeys{t},
 		Webhooks: &Webhooks{trail: t, unreachable: cfg.Unreachable},
 	}
 }

@@ -2,9 +2,12 @@ package access
 
 import "context"
 
-// ChangeOwnKey runs a change of the own keys of a region, for an operator, and adds the change to
-// the audit trail. The function `change` returns the name of the key.
-func (c *Control) ChangeOwnKey(
+// OwnKeys lets operators change the own keys of a region, and records each change.
+type OwnKeys struct{ *trail }
+
+// Change runs a change of the own keys of a region, for an operator, and adds the change to the
+// audit trail. The function `change` returns the name of the key.
+func (k *OwnKeys) Change(
 	ctx context.Context, by Principal, action Action, region string,
 	change func(context.Context) (name string, err error),
 ) error {
@@ -15,6 +18,6 @@ func (c *Control) ChangeOwnKey(
 	if err != nil {
 		return err
 	}
-	c.trail.noteLate(ctx, by, Entry{Action: action, Target: name, TargetName: name, Detail: region})
+	k.noteLate(ctx, by, Entry{Action: action, Target: name, TargetName: name, Detail: region})
 	return nil
 }

@@ -82,7 +82,7 @@ func (s KeySettings) note(
 		return nil // no server has run on this folder yet
 	}
 	return withControl(ctx, data, p, func(c *access.Control) error {
-		return c.ChangeOwnKey(ctx, access.CommandLine(), action, s.Region,
+		return c.OwnKeys.Change(ctx, access.CommandLine(), action, s.Region,
 			func(context.Context) (string, error) { return k.Name, nil })
 	})
 }

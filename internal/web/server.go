@@ -125,7 +125,9 @@ func (s *Server) table() []route {
 	api := v1{
 		control: c.Control, docks: c.Docks, aws: c.AWS, public: c.PublicURL, now: c.Now,
 		people: people, stages: stages, tokens: tokens, guests: guests,
-		system: system{c.Control, c.About, c.PublicURL.String(), c.Version, health.checkAll},
+		system: system{
+			c.Control.OwnKeys, c.About, c.PublicURL.String(), c.Version, health.checkAll,
+		},
 	}
 	return slices.Concat(
 		signIns.routes(),

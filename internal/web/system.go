@@ -84,7 +84,7 @@ type (
 
 // system serves the description of the running server, and the own keys, to operators.
 type system struct {
-	control *access.Control
+	ownKeys *access.OwnKeys
 	about   About
 	public  string
 	version string
@@ -153,7 +153,7 @@ func (s system) changeKey(
 		return nil, stage.Errorf(stage.ErrUnavailable,
 			"This server serves no AWS region: start Stagedoor with --ivs-region.")
 	}
-	err = s.control.ChangeOwnKey(r.Context(), who, action, region,
+	err = s.ownKeys.Change(r.Context(), who, action, region,
 		func(ctx context.Context) (string, error) {
 			return change(s.about.OwnKeys, ctx, region, in.KMS)
 		})
