@@ -159,10 +159,11 @@ type Control struct {
 	OwnKeys  *OwnKeys
 	Webhooks *Webhooks
 
-	outbox *outbox
-	trail  *trail
-	outage outage
-	claims claimsSeen
+	outbox   *outbox
+	trail    *trail
+	throttle throttle
+	outage   outage
+	claims   claimsSeen
 
 	logins  cache[string, cachedLogin] // keyed by the hash of the cookie
 	stages  cache[struct{}, cachedStages]
@@ -177,6 +178,7 @@ func New(cfg Config) *Control {
 	t.failures.Max = failureNames
 	return &Control{
 		cfg: cfg, outbox: out, trail: t,
+		throttle: throttle{cfg.Store, cfg.Now, cfg.Log},
 		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
 		Chat:     &Chat{t},
 		OwnKeys:  &OwnKeys{t},

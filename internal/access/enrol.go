@@ -115,7 +115,7 @@ func (c *Control) Enrol(
 		return c.trail.note(ctx, tx, login, loginEntry(account, "sign-in link"))
 	})
 	if err = cmpErr(err, refusal); err != nil {
-		c.warnThrottled(ctx, Account{}, from, err)
+		c.throttle.warn(ctx, Account{}, from, err)
 		return Principal{}, stage.Secret{}, c.trail.failedCode(ctx, from, err)
 	}
 	return login, secret, nil

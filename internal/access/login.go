@@ -43,7 +43,7 @@ func (c *Control) LogIn(
 		c.trail.failedSignIn(ctx, account.Name, from, err)
 		return Principal{}, stage.Secret{}, err
 	case err != nil:
-		c.warnThrottled(ctx, account, from, err)
+		c.throttle.warn(ctx, account, from, err)
 		return Principal{}, stage.Secret{}, err
 	}
 	return c.newLogin(ctx, account, from)
@@ -57,7 +57,7 @@ func (c *Control) verify(
 	if len(password.Reveal()) > maxPassword {
 		return wrongPassword()
 	}
-	known, err := c.knows(ctx, account.ID, from)
+	known, err := c.throttle.knows(ctx, account.ID, from)
 	if err != nil {
 		return err
 	}
@@ -66,29 +66,19 @@ func (c *Control) verify(
 		return err
 	}
 	defer leave()
-	a, err := c.begin(ctx, key, account.ID, from)
+	a, err := c.throttle.begin(ctx, key, account.ID, from)
 	if err != nil {
 		return err
 	}
 	same, err := c.cfg.Passwords.matches(password, account.Password)
 	if err != nil {
-		c.abandoned(ctx, a)
+		c.throttle.abandoned(ctx, a)
 		return err
 	}
 	if !same {
 		return wrongPassword()
 	}
-	return c.succeeded(ctx, a)
-}
-
-// warnThrottled logs a sign-in that was refused before its password was compared.
-func (c *Control) warnThrottled(
-	ctx context.Context, account Account, from Client, err error,
-) {
-	if errors.Is(err, stage.ErrTooMany) && c.cfg.Log != nil {
-		c.cfg.Log.WarnContext(ctx, "sign-in throttled", "user", account.ID, "from", from.Address,
-			"err", err)
-	}
+	return c.throttle.succeeded(ctx, a)
 }
 
 func wrongPassword() error {

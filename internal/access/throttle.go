@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/netip"
 	"strings"
@@ -15,16 +16,22 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The throttle counts failed sign-ins in buckets. A browser that has signed in to the account
-// before has a bucket of its own for that account. So has a network from which the account has
-// signed in before. All other sign-ins count on two shared buckets: one for the account and one for
-// the network.
+// A throttle counts failed sign-ins in buckets. A browser that has signed in to the account before
+// has a bucket of its own for that account. So has a network from which the account has signed in
+// before. All other sign-ins count on two shared buckets: one for the account and one for the
+// network.
 //
 // An attacker therefore cannot lock a user out of browsers and networks that the user has used
 // before. People behind the same address cannot lock the user out of such browsers.
 //
 // Accounts, existing or not, and networks are hashed to a fixed number of buckets, so that the
 // table cannot grow.
+type throttle struct {
+	store Store
+	now   func() time.Time
+	log   *slog.Logger // may be nil
+}
+
 const (
 	accountBuckets = 1 << 12
 	addressBuckets = 1 << 16
@@ -46,13 +53,13 @@ type attempt struct {
 
 // begin counts an attempt as a failure before its password is compared, so that a thousand
 // concurrent attempts count as a thousand failures.
-func (c *Control) begin(
+func (t *throttle) begin(
 	ctx context.Context, key string, user UserID, from Client,
 ) (attempt, error) {
 	a := attempt{user: user, from: from}
-	now := c.cfg.Now()
+	now := t.now()
 	var wait time.Duration
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := t.store.Atomically(ctx, func(tx Store) error {
 		rows, err := a.rows(ctx, tx, key)
 		if err != nil {
 			return err
@@ -102,9 +109,9 @@ func (a *attempt) rows(ctx context.Context, tx Store, key string) ([]Attempts, e
 
 // knows reports whether a user has signed in before with the client's browser or from its network.
 // It reads the same number of rows for an unknown name, so that the time is the same.
-func (c *Control) knows(ctx context.Context, user UserID, from Client) (bool, error) {
+func (t *throttle) knows(ctx context.Context, user UserID, from Client) (bool, error) {
 	for _, place := range from.places(user) {
-		_, err := c.cfg.Store.Attempts(ctx, place)
+		_, err := t.store.Attempts(ctx, place)
 		if err == nil || !errors.Is(err, stage.ErrNotFound) {
 			return err == nil, err
 		}
@@ -158,9 +165,9 @@ func (a attempt) undo(ctx context.Context, tx Store) error {
 // account. It keeps the other failures of shared buckets: otherwise an attacker could get more
 // guesses at an account by signing in to their own. If the browser was known, it also keeps the
 // failures of the network, from which another person may be guessing.
-func (c *Control) succeeded(ctx context.Context, a attempt) error {
-	now := c.cfg.Now()
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+func (t *throttle) succeeded(ctx context.Context, a attempt) error {
+	now := t.now()
+	return t.store.Atomically(ctx, func(tx Store) error {
 		if err := a.undo(ctx, tx); err != nil {
 			return err
 		}
@@ -187,12 +194,20 @@ func makeKnown(ctx context.Context, tx Store, user UserID, places []string, now 
 }
 
 // abandoned removes the failure of an attempt whose password was not compared.
-func (c *Control) abandoned(ctx context.Context, a attempt) {
+func (t *throttle) abandoned(ctx context.Context, a attempt) {
 	ctx = context.WithoutCancel(ctx)
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
-	if err != nil && c.cfg.Log != nil {
-		c.cfg.Log.WarnContext(ctx, "a sign-in that was not finished counts as a failure", "user",
+	err := t.store.Atomically(ctx, func(tx Store) error { return a.undo(ctx, tx) })
+	if err != nil && t.log != nil {
+		t.log.WarnContext(ctx, "a sign-in that was not finished counts as a failure", "user",
 			a.user, "err", err)
+	}
+}
+
+// warn logs a sign-in that was refused before its password was compared.
+func (t *throttle) warn(ctx context.Context, account Account, from Client, err error) {
+	if errors.Is(err, stage.ErrTooMany) && t.log != nil {
+		t.log.WarnContext(ctx, "sign-in throttled", "user", account.ID, "from", from.Address,
+			"err", err)
 	}
 }
 
