@@ -154,6 +154,7 @@ type Config struct {
 type Control struct {
 	cfg Config
 
+	APIKeys  *APIKeys
 	Branding *BrandingSetting
 	Chat     *Chat
 	OwnKeys  *OwnKeys
@@ -162,7 +163,7 @@ type Control struct {
 	outbox   *outbox
 	trail    *trail
 	throttle throttle
-	outage   outage
+	outage   *outage
 	claims   claimsSeen
 
 	logins  cache[string, cachedLogin] // keyed by the hash of the cookie
@@ -176,9 +177,12 @@ func New(cfg Config) *Control {
 	out := &outbox{store: cfg.Store, now: cfg.Now, wake: cfg.Queued}
 	t := &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: out}
 	t.failures.Max = failureNames
+	down := &outage{}
 	return &Control{
 		cfg: cfg, outbox: out, trail: t,
 		throttle: throttle{cfg.Store, cfg.Now, cfg.Log},
+		outage:   down,
+		APIKeys:  &APIKeys{trail: t, outage: down},
 		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
 		Chat:     &Chat{t},
 		OwnKeys:  &OwnKeys{t},

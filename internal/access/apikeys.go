@@ -32,9 +32,15 @@ func APIKeyScopes() []Scope {
 	return []Scope{ScopeUsers, ScopeStages, ScopeModerate, ScopeAudit, ScopeWebhooks, ScopeSystem}
 }
 
-// CreateAPIKey creates a key with scopes (none: all of them) and a life (0: it never expires). Its
+// APIKeys creates and revokes API keys, for operators.
+type APIKeys struct {
+	*trail
+	outage *outage
+}
+
+// Create creates a key with scopes (none: all of them) and a life (0: it never expires). Its
 // secret is returned only here.
-func (c *Control) CreateAPIKey(
+func (k *APIKeys) Create(
 	ctx context.Context, by Principal, name string, scopes []Scope, life time.Duration,
 ) (APIKey, stage.Secret, error) {
 	if err := by.Require(ScopeAPIKeys); err != nil {
@@ -51,7 +57,7 @@ func (c *Control) CreateAPIKey(
 		return APIKey{}, stage.Secret{}, stage.Errorf(stage.ErrInvalid,
 			"The life of an API key must be at most 10 years.")
 	}
-	secret, now := newSecret(apiKeyPrefix), c.cfg.Now()
+	secret, now := newSecret(apiKeyPrefix), k.now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: KindAPIKey, Hash: hashOf(secret), Label: name, View: by.User.Name,
 		Scopes: scopes, CreatedAt: now,
@@ -59,7 +65,7 @@ func (c *Control) CreateAPIKey(
 	if life > 0 {
 		cred.ExpiresAt = now.Add(life)
 	}
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err = k.store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Credentials(ctx, Match{Kind: KindAPIKey})
 		if err != nil {
 			return err
@@ -71,7 +77,7 @@ func (c *Control) CreateAPIKey(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, by, Entry{
+		return k.note(ctx, tx, by, Entry{
 			Action: ActionKeyCreated, Target: cred.ID, TargetName: name, Detail: scopeList(scopes),
 		})
 	})
@@ -109,12 +115,12 @@ func apiKeyOf(cred Credential) APIKey {
 	}
 }
 
-// APIKeys lists all API keys, oldest first.
-func (c *Control) APIKeys(ctx context.Context, by Principal) ([]APIKey, error) {
+// List lists all API keys, oldest first.
+func (k *APIKeys) List(ctx context.Context, by Principal) ([]APIKey, error) {
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return nil, err
 	}
-	creds, err := c.cfg.Store.Credentials(ctx, Match{Kind: KindAPIKey})
+	creds, err := k.store.Credentials(ctx, Match{Kind: KindAPIKey})
 	keys := []APIKey{}
 	for _, cred := range creds {
 		keys = append(keys, apiKeyOf(cred))
@@ -122,15 +128,15 @@ func (c *Control) APIKeys(ctx context.Context, by Principal) ([]APIKey, error) {
 	return keys, err
 }
 
-// RevokeAPIKey ends an API key and the unused dock links that it created, at once.
-func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) error {
+// Revoke ends an API key and the unused dock links that it created, at once.
+func (k *APIKeys) Revoke(ctx context.Context, by Principal, id string) error {
 	if err := by.Require(ScopeAPIKeys); err != nil {
 		return err
 	}
 	if !stage.ValidID(id) {
 		return noSuch("key")
 	}
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := k.store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Credentials(ctx, Match{Kind: KindAPIKey, ID: id})
 		if err != nil || len(there) == 0 {
 			return cmpErr(err, noSuch("key"))
@@ -141,11 +147,11 @@ func (c *Control) RevokeAPIKey(ctx context.Context, by Principal, id string) err
 		if err := endLinksOf(ctx, tx, id); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, by, Entry{
+		return k.note(ctx, tx, by, Entry{
 			Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label,
 		})
 	})
-	c.outage.forgetKey(id)
+	k.outage.forgetKey(id)
 	return err
 }
 

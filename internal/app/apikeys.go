@@ -42,7 +42,7 @@ func (cmd *APIKeysCreateCommand) Run(ctx context.Context, p *process) error {
 	}
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
 		life := time.Duration(cmd.Days) * 24 * time.Hour
-		key, secret, err := c.CreateAPIKey(ctx, access.CommandLine(), cmd.Name, cmd.Scopes, life)
+		key, secret, err := c.APIKeys.Create(ctx, access.CommandLine(), cmd.Name, cmd.Scopes, life)
 		if err != nil {
 			return forPerson(err)
 		}
@@ -65,7 +65,7 @@ type APIKeysListCommand struct {
 // Run lists the keys.
 func (cmd *APIKeysListCommand) Run(ctx context.Context, p *process) error {
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
-		keys, err := c.APIKeys(ctx, access.CommandLine())
+		keys, err := c.APIKeys.List(ctx, access.CommandLine())
 		if err != nil {
 			return forPerson(err)
 		}
@@ -121,7 +121,7 @@ type APIKeysRevokeCommand struct {
 // Run revokes a key.
 func (cmd *APIKeysRevokeCommand) Run(ctx context.Context, p *process) error {
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
-		if err := c.RevokeAPIKey(ctx, access.CommandLine(), cmd.ID); err != nil {
+		if err := c.APIKeys.Revoke(ctx, access.CommandLine(), cmd.ID); err != nil {
 			return forPerson(err)
 		}
 		_, err := fmt.Fprintln(p.out, "Revoked.")

@@ -202,7 +202,7 @@ func (v v1) records() []operation {
 // programs are the operations on API keys and webhooks.
 func (v v1) programs() []operation {
 	created := http.StatusCreated
-	keys, hooks := v1APIKeys{v.control}, v1Webhooks{v.control.Webhooks}
+	keys, hooks := v1APIKeys{v.control.APIKeys}, v1Webhooks{v.control.Webhooks}
 	return []operation{
 		{"GET", "/api-keys", access.ScopeAPIKeys, "List API keys. Only with a login of an " +
 			"operator.", nil, nil,

@@ -79,10 +79,10 @@ func (v v1Rules) remove(r *http.Request, who access.Principal) (any, error) {
 }
 
 // v1APIKeys serves API keys.
-type v1APIKeys struct{ control *access.Control }
+type v1APIKeys struct{ keys *access.APIKeys }
 
 func (v v1APIKeys) list(r *http.Request, who access.Principal) (any, error) {
-	keys, err := v.control.APIKeys(r.Context(), who)
+	keys, err := v.keys.List(r.Context(), who)
 	return V1APIKeys{mapped(keys, v1APIKey)}, err
 }
 
@@ -95,7 +95,7 @@ func (v v1APIKeys) create(r *http.Request, who access.Principal) (any, error) {
 		return nil, stage.Errorf(stage.ErrInvalid,
 			"days must be 1 to 3650; leave it out for a key that never expires.")
 	}
-	key, secret, err := v.control.CreateAPIKey(r.Context(), who, in.Name, in.Scopes,
+	key, secret, err := v.keys.Create(r.Context(), who, in.Name, in.Scopes,
 		time.Duration(in.Days)*24*time.Hour)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (v v1APIKeys) create(r *http.Request, who access.Principal) (any, error) {
 }
 
 func (v v1APIKeys) revoke(r *http.Request, who access.Principal) (any, error) {
-	return nil, v.control.RevokeAPIKey(r.Context(), who, r.PathValue("id"))
+	return nil, v.keys.Revoke(r.Context(), who, r.PathValue("id"))
 }
 
 // v1Webhooks serves webhooks.

@@ -676,7 +676,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio page",
+		made, secret, err := h.APIKeys.Create(t.Context(), op, "studio page",
 			[]access.Scope{access.ScopeUsers}, time.Hour)
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
@@ -687,34 +687,34 @@ func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 		_, err = h.Issue(t.Context(), key, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrDenied, "scope")
 		t.Log("no API key can create another one")
-		_, _, err = h.CreateAPIKey(t.Context(), key, "more", nil, 0)
+		_, _, err = h.APIKeys.Create(t.Context(), key, "more", nil, 0)
 		refused(t, err, stage.ErrDenied, "scope")
-		_, _, err = h.CreateAPIKey(t.Context(), ana, "mine", nil, 0)
+		_, _, err = h.APIKeys.Create(t.Context(), ana, "mine", nil, 0)
 		refused(t, err, stage.ErrDenied, "denied")
-		_, _, err = h.CreateAPIKey(t.Context(), op, "bad", []access.Scope{"everything"}, 0)
+		_, _, err = h.APIKeys.Create(t.Context(), op, "bad", []access.Scope{"everything"}, 0)
 		refused(t, err, stage.ErrInvalid, "")
 
 		t.Log("an API key outlives the login of its operator, but not its own expiry")
-		if keys := must(h.APIKeys(t.Context(), op))(t); len(keys) != 1 ||
+		if keys := must(h.APIKeys.List(t.Context(), op))(t); len(keys) != 1 ||
 			keys[0].CreatedBy != "Olga" {
 			t.Errorf("the keys are %+v", keys)
 		}
 		h.Clock.Pass(time.Hour)
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		_, secret, err = h.CreateAPIKey(t.Context(), op, "for ever", nil, 0)
+		_, secret, err = h.APIKeys.Create(t.Context(), op, "for ever", nil, 0)
 		ok(t, err)
-		ok(t, h.RevokeAPIKey(t.Context(), op, must(h.APIKeys(t.Context(), op))(t)[1].ID))
+		ok(t, h.APIKeys.Revoke(t.Context(), op, must(h.APIKeys.List(t.Context(), op))(t)[1].ID))
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		refused(t, h.RevokeAPIKey(t.Context(), op, made.ID+"x"), stage.ErrNotFound, "")
+		refused(t, h.APIKeys.Revoke(t.Context(), op, made.ID+"x"), stage.ErrNotFound, "")
 	})
 }
 
 func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()
-		_, secret, err := h.CreateAPIKey(t.Context(), op, "studio page",
+		_, secret, err := h.APIKeys.Create(t.Context(), op, "studio page",
 			[]access.Scope{access.ScopeUsers}, 0)
 		ok(t, err)
 		app := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
@@ -1016,7 +1016,7 @@ func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
 		_, secret, err := h.CreateAccessKey(t.Context(), ana, "switcher")
 		ok(t, err)
 		anas := access.Presented{Bearer: secret}
-		made, secret, err := h.CreateAPIKey(t.Context(), op, "studio", nil, 0)
+		made, secret, err := h.APIKeys.Create(t.Context(), op, "studio", nil, 0)
 		ok(t, err)
 		key := access.Presented{Bearer: secret}
 		for _, p := range []access.Presented{anas, key} {
@@ -1034,7 +1034,7 @@ func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
 		if known(anas) {
 			t.Error("a suspended user may end sessions")
 		}
-		ok(t, h.RevokeAPIKey(t.Context(), op, made.ID))
+		ok(t, h.APIKeys.Revoke(t.Context(), op, made.ID))
 		if known(key) {
 			t.Error("a revoked API key may end sessions")
 		}

@@ -144,7 +144,7 @@ func (on rules) TestSignedOutEverywhereMeansTheCodesToo(t *testing.T) {
 func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
-		key, secret, err := h.CreateAPIKey(t.Context(), op, "studio", nil, 0)
+		key, secret, err := h.APIKeys.Create(t.Context(), op, "studio", nil, 0)
 		ok(t, err)
 		studio := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		link := func() access.DockLink {
@@ -155,7 +155,7 @@ func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
 		_, cookie, err := h.Enrol(t.Context(), link().Code, home)
 		ok(t, err)
 		open := link()
-		ok(t, h.RevokeAPIKey(t.Context(), op, key.ID))
+		ok(t, h.APIKeys.Revoke(t.Context(), op, key.ID))
 		_, _, err = h.Enrol(t.Context(), open.Code, home)
 		refused(t, err, stage.ErrUnauthorized, "bad_code")
 		t.Log("the person whom the API key signed in stays signed in, since keys are replaced at " +
@@ -393,7 +393,7 @@ func (on rules) TestTheTrailNamesTheCredential(t *testing.T) {
 		var ids []string
 		var programs []access.Principal
 		for range 2 {
-			key, secret, err := h.CreateAPIKey(t.Context(), op, "studio", nil, 0)
+			key, secret, err := h.APIKeys.Create(t.Context(), op, "studio", nil, 0)
 			ok(t, err)
 			ids = append(ids, key.ID)
 			programs = append(programs,
