@@ -111,7 +111,7 @@ func (c *Control) bar(
 	if err := tx.Advance(ctx, i.User); err != nil {
 		return nil, err
 	}
-	revoked, err := c.revokeOpen(ctx, tx, Revocation{User: i.User, Stage: i.Stage})
+	revoked, err := c.outbox.revokeOpen(ctx, tx, Revocation{User: i.User, Stage: i.Stage})
 	if err != nil {
 		return nil, err
 	}

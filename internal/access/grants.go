@@ -62,7 +62,7 @@ func (c *Control) narrow(
 		return nil, err
 	}
 	now := effective(account.Role, permit.Grant)
-	return c.revokeOpen(ctx, tx, Revocation{
+	return c.outbox.revokeOpen(ctx, tx, Revocation{
 		User: account.ID, Stage: arn, Beyond: now.Capabilities,
 		// Another replica, whose clock may be ahead, may have issued the token.
 		BeyondExpiry: c.cfg.Now().Add(now.MaxTTL + clockSkew),

@@ -260,7 +260,7 @@ func (c *Control) endGuestLink(
 	if _, err := tx.DeleteCredentials(ctx, match); err != nil {
 		return nil, err
 	}
-	revoked, err := c.revokeOrphans(ctx, tx, there[0].User)
+	revoked, err := c.outbox.revokeOrphans(ctx, tx, there[0].User)
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string)
 		if err != nil {
 			return err
 		}
-		revoked, err = c.revokeOrphans(ctx, tx, who.User.ID)
+		revoked, err = c.outbox.revokeOrphans(ctx, tx, who.User.ID)
 		return err
 	})
 	if err != nil {
@@ -267,7 +267,7 @@ func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) e
 			return err
 		}
 		var err error
-		revoked, err = c.revokeOrphans(ctx, tx, who.User.ID)
+		revoked, err = c.outbox.revokeOrphans(ctx, tx, who.User.ID)
 		return err
 	})
 	if err != nil {

@@ -161,7 +161,7 @@ func (c *Control) trimLogins(ctx context.Context, tx Store, id UserID) error {
 	if err != nil || ended == 0 {
 		return err
 	}
-	_, err = c.revokeOrphans(ctx, tx, id)
+	_, err = c.outbox.revokeOrphans(ctx, tx, id)
 	return err
 }
 
@@ -268,7 +268,7 @@ func (c *Control) endLogins(
 				return err
 			}
 		}
-		if revoked, err = c.revokeOrphans(ctx, tx, user.ID); err != nil {
+		if revoked, err = c.outbox.revokeOrphans(ctx, tx, user.ID); err != nil {
 			return err
 		}
 		return c.trail.note(ctx, tx, by, entryAbout(ActionLoginEnded, user))
@@ -316,7 +316,7 @@ func (c *Control) ChangePassword(
 		if err := setPassword(ctx, tx, now, hash, who.CredentialID); err != nil {
 			return err
 		}
-		orphans, err := c.revokeOrphans(ctx, tx, account.ID)
+		orphans, err := c.outbox.revokeOrphans(ctx, tx, account.ID)
 		if err != nil {
 			return err
 		}
@@ -345,7 +345,7 @@ func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance,
 	if err := tx.Advance(ctx, id); err != nil {
 		return nil, err
 	}
-	return c.revokeOpen(ctx, tx, Revocation{User: id})
+	return c.outbox.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
 // currentIsWrong replaces the error wrong_password for a user who is signed in and entered the

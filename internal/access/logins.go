@@ -67,7 +67,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 		if err != nil || n == 0 {
 			return cmpErr(err, noSuch("login"))
 		}
-		if revoked, err = c.revokeOrphans(ctx, tx, id); err != nil {
+		if revoked, err = c.outbox.revokeOrphans(ctx, tx, id); err != nil {
 			return err
 		}
 		return c.trail.note(ctx, tx, by, userEntry(ActionLoginEnded, account))

@@ -158,3 +158,27 @@ func (o *outbox) announceRevoked(ctx context.Context, tx Store, revoked []Issuan
 	}
 	return o.announce(ctx, tx, MessageTokenRevoked, data...)
 }
+
+// revokeOpen revokes the matching tokens that are valid or whose session may still run: a session
+// outlives its token by at most stage.MaxSession. It queues a webhook message for each token.
+func (o *outbox) revokeOpen(
+	ctx context.Context, tx Store, match Revocation,
+) ([]Issuance, error) {
+	now := o.now()
+	match.ExpiresAfter = now.Add(-stage.MaxSession)
+	match.IssuedAfter = match.ExpiresAfter.Add(-stage.MaxTTL - clockSkew)
+	revoked, err := tx.RevokeIssuances(ctx, match, now)
+	if err != nil {
+		return nil, err
+	}
+	return revoked, o.announceRevoked(ctx, tx, revoked)
+}
+
+// revokeOrphans revokes the view tokens of a user whose login or viewing key no longer exists,
+// including tokens that are being issued concurrently.
+func (o *outbox) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
+	if err := tx.Advance(ctx, id); err != nil {
+		return nil, err
+	}
+	return o.revokeOpen(ctx, tx, Revocation{User: id, Orphaned: true})
+}

@@ -263,7 +263,7 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 		if err != nil {
 			return err
 		}
-		if revoked, err = c.revokeOrphans(ctx, tx, who.User.ID); err != nil {
+		if revoked, err = c.outbox.revokeOrphans(ctx, tx, who.User.ID); err != nil {
 			return err
 		}
 		return c.trail.note(ctx, tx, who, passkeyEntry(ActionPasskeyRemoved, k))

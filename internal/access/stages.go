@@ -416,7 +416,7 @@ func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, er
 	for {
 		var some []Issuance
 		err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
-			some, err = c.revokeOpen(ctx, tx, Revocation{Stage: arn, Limit: batch})
+			some, err = c.outbox.revokeOpen(ctx, tx, Revocation{Stage: arn, Limit: batch})
 			return err
 		})
 		if err != nil {

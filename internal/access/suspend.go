@@ -44,7 +44,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 		if err := tx.Advance(ctx, id); err != nil {
 			return err
 		}
-		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
+		if revoked, err = c.outbox.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
 			return err
 		}
 		return c.trail.note(ctx, tx, by, Entry{

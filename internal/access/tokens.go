@@ -358,27 +358,3 @@ func (c *Control) revokeOne(ctx context.Context, who Principal, i Issuance) erro
 		})
 	})
 }
-
-// revokeOpen revokes the matching tokens that are valid or whose session may still run: a session
-// outlives its token by at most stage.MaxSession. It queues a webhook message for each token.
-func (c *Control) revokeOpen(
-	ctx context.Context, tx Store, match Revocation,
-) ([]Issuance, error) {
-	now := c.cfg.Now()
-	match.ExpiresAfter = now.Add(-stage.MaxSession)
-	match.IssuedAfter = match.ExpiresAfter.Add(-stage.MaxTTL - clockSkew)
-	revoked, err := tx.RevokeIssuances(ctx, match, now)
-	if err != nil {
-		return nil, err
-	}
-	return revoked, c.outbox.announceRevoked(ctx, tx, revoked)
-}
-
-// revokeOrphans revokes the view tokens of a user whose login or viewing key no longer exists,
-// including tokens that are being issued concurrently.
-func (c *Control) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
-	if err := tx.Advance(ctx, id); err != nil {
-		return nil, err
-	}
-	return c.revokeOpen(ctx, tx, Revocation{User: id, Orphaned: true})
-}

@@ -248,7 +248,7 @@ func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error
 		if err := spareLastOperator(ctx, tx, account); err != nil {
 			return err
 		}
-		if revoked, err = c.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
+		if revoked, err = c.outbox.revokeOpen(ctx, tx, Revocation{User: id}); err != nil {
 			return err
 		}
 		if err := c.trail.note(ctx, tx, by, userEntry(ActionUserRemoved, account)); err != nil {
@@ -376,7 +376,7 @@ func (c *Control) roleChanged(
 		account.Role == Operator {
 		return nil, err
 	}
-	return c.revokeOpen(ctx, tx, Revocation{User: account.ID})
+	return c.outbox.revokeOpen(ctx, tx, Revocation{User: account.ID})
 }
 
 // edited returns an account with another name or role. The last operator keeps the role.

@@ -75,7 +75,7 @@ func (c *Control) withdrawn(
 	if err != nil {
 		return "", nil, err
 	}
-	orphans, err := c.revokeOrphans(ctx, tx, account.ID)
+	orphans, err := c.outbox.revokeOrphans(ctx, tx, account.ID)
 	if err != nil {
 		return "", nil, err
 	}
