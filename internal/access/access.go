@@ -162,6 +162,7 @@ type Control struct {
 
 	outbox   *outbox
 	trail    *trail
+	sessions *sessions
 	throttle throttle
 	outage   *outage
 	claims   claimsSeen
@@ -180,6 +181,7 @@ func New(cfg Config) *Control {
 	down := &outage{}
 	return &Control{
 		cfg: cfg, outbox: out, trail: t,
+		sessions: &sessions{cfg.Moderator, cfg.Log},
 		throttle: throttle{cfg.Store, cfg.Now, cfg.Log},
 		outage:   down,
 		APIKeys:  &APIKeys{trail: t, outage: down},

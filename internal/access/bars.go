@@ -79,8 +79,8 @@ func (c *Control) KickAndBar(
 	c.changed(i.User)
 	// The participant is disconnected even if the token was revoked before, because its session may
 	// still be open.
-	err = c.disconnectOne(ctx, arn, id, kickReason(who, reason))
-	return cmp.Or(c.disconnect(ctx, revoked, kickReason(who, reason)), notFoundIs(err, nil))
+	err = c.sessions.endOne(ctx, arn, id, kickReason(who, reason))
+	return cmp.Or(c.sessions.end(ctx, revoked, kickReason(who, reason)), notFoundIs(err, nil))
 }
 
 func (c *Control) bar(

@@ -81,7 +81,7 @@ func (c *Control) CreateDockLink(
 	}
 	c.changed(append(widened, link.User.ID)...)
 	c.wakeMaker()
-	return link, c.disconnect(ctx, revoked, reasonChanged.sentence())
+	return link, c.sessions.end(ctx, revoked, reasonChanged.sentence())
 }
 
 // linkLabel names the API key that created a dock link. The link ends with the key. A login that

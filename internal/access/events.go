@@ -168,7 +168,7 @@ func (c *Control) Prune(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := c.disconnect(ctx, revoked, reasonStage.sentence()); err != nil {
+		if err := c.sessions.end(ctx, revoked, reasonStage.sentence()); err != nil {
 			return err
 		}
 	}

@@ -141,7 +141,7 @@ func (c *Control) LogInExternal(
 	}
 	c.changed(append(widened, login.User.ID)...)
 	c.wakeMaker()
-	if err := c.disconnect(ctx, revoked, reasonChanged.sentence()); err != nil &&
+	if err := c.sessions.end(ctx, revoked, reasonChanged.sentence()); err != nil &&
 		c.cfg.Log != nil {
 		c.cfg.Log.WarnContext(ctx, "sessions without access were not ended", "user", login.User.ID,
 			"err", err)

@@ -25,7 +25,7 @@ func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 		return err
 	}
 	c.changed(g.User)
-	return c.disconnect(ctx, revoked, reasonChanged.sentence())
+	return c.sessions.end(ctx, revoked, reasonChanged.sentence())
 }
 
 // putGrant is SetGrant inside a transaction. It returns the tokens that it revoked.
@@ -114,5 +114,5 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 		return err
 	}
 	c.changed(id)
-	return c.disconnect(ctx, revoked, reasonRemoved.sentence())
+	return c.sessions.end(ctx, revoked, reasonRemoved.sentence())
 }

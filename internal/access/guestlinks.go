@@ -246,7 +246,7 @@ func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string)
 	if err != nil {
 		return err
 	}
-	return c.disconnect(ctx, revoked, reasonGuestLink.sentence())
+	return c.sessions.end(ctx, revoked, reasonGuestLink.sentence())
 }
 
 // endGuestLink deletes a link. It returns the tokens that it revoked.

@@ -128,7 +128,7 @@ func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string)
 		return err
 	}
 	c.changed(who.User.ID)
-	c.disconnectOrLog(ctx, revoked, reasonLogin.sentence())
+	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 
@@ -273,7 +273,7 @@ func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) e
 	if err != nil {
 		return err
 	}
-	return c.disconnect(ctx, revoked, reasonViewingKey.sentence())
+	return c.sessions.end(ctx, revoked, reasonViewingKey.sentence())
 }
 
 // byViewKey returns a viewing key whose owner may still subscribe to its stage.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
@@ -24,7 +23,7 @@ func (c *Control) Kick(
 		return err
 	}
 	ours := i.Stage == arn
-	err = c.disconnectOne(ctx, arn, id, kickReason(who, reason))
+	err = c.sessions.endOne(ctx, arn, id, kickReason(who, reason))
 	if err == nil && !ours {
 		c.trail.noteLate(ctx, who, kickEntry(id, i, arn, kickReason(who, reason)))
 	}
@@ -101,71 +100,4 @@ func kickReason(who Principal, reason string) string {
 		none = stage.NoReasonOfModerator
 	}
 	return cmp.Or(cleanText(reason, 128), none)
-}
-
-func (c *Control) disconnectOne(
-	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
-) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
-	defer cancel()
-	return c.cfg.Moderator.Disconnect(ctx, arn, id, reason)
-}
-
-// disconnectOrLog is disconnect for callers that succeed even if a session does not end.
-func (c *Control) disconnectOrLog(ctx context.Context, revoked []Issuance, reason string) {
-	if err := c.disconnect(ctx, revoked, reason); err != nil && c.cfg.Log != nil {
-		c.cfg.Log.WarnContext(ctx, "sessions of revoked tokens were not disconnected",
-			"user", revoked[0].User, "err", err)
-	}
-}
-
-// disconnect ends the sessions of revoked tokens, after the commit. It tries all of them before it
-// returns an error.
-func (c *Control) disconnect(ctx context.Context, revoked []Issuance, reason string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), disconnectLimit)
-	defer cancel()
-	of := map[stage.ARN][]stage.ParticipantID{}
-	for _, i := range revoked {
-		of[i.Stage] = append(of[i.Stage], i.ID)
-	}
-	var failed []error
-	for arn, ids := range of {
-		for _, id := range c.present(ctx, arn, ids) {
-			err := c.cfg.Moderator.Disconnect(ctx, arn, id, reason)
-			if err != nil && !errors.Is(err, stage.ErrNotFound) {
-				failed = append(failed, fmt.Errorf("disconnect %s: %w", id, err))
-			}
-		}
-	}
-	if len(failed) == 0 {
-		return nil
-	}
-	return stage.Errorf(stage.ErrUnavailable,
-		"It is done, but a running session could not be ended; try again.").
-		WithCause(errors.Join(failed...))
-}
-
-// present returns the participants of a list who are on the stage. It returns the whole list if it
-// is short, or if the stage does not answer.
-func (c *Control) present(
-	ctx context.Context, arn stage.ARN, ids []stage.ParticipantID,
-) []stage.ParticipantID {
-	if len(ids) <= fewParticipants {
-		return ids
-	}
-	there, err := c.cfg.Moderator.Participants(ctx, arn)
-	if err != nil {
-		return ids
-	}
-	wanted := map[stage.ParticipantID]bool{}
-	for _, id := range ids {
-		wanted[id] = true
-	}
-	var present []stage.ParticipantID
-	for _, p := range there {
-		if wanted[p.Participant.ID] {
-			present = append(present, p.Participant.ID)
-		}
-	}
-	return present
 }

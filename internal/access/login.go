@@ -249,7 +249,7 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 		return err
 	}
 	c.changed(who.User.ID)
-	c.disconnectOrLog(ctx, revoked, reasonLogin.sentence())
+	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 
@@ -327,7 +327,7 @@ func (c *Control) ChangePassword(
 		return err
 	}
 	c.changed(account.ID)
-	return c.disconnect(ctx, revoked, reasonPassword.sentence())
+	return c.sessions.end(ctx, revoked, reasonPassword.sentence())
 }
 
 // endKeys ends what could outlive a changed password: keys, the logins that access keys created,

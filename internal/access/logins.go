@@ -76,7 +76,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 		return err
 	}
 	c.changed(id)
-	c.disconnectOrLog(ctx, revoked, reasonLogin.sentence())
+	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 

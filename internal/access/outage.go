@@ -168,7 +168,7 @@ func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away e
 	if !c.owe(id, late{who, e}) {
 		return away
 	}
-	err := c.disconnectOne(ctx, e.Stage, id, e.Detail)
+	err := c.sessions.endOne(ctx, e.Stage, id, e.Detail)
 	if errors.Is(err, stage.ErrNotFound) {
 		return away // the queued revocation is stored when the database answers
 	}

@@ -272,7 +272,7 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 		return err
 	}
 	c.changed(who.User.ID)
-	c.disconnectOrLog(ctx, revoked, reasonLogin.sentence())
+	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (c *Control) SetGuestRole(
 	if err != nil || !changed {
 		return err
 	}
-	return notFoundIs(c.disconnectOne(ctx, arn, id, roleChanged), nil)
+	return notFoundIs(c.sessions.endOne(ctx, arn, id, roleChanged), nil)
 }
 
 func (c *Control) setGuestRole(

@@ -26,7 +26,7 @@ func (c *Control) applyToAll(ctx context.Context, by Principal) error {
 	ctx = context.WithoutCancel(ctx)
 	revoked, err := c.applyInParts(ctx, by)
 	c.changed("")
-	return cmp.Or(err, c.disconnect(ctx, revoked, reasonChanged.sentence()))
+	return cmp.Or(err, c.sessions.end(ctx, revoked, reasonChanged.sentence()))
 }
 
 // applyInParts applies the rules to every account. It goes on after an outage of a few seconds.

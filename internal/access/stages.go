@@ -406,7 +406,7 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 	if err != nil {
 		return err
 	}
-	return c.disconnect(ctx, revoked, reasonStage.sentence())
+	return c.sessions.end(ctx, revoked, reasonStage.sentence())
 }
 
 // clearStage deletes the rows of a closed stage, in transactions so short that tokens for other

@@ -56,7 +56,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 		return err
 	}
 	c.changed(id)
-	return c.disconnect(ctx, revoked, reasonSuspended.sentence())
+	return c.sessions.end(ctx, revoked, reasonSuspended.sentence())
 }
 
 // endLoginsAndCodes ends all logins and codes of a user, but not the keys.

@@ -20,12 +20,6 @@ const (
 	tokensListAge = 14 * 24 * time.Hour
 	// issueTries is the maximum of retries when the account changes between decision and insert.
 	issueTries = 10
-	// disconnectLimit is the time limit for disconnecting participants, which may continue after
-	// the request has ended.
-	disconnectLimit = time.Minute
-	// fewParticipants is how many participants are disconnected without first reading who is
-	// present. AWS accepts 5 requests per second.
-	fewParticipants = 10
 )
 
 // forView is the purpose of a view token.
@@ -339,7 +333,7 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 	case err != nil:
 		return err
 	}
-	return c.disconnect(ctx, []Issuance{i}, reasonRevoked.sentence())
+	return c.sessions.end(ctx, []Issuance{i}, reasonRevoked.sentence())
 }
 
 // revokeOne marks a token as revoked, unless it is revoked already.

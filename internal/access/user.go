@@ -182,7 +182,7 @@ func (c *Control) AcceptInvite(
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	c.disconnectOrLog(ctx, revoked, reasonPassword.sentence())
+	c.sessions.endOrLog(ctx, revoked, reasonPassword.sentence())
 	return login, secret, nil
 }
 
@@ -260,7 +260,7 @@ func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error
 		return err
 	}
 	c.changed(id)
-	return c.disconnect(ctx, revoked, reasonAccount.sentence())
+	return c.sessions.end(ctx, revoked, reasonAccount.sentence())
 }
 
 func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
@@ -304,7 +304,7 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 		return err
 	}
 	c.changed(id)
-	c.disconnectOrLog(ctx, revoked, reasonLogin.sentence())
+	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 
@@ -365,7 +365,7 @@ func (c *Control) UpdateUser(
 		return err
 	}
 	c.changed(id)
-	return c.disconnect(ctx, revoked, reasonRole.sentence())
+	return c.sessions.end(ctx, revoked, reasonRole.sentence())
 }
 
 // roleChanged revokes those open tokens of a former operator that no grant allows.

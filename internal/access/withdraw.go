@@ -48,7 +48,7 @@ func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 		return err
 	}
 	c.changed(id)
-	c.disconnectOrLog(ctx, revoked, reasonNotVouched.sentence())
+	c.sessions.endOrLog(ctx, revoked, reasonNotVouched.sentence())
 	return nil
 }
 
