@@ -6,7 +6,6 @@ package access
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -167,8 +166,7 @@ type Control struct {
 	outage   *outage
 	claims   claimsSeen
 
-	logins  cache[string, cachedLogin] // keyed by the hash of the cookie
-	stages  cache[struct{}, cachedStages]
+	caches  *caches
 	reading singleflight.Group       // concurrent reads of stages share one query
 	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
 }
@@ -184,6 +182,7 @@ func New(cfg Config) *Control {
 		sessions: &sessions{cfg.Moderator, cfg.Log},
 		throttle: throttle{cfg.Store, cfg.Now, cfg.Log},
 		outage:   down,
+		caches:   &caches{outage: down, notify: cfg.Changed},
 		APIKeys:  &APIKeys{trail: t, outage: down},
 		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
 		Chat:     &Chat{t},
@@ -206,23 +205,5 @@ func (c *Control) touch(ctx context.Context, cred Credential) bool {
 // Refresh drops cached logins, grants and stages after a change, here or on another replica. The
 // principals that Recall returns are kept, since Recall serves while the database does not answer.
 func (c *Control) Refresh() {
-	c.logins.clear()
-	c.stages.clear()
-}
-
-// changed is called after the commit with the users whose logins, grants or stages changed, or with
-// "" for all users.
-func (c *Control) changed(ids ...UserID) {
-	if len(ids) == 0 {
-		return
-	}
-	c.Refresh()
-	c.outage.forget(ids)
-	if c.cfg.Changed == nil {
-		return
-	}
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		c.cfg.Changed(id)
-	}
+	c.caches.clear()
 }

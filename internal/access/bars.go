@@ -76,7 +76,7 @@ func (c *Control) KickAndBar(
 	if err != nil {
 		return err
 	}
-	c.changed(i.User)
+	c.caches.changed(i.User)
 	// The participant is disconnected even if the token was revoked before, because its session may
 	// still be open.
 	err = c.sessions.endOne(ctx, arn, id, kickReason(who, reason))
@@ -159,7 +159,7 @@ func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage
 		})
 	})
 	if err == nil {
-		c.changed(id)
+		c.caches.changed(id)
 	}
 	return err
 }

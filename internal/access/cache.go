@@ -2,6 +2,7 @@ package access
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,4 +83,34 @@ type cachedStages struct {
 type permitKey struct {
 	user  UserID
 	stage stage.ARN
+}
+
+// caches contain what depends on the logins, grants and stages of users.
+type caches struct {
+	logins cache[string, cachedLogin] // keyed by the hash of the cookie
+	stages cache[struct{}, cachedStages]
+	outage *outage
+	notify func(UserID) // see Config.Changed; may be nil
+}
+
+func (c *caches) clear() {
+	c.logins.clear()
+	c.stages.clear()
+}
+
+// changed is called after the commit with the users whose logins, grants or stages changed, or with
+// "" for all users.
+func (c *caches) changed(ids ...UserID) {
+	if len(ids) == 0 {
+		return
+	}
+	c.clear()
+	c.outage.forget(ids)
+	if c.notify == nil {
+		return
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		c.notify(id)
+	}
 }

@@ -79,7 +79,7 @@ func (c *Control) CreateDockLink(
 	if err != nil {
 		return DockLink{}, err
 	}
-	c.changed(append(widened, link.User.ID)...)
+	c.caches.changed(append(widened, link.User.ID)...)
 	c.wakeMaker()
 	return link, c.sessions.end(ctx, revoked, reasonChanged.sentence())
 }

@@ -139,7 +139,7 @@ func (c *Control) LogInExternal(
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	c.changed(append(widened, login.User.ID)...)
+	c.caches.changed(append(widened, login.User.ID)...)
 	c.wakeMaker()
 	if err := c.sessions.end(ctx, revoked, reasonChanged.sentence()); err != nil &&
 		c.cfg.Log != nil {

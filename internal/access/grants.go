@@ -24,7 +24,7 @@ func (c *Control) SetGrant(ctx context.Context, by Principal, g Grant) error {
 	if err != nil {
 		return err
 	}
-	c.changed(g.User)
+	c.caches.changed(g.User)
 	return c.sessions.end(ctx, revoked, reasonChanged.sentence())
 }
 
@@ -113,6 +113,6 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 	if err != nil {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	return c.sessions.end(ctx, revoked, reasonRemoved.sentence())
 }

@@ -127,7 +127,7 @@ func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string)
 	if err != nil {
 		return err
 	}
-	c.changed(who.User.ID)
+	c.caches.changed(who.User.ID)
 	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }

@@ -186,18 +186,18 @@ func principalOf(cred Credential, account Account) Principal {
 // set.
 func (c *Control) byLogin(ctx context.Context, secret stage.Secret) (Principal, error) {
 	hash, now := hashOf(secret), c.cfg.Now()
-	cached, generation, found := c.logins.get(hash)
+	cached, generation, found := c.caches.logins.get(hash)
 	if found && now.Sub(cached.at) < cacheLife && now.Before(cached.login.ExpiresAt) {
 		return cached.login, nil
 	}
 	login, err := c.readLogin(ctx, hash, now)
 	if err != nil {
-		c.logins.drop(hash)
+		c.caches.logins.drop(hash)
 		return Principal{}, err
 	}
 	again := login
 	again.Renewed = false
-	c.logins.put(hash, cachedLogin{again, now}, generation)
+	c.caches.logins.put(hash, cachedLogin{again, now}, generation)
 	return login, nil
 }
 
@@ -248,7 +248,7 @@ func (c *Control) LogOut(ctx context.Context, who Principal) error {
 	if err != nil {
 		return err
 	}
-	c.changed(who.User.ID)
+	c.caches.changed(who.User.ID)
 	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
@@ -326,7 +326,7 @@ func (c *Control) ChangePassword(
 	if err != nil {
 		return err
 	}
-	c.changed(account.ID)
+	c.caches.changed(account.ID)
 	return c.sessions.end(ctx, revoked, reasonPassword.sentence())
 }
 

@@ -75,7 +75,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 	if err != nil {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }

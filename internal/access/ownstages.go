@@ -105,7 +105,7 @@ func (c *Control) makeOwnStage(ctx context.Context, rules []Rule, w OwnWanted) e
 	if err := c.keepOwnStage(ctx, rule, w, made); err != nil {
 		return err
 	}
-	c.changed("")
+	c.caches.changed("")
 	return nil
 }
 

@@ -271,7 +271,7 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 	if err != nil {
 		return err
 	}
-	c.changed(who.User.ID)
+	c.caches.changed(who.User.ID)
 	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }

@@ -25,7 +25,7 @@ func (c *Control) applyToAll(ctx context.Context, by Principal) error {
 	// The rule is stored already, so applyToAll must finish even if the client disconnects.
 	ctx = context.WithoutCancel(ctx)
 	revoked, err := c.applyInParts(ctx, by)
-	c.changed("")
+	c.caches.changed("")
 	return cmp.Or(err, c.sessions.end(ctx, revoked, reasonChanged.sentence()))
 }
 

@@ -150,6 +150,6 @@ func (c *Control) firstLogin(
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	c.changed(account.ID)
+	c.caches.changed(account.ID)
 	return login, secret, nil
 }

@@ -107,7 +107,7 @@ func (c *Control) reachOf(
 // cachedStages lists the stages by name. It uses a cache, since many event streams read them when
 // access changes.
 func (c *Control) cachedStages(ctx context.Context) ([]StageRecord, error) {
-	cached, generation, found := c.stages.get(struct{}{})
+	cached, generation, found := c.caches.stages.get(struct{}{})
 	if since := c.cfg.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
 		return cached.byName, nil
 	}
@@ -118,7 +118,7 @@ func (c *Control) cachedStages(ctx context.Context) ([]StageRecord, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.stages.put(struct{}{}, cachedStages{byName, at}, generation)
+		c.caches.stages.put(struct{}{}, cachedStages{byName, at}, generation)
 		return byName, nil
 	})
 	byName, _ := list.([]StageRecord)
@@ -260,7 +260,7 @@ func (c *Control) addLocalStage(
 	if err != nil {
 		return stage.Stage{}, nameTaken(err, name)
 	}
-	c.changed("")
+	c.caches.changed("")
 	return made, nil
 }
 
@@ -304,7 +304,7 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 	if err != nil {
 		return err
 	}
-	c.changed("")
+	c.caches.changed("")
 	return nil
 }
 
@@ -349,7 +349,7 @@ func (c *Control) UpdateStage(
 	if err != nil {
 		return nameTaken(err, name)
 	}
-	c.changed("")
+	c.caches.changed("")
 	return nil
 }
 
@@ -397,7 +397,7 @@ func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) 
 		return notFoundIs(err, noSuch("stage"))
 	}
 	c.trail.noteLate(ctx, by, stageEntry(ActionStageRemoved, record.Stage))
-	c.changed("")
+	c.caches.changed("")
 	if c.cfg.Removed != nil {
 		c.cfg.Removed(arn)
 	}

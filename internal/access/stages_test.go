@@ -56,7 +56,7 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 
 		t.Log("a change by this process is seen at once, a change by another one after a second")
 		s.stages = append(s.stages, named("c", "third"))
-		c.changed("")
+		c.caches.changed("")
 		if list, _ := c.Stages(t.Context(), operator); len(list) != 3 {
 			t.Errorf("after a change: got %d stages, want 3", len(list))
 		}

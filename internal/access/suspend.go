@@ -55,7 +55,7 @@ func (c *Control) SuspendUser(ctx context.Context, by Principal, id UserID, reas
 	if err != nil {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	return c.sessions.end(ctx, revoked, reasonSuspended.sentence())
 }
 
@@ -93,6 +93,6 @@ func (c *Control) RestoreUser(ctx context.Context, by Principal, id UserID) erro
 	if err != nil {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	return nil
 }

@@ -70,7 +70,7 @@ func (c *Control) AddUser(
 	if err != nil {
 		return fail(err)
 	}
-	c.changed(widened...)
+	c.caches.changed(widened...)
 	c.wakeMaker()
 	return account.User, code, cred.ExpiresAt, nil
 }
@@ -259,7 +259,7 @@ func (c *Control) RemoveUser(ctx context.Context, by Principal, id UserID) error
 	if err != nil {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	return c.sessions.end(ctx, revoked, reasonAccount.sentence())
 }
 
@@ -303,7 +303,7 @@ func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error 
 	if err != nil {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
@@ -364,7 +364,7 @@ func (c *Control) UpdateUser(
 	if err != nil {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	return c.sessions.end(ctx, revoked, reasonRole.sentence())
 }
 

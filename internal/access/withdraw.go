@@ -47,7 +47,7 @@ func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 	if err != nil || id == "" {
 		return err
 	}
-	c.changed(id)
+	c.caches.changed(id)
 	c.sessions.endOrLog(ctx, revoked, reasonNotVouched.sentence())
 	return nil
 }
