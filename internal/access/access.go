@@ -167,6 +167,7 @@ type Control struct {
 	claims   claimsSeen
 
 	caches  *caches
+	keys    keyring
 	reading singleflight.Group       // concurrent reads of stages share one query
 	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
 }
@@ -183,23 +184,13 @@ func New(cfg Config) *Control {
 		throttle: throttle{cfg.Store, cfg.Now, cfg.Log},
 		outage:   down,
 		caches:   &caches{outage: down, notify: cfg.Changed},
+		keys:     keyring{t},
 		APIKeys:  &APIKeys{trail: t, outage: down},
 		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
 		Chat:     &Chat{t},
 		OwnKeys:  &OwnKeys{t},
 		Webhooks: &Webhooks{trail: t, unreachable: cfg.Unreachable},
 	}
-}
-
-// touch records the use of a credential and reports whether that succeeded. The credential stays
-// valid after a failure: a busy database must not end a broadcast.
-func (c *Control) touch(ctx context.Context, cred Credential) bool {
-	err := c.cfg.Store.Touch(ctx, cred)
-	if err != nil && c.cfg.Log != nil {
-		c.cfg.Log.WarnContext(ctx, "the last use of a credential was not stored",
-			"kind", cred.Kind, "user", cred.User, "err", err)
-	}
-	return err == nil
 }
 
 // Refresh drops cached logins, grants and stages after a change, here or on another replica. The

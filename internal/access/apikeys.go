@@ -158,7 +158,7 @@ func (k *APIKeys) Revoke(ctx context.Context, by Principal, id string) error {
 // byAPIKey returns the principal of an API key: an operator without an account, limited to the
 // scopes.
 func (c *Control) byAPIKey(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, _, err := c.useKey(ctx, KindAPIKey, secret)
+	cred, _, err := c.keys.use(ctx, KindAPIKey, secret)
 	if err != nil {
 		return Principal{}, err
 	}

@@ -188,7 +188,7 @@ func (c *Control) GuestLinks(
 	if who.Kind == KindAPIKey && who.Allows(ScopeUsers) {
 		return nil, stage.Errorf(stage.ErrInvalid, "Name the stage: ?stage=ARN.")
 	}
-	creds, err := c.keysOf(ctx, KindGuestLink, who)
+	creds, err := c.keys.list(ctx, KindGuestLink, who)
 	if err != nil {
 		return nil, err
 	}

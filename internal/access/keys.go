@@ -10,7 +10,6 @@ import (
 const (
 	accessKeyPrefix = "sdk_"
 	viewKeyPrefix   = "sdv_"
-	maxKeys         = 100 // of one kind per user
 )
 
 // An AccessKey lets a program issue tokens as its owner, and sign in docks of its owner.
@@ -45,44 +44,8 @@ func (c *Control) CreateAccessKey(
 		return AccessKey{}, stage.Secret{}, err
 	}
 	key := Credential{Kind: KindAccessKey, Label: name}
-	cred, secret, err := c.newKey(ctx, who, accessKeyPrefix, key)
+	cred, secret, err := c.keys.create(ctx, who, accessKeyPrefix, key)
 	return accessKeyOf(cred), secret, err
-}
-
-// newKey stores a key, unless its user was removed meanwhile.
-func (c *Control) newKey(
-	ctx context.Context, who Principal, prefix string, cred Credential,
-) (Credential, stage.Secret, error) {
-	if err := who.Require(ScopeAccount); err != nil {
-		return Credential{}, stage.Secret{}, err
-	}
-	secret := newSecret(prefix)
-	cred.ID, cred.Hash = stage.NewID(), hashOf(secret)
-	cred.User, cred.CreatedAt = who.User.ID, c.cfg.Now()
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if _, err := accountOf(ctx, tx, who.User.ID); err != nil {
-			return err
-		}
-		keys, err := tx.Credentials(ctx, Match{Kind: cred.Kind, User: who.User.ID})
-		if err != nil {
-			return err
-		}
-		if len(keys) >= maxKeys {
-			return stage.Errorf(stage.ErrConflict,
-				"You have %d keys; revoke one that is not needed.", len(keys)).WithCode("conflict")
-		}
-		if err := tx.PutCredential(ctx, cred); err != nil {
-			return err
-		}
-		return c.trail.note(ctx, tx, who, Entry{
-			Action: ActionKeyCreated, Target: cred.ID, TargetName: cred.Label,
-			TargetUser: cred.User, Stage: cred.Stage, Detail: string(cred.Kind),
-		})
-	})
-	if err != nil {
-		return Credential{}, stage.Secret{}, err
-	}
-	return cred, secret, nil
 }
 
 func accessKeyOf(cred Credential) AccessKey {
@@ -93,7 +56,7 @@ func accessKeyOf(cred Credential) AccessKey {
 
 // AccessKeys lists the keys of the caller, oldest first.
 func (c *Control) AccessKeys(ctx context.Context, who Principal) ([]AccessKey, error) {
-	creds, err := c.keysOf(ctx, KindAccessKey, who)
+	creds, err := c.keys.list(ctx, KindAccessKey, who)
 	keys := []AccessKey{}
 	for _, cred := range creds {
 		keys = append(keys, accessKeyOf(cred))
@@ -101,19 +64,12 @@ func (c *Control) AccessKeys(ctx context.Context, who Principal) ([]AccessKey, e
 	return keys, err
 }
 
-func (c *Control) keysOf(ctx context.Context, kind Kind, who Principal) ([]Credential, error) {
-	if err := who.Require(ScopeAccount); err != nil || who.User.ID == "" {
-		return nil, err
-	}
-	return c.cfg.Store.Credentials(ctx, Match{Kind: kind, User: who.User.ID})
-}
-
 // RevokeAccessKey ends a key of the caller and signs out the docks that it signed in. Its tokens
 // stay valid, and can be revoked one by one.
 func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		err := c.deleteKey(ctx, tx, KindAccessKey, who, id)
+		err := c.keys.delete(ctx, tx, KindAccessKey, who, id)
 		if err != nil {
 			return err
 		}
@@ -132,59 +88,12 @@ func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string)
 	return nil
 }
 
-func (c *Control) deleteKey(
-	ctx context.Context, s Store, kind Kind, who Principal, id string,
-) error {
-	if err := who.Require(ScopeAccount); err != nil {
-		return err
-	}
-	if kind == KindAccessKey && who.Key != "" && who.Key != id {
-		return signInYourself() // it would sign out docks that the key signed in
-	}
-	if !stage.ValidID(id) || who.User.ID == "" {
-		return noSuch("key")
-	}
-	match := Match{Kind: kind, ID: id, User: who.User.ID}
-	there, err := s.Credentials(ctx, match)
-	if err != nil {
-		return err
-	}
-	n, err := s.DeleteCredentials(ctx, match)
-	if err != nil || n == 0 || len(there) == 0 {
-		return cmpErr(err, noSuch("key"))
-	}
-	return c.trail.note(ctx, s, who, Entry{
-		Action: ActionKeyRevoked, Target: id, TargetName: there[0].Label,
-		TargetUser: there[0].User, Stage: there[0].Stage, Detail: string(kind),
-	})
-}
-
 func (c *Control) byAccessKey(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, account, err := c.useKey(ctx, KindAccessKey, secret)
+	cred, account, err := c.keys.use(ctx, KindAccessKey, secret)
 	if err != nil {
 		return Principal{}, err
 	}
 	return principalOf(cred, account), nil
-}
-
-func (c *Control) useKey(
-	ctx context.Context, kind Kind, secret stage.Secret,
-) (Credential, Account, error) {
-	cred, account, err := c.cfg.Store.Credential(ctx, kind, hashOf(secret))
-	if err != nil {
-		return Credential{}, Account{}, notFoundIs(err, unknownKey())
-	}
-	if !cred.ExpiresAt.IsZero() && !c.cfg.Now().Before(cred.ExpiresAt) {
-		return Credential{}, Account{}, unknownKey()
-	}
-	if err := account.active(); err != nil {
-		return Credential{}, Account{}, err
-	}
-	if now := c.cfg.Now(); now.Sub(cred.UsedAt) >= touchEvery {
-		cred.UsedAt = now
-		c.touch(ctx, cred)
-	}
-	return cred, account, nil
 }
 
 // CreateViewKey creates a key for a browser source of a stage to which the caller may subscribe.
@@ -200,7 +109,7 @@ func (c *Control) CreateViewKey(
 		return ViewKey{}, stage.Secret{}, err
 	}
 	key := Credential{Kind: KindViewKey, Stage: arn, View: string(view)}
-	cred, secret, err := c.newKey(ctx, who, viewKeyPrefix, key)
+	cred, secret, err := c.keys.create(ctx, who, viewKeyPrefix, key)
 	if err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
@@ -248,7 +157,7 @@ func viewKeyOf(cred Credential, owner User) ViewKey {
 
 // ViewKeys lists the viewing keys of the caller, oldest first.
 func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error) {
-	creds, err := c.keysOf(ctx, KindViewKey, who)
+	creds, err := c.keys.list(ctx, KindViewKey, who)
 	keys := []ViewKey{}
 	for _, cred := range creds {
 		keys = append(keys, viewKeyOf(cred, who.User))
@@ -263,7 +172,7 @@ func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error
 func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if err := c.deleteKey(ctx, tx, KindViewKey, who, id); err != nil {
+		if err := c.keys.delete(ctx, tx, KindViewKey, who, id); err != nil {
 			return err
 		}
 		var err error
@@ -278,7 +187,7 @@ func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) e
 
 // byViewKey returns a viewing key whose owner may still subscribe to its stage.
 func (c *Control) byViewKey(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, account, err := c.useKey(ctx, KindViewKey, secret)
+	cred, account, err := c.keys.use(ctx, KindViewKey, secret)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -315,9 +224,4 @@ func (c *Control) IssueForView(
 		user: who.User.ID, bucket: who.CredentialID, credential: who.CredentialID, kind: who.Kind,
 		by: who.CredentialID,
 	}, req)
-}
-
-func unknownKey() error {
-	return stage.Errorf(stage.ErrUnauthorized, "This key is unknown or was revoked.").
-		WithCode("unauthorized")
 }

@@ -225,7 +225,7 @@ func (c *Control) renew(
 	if renewed {
 		used.ExpiresAt = now.Add(loginLife)
 	}
-	if !c.touch(ctx, used) {
+	if !c.keys.touch(ctx, used) {
 		return principalOf(cred, account)
 	}
 	account.LastSeenAt = now
