@@ -153,11 +153,12 @@ type Config struct {
 type Control struct {
 	cfg Config
 
-	APIKeys  *APIKeys
-	Branding *BrandingSetting
-	Chat     *Chat
-	OwnKeys  *OwnKeys
-	Webhooks *Webhooks
+	APIKeys    *APIKeys
+	AccessKeys *AccessKeys
+	Branding   *BrandingSetting
+	Chat       *Chat
+	OwnKeys    *OwnKeys
+	Webhooks   *Webhooks
 
 	outbox   *outbox
 	trail    *trail
@@ -174,23 +175,25 @@ type Control struct {
 
 // New returns a Control.
 func New(cfg Config) *Control {
-	out := &outbox{store: cfg.Store, now: cfg.Now, wake: cfg.Queued}
-	t := &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: out}
-	t.failures.Max = failureNames
-	down := &outage{}
-	return &Control{
-		cfg: cfg, outbox: out, trail: t,
+	c := &Control{
+		cfg:      cfg,
+		outbox:   &outbox{store: cfg.Store, now: cfg.Now, wake: cfg.Queued},
 		sessions: &sessions{cfg.Moderator, cfg.Log},
 		throttle: throttle{cfg.Store, cfg.Now, cfg.Log},
-		outage:   down,
-		caches:   &caches{outage: down, notify: cfg.Changed},
-		keys:     keyring{t},
-		APIKeys:  &APIKeys{trail: t, outage: down},
-		Branding: &BrandingSetting{trail: t, defaults: cfg.Brand},
-		Chat:     &Chat{t},
-		OwnKeys:  &OwnKeys{t},
-		Webhooks: &Webhooks{trail: t, unreachable: cfg.Unreachable},
+		outage:   &outage{},
 	}
+	c.trail = &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: c.outbox}
+	c.trail.failures.Max = failureNames
+	c.caches = &caches{outage: c.outage, notify: cfg.Changed}
+	c.keys = keyring{c.trail}
+
+	c.APIKeys = &APIKeys{c.trail, c.outage}
+	c.AccessKeys = &AccessKeys{c.keys, c.sessions, c.caches}
+	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
+	c.Chat = &Chat{c.trail}
+	c.OwnKeys = &OwnKeys{c.trail}
+	c.Webhooks = &Webhooks{c.trail, cfg.Unreachable}
+	return c
 }
 
 // Refresh drops cached logins, grants and stages after a change, here or on another replica. The

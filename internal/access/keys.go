@@ -32,8 +32,15 @@ type ViewKey struct {
 	LastUsedAt time.Time
 }
 
-// CreateAccessKey creates a key. Its secret is returned only here.
-func (c *Control) CreateAccessKey(
+// AccessKeys creates and revokes access keys, for their owners.
+type AccessKeys struct {
+	keyring
+	sessions *sessions
+	caches   *caches
+}
+
+// Create creates a key. Its secret is returned only here.
+func (k *AccessKeys) Create(
 	ctx context.Context, who Principal, name string,
 ) (AccessKey, stage.Secret, error) {
 	if who.Key != "" {
@@ -44,7 +51,7 @@ func (c *Control) CreateAccessKey(
 		return AccessKey{}, stage.Secret{}, err
 	}
 	key := Credential{Kind: KindAccessKey, Label: name}
-	cred, secret, err := c.keys.create(ctx, who, accessKeyPrefix, key)
+	cred, secret, err := k.create(ctx, who, accessKeyPrefix, key)
 	return accessKeyOf(cred), secret, err
 }
 
@@ -54,9 +61,9 @@ func accessKeyOf(cred Credential) AccessKey {
 	}
 }
 
-// AccessKeys lists the keys of the caller, oldest first.
-func (c *Control) AccessKeys(ctx context.Context, who Principal) ([]AccessKey, error) {
-	creds, err := c.keys.list(ctx, KindAccessKey, who)
+// List lists the keys of the caller, oldest first.
+func (k *AccessKeys) List(ctx context.Context, who Principal) ([]AccessKey, error) {
+	creds, err := k.list(ctx, KindAccessKey, who)
 	keys := []AccessKey{}
 	for _, cred := range creds {
 		keys = append(keys, accessKeyOf(cred))
@@ -64,12 +71,12 @@ func (c *Control) AccessKeys(ctx context.Context, who Principal) ([]AccessKey, e
 	return keys, err
 }
 
-// RevokeAccessKey ends a key of the caller and signs out the docks that it signed in. Its tokens
-// stay valid, and can be revoked one by one.
-func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string) error {
+// Revoke ends a key of the caller and signs out the docks that it signed in. Its tokens stay valid,
+// and can be revoked one by one.
+func (k *AccessKeys) Revoke(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		err := c.keys.delete(ctx, tx, KindAccessKey, who, id)
+	err := k.store.Atomically(ctx, func(tx Store) error {
+		err := k.delete(ctx, tx, KindAccessKey, who, id)
 		if err != nil {
 			return err
 		}
@@ -77,19 +84,20 @@ func (c *Control) RevokeAccessKey(ctx context.Context, who Principal, id string)
 		if err != nil {
 			return err
 		}
-		revoked, err = c.outbox.revokeOrphans(ctx, tx, who.User.ID)
+		revoked, err = k.outbox.revokeOrphans(ctx, tx, who.User.ID)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	c.caches.changed(who.User.ID)
-	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
+	k.caches.changed(who.User.ID)
+	k.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 
-func (c *Control) byAccessKey(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, account, err := c.keys.use(ctx, KindAccessKey, secret)
+// principal returns the principal of a valid key.
+func (k *AccessKeys) principal(ctx context.Context, secret stage.Secret) (Principal, error) {
+	cred, account, err := k.use(ctx, KindAccessKey, secret)
 	if err != nil {
 		return Principal{}, err
 	}

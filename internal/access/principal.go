@@ -198,7 +198,7 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 	case bearer == "":
 		return c.byLogin(ctx, presented.Login)
 	case strings.HasPrefix(bearer, accessKeyPrefix):
-		return c.byAccessKey(ctx, presented.Bearer)
+		return c.AccessKeys.principal(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, apiKeyPrefix):
 		return c.byAPIKey(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, viewKeyPrefix):

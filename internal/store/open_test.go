@@ -226,7 +226,7 @@ func TestNoSecretIsStored(t *testing.T) {
 	h := newHarness(t, databases["SQLite"](t))
 	_, ana, arn := h.Scene()
 	token := h.Issued(ana, arn)
-	_, key, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+	_, key, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 	ok(t, err)
 	for _, file := range []string{h.where, h.where + "-wal"} {
 		content, err := os.ReadFile(file)

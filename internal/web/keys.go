@@ -7,7 +7,7 @@ import (
 )
 
 // accessKeys serves the access keys of the caller.
-type accessKeys struct{ control *access.Control }
+type accessKeys struct{ keys *access.AccessKeys }
 
 func (s *accessKeys) routes(a *adapter) []route {
 	return []route{
@@ -18,7 +18,7 @@ func (s *accessKeys) routes(a *adapter) []route {
 }
 
 func (s *accessKeys) list(r *http.Request, who access.Principal) (any, error) {
-	keys, err := s.control.AccessKeys(r.Context(), who)
+	keys, err := s.keys.List(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *accessKeys) create(r *http.Request, who access.Principal) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.control.CreateAccessKey(r.Context(), who, in.Name)
+	key, secret, err := s.keys.Create(r.Context(), who, in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -42,5 +42,5 @@ func (s *accessKeys) create(r *http.Request, who access.Principal) (any, error) 
 }
 
 func (s *accessKeys) revoke(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.control.RevokeAccessKey(r.Context(), who, r.PathValue("id"))
+	return nil, s.keys.Revoke(r.Context(), who, r.PathValue("id"))
 }

@@ -134,7 +134,7 @@ func (s *Server) table() []route {
 		(&oidcLogins{signIns, c.SignIn, c.PublicURL}).routes(),
 		(&deviceLogins{signIns, c.PublicURL}).routes(),
 		(&passkeys{signIns}).routes(),
-		(&accessKeys{c.Control}).routes(a),
+		(&accessKeys{c.Control.AccessKeys}).routes(a),
 		tokens.routes(a),
 		(&rehearsals{c.Control, a.client}).routes(a),
 		people.routes(a),

@@ -53,9 +53,9 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 		h.Chat.NoteMuted(t.Context(), access.Principal{User: mia.User, Stage: arn}, ana.User, true)
 		ok(t, h.KickAndBar(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
 		ok(t, h.Unbar(t.Context(), mia, ana.User.ID, arn))
-		key, _, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		key, _, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
-		ok(t, h.RevokeAccessKey(t.Context(), ana, key.ID))
+		ok(t, h.AccessKeys.Revoke(t.Context(), ana, key.ID))
 		link, guest := h.invited(t, op, access.GuestLinkRequest{
 			Stage: arn, Role: access.GuestPublishes, Name: "interview", Uses: 2, Life: time.Hour,
 			Owner: ana.User.ID,

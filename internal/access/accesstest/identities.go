@@ -188,7 +188,7 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 		ok(t, h.ApproveDevice(t.Context(), ben, request.UserCode))
 		_, dock, err := h.FinishDevice(t.Context(), device, home)
 		ok(t, err)
-		_, secret, err := h.CreateAccessKey(t.Context(), ben, "script")
+		_, secret, err := h.AccessKeys.Create(t.Context(), ben, "script")
 		ok(t, err)
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{
 			User: ben.User.ID, Stage: hall, Capabilities: stage.Publish,
@@ -523,7 +523,7 @@ func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
 func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
-		made, secret, err := h.CreateAccessKey(t.Context(), op, "kiosk")
+		made, secret, err := h.AccessKeys.Create(t.Context(), op, "kiosk")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		_, _, err = h.NewEnrolment(t.Context(), key, ana.User.ID, time.Minute)
@@ -546,16 +546,16 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		}
 		_, err = h.ListUsers(t.Context(), login, access.UserFilter{}, access.Page{})
 		refused(t, err, stage.ErrDenied, "denied")
-		_, _, err = h.CreateAccessKey(t.Context(), login, "another")
+		_, _, err = h.AccessKeys.Create(t.Context(), login, "another")
 		refused(t, err, stage.ErrDenied, "sign_in_yourself")
 		_, _, err = h.NewEnrolment(t.Context(), login, ana.User.ID, time.Minute)
 		refused(t, err, stage.ErrDenied, "denied")
-		foreign, _, err := h.CreateAccessKey(t.Context(), op, "hall")
+		foreign, _, err := h.AccessKeys.Create(t.Context(), op, "hall")
 		ok(t, err)
 		for _, err := range []error{
 			h.EndLogins(t.Context(), login, op.User.ID),
 			h.EndLogin(t.Context(), login, op.User.ID, op.CredentialID),
-			h.RevokeAccessKey(t.Context(), login, foreign.ID),
+			h.AccessKeys.Revoke(t.Context(), login, foreign.ID),
 		} {
 			refused(t, err, stage.ErrDenied, "sign_in_yourself")
 		}
@@ -572,7 +572,7 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		later, _, err := h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
 		ok(t, err)
 
-		ok(t, h.RevokeAccessKey(t.Context(), op, made.ID))
+		ok(t, h.AccessKeys.Revoke(t.Context(), op, made.ID))
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
 		refused(t, err, stage.ErrUnauthorized, "")
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: moved})
@@ -620,7 +620,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 		op, ana, arn := h.Scene()
 		login, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
-		_, key, err := h.CreateAccessKey(t.Context(), login, "script")
+		_, key, err := h.AccessKeys.Create(t.Context(), login, "script")
 		ok(t, err)
 		token := h.Issued(ana, arn)
 		h.Fake.enter(token.Participant)
@@ -1013,7 +1013,7 @@ func (h *Harness) outbox() outbox { return h.Config.Store.(outbox) }
 func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		_, secret, err := h.CreateAccessKey(t.Context(), ana, "switcher")
+		_, secret, err := h.AccessKeys.Create(t.Context(), ana, "switcher")
 		ok(t, err)
 		anas := access.Presented{Bearer: secret}
 		made, secret, err := h.APIKeys.Create(t.Context(), op, "studio", nil, 0)

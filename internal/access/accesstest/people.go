@@ -298,7 +298,7 @@ func (on rules) TestRemovingAUser(t *testing.T) {
 		op, ana, arn := h.Scene()
 		_, cookie, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
-		key, secret, err := h.CreateAccessKey(t.Context(), ana, "script")
+		key, secret, err := h.AccessKeys.Create(t.Context(), ana, "script")
 		ok(t, err)
 		token := h.Issued(ana, arn)
 		h.Fake.enter(token.Participant)
@@ -388,12 +388,12 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 				"SetGrant": h.SetGrant(ctx, op, access.Grant{
 					User: access.UserID(id), Stage: arn, Capabilities: stage.Publish,
 				}),
-				"RemoveGrant":     h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
-				"RemoveStage":     h.RemoveStage(ctx, op, stage.ARN(id)),
-				"Revoke":          h.Revoke(ctx, op, stage.ParticipantID(id)),
-				"Kick":            h.Kick(ctx, op, arn, stage.ParticipantID(id), "\x00\xff"),
-				"RevokeAccessKey": h.RevokeAccessKey(ctx, op, id),
-				"RevokeViewKey":   h.RevokeViewKey(ctx, op, id),
+				"RemoveGrant":       h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
+				"RemoveStage":       h.RemoveStage(ctx, op, stage.ARN(id)),
+				"Revoke":            h.Revoke(ctx, op, stage.ParticipantID(id)),
+				"Kick":              h.Kick(ctx, op, arn, stage.ParticipantID(id), "\x00\xff"),
+				"AccessKeys.Revoke": h.AccessKeys.Revoke(ctx, op, id),
+				"RevokeViewKey":     h.RevokeViewKey(ctx, op, id),
 			} {
 				t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrNotFound, "") })
 			}
@@ -412,7 +412,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 		}
 		steal := func() (l loot) {
 			var err error
-			_, l.access, err = h.CreateAccessKey(t.Context(), ana, "thief")
+			_, l.access, err = h.AccessKeys.Create(t.Context(), ana, "thief")
 			ok(t, err)
 			_, l.view, err = h.CreateViewKey(t.Context(), ana, arn, "stage")
 			ok(t, err)
@@ -458,7 +458,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 func (on rules) TestAnOperatorsKeyIsNoOperator(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		_, secret, err := h.CreateAccessKey(t.Context(), op, "kiosk")
+		_, secret, err := h.AccessKeys.Create(t.Context(), op, "kiosk")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		hers := h.Issued(ana, arn).Participant.ID

@@ -518,7 +518,7 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 func (on rules) TestAccessKeys(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
-		key, secret, err := h.CreateAccessKey(t.Context(), ana, "lecture hall")
+		key, secret, err := h.AccessKeys.Create(t.Context(), ana, "lecture hall")
 		ok(t, err)
 		if text := secret.Reveal(); len(text) != 47 || text[:4] != "sdk_" {
 			t.Errorf("an access key looks like %d letters %q…, want sdk_ and 43 more",
@@ -529,7 +529,7 @@ func (on rules) TestAccessKeys(t *testing.T) {
 			t); user.User.ID != ana.User.ID {
 			t.Errorf("Authenticate: got %+v, want Ana", user)
 		}
-		list := must(h.AccessKeys(t.Context(), ana))(t)
+		list := must(h.AccessKeys.List(t.Context(), ana))(t)
 		if len(list) != 1 || list[0].ID != key.ID || list[0].Name != "lecture hall" ||
 			!list[0].LastUsedAt.Equal(h.Clock.Now()) {
 			t.Errorf("AccessKeys: got %+v, want the one, used now", list)
@@ -540,17 +540,17 @@ func (on rules) TestAccessKeys(t *testing.T) {
 		renamed := stage.NewSecret("sdv_" + secret.Reveal()[4:])
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: renamed})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		refused(t, h.RevokeAccessKey(t.Context(), op, key.ID), stage.ErrNotFound, "")
-		ok(t, h.RevokeAccessKey(t.Context(), ana, key.ID))
+		refused(t, h.AccessKeys.Revoke(t.Context(), op, key.ID), stage.ErrNotFound, "")
+		ok(t, h.AccessKeys.Revoke(t.Context(), ana, key.ID))
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
 		for range 100 {
-			_, _, err = h.CreateAccessKey(t.Context(), ana, "many")
+			_, _, err = h.AccessKeys.Create(t.Context(), ana, "many")
 			ok(t, err)
 		}
-		_, _, err = h.CreateAccessKey(t.Context(), ana, "too many")
+		_, _, err = h.AccessKeys.Create(t.Context(), ana, "too many")
 		refused(t, err, stage.ErrConflict, "conflict")
-		_, _, err = h.CreateAccessKey(t.Context(), access.CommandLine(), "nobody's")
+		_, _, err = h.AccessKeys.Create(t.Context(), access.CommandLine(), "nobody's")
 		refused(t, err, stage.ErrNotFound, "")
 	})
 }

@@ -49,7 +49,7 @@ func (h *Harness) scriptDock(by access.Principal) (access.Principal, stage.Secre
 func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
 	for name, end := range map[string]func(h *Harness, who access.Principal, key string) error{
 		"revoked": func(h *Harness, who access.Principal, key string) error {
-			return h.RevokeAccessKey(h.t.Context(), who, key)
+			return h.AccessKeys.Revoke(h.t.Context(), who, key)
 		},
 		"ended with the password": func(h *Harness, who access.Principal, _ string) error {
 			return h.ChangePassword(h.t.Context(), who, password(goodPassword),
@@ -59,7 +59,7 @@ func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			on.each(t, func(t *testing.T, h *Harness) {
 				_, ana, _ := h.Scene()
-				made, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+				made, secret, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 				ok(t, err)
 				key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 				first, kiosk := h.scriptDock(key)
@@ -88,7 +88,7 @@ func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
 func (on rules) TestADockOfAnAccessKeyThatChangesThePasswordEndsItself(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
-		_, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		_, secret, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		kiosk, cookie := h.scriptDock(key)
@@ -175,7 +175,7 @@ func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		op, ana, _ := h.Scene()
-		_, key, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		_, key, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
 		must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
 		_, _, err = h.LogIn(t.Context(), "Ana", password(goodPassword), home)
@@ -287,7 +287,7 @@ func (on rules) TestTheTrailDescribesRules(t *testing.T) {
 func (on rules) TestTokensAreInTheTrail(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		_, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		_, secret, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		var issued []string
@@ -399,7 +399,7 @@ func (on rules) TestTheTrailNamesTheCredential(t *testing.T) {
 			programs = append(programs,
 				must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t))
 		}
-		made, secret, err := h.CreateAccessKey(t.Context(), ana, "kiosk")
+		made, secret, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
 		kiosk := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		h.Clock.Pass(time.Second)
