@@ -158,6 +158,7 @@ type Control struct {
 	Branding   *BrandingSetting
 	Chat       *Chat
 	OwnKeys    *OwnKeys
+	ViewKeys   *ViewKeys
 	Webhooks   *Webhooks
 
 	outbox   *outbox
@@ -192,6 +193,7 @@ func New(cfg Config) *Control {
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
 	c.OwnKeys = &OwnKeys{c.trail}
+	c.ViewKeys = &ViewKeys{c.keys, c.sessions}
 	c.Webhooks = &Webhooks{c.trail, cfg.Unreachable}
 	return c
 }

@@ -104,37 +104,43 @@ func (k *AccessKeys) principal(ctx context.Context, secret stage.Secret) (Princi
 	return principalOf(cred, account), nil
 }
 
-// CreateViewKey creates a key for a browser source of a stage to which the caller may subscribe.
-// Its secret is returned only here.
-func (c *Control) CreateViewKey(
+// ViewKeys creates and revokes viewing keys, for their owners.
+type ViewKeys struct {
+	keyring
+	sessions *sessions
+}
+
+// Create creates a key for a browser source of a stage to which the caller may subscribe. Its
+// secret is returned only here.
+func (k *ViewKeys) Create(
 	ctx context.Context, who Principal, arn stage.ARN, what string,
 ) (ViewKey, stage.Secret, error) {
 	view, err := stage.ParseView(what)
 	if err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
-	if err := c.maySubscribe(ctx, who.User.ID, arn); err != nil {
+	if err := k.maySubscribe(ctx, who.User.ID, arn); err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
 	key := Credential{Kind: KindViewKey, Stage: arn, View: string(view)}
-	cred, secret, err := c.keys.create(ctx, who, viewKeyPrefix, key)
+	cred, secret, err := k.create(ctx, who, viewKeyPrefix, key)
 	if err != nil {
 		return ViewKey{}, stage.Secret{}, err
 	}
 	keys := []ViewKey{viewKeyOf(cred, who.User)}
-	err = c.nameShown(ctx, keys)
+	err = k.nameShown(ctx, keys)
 	return keys[0], secret, err
 }
 
 // nameShown sets the names of the users whom viewing keys show.
-func (c *Control) nameShown(ctx context.Context, keys []ViewKey) error {
+func (k *ViewKeys) nameShown(ctx context.Context, keys []ViewKey) error {
 	var ids []UserID
-	for _, k := range keys {
-		if id := UserID(k.View); stage.ValidID(id) {
+	for _, key := range keys {
+		if id := UserID(key.View); stage.ValidID(id) {
 			ids = append(ids, id)
 		}
 	}
-	names, err := c.cfg.Store.Names(ctx, ids...)
+	names, err := k.store.Names(ctx, ids...)
 	if err != nil {
 		return err
 	}
@@ -144,11 +150,11 @@ func (c *Control) nameShown(ctx context.Context, keys []ViewKey) error {
 	return nil
 }
 
-func (c *Control) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) error {
+func (k *ViewKeys) maySubscribe(ctx context.Context, who UserID, arn stage.ARN) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
 	}
-	permit, err := c.cfg.Store.Permit(ctx, who, arn, Rate{})
+	permit, err := k.store.Permit(ctx, who, arn, Rate{})
 	if err != nil {
 		return notFoundIs(err, signInAgain())
 	}
@@ -163,9 +169,9 @@ func viewKeyOf(cred Credential, owner User) ViewKey {
 	}
 }
 
-// ViewKeys lists the viewing keys of the caller, oldest first.
-func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error) {
-	creds, err := c.keys.list(ctx, KindViewKey, who)
+// List lists the viewing keys of the caller, oldest first.
+func (k *ViewKeys) List(ctx context.Context, who Principal) ([]ViewKey, error) {
+	creds, err := k.list(ctx, KindViewKey, who)
 	keys := []ViewKey{}
 	for _, cred := range creds {
 		keys = append(keys, viewKeyOf(cred, who.User))
@@ -173,33 +179,33 @@ func (c *Control) ViewKeys(ctx context.Context, who Principal) ([]ViewKey, error
 	if err != nil {
 		return nil, err
 	}
-	return keys, c.nameShown(ctx, keys)
+	return keys, k.nameShown(ctx, keys)
 }
 
-// RevokeViewKey ends a viewing key of the caller, and the sessions of its tokens.
-func (c *Control) RevokeViewKey(ctx context.Context, who Principal, id string) error {
+// Revoke ends a viewing key of the caller, and the sessions of its tokens.
+func (k *ViewKeys) Revoke(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if err := c.keys.delete(ctx, tx, KindViewKey, who, id); err != nil {
+	err := k.store.Atomically(ctx, func(tx Store) error {
+		if err := k.delete(ctx, tx, KindViewKey, who, id); err != nil {
 			return err
 		}
 		var err error
-		revoked, err = c.outbox.revokeOrphans(ctx, tx, who.User.ID)
+		revoked, err = k.outbox.revokeOrphans(ctx, tx, who.User.ID)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return c.sessions.end(ctx, revoked, reasonViewingKey.sentence())
+	return k.sessions.end(ctx, revoked, reasonViewingKey.sentence())
 }
 
-// byViewKey returns a viewing key whose owner may still subscribe to its stage.
-func (c *Control) byViewKey(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, account, err := c.keys.use(ctx, KindViewKey, secret)
+// principal returns the principal of a key whose owner may still subscribe to its stage.
+func (k *ViewKeys) principal(ctx context.Context, secret stage.Secret) (Principal, error) {
+	cred, account, err := k.use(ctx, KindViewKey, secret)
 	if err != nil {
 		return Principal{}, err
 	}
-	if err := c.maySubscribe(ctx, account.ID, cred.Stage); err != nil {
+	if err := k.maySubscribe(ctx, account.ID, cred.Stage); err != nil {
 		return Principal{}, err
 	}
 	who := principalOf(cred, account)

@@ -202,7 +202,7 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 	case strings.HasPrefix(bearer, apiKeyPrefix):
 		return c.byAPIKey(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, viewKeyPrefix):
-		return c.byViewKey(ctx, presented.Bearer)
+		return c.ViewKeys.principal(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, guestLinkPrefix):
 		return c.byGuestLink(ctx, presented.Bearer)
 	case strings.Count(bearer, ".") == 2: // a JWT (RFC 7515, 3.1); keys have no dots

@@ -29,7 +29,7 @@ func (s *viewKeys) routes(a *adapter) []route {
 
 // list lists the viewing keys of the caller, without their secrets.
 func (s *viewKeys) list(r *http.Request, who access.Principal) (any, error) {
-	keys, err := s.control.ViewKeys(r.Context(), who)
+	keys, err := s.control.ViewKeys.List(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *viewKeys) create(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, secret, err := s.control.CreateViewKey(r.Context(), who, in.Stage, in.View)
+	key, secret, err := s.control.ViewKeys.Create(r.Context(), who, in.Stage, in.View)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *viewKeys) sourceURL(secret stage.Secret) string {
 }
 
 func (s *viewKeys) revoke(r *http.Request, who access.Principal) (any, error) {
-	err := s.control.RevokeViewKey(r.Context(), who, r.PathValue("id"))
+	err := s.control.ViewKeys.Revoke(r.Context(), who, r.PathValue("id"))
 	s.feed.AccessChanged(who.User.ID) // the streams of the key authenticate again, fail and end
 	return nil, err
 }

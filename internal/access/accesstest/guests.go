@@ -45,7 +45,7 @@ func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 		refused(t, err, stage.ErrDenied, "no_grant")
 
 		t.Log("the token of a viewing key is recognized as such")
-		_, secret, err := h.CreateViewKey(t.Context(), ana, awsARN, "grid")
+		_, secret, err := h.ViewKeys.Create(t.Context(), ana, awsARN, "grid")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		view := must(h.IssueForView(t.Context(), key, ""))(t)

@@ -393,7 +393,7 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 				"Revoke":            h.Revoke(ctx, op, stage.ParticipantID(id)),
 				"Kick":              h.Kick(ctx, op, arn, stage.ParticipantID(id), "\x00\xff"),
 				"AccessKeys.Revoke": h.AccessKeys.Revoke(ctx, op, id),
-				"RevokeViewKey":     h.RevokeViewKey(ctx, op, id),
+				"ViewKeys.Revoke":   h.ViewKeys.Revoke(ctx, op, id),
 			} {
 				t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrNotFound, "") })
 			}
@@ -414,7 +414,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 			var err error
 			_, l.access, err = h.AccessKeys.Create(t.Context(), ana, "thief")
 			ok(t, err)
-			_, l.view, err = h.CreateViewKey(t.Context(), ana, arn, "stage")
+			_, l.view, err = h.ViewKeys.Create(t.Context(), ana, arn, "stage")
 			ok(t, err)
 			l.token = h.Issued(ana, arn).Participant
 			h.Fake.enter(l.token)

@@ -489,7 +489,7 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 		h.Configure(func(c *access.Config) {
 			c.Changed = func(id access.UserID) { told = append(told, id) }
 		})
-		_, secret, err := h.CreateViewKey(t.Context(), ana, arn, "grid")
+		_, secret, err := h.ViewKeys.Create(t.Context(), ana, arn, "grid")
 		ok(t, err)
 		// If a user has many tokens, only the participants who are on the stage are disconnected.
 		var last stage.ParticipantToken
@@ -559,7 +559,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		other := h.Replica()
-		made, secret, err := h.CreateViewKey(t.Context(), ana, arn, "spotlight")
+		made, secret, err := h.ViewKeys.Create(t.Context(), ana, arn, "spotlight")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		if key.CredentialID != made.ID || key.Stage != arn || key.View != "spotlight" ||
@@ -589,7 +589,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 
 		h.Fake.enter(token.Participant)
 		h.Clock.Pass(10 * time.Minute)
-		h.Fake.during = func() { ok(t, other.RevokeViewKey(t.Context(), ana, made.ID)) }
+		h.Fake.during = func() { ok(t, other.ViewKeys.Revoke(t.Context(), ana, made.ID)) }
 		_, err = h.IssueForView(t.Context(), key, "")
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
@@ -597,26 +597,26 @@ func (on rules) TestViewKeys(t *testing.T) {
 			t.Errorf("sent away: got %v, want the viewer of the key", away)
 		}
 
-		_, secret, err = h.CreateViewKey(t.Context(), ana, arn, string(op.User.ID))
+		_, secret, err = h.ViewKeys.Create(t.Context(), ana, arn, string(op.User.ID))
 		ok(t, err)
 		h.Grant(op, ana, arn, stage.Publish)
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrDenied, "no_capability")
-		_, _, err = h.CreateViewKey(t.Context(), ana, arn, "grid")
+		_, _, err = h.ViewKeys.Create(t.Context(), ana, arn, "grid")
 		refused(t, err, stage.ErrDenied, "no_capability")
-		_, _, err = h.CreateViewKey(t.Context(), op, arn, "\x00")
+		_, _, err = h.ViewKeys.Create(t.Context(), op, arn, "\x00")
 		refused(t, err, stage.ErrInvalid, "")
 		// The user ID of a guest may be any text, or missing.
 		for _, view := range []string{"Bea <b>Müller</b> 'n \"co\" 👩‍🚀", "participant:Mx6c",
 			"user:grid"} {
-			made, secret, err := h.CreateViewKey(t.Context(), op, arn, view)
+			made, secret, err := h.ViewKeys.Create(t.Context(), op, arn, view)
 			ok(t, err)
 			if key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(
 				t); key.View != stage.View(view) || made.View != key.View {
 				t.Errorf("a key for %q: got %+v, want that view", view, key)
 			}
 		}
-		if keys := must(h.ViewKeys(t.Context(), ana))(t); len(keys) != 1 ||
+		if keys := must(h.ViewKeys.List(t.Context(), ana))(t); len(keys) != 1 ||
 			keys[0].Shown != op.User.Name {
 			t.Errorf("ViewKeys: got %+v, want the one that shows %s", keys, op.User.Name)
 		}
