@@ -368,7 +368,7 @@ func (c *Control) UpdateUser(
 	return c.sessions.end(ctx, revoked, reasonRole.sentence())
 }
 
-// roleChanged revokes those open tokens of a former operator that no grant allows.
+// roleChanged revokes the open tokens of a user who is no longer an operator.
 func (c *Control) roleChanged(
 	ctx context.Context, tx Store, before Role, account Account,
 ) ([]Issuance, error) {

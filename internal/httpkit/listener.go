@@ -52,7 +52,7 @@ type conn struct {
 	*net.TCPConn
 	counts  *counts
 	network netip.Prefix
-	place   *list.Element // position in the list idle; guarded by counts.mu
+	place   *list.Element // position in connections.idle; guarded by counts.mu
 	closed  bool          // guarded by counts.mu
 }
 

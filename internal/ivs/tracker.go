@@ -130,7 +130,8 @@ func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why repor
 	}
 }
 
-// notDisconnecting removes the reason for a call of another process that failed.
+// notDisconnecting removes a reason that another process has sent, because the call to AWS for
+// which it was the reason has failed.
 func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why report) {
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
 		if l.disconnectedFor != nil && *l.disconnectedFor == why {

@@ -29,7 +29,7 @@ type Lead struct {
 	lease   Lease
 	until   time.Time     // this replica leads until this time, which each renewal moves
 	changed chan struct{} // closed when this replica begins or ceases to lead
-	leading bool          // whether this replica led when changed was last closed
+	leading bool          // whether this replica leads, as of the last close of `changed`
 	expiry  *time.Timer   // fires when the lease expires
 }
 

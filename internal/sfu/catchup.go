@@ -18,7 +18,8 @@ type catchUp struct {
 const (
 	catchUpRate = 12e6 / 8 // bytes a second; more if it would take longer than catchUpMost
 	catchUpMost = 1500 * time.Millisecond
-	catchUpFast = 16 // the highest speed, which leaves each frame a timestamp of its own
+	// the highest speed, at which no two frames get the same timestamp
+	catchUpFast = 16
 )
 
 func newCatchUp(from, behind uint64, bytes int, clock uint32, now time.Time) catchUp {

@@ -42,7 +42,7 @@ func TestTheClockIsSet(t *testing.T) {
 // setForward returns a moment as read from a clock that was set forward: the wall clock differs,
 // and the monotonic reading is the same. Package time has no function for that.
 func setForward(moment time.Time, by time.Duration) time.Time {
-	// The field wall has the seconds above 30 bits of nanoseconds.
+	// The first field of a time.Time has the seconds above 30 bits of nanoseconds.
 	*(*uint64)(unsafe.Pointer(&moment)) += uint64(by/time.Second) << 30
 	return moment
 }

@@ -17,7 +17,7 @@ const (
 	reportEvery   = time.Second            // interval of receiver reports
 	feedbackEvery = 100 * time.Millisecond // interval of transport-wide feedback
 	keyframeEvery = 500 * time.Millisecond // shortest interval between requests for a keyframe
-	// after this time without media, a publisher may lose its place on a full stage
+	// after this time, a publisher that has never sent media may lose its place on a full stage
 	idleAfter = 10 * time.Second
 	maxTracks = 8 // RTP streams of one publisher
 )
@@ -82,7 +82,7 @@ func (p *publisher) event(kind stage.EventKind, code, detail string) {
 	})
 }
 
-// idle reports whether the publisher has sent no media for a long time.
+// idle reports whether the publisher has never sent media, although it has had time to begin.
 func (p *publisher) idle(now time.Time) bool {
 	p.pub.mu.Lock()
 	defer p.pub.mu.Unlock()

@@ -268,8 +268,8 @@ func (r *repair) received(seq, highest uint64) {
 	}
 }
 
-// due returns the packets to request now. A packet that has been missing for less than a tick may
-// only be out of order, so the first request waits for a tick.
+// due returns the packets to request now. It is called at each tick, so that a packet which is only
+// out of order may arrive before it is requested.
 func (r *repair) due(now time.Time) (seqs []uint16) {
 	for seq, req := range r.missing {
 		if now.Sub(req.at) < requestEvery {

@@ -46,8 +46,8 @@ func newMailbox(t *testing.T, server *apptest.Client) *mailbox {
 	return m
 }
 
-// await waits until there is a message for each type in the map wanted. The data of the message
-// must contain the text that the map has for its type.
+// await waits until there is a message for each type in `wanted`. The data of the message must
+// contain the text that `wanted` has for its type.
 func (m *mailbox) await(wanted map[string]string) {
 	m.t.Helper()
 	patience := time.After(time.Minute)

@@ -19,7 +19,7 @@ func (h *Harness) out(what string, cookie stage.Secret) {
 	}
 }
 
-// shownCode returns a device code that a dock shows and a person has approved.
+// shownCode lets a dock show a device code, and a person approve it. It returns the dock's secret.
 func (h *Harness) shownCode(by access.Principal) (dock stage.Secret) {
 	h.t.Helper()
 	request, dock, err := h.BeginDevice(h.t.Context(), home)

@@ -244,8 +244,9 @@ local function title_beside(list)
   return "Stagedoor"
 end
 
--- Writes this script's dock with that address into OBS's list, and reports whether the list had it.
--- Without an address, it removes the dock and restores the entries that the person had added.
+-- Writes this script's dock with that address into OBS's list. Without an address, it removes the
+-- dock and restores the entries that the person had added. It reports whether the list had the dock
+-- before, at any address.
 local function set_dock(url)
   local list, adopted, place = {}, objects(notes.adopted or ""), nil
   local title, uuid = nil, "stagedoor" .. id

@@ -265,7 +265,7 @@ func (c *client) record(b []byte) {
 	}
 }
 
-// feedBack sends the recorded feedback, as often as Chromium does.
+// feedBack sends the recorded feedback, about as often as Chromium does.
 func (c *client) feedBack() {
 	if c.arrivals == nil || !c.inReady.Load() || time.Since(c.fedBack) < 50*time.Millisecond {
 		return

@@ -4,12 +4,11 @@
 // five participants, each of whom publishes and is viewed by the four others). For each row, one
 // process is the server. A second process contains the publishers and all viewers. A publisher
 // sends 2.5 Mb/s of picture at 30 frames a second, and 50 packets of sound a second.
-//
 // A viewer is a socket that does ICE and DTLS and then only counts packets, so that no row includes
 // the cost of receiving. To measure latency, one viewer in ten decrypts. If there are few viewers,
-// all of them do. Every viewer offers transport-wide feedback. It sends the feedback every 50 ms,
-// as Chromium does, if the server numbers its packets, as ours does and pion's fan-out does not.
-// The servers are:
+// all of them do. Every viewer offers transport-wide feedback. If the server numbers the packets,
+// the viewer sends the feedback every 50 ms, about as often as Chromium. Our server numbers them,
+// and pion's fan-out does not. The servers are:
 //
 //	baseline  only AES-128-GCM and sendmmsg for every packet and viewer
 //	ours      this package
