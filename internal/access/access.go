@@ -188,7 +188,7 @@ func New(cfg Config) *Control {
 	c.caches = &caches{outage: c.outage, notify: cfg.Changed}
 	c.keys = keyring{c.trail}
 
-	c.APIKeys = &APIKeys{c.trail, c.outage}
+	c.APIKeys = &APIKeys{c.keys, c.outage}
 	c.AccessKeys = &AccessKeys{c.keys, c.sessions, c.caches}
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}

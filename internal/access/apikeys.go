@@ -34,7 +34,7 @@ func APIKeyScopes() []Scope {
 
 // APIKeys creates and revokes API keys, for operators.
 type APIKeys struct {
-	*trail
+	keyring
 	outage *outage
 }
 
@@ -155,10 +155,10 @@ func (k *APIKeys) Revoke(ctx context.Context, by Principal, id string) error {
 	return err
 }
 
-// byAPIKey returns the principal of an API key: an operator without an account, limited to the
+// principal returns the principal of a valid key: an operator without an account, limited to the
 // scopes.
-func (c *Control) byAPIKey(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, _, err := c.keys.use(ctx, KindAPIKey, secret)
+func (k *APIKeys) principal(ctx context.Context, secret stage.Secret) (Principal, error) {
+	cred, _, err := k.use(ctx, KindAPIKey, secret)
 	if err != nil {
 		return Principal{}, err
 	}

@@ -200,7 +200,7 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 	case strings.HasPrefix(bearer, accessKeyPrefix):
 		return c.AccessKeys.principal(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, apiKeyPrefix):
-		return c.byAPIKey(ctx, presented.Bearer)
+		return c.APIKeys.principal(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, viewKeyPrefix):
 		return c.ViewKeys.principal(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, guestLinkPrefix):
