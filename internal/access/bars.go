@@ -90,7 +90,7 @@ func (c *Control) bar(
 	// revoked instead.
 	if i.guest() {
 		match := Match{Kind: KindGuestLink, ID: i.Credential}
-		revoked, err := c.endGuestLink(ctx, tx, who, match, reason)
+		revoked, err := c.GuestLinks.end(ctx, tx, who, match, reason)
 		return revoked, notFoundIs(err, nil)
 	}
 	account, err := accountOf(ctx, tx, i.User)

@@ -67,9 +67,15 @@ type GuestLinkRequest struct {
 	Owner UserID
 }
 
-// CreateGuestLink creates a link for a stage. The owner must have at least the capabilities that
-// the link gives. Its secret is returned only here.
-func (c *Control) CreateGuestLink(
+// GuestLinks creates and revokes guest links, for their owners and for operators.
+type GuestLinks struct {
+	keyring
+	sessions *sessions
+}
+
+// Create creates a link for a stage. The owner must have at least the capabilities that the link
+// gives. Its secret is returned only here.
+func (g *GuestLinks) Create(
 	ctx context.Context, by Principal, req GuestLinkRequest,
 ) (GuestLink, stage.Secret, error) {
 	owner, err := guestOwner(by, req.Owner)
@@ -79,16 +85,16 @@ func (c *Control) CreateGuestLink(
 	if req, err = checkGuestLink(req); err != nil {
 		return GuestLink{}, stage.Secret{}, err
 	}
-	if err := c.mayAdmit(ctx, owner, req.Stage, req.Role); err != nil {
+	if err := g.mayAdmit(ctx, owner, req.Stage, req.Role); err != nil {
 		return GuestLink{}, stage.Secret{}, err
 	}
-	secret, now := newSecret(guestLinkPrefix), c.cfg.Now()
+	secret, now := newSecret(guestLinkPrefix), g.now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: KindGuestLink, Hash: hashOf(secret), User: owner, Label: req.Name,
 		Stage: req.Stage, Scopes: []Scope{Scope(req.Role)}, MaxUses: req.Uses,
 		CreatedAt: now, ExpiresAt: now.Add(req.Life),
 	}
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err = g.store.Atomically(ctx, func(tx Store) error {
 		there, err := tx.Credentials(ctx, Match{Kind: KindGuestLink, User: owner})
 		if err != nil {
 			return err
@@ -101,7 +107,7 @@ func (c *Control) CreateGuestLink(
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, by, Entry{
+		return g.note(ctx, tx, by, Entry{
 			Action: ActionGuestLinkMade, Target: cred.ID, TargetName: cred.Label,
 			TargetUser: owner, Stage: cred.Stage, Detail: string(req.Role),
 		})
@@ -157,11 +163,13 @@ func checkGuestLink(req GuestLinkRequest) (GuestLinkRequest, error) {
 
 // mayAdmit returns an error if a user may not admit guests with a role to a stage. Users cannot
 // give capabilities that they do not have.
-func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, role GuestRole) error {
+func (g *GuestLinks) mayAdmit(
+	ctx context.Context, owner UserID, arn stage.ARN, role GuestRole,
+) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
 	}
-	permit, err := c.cfg.Store.Permit(ctx, owner, arn, Rate{})
+	permit, err := g.store.Permit(ctx, owner, arn, Rate{})
 	if err != nil {
 		return notFoundIs(err, noSuch("user"))
 	}
@@ -176,19 +184,19 @@ func (c *Control) mayAdmit(ctx context.Context, owner UserID, arn stage.ARN, rol
 	return nil
 }
 
-// GuestLinks lists the links of the caller for one stage or for all, newest first. For operators
-// and their programs, the stage is required, and the list contains the links of all users.
-func (c *Control) GuestLinks(
+// List lists the links of the caller for one stage or for all, newest first. For operators and
+// their programs, the stage is required, and the list contains the links of all users.
+func (g *GuestLinks) List(
 	ctx context.Context, who Principal, arn stage.ARN,
 ) ([]GuestLink, error) {
 	if arn != "" && who.Allows(ScopeUsers) {
-		creds, err := c.cfg.Store.GuestLinks(ctx, arn, guestLinksListed)
+		creds, err := g.store.GuestLinks(ctx, arn, guestLinksListed)
 		return guestLinksOf(creds), err
 	}
 	if who.Kind == KindAPIKey && who.Allows(ScopeUsers) {
 		return nil, stage.Errorf(stage.ErrInvalid, "Name the stage: ?stage=ARN.")
 	}
-	creds, err := c.keys.list(ctx, KindGuestLink, who)
+	creds, err := g.list(ctx, KindGuestLink, who)
 	if err != nil {
 		return nil, err
 	}
@@ -221,9 +229,8 @@ func guestLinkOf(cred Credential) GuestLink {
 	return link
 }
 
-// RevokeGuestLink ends a link of the caller, or any link for an operator, and disconnects its
-// guests.
-func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string) error {
+// Revoke ends a link of the caller, or any link for an operator, and disconnects its guests.
+func (g *GuestLinks) Revoke(ctx context.Context, who Principal, id string) error {
 	scope := ScopeAccount
 	if who.Kind == KindAPIKey {
 		scope = ScopeUsers
@@ -239,18 +246,18 @@ func (c *Control) RevokeGuestLink(ctx context.Context, who Principal, id string)
 		match.User = who.User.ID
 	}
 	var revoked []Issuance
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
-		revoked, err = c.endGuestLink(ctx, tx, who, match, "")
+	err := g.store.Atomically(ctx, func(tx Store) (err error) {
+		revoked, err = g.end(ctx, tx, who, match, "")
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return c.sessions.end(ctx, revoked, reasonGuestLink.sentence())
+	return g.sessions.end(ctx, revoked, reasonGuestLink.sentence())
 }
 
-// endGuestLink deletes a link. It returns the tokens that it revoked.
-func (c *Control) endGuestLink(
+// end deletes a link. It returns the tokens that it revoked.
+func (g *GuestLinks) end(
 	ctx context.Context, tx Store, who Principal, match Match, reason string,
 ) ([]Issuance, error) {
 	there, err := tx.Credentials(ctx, match)
@@ -260,11 +267,11 @@ func (c *Control) endGuestLink(
 	if _, err := tx.DeleteCredentials(ctx, match); err != nil {
 		return nil, err
 	}
-	revoked, err := c.outbox.revokeOrphans(ctx, tx, there[0].User)
+	revoked, err := g.outbox.revokeOrphans(ctx, tx, there[0].User)
 	if err != nil {
 		return nil, err
 	}
-	return revoked, c.trail.note(ctx, tx, who, Entry{
+	return revoked, g.note(ctx, tx, who, Entry{
 		Action: ActionGuestLinkEnded, Target: there[0].ID, TargetName: there[0].Label,
 		TargetUser: there[0].User, Stage: there[0].Stage, Detail: reason,
 	})
@@ -282,18 +289,18 @@ func (i Issuance) account() UserID {
 	return i.User
 }
 
-// byGuestLink returns the principal of a valid link. It accepts a link without uses left, since
+// principal returns the principal of a valid link. It accepts a link without uses left, since
 // guests who are on the stage still send it with their requests.
-func (c *Control) byGuestLink(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, account, err := c.cfg.Store.Credential(ctx, KindGuestLink, hashOf(secret))
+func (g *GuestLinks) principal(ctx context.Context, secret stage.Secret) (Principal, error) {
+	cred, account, err := g.store.Credential(ctx, KindGuestLink, hashOf(secret))
 	if err != nil {
 		return Principal{}, notFoundIs(err, guestLinkEnded())
 	}
-	if !c.cfg.Now().Before(cred.ExpiresAt) {
+	if !g.now().Before(cred.ExpiresAt) {
 		return Principal{}, guestLinkEnded()
 	}
 	link := guestLinkOf(cred)
-	if err := c.mayAdmit(ctx, account.ID, link.Stage, link.Role); err != nil {
+	if err := g.mayAdmit(ctx, account.ID, link.Stage, link.Role); err != nil {
 		if errors.Is(err, stage.ErrDenied) || errors.Is(err, stage.ErrNotFound) {
 			return Principal{}, guestLinkEnded()
 		}

@@ -204,7 +204,7 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 	case strings.HasPrefix(bearer, viewKeyPrefix):
 		return c.ViewKeys.principal(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, guestLinkPrefix):
-		return c.byGuestLink(ctx, presented.Bearer)
+		return c.GuestLinks.principal(ctx, presented.Bearer)
 	case strings.Count(bearer, ".") == 2: // a JWT (RFC 7515, 3.1); keys have no dots
 		return c.byToken(ctx, presented.Bearer)
 	}

@@ -76,7 +76,7 @@ type guestLinks struct {
 }
 
 func (g guestLinks) list(r *http.Request, who access.Principal) (any, error) {
-	links, err := g.control.GuestLinks(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")))
+	links, err := g.control.GuestLinks.List(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")))
 	return GuestLinks{mapped(links, guestLink)}, err
 }
 
@@ -88,7 +88,7 @@ func (g guestLinks) create(r *http.Request, who access.Principal) (any, error) {
 	if in.Life < 0 || in.Life > int64(366*24*time.Hour/time.Second) {
 		in.Life = -1 // invalid; the multiplication below would overflow
 	}
-	link, secret, err := g.control.CreateGuestLink(r.Context(), who, access.GuestLinkRequest{
+	link, secret, err := g.control.GuestLinks.Create(r.Context(), who, access.GuestLinkRequest{
 		Stage: in.Stage, Name: in.Name, Role: in.Role, Uses: in.Uses, Owner: in.User,
 		Life: time.Duration(in.Life) * time.Second,
 	})
@@ -103,7 +103,7 @@ func (g guestLinks) create(r *http.Request, who access.Principal) (any, error) {
 }
 
 func (g guestLinks) revoke(r *http.Request, who access.Principal) (any, error) {
-	return nil, g.control.RevokeGuestLink(r.Context(), who, r.PathValue("id"))
+	return nil, g.control.GuestLinks.Revoke(r.Context(), who, r.PathValue("id"))
 }
 
 // invitation describes the caller's guest link.

@@ -15,7 +15,7 @@ func (h *Harness) invited(
 	t *testing.T, by access.Principal, req access.GuestLinkRequest,
 ) (access.GuestLink, access.Principal) {
 	t.Helper()
-	link, secret, err := h.CreateGuestLink(t.Context(), by, req)
+	link, secret, err := h.GuestLinks.Create(t.Context(), by, req)
 	ok(t, err)
 	return link, must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 }
@@ -50,7 +50,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 
 		t.Log("its owner and operators see the link with its uses")
 		for _, who := range []access.Principal{ana, op} {
-			list := must(h.GuestLinks(t.Context(), who, arn))(t)
+			list := must(h.GuestLinks.List(t.Context(), who, arn))(t)
 			if len(list) != 1 || list[0].Uses != 2 || list[0].MaxUses != 2 ||
 				list[0].Name != "interview" {
 				t.Errorf("the links as %s sees them: got %+v", who.User.Name, list)
@@ -67,7 +67,7 @@ func (on rules) TestAGuestByLink(t *testing.T) {
 		}
 
 		t.Log("after the link is revoked, the guests are off the stage, and the link admits nobody")
-		ok(t, h.RevokeGuestLink(t.Context(), ana, link.ID))
+		ok(t, h.GuestLinks.Revoke(t.Context(), ana, link.ID))
 		if got := h.Fake.sentAway(); len(got) != 2 {
 			t.Errorf("disconnected: got %v, want both guests", got)
 		}
@@ -89,7 +89,7 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 			access.Grant{User: vera.User.ID, Stage: arn, Capabilities: stage.Subscribe}))
 		create := func(by access.Principal, req access.GuestLinkRequest) error {
 			req.Stage = arn
-			_, _, err := h.CreateGuestLink(t.Context(), by, req)
+			_, _, err := h.GuestLinks.Create(t.Context(), by, req)
 			return err
 		}
 		refused(t, create(vera, access.GuestLinkRequest{Role: access.GuestPublishes}),
@@ -131,11 +131,11 @@ func (on rules) TestAGuestLinkGivesNoMoreThanItsOwnerHas(t *testing.T) {
 		t.Log("users cannot find links of others, and expired links admit nobody")
 		link, _ := h.invited(t, ana,
 			access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
-		if err := h.RevokeGuestLink(t.Context(), vera, link.ID); !errors.Is(err,
+		if err := h.GuestLinks.Revoke(t.Context(), vera, link.ID); !errors.Is(err,
 			stage.ErrNotFound) {
 			t.Errorf("another's link: got %v", err)
 		}
-		_, secret, err := h.CreateGuestLink(t.Context(), ana,
+		_, secret, err := h.GuestLinks.Create(t.Context(), ana,
 			access.GuestLinkRequest{Stage: arn, Role: access.GuestViews, Life: time.Hour})
 		ok(t, err)
 		short := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)

@@ -63,7 +63,7 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 		t.Log("the guest of Ana's link is not Ana")
 		gil := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t).Participant.ID
 		ok(t, h.Kick(t.Context(), mia, arn, gil, "Noise."))
-		ok(t, h.RevokeGuestLink(t.Context(), op, link.ID))
+		ok(t, h.GuestLinks.Revoke(t.Context(), op, link.ID))
 
 		about := access.AuditFilter{Target: string(ana.User.ID), Since: start}
 		got := h.walked(op, about)
