@@ -171,6 +171,7 @@ type Control struct {
 
 	caches  *caches
 	keys    keyring
+	signIns *signIns
 	reading singleflight.Group       // concurrent reads of stages share one query
 	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
 }
@@ -188,6 +189,7 @@ func New(cfg Config) *Control {
 	c.trail.failures.Max = failureNames
 	c.caches = &caches{outage: c.outage, notify: cfg.Changed}
 	c.keys = keyring{c.trail}
+	c.signIns = &signIns{c.trail, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys}
 
 	c.APIKeys = &APIKeys{c.keys, c.outage}
 	c.AccessKeys = &AccessKeys{c.keys, c.sessions, c.caches}

@@ -232,7 +232,7 @@ func (c *Control) FinishDevice(
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, cookie, cleanClient(from), cred.View,
+		if login, err = c.signIns.putFor(ctx, tx, account, cookie, cleanClient(from), cred.View,
 			loginLife); err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ func (c *Control) Enrol(
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, secret, from, cred.Label,
+		if login, err = c.signIns.putFor(ctx, tx, account, secret, from, cred.Label,
 			loginLife); err != nil {
 			return err
 		}

@@ -313,5 +313,5 @@ func (c *Control) putExternalLogin(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 ) (Principal, error) {
 	label := externalLabel + " " + byProvider
-	return c.putLoginFor(ctx, tx, account, secret, from, label, c.cfg.External.life())
+	return c.signIns.putFor(ctx, tx, account, secret, from, label, c.cfg.External.life())
 }

@@ -2,7 +2,6 @@ package access
 
 import (
 	"cmp"
-	"context"
 	"strings"
 	"time"
 
@@ -63,34 +62,6 @@ func loginEntry(account Account, way string) Entry {
 	e := userEntry(ActionLogin, account)
 	e.Detail = way
 	return e
-}
-
-// vouchedUntil returns when all logins of an account must end, because its user signs in only with
-// the provider. The zero time means no such limit.
-func (c *Control) vouchedUntil(
-	ctx context.Context, tx Store, account Account,
-) (until time.Time, err error) {
-	if c.cfg.External.Issuer == "" || c.signsInByPassword(account) || account.LinkedAt.IsZero() {
-		return time.Time{}, nil
-	}
-	identities, err := tx.IdentitiesOf(ctx, account.ID)
-	if err != nil {
-		return time.Time{}, err
-	}
-	for _, i := range identities {
-		if sameIssuer(i.Issuer, c.cfg.External.Issuer) {
-			if end := i.SeenAt.Add(c.cfg.External.life()); end.After(until) {
-				until = end
-			}
-		}
-	}
-	return until, nil
-}
-
-// signsInByPassword reports whether a password can sign in to an account. Where passwords are
-// switched off, an invite still stores one, which nobody knows.
-func (c *Control) signsInByPassword(account Account) bool {
-	return account.Password != "" && !c.cfg.NoPasswords
 }
 
 // sameIssuer compares issuers as go-oidc does: some tokens of Google omit the scheme.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -103,66 +102,12 @@ func (c *Control) newLogin(
 		if err := now.active(); err != nil {
 			return err
 		}
-		if login, err = c.putLogin(ctx, tx, now, secret, from); err != nil {
+		if login, err = c.signIns.put(ctx, tx, now, secret, from); err != nil {
 			return err
 		}
 		return c.trail.note(ctx, tx, login, loginEntry(now, "password"))
 	})
 	return login, secret, err
-}
-
-// putLogin stores a new login inside a transaction.
-func (c *Control) putLogin(
-	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
-) (Principal, error) {
-	return c.putLoginFor(ctx, tx, account, secret, from, "", loginLife)
-}
-
-// putLoginFor stores a login with a certain life. Use does not extend a login whose label contains
-// externalLabel.
-func (c *Control) putLoginFor(
-	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
-	label string, life time.Duration,
-) (Principal, error) {
-	now := c.cfg.Now()
-	cred := Credential{
-		ID: stage.NewID(), Kind: KindLogin, Hash: hashOf(secret), User: account.ID, Label: label,
-		CreatedAt: now, UsedAt: now, ExpiresAt: now.Add(life), Client: from,
-	}
-	until, err := c.vouchedUntil(ctx, tx, account)
-	if err != nil {
-		return Principal{}, err
-	}
-	if !until.IsZero() {
-		if !now.Before(until) {
-			return Principal{}, providerFirst()
-		}
-		cred.Label = strings.TrimSpace(externalLabel + " " + strings.TrimPrefix(label,
-			externalLabel))
-		cred.ExpiresAt = earlier(cred.ExpiresAt, until)
-	}
-	if err := tx.PutCredential(ctx, cred); err != nil {
-		return Principal{}, err
-	}
-	if err := tx.Touch(ctx, cred); err != nil {
-		return Principal{}, err
-	}
-	if err := c.trimLogins(ctx, tx, account.ID); err != nil {
-		return Principal{}, err
-	}
-	account.LastSeenAt = now
-	return c.proven(principalOf(cred, account)), nil
-}
-
-// trimLogins ends the oldest logins of a user who has too many, and revokes their view tokens. The
-// server ends the sessions of these tokens at its next regular check.
-func (c *Control) trimLogins(ctx context.Context, tx Store, id UserID) error {
-	ended, err := tx.TrimLogins(ctx, id, maxLogins)
-	if err != nil || ended == 0 {
-		return err
-	}
-	_, err = c.outbox.revokeOrphans(ctx, tx, id)
-	return err
 }
 
 // principalOf returns the principal of a credential that acts for its account.

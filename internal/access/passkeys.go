@@ -336,7 +336,7 @@ func (c *Control) LogInPasskey(
 		if err := tx.PutPasskey(ctx, used); err != nil {
 			return err
 		}
-		if login, err = c.putLoginFor(ctx, tx, account, secret, from, byPasskey+used.ID,
+		if login, err = c.signIns.putFor(ctx, tx, account, secret, from, byPasskey+used.ID,
 			loginLife); err != nil {
 			return err
 		}

@@ -175,20 +175,11 @@ func (c *Control) Authenticate(ctx context.Context, presented Presented) (Princi
 	_, generation, _ := c.outage.principals.get(key)
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
-	who = c.proven(who)
+	who = c.signIns.proven(who)
 	if err == nil {
 		c.outage.remember(key, who, generation, c.cfg.Now())
 	}
 	return who, err
-}
-
-// proven removes the scopes of operators from a login without a passkey, if operators need one.
-func (c *Control) proven(who Principal) Principal {
-	if c.cfg.OperatorPasskeys && who.Kind == KindLogin && who.User.Role == Operator &&
-		who.Passkey == "" {
-		who.User.Role, who.Unproven = Broadcaster, true
-	}
-	return who
 }
 
 func (c *Control) authenticate(ctx context.Context, presented Presented) (Principal, error) {

@@ -97,7 +97,7 @@ func (c *Control) applyStored(
 		return nil, err
 	}
 	why.rules = rules
-	if !c.signsInByPassword(account) && allRefused(identities) {
+	if !c.signIns.byPassword(account) && allRefused(identities) {
 		rules = nil // the provider refused the user: no rule applies, not even rules for every user
 	}
 	return c.apply(ctx, tx, why, rules, account, claimsOf(identities))

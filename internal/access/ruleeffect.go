@@ -74,7 +74,7 @@ func (c *Control) addEffect(
 		own := slices.DeleteFunc(slices.Clone(identities), func(i Identity) bool {
 			return i.User != account.ID
 		})
-		if !c.signsInByPassword(account) && allRefused(own) {
+		if !c.signIns.byPassword(account) && allRefused(own) {
 			continue // no rule applies to such an account, see applyStored
 		}
 		claims := claimsOf(own)

@@ -142,7 +142,7 @@ func (c *Control) firstLogin(
 			return err
 		}
 		var err error
-		if login, err = c.putLogin(ctx, tx, account, secret, from); err != nil {
+		if login, err = c.signIns.put(ctx, tx, account, secret, from); err != nil {
 			return err
 		}
 		return c.trail.note(ctx, tx, login, loginEntry(account, way))

@@ -99,7 +99,7 @@ func (c *Control) endVouchedLogins(
 	}
 	ended := 0
 	for _, login := range logins {
-		if c.signsInByPassword(account) && !labelOf(login.Label).external {
+		if c.signIns.byPassword(account) && !labelOf(login.Label).external {
 			continue
 		}
 		n, err := tx.DeleteCredentials(ctx, Match{
