@@ -157,6 +157,7 @@ type Control struct {
 	AccessKeys *AccessKeys
 	Branding   *BrandingSetting
 	Chat       *Chat
+	Devices    *Devices
 	GuestLinks *GuestLinks
 	OwnKeys    *OwnKeys
 	ViewKeys   *ViewKeys
@@ -195,6 +196,7 @@ func New(cfg Config) *Control {
 	c.AccessKeys = &AccessKeys{c.keys, c.sessions, c.caches}
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
+	c.Devices = &Devices{c.trail, c.signIns}
 	c.GuestLinks = &GuestLinks{c.keys, c.sessions}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.ViewKeys = &ViewKeys{c.keys, c.sessions}

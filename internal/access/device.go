@@ -50,12 +50,16 @@ type DeviceRequest struct {
 	ExpiresAt time.Time
 }
 
-// BeginDevice starts a sign-in with a code. It returns the code, which a person reads, and a
-// secret, which only the calling dock knows.
-func (c *Control) BeginDevice(
-	ctx context.Context, from Client,
-) (DeviceRequest, stage.Secret, error) {
-	from, now, secret := cleanClient(from), c.cfg.Now(), newSecret("")
+// Devices signs in docks by a code that a person approves (RFC 8628).
+type Devices struct {
+	*trail
+	signIns *signIns
+}
+
+// Begin starts a sign-in with a code. It returns the code, which a person reads, and a secret,
+// which only the calling dock knows.
+func (d *Devices) Begin(ctx context.Context, from Client) (DeviceRequest, stage.Secret, error) {
+	from, now, secret := cleanClient(from), d.now(), newSecret("")
 	cred := Credential{
 		ID: stage.NewID(), Kind: kindDevice, Hash: hashOf(secret), CreatedAt: now,
 		ExpiresAt: now.Add(deviceLife), Client: from, View: network(from.Address),
@@ -64,7 +68,7 @@ func (c *Control) BeginDevice(
 	err := stage.ErrConflict
 	for try := 0; try < codeTries && errors.Is(err, stage.ErrConflict); try++ {
 		cred.Label = newUserCode()
-		err = c.cfg.Store.PutDevice(ctx, cred, limits)
+		err = d.store.PutDevice(ctx, cred, limits)
 	}
 	if errors.Is(err, stage.ErrTooMany) {
 		err = stage.Errorf(stage.ErrTooMany,
@@ -112,22 +116,20 @@ func deviceOf(cred Credential) DeviceRequest {
 	}
 }
 
-// Device describes the dock of a user code to the person who may approve it.
-func (c *Control) Device(
-	ctx context.Context, who Principal, userCode string,
-) (DeviceRequest, error) {
+// Find describes the dock of a user code to the person who may approve it.
+func (d *Devices) Find(ctx context.Context, who Principal, userCode string) (DeviceRequest, error) {
 	var found DeviceRequest
-	err := c.onDevice(ctx, who, userCode, func(_ Store, cred Credential) error {
+	err := d.on(ctx, who, userCode, func(_ Store, cred Credential) error {
 		found = deviceOf(cred)
 		return nil
 	})
 	return found, err
 }
 
-// ApproveDevice signs in the dock of a user code as the person who approves it. If an access key or
-// a passkey created the login of that person, the dock's login ends with that credential, too.
-func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode string) error {
-	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
+// Approve signs in the dock of a user code as the person who approves it. If an access key or a
+// passkey created the login of that person, the dock's login ends with that credential, too.
+func (d *Devices) Approve(ctx context.Context, who Principal, userCode string) error {
+	return d.on(ctx, who, userCode, func(tx Store, cred Credential) error {
 		label := ""
 		switch {
 		case who.Key != "":
@@ -140,18 +142,18 @@ func (c *Control) ApproveDevice(ctx context.Context, who Principal, userCode str
 		if err := tx.GiveDevice(ctx, cred.ID, who.User.ID, label); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, who, deviceEntry(ActionDeviceApproved, who, cred))
+		return d.note(ctx, tx, who, deviceEntry(ActionDeviceApproved, who, cred))
 	})
 }
 
-// DenyDevice refuses a waiting dock, whose next poll returns access_denied.
-func (c *Control) DenyDevice(ctx context.Context, who Principal, userCode string) error {
-	return c.onDevice(ctx, who, userCode, func(tx Store, cred Credential) error {
+// Deny refuses a waiting dock, whose next poll returns access_denied.
+func (d *Devices) Deny(ctx context.Context, who Principal, userCode string) error {
+	return d.on(ctx, who, userCode, func(tx Store, cred Credential) error {
 		_, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
 		if err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, who, deviceEntry(ActionDeviceDenied, who, cred))
+		return d.note(ctx, tx, who, deviceEntry(ActionDeviceDenied, who, cred))
 	})
 }
 
@@ -162,18 +164,18 @@ func deviceEntry(action Action, who Principal, cred Credential) Entry {
 	return e
 }
 
-// onDevice finds a waiting dock and acts on it. Wrong codes are throttled like wrong passwords, per
+// on finds a waiting dock and acts on it. Wrong codes are throttled like wrong passwords, per
 // account that enters them.
-func (c *Control) onDevice(
+func (d *Devices) on(
 	ctx context.Context, who Principal, userCode string, act func(Store, Credential) error,
 ) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
 	var refusal error
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := d.store.Atomically(ctx, func(tx Store) error {
 		refusal = nil
-		now := c.cfg.Now()
+		now := d.now()
 		rows, err := readAttempts(ctx, tx, []string{accountBucket("device " + string(who.User.ID))})
 		if err != nil {
 			return err
@@ -202,16 +204,16 @@ func badUserCode() error {
 			"Compare it with the dock, or get a new code there.").WithCode("bad_code")
 }
 
-// FinishDevice signs in the dock that holds the secret, after a person has approved its code. Until
-// then it returns an error with the code authorization_pending (RFC 8628 3.5).
-func (c *Control) FinishDevice(
+// Finish signs in the dock that holds the secret, after a person has approved its code. Until then
+// it returns an error with the code authorization_pending (RFC 8628 3.5).
+func (d *Devices) Finish(
 	ctx context.Context, secret stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
-	cred, _, err := c.cfg.Store.Credential(ctx, kindDevice, hashOf(secret))
+	cred, _, err := d.store.Credential(ctx, kindDevice, hashOf(secret))
 	if err != nil {
 		return Principal{}, stage.Secret{}, notFoundIs(err, deviceGone())
 	}
-	if !c.cfg.Now().Before(cred.ExpiresAt) {
+	if !d.now().Before(cred.ExpiresAt) {
 		return Principal{}, stage.Secret{}, deviceExpired()
 	}
 	if cred.User == "" {
@@ -220,7 +222,7 @@ func (c *Control) FinishDevice(
 	}
 	cookie := newSecret("")
 	var login Principal
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err = d.store.Atomically(ctx, func(tx Store) error {
 		used, err := tx.DeleteCredentials(ctx, Match{Kind: kindDevice, ID: cred.ID})
 		if err != nil || used == 0 {
 			return cmpErr(err, deviceGone())
@@ -232,11 +234,11 @@ func (c *Control) FinishDevice(
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.signIns.putFor(ctx, tx, account, cookie, cleanClient(from), cred.View,
+		if login, err = d.signIns.putFor(ctx, tx, account, cookie, cleanClient(from), cred.View,
 			loginLife); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, login, loginEntry(account, "code"))
+		return d.note(ctx, tx, login, loginEntry(account, "code"))
 	})
 	if err != nil {
 		return Principal{}, stage.Secret{}, err

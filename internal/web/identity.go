@@ -249,7 +249,7 @@ func (s *deviceLogins) routes() []route {
 }
 
 func (s *deviceLogins) begin(r *http.Request, _ access.Principal) (any, error) {
-	request, secret, err := s.control.BeginDevice(r.Context(), s.client(r))
+	request, secret, err := s.control.Devices.Begin(r.Context(), s.client(r))
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +286,8 @@ func (s *deviceLogins) finish(r *http.Request, _ access.Principal) (any, error) 
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.control.FinishDevice(r.Context(), stage.NewSecret(in.DeviceCode), from)
+	code := stage.NewSecret(in.DeviceCode)
+	login, secret, err := s.control.Devices.Finish(r.Context(), code, from)
 	if e := (*stage.Error)(nil); !errors.As(err, &e) || e.Code != "authorization_pending" {
 		s.attempted("code", err)
 	}
@@ -301,7 +302,7 @@ func (s *deviceLogins) lookUp(r *http.Request, who access.Principal) (any, error
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.control.Device(r.Context(), who, in.UserCode)
+	d, err := s.control.Devices.Find(r.Context(), who, in.UserCode)
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +317,7 @@ func (s *deviceLogins) approve(r *http.Request, who access.Principal) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.control.ApproveDevice(r.Context(), who, in.UserCode)
+	return nil, s.control.Devices.Approve(r.Context(), who, in.UserCode)
 }
 
 func (s *deviceLogins) deny(r *http.Request, who access.Principal) (any, error) {
@@ -324,7 +325,7 @@ func (s *deviceLogins) deny(r *http.Request, who access.Principal) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.control.DenyDevice(r.Context(), who, in.UserCode)
+	return nil, s.control.Devices.Deny(r.Context(), who, in.UserCode)
 }
 
 // enrol signs in a dock with an enrolment code.

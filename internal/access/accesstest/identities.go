@@ -183,10 +183,10 @@ func (on rules) TestARefusedSignInTakesBackWhatTheProviderVouchedFor(t *testing.
 		}
 		ben, browser, err := h.LogInExternal(t.Context(), external("1", "Ben", "staff"), home)
 		ok(t, err)
-		request, device, err := h.BeginDevice(t.Context(), home)
+		request, device, err := h.Devices.Begin(t.Context(), home)
 		ok(t, err)
-		ok(t, h.ApproveDevice(t.Context(), ben, request.UserCode))
-		_, dock, err := h.FinishDevice(t.Context(), device, home)
+		ok(t, h.Devices.Approve(t.Context(), ben, request.UserCode))
+		_, dock, err := h.Devices.Finish(t.Context(), device, home)
 		ok(t, err)
 		_, secret, err := h.AccessKeys.Create(t.Context(), ben, "script")
 		ok(t, err)
@@ -379,43 +379,43 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		dock := access.Client{Address: "198.51.100.7", Agent: "OBS"}
-		request, secret, err := h.BeginDevice(t.Context(), dock)
+		request, secret, err := h.Devices.Begin(t.Context(), dock)
 		ok(t, err)
-		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		_, _, err = h.Devices.Finish(t.Context(), secret, dock)
 		refused(t, err, stage.ErrInvalid, "authorization_pending")
 
 		t.Log("people may type a code in any spelling, and see which dock asks")
 		typed := " " + strings.ToLower(request.UserCode)
-		if seen := must(h.Device(t.Context(), ana, typed))(t); seen.Client != dock {
+		if seen := must(h.Devices.Find(t.Context(), ana, typed))(t); seen.Client != dock {
 			t.Errorf("the person sees %+v", seen)
 		}
-		ok(t, h.ApproveDevice(t.Context(), ana, typed))
-		refused(t, h.ApproveDevice(t.Context(), op, typed), stage.ErrNotFound, "bad_code")
-		login, cookie, err := h.FinishDevice(t.Context(), secret, dock)
+		ok(t, h.Devices.Approve(t.Context(), ana, typed))
+		refused(t, h.Devices.Approve(t.Context(), op, typed), stage.ErrNotFound, "bad_code")
+		login, cookie, err := h.Devices.Finish(t.Context(), secret, dock)
 		ok(t, err)
 		if login.User.ID != ana.User.ID || must(h.Authenticate(t.Context(),
 			access.Presented{Login: cookie}))(t).User.ID != ana.User.ID {
 			t.Errorf("the dock is %+v, want Ana", login.User)
 		}
-		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		_, _, err = h.Devices.Finish(t.Context(), secret, dock)
 		refused(t, err, stage.ErrDenied, "access_denied")
 
 		t.Log("the user code, which others may have seen, signs nobody in")
-		request, secret, err = h.BeginDevice(t.Context(), dock)
+		request, secret, err = h.Devices.Begin(t.Context(), dock)
 		ok(t, err)
-		_, _, err = h.FinishDevice(t.Context(), stage.NewSecret(request.UserCode), dock)
+		_, _, err = h.Devices.Finish(t.Context(), stage.NewSecret(request.UserCode), dock)
 		refused(t, err, stage.ErrDenied, "access_denied")
-		ok(t, h.DenyDevice(t.Context(), ana, request.UserCode))
-		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		ok(t, h.Devices.Deny(t.Context(), ana, request.UserCode))
+		_, _, err = h.Devices.Finish(t.Context(), secret, dock)
 		refused(t, err, stage.ErrDenied, "access_denied")
 
 		t.Log("the code expires after ten minutes")
-		request, secret, err = h.BeginDevice(t.Context(), dock)
+		request, secret, err = h.Devices.Begin(t.Context(), dock)
 		ok(t, err)
 		h.Clock.Pass(10 * time.Minute)
-		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode),
+		refused(t, h.Devices.Approve(t.Context(), ana, request.UserCode),
 			stage.ErrNotFound, "bad_code")
-		_, _, err = h.FinishDevice(t.Context(), secret, dock)
+		_, _, err = h.Devices.Finish(t.Context(), secret, dock)
 		refused(t, err, stage.ErrInvalid, "expired_token")
 	})
 }
@@ -423,27 +423,27 @@ func (on rules) TestSignInWithACode(t *testing.T) {
 func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
-		request, _, err := h.BeginDevice(t.Context(), home)
+		request, _, err := h.Devices.Begin(t.Context(), home)
 		ok(t, err)
 		codes := tally(race(50, func(int) error {
-			return h.ApproveDevice(t.Context(), ana, "BBBB-BBBB")
+			return h.Devices.Approve(t.Context(), ana, "BBBB-BBBB")
 		}))
 		if codes["bad_code"] > 6 || codes["too_many_attempts"] < 44 {
 			t.Errorf("the answers to 50 guesses: got %v, want at most 6 bad_code, the rest "+
 				"too_many_attempts", codes)
 		}
-		refused(t, h.ApproveDevice(t.Context(), ana, request.UserCode), stage.ErrTooMany,
+		refused(t, h.Devices.Approve(t.Context(), ana, request.UserCode), stage.ErrTooMany,
 			"too_many_attempts")
 
 		t.Log("the docks that wait at one address are limited")
 		last := error(nil)
 		for range 30 {
-			if _, _, err := h.BeginDevice(t.Context(), home); err != nil {
+			if _, _, err := h.Devices.Begin(t.Context(), home); err != nil {
 				last = err
 			}
 		}
 		refused(t, last, stage.ErrTooMany, "too_many_codes")
-		_, _, err = h.BeginDevice(t.Context(), access.Client{Address: "203.0.113.9"})
+		_, _, err = h.Devices.Begin(t.Context(), access.Client{Address: "203.0.113.9"})
 		ok(t, err)
 	})
 }
@@ -487,7 +487,7 @@ func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
 		h.Clock.Pass(2 * time.Minute)
 		_, invite, _, err := h.AddUser(t.Context(), op, "Bea", access.Broadcaster)
 		ok(t, err)
-		dock, device, err := h.BeginDevice(t.Context(), far)
+		dock, device, err := h.Devices.Begin(t.Context(), far)
 		ok(t, err)
 		wrong := []stage.Secret{expired, invite, device, stage.NewSecret(dock.UserCode),
 			stage.NewSecret("guessed"), {}}

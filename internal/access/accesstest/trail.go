@@ -22,16 +22,16 @@ func (h *Harness) out(what string, cookie stage.Secret) {
 // shownCode lets a dock show a device code, and a person approve it. It returns the dock's secret.
 func (h *Harness) shownCode(by access.Principal) (dock stage.Secret) {
 	h.t.Helper()
-	request, dock, err := h.BeginDevice(h.t.Context(), home)
+	request, dock, err := h.Devices.Begin(h.t.Context(), home)
 	ok(h.t, err)
-	ok(h.t, h.ApproveDevice(h.t.Context(), by, request.UserCode))
+	ok(h.t, h.Devices.Approve(h.t.Context(), by, request.UserCode))
 	return dock
 }
 
 // codeDock signs in a dock with a device code.
 func (h *Harness) codeDock(by access.Principal) (access.Principal, stage.Secret) {
 	h.t.Helper()
-	login, cookie, err := h.FinishDevice(h.t.Context(), h.shownCode(by), home)
+	login, cookie, err := h.Devices.Finish(h.t.Context(), h.shownCode(by), home)
 	ok(h.t, err)
 	return login, cookie
 }
@@ -72,7 +72,7 @@ func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
 				h.out("the dock of the key", kiosk)
 				h.out("a dock that it let in by a code", byCode)
 				h.out("a dock that this one let in", further)
-				_, _, err = h.FinishDevice(t.Context(), waiting, home)
+				_, _, err = h.Devices.Finish(t.Context(), waiting, home)
 				refused(t, err, stage.ErrDenied, "access_denied")
 				if name == "revoked" {
 					again := must(h.Authenticate(t.Context(), access.Presented{Login: stays}))(t)
@@ -120,7 +120,7 @@ func (on rules) TestAllThatAPasskeySignedInEndsWithIt(t *testing.T) {
 		h.out("a dock that its script signed in", byScript)
 		h.out("a dock that this dock let in", further)
 		h.out("a dock of another script", again)
-		_, _, err = h.FinishDevice(t.Context(), waiting, home)
+		_, _, err = h.Devices.Finish(t.Context(), waiting, home)
 		refused(t, err, stage.ErrDenied, "access_denied")
 	})
 }
@@ -135,7 +135,7 @@ func (on rules) TestSignedOutEverywhereMeansTheCodesToo(t *testing.T) {
 			ok(t, h.EndLogins(t.Context(), by, ana.User.ID))
 			_, _, err = h.Enrol(t.Context(), code, home)
 			refused(t, err, stage.ErrUnauthorized, "bad_code")
-			_, _, err = h.FinishDevice(t.Context(), waiting, home)
+			_, _, err = h.Devices.Finish(t.Context(), waiting, home)
 			refused(t, err, stage.ErrDenied, "access_denied")
 		}
 	})
