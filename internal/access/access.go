@@ -158,6 +158,7 @@ type Control struct {
 	Branding   *BrandingSetting
 	Chat       *Chat
 	Devices    *Devices
+	Enrolments *Enrolments
 	GuestLinks *GuestLinks
 	OwnKeys    *OwnKeys
 	ViewKeys   *ViewKeys
@@ -166,7 +167,7 @@ type Control struct {
 	outbox   *outbox
 	trail    *trail
 	sessions *sessions
-	throttle throttle
+	throttle *throttle
 	outage   *outage
 	claims   claimsSeen
 
@@ -183,7 +184,7 @@ func New(cfg Config) *Control {
 		cfg:      cfg,
 		outbox:   &outbox{store: cfg.Store, now: cfg.Now, wake: cfg.Queued},
 		sessions: &sessions{cfg.Moderator, cfg.Log},
-		throttle: throttle{cfg.Store, cfg.Now, cfg.Log},
+		throttle: &throttle{cfg.Store, cfg.Now, cfg.Log},
 		outage:   &outage{},
 	}
 	c.trail = &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: c.outbox}
@@ -197,6 +198,7 @@ func New(cfg Config) *Control {
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
 	c.Devices = &Devices{c.trail, c.signIns}
+	c.Enrolments = &Enrolments{c.trail, c.signIns, c.throttle}
 	c.GuestLinks = &GuestLinks{c.keys, c.sessions}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.ViewKeys = &ViewKeys{c.keys, c.sessions}

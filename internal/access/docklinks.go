@@ -72,7 +72,7 @@ func (c *Control) CreateDockLink(
 			revoked = append(revoked, lost...)
 		}
 		link.User = account.User
-		link.Code, link.ExpiresAt, err = c.putEnrolment(ctx, tx, by, account, dockLinkLife,
+		link.Code, link.ExpiresAt, err = c.Enrolments.put(ctx, tx, by, account, dockLinkLife,
 			linkLabel(by))
 		return err
 	})

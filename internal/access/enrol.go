@@ -15,11 +15,18 @@ const maxEnrolmentLife = time.Hour
 // maxEnrolments is how many codes of a user are valid at a time.
 const maxEnrolments = 10
 
-// NewEnrolment creates a code that signs in one dock of a user, once. Users create codes for
-// themselves, and operators for anybody. The code lives for at most an hour. An access key, or a
-// dock that it signed in, may create a code for the key's owner. The new dock then has the rights
-// of a broadcaster, and is signed out when the key ends.
-func (c *Control) NewEnrolment(
+// Enrolments signs in docks by a code that works once.
+type Enrolments struct {
+	*trail
+	signIns  *signIns
+	throttle *throttle
+}
+
+// Create creates a code that signs in one dock of a user, once. Users create codes for themselves,
+// and operators for anybody. The code lives for at most an hour. An access key, or a dock that it
+// signed in, may create a code for the key's owner. The new dock then has the rights of a
+// broadcaster, and is signed out when the key ends.
+func (e *Enrolments) Create(
 	ctx context.Context, by Principal, id UserID, life time.Duration,
 ) (stage.Secret, time.Time, error) {
 	scope, label := ScopeUsers, ""
@@ -40,19 +47,19 @@ func (c *Control) NewEnrolment(
 	}
 	var code stage.Secret
 	var until time.Time
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := e.store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		code, until, err = c.putEnrolment(ctx, tx, by, account, life, label)
+		code, until, err = e.put(ctx, tx, by, account, life, label)
 		return err
 	})
 	return code, until, err
 }
 
-// putEnrolment stores a code inside a transaction.
-func (c *Control) putEnrolment(
+// put stores a code inside a transaction.
+func (e *Enrolments) put(
 	ctx context.Context, tx Store, by Principal, account Account, life time.Duration, label string,
 ) (stage.Secret, time.Time, error) {
 	if err := account.active(); err != nil {
@@ -61,7 +68,7 @@ func (c *Control) putEnrolment(
 	if err := trimEnrolments(ctx, tx, account.ID); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	code, now := newSecret(""), c.cfg.Now()
+	code, now := newSecret(""), e.now()
 	cred := Credential{
 		ID: stage.NewID(), Kind: kindEnrolment, Hash: hashOf(code), User: account.ID, Label: label,
 		CreatedAt: now, ExpiresAt: now.Add(min(life, maxEnrolmentLife)),
@@ -69,7 +76,7 @@ func (c *Control) putEnrolment(
 	if err := tx.PutCredential(ctx, cred); err != nil {
 		return stage.Secret{}, time.Time{}, err
 	}
-	return code, cred.ExpiresAt, c.trail.note(ctx, tx, by, userEntry(ActionEnrolment, account))
+	return code, cred.ExpiresAt, e.note(ctx, tx, by, userEntry(ActionEnrolment, account))
 }
 
 // trimEnrolments deletes the oldest codes of a user, so that there is room for one more.
@@ -86,19 +93,19 @@ func trimEnrolments(ctx context.Context, s Store, user UserID) error {
 	return nil
 }
 
-// Enrol signs in the dock that presents an enrolment code. Wrong codes are throttled per network. A
+// Use signs in the dock that presents an enrolment code. Wrong codes are throttled per network. A
 // valid code is never throttled, since codes cannot be guessed and other users may share the
 // network.
-func (c *Control) Enrol(
+func (e *Enrolments) Use(
 	ctx context.Context, code stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
 	from, secret := cleanClient(from), newSecret("")
 	var login Principal
 	var refusal error
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		cred, account, err := c.takeEnrolment(ctx, tx, code)
+	err := e.store.Atomically(ctx, func(tx Store) error {
+		cred, account, err := e.take(ctx, tx, code)
 		if errors.Is(err, stage.ErrNotFound) {
-			refusal, err = c.wrongEnrolment(ctx, tx, from)
+			refusal, err = e.wrong(ctx, tx, from)
 			return err
 		}
 		if err != nil {
@@ -108,22 +115,22 @@ func (c *Control) Enrol(
 		if err := account.active(); err != nil {
 			return err
 		}
-		if login, err = c.signIns.putFor(ctx, tx, account, secret, from, cred.Label,
+		if login, err = e.signIns.putFor(ctx, tx, account, secret, from, cred.Label,
 			loginLife); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, login, loginEntry(account, "sign-in link"))
+		return e.note(ctx, tx, login, loginEntry(account, "sign-in link"))
 	})
 	if err = cmpErr(err, refusal); err != nil {
-		c.throttle.warn(ctx, Account{}, from, err)
-		return Principal{}, stage.Secret{}, c.trail.failedCode(ctx, from, err)
+		e.throttle.warn(ctx, Account{}, from, err)
+		return Principal{}, stage.Secret{}, e.failedCode(ctx, from, err)
 	}
 	return login, secret, nil
 }
 
-// takeEnrolment deletes a code, so that it works once. It returns stage.ErrNotFound for a code that
-// is used, expired, or not an enrolment code.
-func (c *Control) takeEnrolment(
+// take deletes a code, so that it works once. It returns stage.ErrNotFound for a code that is used,
+// expired, or not an enrolment code.
+func (e *Enrolments) take(
 	ctx context.Context, tx Store, code stage.Secret,
 ) (Credential, Account, error) {
 	cred, account, err := tx.Credential(ctx, kindEnrolment, hashOf(code))
@@ -131,21 +138,21 @@ func (c *Control) takeEnrolment(
 		return Credential{}, Account{}, err
 	}
 	used, err := tx.DeleteCredentials(ctx, Match{Kind: kindEnrolment, ID: cred.ID})
-	if err == nil && (used == 0 || !c.cfg.Now().Before(cred.ExpiresAt)) {
+	if err == nil && (used == 0 || !e.now().Before(cred.ExpiresAt)) {
 		err = stage.ErrNotFound
 	}
 	return cred, account, err
 }
 
-// wrongEnrolment returns the refusal of a wrong code, and counts it for the network.
-func (c *Control) wrongEnrolment(
+// wrong returns the refusal of a wrong code, and counts it for the network.
+func (e *Enrolments) wrong(
 	ctx context.Context, tx Store, from Client,
 ) (refusal, err error) {
 	rows, err := readAttempts(ctx, tx, []string{codeBucket(from.Address)})
 	if err != nil {
 		return nil, err
 	}
-	now := c.cfg.Now()
+	now := e.now()
 	if wait := longestWait(rows, now); wait > 0 {
 		return tooMany(wait), backToNow(ctx, tx, rows, now)
 	}

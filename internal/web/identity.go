@@ -335,7 +335,7 @@ func (s *deviceLogins) enrol(r *http.Request, _ access.Principal) (any, error) {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.control.Enrol(r.Context(), stage.NewSecret(in.Code), from)
+	login, secret, err := s.control.Enrolments.Use(r.Context(), stage.NewSecret(in.Code), from)
 	s.attempted("enrolment", err)
 	if err != nil {
 		return nil, err

@@ -20,10 +20,10 @@ const moveLife = 5 * time.Minute
 
 // scripts serves the script for OBS, and enrolment codes for docks that the script has paired.
 type scripts struct {
-	control  *access.Control
-	serverID func(context.Context) (string, error)
-	public   *url.URL
-	now      func() time.Time
+	enrolments *access.Enrolments
+	serverID   func(context.Context) (string, error)
+	public     *url.URL
+	now        func() time.Time
 }
 
 func (s *scripts) routes(a *adapter) []route {
@@ -36,7 +36,7 @@ func (s *scripts) routes(a *adapter) []route {
 // enrolment creates a code that signs in a dock of the caller at another address of this server.
 // Browsers do not send the login's cookie to that address.
 func (s *scripts) enrolment(r *http.Request, who access.Principal) (any, error) {
-	code, until, err := s.control.NewEnrolment(r.Context(), who, who.User.ID, moveLife)
+	code, until, err := s.enrolments.Create(r.Context(), who, who.User.ID, moveLife)
 	return created(Enrolment{code.Reveal(), until.UTC()}), err
 }
 
@@ -54,7 +54,7 @@ func (s *scripts) obs(r *http.Request, who access.Principal) (any, error) {
 	if _, err := made.Lua(); err != nil || r.Method != http.MethodGet {
 		return attachment{script.Name, "text/x-lua", ""}, err
 	}
-	if made.Code, made.Expires, err = s.control.NewEnrolment(
+	if made.Code, made.Expires, err = s.enrolments.Create(
 		r.Context(), who, who.User.ID, scriptLife); err != nil {
 		return nil, err
 	}

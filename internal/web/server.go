@@ -144,7 +144,7 @@ func (s *Server) table() []route {
 		(&docks{c.Docks, a.client}).routes(a),
 		s.streams.routes(),
 		(&chats{c.Control.Chat, c.Chat, stages.present}).routes(a),
-		(&scripts{c.Control, c.ServerID, c.PublicURL, c.Now}).routes(a),
+		(&scripts{c.Control.Enrolments, c.ServerID, c.PublicURL, c.Now}).routes(a),
 		(&awsEvents{c.AWSEvents, a.client, c.Log}).routes(a),
 		health.routes(a),
 		(&stagePages{c.Control, s.assets, c.SDK, c.AWS != nil, c.Log}).routes(a),

@@ -451,22 +451,22 @@ func (on rules) TestGuessingCodesIsSlow(t *testing.T) {
 func (on rules) TestAnEnrolmentCodeSignsInOneDock(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
-		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, 10*time.Minute)
+		code, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, 10*time.Minute)
 		ok(t, err)
 		counts := tally(race(8, func(int) error {
-			_, _, err := h.Enrol(t.Context(), code, home)
+			_, _, err := h.Enrolments.Use(t.Context(), code, home)
 			return err
 		}))
 		if counts[""] != 1 || counts["bad_code"] != 7 {
 			t.Errorf("8 docks with one code: %v", counts)
 		}
-		_, _, err = h.NewEnrolment(t.Context(), ana, op.User.ID, time.Minute)
+		_, _, err = h.Enrolments.Create(t.Context(), ana, op.User.ID, time.Minute)
 		refused(t, err, stage.ErrDenied, "denied")
-		old, _, err := h.NewEnrolment(t.Context(), op, ana.User.ID, 24*time.Hour)
+		old, _, err := h.Enrolments.Create(t.Context(), op, ana.User.ID, 24*time.Hour)
 		ok(t, err)
 		h.Clock.Pass(time.Hour)
 		for _, bad := range []stage.Secret{old, stage.NewSecret("guessed"), {}} {
-			_, _, err := h.Enrol(t.Context(), bad, home)
+			_, _, err := h.Enrolments.Use(t.Context(), bad, home)
 			refused(t, err, stage.ErrUnauthorized, "bad_code")
 		}
 	})
@@ -479,10 +479,10 @@ func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
 		op, ana, _ := h.Scene()
 		far, near := access.Client{Address: "198.51.100.7"}, access.Client{Address: "198.51.100.8"}
 		enrol := func(code stage.Secret, from access.Client) error {
-			_, _, err := h.Enrol(t.Context(), code, from)
+			_, _, err := h.Enrolments.Use(t.Context(), code, from)
 			return err
 		}
-		expired, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		expired, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
 		h.Clock.Pass(2 * time.Minute)
 		_, invite, _, err := h.AddUser(t.Context(), op, "Bea", access.Broadcaster)
@@ -509,7 +509,7 @@ func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
 		}
 		refused(t, enrol(stage.NewSecret("guessed"), near), stage.ErrUnauthorized, "bad_code")
 
-		good, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		good, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
 		ok(t, enrol(good, far))
 		_, _, err = h.LogIn(t.Context(), "ana", password(goodPassword), far)
@@ -526,17 +526,17 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		made, secret, err := h.AccessKeys.Create(t.Context(), op, "kiosk")
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
-		_, _, err = h.NewEnrolment(t.Context(), key, ana.User.ID, time.Minute)
+		_, _, err = h.Enrolments.Create(t.Context(), key, ana.User.ID, time.Minute)
 		refused(t, err, stage.ErrUnauthorized, "")
 		enrolled := func() (access.Principal, stage.Secret) {
-			code, _, err := h.NewEnrolment(t.Context(), key, op.User.ID, time.Minute)
+			code, _, err := h.Enrolments.Create(t.Context(), key, op.User.ID, time.Minute)
 			ok(t, err)
-			login, cookie, err := h.Enrol(t.Context(), code, home)
+			login, cookie, err := h.Enrolments.Use(t.Context(), code, home)
 			ok(t, err)
 			return login, cookie
 		}
 		login, cookie := enrolled()
-		open, _, err := h.NewEnrolment(t.Context(), key, op.User.ID, time.Minute)
+		open, _, err := h.Enrolments.Create(t.Context(), key, op.User.ID, time.Minute)
 		ok(t, err)
 		if again := must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(
 			t); again.User.Role != access.Broadcaster || again.User.ID != op.User.ID {
@@ -548,7 +548,7 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		refused(t, err, stage.ErrDenied, "denied")
 		_, _, err = h.AccessKeys.Create(t.Context(), login, "another")
 		refused(t, err, stage.ErrDenied, "sign_in_yourself")
-		_, _, err = h.NewEnrolment(t.Context(), login, ana.User.ID, time.Minute)
+		_, _, err = h.Enrolments.Create(t.Context(), login, ana.User.ID, time.Minute)
 		refused(t, err, stage.ErrDenied, "denied")
 		foreign, _, err := h.AccessKeys.Create(t.Context(), op, "hall")
 		ok(t, err)
@@ -561,15 +561,15 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		}
 
 		t.Log("a dock that gets its login from the key's dock belongs to the key as well")
-		code, _, err := h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
+		code, _, err := h.Enrolments.Create(t.Context(), login, op.User.ID, time.Minute)
 		ok(t, err)
-		_, moved, err := h.Enrol(t.Context(), code, home)
+		_, moved, err := h.Enrolments.Use(t.Context(), code, home)
 		ok(t, err)
 		if again := must(h.Authenticate(t.Context(), access.Presented{Login: moved}))(
 			t); again.User.Role != access.Broadcaster {
 			t.Errorf("the moved dock acts as %+v, want a broadcaster's rights", again.User)
 		}
-		later, _, err := h.NewEnrolment(t.Context(), login, op.User.ID, time.Minute)
+		later, _, err := h.Enrolments.Create(t.Context(), login, op.User.ID, time.Minute)
 		ok(t, err)
 
 		ok(t, h.AccessKeys.Revoke(t.Context(), op, made.ID))
@@ -578,7 +578,7 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: moved})
 		refused(t, err, stage.ErrUnauthorized, "")
 		for _, code := range []stage.Secret{open, later} {
-			_, _, err = h.Enrol(t.Context(), code, home)
+			_, _, err = h.Enrolments.Use(t.Context(), code, home)
 			refused(t, err, stage.ErrUnauthorized, "bad_code")
 		}
 	})
@@ -589,14 +589,14 @@ func (on rules) TestOnlyTheNewestCodesAreGood(t *testing.T) {
 		_, ana, _ := h.Scene()
 		var codes []stage.Secret
 		for range 12 {
-			code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+			code, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 			ok(t, err)
 			codes = append(codes, code)
 			h.Clock.Pass(time.Second)
 		}
-		_, _, err := h.Enrol(t.Context(), codes[1], home)
+		_, _, err := h.Enrolments.Use(t.Context(), codes[1], home)
 		refused(t, err, stage.ErrUnauthorized, "bad_code")
-		_, _, err = h.Enrol(t.Context(), codes[2], home)
+		_, _, err = h.Enrolments.Use(t.Context(), codes[2], home)
 		ok(t, err)
 	})
 }
@@ -604,13 +604,13 @@ func (on rules) TestOnlyTheNewestCodesAreGood(t *testing.T) {
 func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, _ := h.Scene()
-		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		code, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
 		login, _, err := h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		ok(t, h.ChangePassword(t.Context(), login, password(goodPassword),
 			password("another good password"), false))
-		_, _, err = h.Enrol(t.Context(), code, home)
+		_, _, err = h.Enrolments.Use(t.Context(), code, home)
 		refused(t, err, stage.ErrUnauthorized, "bad_code")
 	})
 }
@@ -624,7 +624,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 		ok(t, err)
 		token := h.Issued(ana, arn)
 		h.Fake.enter(token.Participant)
-		code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+		code, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
 
 		refused(t, h.SuspendUser(t.Context(), op, op.User.ID, ""), stage.ErrInvalid, "")
@@ -651,7 +651,10 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 					password(goodPassword), home)
 				return err
 			},
-			"code": func() error { _, _, err := h.Enrol(t.Context(), code, home); return err },
+			"code": func() error {
+				_, _, err := h.Enrolments.Use(t.Context(), code, home)
+				return err
+			},
 			"token": func() error {
 				_, err := h.Issue(t.Context(), ana,
 					access.IssueRequest{Stage: arn})
@@ -724,7 +727,7 @@ func (on rules) TestADockLinkRegistersAPerson(t *testing.T) {
 			}))(t)
 		}
 		one := link("u-1", "Kim", stage.Publish)
-		login, _, err := h.Enrol(t.Context(), one.Code, home)
+		login, _, err := h.Enrolments.Use(t.Context(), one.Code, home)
 		ok(t, err)
 		h.Issued(login, arn)
 		two := link("u-1", "Kimberly", stage.Subscribe)

@@ -274,7 +274,10 @@ func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 				_, _, err := h.AcceptInvite(t.Context(), bad, password(goodPassword), far)
 				return err
 			},
-			"enrolment": func() error { _, _, err := h.Enrol(t.Context(), bad, far); return err },
+			"enrolment": func() error {
+				_, _, err := h.Enrolments.Use(t.Context(), bad, far)
+				return err
+			},
 		} {
 			log.Reset()
 			if err := try(); err == nil {

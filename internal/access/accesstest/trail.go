@@ -39,9 +39,9 @@ func (h *Harness) codeDock(by access.Principal) (access.Principal, stage.Secret)
 // scriptDock signs in a dock with an enrolment code.
 func (h *Harness) scriptDock(by access.Principal) (access.Principal, stage.Secret) {
 	h.t.Helper()
-	code, _, err := h.NewEnrolment(h.t.Context(), by, by.User.ID, time.Minute)
+	code, _, err := h.Enrolments.Create(h.t.Context(), by, by.User.ID, time.Minute)
 	ok(h.t, err)
-	login, cookie, err := h.Enrol(h.t.Context(), code, home)
+	login, cookie, err := h.Enrolments.Use(h.t.Context(), code, home)
 	ok(h.t, err)
 	return login, cookie
 }
@@ -129,11 +129,11 @@ func (on rules) TestSignedOutEverywhereMeansTheCodesToo(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, _ := h.Scene()
 		for _, by := range []access.Principal{op, ana} {
-			code, _, err := h.NewEnrolment(t.Context(), ana, ana.User.ID, time.Minute)
+			code, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 			ok(t, err)
 			waiting := h.shownCode(ana)
 			ok(t, h.EndLogins(t.Context(), by, ana.User.ID))
-			_, _, err = h.Enrol(t.Context(), code, home)
+			_, _, err = h.Enrolments.Use(t.Context(), code, home)
 			refused(t, err, stage.ErrUnauthorized, "bad_code")
 			_, _, err = h.Devices.Finish(t.Context(), waiting, home)
 			refused(t, err, stage.ErrDenied, "access_denied")
@@ -152,11 +152,11 @@ func (on rules) TestTheDockLinksOfAnAPIKeyEndWithIt(t *testing.T) {
 				ExternalID: "17", Name: "Ana",
 			}))(t)
 		}
-		_, cookie, err := h.Enrol(t.Context(), link().Code, home)
+		_, cookie, err := h.Enrolments.Use(t.Context(), link().Code, home)
 		ok(t, err)
 		open := link()
 		ok(t, h.APIKeys.Revoke(t.Context(), op, key.ID))
-		_, _, err = h.Enrol(t.Context(), open.Code, home)
+		_, _, err = h.Enrolments.Use(t.Context(), open.Code, home)
 		refused(t, err, stage.ErrUnauthorized, "bad_code")
 		t.Log("the person whom the API key signed in stays signed in, since keys are replaced at " +
 			"times")
@@ -187,7 +187,7 @@ func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
 		link := must(h.CreateDockLink(t.Context(), op, access.DockLinkRequest{
 			ExternalID: "17", Name: "Cleo",
 		}))(t)
-		_, _, err = h.Enrol(t.Context(), link.Code, home)
+		_, _, err = h.Enrolments.Use(t.Context(), link.Code, home)
 		ok(t, err)
 		h.member("1", "Ben")
 
