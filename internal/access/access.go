@@ -161,6 +161,7 @@ type Control struct {
 	Enrolments *Enrolments
 	GuestLinks *GuestLinks
 	OwnKeys    *OwnKeys
+	Passkeys   *Passkeys
 	ViewKeys   *ViewKeys
 	Webhooks   *Webhooks
 
@@ -201,6 +202,7 @@ func New(cfg Config) *Control {
 	c.Enrolments = &Enrolments{c.trail, c.signIns, c.throttle}
 	c.GuestLinks = &GuestLinks{c.keys, c.sessions}
 	c.OwnKeys = &OwnKeys{c.trail}
+	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}
 	c.ViewKeys = &ViewKeys{c.keys, c.sessions}
 	c.Webhooks = &Webhooks{c.trail, cfg.Unreachable}
 	return c

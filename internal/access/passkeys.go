@@ -86,42 +86,51 @@ func passkeyNeeded() error {
 		WithCode("passkey_needed")
 }
 
-// PasskeyHost returns the host name for which passkeys work, or "".
-func (c *Control) PasskeyHost() string {
-	if c.cfg.Passkeys == nil {
-		return ""
-	}
-	return c.cfg.Passkeys.ID()
+// Passkeys adds and removes passkeys, for their users, and signs in with them.
+type Passkeys struct {
+	*trail
+	verifier PasskeyVerifier // see Config.Passkeys; may be nil
+	signIns  *signIns
+	sessions *sessions
+	caches   *caches
 }
 
-// ListPasskeys lists the passkeys of the caller, oldest first.
-func (c *Control) ListPasskeys(ctx context.Context, who Principal) ([]Passkey, error) {
+// Host returns the host name for which passkeys work, or "".
+func (p *Passkeys) Host() string {
+	if p.verifier == nil {
+		return ""
+	}
+	return p.verifier.ID()
+}
+
+// List lists the passkeys of the caller, oldest first.
+func (p *Passkeys) List(ctx context.Context, who Principal) ([]Passkey, error) {
 	if err := who.Require(ScopeAccount); err != nil {
 		return nil, err
 	}
-	return c.cfg.Store.Passkeys(ctx, who.User.ID)
+	return p.store.Passkeys(ctx, who.User.ID)
 }
 
-// BeginPasskey returns the options with which the caller's browser creates a passkey.
-func (c *Control) BeginPasskey(ctx context.Context, who Principal) (json.RawMessage, error) {
-	u, err := c.mayChangePasskeys(ctx, c.cfg.Store, who)
+// Begin returns the options with which the caller's browser creates a passkey.
+func (p *Passkeys) Begin(ctx context.Context, who Principal) (json.RawMessage, error) {
+	u, err := p.mayChange(ctx, p.store, who)
 	if err != nil {
 		return nil, err
 	}
-	return c.cfg.Passkeys.Create(u)
+	return p.verifier.Create(u)
 }
 
-// mayChangePasskeys returns the caller with their passkeys. If operators need a passkey, a login
-// without one may add only the account's first passkey. So a stolen password does not suffice to
-// add a second one.
-func (c *Control) mayChangePasskeys(
+// mayChange returns the caller with their passkeys. If operators need a passkey, a login without
+// one may add only the account's first passkey. So a stolen password does not suffice to add a
+// second one.
+func (p *Passkeys) mayChange(
 	ctx context.Context, s Store, who Principal,
 ) (PasskeyUser, error) {
 	if err := who.Require(ScopeAccount); err != nil {
 		return PasskeyUser{}, err
 	}
 	switch {
-	case c.cfg.Passkeys == nil:
+	case p.verifier == nil:
 		return PasskeyUser{}, noPasskeys()
 	case who.Key != "":
 		return PasskeyUser{}, signInYourself()
@@ -136,8 +145,8 @@ func (c *Control) mayChangePasskeys(
 	return PasskeyUser{ID: who.User.ID, Name: who.User.Name, Keys: keys}, nil
 }
 
-// AddPasskey stores the passkey that the caller's browser created.
-func (c *Control) AddPasskey(
+// Add stores the passkey that the caller's browser created.
+func (p *Passkeys) Add(
 	ctx context.Context, who Principal, name string, answer []byte,
 ) (Passkey, error) {
 	name, err := cleanName(name)
@@ -145,8 +154,8 @@ func (c *Control) AddPasskey(
 		return Passkey{}, err
 	}
 	var made Passkey
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		u, err := c.mayChangePasskeys(ctx, tx, who)
+	err = p.store.Atomically(ctx, func(tx Store) error {
+		u, err := p.mayChange(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -154,17 +163,17 @@ func (c *Control) AddPasskey(
 			return stage.Errorf(stage.ErrConflict,
 				"You have %d passkeys; remove one that is not needed.", len(u.Keys))
 		}
-		checked, err := c.cfg.Passkeys.Created(u, answer)
+		checked, err := p.verifier.Created(u, answer)
 		if err != nil {
 			return notVerified(err)
 		}
-		if err := c.useChallenge(ctx, tx, checked.Challenge); err != nil {
+		if err := p.useChallenge(ctx, tx, checked.Challenge); err != nil {
 			return notVerified(err)
 		}
 		made = Passkey{
 			ID: stage.NewID(), User: who.User.ID, KeyID: checked.KeyID, Name: name,
 			Record:    checked.Record,
-			CreatedAt: c.cfg.Now(),
+			CreatedAt: p.now(),
 		}
 		err = tx.PutPasskey(ctx, made)
 		if errors.Is(err, stage.ErrConflict) {
@@ -173,7 +182,7 @@ func (c *Control) AddPasskey(
 		if err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, who, passkeyEntry(ActionPasskeyCreated, made))
+		return p.note(ctx, tx, who, passkeyEntry(ActionPasskeyCreated, made))
 	})
 	return made, err
 }
@@ -193,8 +202,8 @@ func passkeyEntry(action Action, k Passkey) Entry {
 }
 
 // useChallenge refuses a challenge that was used already.
-func (c *Control) useChallenge(ctx context.Context, tx Store, challenge string) error {
-	now := c.cfg.Now()
+func (p *Passkeys) useChallenge(ctx context.Context, tx Store, challenge string) error {
+	now := p.now()
 	err := tx.UseOnce(ctx, Credential{
 		ID: stage.NewID(), Kind: kindChallenge, Hash: hashOf(stage.NewSecret(challenge)),
 		CreatedAt: now,
@@ -207,27 +216,27 @@ func (c *Control) useChallenge(ctx context.Context, tx Store, challenge string) 
 	return err
 }
 
-// RenamePasskey changes the name of a passkey of the caller.
-func (c *Control) RenamePasskey(ctx context.Context, who Principal, id, name string) error {
+// Rename changes the name of a passkey of the caller.
+func (p *Passkeys) Rename(ctx context.Context, who Principal, id, name string) error {
 	name, err := cleanName(name)
 	if err != nil {
 		return err
 	}
-	return c.onPasskey(ctx, who, id, func(tx Store, k Passkey, _ []Passkey) error {
+	return p.on(ctx, who, id, func(tx Store, k Passkey, _ []Passkey) error {
 		k.Name = name
 		if err := tx.PutPasskey(ctx, k); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, who, passkeyEntry(ActionPasskeyChanged, k))
+		return p.note(ctx, tx, who, passkeyEntry(ActionPasskeyChanged, k))
 	})
 }
 
-func (c *Control) onPasskey(
+func (p *Passkeys) on(
 	ctx context.Context, who Principal, id string,
 	act func(tx Store, k Passkey, all []Passkey) error,
 ) error {
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		u, err := c.mayChangePasskeys(ctx, tx, who)
+	return p.store.Atomically(ctx, func(tx Store) error {
+		u, err := p.mayChange(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -240,17 +249,17 @@ func (c *Control) onPasskey(
 	})
 }
 
-// RemovePasskey deletes a passkey of the caller, and ends the logins that it created, except the
-// caller's own. It refuses if the user could not sign in afterwards.
-func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) error {
+// Remove deletes a passkey of the caller, and ends the logins that it created, except the caller's
+// own. It refuses if the user could not sign in afterwards.
+func (p *Passkeys) Remove(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
-	err := c.onPasskey(ctx, who, id, func(tx Store, k Passkey, all []Passkey) error {
+	err := p.on(ctx, who, id, func(tx Store, k Passkey, all []Passkey) error {
 		account, err := tx.Account(ctx, who.User.ID)
 		if err != nil {
 			return err
 		}
 		if len(all) == 1 {
-			if err := c.spareLastPasskey(account); err != nil {
+			if err := p.spareLast(account); err != nil {
 				return err
 			}
 		}
@@ -263,28 +272,28 @@ func (c *Control) RemovePasskey(ctx context.Context, who Principal, id string) e
 		if err != nil {
 			return err
 		}
-		if revoked, err = c.outbox.revokeOrphans(ctx, tx, who.User.ID); err != nil {
+		if revoked, err = p.outbox.revokeOrphans(ctx, tx, who.User.ID); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, who, passkeyEntry(ActionPasskeyRemoved, k))
+		return p.note(ctx, tx, who, passkeyEntry(ActionPasskeyRemoved, k))
 	})
 	if err != nil {
 		return err
 	}
-	c.caches.changed(who.User.ID)
-	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
+	p.caches.changed(who.User.ID)
+	p.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
 }
 
-// spareLastPasskey returns an error if the user could not sign in without the passkey, or could not
-// use the scopes of an operator.
-func (c *Control) spareLastPasskey(account Account) error {
+// spareLast returns an error if the user could not sign in without the passkey, or could not use
+// the scopes of an operator.
+func (p *Passkeys) spareLast(account Account) error {
 	switch {
-	case c.cfg.OperatorPasskeys && account.Role == Operator:
+	case p.signIns.operatorPasskeys && account.Role == Operator:
 		return stage.Errorf(stage.ErrConflict,
 			"Operators need a passkey here, and this is your last one: add another first.").
 			WithCode("last_passkey")
-	case c.cfg.NoPasswords && account.LinkedAt.IsZero():
+	case p.signIns.noPasswords && account.LinkedAt.IsZero():
 		return stage.Errorf(stage.ErrConflict,
 			"Passwords are switched off here, and this passkey is your last way in: "+
 				"add another first.").WithCode("last_passkey")
@@ -292,28 +301,28 @@ func (c *Control) spareLastPasskey(account Account) error {
 	return nil
 }
 
-// AskPasskey returns the options with which a browser signs in with a passkey.
-func (c *Control) AskPasskey() (json.RawMessage, error) {
-	if c.cfg.Passkeys == nil {
+// Ask returns the options with which a browser signs in with a passkey.
+func (p *Passkeys) Ask() (json.RawMessage, error) {
+	if p.verifier == nil {
 		return nil, noPasskeys()
 	}
-	return c.cfg.Passkeys.Ask()
+	return p.verifier.Ask()
 }
 
-// LogInPasskey signs in with a browser's answer to AskPasskey.
-func (c *Control) LogInPasskey(
+// LogIn signs in with a browser's answer to Ask.
+func (p *Passkeys) LogIn(
 	ctx context.Context, answer []byte, from Client,
 ) (Principal, stage.Secret, error) {
-	if c.cfg.Passkeys == nil {
+	if p.verifier == nil {
 		return Principal{}, stage.Secret{}, noPasskeys()
 	}
 	from, secret := cleanClient(from), newSecret("")
 	var login Principal
 	var account Account
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := p.store.Atomically(ctx, func(tx Store) error {
 		account = Account{}
 		var used Passkey
-		checked, err := c.cfg.Passkeys.Answered(answer, func(keyID string) (PasskeyUser, error) {
+		checked, err := p.verifier.Answered(answer, func(keyID string) (PasskeyUser, error) {
 			var err error
 			used, account, err = passkeyOwner(ctx, tx, keyID)
 			return PasskeyUser{ID: account.ID, Name: account.Name, Keys: []Passkey{used}}, err
@@ -321,7 +330,7 @@ func (c *Control) LogInPasskey(
 		if err != nil {
 			return err
 		}
-		if err := c.useChallenge(ctx, tx, checked.Challenge); err != nil {
+		if err := p.useChallenge(ctx, tx, checked.Challenge); err != nil {
 			return err
 		}
 		if checked.Copied {
@@ -332,19 +341,19 @@ func (c *Control) LogInPasskey(
 		if err := account.active(); err != nil {
 			return err
 		}
-		used.Record, used.UsedAt = checked.Record, c.cfg.Now()
+		used.Record, used.UsedAt = checked.Record, p.now()
 		if err := tx.PutPasskey(ctx, used); err != nil {
 			return err
 		}
-		if login, err = c.signIns.putFor(ctx, tx, account, secret, from, byPasskey+used.ID,
+		if login, err = p.signIns.putFor(ctx, tx, account, secret, from, byPasskey+used.ID,
 			loginLife); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, login, loginEntry(account, "passkey "+used.Name))
+		return p.note(ctx, tx, login, loginEntry(account, "passkey "+used.Name))
 	})
 	if err != nil {
 		if errors.Is(err, stage.ErrUnauthorized) || errors.Is(err, stage.ErrDenied) {
-			c.trail.failedSignIn(ctx, account.Name, from, err)
+			p.failedSignIn(ctx, account.Name, from, err)
 		}
 		return Principal{}, stage.Secret{}, err
 	}

@@ -88,7 +88,7 @@ func (s *oidcLogins) routes() []route {
 
 func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
 	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true,
-		Passkeys: s.control.PasskeyHost()}
+		Passkeys: s.control.Passkeys.Host()}
 	var err error
 	if ways.SetUp, err = s.control.NeedsSetup(r.Context()); err != nil {
 		return nil, err

@@ -66,12 +66,12 @@ func passkeyOf(k access.Passkey) Passkey {
 }
 
 func (p *passkeys) list(r *http.Request, who access.Principal) (any, error) {
-	all, err := p.control.ListPasskeys(r.Context(), who)
-	return Passkeys{mapped(all, passkeyOf), p.control.PasskeyHost()}, err
+	all, err := p.control.Passkeys.List(r.Context(), who)
+	return Passkeys{mapped(all, passkeyOf), p.control.Passkeys.Host()}, err
 }
 
 func (p *passkeys) begin(r *http.Request, who access.Principal) (any, error) {
-	options, err := p.control.BeginPasskey(r.Context(), who)
+	options, err := p.control.Passkeys.Begin(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (p *passkeys) add(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := p.control.AddPasskey(r.Context(), who, in.Name, in.Answer)
+	made, err := p.control.Passkeys.Add(r.Context(), who, in.Name, in.Answer)
 	if err != nil {
 		return nil, err
 	}
@@ -95,15 +95,15 @@ func (p *passkeys) rename(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, p.control.RenamePasskey(r.Context(), who, r.PathValue("id"), in.Name)
+	return nil, p.control.Passkeys.Rename(r.Context(), who, r.PathValue("id"), in.Name)
 }
 
 func (p *passkeys) remove(r *http.Request, who access.Principal) (any, error) {
-	return nil, p.control.RemovePasskey(r.Context(), who, r.PathValue("id"))
+	return nil, p.control.Passkeys.Remove(r.Context(), who, r.PathValue("id"))
 }
 
 func (p *passkeys) ask(*http.Request, access.Principal) (any, error) {
-	options, err := p.control.AskPasskey()
+	options, err := p.control.Passkeys.Ask()
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (p *passkeys) logIn(r *http.Request, _ access.Principal) (any, error) {
 		return nil, err
 	}
 	from := p.signingIn(r)
-	login, secret, err := p.control.LogInPasskey(r.Context(), in.Answer, from)
+	login, secret, err := p.control.Passkeys.LogIn(r.Context(), in.Answer, from)
 	p.attempted("passkey", err)
 	if err != nil {
 		return nil, err

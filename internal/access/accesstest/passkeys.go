@@ -50,15 +50,15 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		olga, ana, _ := h.Scene()
-		_, err := h.AddPasskey(t.Context(), ana, "", answer("k1", "c1"))
+		_, err := h.Passkeys.Add(t.Context(), ana, "", answer("k1", "c1"))
 		refused(t, err, stage.ErrInvalid, "")
-		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
-		_, err = h.AddPasskey(t.Context(), ana, "again", answer("k1", "c2"))
+		made := must(h.Passkeys.Add(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		_, err = h.Passkeys.Add(t.Context(), ana, "again", answer("k1", "c2"))
 		refused(t, err, stage.ErrConflict, "")
-		_, err = h.AddPasskey(t.Context(), ana, "replayed", answer("k2", "c1"))
+		_, err = h.Passkeys.Add(t.Context(), ana, "replayed", answer("k2", "c1"))
 		refused(t, err, stage.ErrInvalid, "passkey_refused")
 
-		login, secret, err := h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		login, secret, err := h.Passkeys.LogIn(t.Context(), answer("k1", "c3"), home)
 		ok(t, err)
 		if login.User.ID != ana.User.ID || login.Passkey != made.ID {
 			t.Errorf("the login is %+v", login)
@@ -68,31 +68,31 @@ func (on rules) TestPasskeysSignIn(t *testing.T) {
 			string(answer("k9", "c4")):                    "passkey_unknown",
 			`{"Key":"k1","Challenge":"c5","Copied":true}`: "passkey_copied",
 		} {
-			_, _, err = h.LogInPasskey(t.Context(), []byte(text), home)
+			_, _, err = h.Passkeys.LogIn(t.Context(), []byte(text), home)
 			refused(t, err, stage.ErrUnauthorized, code)
 		}
 
 		t.Log("users cannot find passkeys of others; removing a passkey ends its logins")
-		refused(t, h.RemovePasskey(t.Context(), olga, made.ID), stage.ErrNotFound, "")
-		ok(t, h.RenamePasskey(t.Context(), ana, made.ID, "old phone"))
-		ok(t, h.RemovePasskey(t.Context(), ana, made.ID))
+		refused(t, h.Passkeys.Remove(t.Context(), olga, made.ID), stage.ErrNotFound, "")
+		ok(t, h.Passkeys.Rename(t.Context(), ana, made.ID, "old phone"))
+		ok(t, h.Passkeys.Remove(t.Context(), ana, made.ID))
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: secret})
 		refused(t, err, stage.ErrUnauthorized, "")
-		if left := must(h.ListPasskeys(t.Context(), ana))(t); len(left) != 0 {
+		if left := must(h.Passkeys.List(t.Context(), ana))(t); len(left) != 0 {
 			t.Errorf("passkeys after the removal: got %+v, want none", left)
 		}
 
 		t.Log("a suspended user cannot sign in; a new invite, for a lost device, removes passkeys")
-		must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c6")))(t)
+		must(h.Passkeys.Add(t.Context(), ana, "phone", answer("k1", "c6")))(t)
 		ok(t, h.SuspendUser(t.Context(), olga, ana.User.ID, ""))
-		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c7"), home)
+		_, _, err = h.Passkeys.LogIn(t.Context(), answer("k1", "c7"), home)
 		refused(t, err, stage.ErrDenied, "suspended")
 		ok(t, h.RestoreUser(t.Context(), olga, ana.User.ID))
 		_, code, _, err := h.Reinvite(t.Context(), olga, ana.User.ID)
 		ok(t, err)
 		_, _, err = h.AcceptInvite(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
-		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c8"), home)
+		_, _, err = h.Passkeys.LogIn(t.Context(), answer("k1", "c8"), home)
 		refused(t, err, stage.ErrUnauthorized, "passkey_unknown")
 	})
 }
@@ -103,17 +103,17 @@ func (on rules) TestOperatorsNeedAPasskey(t *testing.T) {
 		olga := h.Operator()
 		_, err := h.Users(t.Context(), olga)
 		refused(t, err, stage.ErrDenied, "passkey_needed")
-		must(h.AddPasskey(t.Context(), olga, "first", answer("k1", "c1")))(t)
-		_, err = h.AddPasskey(t.Context(), olga, "of a stolen password", answer("k2", "c2"))
+		must(h.Passkeys.Add(t.Context(), olga, "first", answer("k1", "c1")))(t)
+		_, err = h.Passkeys.Add(t.Context(), olga, "of a stolen password", answer("k2", "c2"))
 		refused(t, err, stage.ErrDenied, "passkey_needed")
 
-		proven, _, err := h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		proven, _, err := h.Passkeys.LogIn(t.Context(), answer("k1", "c3"), home)
 		ok(t, err)
 		must(h.Users(t.Context(), proven))(t)
-		refused(t, h.RemovePasskey(t.Context(), proven, proven.Passkey), stage.ErrConflict,
+		refused(t, h.Passkeys.Remove(t.Context(), proven, proven.Passkey), stage.ErrConflict,
 			"last_passkey")
-		second := must(h.AddPasskey(t.Context(), proven, "second", answer("k2", "c4")))(t)
-		ok(t, h.RemovePasskey(t.Context(), proven, second.ID))
+		second := must(h.Passkeys.Add(t.Context(), proven, "second", answer("k2", "c4")))(t)
+		ok(t, h.Passkeys.Remove(t.Context(), proven, second.ID))
 
 		t.Log("a dock that the proven login approves is proven, too")
 		d, secret, err := h.Devices.Begin(t.Context(), home)
@@ -134,14 +134,14 @@ func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
 				LoginLife: time.Hour}
 		})
 		ben := h.member("1", "Ben")
-		must(h.AddPasskey(t.Context(), ben, "phone", answer("k1", "c1")))(t)
+		must(h.Passkeys.Add(t.Context(), ben, "phone", answer("k1", "c1")))(t)
 		h.Clock.Pass(50 * time.Minute)
 		d, code, err := h.Devices.Begin(t.Context(), home)
 		ok(t, err)
 		ok(t, h.Devices.Approve(t.Context(), ben, d.UserCode))
 		_, dock, err := h.Devices.Finish(t.Context(), code, home)
 		ok(t, err)
-		_, phone, err := h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		_, phone, err := h.Passkeys.LogIn(t.Context(), answer("k1", "c2"), home)
 		ok(t, err)
 		h.Clock.Pass(11 * time.Minute)
 		for _, login := range []stage.Secret{dock, phone} {
@@ -150,10 +150,10 @@ func (on rules) TestNoLoginOutlivesTheProvidersWord(t *testing.T) {
 				t.Errorf("an hour after the provider's word: %v, want a new sign-in", err)
 			}
 		}
-		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		_, _, err = h.Passkeys.LogIn(t.Context(), answer("k1", "c3"), home)
 		refused(t, err, stage.ErrUnauthorized, "provider_first")
 		h.member("1", "Ben")
-		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c4"), home)
+		_, _, err = h.Passkeys.LogIn(t.Context(), answer("k1", "c4"), home)
 		ok(t, err)
 	})
 }
@@ -170,12 +170,12 @@ func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
 		expect(false, "an empty server")
 		olga := h.Operator()
 		expect(false, "a password alone")
-		made := must(h.AddPasskey(t.Context(), olga, "phone", answer("k1", "c1")))(t)
+		made := must(h.Passkeys.Add(t.Context(), olga, "phone", answer("k1", "c1")))(t)
 		expect(true, "a passkey")
 		h.Configure(func(c *access.Config) { c.NoPasswords = true })
-		refused(t, h.RemovePasskey(t.Context(), olga, made.ID), stage.ErrConflict, "last_passkey")
+		refused(t, h.Passkeys.Remove(t.Context(), olga, made.ID), stage.ErrConflict, "last_passkey")
 		h.Configure(func(c *access.Config) { c.NoPasswords = false })
-		ok(t, h.RemovePasskey(t.Context(), olga, made.ID))
+		ok(t, h.Passkeys.Remove(t.Context(), olga, made.ID))
 		h.Configure(func(c *access.Config) {
 			c.External = access.ExternalPolicy{
 				Issuer: "https://id.example", Operators: []access.Claim{
@@ -204,15 +204,15 @@ func (on rules) TestAnInviteWithoutPasswordsRestsOnTheProvider(t *testing.T) {
 		ok(t, err)
 		invited, byInvite, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
-		must(h.AddPasskey(t.Context(), invited, "phone", answer("k1", "c1")))(t)
+		must(h.Passkeys.Add(t.Context(), invited, "phone", answer("k1", "c1")))(t)
 		h.Clock.Pass(time.Hour)
 		h.out("the login of the invite, an hour after the provider's word,", byInvite)
-		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		_, _, err = h.Passkeys.LogIn(t.Context(), answer("k1", "c2"), home)
 		refused(t, err, stage.ErrUnauthorized, "provider_first")
 
 		t.Log("a refusal by the provider ends the login of the passkey, too")
 		h.member("1", "Ben", "staff")
-		_, byPasskey, err := h.LogInPasskey(t.Context(), answer("k1", "c3"), home)
+		_, byPasskey, err := h.Passkeys.LogIn(t.Context(), answer("k1", "c3"), home)
 		ok(t, err)
 		_, _, err = h.LogInExternal(t.Context(), external("1", "Ben"), home)
 		refused(t, err, stage.ErrDenied, "not_admitted")

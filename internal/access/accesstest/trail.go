@@ -102,8 +102,8 @@ func (on rules) TestAllThatAPasskeySignedInEndsWithIt(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		_, ana, _ := h.Scene()
-		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
-		phone, phoneCookie, err := h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		made := must(h.Passkeys.Add(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		phone, phoneCookie, err := h.Passkeys.LogIn(t.Context(), answer("k1", "c2"), home)
 		ok(t, err)
 		_, byCode := h.codeDock(phone)
 		script, byScript := h.scriptDock(phone)
@@ -114,7 +114,7 @@ func (on rules) TestAllThatAPasskeySignedInEndsWithIt(t *testing.T) {
 			t.Error("a code in a file proves a passkey")
 		}
 
-		ok(t, h.RemovePasskey(t.Context(), ana, made.ID))
+		ok(t, h.Passkeys.Remove(t.Context(), ana, made.ID))
 		h.out("the login of the passkey", phoneCookie)
 		h.out("a dock that it let in by a code", byCode)
 		h.out("a dock that its script signed in", byScript)
@@ -177,10 +177,10 @@ func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
 		op, ana, _ := h.Scene()
 		_, key, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
-		must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		must(h.Passkeys.Add(t.Context(), ana, "phone", answer("k1", "c1")))(t)
 		_, _, err = h.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
-		_, _, err = h.LogInPasskey(t.Context(), answer("k1", "c2"), home)
+		_, _, err = h.Passkeys.LogIn(t.Context(), answer("k1", "c2"), home)
 		ok(t, err)
 		h.codeDock(ana)
 		h.scriptDock(must(h.Authenticate(t.Context(), access.Presented{Bearer: key}))(t))
@@ -480,9 +480,9 @@ func (on rules) TestPasskeysAreInTheTrail(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Configure(func(c *access.Config) { c.Passkeys = fakeKeys{} })
 		op, ana, _ := h.Scene()
-		made := must(h.AddPasskey(t.Context(), ana, "phone", answer("k1", "c1")))(t)
-		ok(t, h.RenamePasskey(t.Context(), ana, made.ID, "old phone"))
-		ok(t, h.RemovePasskey(t.Context(), ana, made.ID))
+		made := must(h.Passkeys.Add(t.Context(), ana, "phone", answer("k1", "c1")))(t)
+		ok(t, h.Passkeys.Rename(t.Context(), ana, made.ID, "old phone"))
+		ok(t, h.Passkeys.Remove(t.Context(), ana, made.ID))
 		for action, name := range map[access.Action]string{
 			access.ActionPasskeyCreated: "phone", access.ActionPasskeyChanged: "old phone",
 			access.ActionPasskeyRemoved: "old phone",
