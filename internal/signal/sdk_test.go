@@ -255,13 +255,14 @@ type tabGuest struct {
 	id   stage.ParticipantID
 }
 
-// addGuest adds a guest to a page. The guest joins and publishes.
+// addGuest adds a guest to a page. The guest joins and publishes few frames a second, because a
+// page with many guests decodes all pictures of all of them.
 func (h *sdkHarness) addGuest(p *browser.Page, name string, v2 bool) tabGuest {
 	h.t.Helper()
 	tok := h.token(name)
 	p.Eval(fmt.Sprintf("void (guests.%s = newGuest())", name), nil)
 	if got := h.joinAs("guests."+name, p, tok,
-		fmt.Sprintf("{publish: true, v2: %t}", v2)); got != "joined" {
+		fmt.Sprintf("{publish: true, v2: %t, frameRate: 5}", v2)); got != "joined" {
 		h.t.Fatalf("%s: got %s, want joined", name, got)
 	}
 	return tabGuest{p, name, tok.Participant.ID}
@@ -284,7 +285,7 @@ func meet(guests []tabGuest) {
 		s.page.Eval(fmt.Sprintf("guests.%s.mark([%s])", s.name, strings.Join(others, ", ")), nil)
 	}
 	for _, s := range guests {
-		s.page.WaitFor(fmt.Sprintf("guests.%s.goesOn()", s.name))
+		s.page.WaitEmpty(fmt.Sprintf("guests.%s.waitsFor()", s.name))
 	}
 }
 

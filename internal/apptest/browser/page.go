@@ -257,6 +257,17 @@ func (p *Page) wait(what, expression string) {
 	})
 }
 
+// WaitEmpty waits until the given expression gives an empty list of texts. If it does not, the
+// failure shows the list.
+func (p *Page) WaitEmpty(expression string) {
+	p.t.Helper()
+	p.poll("wait until nothing is in "+expression, func(ctx context.Context) (string, error) {
+		left, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](
+			expression, chromedp.EvalAwaitPromise))
+		return strings.Join(left, "; "), err
+	})
+}
+
 // poll calls the given function until it returns no reason to wait.
 func (p *Page) poll(what string, ask func(context.Context) (why string, err error)) {
 	p.t.Helper()

@@ -2,7 +2,8 @@
 // list, its diary. A page may have several guests.
 'use strict';
 
-const { Stage, StageEvents, LocalStageStream, SubscribeType } = window.IVSBroadcastClient;
+const { Stage, StageErrorCode, StageEvents, LocalStageStream, SubscribeType } =
+  window.IVSBroadcastClient;
 
 const newGuest = () => ({
   diary: [],
@@ -11,8 +12,8 @@ const newGuest = () => ({
   publishes: false,
   place: document.createElement('section'),
 
-  async join(token, { publish = false, v2 = false } = {}) {
-    if (publish) await this.openCamera();
+  async join(token, { publish = false, v2 = false, frameRate = 15 } = {}) {
+    if (publish) await this.openCamera(frameRate);
     this.publishes = publish;
     document.querySelector('main').append(this.place);
     this.stage = new Stage(
@@ -33,16 +34,21 @@ const newGuest = () => ({
     }
   },
 
-  async openCamera() {
+  async openCamera(frameRate) {
     const media = await navigator.mediaDevices.getUserMedia({
-      video: { width: 320, height: 180, frameRate: 15 },
+      video: { width: 320, height: 180, frameRate },
       audio: true,
     });
     this.local = media.getTracks().map((track) => new LocalStageStream(track));
   },
 
   listen() {
-    const note = (text) => this.diary.push(text);
+    const note = (text) => {
+      this.diary.push(text);
+      const line = document.createElement('p'); // failures of tests show the text of the page
+      line.textContent = `${Math.round(performance.now())} ms: ${text}`;
+      this.place.append(line);
+    };
     this.stage.on(StageEvents.STAGE_PARTICIPANT_JOINED, (p) => {
       if (!p.isLocal) note(`joined ${p.id} ${p.userId} ${p.attributes.name}`);
     });
@@ -55,6 +61,9 @@ const newGuest = () => ({
     this.stage.on(StageEvents.STAGE_PARTICIPANT_PUBLISH_STATE_CHANGED, (p, state) =>
       note(`${p.isLocal ? 'own' : p.id} ${state}`),
     );
+    this.stage.on(StageEvents.STAGE_PARTICIPANT_SUBSCRIBE_STATE_CHANGED, (p, state) =>
+      note(`${p.id} ${state}`),
+    );
     this.stage.on(StageEvents.STAGE_STREAM_MUTE_CHANGED, (p, stream) => {
       if (!p.isLocal) note(`${p.id} ${stream.streamType} ${stream.isMuted ? 'muted' : 'unmuted'}`);
     });
@@ -65,7 +74,12 @@ const newGuest = () => ({
       if (!p.isLocal) this.hide(p);
     });
     this.stage.on(StageEvents.STAGE_LEFT, (reason) => note(`gone ${reason}`));
-    this.stage.on(StageEvents.ERROR, (error) => note(`error ${error.code}`));
+    this.stage.on(StageEvents.ERROR, (error) => {
+      note(`error ${error.code}`);
+      // A busy machine may need longer than the SDK waits. The SDK does not try again by itself.
+      if (error.code === StageErrorCode.TIMEOUT)
+        setTimeout(() => this.stage.refreshStrategy(), 1000);
+    });
   },
 
   show(p, streams) {
@@ -113,17 +127,26 @@ const newGuest = () => ({
     return { frames, energy };
   },
 
-  // mark records how much media of some participants has arrived so far. After that, goesOn returns
-  // whether more has arrived from each of them.
+  // mark records how much media of some participants has arrived so far. After that, waitsFor
+  // returns those of whom no more picture or no more sound has arrived.
   async mark(ids) {
     this.marked = await Promise.all(ids.map(async (id) => ({ id, ...(await this.received(id)) })));
   },
 
-  async goesOn() {
-    const now = await Promise.all(this.marked.map(({ id }) => this.received(id)));
-    return this.marked.every(
-      (before, i) => now[i].frames > before.frames + 10 && now[i].energy > before.energy,
-    );
+  async waitsFor() {
+    const waiting = [];
+    for (const mark of this.marked) {
+      const now = await this.received(mark.id);
+      // The SDK has connected again: the figures of the new connection begin at 0.
+      if (now.frames < mark.frames || now.energy < mark.energy) {
+        Object.assign(mark, { frames: 0, energy: 0 });
+      }
+      if (now.frames <= mark.frames + 10 || now.energy <= mark.energy) {
+        const were = `${mark.frames} frames and energy ${mark.energy}`;
+        waiting.push(`${mark.id}: ${now.frames} frames and energy ${now.energy}, were ${were}`);
+      }
+    }
+    return waiting;
   },
 
   mute(kind, muted) {
