@@ -160,6 +160,7 @@ type Control struct {
 	Devices    *Devices
 	Enrolments *Enrolments
 	GuestLinks *GuestLinks
+	Logins     *Logins
 	OwnKeys    *OwnKeys
 	Passkeys   *Passkeys
 	ViewKeys   *ViewKeys
@@ -173,7 +174,6 @@ type Control struct {
 	claims   claimsSeen
 
 	caches  *caches
-	keys    keyring
 	signIns *signIns
 	reading singleflight.Group       // concurrent reads of stages share one query
 	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
@@ -191,19 +191,20 @@ func New(cfg Config) *Control {
 	c.trail = &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: c.outbox}
 	c.trail.failures.Max = failureNames
 	c.caches = &caches{outage: c.outage, notify: cfg.Changed}
-	c.keys = keyring{c.trail}
+	keys := keyring{c.trail}
 	c.signIns = &signIns{c.trail, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys}
 
-	c.APIKeys = &APIKeys{c.keys, c.outage}
-	c.AccessKeys = &AccessKeys{c.keys, c.sessions, c.caches}
+	c.APIKeys = &APIKeys{keys, c.outage}
+	c.AccessKeys = &AccessKeys{keys, c.sessions, c.caches}
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
 	c.Devices = &Devices{c.trail, c.signIns}
 	c.Enrolments = &Enrolments{c.trail, c.signIns, c.throttle}
-	c.GuestLinks = &GuestLinks{c.keys, c.sessions}
+	c.GuestLinks = &GuestLinks{keys, c.sessions}
+	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}
-	c.ViewKeys = &ViewKeys{c.keys, c.sessions}
+	c.ViewKeys = &ViewKeys{keys, c.sessions}
 	c.Webhooks = &Webhooks{c.trail, cfg.Unreachable}
 	return c
 }

@@ -19,19 +19,27 @@ type Login struct {
 	Current    bool      // the login of the caller
 }
 
-// Logins lists the logins of a user, the latest used first: of the caller, or of any user for an
+// Logins recognizes, lists and ends logins.
+type Logins struct {
+	*trail
+	keys     keyring
+	sessions *sessions
+	caches   *caches
+}
+
+// List lists the logins of a user, the latest used first: of the caller, or of any user for an
 // operator.
-func (c *Control) Logins(ctx context.Context, by Principal, id UserID) ([]Login, error) {
+func (l *Logins) List(ctx context.Context, by Principal, id UserID) ([]Login, error) {
 	if err := mayEndLogins(by, id); err != nil {
 		return nil, err
 	}
-	creds, err := c.cfg.Store.Credentials(ctx, Match{Kind: KindLogin, User: id})
+	creds, err := l.store.Credentials(ctx, Match{Kind: KindLogin, User: id})
 	if err != nil {
 		return nil, err
 	}
 	logins := []Login{}
 	for _, cred := range creds {
-		if !c.cfg.Now().Before(cred.ExpiresAt) {
+		if !l.now().Before(cred.ExpiresAt) {
 			continue
 		}
 		logins = append(logins, Login{
@@ -45,9 +53,9 @@ func (c *Control) Logins(ctx context.Context, by Principal, id UserID) ([]Login,
 	return logins, nil
 }
 
-// EndLogin signs out one browser of a user: of the caller, or of any user for an operator. Its view
+// End signs out one browser of a user: of the caller, or of any user for an operator. Its view
 // tokens end; its broadcasts go on.
-func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login string) error {
+func (l *Logins) End(ctx context.Context, by Principal, id UserID, login string) error {
 	if err := mayEndLogins(by, id); err != nil {
 		return err
 	}
@@ -58,7 +66,7 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 		return noSuch("login")
 	}
 	var revoked []Issuance
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := l.store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil {
 			return err
@@ -67,17 +75,134 @@ func (c *Control) EndLogin(ctx context.Context, by Principal, id UserID, login s
 		if err != nil || n == 0 {
 			return cmpErr(err, noSuch("login"))
 		}
-		if revoked, err = c.outbox.revokeOrphans(ctx, tx, id); err != nil {
+		if revoked, err = l.outbox.revokeOrphans(ctx, tx, id); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, by, userEntry(ActionLoginEnded, account))
+		return l.note(ctx, tx, by, userEntry(ActionLoginEnded, account))
 	})
 	if err != nil {
 		return err
 	}
-	c.caches.changed(id)
-	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
+	l.caches.changed(id)
+	l.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
 	return nil
+}
+
+// EndAll signs out a user everywhere: the caller, or any user for an operator. It also ends the
+// codes that would sign in a dock, and the view tokens of the logins. Access keys stay valid and
+// broadcasts go on.
+func (l *Logins) EndAll(ctx context.Context, by Principal, id UserID) error {
+	scope := ScopeUsers
+	if by.User.ID == id {
+		scope = ScopeAccount
+	}
+	if err := by.Require(scope); err != nil {
+		return err
+	}
+	if by.Key != "" {
+		return signInYourself()
+	}
+	account, err := accountOf(ctx, l.store, id)
+	if err != nil {
+		return err
+	}
+	revoked, err := l.endMatching(ctx, by, account.User, Match{User: id})
+	if err != nil {
+		return err
+	}
+	l.caches.changed(id)
+	l.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
+	return nil
+}
+
+// LogOut ends the login of the caller.
+func (l *Logins) LogOut(ctx context.Context, who Principal) error {
+	if err := who.Require(ScopeAccount); err != nil {
+		return err
+	}
+	match := Match{ID: who.CredentialID, User: who.User.ID}
+	revoked, err := l.endMatching(ctx, who, who.User, match)
+	if err != nil {
+		return err
+	}
+	l.caches.changed(who.User.ID)
+	l.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
+	return nil
+}
+
+// endMatching deletes the matching logins of one user, and revokes their view tokens. If it deletes
+// all logins, it also deletes the user's unused codes, since each could still create a login.
+func (l *Logins) endMatching(
+	ctx context.Context, by Principal, user User, match Match,
+) (revoked []Issuance, err error) {
+	match.Kind = KindLogin
+	err = l.store.Atomically(ctx, func(tx Store) error {
+		if _, err := tx.DeleteCredentials(ctx, match); err != nil {
+			return err
+		}
+		if match.ID == "" {
+			if err := endDockCodes(ctx, tx, user.ID); err != nil {
+				return err
+			}
+		}
+		if revoked, err = l.outbox.revokeOrphans(ctx, tx, user.ID); err != nil {
+			return err
+		}
+		return l.note(ctx, tx, by, entryAbout(ActionLoginEnded, user))
+	})
+	return revoked, err
+}
+
+// principal returns the principal of a cookie. If this use moved the expiry of the login, Renewed
+// is set.
+func (l *Logins) principal(ctx context.Context, secret stage.Secret) (Principal, error) {
+	hash, now := hashOf(secret), l.now()
+	cached, generation, found := l.caches.logins.get(hash)
+	if found && now.Sub(cached.at) < cacheLife && now.Before(cached.login.ExpiresAt) {
+		return cached.login, nil
+	}
+	login, err := l.read(ctx, hash, now)
+	if err != nil {
+		l.caches.logins.drop(hash)
+		return Principal{}, err
+	}
+	again := login
+	again.Renewed = false
+	l.caches.logins.put(hash, cachedLogin{again, now}, generation)
+	return login, nil
+}
+
+func (l *Logins) read(ctx context.Context, hash string, now time.Time) (Principal, error) {
+	cred, account, err := l.store.Credential(ctx, KindLogin, hash)
+	if err != nil {
+		return Principal{}, notFoundIs(err, signInAgain())
+	}
+	if !now.Before(cred.ExpiresAt) {
+		return Principal{}, signInAgain()
+	}
+	if now.Sub(cred.UsedAt) < touchEvery {
+		return principalOf(cred, account), nil
+	}
+	return l.renew(ctx, cred, account, now), nil
+}
+
+func (l *Logins) renew(
+	ctx context.Context, cred Credential, account Account, now time.Time,
+) Principal {
+	used := cred
+	used.UsedAt = now
+	gained := now.Add(loginLife).Sub(cred.ExpiresAt)
+	renewed := !labelOf(cred.Label).external && gained >= renewEvery
+	if renewed {
+		used.ExpiresAt = now.Add(loginLife)
+	}
+	if !l.keys.touch(ctx, used) {
+		return principalOf(cred, account)
+	}
+	account.LastSeenAt = now
+	login := principalOf(used, account)
+	login.Renewed = renewed
+	return login
 }
 
 // mayEndLogins returns an error unless the logins are the caller's own, or the caller is an

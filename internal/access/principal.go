@@ -187,7 +187,7 @@ func (c *Control) authenticate(ctx context.Context, presented Presented) (Princi
 	case bearer == "" && presented.Login.Empty():
 		return Principal{}, signInFirst()
 	case bearer == "":
-		return c.byLogin(ctx, presented.Login)
+		return c.Logins.principal(ctx, presented.Login)
 	case strings.HasPrefix(bearer, accessKeyPrefix):
 		return c.AccessKeys.principal(ctx, presented.Bearer)
 	case strings.HasPrefix(bearer, apiKeyPrefix):

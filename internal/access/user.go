@@ -281,33 +281,6 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 		WithCode("conflict")
 }
 
-// EndLogins signs out a user everywhere: the caller, or any user for an operator. It also ends the
-// codes that would sign in a dock, and the view tokens of the logins. Access keys stay valid and
-// broadcasts go on.
-func (c *Control) EndLogins(ctx context.Context, by Principal, id UserID) error {
-	scope := ScopeUsers
-	if by.User.ID == id {
-		scope = ScopeAccount
-	}
-	if err := by.Require(scope); err != nil {
-		return err
-	}
-	if by.Key != "" {
-		return signInYourself()
-	}
-	account, err := accountOf(ctx, c.cfg.Store, id)
-	if err != nil {
-		return err
-	}
-	revoked, err := c.endLogins(ctx, by, account.User, Match{User: id})
-	if err != nil {
-		return err
-	}
-	c.caches.changed(id)
-	c.sessions.endOrLog(ctx, revoked, reasonLogin.sentence())
-	return nil
-}
-
 func userEntry(action Action, account Account) Entry { return entryAbout(action, account.User) }
 
 func entryAbout(action Action, user User) Entry {

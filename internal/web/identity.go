@@ -170,7 +170,7 @@ func (s *oidcLogins) logIn(
 // supports that.
 func (s *oidcLogins) leave(w http.ResponseWriter, r *http.Request) {
 	if who, err := s.principal(r); err == nil && who.Kind == access.KindLogin && sameSite(r) {
-		if err := s.control.LogOut(context.WithoutCancel(r.Context()), who); err != nil {
+		if err := s.control.Logins.LogOut(context.WithoutCancel(r.Context()), who); err != nil {
 			s.fail(w, r, err)
 			return
 		}

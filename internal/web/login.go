@@ -24,7 +24,7 @@ type signIns struct {
 }
 
 func (s *signIns) routes() []route {
-	others := logins{control: s.control, forget: s.cookies.forget}
+	others := logins{logins: s.control.Logins, forget: s.cookies.forget}
 	return []route{
 		{"POST /api/setup", s.open(s.setUp)},
 		{"POST /api/setup/check", s.open(s.checkSetUp)},
@@ -110,14 +110,14 @@ func (s *signIns) logIn(r *http.Request, _ access.Principal) (any, error) {
 }
 
 func (s *signIns) logOut(r *http.Request, who access.Principal) (any, error) {
-	if err := s.control.LogOut(r.Context(), who); err != nil {
+	if err := s.control.Logins.LogOut(r.Context(), who); err != nil {
 		return nil, err
 	}
 	return reply{cookies: []*http.Cookie{s.cookies.forget(r)}}, nil
 }
 
 func (s *signIns) logOutEverywhere(r *http.Request, who access.Principal) (any, error) {
-	if err := s.control.EndLogins(r.Context(), who, who.User.ID); err != nil {
+	if err := s.control.Logins.EndAll(r.Context(), who, who.User.ID); err != nil {
 		return nil, err
 	}
 	return reply{cookies: []*http.Cookie{s.cookies.forget(r)}}, nil

@@ -9,8 +9,8 @@ import (
 
 // logins serves the list of a person's signed-in browsers.
 type logins struct {
-	control *access.Control
-	forget  func(*http.Request) *http.Cookie // deletes the cookie of a login from its browser
+	logins *access.Logins
+	forget func(*http.Request) *http.Cookie // deletes the cookie of a login from its browser
 }
 
 // Logins lists the signed-in browsers of the caller.
@@ -29,7 +29,7 @@ type Login struct {
 }
 
 func (l logins) list(r *http.Request, who access.Principal) (any, error) {
-	found, err := l.control.Logins(r.Context(), who, who.User.ID)
+	found, err := l.logins.List(r.Context(), who, who.User.ID)
 	return loginsOf(found), err
 }
 
@@ -39,7 +39,7 @@ func loginsOf(found []access.Login) Logins {
 
 func (l logins) end(r *http.Request, who access.Principal) (any, error) {
 	id := r.PathValue("id")
-	if err := l.control.EndLogin(r.Context(), who, who.User.ID, id); err != nil {
+	if err := l.logins.End(r.Context(), who, who.User.ID, id); err != nil {
 		return nil, err
 	}
 	if id == who.CredentialID {

@@ -101,7 +101,7 @@ func (s *people) remove(r *http.Request, who access.Principal) (any, error) {
 }
 
 func (s *people) endLogins(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.control.EndLogins(r.Context(), who, userID(r))
+	return nil, s.control.Logins.EndAll(r.Context(), who, userID(r))
 }
 
 func (s *people) setGrant(r *http.Request, who access.Principal) (any, error) {

@@ -80,12 +80,12 @@ func (v v1People) suspend(r *http.Request, who access.Principal) (any, error) {
 }
 
 func (v v1People) logins(r *http.Request, who access.Principal) (any, error) {
-	list, err := v.control.Logins(r.Context(), who, userID(r))
+	list, err := v.control.Logins.List(r.Context(), who, userID(r))
 	return loginsOf(list), err
 }
 
 func (v v1People) endLogin(r *http.Request, who access.Principal) (any, error) {
-	return nil, v.control.EndLogin(r.Context(), who, userID(r), r.PathValue("login"))
+	return nil, v.control.Logins.End(r.Context(), who, userID(r), r.PathValue("login"))
 }
 
 func (v v1People) restore(r *http.Request, who access.Principal) (any, error) {

@@ -553,8 +553,8 @@ func (on rules) TestADockOfAnAccessKeyIsABroadcastersAndEndsWithTheKey(t *testin
 		foreign, _, err := h.AccessKeys.Create(t.Context(), op, "hall")
 		ok(t, err)
 		for _, err := range []error{
-			h.EndLogins(t.Context(), login, op.User.ID),
-			h.EndLogin(t.Context(), login, op.User.ID, op.CredentialID),
+			h.Logins.EndAll(t.Context(), login, op.User.ID),
+			h.Logins.End(t.Context(), login, op.User.ID, op.CredentialID),
 			h.AccessKeys.Revoke(t.Context(), login, foreign.ID),
 		} {
 			refused(t, err, stage.ErrDenied, "sign_in_yourself")

@@ -235,12 +235,12 @@ func (on rules) TestALoginEnds(t *testing.T) {
 			refused(t, err, stage.ErrUnauthorized, "")
 		}
 		login, secret := signIn()
-		ok(t, h.LogOut(t.Context(), login))
+		ok(t, h.Logins.LogOut(t.Context(), login))
 		gone(secret)
 		must(h.Authenticate(t.Context(), access.Presented{Login: first}))(t)
 
 		_, secret = signIn()
-		ok(t, h.EndLogins(t.Context(), op, ana.User.ID))
+		ok(t, h.Logins.EndAll(t.Context(), op, ana.User.ID))
 		gone(secret)
 		gone(first)
 
@@ -359,7 +359,7 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local,
 			"Tokens of all": all,
 			"RemoveUser":    h.RemoveUser(ctx, who, who.User.ID),
-			"EndLogins":     h.EndLogins(ctx, who, op.User.ID), // ends the logins of another user
+			"Logins.EndAll": h.Logins.EndAll(ctx, who, op.User.ID), // of another user
 			"SetGrant": h.SetGrant(ctx, who, access.Grant{
 				User: who.User.ID, Stage: arn, Capabilities: stage.Publish,
 			}),
@@ -383,8 +383,8 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 		for _, id := range []string{"", "\x00", "\xff", "nobody", strings.Repeat("x", 1000), "a b",
 			"'; DROP TABLE users; --"} {
 			for what, err := range map[string]error{
-				"RemoveUser": h.RemoveUser(ctx, op, access.UserID(id)),
-				"EndLogins":  h.EndLogins(ctx, op, access.UserID(id)),
+				"RemoveUser":    h.RemoveUser(ctx, op, access.UserID(id)),
+				"Logins.EndAll": h.Logins.EndAll(ctx, op, access.UserID(id)),
 				"SetGrant": h.SetGrant(ctx, op, access.Grant{
 					User: access.UserID(id), Stage: arn, Capabilities: stage.Publish,
 				}),

@@ -82,7 +82,7 @@ func (on rules) TestARehearsalEndsWithItsLogin(t *testing.T) {
 		_, ana, _ := h.Scene()
 		p := must(h.Verify(t.Context(), h.rehearsed(t, ana).Publish.Secret))(t)
 		h.Fake.enter(p)
-		ok(t, h.LogOut(t.Context(), ana))
+		ok(t, h.Logins.LogOut(t.Context(), ana))
 		refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")
 		if !slices.Contains(h.Fake.sentAway(), p.ID) {
 			t.Error("the session of a rehearsal outlives the login")

@@ -628,13 +628,13 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	ends := map[string]func(t *testing.T, h *Harness, op, ana access.Principal){
 		"signed out": func(t *testing.T, h *Harness, _,
 			ana access.Principal) {
-			ok(t, h.LogOut(t.Context(), ana))
+			ok(t, h.Logins.LogOut(t.Context(), ana))
 		},
 		"signed out everywhere": func(t *testing.T, h *Harness, _, ana access.Principal) {
-			ok(t, h.EndLogins(t.Context(), ana, ana.User.ID))
+			ok(t, h.Logins.EndAll(t.Context(), ana, ana.User.ID))
 		},
 		"by an operator": func(t *testing.T, h *Harness, op, ana access.Principal) {
-			ok(t, h.EndLogins(t.Context(), op, ana.User.ID))
+			ok(t, h.Logins.EndAll(t.Context(), op, ana.User.ID))
 		},
 		"another login's new password": func(t *testing.T, h *Harness, _, ana access.Principal) {
 			other, _, err := h.LogIn(t.Context(), ana.User.Name, password(goodPassword), home)
@@ -724,7 +724,7 @@ func (on rules) TestNoViewTokenForALoginThatEnds(t *testing.T) {
 			return err
 		}
 		ok(t, view())
-		h.Fake.during = func() { ok(t, h.Replica().LogOut(t.Context(), ana)) }
+		h.Fake.during = func() { ok(t, h.Replica().Logins.LogOut(t.Context(), ana)) }
 		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
 		refused(t, view(), stage.ErrUnauthorized, "unauthorized")
 	})

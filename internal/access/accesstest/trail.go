@@ -132,7 +132,7 @@ func (on rules) TestSignedOutEverywhereMeansTheCodesToo(t *testing.T) {
 			code, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 			ok(t, err)
 			waiting := h.shownCode(ana)
-			ok(t, h.EndLogins(t.Context(), by, ana.User.ID))
+			ok(t, h.Logins.EndAll(t.Context(), by, ana.User.ID))
 			_, _, err = h.Enrolments.Use(t.Context(), code, home)
 			refused(t, err, stage.ErrUnauthorized, "bad_code")
 			_, _, err = h.Devices.Finish(t.Context(), waiting, home)
