@@ -163,6 +163,7 @@ type Control struct {
 	Logins     *Logins
 	OwnKeys    *OwnKeys
 	Passkeys   *Passkeys
+	Setup      *Setup
 	ViewKeys   *ViewKeys
 	Webhooks   *Webhooks
 
@@ -192,7 +193,9 @@ func New(cfg Config) *Control {
 	c.trail.failures.Max = failureNames
 	c.caches = &caches{outage: c.outage, notify: cfg.Changed}
 	keys := keyring{c.trail}
-	c.signIns = &signIns{c.trail, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys}
+	c.signIns = &signIns{
+		c.trail, c.caches, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys,
+	}
 
 	c.APIKeys = &APIKeys{keys, c.outage}
 	c.AccessKeys = &AccessKeys{keys, c.sessions, c.caches}
@@ -204,6 +207,7 @@ func New(cfg Config) *Control {
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}
+	c.Setup = &Setup{c.trail, cfg.Passwords, c.signIns}
 	c.ViewKeys = &ViewKeys{keys, c.sessions}
 	c.Webhooks = &Webhooks{c.trail, cfg.Unreachable}
 	return c

@@ -237,7 +237,7 @@ func (c *Control) createLinked(
 	if err != nil {
 		return Account{}, err
 	}
-	account := c.newAccount(name, Broadcaster)
+	account := newAccount(name, Broadcaster, c.cfg.Now())
 	account.LinkedAt = c.cfg.Now()
 	if err := tx.PutAccount(ctx, account); err != nil {
 		return Account{}, err

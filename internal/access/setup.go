@@ -35,40 +35,47 @@ func needsSetup(ctx context.Context, s Store) (bool, error) {
 	return len(operators) == 0, err
 }
 
-// takesSetup refuses a setup code if there is an operator, or if passwords are switched off.
-func (c *Control) takesSetup(ctx context.Context, s Store) error {
-	needed, err := needsSetup(ctx, s)
+// Setup creates the first operator.
+type Setup struct {
+	*trail
+	passwords *Passwords
+	signIns   *signIns
+}
+
+// takesCode refuses a setup code if there is an operator, or if passwords are switched off.
+func (s *Setup) takesCode(ctx context.Context, tx Store) error {
+	needed, err := needsSetup(ctx, tx)
 	switch {
 	case err != nil:
 		return err
 	case !needed:
 		return alreadySetUp()
-	case c.cfg.NoPasswords:
+	case s.signIns.noPasswords:
 		return setupByProvider()
 	}
 	return nil
 }
 
-// NewSetupCode creates the setup code. It replaces an earlier one.
-func (c *Control) NewSetupCode(ctx context.Context) (stage.Secret, error) {
+// NewCode creates the setup code. It replaces an earlier one.
+func (s *Setup) NewCode(ctx context.Context) (stage.Secret, error) {
 	code := newSecret("")
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if err := c.takesSetup(ctx, tx); err != nil {
+	err := s.store.Atomically(ctx, func(tx Store) error {
+		if err := s.takesCode(ctx, tx); err != nil {
 			return err
 		}
 		return tx.PutCredential(ctx, Credential{
-			ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: c.cfg.Now(),
+			ID: setupID, Kind: kindSetup, Hash: hashOf(code), CreatedAt: s.now(),
 		})
 	})
 	return code, err
 }
 
-// SetUp creates the first operator. Of concurrent calls, one succeeds.
-func (c *Control) SetUp(
+// CreateOperator creates the first operator. Of concurrent calls, one succeeds.
+func (s *Setup) CreateOperator(
 	ctx context.Context, code stage.Secret, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
-	if err := c.CheckSetup(ctx, code); err != nil {
-		return Principal{}, stage.Secret{}, c.trail.failedCode(ctx, from, err)
+	if err := s.Check(ctx, code); err != nil {
+		return Principal{}, stage.Secret{}, s.failedCode(ctx, from, err)
 	}
 	name, err := cleanName(name)
 	if err != nil {
@@ -77,39 +84,39 @@ func (c *Control) SetUp(
 	if err := checkPassword(password, name); err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	hash, err := c.cfg.Passwords.hashInTurn(ctx, nameKey(name), from, password)
+	hash, err := s.passwords.hashInTurn(ctx, nameKey(name), from, password)
 	if err != nil {
 		return Principal{}, stage.Secret{}, err
 	}
-	account := c.newAccount(name, Operator)
+	account := newAccount(name, Operator, s.now())
 	account.Password = hash
 	from = cleanClient(from)
-	return c.firstLogin(ctx, account, from, "setup code", func(tx Store) error {
+	return s.signIns.putFirst(ctx, account, from, "setup code", func(tx Store) error {
 		if err := useSetup(ctx, tx, code); err != nil {
 			return err
 		}
 		by := Principal{Kind: KindLogin, User: account.User, From: from}
-		return c.trail.note(ctx, tx, by, userEntry(ActionSetUp, account))
+		return s.note(ctx, tx, by, userEntry(ActionSetUp, account))
 	})
 }
 
-// NeedsSetup reports whether there is no operator yet.
-func (c *Control) NeedsSetup(ctx context.Context) (bool, error) {
-	return needsSetup(ctx, c.cfg.Store)
+// Needed reports whether there is no operator yet.
+func (s *Setup) Needed(ctx context.Context) (bool, error) {
+	return needsSetup(ctx, s.store)
 }
 
-// ProviderMakesOperators reports whether a claim of the provider makes an operator.
-func (c *Control) ProviderMakesOperators() bool {
-	return c.cfg.External.Issuer != "" && len(c.cfg.External.Operators) > 0
+// ByProvider reports whether a claim of the provider makes an operator.
+func (s *Setup) ByProvider() bool {
+	return s.signIns.external.Issuer != "" && len(s.signIns.external.Operators) > 0
 }
 
-// CheckSetup returns an error for a code that SetUp would refuse, before a password is chosen and
-// hashed.
-func (c *Control) CheckSetup(ctx context.Context, code stage.Secret) error {
-	if err := c.takesSetup(ctx, c.cfg.Store); err != nil {
+// Check returns an error for a code that CreateOperator would refuse, before a password is chosen
+// and hashed.
+func (s *Setup) Check(ctx context.Context, code stage.Secret) error {
+	if err := s.takesCode(ctx, s.store); err != nil {
 		return err
 	}
-	_, _, err := c.cfg.Store.Credential(ctx, kindSetup, hashOf(code))
+	_, _, err := s.store.Credential(ctx, kindSetup, hashOf(code))
 	return notFoundIs(err, badCode())
 }
 
@@ -122,34 +129,4 @@ func useSetup(ctx context.Context, tx Store, code stage.Secret) error {
 		return cmpErr(err, badCode())
 	}
 	return nil
-}
-
-// firstLogin stores an account with its new password and signs it in, if the function `useCode`
-// accepts its code.
-func (c *Control) firstLogin(
-	ctx context.Context, account Account, from Client, way string, useCode func(Store) error,
-) (Principal, stage.Secret, error) {
-	secret := newSecret("")
-	var login Principal
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		if err := useCode(tx); err != nil {
-			return err
-		}
-		if err := setPassword(ctx, tx, account, account.Password, ""); err != nil {
-			return err
-		}
-		if err := welcome(ctx, tx, account.ID, from, c.cfg.Now()); err != nil {
-			return err
-		}
-		var err error
-		if login, err = c.signIns.put(ctx, tx, account, secret, from); err != nil {
-			return err
-		}
-		return c.trail.note(ctx, tx, login, loginEntry(account, way))
-	})
-	if err != nil {
-		return Principal{}, stage.Secret{}, err
-	}
-	c.caches.changed(account.ID)
-	return login, secret, nil
 }

@@ -11,6 +11,7 @@ import (
 // signIns stores new logins, as the settings allow.
 type signIns struct {
 	*trail
+	caches           *caches
 	external         ExternalPolicy
 	noPasswords      bool // see Config.NoPasswords
 	operatorPasskeys bool // see Config.OperatorPasskeys
@@ -57,6 +58,36 @@ func (s *signIns) putFor(
 	}
 	account.LastSeenAt = now
 	return s.proven(principalOf(cred, account)), nil
+}
+
+// putFirst stores an account with its new password and signs it in, if the function `useCode`
+// accepts its code.
+func (s *signIns) putFirst(
+	ctx context.Context, account Account, from Client, way string, useCode func(Store) error,
+) (Principal, stage.Secret, error) {
+	secret := newSecret("")
+	var login Principal
+	err := s.store.Atomically(ctx, func(tx Store) error {
+		if err := useCode(tx); err != nil {
+			return err
+		}
+		if err := setPassword(ctx, tx, account, account.Password, ""); err != nil {
+			return err
+		}
+		if err := welcome(ctx, tx, account.ID, from, s.now()); err != nil {
+			return err
+		}
+		var err error
+		if login, err = s.put(ctx, tx, account, secret, from); err != nil {
+			return err
+		}
+		return s.note(ctx, tx, login, loginEntry(account, way))
+	})
+	if err != nil {
+		return Principal{}, stage.Secret{}, err
+	}
+	s.caches.changed(account.ID)
+	return login, secret, nil
 }
 
 // trim ends the oldest logins of a user who has too many, and revokes their view tokens. The server

@@ -25,8 +25,8 @@ type NamedRuleGrant struct {
 	Pattern string
 }
 
-func (c *Control) newAccount(name string, role Role) Account {
-	user := User{ID: UserID(stage.NewID()), Name: name, Role: role, CreatedAt: c.cfg.Now()}
+func newAccount(name string, role Role, now time.Time) Account {
+	user := User{ID: UserID(stage.NewID()), Name: name, Role: role, CreatedAt: now}
 	return Account{User: user, Key: nameKey(name)}
 }
 
@@ -50,7 +50,7 @@ func (c *Control) AddUser(
 	if err != nil {
 		return fail(err)
 	}
-	account := c.newAccount(name, role)
+	account := newAccount(name, role, c.cfg.Now())
 	account.Invited = true
 	code, cred := c.newInvite(account.ID)
 	var widened []UserID
@@ -165,7 +165,7 @@ func (c *Control) AcceptInvite(
 	account.Invited = false
 	var revoked []Issuance
 	from = cleanClient(from)
-	login, secret, err := c.firstLogin(ctx, account, from, "invite", func(tx Store) error {
+	login, secret, err := c.signIns.putFirst(ctx, account, from, "invite", func(tx Store) error {
 		if err := useInvite(ctx, tx, code); err != nil {
 			return err
 		}

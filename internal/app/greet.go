@@ -52,12 +52,12 @@ func (s *server) greet(ctx context.Context, p *process) error {
 func (s *server) greetOperator(ctx context.Context, w io.Writer) error {
 	byProvider := fmt.Sprintf("sign in at %s with %s, with an account that --oidc-operators names",
 		s.public, s.settings.OIDCName)
-	code, err := s.control.NewSetupCode(ctx)
+	code, err := s.control.Setup.NewCode(ctx)
 	switch {
 	case err == nil:
 		fmt.Fprintf(w, "Setup:\t%s\n\tThere is no operator yet: open this link once to become it. "+
 			"Each start prints a new one.\n", web.SetupURL(s.public, code))
-		if s.control.ProviderMakesOperators() {
+		if s.control.Setup.ByProvider() {
 			fmt.Fprintf(w, "\tOr %s.\n", byProvider)
 		}
 	case errors.Is(err, stage.ErrDenied): // passwords are switched off

@@ -260,7 +260,7 @@ func (f *function) event(ctx context.Context, event json.RawMessage) error {
 // setUp returns the one-time link that creates the first operator. Only people whom AWS IAM lets
 // invoke the function can get this link.
 func (f *function) setUp(ctx context.Context) (any, error) {
-	code, err := f.control.NewSetupCode(ctx)
+	code, err := f.control.Setup.NewCode(ctx)
 	if err != nil {
 		return nil, err
 	}

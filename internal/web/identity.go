@@ -90,13 +90,13 @@ func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
 	ways := SignInWays{Passwords: s.signIn.Passwords, Codes: true,
 		Passkeys: s.control.Passkeys.Host()}
 	var err error
-	if ways.SetUp, err = s.control.NeedsSetup(r.Context()); err != nil {
+	if ways.SetUp, err = s.control.Setup.Needed(r.Context()); err != nil {
 		return nil, err
 	}
 	if s.signIn.Provider != nil {
 		ways.Provider = s.signIn.Name
 	}
-	ways.ProviderSetsUp = ways.SetUp && s.control.ProviderMakesOperators()
+	ways.ProviderSetsUp = ways.SetUp && s.control.Setup.ByProvider()
 	return ways, nil
 }
 

@@ -78,7 +78,7 @@ func (s *signIns) setUp(r *http.Request, _ access.Principal) (any, error) {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.control.SetUp(
+	login, secret, err := s.control.Setup.CreateOperator(
 		r.Context(), stage.NewSecret(in.Code), in.Name, stage.NewSecret(in.Password), from)
 	s.attempted("setup", err)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *signIns) checkSetUp(r *http.Request, _ access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.control.CheckSetup(r.Context(), stage.NewSecret(in.Code))
+	return nil, s.control.Setup.Check(r.Context(), stage.NewSecret(in.Code))
 }
 
 func (s *signIns) logIn(r *http.Request, _ access.Principal) (any, error) {

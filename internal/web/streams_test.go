@@ -37,12 +37,12 @@ func streamServer(t *testing.T) (*web.Server, *feed.Feed, *httptest.Server, stri
 	c := access.New(access.Config{
 		Store: db, Passwords: access.NewPasswords(accesstest.CheapPasswords(), 2), Now: time.Now,
 	})
-	code, err := c.NewSetupCode(t.Context())
+	code, err := c.Setup.NewCode(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, login, err := c.SetUp(t.Context(), code, "olga", stage.NewSecret(apptest.Password),
-		access.Client{})
+	_, login, err := c.Setup.CreateOperator(t.Context(), code, "olga",
+		stage.NewSecret(apptest.Password), access.Client{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -249,10 +249,11 @@ func password(text string) stage.Secret { return stage.NewSecret(text) }
 // Operator creates the first operator.
 func (h *Harness) Operator() access.Principal {
 	h.t.Helper()
-	code := must(h.NewSetupCode(h.t.Context()))(h.t)
-	login, _, err := h.SetUp(h.t.Context(), code, "Olga", password(goodPassword), home)
+	code := must(h.Setup.NewCode(h.t.Context()))(h.t)
+	login, _, err := h.Setup.CreateOperator(h.t.Context(), code, "Olga",
+		password(goodPassword), home)
 	if err != nil {
-		h.t.Fatalf("SetUp: %v", err)
+		h.t.Fatalf("CreateOperator: %v", err)
 	}
 	return login
 }

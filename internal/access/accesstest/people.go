@@ -13,10 +13,10 @@ import (
 
 func (on rules) TestTheFirstOperator(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
-		old := must(h.NewSetupCode(t.Context()))(t)
-		code := must(h.NewSetupCode(t.Context()))(t)
+		old := must(h.Setup.NewCode(t.Context()))(t)
+		code := must(h.Setup.NewCode(t.Context()))(t)
 		setUp := func(code stage.Secret, name, secret string) error {
-			_, _, err := h.SetUp(t.Context(), code, name, password(secret), home)
+			_, _, err := h.Setup.CreateOperator(t.Context(), code, name, password(secret), home)
 			return err
 		}
 		refused(t, setUp(old, "Olga", goodPassword), stage.ErrInvalid, "bad_code")
@@ -24,17 +24,18 @@ func (on rules) TestTheFirstOperator(t *testing.T) {
 		refused(t, setUp(code, "Olga", "too short"), stage.ErrInvalid, "weak_password")
 		refused(t, setUp(code, "", goodPassword), stage.ErrInvalid, "")
 
-		login, secret, err := h.SetUp(t.Context(), code, "  Olga ", password(goodPassword), home)
+		login, secret, err := h.Setup.CreateOperator(t.Context(), code, "  Olga ",
+			password(goodPassword), home)
 		ok(t, err)
 		if login.User.Name != "Olga" || login.User.Role != access.Operator || login.User.Invited {
-			t.Errorf("SetUp: got %+v, want the operator Olga", login)
+			t.Errorf("CreateOperator: got %+v, want the operator Olga", login)
 		}
 		seen := must(h.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
 		if seen.User.ID != login.User.ID || seen.CredentialID != login.CredentialID {
 			t.Errorf("Authenticate: got %+v, want %+v", seen, login)
 		}
 		refused(t, setUp(code, "Otto", goodPassword), stage.ErrConflict, "already_set_up")
-		_, err = h.NewSetupCode(t.Context())
+		_, err = h.Setup.NewCode(t.Context())
 		refused(t, err, stage.ErrConflict, "already_set_up")
 	})
 }
@@ -42,10 +43,10 @@ func (on rules) TestTheFirstOperator(t *testing.T) {
 func (on rules) TestOneOfManyBecomesTheOperator(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		other := h.Replica()
-		code := must(h.NewSetupCode(t.Context()))(t)
+		code := must(h.Setup.NewCode(t.Context()))(t)
 		errs := race(8, func(i int) error {
 			on := []*Harness{h, other}[i%2]
-			_, _, err := on.SetUp(t.Context(), code, fmt.Sprint("Olga ", i),
+			_, _, err := on.Setup.CreateOperator(t.Context(), code, fmt.Sprint("Olga ", i),
 				password(goodPassword), home)
 			return err
 		})

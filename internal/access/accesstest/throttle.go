@@ -267,7 +267,8 @@ func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 		bad, far := stage.NewSecret("a code that was never made"), from("198.51.100.7")
 		for door, try := range map[string]func() error{
 			"setup": func() error {
-				_, _, err := h.SetUp(t.Context(), bad, "Olga", password(goodPassword), far)
+				_, _, err := h.Setup.CreateOperator(t.Context(), bad, "Olga",
+					password(goodPassword), far)
 				return err
 			},
 			"invite": func() error {
