@@ -160,6 +160,7 @@ type Control struct {
 	Devices    *Devices
 	Enrolments *Enrolments
 	GuestLinks *GuestLinks
+	Invites    *Invites
 	Logins     *Logins
 	OwnKeys    *OwnKeys
 	Passkeys   *Passkeys
@@ -204,6 +205,7 @@ func New(cfg Config) *Control {
 	c.Devices = &Devices{c.trail, c.signIns}
 	c.Enrolments = &Enrolments{c.trail, c.signIns, c.throttle}
 	c.GuestLinks = &GuestLinks{keys, c.sessions}
+	c.Invites = &Invites{c.trail, cfg.Passwords, c.signIns, c.sessions}
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}

@@ -164,7 +164,7 @@ func (c *Control) ChangePassword(
 			return currentIsWrong(wrongPassword())
 		}
 		if endKeys {
-			if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
+			if revoked, err = endKeysOf(ctx, tx, c.outbox, account.ID); err != nil {
 				return err
 			}
 		}
@@ -185,9 +185,11 @@ func (c *Control) ChangePassword(
 	return c.sessions.end(ctx, revoked, reasonPassword.sentence())
 }
 
-// endKeys ends what could outlive a changed password: keys, the logins that access keys created,
+// endKeysOf ends what could outlive a changed password: keys, the logins that access keys created,
 // and open tokens, including tokens that are being issued concurrently.
-func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
+func endKeysOf(
+	ctx context.Context, tx Store, out *outbox, id UserID,
+) ([]Issuance, error) {
 	for _, kind := range []Kind{KindAccessKey, KindViewKey} {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
 			return nil, err
@@ -200,7 +202,7 @@ func (c *Control) endKeys(ctx context.Context, tx Store, id UserID) ([]Issuance,
 	if err := tx.Advance(ctx, id); err != nil {
 		return nil, err
 	}
-	return c.outbox.revokeOpen(ctx, tx, Revocation{User: id})
+	return out.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
 // currentIsWrong replaces the error wrong_password for a user who is signed in and entered the

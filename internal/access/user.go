@@ -52,7 +52,7 @@ func (c *Control) AddUser(
 	}
 	account := newAccount(name, role, c.cfg.Now())
 	account.Invited = true
-	code, cred := c.newInvite(account.ID)
+	code, cred := newInvite(account.ID, c.cfg.Now())
 	var widened []UserID
 	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		if err := tx.PutAccount(ctx, account); err != nil {
@@ -83,115 +83,12 @@ func nameTaken(err error, name string) error {
 	return err
 }
 
-// newInvite creates an invite. Its ID is the user's, so that it replaces an earlier one.
-func (c *Control) newInvite(id UserID) (stage.Secret, Credential) {
-	code, now := newSecret(""), c.cfg.Now()
-	return code, Credential{
-		ID: "invite-" + string(id), Kind: kindInvite, Hash: hashOf(code), User: id,
-		CreatedAt: now, ExpiresAt: now.Add(inviteLife),
-	}
-}
-
-// Reinvite creates a new invite, for a lost link or a forgotten password. The old password stays
-// valid until the invite is used.
-func (c *Control) Reinvite(
-	ctx context.Context, by Principal, id UserID,
-) (User, stage.Secret, time.Time, error) {
-	fail := func(err error) (User, stage.Secret, time.Time, error) {
-		return User{}, stage.Secret{}, time.Time{}, err
-	}
-	if err := by.Require(ScopeUsers); err != nil {
-		return fail(err)
-	}
-	code, cred := c.newInvite(id)
-	var account Account
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		var err error
-		if account, err = accountOf(ctx, tx, id); err != nil {
-			return err
-		}
-		if err := tx.PutCredential(ctx, cred); err != nil {
-			return err
-		}
-		return c.trail.note(ctx, tx, by, userEntry(ActionUserInvited, account))
-	})
-	if err != nil {
-		return fail(err)
-	}
-	return account.User, code, cred.ExpiresAt, nil
-}
-
 func accountOf(ctx context.Context, s Store, id UserID) (Account, error) {
 	if !stage.ValidID(id) {
 		return Account{}, noSuch("user")
 	}
 	account, err := s.Account(ctx, id)
 	return account, notFoundIs(err, noSuch("user"))
-}
-
-// InviteName returns the name of the user of an invite.
-func (c *Control) InviteName(ctx context.Context, code stage.Secret) (string, error) {
-	account, err := c.invited(ctx, c.cfg.Store, code)
-	return account.Name, err
-}
-
-func (c *Control) invited(ctx context.Context, s Store, code stage.Secret) (Account, error) {
-	cred, account, err := s.Credential(ctx, kindInvite, hashOf(code))
-	if err != nil {
-		return Account{}, notFoundIs(err, badCode())
-	}
-	if !c.cfg.Now().Before(cred.ExpiresAt) {
-		return Account{}, badCode()
-	}
-	return account, nil
-}
-
-// AcceptInvite sets the password of the invited user and signs them in. It ends all logins, keys
-// and open tokens of the user, because another person may know the forgotten password.
-func (c *Control) AcceptInvite(
-	ctx context.Context, code, password stage.Secret, from Client,
-) (Principal, stage.Secret, error) {
-	account, err := c.invited(ctx, c.cfg.Store, code)
-	if err != nil {
-		return Principal{}, stage.Secret{}, c.trail.failedCode(ctx, from, err)
-	}
-	if err := checkPassword(password, account.Name); err != nil {
-		return Principal{}, stage.Secret{}, err
-	}
-	account.Password, err = c.cfg.Passwords.hashInTurn(ctx, account.Key, from, password)
-	if err != nil {
-		return Principal{}, stage.Secret{}, err
-	}
-	account.Invited = false
-	var revoked []Issuance
-	from = cleanClient(from)
-	login, secret, err := c.signIns.putFirst(ctx, account, from, "invite", func(tx Store) error {
-		if err := useInvite(ctx, tx, code); err != nil {
-			return err
-		}
-		if revoked, err = c.endKeys(ctx, tx, account.ID); err != nil {
-			return err
-		}
-		// Passkeys end too, since a lost device may be the reason for the invite.
-		if _, err := tx.DeletePasskeys(ctx, account.ID, ""); err != nil {
-			return err
-		}
-		by := Principal{Kind: KindLogin, User: account.User, From: from}
-		return c.trail.note(ctx, tx, by, userEntry(ActionPasswordChanged, account))
-	})
-	if err != nil {
-		return Principal{}, stage.Secret{}, err
-	}
-	c.sessions.endOrLog(ctx, revoked, reasonPassword.sentence())
-	return login, secret, nil
-}
-
-func useInvite(ctx context.Context, tx Store, code stage.Secret) error {
-	used, err := tx.DeleteCredentials(ctx, Match{Kind: kindInvite, Hash: hashOf(code)})
-	if err != nil || used == 0 {
-		return cmpErr(err, badCode())
-	}
-	return nil
 }
 
 // Users lists all users by name, with their grants. ListUsers reads a page of them.

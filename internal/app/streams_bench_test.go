@@ -130,7 +130,7 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 		_, code, _, err := c.AddUser(ctx, access.CommandLine(), fmt.Sprintf("operator %d", i),
 			access.Operator)
 		must(err)
-		_, login, err := c.AcceptInvite(ctx, code, stage.NewSecret("correct horse battery"),
+		_, login, err := c.Invites.Accept(ctx, code, stage.NewSecret("correct horse battery"),
 			access.Client{})
 		must(err)
 		logins = append(logins, login)

@@ -125,7 +125,7 @@ func (cmd *UsersInviteCommand) Run(ctx context.Context, p *process) error {
 		if err != nil {
 			return err
 		}
-		_, code, until, err := d.control.Reinvite(ctx, access.CommandLine(), user.ID)
+		_, code, until, err := d.control.Invites.Renew(ctx, access.CommandLine(), user.ID)
 		if err != nil {
 			return err
 		}

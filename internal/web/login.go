@@ -141,7 +141,7 @@ func (s *signIns) inviteName(r *http.Request, _ access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := s.control.InviteName(r.Context(), stage.NewSecret(in.Code))
+	name, err := s.control.Invites.Name(r.Context(), stage.NewSecret(in.Code))
 	return InviteName{name}, err
 }
 
@@ -151,7 +151,7 @@ func (s *signIns) acceptInvite(r *http.Request, _ access.Principal) (any, error)
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.control.AcceptInvite(
+	login, secret, err := s.control.Invites.Accept(
 		r.Context(), stage.NewSecret(in.Code), stage.NewSecret(in.Password), from)
 	s.attempted("invite", err)
 	if err != nil {

@@ -71,7 +71,7 @@ func (s *people) add(r *http.Request, who access.Principal) (any, error) {
 }
 
 func (s *people) reinvite(r *http.Request, who access.Principal) (any, error) {
-	user, code, until, err := s.control.Reinvite(r.Context(), who, userID(r))
+	user, code, until, err := s.control.Invites.Renew(r.Context(), who, userID(r))
 	if err != nil {
 		return nil, err
 	}

@@ -265,9 +265,9 @@ func (h *Harness) Broadcaster(by access.Principal, name string) (access.Principa
 	if err != nil {
 		h.t.Fatalf("AddUser: %v", err)
 	}
-	login, secret, err := h.AcceptInvite(h.t.Context(), code, password(goodPassword), home)
+	login, secret, err := h.Invites.Accept(h.t.Context(), code, password(goodPassword), home)
 	if err != nil {
-		h.t.Fatalf("AcceptInvite: %v", err)
+		h.t.Fatalf("Accept: %v", err)
 	}
 	return login, secret
 }

@@ -42,7 +42,7 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 		h.Grant(op, ana, other, both)
 		_, code, _, err := h.AddUser(t.Context(), op, "Mia", access.Moderator)
 		ok(t, err)
-		mia, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		mia, _, err := h.Invites.Accept(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
 		h.Grant(op, mia, arn, stage.Subscribe)
 		h.Clock.Pass(time.Minute)

@@ -73,22 +73,22 @@ func (on rules) TestAnInvitation(t *testing.T) {
 		}
 		_, _, err = h.LogIn(t.Context(), "Ana", password(""), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
-		if name := must(h.InviteName(t.Context(), code))(t); name != "Ana" {
-			t.Errorf("InviteName: got %q, want Ana", name)
+		if name := must(h.Invites.Name(t.Context(), code))(t); name != "Ana" {
+			t.Errorf("Name: got %q, want Ana", name)
 		}
 		accept := func(code stage.Secret, secret string) (access.Principal, stage.Secret, error) {
-			return h.AcceptInvite(t.Context(), code, password(secret), home)
+			return h.Invites.Accept(t.Context(), code, password(secret), home)
 		}
 		_, _, err = accept(code, "aNa")
 		refused(t, err, stage.ErrInvalid, "weak_password")
 		login, _, err := accept(code, goodPassword)
 		ok(t, err)
 		if login.User.ID != user.ID || login.User.Invited {
-			t.Errorf("AcceptInvite: got %+v, want %s, not invited any more", login, user.ID)
+			t.Errorf("Accept: got %+v, want %s, not invited any more", login, user.ID)
 		}
 		_, _, err = accept(code, goodPassword)
 		refused(t, err, stage.ErrInvalid, "bad_code")
-		_, err = h.InviteName(t.Context(), code)
+		_, err = h.Invites.Name(t.Context(), code)
 		refused(t, err, stage.ErrInvalid, "bad_code")
 	})
 }
@@ -98,22 +98,22 @@ func (on rules) TestAnInvitationEnds(t *testing.T) {
 		op := h.Operator()
 		ana, first, _, err := h.AddUser(t.Context(), op, "Ana", access.Broadcaster)
 		ok(t, err)
-		_, second, _, err := h.Reinvite(t.Context(), op, ana.ID)
+		_, second, _, err := h.Invites.Renew(t.Context(), op, ana.ID)
 		ok(t, err)
-		_, err = h.InviteName(t.Context(), first)
+		_, err = h.Invites.Name(t.Context(), first)
 		refused(t, err, stage.ErrInvalid, "bad_code")
 		h.Clock.Pass(7*24*time.Hour - time.Second)
-		must(h.InviteName(t.Context(), second))(t)
+		must(h.Invites.Name(t.Context(), second))(t)
 		h.Clock.Pass(time.Second)
-		_, _, err = h.AcceptInvite(t.Context(), second, password(goodPassword), home)
+		_, _, err = h.Invites.Accept(t.Context(), second, password(goodPassword), home)
 		refused(t, err, stage.ErrInvalid, "bad_code")
 
-		_, third, _, err := h.Reinvite(t.Context(), op, ana.ID)
+		_, third, _, err := h.Invites.Renew(t.Context(), op, ana.ID)
 		ok(t, err)
 		ok(t, h.RemoveUser(t.Context(), op, ana.ID))
-		_, _, err = h.AcceptInvite(t.Context(), third, password(goodPassword), home)
+		_, _, err = h.Invites.Accept(t.Context(), third, password(goodPassword), home)
 		refused(t, err, stage.ErrInvalid, "bad_code")
-		_, _, _, err = h.Reinvite(t.Context(), op, ana.ID)
+		_, _, _, err = h.Invites.Renew(t.Context(), op, ana.ID)
 		refused(t, err, stage.ErrNotFound, "")
 	})
 }
@@ -122,12 +122,12 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()
 		ana, cookie := h.Broadcaster(op, "Ana")
-		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
+		_, code, _, err := h.Invites.Renew(t.Context(), op, ana.User.ID)
 		ok(t, err)
 		// An invite changes nothing until it is used, because Ana may not have requested it.
 		must(h.Authenticate(t.Context(), access.Presented{Login: cookie}))(t)
 		errs := race(6, func(i int) error {
-			_, _, err := h.AcceptInvite(t.Context(), code,
+			_, _, err := h.Invites.Accept(t.Context(), code,
 				password(fmt.Sprint("my new password ", i)), home)
 			return err
 		})
@@ -333,7 +333,7 @@ func (on rules) TestTheLastOperatorStays(t *testing.T) {
 		ok(t, err)
 		// An operator who has not accepted the invite cannot sign in.
 		refused(t, h.RemoveUser(t.Context(), op, op.User.ID), stage.ErrConflict, "conflict")
-		otto, _, err := h.AcceptInvite(t.Context(), code, password(goodPassword), home)
+		otto, _, err := h.Invites.Accept(t.Context(), code, password(goodPassword), home)
 		ok(t, err)
 		errs := race(2, func(i int) error {
 			if i == 0 {
@@ -352,12 +352,12 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 		op, ana, arn := h.Scene()
 		ctx, who := t.Context(), ana
 		_, _, _, add := h.AddUser(ctx, who, "Bob", access.Operator)
-		_, _, _, again := h.Reinvite(ctx, who, who.User.ID)
+		_, _, _, again := h.Invites.Renew(ctx, who, who.User.ID)
 		_, users := h.Users(ctx, who)
 		_, local := h.AddLocalStage(ctx, who, "mine")
 		_, all := h.Tokens(ctx, who, true)
 		for what, err := range map[string]error{
-			"AddUser": add, "Reinvite": again, "Users": users, "AddLocalStage": local,
+			"AddUser": add, "Invites.Renew": again, "Users": users, "AddLocalStage": local,
 			"Tokens of all": all,
 			"RemoveUser":    h.RemoveUser(ctx, who, who.User.ID),
 			"Logins.EndAll": h.Logins.EndAll(ctx, who, op.User.ID), // of another user
@@ -447,10 +447,10 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 
 		t.Log("a forgotten password ends everything, too")
 		held = steal()
-		_, code, _, err := h.Reinvite(t.Context(), op, ana.User.ID)
+		_, code, _, err := h.Invites.Renew(t.Context(), op, ana.User.ID)
 		ok(t, err)
 		ok(t, h.MayStay(t.Context(), held.token))
-		_, _, err = h.AcceptInvite(t.Context(), code, password("a wholly new one"), home)
+		_, _, err = h.Invites.Accept(t.Context(), code, password("a wholly new one"), home)
 		ok(t, err)
 		worthless(held)
 	})

@@ -272,7 +272,7 @@ func (on rules) TestRefusedCodesAreLogged(t *testing.T) {
 				return err
 			},
 			"invite": func() error {
-				_, _, err := h.AcceptInvite(t.Context(), bad, password(goodPassword), far)
+				_, _, err := h.Invites.Accept(t.Context(), bad, password(goodPassword), far)
 				return err
 			},
 			"enrolment": func() error {
