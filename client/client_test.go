@@ -20,7 +20,7 @@ func TestAnApplicationSeesWhoIsThereAndChangesRules(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	operator := a.Operator()
-	ana := a.Broadcaster(operator, "ana", "subscribe") // on the stage main
+	ana := a.Broadcaster(operator, "ana", "subscribe") // on the stage `main`
 	var side web.Stage
 	operator.Must(http.StatusCreated, "POST", "/api/stages", web.NewStage{Name: "side"}, &side)
 	var key web.V1CreatedAPIKey

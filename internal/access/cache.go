@@ -19,7 +19,7 @@ type cache[K comparable, V any] struct {
 
 const cacheSize = 4096
 
-// get returns a value, and the generation of the cache for put.
+// get returns a value, and the generation of the cache for `put`.
 func (c *cache[K, V]) get(key K) (value V, generation int, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,8 +27,8 @@ func (c *cache[K, V]) get(key K) (value V, generation int, found bool) {
 	return value, c.generation, found
 }
 
-// put stores a value, unless entries were dropped after get returned the generation: the value may
-// have been read before the change.
+// put stores a value, unless entries were dropped after `get` returned the generation: the value
+// may have been read before the change.
 func (c *cache[K, V]) put(key K, value V, generation int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +47,7 @@ func (c *cache[K, V]) drop(key K) {
 	delete(c.entries, key)
 }
 
-// dropIf drops the entries for which a condition holds. After a call of dropIf or of clear, put
+// dropIf drops the entries for which a condition holds. After a call of `dropIf` or `clear`, `put`
 // refuses values that were read before the call.
 func (c *cache[K, V]) dropIf(holds func(K, V) bool) {
 	c.mu.Lock()

@@ -41,7 +41,7 @@ func (c *Control) Refusals(
 // narrowed limits a list for moderators to certain stages. The zero value means every stage.
 type narrowed struct {
 	list []stage.ARN // these stages; nil: see the next field
-	// the stages of this user, if they are too many for list; "" means every stage
+	// the stages of this user, if they are too many for `list`; "" means every stage
 	of UserID
 }
 

@@ -48,7 +48,7 @@ type RuleStore interface {
 	// WantOwnStage records, once, that a stage must be created at AWS.
 	WantOwnStage(ctx context.Context, rule RuleID, user UserID, now time.Time) error
 	// ClaimOwnStages returns the requests for stages that are due, and counts the attempt. It does
-	// not return them to another replica before the time until.
+	// not return them to another replica before the time `until`.
 	ClaimOwnStages(ctx context.Context, now, until time.Time, limit int) ([]OwnWanted, error)
 	// PostponeOwnStage sets the time at which a stage is due again.
 	PostponeOwnStage(ctx context.Context, w OwnWanted, until time.Time) error

@@ -46,8 +46,8 @@ func describe(ctx context.Context, tx Store, rules []Rule, r Rule) (string, erro
 	return r.words(what), nil
 }
 
-// words returns the sentence about a rule. The parameter names the stages to which the rule gives
-// access.
+// words returns the sentence about a rule. The parameter `what` describes the stages to which the
+// rule gives access.
 func (r Rule) words(what string) string {
 	who := "everybody"
 	if r.Claim.Name != "" {

@@ -146,7 +146,7 @@ func countFailure(ctx context.Context, tx Store, rows []Attempts, now time.Time)
 	return nil
 }
 
-// undo removes the failure that begin has counted.
+// undo removes the failure that `begin` has counted.
 func (a attempt) undo(ctx context.Context, tx Store) error {
 	rows, err := readAttempts(ctx, tx, a.buckets)
 	if err != nil {

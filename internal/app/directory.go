@@ -124,7 +124,7 @@ func (d *directory) stageName(arn stage.ARN) string {
 }
 
 // nobody is a stage.Moderator without participants, for commands, which serve no stages. A running
-// server reads the changes of commands from the database, and disconnects participants itself.
+// server reads from the database what commands have changed, and disconnects participants itself.
 type nobody struct{}
 
 func (nobody) Participants(context.Context, stage.ARN) ([]stage.Presence, error) { return nil, nil }

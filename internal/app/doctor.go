@@ -136,7 +136,7 @@ func broken(advice, key string, v words.Values) finding {
 	return finding{Level: levelError, Detail: doctorSays(key, v), Advice: doctorSays(advice, nil)}
 }
 
-// failed returns a finding, as broken does. Its detail is the error of another package, and the
+// failed returns a finding, as `broken` does. Its detail is the error of another package, and the
 // advice may be empty.
 func failed(advice string, err error) finding {
 	f := finding{Level: levelError, Detail: strings.TrimSuffix(err.Error(), ".")}

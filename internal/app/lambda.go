@@ -37,7 +37,8 @@ const (
 	kmsRetries = 3
 )
 
-// LambdaCommand is `stagedoor lambda`. It has the settings of serve, except for notInFunctions.
+// LambdaCommand is `stagedoor lambda`. It has the settings of serve, except those in
+// notInFunctions.
 type LambdaCommand struct {
 	ServeSettings
 	KMSKey string `help:"Key in AWS KMS (ECC_NIST_P384, SIGN_VERIFY) that signs the participant tokens; its ID, alias or ARN. By default the AWS API creates them." placeholder:"KEY" name:"kms-key"`

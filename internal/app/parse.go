@@ -133,7 +133,7 @@ type HelpCommand struct {
 	Command []string `arg:"" optional:"" help:"Command, such as users add."`
 }
 
-// Run does nothing: see rewrite.
+// Run does nothing, because `rewrite` has replaced the command by the flag --help.
 func (HelpCommand) Run() error { return nil }
 
 // prefixMapper parses a network in CIDR notation. A single address is a network of one address.

@@ -163,7 +163,7 @@ func openStreams(b testing.TB, url string, logins []stage.Secret, n int) []net.C
 				}
 				conn.Close()
 				refused.Add(1)
-				// The pauses are those of the function growing in events.js.
+				// The pauses are those of the function `growing` in events.js.
 				time.Sleep(500 * time.Millisecond << min(try-1, 6))
 			}
 		})

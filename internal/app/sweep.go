@@ -63,7 +63,7 @@ func (s *server) settle(ctx context.Context) (err error) {
 	return s.sweep(ctx)
 }
 
-// settleOthers closes the sessions that settle has left open.
+// settleOthers closes the sessions that `settle` has left open.
 func (s *server) settleOthers(ctx context.Context) error {
 	if s.endOthers == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 // A Map is a map of limited size, for data that unknown clients can make grow: limiters, recent
 // refusals, caches. An entry expires Life after its last change. A full map drops the entry whose
 // last change is oldest. Operations take constant time on average. A Map is safe for concurrent
-// use, but its fields must be set before.
+// use, but its exported fields must be set before its first use.
 type Map[K comparable, V any] struct {
 	Max  int           // entries; at least 1
 	Life time.Duration // 0 means that entries do not expire

@@ -49,7 +49,7 @@ type keyRecord struct {
 
 type ingestRecord struct {
 	record
-	Shape ingestShape // everything except the fields of record
+	Shape ingestShape // everything except what the type `record` has
 }
 
 type sessionRecord struct {

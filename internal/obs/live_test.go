@@ -284,8 +284,8 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 	}
 }
 
-// TestKeepStartsAgainAfterAnUnexpectedStop: after ICE failed, OBS stops by itself and does not
-// start again.
+// TestKeepStartsAgainAfterAnUnexpectedStop: after ICE has failed, OBS stops and does not reconnect,
+// so `keep` starts it again.
 func TestKeepStartsAgainAfterAnUnexpectedStop(t *testing.T) {
 	t.Parallel()
 	h := ready(t, fakeobs.Options{})

@@ -185,7 +185,7 @@ func (s Service) text(name string) string {
 	return text
 }
 
-// same reports whether a service already has all settings of the service wanted.
+// same reports whether a service already has all settings of the wanted service.
 func (s Service) same(wanted Service) bool {
 	if s.Type != wanted.Type {
 		return false

@@ -32,7 +32,7 @@ type stageOf struct {
 	Limits       stage.Limits `json:"limits"`
 }
 
-// Stage finds a stage by its name or ARN. If wanted is empty, it returns the only stage on which
+// Stage finds a stage by its name or ARN. If `wanted` is empty, it returns the only stage on which
 // the owner of the key may publish.
 func (s *server) Stage(ctx context.Context, wanted string) (stage.ARN, stage.Limits, error) {
 	var me struct {

@@ -48,7 +48,7 @@ func newBatch(conn *net.UDPConn, counted *traffic) batch {
 // next returns the buffer for the next packet.
 func (b *batch) next() []byte { return b.buffers[b.used] }
 
-// add adds a packet that was written into the buffer from next.
+// add adds a packet that was written into the buffer that `next` returned.
 func (b *batch) add(packet []byte, to *destination) {
 	if to.tcp != nil {
 		to.tcp.send(packet) // send copies the packet, so the buffer can be used again

@@ -41,8 +41,8 @@ func (c *catchUp) place(ts uint64) (later uint32, due time.Time) {
 	if passed >= c.behind+c.duration {
 		return 0, time.Time{}
 	}
-	// During the fast motion, the live edge advances by duration. So the frames of behind+duration
-	// are shown within duration.
+	// During the fast motion, the live edge advances by `duration`. So the frames of `behind +
+	// duration` are shown within `duration`.
 	shown := passed * c.duration / (c.behind + c.duration)
 	later = uint32(shown + c.behind - passed)
 	return later, c.began.Add(time.Duration(shown) * time.Second / time.Duration(c.clock))

@@ -273,7 +273,7 @@ func (g tabGuest) diary(format string, args ...any) {
 }
 
 // meet waits until each guest has received more picture and sound of each other guest since the
-// call of meet.
+// call of `meet`.
 func meet(guests []tabGuest) {
 	for _, s := range guests {
 		var others []string

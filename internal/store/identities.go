@@ -30,7 +30,7 @@ func words(list []access.Scope) string {
 	return b.String()
 }
 
-// scopes scans a value that words returned.
+// scopes scans a value that `words` returned.
 type scopes struct{ list *[]access.Scope }
 
 // Scan implements sql.Scanner.

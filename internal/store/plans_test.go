@@ -280,7 +280,7 @@ func (n node) costly(steps []step) []step {
 		steps = append(steps, step{why: "Seq Scan on " + n.Table})
 	case strings.Contains(n.Type, "Index") && n.Cond == "":
 		steps = append(steps, step{why: n.Type + " of all of " + n.Index})
-	case n.Type == "Sort" && !n.sortsLittle(): // other sorts are of rows with equal keys
+	case n.Type == "Sort" && !n.sortsLittle(): // an Incremental Sort sorts few rows at a time
 		steps = append(steps, step{why: n.Type, sort: true})
 	}
 	for _, below := range n.Plans {

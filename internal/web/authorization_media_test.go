@@ -25,7 +25,7 @@ import (
 func mediaPatterns() []string { return append(whip.Patterns(), "GET /"+signal.Path) }
 
 // mediaObjects lists the objects of the routes outside the router. A session is a subscription to a
-// participant on the stage main, or of bea's on the stage side.
+// participant on the stage `main`, or to bea's on the stage `side`.
 var mediaObjects = map[string][]target{
 	"POST /whip": {{request: func(h *harness, _ caller) (string, any) {
 		return "/whip", h.offer("obs-30.2")

@@ -183,7 +183,7 @@ type column struct {
 	name  string
 	kind  access.Kind // "" for no credential
 	role  access.Role
-	can   []string // capabilities on the stage main
+	can   []string // capabilities on the stage `main`
 	ended bool     // the credential is not valid any more
 	give  func(h *harness, owner *apptest.Client) (bearer string)
 }
@@ -271,9 +271,9 @@ type harness struct {
 	t          *testing.T
 	olga       *apptest.Client
 	bea        caller
-	main, side stage.ARN // callers have access only to main
+	main, side stage.ARN // callers have access only to `main`
 	callers    map[string]caller
-	message    string            // ID of a message of another user in the chat of main
+	message    string            // ID of a message of another user in the chat of `main`
 	tokens     map[string]string // participant tokens, by user and stage
 	users      int
 }
@@ -401,8 +401,8 @@ func at(path string, body any) func(*harness, caller) (string, any) {
 	return func(*harness, caller) (string, any) { return strings.ReplaceAll(path, "{$}", ""), body }
 }
 
-// ownAndForeign returns two targets for one request: the caller's object on the stage main, and
-// bea's object on the stage side.
+// ownAndForeign returns two targets for one request: the caller's object on the stage `main`, and
+// bea's object on the stage `side`.
 func ownAndForeign(request func(h *harness, of caller, arn string) (string, any)) []target {
 	return []target{
 		{name: "own", request: func(h *harness, who caller) (string, any) {
@@ -680,7 +680,7 @@ func (h *harness) invite() access.UserID {
 	return invited.ID
 }
 
-// anothers returns the ID of a message of another user in the chat of main.
+// anothers returns the ID of a message of another user in the chat of `main`.
 func (h *harness) anothers(chat string) string {
 	if h.message == "" {
 		h.message = made(h.newUser("writer", "", both), "id", chat,

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// FuzzBodies checks the contract of decode. It never panics. Its errors are problems with a 4xx
+// FuzzBodies checks the contract of `decode`. It never panics. Its errors are problems with a 4xx
 // status, a code and a sentence. The sentence never contains the body's values, which may be
 // passwords.
 func FuzzBodies(f *testing.F) {

@@ -218,8 +218,8 @@ func (s *oidcLogins) backWith(w http.ResponseWriter, r *http.Request, next strin
 // has at most 4096 bytes (RFC 6265, 6.1).
 const maxNext = 1024
 
-// localPath returns the path and the query of next if next is on this server. Otherwise it returns
-// the path of the dock, so that no sign-in ends on another site.
+// localPath returns the path and the query of `next`, if `next` is on this server. Otherwise it
+// returns the path of the dock, so that no sign-in ends on another site.
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || len(next) > maxNext || u.Scheme != "" || u.Host != "" ||

@@ -65,8 +65,8 @@ func (a *authenticator) allowed(r *http.Request, scope access.Scope) (access.Pri
 	return who, who.Require(scope)
 }
 
-// allowedToEnd does what allowed does, for a request that ends a session: such a request must also
-// work while the database does not answer.
+// allowedToEnd does what `allowed` does, for a request that ends a session: such a request must
+// also work while the database does not answer.
 func (a *authenticator) allowedToEnd(
 	r *http.Request, scope access.Scope,
 ) (access.Principal, error) {

@@ -112,7 +112,7 @@ func (s *Server) stages() *stages {
 	return &stages{control: c.Control, moderator: c.Stage, aws: c.AWS, log: c.Log}
 }
 
-// table lists every route except /whip, /whep and /stage-events, which are in guard. A test
+// table lists every route except /whip, /whep and /stage-events, which are in `guard`. A test
 // compares the table with docs/http.md.
 func (s *Server) table() []route {
 	c, a := s.config, s.adapter

@@ -152,7 +152,7 @@ type openStream struct {
 }
 
 // serve sends the first frames, and then waits until the client disconnects. The stream listens to
-// the feed before serve reads past events, so that no event is missed.
+// the feed before `serve` reads past events, so that no event is missed.
 func (p *openStream) serve(after int64) {
 	defer p.streams.leave(p)
 	if !p.begin(after) {

@@ -114,8 +114,8 @@ async function busily(work) {
 }
 
 /**
- * Shows the form again if no dock shows the code. Links have the same code `bad_code`, so the page
- * has a sentence of its own.
+ * Shows the form again if no dock shows the code that the person entered. The server answers a
+ * wrong link with the same error, `bad_code`, so the page has its own sentence for this case.
  * @param {unknown} err
  */
 function failed(err) {

@@ -180,8 +180,8 @@ const SHOWN = [
 const changed = (a, b) => SHOWN.some((name) => a[name] !== b[name]);
 
 /**
- * Carries out the effects, each for one turn of the machine. It keeps the tokens; the machine gets
- * only their participant and times.
+ * Carries out the effects of the machine. It keeps the tokens itself; the machine gets only their
+ * participants and times.
  */
 class Deeds {
   #obs;

@@ -23,7 +23,7 @@ const LOOK_AGAIN = 100;
  * @property {(obs: import('./obs.js').ObsCaller, setup: number) => Promise<string>} restore
  *   restores the file as it was before the first write of that set-up
  * @property {(obs: import('./obs.js').ObsCaller, server: string) => Promise<string>} move opens the
- *   dock at that address from the next start of OBS on; resolves as write does
+ *   dock at that address from the next start of OBS on; resolves as `write` does
  * @property {(obs: import('./obs.js').ObsCaller) => Promise<boolean>} isGone whether the script
  *   that paired this page no longer answers
  * @property {() => string[]} encoders the IDs of the encoders of OBS; none without a script

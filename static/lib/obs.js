@@ -346,7 +346,7 @@ async function takeTurn(call, turns, pause) {
   const claim = () => call('BroadcastCustomEvent', { eventData: turns.claim });
   for (let tries = 0; !turns.mine && tries < 50; tries++) {
     await claim();
-    if (!turns.mine) await pause(100); // not back yet, or another client has the turn
+    if (!turns.mine) await pause(100); // the claim is not back, or another client has the turn
   }
   return {
     renew: claim,

@@ -531,7 +531,7 @@ func (on rules) TestTheEffectOfARuleIsWhatItDoes(t *testing.T) {
 			rule = must(h.PutRule(t.Context(), op, rule))(t)
 			want := compared(before, h.ruled(op))
 			if rule.Own != "" && rule.Claim == (access.Claim{}) {
-				want.Gain++ // the operator's own stage, which is not in the result of ruled
+				want.Gain++ // the operator's own stage, which is not in the result of `ruled`
 			}
 			if effect.Gain != want.Gain || effect.Lose != want.Lose ||
 				effect.Change != want.Change || len(effect.Losing) != want.Lose {

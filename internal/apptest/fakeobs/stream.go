@@ -194,8 +194,8 @@ func (o *OBS) setting(name string) string {
 	return s
 }
 
-// stop emits STOPPING, and ends the context of the function broadcast, which then ends the session.
-// The caller holds the lock.
+// stop emits STOPPING, and ends the context of `broadcast`, which then ends the session. The caller
+// holds the lock.
 func (o *OBS) stop() {
 	if !o.stream.active {
 		return

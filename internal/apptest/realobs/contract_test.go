@@ -65,7 +65,7 @@ func compare(t *testing.T, real, fake []string) {
 	}
 }
 
-// A step is a request and, if until is set, the state to wait for afterwards.
+// A step is a request and, if `until` is set, the state to wait for afterwards.
 type step struct{ request, data, until string }
 
 func stories() []step {

@@ -53,7 +53,7 @@ type Stats struct {
 	// frames that cannot be decoded: a packet before them is missing, or no keyframe came first
 	Broken int
 	Gaps   int // gaps with packets that never arrived
-	// packets that never arrived, so at most this many frames did not arrive at all
+	// packets that never arrived; no more frames than this are missing as a whole
 	Missing int
 	// from the answer to the first decodable frame
 	FirstFrame               time.Duration

@@ -1,5 +1,5 @@
--- Entries about a token or another thing of a user also have that user. An index, and the users of
--- earlier kicks and revocations: see indexTargetUsers.
+-- An entry about a token, or about another thing of a user, also names that user. The function
+-- indexTargetUsers fills in the users of earlier kicks and revocations, and makes the index.
 
 -- +goose Up
 ALTER TABLE audit ADD COLUMN target_user TEXT NOT NULL DEFAULT '';

@@ -25,8 +25,8 @@ type row struct {
 	text    string
 }
 
-// rows returns the main states of the dock, including some failures. The function troubles returns
-// the other failures.
+// rows returns the main states of the dock, including some failures. The function `troubles`
+// returns the other failures.
 func rows() []row {
 	fresh := fakeobs.Options{Password: obsPassword}
 	ready := fakeobs.Options{

@@ -35,8 +35,8 @@ func asIs(*fakeobs.Options) {}
 // wide sets OBS's picture so large that the set-up must call SetVideoSettings.
 func wide(o *fakeobs.Options) { o.Screen = [2]int{3440, 1440} }
 
-// troubles returns the states of the dock in which OBS is not ready or has failed, except those of
-// rows.
+// troubles returns the states of the dock in which OBS is not ready or has failed, except those
+// that `rows` returns.
 func troubles() []row {
 	set := func(pairs ...string) func(*fakeobs.Options) {
 		return func(o *fakeobs.Options) {
