@@ -16,7 +16,7 @@ func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error
 	if e.Kind != stage.EventEnded || e.Code != stage.CodeKicked {
 		return nil
 	}
-	if l, found := c.lateOf(i.ID); found && l.entry.Action == ActionKicked {
+	if l, found := c.outage.lateOf(i.ID); found && l.entry.Action == ActionKicked {
 		by, err := c.actor(ctx, l.by.User.ID, l.by.User.Name)
 		e.By = by
 		return err

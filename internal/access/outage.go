@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -74,6 +75,49 @@ func (o *outage) forgetKey(id string) {
 	o.principals.dropIf(func(_ credentialKey, r recalled) bool {
 		return r.who.Kind == KindAPIKey && r.who.CredentialID == id
 	})
+}
+
+// owe refuses the token of a participant from now on, and queues the revocation to be stored later.
+// It returns false if the queue is full.
+func (o *outage) owe(id stage.ParticipantID, l late) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.late == nil {
+		o.late = map[stage.ParticipantID]late{}
+	}
+	if len(o.late) >= maxLate {
+		return false
+	}
+	o.late[id] = l
+	return true
+}
+
+// owed reports whether the token of a participant is revoked and the revocation is not stored yet.
+func (o *outage) owed(id stage.ParticipantID) bool {
+	_, found := o.lateOf(id)
+	return found
+}
+
+// lateOf returns the revocation of a participant's token that is not stored yet.
+func (o *outage) lateOf(id stage.ParticipantID) (late, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l, found := o.late[id]
+	return l, found
+}
+
+// allLate returns the revocations that are not stored yet.
+func (o *outage) allLate() map[stage.ParticipantID]late {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.late)
+}
+
+// stored removes the revocation of a participant's token from the queue.
+func (o *outage) stored(id stage.ParticipantID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.late, id)
 }
 
 // credentialKey identifies a credential of a request by its hash.
@@ -165,7 +209,7 @@ func (c *Control) revokeWithout(
 
 func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away error) error {
 	id := stage.ParticipantID(e.Target)
-	if !c.owe(id, late{who, e}) {
+	if !c.outage.owe(id, late{who, e}) {
 		return away
 	}
 	err := c.sessions.endOne(ctx, e.Stage, id, e.Detail)
@@ -173,35 +217,6 @@ func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away e
 		return away // the queued revocation is stored when the database answers
 	}
 	return err
-}
-
-// owe refuses the token of a participant from now on, and queues the revocation to be stored later.
-// It returns false if the queue is full.
-func (c *Control) owe(id stage.ParticipantID, l late) bool {
-	c.outage.mu.Lock()
-	defer c.outage.mu.Unlock()
-	if c.outage.late == nil {
-		c.outage.late = map[stage.ParticipantID]late{}
-	}
-	if len(c.outage.late) >= maxLate {
-		return false
-	}
-	c.outage.late[id] = l
-	return true
-}
-
-// owed reports whether the token of a participant is revoked and the revocation is not stored yet.
-func (c *Control) owed(id stage.ParticipantID) bool {
-	_, found := c.lateOf(id)
-	return found
-}
-
-// lateOf returns the revocation of a participant's token that is not stored yet.
-func (c *Control) lateOf(id stage.ParticipantID) (late, bool) {
-	c.outage.mu.Lock()
-	defer c.outage.mu.Unlock()
-	l, found := c.outage.late[id]
-	return l, found
 }
 
 // StoreLate stores the queued revocations until ctx ends, and then tries once more.
@@ -225,19 +240,12 @@ func (c *Control) StoreLate(ctx context.Context) error {
 }
 
 func (c *Control) storeLate(ctx context.Context) (left int) {
-	c.outage.mu.Lock()
-	all := make(map[stage.ParticipantID]late, len(c.outage.late))
-	for id, l := range c.outage.late {
-		all[id] = l
-	}
-	c.outage.mu.Unlock()
+	all := c.outage.allLate()
 	for id, l := range all {
 		if err := c.storeOne(ctx, id, l); err != nil {
 			return len(all) // the next revocation would also run into the time limit
 		}
-		c.outage.mu.Lock()
-		delete(c.outage.late, id)
-		c.outage.mu.Unlock()
+		c.outage.stored(id)
 	}
 	return 0
 }
