@@ -159,6 +159,7 @@ type Control struct {
 	Chat       *Chat
 	Devices    *Devices
 	Enrolments *Enrolments
+	Events     *Events
 	GuestLinks *GuestLinks
 	Invites    *Invites
 	Logins     *Logins
@@ -204,6 +205,7 @@ func New(cfg Config) *Control {
 	c.Chat = &Chat{c.trail}
 	c.Devices = &Devices{c.trail, c.signIns}
 	c.Enrolments = &Enrolments{c.trail, c.signIns, c.throttle}
+	c.Events = &Events{c.outbox, c.outage}
 	c.GuestLinks = &GuestLinks{keys, c.sessions}
 	c.Invites = &Invites{c.trail, cfg.Passwords, c.signIns, c.sessions}
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}

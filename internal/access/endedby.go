@@ -12,16 +12,16 @@ import (
 // add its entry before they disconnect. During an outage of the database, the entry waits in the
 // memory of the replica that was asked to kick. If another replica stores the event meanwhile, the
 // event has no name at first. The replica with the entry adds the name later.
-func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error {
+func (s *Events) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error {
 	if e.Kind != stage.EventEnded || e.Code != stage.CodeKicked {
 		return nil
 	}
-	if l, found := c.outage.lateOf(i.ID); found && l.entry.Action == ActionKicked {
-		by, err := c.actor(ctx, l.by.User.ID, l.by.User.Name)
+	if l, found := s.outage.lateOf(i.ID); found && l.entry.Action == ActionKicked {
+		by, err := s.actor(ctx, l.by.User.ID, l.by.User.Name)
 		e.By = by
 		return err
 	}
-	kick, err := c.newest(ctx, AuditFilter{Action: ActionKicked, Target: string(i.ID)})
+	kick, err := s.newest(ctx, AuditFilter{Action: ActionKicked, Target: string(i.ID)})
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error
 	if i.guest() {
 		bar = AuditFilter{Action: ActionGuestLinkEnded, Target: i.Credential}
 	}
-	barred, err := c.newest(ctx, bar)
+	barred, err := s.newest(ctx, bar)
 	if err != nil {
 		return err
 	}
@@ -42,13 +42,13 @@ func (c *Control) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error
 	if entry.ID == "" {
 		return nil // the access ended, or the token was revoked
 	}
-	e.By, err = c.actor(ctx, entry.Actor, entry.ActorName)
+	e.By, err = s.actor(ctx, entry.Actor, entry.ActorName)
 	return err
 }
 
 // newest returns the newest entry that matches a filter, or an empty entry if none matches.
-func (c *Control) newest(ctx context.Context, f AuditFilter) (Entry, error) {
-	page, err := c.cfg.Store.Entries(ctx, f, Page{Limit: 1})
+func (s *Events) newest(ctx context.Context, f AuditFilter) (Entry, error) {
+	page, err := s.store.Entries(ctx, f, Page{Limit: 1})
 	if err != nil || len(page.Items) == 0 {
 		return Entry{}, err
 	}
@@ -57,12 +57,12 @@ func (c *Control) newest(ctx context.Context, f AuditFilter) (Entry, error) {
 
 // actor returns the actor of an entry, with the present role of the account. An actor without an
 // account counts as an operator: the command line, an API key, or a deleted account.
-func (c *Control) actor(ctx context.Context, id UserID, name string) (User, error) {
+func (s *Events) actor(ctx context.Context, id UserID, name string) (User, error) {
 	by := User{ID: id, Name: name, Role: Operator}
 	if id == "" {
 		return by, nil
 	}
-	account, err := c.cfg.Store.Account(ctx, id)
+	account, err := s.store.Account(ctx, id)
 	if errors.Is(err, stage.ErrNotFound) {
 		return by, nil
 	}

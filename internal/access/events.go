@@ -27,17 +27,23 @@ const (
 	pruneRest = 40
 )
 
-// RecordEvent stores an event for the user of its token. An event of a token that this server did
-// not issue is not stored, and is returned without User.
-func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, error) {
+// Events stores the events of participants and returns them.
+type Events struct {
+	*outbox
+	outage *outage
+}
+
+// Record stores an event for the user of its token. An event of a token that this server did not
+// issue is not stored, and is returned without User.
+func (s *Events) Record(ctx context.Context, e stage.Event) (StoredEvent, error) {
 	if e.Time.IsZero() {
-		e.Time = c.cfg.Now()
+		e.Time = s.now()
 	}
 	e.Code, e.Detail = cleanText(e.Code, 64), cleanText(e.Detail, 1024)
 	if !stage.ValidID(e.Participant) {
 		return StoredEvent{Event: e}, nil
 	}
-	i, err := c.cfg.Store.Issuance(ctx, e.Participant)
+	i, err := s.store.Issuance(ctx, e.Participant)
 	if errors.Is(err, stage.ErrNotFound) {
 		return StoredEvent{Event: e}, nil
 	}
@@ -46,37 +52,37 @@ func (c *Control) RecordEvent(ctx context.Context, e stage.Event) (StoredEvent, 
 	}
 	e.UserID, e.Stage = string(i.User), i.Stage
 	event := StoredEvent{User: i.User, Event: e}
-	if err := c.endedBy(ctx, &event, i); err != nil {
+	if err := s.endedBy(ctx, &event, i); err != nil {
 		return StoredEvent{}, err
 	}
-	stored, err := c.outbox.addEvent(ctx, event)
+	stored, err := s.addEvent(ctx, event)
 	if err == nil && e.Kind == stage.EventRefused {
-		err = c.cfg.Store.TrimRefusals(ctx, e.Participant, keepRefusals)
+		err = s.store.TrimRefusals(ctx, e.Participant, keepRefusals)
 	}
 	return stored, err
 }
 
-// EventsAfter lists the events of a user that have an ID above `after` and happened at `since` or
-// later, oldest first.
-func (c *Control) EventsAfter(
+// After lists the events of a user that have an ID above `after` and happened at `since` or later,
+// oldest first.
+func (s *Events) After(
 	ctx context.Context, user UserID, after int64, since time.Time,
 ) ([]StoredEvent, error) {
-	return c.cfg.Store.Events(ctx, user, after, since, eventsListed)
+	return s.store.Events(ctx, user, after, since, eventsListed)
 }
 
 // EndUnfinished records the ends of local sessions that a crash left open. Call it at the start of
 // a server that does not share its database. It records the first thousand ends, and returns a
 // function that records the others while the server serves: in short transactions with pauses, so
 // that requests do not wait for them. After an error, that function can be called again.
-func (c *Control) EndUnfinished(
+func (s *Events) EndUnfinished(
 	ctx context.Context,
 ) (others func(context.Context) error, err error) {
-	last, err := c.cfg.Store.LastEvent(ctx)
+	last, err := s.store.LastEvent(ctx)
 	if err != nil {
 		return nil, err
 	}
-	u := &unfinished{store: c.cfg.Store, now: c.cfg.Now, upTo: last, end: stage.Event{
-		Kind: stage.EventEnded, Time: c.cfg.Now(),
+	u := &unfinished{store: s.store, now: s.now, upTo: last, end: stage.Event{
+		Kind: stage.EventEnded, Time: s.now(),
 		Code: "server_stopped", Detail: "The server stopped without warning.",
 	}}
 	more, err := u.some(ctx, endedAtStart)
@@ -129,18 +135,18 @@ func rest(ctx context.Context, d time.Duration) error {
 
 // EndSessionsOf records the ends of the local sessions of a dead server. It returns these events,
 // and whether there may be more. Several servers may call it at once: each end is recorded once.
-func (c *Control) EndSessionsOf(
+func (s *Events) EndSessionsOf(
 	ctx context.Context, server string,
 ) (ended []StoredEvent, more bool, err error) {
-	open, err := c.cfg.Store.OpenAt(ctx, server, batch)
+	open, err := s.store.OpenAt(ctx, server, batch)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, e := range open {
-		e.Kind, e.Time = stage.EventEnded, c.cfg.Now()
+		e.Kind, e.Time = stage.EventEnded, s.now()
 		e.Code, e.Detail = "server_lost", "The server that carried this broadcast is gone."
 		won := false
-		stored, err := c.outbox.addEventIf(ctx, e, func(tx Store) (bool, error) {
+		stored, err := s.addEventIf(ctx, e, func(tx Store) (bool, error) {
 			var err error
 			won, err = tx.CloseAt(ctx, e.Participant, server)
 			return won, err

@@ -259,7 +259,7 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 		return err
 	}
 	l.entry.TargetName, l.entry.TargetUser = i.UserName, i.account()
-	by, err := c.actor(ctx, l.by.User.ID, l.by.User.Name)
+	by, err := c.Events.actor(ctx, l.by.User.ID, l.by.User.Name)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (s *server) wireHomes() {
 	s.homes = homes.New(homes.Config{
 		Store: s.store, URL: s.settings.PeerURL, Log: s.log,
 		Before: runs.before(), Joined: runs.joined,
-		End:  sessionEnds{s.control, s.feed}.record,
+		End:  sessionEnds{s.control.Events, s.feed}.record,
 		Lost: s.registry.lost, Idle: s.registry.idle, Left: s.registry.left,
 	})
 }
@@ -122,12 +122,12 @@ func (r runs) joined(id string) {
 
 // sessionEnds records the ends of the sessions of a replica that has crashed.
 type sessionEnds struct {
-	control *access.Control
-	feed    *feed.Feed
+	events *access.Events
+	feed   *feed.Feed
 }
 
 func (e sessionEnds) record(ctx context.Context, replica string) (more bool, err error) {
-	ended, more, err := e.control.EndSessionsOf(ctx, replica)
+	ended, more, err := e.events.EndSessionsOf(ctx, replica)
 	for _, event := range ended {
 		e.feed.Announce(event)
 	}

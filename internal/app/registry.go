@@ -147,9 +147,9 @@ func kicked(e stage.Event) bool {
 }
 
 // record stores an event. It also counts the ends by a kick or a bar, which stageEvents cannot
-// count: only the audit trail, which RecordEvent has read, distinguishes a bar from a kick.
+// count: only the audit trail, which Events.Record has read, distinguishes a bar from a kick.
 func (s *server) record(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
-	stored, err := s.control.RecordEvent(ctx, e)
+	stored, err := s.control.Events.Record(ctx, e)
 	if kicked(e) && !errors.Is(err, stage.ErrUnavailable) { // the feed tries again
 		if stored.Barred {
 			e.Code = metrics.ReasonBarred

@@ -51,7 +51,7 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 // servers, and package homes closes the sessions of a server that has died.
 func (s *server) settle(ctx context.Context) (err error) {
 	if s.settings.Database == "" {
-		if s.endOthers, err = s.control.EndUnfinished(ctx); err != nil {
+		if s.endOthers, err = s.control.Events.EndUnfinished(ctx); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ type Config struct {
 
 // Sources provide the data of a running Feed.
 type Sources struct {
-	// Record stores an event and returns it with its user, as access.Control.RecordEvent does. An
+	// Record stores an event and returns it with its user, as access.Events.Record does. An
 	// event without a user was not stored, and no stream receives it. After stage.ErrUnavailable
 	// the feed retries.
 	Record func(context.Context, stage.Event) (access.StoredEvent, error)

@@ -125,7 +125,7 @@ func TestTheEndsOfAServerAreRecordedOnce(t *testing.T) {
 		publish := func(on *harness) stage.ParticipantID {
 			t.Helper()
 			id := on.Issued(ana, arn).Participant.ID
-			must(on.RecordEvent(t.Context(), stage.Event{
+			must(on.Events.Record(t.Context(), stage.Event{
 				Kind: stage.EventPublishing, Stage: arn, Participant: id, Time: h.Clock.Now(),
 			}))(t)
 			return id
@@ -149,7 +149,7 @@ func TestTheEndsOfAServerAreRecordedOnce(t *testing.T) {
 
 		counts := make([]int, 6)
 		for _, err := range race(len(counts), func(i int) error {
-			ended, _, err := []*harness{h, b}[i%2].EndSessionsOf(t.Context(), "a")
+			ended, _, err := []*harness{h, b}[i%2].Events.EndSessionsOf(t.Context(), "a")
 			counts[i] = len(ended)
 			return err
 		}) {

@@ -209,7 +209,7 @@ func benchStart(b *testing.B, where string, h *harness) {
 	defer s.Close()
 	control := access.New(access.Config{Store: s, Now: h.Clock.Now})
 	ok(b, control.FirstStage(b.Context(), "main"))
-	others := must(control.EndUnfinished(b.Context()))(b)
+	others := must(control.Events.EndUnfinished(b.Context()))(b)
 	must(control.Stages(b.Context(), access.CommandLine()))(b)
 	b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms")
 	b.ReportMetric(float64(processorTime(b)-busy)/1e6, "cpu-ms")

@@ -41,7 +41,8 @@ func (h *harness) eventsOf(id stage.ParticipantID, kinds ...stage.EventKind) {
 	h.t.Helper()
 	for _, kind := range kinds {
 		h.Clock.Pass(time.Second)
-		must(h.RecordEvent(h.t.Context(), stage.Event{Kind: kind, Participant: id, Code: "c"}))(h.t)
+		e := stage.Event{Kind: kind, Participant: id, Code: "c"}
+		must(h.Events.Record(h.t.Context(), e))(h.t)
 	}
 }
 
@@ -266,7 +267,7 @@ func TestListOfEvents(t *testing.T) {
 		a, b := h.Issued(ana, arn).Participant.ID, h.Issued(op, arn).Participant.ID
 		h.eventsOf(a, stage.EventConnected, stage.EventPublishing, stage.EventEnded)
 		h.eventsOf(b, stage.EventConnected)
-		must(h.RecordEvent(t.Context(), stage.Event{
+		must(h.Events.Record(t.Context(), stage.Event{
 			Kind: stage.EventRefused, Participant: b, Code: "no_h264",
 			Detail: "The offer has no H.264.",
 		}))(t)

@@ -72,7 +72,7 @@ func checkOldData(t *testing.T, h *harness) {
 		open[0].Stage != local {
 		t.Errorf("who was connected: got %+v, want token1 alone", open)
 	}
-	must(h.EndUnfinished(t.Context()))(t)
+	must(h.Events.EndUnfinished(t.Context()))(t)
 	last := must(h.ListEvents(t.Context(), olga, access.EventFilter{}, access.Page{Limit: 1}))(
 		t).Items[0]
 	if last.ID != 6 || last.Kind != stage.EventEnded {

@@ -201,7 +201,7 @@ func TestManyWriters(t *testing.T) {
 					_, _, _, err = on.AddUser(t.Context(), op, fmt.Sprint("user ", i, " ", n),
 						access.Broadcaster)
 				case 2, 3:
-					_, err = on.RecordEvent(t.Context(),
+					_, err = on.Events.Record(t.Context(),
 						stage.Event{Kind: stage.EventWarning, Participant: token.Participant.ID})
 				default:
 					_, err = on.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})

@@ -70,7 +70,7 @@ func TestClocksAMinuteApart(t *testing.T) {
 		}
 		ok(t, there.MayStay(t.Context(), who))
 		for _, kind := range []stage.EventKind{stage.EventPublishing, stage.EventEnded} {
-			must(there.RecordEvent(t.Context(), stage.Event{
+			must(there.Events.Record(t.Context(), stage.Event{
 				Kind: kind, Stage: arn, Participant: who.ID, Time: there.Clock.Now(),
 			}))(t)
 		}

@@ -94,7 +94,7 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 	}
 
 	before.run("broadcast")
-	must(h.RecordEvent(t.Context(), stage.Event{
+	must(h.Events.Record(t.Context(), stage.Event{
 		Kind: stage.EventPublishing, Stage: studio, Participant: mine.Participant.ID,
 		Time: h.Clock.Now(),
 	}))(t)

@@ -264,7 +264,7 @@ func (p *openStream) send(f feed.Frame) bool {
 // backlog sends the stored events that the page has not received.
 func (p *openStream) backlog(ctx context.Context, after int64) bool {
 	p.last = after
-	past, err := p.streams.control.EventsAfter(ctx, p.who.User.ID, after,
+	past, err := p.streams.control.Events.After(ctx, p.who.User.ID, after,
 		p.streams.now().Add(-eventBacklog))
 	if err != nil {
 		p.streams.log.WarnContext(ctx, "past events cannot be read", "err", err)

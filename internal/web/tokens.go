@@ -68,7 +68,7 @@ func (s *tokens) state(r *http.Request, who access.Principal) (any, error) {
 			out.Presence = &seen
 		}
 	}
-	events, err := s.control.EventsAfter(r.Context(), issued.User, 0, issued.IssuedAt)
+	events, err := s.control.Events.After(r.Context(), issued.User, 0, issued.IssuedAt)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func (h *Harness) ended(
 	hook access.WebhookID, id stage.ParticipantID, arn stage.ARN,
 ) (access.StoredEvent, access.ParticipantMessage) {
 	h.t.Helper()
-	e := must(h.RecordEvent(h.t.Context(), stage.Event{
+	e := must(h.Events.Record(h.t.Context(), stage.Event{
 		Kind: stage.EventEnded, Participant: id, Stage: arn, Code: stage.CodeKicked,
 		Detail: "Noise.",
 	}))(h.t)

@@ -17,39 +17,39 @@ func (on rules) TestEventsAreTheirOwners(t *testing.T) {
 			Kind: stage.EventRefused, Stage: arn, Participant: token.Participant.ID,
 			Code: "no_h264", Detail: "The offer has no H.264.\x00",
 		}
-		first := must(h.RecordEvent(t.Context(), refusal))(t)
+		first := must(h.Events.Record(t.Context(), refusal))(t)
 		if first.User != ana.User.ID || first.ID == 0 || !first.Time.Equal(h.Clock.Now()) {
-			t.Errorf("RecordEvent: got %+v, want Ana's, of now, with an ID", first)
+			t.Errorf("Record: got %+v, want Ana's, of now, with an ID", first)
 		}
 		h.Clock.Pass(time.Minute)
-		second := must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,
+		second := must(h.Events.Record(t.Context(), stage.Event{Kind: stage.EventConnected,
 			Participant: token.Participant.ID}))(t)
 		for _, id := range []stage.ParticipantID{"unknown", "", "\x00\xff"} {
-			stored := must(h.RecordEvent(t.Context(),
+			stored := must(h.Events.Record(t.Context(),
 				stage.Event{Kind: stage.EventRefused, Participant: id}))(t)
 			if stored.User != "" || stored.ID != 0 {
 				t.Errorf("an event of nobody we know: got %+v, want it not stored", stored)
 			}
 		}
 		list := func(after int64, since time.Duration) []access.StoredEvent {
-			return must(h.EventsAfter(t.Context(), ana.User.ID, after, h.Clock.Now().Add(-since)))(
+			return must(h.Events.After(t.Context(), ana.User.ID, after, h.Clock.Now().Add(-since)))(
 				t)
 		}
 		all := list(0, time.Hour)
 		if len(all) != 2 || all[0] != first || all[1] != second {
-			t.Errorf("EventsAfter 0: got %+v, want %+v, %+v", all, first, second)
+			t.Errorf("After 0: got %+v, want %+v, %+v", all, first, second)
 		}
 		if all[0].Detail != "The offer has no H.264." || all[1].Stage != arn ||
 			all[1].UserID != string(ana.User.ID) {
-			t.Errorf("EventsAfter 0: got %+v", all)
+			t.Errorf("After 0: got %+v", all)
 		}
 		if got := list(first.ID, time.Hour); len(got) != 1 || got[0] != second {
-			t.Errorf("EventsAfter the first: got %+v, want the second", got)
+			t.Errorf("After the first: got %+v, want the second", got)
 		}
 		if got := list(0, 10*time.Second); len(got) != 1 || got[0] != second {
-			t.Errorf("EventsAfter 0 of 10s: got %+v, want the second", got)
+			t.Errorf("After 0 of 10s: got %+v, want the second", got)
 		}
-		if got := must(h.EventsAfter(t.Context(), "somebody", 0, time.Time{}))(t); len(got) != 0 {
+		if got := must(h.Events.After(t.Context(), "somebody", 0, time.Time{}))(t); len(got) != 0 {
 			t.Errorf("the events of a user without any: got %+v, want none", got)
 		}
 	})
@@ -68,7 +68,7 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 			done <- race(writers, func(i int) error {
 				for range each {
 					on := []*Harness{h, other}[i%2]
-					_, err := on.RecordEvent(t.Context(), stage.Event{
+					_, err := on.Events.Record(t.Context(), stage.Event{
 						Kind: stage.EventWarning, Participant: token.Participant.ID,
 					})
 					if err != nil {
@@ -82,7 +82,7 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 		seen := 0
 		for deadline := time.Now().Add(time.Minute); seen < writers*each &&
 			time.Now().Before(deadline); {
-			for _, e := range must(h.EventsAfter(t.Context(), ana.User.ID, last, time.Time{}))(t) {
+			for _, e := range must(h.Events.After(t.Context(), ana.User.ID, last, time.Time{}))(t) {
 				last = e.ID
 				seen++
 			}
@@ -102,7 +102,7 @@ func (on rules) TestPruning(t *testing.T) {
 		// records of tokens are kept at least as long as the audit trail
 		h.Configure(func(c *access.Config) { c.AuditRetention = time.Hour })
 		token := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded,
+		must(h.Events.Record(t.Context(), stage.Event{Kind: stage.EventEnded,
 			Participant: token.Participant.ID}))(t)
 		h.guess("nobody", from("198.51.100.7"))
 		rest := func() (events, tokens int) {
@@ -111,7 +111,7 @@ func (on rules) TestPruning(t *testing.T) {
 			if err == nil {
 				tokens = 1
 			}
-			return len(must(h.EventsAfter(t.Context(), ana.User.ID, 0, time.Time{}))(t)), tokens
+			return len(must(h.Events.After(t.Context(), ana.User.ID, 0, time.Time{}))(t)), tokens
 		}
 		h.Clock.Pass(7*24*time.Hour - time.Minute)
 		if events, tokens := rest(); events != 1 || tokens != 1 {
@@ -144,7 +144,7 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 		tell := func(id stage.ParticipantID, kinds ...stage.EventKind) {
 			for _, kind := range kinds {
 				h.Clock.Pass(time.Second)
-				must(h.RecordEvent(t.Context(), stage.Event{Kind: kind, Participant: id}))(t)
+				must(h.Events.Record(t.Context(), stage.Event{Kind: kind, Participant: id}))(t)
 			}
 		}
 		cut, over, turnedAway := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).
@@ -155,10 +155,10 @@ func (on rules) TestACrashIsWrittenDown(t *testing.T) {
 		tell(turnedAway, stage.EventRefused)
 
 		for range 2 { // the second start finds nothing to do
-			must(h.EndUnfinished(t.Context()))(t)
+			must(h.Events.EndUnfinished(t.Context()))(t)
 		}
 		ends := map[stage.ParticipantID]int{}
-		for _, e := range must(h.EventsAfter(t.Context(), ana.User.ID, 0, time.Time{}))(t) {
+		for _, e := range must(h.Events.After(t.Context(), ana.User.ID, 0, time.Time{}))(t) {
 			if e.Kind == stage.EventEnded {
 				ends[e.Participant]++
 			}
@@ -189,7 +189,7 @@ func (on rules) TestACrashWithManySessions(t *testing.T) {
 		}
 		must(h.Config.Store.AddEvents(t.Context(), begin))(t)
 
-		others := must(h.EndUnfinished(t.Context()))(t)
+		others := must(h.Events.EndUnfinished(t.Context()))(t)
 		back := connected(sessions-1, arn)
 		must(h.Config.Store.AddEvent(t.Context(), back))(t)
 		ok(t, others(t.Context()))
@@ -197,7 +197,7 @@ func (on rules) TestACrashWithManySessions(t *testing.T) {
 		ends := map[stage.ParticipantID]int{}
 		last := int64(0)
 		for {
-			events := must(h.EventsAfter(t.Context(), ana.User.ID, last, time.Time{}))(t)
+			events := must(h.Events.After(t.Context(), ana.User.ID, last, time.Time{}))(t)
 			if len(events) == 0 {
 				break
 			}
@@ -222,16 +222,16 @@ func (on rules) TestRefusalsOfAParticipantAreBounded(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()
 		dead, other := h.Issued(ana, arn).Participant.ID, h.Issued(ana, arn).Participant.ID
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,
+		must(h.Events.Record(t.Context(), stage.Event{Kind: stage.EventConnected,
 			Participant: dead}))(t)
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventRefused, Participant: other}))(
-			t)
+		refused := stage.Event{Kind: stage.EventRefused, Participant: other}
+		must(h.Events.Record(t.Context(), refused))(t)
 		var last access.StoredEvent
 		for range 60 {
-			last = must(h.RecordEvent(t.Context(),
+			last = must(h.Events.Record(t.Context(),
 				stage.Event{Kind: stage.EventRefused, Participant: dead}))(t)
 		}
-		all := must(h.EventsAfter(t.Context(), ana.User.ID, 0, h.Clock.Now().Add(-time.Hour)))(t)
+		all := must(h.Events.After(t.Context(), ana.User.ID, 0, h.Clock.Now().Add(-time.Hour)))(t)
 		if len(all) != 52 || all[0].Kind != stage.EventConnected || all[len(all)-1] != last {
 			t.Errorf("got %d events, want what happened, the other's refusal, and the newest 50",
 				len(all))
@@ -245,7 +245,7 @@ func (on rules) TestRefusalsAreOfTheLastHour(t *testing.T) {
 		op, ana, arn := h.Scene()
 		token := h.Issued(ana, arn).Participant
 		for range 3 {
-			must(h.RecordEvent(t.Context(), stage.Event{
+			must(h.Events.Record(t.Context(), stage.Event{
 				Kind: stage.EventRefused, Participant: token.ID, Code: "token_expired",
 			}))(t)
 			h.Clock.Pass(40 * time.Minute)

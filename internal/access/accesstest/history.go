@@ -163,7 +163,7 @@ func (on rules) TestAKickDuringAnOutageSaysWhoKicked(t *testing.T) {
 		h.Configure(func(c *access.Config) { c.Store = database })
 		home := h.Replica()
 		ended := func(at *Harness, id stage.ParticipantID) access.StoredEvent {
-			return must(at.RecordEvent(t.Context(), stage.Event{
+			return must(at.Events.Record(t.Context(), stage.Event{
 				Kind: stage.EventEnded, Participant: id, Stage: arn, Code: stage.CodeKicked,
 			}))(t)
 		}

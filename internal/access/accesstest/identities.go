@@ -885,9 +885,9 @@ func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 		h.Clock.Pass(5 * time.Second) // the cache of webhooks' message types expires
 		token := h.Issued(ana, arn)
 		ok(t, h.Revoke(t.Context(), ana, token.Participant.ID))
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventConnected,
+		must(h.Events.Record(t.Context(), stage.Event{Kind: stage.EventConnected,
 			Participant: token.Participant.ID, Stage: arn}))(t)
-		must(h.RecordEvent(t.Context(), stage.Event{Kind: stage.EventEnded,
+		must(h.Events.Record(t.Context(), stage.Event{Kind: stage.EventEnded,
 			Participant: token.Participant.ID, Stage: arn, Code: "left"}))(t)
 		ok(t, h.SuspendUser(t.Context(), op, ana.User.ID, ""))
 		must(h.Webhooks.Test(t.Context(), op, hook.ID))(t)
