@@ -102,7 +102,7 @@ func (c *Control) bar(
 			"%s is an operator, who has access to every stage. Change the role first.",
 			account.Name)
 	}
-	err = c.putBar(ctx, tx, Bar{
+	err = putBar(ctx, tx, Bar{
 		User: i.User, Stage: i.Stage, At: c.cfg.Now(), Reason: reason, By: who.User.Name,
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (c *Control) bar(
 
 // putBar stores a bar with the grant of a user. A user whose access is a RuleGrant has no grant for
 // this one stage, so putBar adds one. For a user without access it does nothing.
-func (c *Control) putBar(ctx context.Context, tx Store, b Bar) error {
+func putBar(ctx context.Context, tx Store, b Bar) error {
 	err := tx.PutBar(ctx, b)
 	if !errors.Is(err, stage.ErrNotFound) {
 		return err

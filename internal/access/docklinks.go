@@ -137,7 +137,7 @@ func (c *Control) renameLinked(
 			return account, nil
 		}
 	}
-	if account.Name, err = c.freeName(ctx, tx, clean); err != nil {
+	if account.Name, err = freeUserName(ctx, tx, clean); err != nil {
 		return account, err
 	}
 	account.Key = nameKey(account.Name)

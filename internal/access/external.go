@@ -233,7 +233,7 @@ func (c *Control) linked(
 func (c *Control) createLinked(
 	ctx context.Context, tx Store, wanted string, by Principal,
 ) (Account, error) {
-	name, err := c.freeName(ctx, tx, wanted)
+	name, err := freeUserName(ctx, tx, wanted)
 	if err != nil {
 		return Account{}, err
 	}
@@ -248,7 +248,7 @@ func (c *Control) createLinked(
 	return account, c.trail.note(ctx, tx, by, userEntry(ActionUserCreated, account))
 }
 
-func (c *Control) freeName(ctx context.Context, tx Store, wanted string) (string, error) {
+func freeUserName(ctx context.Context, tx Store, wanted string) (string, error) {
 	return freeName(wanted, func(key string) error {
 		_, err := tx.AccountNamed(ctx, key)
 		return err

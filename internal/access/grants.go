@@ -101,7 +101,7 @@ func (c *Control) RemoveGrant(ctx context.Context, by Principal, id UserID, arn 
 			return err
 		}
 		if err := tx.DeleteGrant(ctx, id, arn); err != nil {
-			return notFoundIs(err, c.noGrantToRemove(ctx, tx, id, arn))
+			return notFoundIs(err, noGrantToRemove(ctx, tx, id, arn))
 		}
 		if revoked, err = c.narrow(ctx, tx, account, arn); err != nil {
 			return err

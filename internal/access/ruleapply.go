@@ -293,7 +293,7 @@ func (c *Control) ownStage(
 	if r.Region != "" {
 		return "", tx.WantOwnStage(ctx, r.ID, account.ID, c.cfg.Now())
 	}
-	name, err := c.freeStageName(ctx, tx, ownName(r.Own, account.Name))
+	name, err := freeStageName(ctx, tx, ownName(r.Own, account.Name))
 	if err != nil {
 		return "", err
 	}
@@ -317,7 +317,7 @@ func (c *Control) ownStage(
 	return made.ARN, tx.PutOwnStage(ctx, r.ID, account.ID, made.ARN)
 }
 
-func (c *Control) freeStageName(ctx context.Context, tx Store, wanted string) (string, error) {
+func freeStageName(ctx context.Context, tx Store, wanted string) (string, error) {
 	return freeName(wanted, func(key string) error {
 		_, err := tx.StageNamed(ctx, key)
 		return err

@@ -187,7 +187,7 @@ func madeBy(
 
 // noGrantToRemove returns the error for removing a grant that does not exist, because a rule may
 // give the access instead.
-func (c *Control) noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
+func noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
 	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
 		return stage.Errorf(stage.ErrConflict,
 			"A rule gives this access, for example by all stages of another rule. Change the "+
