@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
@@ -178,7 +176,7 @@ type Control struct {
 
 	caches  *caches
 	signIns *signIns
-	reading singleflight.Group       // concurrent reads of stages share one query
+	stages  *stageList
 	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
 }
 
@@ -194,6 +192,9 @@ func New(cfg Config) *Control {
 	c.trail = &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: c.outbox}
 	c.trail.failures.Max = failureNames
 	c.caches = &caches{outage: c.outage, notify: cfg.Changed}
+	c.stages = &stageList{
+		store: cfg.Store, now: cfg.Now, caches: c.caches, replicated: cfg.Replicated,
+	}
 	keys := keyring{c.trail}
 	c.signIns = &signIns{
 		c.trail, c.caches, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys,

@@ -36,7 +36,7 @@ func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []Stage
 	if who.Kind != KindLogin {
 		return signInFirst()
 	}
-	all, err := c.cachedStages(ctx)
+	all, err := c.stages.cached(ctx)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
 	if err := account.active(); err != nil {
 		return err
 	}
-	reach, err := c.reachOf(ctx, account.User, c.currentStages)
+	reach, err := c.reachOf(ctx, account.User, c.stages.current)
 	if err != nil {
 		return err
 	}

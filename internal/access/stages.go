@@ -1,12 +1,8 @@
 package access
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -45,22 +41,13 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 
 // Reach returns the stages to which a principal has access, and those from which they are barred.
 func (c *Control) Reach(ctx context.Context, who Principal) (Reach, error) {
-	return c.reach(ctx, who, c.currentStages)
-}
-
-// currentStages lists the stages by name. With replicas it reads them, because another replica may
-// have just made a change for the same caller.
-func (c *Control) currentStages(ctx context.Context) ([]StageRecord, error) {
-	if c.cfg.Replicated {
-		return c.readStages(ctx)
-	}
-	return c.cachedStages(ctx)
+	return c.reach(ctx, who, c.stages.current)
 }
 
 // ReachOfStream is Reach for an event stream after a change of access. It may use a list of stages
 // that was just read for another stream.
 func (c *Control) ReachOfStream(ctx context.Context, who Principal) (Reach, error) {
-	return c.reach(ctx, who, c.cachedStages)
+	return c.reach(ctx, who, c.stages.cached)
 }
 
 func (c *Control) reach(
@@ -104,48 +91,9 @@ func (c *Control) reachOf(
 	return reach, nil
 }
 
-// cachedStages lists the stages by name. It uses a cache, since many event streams read them when
-// access changes.
-func (c *Control) cachedStages(ctx context.Context) ([]StageRecord, error) {
-	cached, generation, found := c.caches.stages.get(struct{}{})
-	if since := c.cfg.Now().Sub(cached.at); found && since >= 0 && since < cacheLife {
-		return cached.byName, nil
-	}
-	// Concurrent callers share one read. It continues if the request that began it ends.
-	list, err, _ := c.reading.Do(strconv.Itoa(generation), func() (any, error) {
-		at := c.cfg.Now()
-		byName, err := c.readStages(context.WithoutCancel(ctx))
-		if err != nil {
-			return nil, err
-		}
-		c.caches.stages.put(struct{}{}, cachedStages{byName, at}, generation)
-		return byName, nil
-	})
-	byName, _ := list.([]StageRecord)
-	return byName, err
-}
-
-func (c *Control) readStages(ctx context.Context) ([]StageRecord, error) {
-	byName, err := c.cfg.Store.Stages(ctx)
-	sortByName(byName)
-	return byName, err
-}
-
-func sortByName(list []StageRecord) {
-	keys := make(map[stage.ARN]string, len(list))
-	for _, s := range list {
-		keys[s.ARN] = nameKey(s.Name)
-	}
-	slices.SortFunc(list, func(a, b StageRecord) int {
-		return cmp.Or(
-			strings.Compare(keys[a.ARN], keys[b.ARN]),
-			strings.Compare(string(a.ARN), string(b.ARN)))
-	})
-}
-
 // accessTo returns the grant of a user on one stage.
 func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant, error) {
-	exists, err := c.exists(ctx, arn)
+	exists, err := c.stages.exists(ctx, arn)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -165,17 +113,6 @@ func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant,
 		return Grant{}, noGrant()
 	}
 	return granted, nil
-}
-
-// exists reports whether a stage exists. Only a positive result is cached: another replica may have
-// just added the stage.
-func (c *Control) exists(ctx context.Context, arn stage.ARN) (bool, error) {
-	isIt := func(s StageRecord) bool { return s.ARN == arn }
-	all, err := c.cachedStages(ctx)
-	if err == nil && c.cfg.Replicated && !slices.ContainsFunc(all, isIt) {
-		all, err = c.readStages(ctx)
-	}
-	return slices.ContainsFunc(all, isIt), err
 }
 
 // effective returns a grant with the capabilities that count: all of them for an operator, and none
