@@ -237,8 +237,8 @@ type StagePresence struct {
 	Trouble      string        `json:"trouble"` // why the list could not be read
 }
 
-// Participants lists the participants on a stage. If stage is "", it lists those on all stages that
-// are not empty.
+// Participants lists the participants on a stage. If `stage` is "", it lists those on all stages
+// that are not empty.
 func (c *Client) Participants(ctx context.Context, stage string) ([]StagePresence, error) {
 	var list struct {
 		Stages []StagePresence `json:"stages"`

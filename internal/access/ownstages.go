@@ -23,8 +23,8 @@ const (
 type StageMaker interface {
 	// ServesRegion reports whether stages of the region are served.
 	ServesRegion(region string) bool
-	// EnsureStage creates a stage with these tags. If again is true, it first looks for an existing
-	// stage with them.
+	// EnsureStage creates a stage with these tags. If `again` is true, it first looks for an
+	// existing stage with them.
 	EnsureStage(ctx context.Context, region, name string, tags map[string]string, again bool) (
 		stage.Stage, error)
 }

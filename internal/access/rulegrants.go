@@ -122,7 +122,7 @@ func (c *Control) shrink(
 	return c.narrowAll(ctx, tx, account)
 }
 
-// narrowAll calls narrow for every stage on which the user has open tokens.
+// narrowAll calls `narrow` for every stage on which the user has open tokens.
 func (c *Control) narrowAll(ctx context.Context, tx Store, account Account) ([]Issuance, error) {
 	if err := tx.Advance(ctx, account.ID); err != nil {
 		return nil, err

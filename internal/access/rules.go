@@ -55,7 +55,7 @@ type RuleStore interface {
 	// DropOwnStage deletes the request for a stage, because the stage exists now or is no longer
 	// wanted.
 	DropOwnStage(ctx context.Context, w OwnWanted) error
-	// AccountsAfter lists accounts by ID, at most limit.
+	// AccountsAfter lists accounts by ID, at most `limit`.
 	AccountsAfter(ctx context.Context, after UserID, limit int) ([]Account, error)
 }
 

@@ -75,8 +75,8 @@ type Store interface {
 	CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error
 	// ClosedStages lists the stages that are closed and not deleted yet.
 	ClosedStages(ctx context.Context) ([]stage.ARN, error)
-	// ClearStage deletes at most limit grants and at most limit keys of a closed stage, and reports
-	// whether there may be more.
+	// ClearStage deletes at most `limit` grants and at most `limit` keys of a closed stage, and
+	// reports whether there may be more.
 	ClearStage(ctx context.Context, arn stage.ARN, limit int) (more bool, err error)
 	// DeleteStage deletes a closed stage.
 	DeleteStage(ctx context.Context, arn stage.ARN) error
@@ -137,7 +137,7 @@ type Store interface {
 	// TrimRefusals deletes all but the newest refusals of a participant.
 	TrimRefusals(ctx context.Context, id stage.ParticipantID, keep int) error
 	// Events lists the events of a user that have an ID above `after` and happened at `since` or
-	// later: the oldest first, at most limit.
+	// later: the oldest first, at most `limit`.
 	Events(
 		ctx context.Context, user UserID, after int64, since time.Time, limit int,
 	) ([]StoredEvent, error)
@@ -149,7 +149,7 @@ type Store interface {
 	LastEvent(ctx context.Context) (int64, error)
 	// EndOpen stores an end of each local session that has not ended: the participant's last event,
 	// apart from refusals, is not an end. It leaves out sessions whose last event has an ID above
-	// upTo. It examines at most limit open sessions, by the participant's ID, from the first ID
+	// upTo. It examines at most `limit` open sessions, by the participant's ID, from the first ID
 	// above `after`. It returns the last ID that it examined, or "" if there was none.
 	EndOpen(
 		ctx context.Context, end stage.Event, upTo int64, after stage.ParticipantID, limit int,
@@ -160,7 +160,7 @@ type Store interface {
 	// CloseAt removes a participant from the list of OpenAt, and reports whether it was there.
 	CloseAt(ctx context.Context, id stage.ParticipantID, server string) (bool, error)
 
-	// For each kind of row, Prune deletes at most limit rows that are older than the time in the
+	// For each kind of row, Prune deletes at most `limit` rows that are older than the time in the
 	// Retention. It reports whether there may be more.
 	Prune(ctx context.Context, before Retention, limit int) (more bool, err error)
 

@@ -258,7 +258,7 @@ func (c *Control) record(
 	}
 }
 
-// Tokens lists the newest records of the caller's tokens. If all is set, it lists those of all
+// Tokens lists the newest records of the caller's tokens. If `all` is set, it lists those of all
 // users, for an operator.
 func (c *Control) Tokens(ctx context.Context, who Principal, all bool) ([]Issuance, error) {
 	f, scope := TokenFilter{User: who.User.ID}, ScopeAccount

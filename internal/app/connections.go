@@ -15,7 +15,8 @@ const (
 )
 
 // connectionLimits derives the limits from the number of files that the process may open, which
-// differs much between services, containers and desktops. If files is 0, the process has no limit.
+// differs much between services, containers and desktops. If `files` is 0, the process has no
+// limit.
 func connectionLimits(files int, proxies httpkit.Proxies) httpkit.ConnectionLimits {
 	total := maxTotal
 	if files > 0 {

@@ -140,7 +140,7 @@ type LinkSettings struct {
 }
 
 // link returns the URL of the server for links. If no server was started from the data folder yet,
-// link returns the URL of the default settings, and guess is true.
+// link returns the URL of the default settings, and `guess` is true.
 func (s LinkSettings) link() (u *url.URL, guess bool, err error) {
 	text := s.PublicURL
 	if text == "" {

@@ -84,7 +84,7 @@ func (l *localStages) disconnect(
 }
 
 // end ends the participant's sessions on this server, and the participant's connection to the
-// events socket. code and detail are the reason.
+// events socket. The parameters `code` and `detail` give the reason.
 func (l *localStages) end(ctx context.Context, p stage.Participant, code, detail string) {
 	l.whip.Close(p.ID, code, detail)
 	if err := l.signal.Disconnect(ctx, p.Stage, p.ID, detail); err != nil &&

@@ -50,7 +50,7 @@ func BenchmarkWHIP(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// timed returns an endpoint that adds its response times to total.
+// timed returns an endpoint that adds its response times to `total`.
 func timed(endpoint rtcpeer.Endpoint, total *time.Duration) rtcpeer.Endpoint {
 	return func(ctx context.Context, offer string) (rtcpeer.Answer, error) {
 		start := time.Now()

@@ -14,7 +14,7 @@ const (
 )
 
 // A reconnectWave detects the end of a wave of new event streams, such as after a restart: at least
-// crowd streams have connected, and hardly any more connect.
+// `crowd` streams have connected, and hardly any more connect.
 type reconnectWave struct {
 	before int // event streams at the last check
 	level  int // the fewest event streams since memory was last returned

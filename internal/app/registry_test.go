@@ -55,7 +55,7 @@ func TestARegistryAnswersBeforeAnythingServes(t *testing.T) {
 func TestPartsAreCompleteWhenTheyAreMade(t *testing.T) {
 	t.Parallel()
 	files := token.NewFileSet()
-	methods := map[string]bool{} // names of the methods of server and function
+	methods := map[string]bool{} // names of the methods of `server` and `function`
 	var bodies []*ast.FuncDecl
 	names, err := filepath.Glob("*.go")
 	if err != nil {

@@ -89,7 +89,7 @@ const (
 	smallHeapPercent = 300
 )
 
-// A server is a running `stagedoor serve`. wire builds its parts in the order of their
+// A server is a running `stagedoor serve`. The method `wire` builds its parts in the order of their
 // dependencies.
 type server struct {
 	settings ServeSettings

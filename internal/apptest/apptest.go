@@ -49,8 +49,8 @@ type App struct {
 	contract contract
 }
 
-// At returns an App for a server that other test code runs. That code supplies stop, which stops
-// the server, and again, which restarts it with other flags.
+// At returns an App for a server that other test code runs. That code supplies `stop`, which stops
+// the server, and `again`, which restarts it with other flags.
 func At(t testing.TB, url, setup string, stop func(), again func(flags ...string) *App) *App {
 	done := make(chan error)
 	close(done)
@@ -198,7 +198,7 @@ func (a *App) Browser() *Client {
 const answerLimit = 2 * time.Minute
 
 // NewClient returns a client of a server that the kit did not start, with a cookie jar of its own.
-// It trusts the certificates in roots.
+// It trusts the certificates in `roots`.
 func NewClient(t testing.TB, base string, roots *x509.CertPool) *Client {
 	jar, _ := cookiejar.New(nil)
 	h := &http.Client{Jar: jar, Timeout: answerLimit}
@@ -319,7 +319,7 @@ func (c *Client) Status(method, path, contentType, body string) (int, error) {
 }
 
 // Must sends a request that must be answered with a certain status, and decodes the response into
-// out, unless out is nil.
+// `out`, unless `out` is nil.
 func (c *Client) Must(status int, method, path string, body, out any) {
 	c.t.Helper()
 	got, _, text := c.Do(method, path, body)

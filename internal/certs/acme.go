@@ -33,7 +33,7 @@ type ACME struct {
 	cache  *certmagic.Cache
 }
 
-// NewACME prepares certificates for two open listeners. If plain is nil, TLS-ALPN-01 is the only
+// NewACME prepares certificates for two open listeners. If `plain` is nil, TLS-ALPN-01 is the only
 // challenge. Call Close at the end.
 func NewACME(cfg ACMEConfig, secure, plain net.Addr) (*ACME, error) {
 	a := &ACME{cfg: cfg}
@@ -106,7 +106,7 @@ func (a *ACME) TLS() *tls.Config {
 	return c
 }
 
-// Plain answers challenges on the plain listener and passes other requests to the handler next.
+// Plain answers challenges on the plain listener and passes other requests to `next`.
 func (a *ACME) Plain(next http.Handler) http.Handler { return a.issuer.HTTPChallengeHandler(next) }
 
 // Run obtains and renews certificates until ctx ends. It logs failures and retries, since an

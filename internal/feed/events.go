@@ -99,7 +99,8 @@ func (q *events) run(ctx context.Context, record recorder) error {
 	}
 }
 
-// settle returns when all events that were queued before are stored. run must be running.
+// settle returns when all events that were queued before are stored. The method `run` must be
+// running.
 func (q *events) settle(ctx context.Context) error {
 	stored := make(chan struct{})
 	select {

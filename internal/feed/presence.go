@@ -170,8 +170,8 @@ func merge(own, others []stage.Presence) []stage.Presence {
 	return all
 }
 
-// take stores the posts of the other replicas, and sends the presence that they changed. asks says
-// whether this replica queries Amazon IVS.
+// take stores the posts of the other replicas, and sends the presence that they changed. The
+// parameter `asks` says whether this replica queries Amazon IVS.
 func (h *hub) take(posts map[stage.ARN][]stage.Presence, asks bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

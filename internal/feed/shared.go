@@ -84,7 +84,7 @@ type DockStore interface {
 
 // A ChatStore keeps the chat of stages.
 type ChatStore interface {
-	// Room returns the chat room of a stage with its newest messages, at most limit, in the order
+	// Room returns the chat room of a stage with its newest messages, at most `limit`, in the order
 	// of time. If the stage has no chat yet, the room is empty.
 	Room(ctx context.Context, arn stage.ARN, limit int) (Room, error)
 	// AddMessage adds a message after all others. It keeps at least the newest messages, as many as

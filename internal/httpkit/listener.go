@@ -64,7 +64,7 @@ func NewListener(l net.Listener, limits ConnectionLimits, log *slog.Logger) *Lis
 }
 
 // Beside returns a Listener for another listener of the process. Both share the limits of l. If
-// exempt is true, the connections of the new Listener count only in the total.
+// `exempt` is true, the connections of the new Listener count only in the total.
 func (l *Listener) Beside(other net.Listener, exempt bool) *Listener {
 	return &Listener{Listener: other, counts: l.counts, exempt: exempt}
 }
@@ -113,8 +113,8 @@ func (l *Listener) failed(err error) error {
 	return err
 }
 
-// admit counts a connection. It reports whether the connection is within the limits. If victim is
-// not nil, the caller must close victim, an idle connection, to make room.
+// admit counts a connection. It reports whether the connection is within the limits. If `victim` is
+// not nil, the caller must close this idle connection, to make room.
 func (l *counts) admit(c *conn, exempt bool) (victim *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -148,8 +148,8 @@ func (s *Service) ServesRegion(region string) bool {
 	return err == nil
 }
 
-// EnsureStage creates a stage with tags. If again is true, an interrupted attempt may have created
-// the stage already, so EnsureStage first looks for a stage with these tags.
+// EnsureStage creates a stage with tags. If `again` is true, an interrupted attempt may have
+// created the stage already, so EnsureStage first looks for a stage with these tags.
 func (s *Service) EnsureStage(
 	ctx context.Context, region, name string, tags map[string]string, again bool,
 ) (stage.Stage, error) {

@@ -142,8 +142,8 @@ func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why re
 }
 
 // disconnected records that the participant's connection and broadcast have ended, for the reason
-// given to disconnecting. If present is true, it reports an end even if no connection is known. A
-// later report by AWS counts as the same end.
+// that `disconnecting` received. If `present` is true, it reports an end even if no connection is
+// known. A later report by AWS counts as the same end.
 func (t *tracker) disconnected(arn stage.ARN, id stage.ParticipantID, present bool) {
 	h := happening{stage: arn, participant: id, at: t.now()}
 	t.with(h, func(l *life) report { return l.disconnected(h.at, present) })

@@ -40,8 +40,8 @@ func (p *pager) mac(list string, raw []byte) []byte {
 	return mac.Sum(nil)[:pageMAC]
 }
 
-// page returns one page of a list whose keys increase. list identifies the list and all its
-// filters. Adding or deleting items between two pages does not repeat or omit other items.
+// page returns one page of a list whose keys increase. The parameter `list` identifies the list and
+// all its filters. Adding or deleting items between two pages does not repeat or omit other items.
 func page[T any](p *pager, list string, in paged, items []T, key func(T) int) (out []T, next string,
 	err error) {
 	size := 50

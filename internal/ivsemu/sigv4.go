@@ -212,7 +212,7 @@ func unescape(s string) string {
 }
 
 // escape applies the URI encoding of SigV4 to everything except A-Z a-z 0-9 - . _ ~ and the
-// characters in besides.
+// characters in `besides`.
 func escape(s, besides string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var out strings.Builder

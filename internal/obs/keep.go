@@ -146,7 +146,7 @@ func (k *keeper) prepare(ctx context.Context) (already bool, err error) {
 	return false, mustBeReady(Judge(r, k.b.Limits))
 }
 
-// over reports whether the keeper is done. It also calls report for each broadcast that has
+// over reports whether the keeper is done. It also calls `report` for each broadcast that has
 // started.
 func (k *keeper) over(ctx context.Context) (bool, error) {
 	k.progress()

@@ -64,7 +64,7 @@ func joinAndLeave(t *testing.T, ctx context.Context, h *harness, round, n int) {
 	viewers.Wait()
 }
 
-// settle waits until the publisher is the only participant and, if want is not 0, at most want
+// settle waits until the publisher is the only participant and, if `want` is not 0, at most `want`
 // goroutines run. It returns how many goroutines run and how much memory the heap has.
 func settle(
 	t *testing.T, ctx context.Context, h *harness, want int,

@@ -189,7 +189,7 @@ func (h *harness) view(id, target stage.ParticipantID, o rtcpeer.ViewOptions) *r
 // slow.
 const patience = 2 * time.Minute
 
-// patient returns a context that ends after patience.
+// patient returns a context that ends after the time `patience`.
 func patient(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)

@@ -166,7 +166,7 @@ func (s *SFU) candidates(ctx context.Context) ([]candidate, error) {
 	return list, nil
 }
 
-// announced returns the addresses to announce for a bound address. If ports is true, it uses the
+// announced returns the addresses to announce for a bound address. If `ports` is true, it uses the
 // ports of the configured hosts, which are UDP ports.
 func (s *SFU) announced(
 	ctx context.Context, bound netip.AddrPort, ports bool,

@@ -32,7 +32,7 @@ type socket struct {
 	mu    sync.Mutex
 	queue [][]byte // guarded by mu
 	// guarded by mu: number of messages that are not written yet, including those that the method
-	// take has returned
+	// `take` has returned
 	waiting int
 	bytes   int  // guarded by mu: size of those messages
 	closing bool // guarded by mu: close after the queue is written

@@ -27,7 +27,7 @@ type breaker struct {
 	trying  bool // while stalled: one call is trying
 }
 
-// begin limits the time of a call. The caller passes its result to end.
+// begin limits the time of a call. The caller passes its result to `end`.
 func (b *breaker) begin(
 	ctx context.Context,
 ) (bounded context.Context, end func(error) error, err error) {

@@ -79,7 +79,7 @@ func (q queries) ListUsers(
 // users. With so many grants, enough rows of that list match to fill a page quickly.
 const crowd = 1000
 
-// crowded reports whether a stage has more than crowd grants.
+// crowded reports whether a stage has more grants than the constant `crowd`.
 func (q queries) crowded(ctx context.Context, arn stage.ARN) (bool, error) {
 	if arn == "" {
 		return false, nil

@@ -94,7 +94,7 @@ func lastTry(err error) error {
 	return errors.New(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]))
 }
 
-// lockMigrations waits until no other replica migrates. It holds the lock until unlock is called.
+// lockMigrations waits until no other replica migrates. It holds the lock until `unlock` is called.
 func lockMigrations(ctx context.Context, db *sql.DB) (unlock func() error, err error) {
 	// The lock belongs to a transaction. Behind a pooler, a lock of a session would outlive its
 	// client, because the pooler keeps the connection open.

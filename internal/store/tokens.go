@@ -14,8 +14,8 @@ import (
 // token of the bucket. It reads at most Limit entries of the index, for any number of tokens.
 const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s AND issued_at <= %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
-// rateArgs returns the parameters of full. Without a limit it names the empty bucket, which has no
-// tokens.
+// rateArgs returns the parameters of `full`. Without a limit it names the empty bucket, which has
+// no tokens.
 func rateArgs(rate access.Rate) []any {
 	if rate.Limit <= 0 {
 		return []any{"", int64(0), int64(0), int64(0)}

@@ -256,7 +256,7 @@ func apiKey(h *harness, _ *apptest.Client) string {
 }
 
 // A caller is a client with the credential of a column. Its owner is a client with a login of the
-// same user. token is the credential if that is a valid participant token.
+// same user. The field `token` has the credential if it is a valid participant token.
 type caller struct {
 	*apptest.Client
 	owner *apptest.Client

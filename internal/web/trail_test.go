@@ -180,7 +180,7 @@ var trail = map[string]trace{
 }
 
 // TestEveryChangeIsInTheTrail sends a request to every route that changes something, and looks for
-// its entry. A route without a row in trail fails the test.
+// its entry. A route without a row in `trail` fails the test.
 func TestEveryChangeIsInTheTrail(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -56,7 +56,7 @@ func (h *Handler) endSession(secret string, bearer stage.Secret) error {
 // A controller changes or reads an open session.
 type controller = func(http.ResponseWriter, *http.Request, *session) error
 
-// control returns a handler that calls act for the session in the URL. Its secret authorizes the
+// control returns a handler that calls `act` for the session in the URL. Its secret authorizes the
 // request, because the SDK may have exchanged its token meanwhile.
 func (h *Handler) control(act controller) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

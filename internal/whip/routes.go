@@ -38,7 +38,7 @@ func Patterns() (list []string) {
 }
 
 // find returns the handler of a request, and the methods that its path allows. The handler is nil
-// if the method is not one of these. find sets the path values of the request.
+// if the method is not one of these. It also sets the path values of the request.
 //
 // http.ServeMux would redirect a path with an additional slash. Such a redirect breaks the
 // preflights of browsers, and OBS does not send its offer again.

@@ -151,7 +151,7 @@ var keys = map[string]string{
 	"ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight, "Home": kb.Home, "End": kb.End,
 }
 
-// Press presses a key in the focused element. The key is a letter or a name in keys.
+// Press presses a key in the focused element. The key is a letter or a name in `keys`.
 func (p *Page) Press(key string) {
 	p.t.Helper()
 	if named, ok := keys[key]; ok {
@@ -293,8 +293,8 @@ func (p *Page) poll(what string, ask func(context.Context) (why string, err erro
 	}
 }
 
-// Eval evaluates a JavaScript expression, awaits a promise, and decodes its value into out, unless
-// out is nil. Several statements must be in a function: (() => { … })().
+// Eval evaluates a JavaScript expression, awaits a promise, and decodes its value into `out`,
+// unless `out` is nil. Several statements must be in a function: (() => { … })().
 func (p *Page) Eval(expression string, out any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, waitLimit)

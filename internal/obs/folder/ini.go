@@ -2,8 +2,8 @@ package folder
 
 import "strings"
 
-// An ini is an ini file of OBS, as a list of lines. set changes only one line: the others stay the
-// same byte for byte.
+// An ini is an ini file of OBS, as a list of lines. The method `set` changes only one line: the
+// others stay the same byte for byte.
 type ini []string
 
 func parseINI(text string) ini { return strings.SplitAfter(text, "\n") }

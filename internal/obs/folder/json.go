@@ -61,7 +61,7 @@ func dropMember(text, name string) string {
 // An element is the position of an element of a JSON array in a text.
 type element struct{ from, to int64 }
 
-// elements returns the elements of the array at the path in names. The result `at` is where a first
+// elements returns the elements of the array at the path `names`. The result `at` is where a first
 // element would be inserted, or -1 if there is no array. elements only finds positions, so that the
 // rest of the text can stay the same byte for byte.
 func elements(text string, names ...string) (list []element, at int64, err error) {
@@ -123,7 +123,7 @@ func cut(text string, match func(element string) bool, names ...string) (string,
 	}
 }
 
-// insert returns the text with a new first element in the array at the path in names. It adds the
+// insert returns the text with a new first element in the array at the path `names`. It adds the
 // array if there is none.
 func insert(text, element string, names ...string) (string, error) {
 	list, at, err := elements(text, names...)
@@ -153,7 +153,7 @@ func insert(text, element string, names ...string) (string, error) {
 	return text, errors.New("no JSON object")
 }
 
-// opened reads until the first member of the object at the path in names.
+// opened reads until the first member of the object at the path `names`.
 func opened(dec *json.Decoder, names []string) bool {
 	for _, name := range names {
 		if found, err := enter(dec, name); err != nil || !found {

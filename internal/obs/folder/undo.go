@@ -19,7 +19,7 @@ type Undone struct {
 
 // Undo reverts a pairing by Pair or by the script, even if Undo in the script's pane has begun to
 // revert it. If OBS has not changed a file since Pair, Undo restores the file byte for byte. From
-// other files it removes Stagedoor's entries. If server is empty, there must be only one pairing.
+// other files it removes Stagedoor's entries. If `server` is empty, there must be only one pairing.
 // If OBS is not paired, Undo succeeds and says so, since scripts may call it twice.
 func (f Folder) Undo(server string) (Undone, error) {
 	if err := f.mustBeClosed(); err != nil {

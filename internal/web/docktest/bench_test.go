@@ -79,7 +79,7 @@ const started = `{
 	WebSocket.prototype.send = function (text) { send.call(this, text); if (text.includes('"StartStream"')) { WebSocket.prototype.send = send; done(); } };
 }`
 
-// click clicks the button, and returns the milliseconds until the script "until" calls done.
+// click clicks the button, and returns the milliseconds until the script `until` calls `done`.
 func (d *dock) click(label, until string) (ms float64) {
 	d.t.Helper()
 	d.Eval(`new Promise((resolve) => {

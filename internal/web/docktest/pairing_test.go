@@ -149,7 +149,7 @@ func newPairing(t *testing.T, obs fakeobs.Options) *pairing {
 	}
 }
 
-// starts opens the dock with the secret, and with the code that signs it in, unless code is "".
+// starts opens the dock with the secret, and with the code that signs it in, unless `code` is "".
 func (p *pairing) starts(secret, word, code string) {
 	p.t.Helper()
 	p.Goto("about:blank")
