@@ -163,6 +163,7 @@ type Control struct {
 	Logins     *Logins
 	OwnKeys    *OwnKeys
 	Passkeys   *Passkeys
+	Passwords  *PasswordLogins
 	Setup      *Setup
 	ViewKeys   *ViewKeys
 	Webhooks   *Webhooks
@@ -170,7 +171,6 @@ type Control struct {
 	outbox   *outbox
 	trail    *trail
 	sessions *sessions
-	throttle *throttle
 	outage   *outage
 	claims   claimsSeen
 
@@ -186,7 +186,6 @@ func New(cfg Config) *Control {
 		cfg:      cfg,
 		outbox:   &outbox{store: cfg.Store, now: cfg.Now, wake: cfg.Queued},
 		sessions: &sessions{cfg.Moderator, cfg.Log},
-		throttle: &throttle{cfg.Store, cfg.Now, cfg.Log},
 		outage:   &outage{},
 	}
 	c.trail = &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: c.outbox}
@@ -195,6 +194,7 @@ func New(cfg Config) *Control {
 	c.stages = &stageList{
 		store: cfg.Store, now: cfg.Now, caches: c.caches, replicated: cfg.Replicated,
 	}
+	tries := &throttle{cfg.Store, cfg.Now, cfg.Log}
 	keys := keyring{c.trail}
 	c.signIns = &signIns{
 		c.trail, c.caches, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys,
@@ -205,13 +205,16 @@ func New(cfg Config) *Control {
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
 	c.Devices = &Devices{c.trail, c.signIns}
-	c.Enrolments = &Enrolments{c.trail, c.signIns, c.throttle}
+	c.Enrolments = &Enrolments{c.trail, c.signIns, tries}
 	c.Events = &Events{c.outbox, c.outage}
 	c.GuestLinks = &GuestLinks{keys, c.sessions}
 	c.Invites = &Invites{c.trail, cfg.Passwords, c.signIns, c.sessions}
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}
+	c.Passwords = &PasswordLogins{
+		c.trail, tries, cfg.Passwords, c.signIns, c.sessions, c.caches,
+	}
 	c.Setup = &Setup{c.trail, cfg.Passwords, c.signIns}
 	c.ViewKeys = &ViewKeys{keys, c.sessions}
 	c.Webhooks = &Webhooks{c.trail, cfg.Unreachable}

@@ -20,64 +20,74 @@ const (
 	maxLogins = 50
 )
 
+// PasswordLogins signs in with names and passwords, and changes passwords.
+type PasswordLogins struct {
+	*trail
+	throttle  *throttle
+	passwords *Passwords
+	signIns   *signIns
+	sessions  *sessions
+	caches    *caches
+}
+
 // LogIn signs in with a name and a password. A wrong name and a wrong password give the same error
 // after the same time.
-func (c *Control) LogIn(
+func (p *PasswordLogins) LogIn(
 	ctx context.Context, name string, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {
-	if c.cfg.NoPasswords {
+	if p.signIns.noPasswords {
 		return Principal{}, stage.Secret{}, stage.Errorf(stage.ErrDenied,
 			"Passwords are switched off here; sign in another way.").WithCode("no_passwords")
 	}
 	from = cleanClient(from)
 	key := nameKey(cleanText(name, 4*maxName))
-	account, err := c.cfg.Store.AccountNamed(ctx, key)
+	account, err := p.store.AccountNamed(ctx, key)
 	if err != nil && !errors.Is(err, stage.ErrNotFound) {
 		return Principal{}, stage.Secret{}, err
 	}
-	switch err := c.verify(ctx, account, key, password, from); {
+	switch err := p.verify(ctx, account, key, password, from); {
 	case errors.Is(err, stage.ErrUnauthorized):
 		// An unknown name is not stored, because it may be a password that was typed into the wrong
 		// field.
-		c.trail.failedSignIn(ctx, account.Name, from, err)
+		p.failedSignIn(ctx, account.Name, from, err)
 		return Principal{}, stage.Secret{}, err
 	case err != nil:
-		c.throttle.warn(ctx, account, from, err)
+		p.throttle.warn(ctx, account, from, err)
 		return Principal{}, stage.Secret{}, err
 	}
-	return c.newLogin(ctx, account, from)
+	return p.newLogin(ctx, account, from)
 }
 
 // verify compares a password with that of an account, under the throttle. The account is empty for
 // an unknown name.
-func (c *Control) verify(
+func (p *PasswordLogins) verify(
 	ctx context.Context, account Account, key string, password stage.Secret, from Client,
 ) error {
 	if len(password.Reveal()) > maxPassword {
 		return wrongPassword()
 	}
-	known, err := c.throttle.knows(ctx, account.ID, from)
+	known, err := p.throttle.knows(ctx, account.ID, from)
 	if err != nil {
 		return err
 	}
-	leave, err := c.cfg.Passwords.turns.enter(ctx, key, from.Address, known)
+	leave, err := p.passwords.turns.enter(ctx, key, from.Address, known)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	a, err := c.throttle.begin(ctx, key, account.ID, from)
+	a, err := p.throttle.begin(ctx, key, account.ID, from)
 	if err != nil {
 		return err
 	}
-	same, err := c.cfg.Passwords.matches(password, account.Password)
+	same, err := p.passwords.matches(password, account.Password)
 	if err != nil {
-		c.throttle.abandoned(ctx, a)
+		p.throttle.abandoned(ctx, a)
 		return err
 	}
 	if !same {
 		return wrongPassword()
 	}
-	return c.throttle.succeeded(ctx, a)
+	return p.throttle.succeeded(ctx, a)
 }
 
 func wrongPassword() error {
@@ -86,12 +96,12 @@ func wrongPassword() error {
 }
 
 // newLogin creates a login, unless the password changed after the comparison.
-func (c *Control) newLogin(
+func (p *PasswordLogins) newLogin(
 	ctx context.Context, account Account, from Client,
 ) (Principal, stage.Secret, error) {
 	secret := newSecret("")
 	var login Principal
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := p.store.Atomically(ctx, func(tx Store) error {
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
 			return notFoundIs(err, wrongPassword())
@@ -102,10 +112,10 @@ func (c *Control) newLogin(
 		if err := now.active(); err != nil {
 			return err
 		}
-		if login, err = c.signIns.put(ctx, tx, now, secret, from); err != nil {
+		if login, err = p.signIns.put(ctx, tx, now, secret, from); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, login, loginEntry(now, "password"))
+		return p.note(ctx, tx, login, loginEntry(now, "password"))
 	})
 	return login, secret, err
 }
@@ -131,30 +141,30 @@ func signInAgain() error {
 	return stage.Errorf(stage.ErrUnauthorized, "Your login has ended; sign in again.")
 }
 
-// ChangePassword changes the password of the caller and ends the user's other logins. With endKeys
-// it also ends keys and open tokens. Without endKeys, an unattended OBS stays live.
-func (c *Control) ChangePassword(
+// Change changes the password of the caller and ends the user's other logins. With endKeys it also
+// ends keys and open tokens. Without endKeys, an unattended OBS stays live.
+func (p *PasswordLogins) Change(
 	ctx context.Context, who Principal, current, password stage.Secret, endKeys bool,
 ) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err
 	}
-	account, err := c.cfg.Store.Account(ctx, who.User.ID)
+	account, err := p.store.Account(ctx, who.User.ID)
 	if err != nil {
 		return err
 	}
 	if err := checkPassword(password, account.Name); err != nil {
 		return err
 	}
-	if err := c.verify(ctx, account, account.Key, current, who.Client); err != nil {
+	if err := p.verify(ctx, account, account.Key, current, who.Client); err != nil {
 		return currentIsWrong(err)
 	}
-	hash, err := c.cfg.Passwords.hashInTurn(ctx, account.Key, who.Client, password)
+	hash, err := p.passwords.hashInTurn(ctx, account.Key, who.Client, password)
 	if err != nil {
 		return err
 	}
 	var revoked []Issuance
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err = p.store.Atomically(ctx, func(tx Store) error {
 		revoked = nil // the transaction may be retried
 		now, err := tx.Account(ctx, account.ID)
 		if err != nil {
@@ -164,25 +174,25 @@ func (c *Control) ChangePassword(
 			return currentIsWrong(wrongPassword())
 		}
 		if endKeys {
-			if revoked, err = endKeysOf(ctx, tx, c.outbox, account.ID); err != nil {
+			if revoked, err = endKeysOf(ctx, tx, p.outbox, account.ID); err != nil {
 				return err
 			}
 		}
 		if err := setPassword(ctx, tx, now, hash, who.CredentialID); err != nil {
 			return err
 		}
-		orphans, err := c.outbox.revokeOrphans(ctx, tx, account.ID)
+		orphans, err := p.outbox.revokeOrphans(ctx, tx, account.ID)
 		if err != nil {
 			return err
 		}
 		revoked = append(revoked, orphans...)
-		return c.trail.note(ctx, tx, who, userEntry(ActionPasswordChanged, now))
+		return p.note(ctx, tx, who, userEntry(ActionPasswordChanged, now))
 	})
 	if err != nil {
 		return err
 	}
-	c.caches.changed(account.ID)
-	return c.sessions.end(ctx, revoked, reasonPassword.sentence())
+	p.caches.changed(account.ID)
+	return p.sessions.end(ctx, revoked, reasonPassword.sentence())
 }
 
 // endKeysOf ends what could outlive a changed password: keys, the logins that access keys created,
