@@ -146,13 +146,14 @@ type Config struct {
 	Present func(context.Context, stage.ParticipantID) (stage.Participant, bool)
 }
 
-// A Control applies the rules. Its methods are safe for concurrent use. Their errors are a
-// *stage.Error with a sentence that may be shown, or wrap an error of the Store or the Issuer.
+// A Control applies the rules. Each exported field has the rules of one subject. All methods are
+// safe for concurrent use. Their errors are a *stage.Error with a sentence that may be shown, or
+// wrap an error of the Store or the Issuer.
 type Control struct {
 	cfg Config
 
-	APIKeys    *APIKeys
 	AccessKeys *AccessKeys
+	APIKeys    *APIKeys
 	Branding   *BrandingSetting
 	Chat       *Chat
 	Devices    *Devices
@@ -168,15 +169,16 @@ type Control struct {
 	ViewKeys   *ViewKeys
 	Webhooks   *Webhooks
 
+	// shared with the subjects
 	outbox   *outbox
 	trail    *trail
 	sessions *sessions
 	outage   *outage
-	claims   claimsSeen
+	caches   *caches
+	signIns  *signIns
 
-	caches  *caches
-	signIns *signIns
 	stages  *stageList
+	claims  claimsSeen
 	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
 }
 
@@ -194,14 +196,14 @@ func New(cfg Config) *Control {
 	c.stages = &stageList{
 		store: cfg.Store, now: cfg.Now, caches: c.caches, replicated: cfg.Replicated,
 	}
-	tries := &throttle{cfg.Store, cfg.Now, cfg.Log}
-	keys := keyring{c.trail}
 	c.signIns = &signIns{
 		c.trail, c.caches, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys,
 	}
+	tries := &throttle{cfg.Store, cfg.Now, cfg.Log}
+	keys := keyring{c.trail}
 
-	c.APIKeys = &APIKeys{keys, c.outage}
 	c.AccessKeys = &AccessKeys{keys, c.sessions, c.caches}
+	c.APIKeys = &APIKeys{keys, c.outage}
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
 	c.Devices = &Devices{c.trail, c.signIns}
