@@ -242,8 +242,8 @@ describe('the server’s codes', () => {
         readFileSync(new URL(`../../internal/${folder}/${name}`, import.meta.url), 'utf8'),
       )
       .join('\n');
-  const code = String.raw`\(\s*"([a-z][a-z0-9_]+)",?`;
-  const said = ['access', 'app', 'homes', 'ivs', 'oidc', 'sfu', 'token', 'web', 'whip']
+  const code = String.raw`\((?:[\w.]+,)?\s*"([a-z][a-z0-9_]+)",?`;
+  const said = ['access', 'app', 'homes', 'ivs', 'oidc', 'sfu', 'signal', 'token', 'web', 'whip']
     .map(go)
     .join('\n');
   const found = new Set([
@@ -252,6 +252,7 @@ describe('the server’s codes', () => {
         new RegExp(String.raw`(?:WithCode|refuse|\.end|\.Close(?:All)?)${code}`, 'g'),
       ),
     ].map((m) => m[1]),
+    ...[...said.matchAll(/\bCode(?:: |, \w+\.Detail = )"(\w+)"/g)].map((m) => m[1]),
     ...[...go('ivs').matchAll(/return stage\.EventEnded, "(\w+)"/g)].map((m) => m[1]),
     ...[...go('ivs').matchAll(/case ("[A-Z_]+"(?:, "[A-Z_]+")*):\n\t\treturn "/g)].flatMap((m) =>
       [...m[1].matchAll(/\w+/g)].map((x) => x[0].toLowerCase()),
@@ -292,6 +293,8 @@ describe('the server’s codes', () => {
       'wrong_etag',
       'ice_restart',
       'too_many',
+      'too_many_offers',
+      'wrong_topic',
     ],
   };
   for (const [name, words] of Object.entries({ de: inGerman, es: inSpanish })) {
@@ -303,6 +306,8 @@ describe('the server’s codes', () => {
         'token_malformed',
         'bitrate_exceeded',
         'not_found',
+        'stage_deleted',
+        'server_lost',
       ])
         assert.ok(found.has(there), there);
       const exempt = Object.values(notForThem).flat();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { it } from 'node:test';
 import { why } from '../operator/why.js';
 import { speak } from './words.js';
@@ -37,4 +38,21 @@ it('operators read about a participant what the server says to the participant',
     assert.equal(why(event), want);
   }
   speak('en');
+});
+
+it('operators read in their language why each session ended', () => {
+  const docs = readFileSync(new URL('../../docs/http.md', import.meta.url), 'utf8');
+  const list = docs.match(/Of `ended`: (.*?)Of `warning`/s)?.[1] ?? '';
+  const codes = [...list.matchAll(/`([a-z_]+)`/g)].map((m) => m[1]);
+  assert.ok(codes.length > 10, list);
+  for (const language of ['en', 'de', 'es']) {
+    const words = JSON.parse(
+      readFileSync(new URL(`../strings/${language}.json`, import.meta.url), 'utf8'),
+    );
+    assert.deepEqual(
+      codes.filter((code) => !words[`op.why.${code}`]),
+      [],
+      language,
+    );
+  }
 });
