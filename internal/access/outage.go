@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"maps"
 	"slices"
@@ -113,24 +112,11 @@ func (o *outage) allLate() map[stage.ParticipantID]late {
 	return maps.Clone(o.late)
 }
 
-// stored removes the revocation of a participant's token from the queue.
-func (o *outage) stored(id stage.ParticipantID) {
+// remove removes the revocation of a participant's token from the queue.
+func (o *outage) remove(id stage.ParticipantID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.late, id)
-}
-
-// credentialKey identifies a credential of a request by its hash.
-type credentialKey struct {
-	bearer bool
-	hash   [sha256.Size]byte
-}
-
-func (p Presented) key() credentialKey {
-	if p.Bearer.Empty() {
-		return credentialKey{hash: sha256.Sum256([]byte(p.Login.Reveal()))}
-	}
-	return credentialKey{bearer: true, hash: sha256.Sum256([]byte(p.Bearer.Reveal()))}
 }
 
 // Recall returns a principal that was authenticated at most recallFor ago. The caller must use it
@@ -245,7 +231,7 @@ func (c *Control) storeLate(ctx context.Context) (left int) {
 		if err := c.storeOne(ctx, id, l); err != nil {
 			return len(all) // the next revocation would also run into the time limit
 		}
-		c.outage.stored(id)
+		c.outage.remove(id)
 	}
 	return 0
 }

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,29 @@ type Presented struct {
 	Login  stage.Secret // the cookie of a browser
 	Bearer stage.Secret // Authorization: Bearer
 	From   Client       // the origin of the request, for the audit trail
+}
+
+// credentialKey identifies the credential of a request by its hash.
+type credentialKey struct {
+	bearer bool
+	hash   [sha256.Size]byte
+}
+
+// Clone copies the credentials for an event stream, because a substring of a header would keep the
+// whole request in memory. The copy has no From.
+func (p Presented) Clone() Presented {
+	return Presented{
+		Login:  stage.NewSecret(strings.Clone(p.Login.Reveal())),
+		Bearer: stage.NewSecret(strings.Clone(p.Bearer.Reveal())),
+	}
+}
+
+// key must be different for different credentials, because Recall finds principals by it.
+func (p Presented) key() credentialKey {
+	if p.Bearer.Empty() {
+		return credentialKey{hash: sha256.Sum256([]byte(p.Login.Reveal()))}
+	}
+	return credentialKey{bearer: true, hash: sha256.Sum256([]byte(p.Bearer.Reveal()))}
 }
 
 // A Principal is the result of Authenticate: the user and the credential behind a request. All

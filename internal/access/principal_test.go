@@ -1,9 +1,40 @@
 package access
 
 import (
+	"reflect"
 	"slices"
 	"testing"
+
+	"github.com/stagedoor/stagedoor/internal/stage"
 )
+
+// TestEveryCredentialOfARequestCounts: requests that differ only in one credential have different
+// keys, so that Recall does not return the principal of somebody else. Clone keeps each credential.
+func TestEveryCredentialOfARequestCounts(t *testing.T) {
+	t.Parallel()
+	keys := map[credentialKey]string{(Presented{}).key(): "no credential"}
+	fields := reflect.TypeFor[Presented]()
+	for i := range fields.NumField() {
+		field := fields.Field(i)
+		if field.Type != reflect.TypeFor[stage.Secret]() {
+			continue
+		}
+		for _, value := range []string{"one", "another"} {
+			var p Presented
+			reflect.ValueOf(&p).Elem().Field(i).Set(reflect.ValueOf(stage.NewSecret(value)))
+			if same, found := keys[p.key()]; found {
+				t.Errorf("%s %q has the key of %s, want one of its own", field.Name, value, same)
+			}
+			keys[p.key()] = field.Name
+			if got := p.Clone().key(); got != p.key() {
+				t.Errorf("the copy of %s %q has another key, want the same", field.Name, value)
+			}
+		}
+	}
+	if len(keys) < 5 {
+		t.Errorf("found %d keys, want those of a login and of a bearer", len(keys))
+	}
+}
 
 // TestScopesOfEachKind compares Principal.Allows with a table of all kinds and all scopes. A new
 // kind needs a row, and a new scope a place in one of the lists.

@@ -132,12 +132,3 @@ func presented(r *http.Request) access.Presented {
 	}
 	return p
 }
-
-// keep copies credentials for an event stream, because a substring of a header would keep the whole
-// request in memory.
-func keep(p access.Presented) access.Presented {
-	return access.Presented{
-		Login:  stage.NewSecret(strings.Clone(p.Login.Reveal())),
-		Bearer: stage.NewSecret(strings.Clone(p.Bearer.Reveal())),
-	}
-}

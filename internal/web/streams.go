@@ -110,7 +110,7 @@ func (s *streams) page(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
-	p := &openStream{streams: s, presented: keep(presented(r)), stage: arn}
+	p := &openStream{streams: s, presented: presented(r).Clone(), stage: arn}
 	who, err := s.guarded(r, p.authenticate)
 	if err != nil {
 		s.fail(w, r, err)
