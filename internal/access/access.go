@@ -152,22 +152,22 @@ type Config struct {
 type Control struct {
 	cfg Config
 
-	AccessKeys *AccessKeys
-	APIKeys    *APIKeys
-	Branding   *BrandingSetting
-	Chat       *Chat
-	Devices    *Devices
-	Enrolments *Enrolments
-	Events     *Events
-	GuestLinks *GuestLinks
-	Invites    *Invites
-	Logins     *Logins
-	OwnKeys    *OwnKeys
-	Passkeys   *Passkeys
-	Passwords  *PasswordLogins
-	Setup      *Setup
-	ViewKeys   *ViewKeys
-	Webhooks   *Webhooks
+	AccessKeys     *AccessKeys
+	APIKeys        *APIKeys
+	Branding       *BrandingSetting
+	Chat           *Chat
+	Devices        *Devices
+	Enrolments     *Enrolments
+	Events         *Events
+	GuestLinks     *GuestLinks
+	Invites        *Invites
+	Logins         *Logins
+	OwnKeys        *OwnKeys
+	Passkeys       *Passkeys
+	PasswordLogins *PasswordLogins
+	Setup          *Setup
+	ViewKeys       *ViewKeys
+	Webhooks       *Webhooks
 
 	// shared with the subjects
 	outbox   *outbox
@@ -197,24 +197,25 @@ func New(cfg Config) *Control {
 		store: cfg.Store, now: cfg.Now, caches: c.caches, replicated: cfg.Replicated,
 	}
 	c.signIns = &signIns{
-		c.trail, c.caches, cfg.External, cfg.NoPasswords, cfg.OperatorPasskeys,
+		trail: c.trail, caches: c.caches, external: cfg.External,
+		noPasswords: cfg.NoPasswords, operatorPasskeys: cfg.OperatorPasskeys,
 	}
 	tries := &throttle{cfg.Store, cfg.Now, cfg.Log}
 	keys := keyring{c.trail}
 
 	c.AccessKeys = &AccessKeys{keys, c.sessions, c.caches}
-	c.APIKeys = &APIKeys{keys, c.outage}
+	c.APIKeys = &APIKeys{c.trail, keys, c.outage}
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
 	c.Devices = &Devices{c.trail, c.signIns}
 	c.Enrolments = &Enrolments{c.trail, c.signIns, tries}
 	c.Events = &Events{c.outbox, c.outage}
-	c.GuestLinks = &GuestLinks{keys, c.sessions}
+	c.GuestLinks = &GuestLinks{c.trail, keys, c.sessions}
 	c.Invites = &Invites{c.trail, cfg.Passwords, c.signIns, c.sessions}
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}
-	c.Passwords = &PasswordLogins{
+	c.PasswordLogins = &PasswordLogins{
 		c.trail, tries, cfg.Passwords, c.signIns, c.sessions, c.caches,
 	}
 	c.Setup = &Setup{c.trail, cfg.Passwords, c.signIns}
@@ -223,7 +224,7 @@ func New(cfg Config) *Control {
 	return c
 }
 
-// Refresh drops cached logins, grants and stages after a change, here or on another replica. The
+// Refresh drops the cached logins and stages after a change, here or on another replica. The
 // principals that Recall returns are kept, since Recall serves while the database does not answer.
 func (c *Control) Refresh() {
 	c.caches.clear()

@@ -34,7 +34,8 @@ func APIKeyScopes() []Scope {
 
 // APIKeys creates and revokes API keys, for operators.
 type APIKeys struct {
-	keyring
+	*trail
+	keys   keyring
 	outage *outage
 }
 
@@ -158,7 +159,7 @@ func (k *APIKeys) Revoke(ctx context.Context, by Principal, id string) error {
 // principal returns the principal of a valid key: an operator without an account, limited to the
 // scopes.
 func (k *APIKeys) principal(ctx context.Context, secret stage.Secret) (Principal, error) {
-	cred, _, err := k.use(ctx, KindAPIKey, secret)
+	cred, _, err := k.keys.use(ctx, KindAPIKey, secret)
 	if err != nil {
 		return Principal{}, err
 	}

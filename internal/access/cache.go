@@ -85,7 +85,8 @@ type permitKey struct {
 	stage stage.ARN
 }
 
-// caches contain what depends on the logins, grants and stages of users.
+// caches contain logins with their accounts, and the list of all stages. What the outage remembers
+// is dropped with them.
 type caches struct {
 	logins cache[string, cachedLogin] // keyed by the hash of the cookie
 	stages cache[struct{}, cachedStages]

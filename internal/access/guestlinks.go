@@ -69,7 +69,8 @@ type GuestLinkRequest struct {
 
 // GuestLinks creates and revokes guest links, for their owners and for operators.
 type GuestLinks struct {
-	keyring
+	*trail
+	keys     keyring
 	sessions *sessions
 }
 
@@ -196,7 +197,7 @@ func (g *GuestLinks) List(
 	if who.Kind == KindAPIKey && who.Allows(ScopeUsers) {
 		return nil, stage.Errorf(stage.ErrInvalid, "Name the stage: ?stage=ARN.")
 	}
-	creds, err := g.list(ctx, KindGuestLink, who)
+	creds, err := g.keys.list(ctx, KindGuestLink, who)
 	if err != nil {
 		return nil, err
 	}

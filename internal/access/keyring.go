@@ -8,7 +8,8 @@ import (
 
 const maxKeys = 100 // of one kind per user
 
-// A keyring stores the keys of users.
+// A keyring stores and recognizes keys. Types with rules of their own for creating or deleting a
+// key keep it in a field, so that they do not inherit the rules of access keys and viewing keys.
 type keyring struct{ *trail }
 
 // create stores a key, unless its user was removed meanwhile.

@@ -9,6 +9,17 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
+const (
+	// loginLife is the life of a login since its last use.
+	loginLife = 30 * 24 * time.Hour
+	// touchEvery is how often the use of a login is recorded, so that most requests write nothing.
+	touchEvery = time.Minute
+	// renewEvery is how often the expiry of a login moves. Each move sends the cookie again.
+	renewEvery = 24 * time.Hour
+	// maxLogins limits the logins of one account: one more ends the oldest.
+	maxLogins = 50
+)
+
 // A Login is a signed-in browser, as its user sees it.
 type Login struct {
 	ID         string
@@ -212,4 +223,25 @@ func mayEndLogins(by Principal, id UserID) error {
 		return by.Require(ScopeAccount)
 	}
 	return by.Require(ScopeUsers)
+}
+
+// principalOf returns the principal of a credential that acts for its account.
+func principalOf(cred Credential, account Account) Principal {
+	var label loginLabel
+	if cred.Kind == KindLogin {
+		if label = labelOf(cred.Label); label.key != "" {
+			account.Role = Broadcaster
+		}
+	}
+	return Principal{
+		Key: label.key, Passkey: label.passkey, ByProvider: label.provider,
+		origin: cmp.Or(label.passkey, label.from),
+		Kind:   cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
+		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
+		Client: cred.Client, HasPassword: account.Password != "",
+	}
+}
+
+func signInAgain() error {
+	return stage.Errorf(stage.ErrUnauthorized, "Your login has ended; sign in again.")
 }

@@ -375,7 +375,7 @@ func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account
 // OperatorsWayIn reports whether an operator can sign in without a password: by a claim, a passkey,
 // or an identity at the provider. It also returns true if there is no operator yet.
 func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
-	if c.Setup.ByProvider() {
+	if c.Setup.ProviderMakesOperators() {
 		return true, nil
 	}
 	operators, err := c.cfg.Store.Operators(ctx)

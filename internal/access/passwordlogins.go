@@ -1,23 +1,10 @@
 package access
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
-)
-
-const (
-	// loginLife is the life of a login since its last use.
-	loginLife = 30 * 24 * time.Hour
-	// touchEvery is how often the use of a login is recorded, so that most requests write nothing.
-	touchEvery = time.Minute
-	// renewEvery is how often the expiry of a login moves. Each move sends the cookie again.
-	renewEvery = 24 * time.Hour
-	// maxLogins limits the logins of one account: one more ends the oldest.
-	maxLogins = 50
 )
 
 // PasswordLogins signs in with names and passwords, and changes passwords.
@@ -118,27 +105,6 @@ func (p *PasswordLogins) newLogin(
 		return p.note(ctx, tx, login, loginEntry(now, "password"))
 	})
 	return login, secret, err
-}
-
-// principalOf returns the principal of a credential that acts for its account.
-func principalOf(cred Credential, account Account) Principal {
-	var label loginLabel
-	if cred.Kind == KindLogin {
-		if label = labelOf(cred.Label); label.key != "" {
-			account.Role = Broadcaster
-		}
-	}
-	return Principal{
-		Key: label.key, Passkey: label.passkey, ByProvider: label.provider,
-		origin: cmp.Or(label.passkey, label.from),
-		Kind:   cred.Kind, CredentialID: cred.ID, User: account.User, Revision: account.Revision,
-		CreatedAt: cred.CreatedAt, UsedAt: cred.UsedAt, ExpiresAt: cred.ExpiresAt,
-		Client: cred.Client, HasPassword: account.Password != "",
-	}
-}
-
-func signInAgain() error {
-	return stage.Errorf(stage.ErrUnauthorized, "Your login has ended; sign in again.")
 }
 
 // Change changes the password of the caller and ends the user's other logins. With endKeys it also

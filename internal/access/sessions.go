@@ -25,6 +25,7 @@ type sessions struct {
 	log       *slog.Logger // may be nil
 }
 
+// endOne ends the sessions of a participant, even if the request ends first.
 func (s *sessions) endOne(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {

@@ -105,8 +105,8 @@ func (s *Setup) Needed(ctx context.Context) (bool, error) {
 	return needsSetup(ctx, s.store)
 }
 
-// ByProvider reports whether a claim of the provider makes an operator.
-func (s *Setup) ByProvider() bool {
+// ProviderMakesOperators reports whether a claim of the provider makes an operator.
+func (s *Setup) ProviderMakesOperators() bool {
 	return s.signIns.external.Issuer != "" && len(s.signIns.external.Operators) > 0
 }
 

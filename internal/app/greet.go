@@ -57,7 +57,7 @@ func (s *server) greetOperator(ctx context.Context, w io.Writer) error {
 	case err == nil:
 		fmt.Fprintf(w, "Setup:\t%s\n\tThere is no operator yet: open this link once to become it. "+
 			"Each start prints a new one.\n", web.SetupURL(s.public, code))
-		if s.control.Setup.ByProvider() {
+		if s.control.Setup.ProviderMakesOperators() {
 			fmt.Fprintf(w, "\tOr %s.\n", byProvider)
 		}
 	case errors.Is(err, stage.ErrDenied): // passwords are switched off

@@ -31,7 +31,7 @@ func TestADatabaseIsThereAgain(t *testing.T) {
 		again := h.replica()
 		ok(t, again.store.Ping(t.Context()))
 		ok(t, again.MayStay(t.Context(), token.Participant))
-		_, _, err := again.Passwords.LogIn(t.Context(), "Ana", password(goodPassword),
+		_, _, err := again.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword),
 			access.Client{Address: "192.0.2.1"})
 		ok(t, err)
 	})

@@ -53,9 +53,11 @@ func TestClocksAMinuteApart(t *testing.T) {
 		"from behind to ahead": {behind, ahead}, "from ahead to behind": {ahead, behind},
 	} {
 		here, there := pair[0], pair[1]
-		_, _, err := here.Passwords.LogIn(t.Context(), "Ana", password("a wrong password"), from)
+		_, _, err := here.PasswordLogins.LogIn(t.Context(),
+			"Ana", password("a wrong password"), from)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
-		_, secret, err := here.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), from)
+		_, secret, err := here.PasswordLogins.LogIn(t.Context(),
+			"Ana", password(goodPassword), from)
 		ok(t, err)
 		ana, err := there.Authenticate(t.Context(), access.Presented{Login: secret, From: from})
 		if err != nil {
@@ -87,7 +89,7 @@ func TestClocksAMinuteApart(t *testing.T) {
 	}
 
 	t.Log("the rate limit counts the tokens of both replicas")
-	ana, _, err := behind.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), from)
+	ana, _, err := behind.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword), from)
 	ok(t, err)
 	for _, h := range []*harness{behind, ahead} {
 		h.Configure(func(c *access.Config) { c.TokenLimit = 4 })

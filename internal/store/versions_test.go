@@ -68,7 +68,7 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 		t).Items[0].ARN
 	signIn := func() access.Principal {
 		t.Helper()
-		login, _, err := h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword),
+		login, _, err := h.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword),
 			access.Client{Address: "192.0.2.1", Agent: "OBS-Browser/31"})
 		ok(t, err)
 		return login

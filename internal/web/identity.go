@@ -96,7 +96,7 @@ func (s *oidcLogins) ways(r *http.Request, _ access.Principal) (any, error) {
 	if s.signIn.Provider != nil {
 		ways.Provider = s.signIn.Name
 	}
-	ways.ProviderSetsUp = ways.SetUp && s.control.Setup.ByProvider()
+	ways.ProviderSetsUp = ways.SetUp && s.control.Setup.ProviderMakesOperators()
 	return ways, nil
 }
 

@@ -101,7 +101,7 @@ func (s *signIns) logIn(r *http.Request, _ access.Principal) (any, error) {
 		return nil, err
 	}
 	from := s.signingIn(r)
-	login, secret, err := s.control.Passwords.LogIn(r.Context(), in.Name,
+	login, secret, err := s.control.PasswordLogins.LogIn(r.Context(), in.Name,
 		stage.NewSecret(in.Password), from)
 	s.attempted("password", err)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *signIns) changePassword(r *http.Request, who access.Principal) (any, er
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.control.Passwords.Change(
+	return nil, s.control.PasswordLogins.Change(
 		r.Context(), who, stage.NewSecret(in.Current), stage.NewSecret(in.New), in.EndKeys)
 }
 

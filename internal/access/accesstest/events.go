@@ -133,7 +133,7 @@ func (on rules) TestPruning(t *testing.T) {
 		for range 12 {
 			h.guess("ana", from("198.51.100.7"))
 		}
-		_, _, err := h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), home)
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), home)
 		ok(t, err)
 	})
 }

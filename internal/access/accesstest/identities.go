@@ -49,7 +49,7 @@ func (on rules) TestAnIdentityIsItsIssuerAndSubject(t *testing.T) {
 		if first.User.Invited {
 			t.Error("somebody who signed in counts as invited")
 		}
-		_, _, err := h.Passwords.LogIn(t.Context(), "Ben", password(""), home)
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "Ben", password(""), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
 	})
 }
@@ -512,7 +512,7 @@ func (on rules) TestWrongEnrolmentCodesAreThrottled(t *testing.T) {
 		good, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
 		ok(t, enrol(good, far))
-		_, _, err = h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), far)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), far)
 		ok(t, err)
 
 		h.Clock.Pass(20 * time.Minute)
@@ -606,9 +606,9 @@ func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
 		_, ana, _ := h.Scene()
 		code, _, err := h.Enrolments.Create(t.Context(), ana, ana.User.ID, time.Minute)
 		ok(t, err)
-		login, _, err := h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		login, _, err := h.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
-		ok(t, h.Passwords.Change(t.Context(), login, password(goodPassword),
+		ok(t, h.PasswordLogins.Change(t.Context(), login, password(goodPassword),
 			password("another good password"), false))
 		_, _, err = h.Enrolments.Use(t.Context(), code, home)
 		refused(t, err, stage.ErrUnauthorized, "bad_code")
@@ -618,7 +618,8 @@ func (on rules) TestAPasswordClosesTheCodesOfBefore(t *testing.T) {
 func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		login, cookie, err := h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		login, cookie, err := h.PasswordLogins.LogIn(t.Context(),
+			"Ana", password(goodPassword), home)
 		ok(t, err)
 		_, key, err := h.AccessKeys.Create(t.Context(), login, "script")
 		ok(t, err)
@@ -647,7 +648,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 				return err
 			},
 			"password": func() error {
-				_, _, err := h.Passwords.LogIn(t.Context(), "Ana",
+				_, _, err := h.PasswordLogins.LogIn(t.Context(), "Ana",
 					password(goodPassword), home)
 				return err
 			},
@@ -668,7 +669,7 @@ func (on rules) TestASuspendedUserIsOut(t *testing.T) {
 		}
 		ok(t, h.RestoreUser(t.Context(), op, ana.User.ID))
 		must(h.Authenticate(t.Context(), access.Presented{Bearer: key}))(t)
-		_, _, err = h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		if _, err := h.Verify(t.Context(), token.Secret); err == nil {
 			t.Error("the revoked token is good again")
@@ -806,7 +807,7 @@ func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		op.From = access.Client{Address: "203.0.113.5", Agent: "Firefox"}
-		_, _, err := h.Passwords.LogIn(t.Context(), "Ana", password("a wrong password"), home)
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "Ana", password("a wrong password"), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
 		ok(t, h.Revoke(t.Context(), op, h.Issued(ana, arn).Participant.ID))
 		ok(t, h.RemoveGrant(t.Context(), op, ana.User.ID, arn))

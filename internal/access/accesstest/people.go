@@ -71,7 +71,7 @@ func (on rules) TestAnInvitation(t *testing.T) {
 			t.Errorf("AddUser: got %+v until %v, want an invited broadcaster and 7 days",
 				user, until)
 		}
-		_, _, err = h.Passwords.LogIn(t.Context(), "Ana", password(""), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "Ana", password(""), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
 		if name := must(h.Invites.Name(t.Context(), code))(t); name != "Ana" {
 			t.Errorf("Name: got %q, want Ana", name)
@@ -136,11 +136,11 @@ func (on rules) TestAForgottenPassword(t *testing.T) {
 		}
 		_, err = h.Authenticate(t.Context(), access.Presented{Login: cookie})
 		refused(t, err, stage.ErrUnauthorized, "")
-		_, _, err = h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
 		for i, err := range errs {
 			if err == nil {
-				_, _, err := h.Passwords.LogIn(t.Context(), "Ana",
+				_, _, err := h.PasswordLogins.LogIn(t.Context(), "Ana",
 					password(fmt.Sprint("my new password ", i)), home)
 				ok(t, err)
 			}
@@ -154,7 +154,7 @@ func (on rules) TestSigningIn(t *testing.T) {
 		h.Broadcaster(op, "José  Ñandú")
 		for _, name := range []string{"José  Ñandú", "josé ñandú", "JOSÉ ÑANDÚ",
 			" José Ñandu\u0301 ", "Jose\u0301 Ñandú"} {
-			login, _, err := h.Passwords.LogIn(t.Context(), name, password(goodPassword), home)
+			login, _, err := h.PasswordLogins.LogIn(t.Context(), name, password(goodPassword), home)
 			if err != nil || login.Client != home {
 				t.Errorf("LogIn %q: got %+v, %v; want a login of that client", name, login, err)
 			}
@@ -162,7 +162,7 @@ func (on rules) TestSigningIn(t *testing.T) {
 		var said []string
 		for _, try := range [][2]string{{"José Ñandú", "wrong password"}, {"nobody", goodPassword},
 			{"", ""}, {"\x00\xff", "\x00"}, {"Olga", strings.Repeat("x", 5000)}} {
-			_, secret, err := h.Passwords.LogIn(t.Context(), try[0], password(try[1]),
+			_, secret, err := h.PasswordLogins.LogIn(t.Context(), try[0], password(try[1]),
 				access.Client{Address: "198.51.100.7", Agent: "\xff\x00"})
 			said = append(said, refused(t, err, stage.ErrUnauthorized, "wrong_password").Detail)
 			if !secret.Empty() {
@@ -218,7 +218,7 @@ func (on rules) TestALoginEnds(t *testing.T) {
 		ana, first := h.Broadcaster(op, "Ana")
 		other := h.Replica()
 		signIn := func() (access.Principal, stage.Secret) {
-			login, secret, err := h.Passwords.LogIn(t.Context(), "ana",
+			login, secret, err := h.PasswordLogins.LogIn(t.Context(), "ana",
 				password(goodPassword), home)
 			ok(t, err)
 			must(h.Authenticate(t.Context(), access.Presented{Login: secret}))(t)
@@ -247,18 +247,19 @@ func (on rules) TestALoginEnds(t *testing.T) {
 
 		login, secret = signIn()
 		kept, keptSecret := signIn()
-		err := h.Passwords.Change(t.Context(), kept, password("not the password"),
+		err := h.PasswordLogins.Change(t.Context(), kept, password("not the password"),
 			password("another good one"), false)
 		refused(t, err, stage.ErrInvalid, "wrong_password")
-		refused(t, h.Passwords.Change(t.Context(), kept, password(goodPassword), password("short"),
+		refused(t, h.PasswordLogins.Change(t.Context(),
+			kept, password(goodPassword), password("short"),
 			false), stage.ErrInvalid, "weak_password")
-		ok(t, h.Passwords.Change(t.Context(), kept, password(goodPassword),
+		ok(t, h.PasswordLogins.Change(t.Context(), kept, password(goodPassword),
 			password("another good one"), false))
 		gone(secret)
 		must(h.Authenticate(t.Context(), access.Presented{Login: keptSecret}))(t)
-		_, _, err = h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), home)
 		refused(t, err, stage.ErrUnauthorized, "wrong_password")
-		_, _, err = h.Passwords.LogIn(t.Context(), "ana", password("another good one"), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "ana", password("another good one"), home)
 		ok(t, err)
 		_ = login
 	})
@@ -297,7 +298,7 @@ func (on rules) TestNamesAreTakenOnce(t *testing.T) {
 func (on rules) TestRemovingAUser(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		_, cookie, err := h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		_, cookie, err := h.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		key, secret, err := h.AccessKeys.Create(t.Context(), ana, "script")
 		ok(t, err)
@@ -435,13 +436,13 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 
 		t.Log("a new password alone does not end the access key of an OBS without a person")
 		held := steal()
-		ok(t, h.Passwords.Change(t.Context(), ana, password(goodPassword),
+		ok(t, h.PasswordLogins.Change(t.Context(), ana, password(goodPassword),
 			password("another good one"), false))
 		must(h.Authenticate(t.Context(), access.Presented{Bearer: held.access}))(t)
 		ok(t, h.MayStay(t.Context(), held.token))
 
 		t.Log("a user can also end all logins and keys with a new password")
-		ok(t, h.Passwords.Change(t.Context(), ana, password("another good one"),
+		ok(t, h.PasswordLogins.Change(t.Context(), ana, password("another good one"),
 			password(goodPassword), true))
 		worthless(held)
 

@@ -14,7 +14,7 @@ import (
 func from(address string) access.Client { return access.Client{Address: address} }
 
 func (h *Harness) guess(name string, client access.Client) error {
-	_, _, err := h.Passwords.LogIn(h.t.Context(), name, password("wrong password"), client)
+	_, _, err := h.PasswordLogins.LogIn(h.t.Context(), name, password("wrong password"), client)
 	return err
 }
 
@@ -54,24 +54,24 @@ func (on rules) TestAStrangerLocksNobodyOut(t *testing.T) {
 		for i := range 12 {
 			h.guess("ana", from(fmt.Sprintf("198.51.100.%d", i)))
 		}
-		_, _, err := h.Passwords.LogIn(t.Context(), "ana",
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "ana",
 			password(goodPassword), from("203.0.113.9"))
 		refused(t, err, stage.ErrTooMany, "too_many_attempts")
 		// Ana's own address is not affected.
-		_, _, err = h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), home)
 		ok(t, err)
 		// Guesses from Ana's own address are limited as well. A success resets the limit.
 		for range 4 {
 			refused(t, h.guess("ana", home), stage.ErrUnauthorized, "wrong_password")
 		}
-		_, _, err = h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), home)
 		ok(t, err)
 		for range 5 {
 			refused(t, h.guess("ana", home), stage.ErrUnauthorized, "wrong_password")
 		}
 		refused(t, h.guess("ana", home), stage.ErrTooMany, "too_many_attempts")
 		// The operator at the same address is not affected.
-		_, _, err = h.Passwords.LogIn(t.Context(), "olga", password(goodPassword), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "olga", password(goodPassword), home)
 		ok(t, err)
 	})
 }
@@ -90,7 +90,7 @@ func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
 		refused(t, h.guess("one more", from("2001:db8:1:3::1")), stage.ErrUnauthorized,
 			"wrong_password")
 		// A success at one account allows no more guesses at others.
-		_, _, err := h.Passwords.LogIn(t.Context(), "olga", password(goodPassword), home)
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "olga", password(goodPassword), home)
 		ok(t, err)
 		refused(t, h.guess("one more", from("2001:db8:1:2::1")), stage.ErrTooMany,
 			"too_many_attempts")
@@ -117,11 +117,11 @@ func (on rules) TestAMistypedPasswordCostsNothingLater(t *testing.T) {
 		for day := range 4 {
 			client := from(fmt.Sprintf("203.0.113.%d", day)) // another network each day
 			refused(t, h.guess("ana", client), stage.ErrUnauthorized, "wrong_password")
-			_, _, err := h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), client)
+			_, _, err := h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), client)
 			ok(t, err)
 			h.Clock.Pass(8 * time.Hour)
 		}
-		_, _, err := h.Passwords.LogIn(t.Context(), "ana",
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "ana",
 			password(goodPassword), from("203.0.113.200"))
 		ok(t, err)
 	})
@@ -133,7 +133,7 @@ func (on rules) TestTheCurrentPasswordIsThrottledToo(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		ana, _ := h.Broadcaster(h.Operator(), "Ana")
 		change := func() error {
-			return h.Passwords.Change(t.Context(), ana, password("a guess at it"),
+			return h.PasswordLogins.Change(t.Context(), ana, password("a guess at it"),
 				password("another good one"), false)
 		}
 		for range 5 {
@@ -156,7 +156,7 @@ func (on rules) TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
 		h.Clock.Pass(-24 * time.Hour)
 
 		t.Log("a user without failures can sign in, and tokens dated tomorrow do not count")
-		_, _, err := h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		h.Issued(ana, arn)
 
@@ -175,7 +175,7 @@ func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		h.Broadcaster(h.Operator(), "Ana") // has no browser that the server recognizes
 		hers := access.Client{Address: home.Address, Browser: password("one of 26 letters")}
-		_, _, err := h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), hers)
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), hers)
 		ok(t, err)
 		neighbour := access.Client{Address: home.Address, Browser: password("another one")}
 		for _, client := range []access.Client{neighbour, from(home.Address)} {
@@ -185,10 +185,11 @@ func (on rules) TestANeighbourLocksNobodyOut(t *testing.T) {
 		}
 		refused(t, h.guess("ana", neighbour), stage.ErrTooMany, "too_many_attempts")
 		for range 3 {
-			_, _, err = h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), hers)
+			_, _, err = h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), hers)
 			ok(t, err)
 			travelling := access.Client{Address: "203.0.113.77", Browser: hers.Browser}
-			_, _, err = h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), travelling)
+			_, _, err = h.PasswordLogins.LogIn(t.Context(),
+				"ana", password(goodPassword), travelling)
 			ok(t, err)
 			// Ana's success does not reset the limit of her neighbour.
 			refused(t, h.guess("ana", neighbour), stage.ErrTooMany, "too_many_attempts")
@@ -208,7 +209,8 @@ func (on rules) TestTheNewestLoginsAreKept(t *testing.T) {
 		cookies := []stage.Secret{cookie}
 		for range 55 {
 			h.Clock.Pass(time.Second)
-			_, cookie, err := h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), home)
+			_, cookie, err := h.PasswordLogins.LogIn(t.Context(),
+				"ana", password(goodPassword), home)
 			ok(t, err)
 			cookies = append(cookies, cookie)
 		}
@@ -242,7 +244,7 @@ func (on rules) TestSecurityEventsAreLogged(t *testing.T) {
 		}
 		ana, _ := h.Broadcaster(h.Operator(), "Ana")
 		said("level=INFO msg=user.created")
-		_, _, err := h.Passwords.LogIn(t.Context(), "ana", password(goodPassword), home)
+		_, _, err := h.PasswordLogins.LogIn(t.Context(), "ana", password(goodPassword), home)
 		ok(t, err)
 		h.guess("ana", from("198.51.100.7"))
 		said("level=WARN msg=login.failed actor=\"\" by=login from=198.51.100.7 name=Ana")

@@ -637,10 +637,10 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 			ok(t, h.Logins.EndAll(t.Context(), op, ana.User.ID))
 		},
 		"another login's new password": func(t *testing.T, h *Harness, _, ana access.Principal) {
-			other, _, err := h.Passwords.LogIn(t.Context(), ana.User.Name,
+			other, _, err := h.PasswordLogins.LogIn(t.Context(), ana.User.Name,
 				password(goodPassword), home)
 			ok(t, err)
-			ok(t, h.Passwords.Change(t.Context(), other, password(goodPassword),
+			ok(t, h.PasswordLogins.Change(t.Context(), other, password(goodPassword),
 				password("a wholly new one"), false))
 		},
 	}
@@ -705,7 +705,8 @@ func (on rules) TestTheOldestLoginsEnd(t *testing.T) {
 		for range 50 {
 			ok(t, h.MayStay(t.Context(), p))
 			h.Clock.Pass(time.Second)
-			_, _, err := h.Passwords.LogIn(t.Context(), ana.User.Name, password(goodPassword), home)
+			_, _, err := h.PasswordLogins.LogIn(t.Context(),
+				ana.User.Name, password(goodPassword), home)
 			ok(t, err)
 		}
 		refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")

@@ -52,7 +52,7 @@ func (on rules) TestAllThatAnAccessKeySignedInEndsWithIt(t *testing.T) {
 			return h.AccessKeys.Revoke(h.t.Context(), who, key)
 		},
 		"ended with the password": func(h *Harness, who access.Principal, _ string) error {
-			return h.Passwords.Change(h.t.Context(), who, password(goodPassword),
+			return h.PasswordLogins.Change(h.t.Context(), who, password(goodPassword),
 				password("another good password"), true)
 		},
 	} {
@@ -92,7 +92,7 @@ func (on rules) TestADockOfAnAccessKeyThatChangesThePasswordEndsItself(t *testin
 		ok(t, err)
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		kiosk, cookie := h.scriptDock(key)
-		ok(t, h.Passwords.Change(t.Context(), kiosk, password(goodPassword),
+		ok(t, h.PasswordLogins.Change(t.Context(), kiosk, password(goodPassword),
 			password("another good password"), true))
 		h.out("the dock of a key that ended", cookie)
 	})
@@ -178,7 +178,7 @@ func (on rules) TestEveryWayToSignInIsInTheTrail(t *testing.T) {
 		_, key, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
 		must(h.Passkeys.Add(t.Context(), ana, "phone", answer("k1", "c1")))(t)
-		_, _, err = h.Passwords.LogIn(t.Context(), "Ana", password(goodPassword), home)
+		_, _, err = h.PasswordLogins.LogIn(t.Context(), "Ana", password(goodPassword), home)
 		ok(t, err)
 		_, _, err = h.Passkeys.LogIn(t.Context(), answer("k1", "c2"), home)
 		ok(t, err)
