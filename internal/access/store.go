@@ -19,7 +19,7 @@ type Store interface {
 	// only tx. It may run more than once, so it must have no other effects.
 	Atomically(ctx context.Context, do func(tx Store) error) error
 
-	// ListUsers lists users by name. The query of the filter is a key (nameKey). It returns
+	// ListUsers lists users by name. f.Query is a part of a name as nameKey returns it. It returns
 	// BadCursor for a cursor that this store did not create.
 	ListUsers(ctx context.Context, f UserFilter, p Page) (PageOf[ListedUser], error)
 	// Operators lists the accounts with the role of an operator.
@@ -68,7 +68,7 @@ type Store interface {
 	// PutStage adds or replaces a stage. A closed stage is open again afterwards. If another stage
 	// has the same Key, it returns stage.ErrConflict.
 	PutStage(ctx context.Context, s StageRecord) error
-	// ListStages lists stages by name. The query of the filter is a key (nameKey).
+	// ListStages lists stages by name. f.Query is a part of a name as nameKey returns it.
 	ListStages(ctx context.Context, f StageFilter, p Page) (PageOf[ListedStage], error)
 	// CloseStage marks a stage as being removed. After it returns, no token for the stage can be
 	// recorded. The other methods do not find a closed stage.
@@ -108,8 +108,8 @@ type Store interface {
 	Issuances(ctx context.Context, ids ...stage.ParticipantID) ([]Issuance, error)
 	// SetCapabilities changes the capabilities in the record of a token that is not revoked.
 	SetCapabilities(ctx context.Context, id stage.ParticipantID, can stage.Capabilities) error
-	// ListIssuances lists records, newest first. The query of the filter is a part of a user's
-	// name, as a key (nameKey).
+	// ListIssuances lists records, newest first. f.Query is a part of a user's name as nameKey
+	// returns it.
 	ListIssuances(
 		ctx context.Context, f TokenFilter, now time.Time, p Page,
 	) (PageOf[Issuance], error)

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	// An event stream of a function ends after functionStream, and the page reconnects after
+	// An event stream of a Lambda function ends after functionStream, and the page reconnects after
 	// functionPause. AWS charges for an idle stream as much as for a busy one.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second

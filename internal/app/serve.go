@@ -107,7 +107,7 @@ type server struct {
 	// limits wrong credentials, at every endpoint that accepts bearer tokens
 	guard         *httpkit.Guard
 	keyReady      func(context.Context) error // checks the local key
-	local         *localStages                // nil in a function
+	local         *localStages                // nil in a Lambda function
 	aws           *aws                        // nil if no AWS region is served
 	ownStages     *ownStages                  // nil if no AWS region is served
 	swept         uint64                      // hash of the stages at the last sweep

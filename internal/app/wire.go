@@ -88,8 +88,8 @@ func (s *server) wireLeaves() error {
 	return nil
 }
 
-// wireRules builds access.Control. The parameter `rules` is the part of the configuration that
-// differs between servers and functions.
+// wireRules builds access.Control. The caller sets the fields of `rules` that differ between a
+// server and a Lambda function. wireRules sets the others.
 func (s *server) wireRules(rules access.Config) (err error) {
 	if rules.Brand, err = s.settings.brand(); err != nil {
 		return err
@@ -243,7 +243,7 @@ func (s *server) wireWeb() (err error) {
 	return nil
 }
 
-// webConfig returns the configuration of package web that servers and functions share.
+// webConfig returns the configuration of package web that servers and Lambda functions share.
 func (s *server) webConfig(ways web.SignIn) web.Config {
 	db := s.store
 	cfg := web.Config{

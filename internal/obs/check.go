@@ -160,7 +160,8 @@ func round(n float64) float64 {
 }
 
 // judgeWHIP checks that OBS can publish by WHIP. OBS has had WHIP since version 30. The packages of
-// Ubuntu and Debian are built without it, which only the status 700 shows.
+// Ubuntu and Debian are built without it. Only OBS's answer shows that, with status 700, when OBS
+// receives the WHIP service.
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:
@@ -339,7 +340,8 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	return findings
 }
 
-// judgeKnown checks an encoder that is in the table, if the script in OBS has sent its settings.
+// judgeKnown checks Advanced mode with an encoder of package encoders whose settings the script in
+// OBS has read.
 func judgeKnown(
 	p map[string]string, e encoders.Encoder, settings map[string]any, limits stage.Limits,
 ) []Finding {

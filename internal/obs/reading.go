@@ -23,7 +23,7 @@ type Reading struct {
 	Active Active            `json:"active"`
 	// encoder settings of Advanced mode; nil without a script in OBS that reads them
 	Encoder map[string]any `json:"encoder,omitzero"`
-	// OBS answered 700 when it received the service
+	// OBS answered with status 700 when it received the WHIP service
 	NoWHIP bool `json:"noWhip,omitempty"`
 }
 

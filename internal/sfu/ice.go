@@ -181,8 +181,8 @@ func (p *peer) nominate(to path, now time.Time) {
 	p.nominated = to
 }
 
-// proved is called for an authenticated packet that is not a repetition, and shows that the peer
-// uses this path.
+// proved is called for each authenticated packet that is not a repetition. Such a packet shows that
+// the peer uses the path `from`.
 func (p *peer) proved(from path, now time.Time) {
 	if from == p.nominated {
 		p.setAddress(from, now)

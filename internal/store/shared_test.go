@@ -63,8 +63,8 @@ type replica struct {
 	frames chan feed.Frame
 }
 
-// runReplica starts a feed with its own connections to the database. The feed has a page of ana's
-// account, and a page of the stage.
+// runReplica starts a feed with its own connections to the database. Two pages receive its frames:
+// one of ana's account, and one of the stage.
 func runReplica(t *testing.T, where string) *replica {
 	t.Helper()
 	s := openAt(t, where)

@@ -19,7 +19,7 @@ import { afterView } from './after.js';
  * @typedef {import('../lib/types.js').Me} Me
  * @typedef {import('../lib/types.js').Presence} Presence
  * @typedef {import('../lib/obs-check.js').Finding} Finding
- * @typedef {object} Model the state of the page
+ * @typedef {object} Model - the state of the page
  * @property {Me | null} me
  * @property {boolean} online whether the event stream is connected
  * @property {import('../lib/types.js').Stage | undefined} stage the chosen stage
@@ -56,7 +56,7 @@ import { afterView } from './after.js';
  * @property {import('../lib/tally.js').Summary | null} summary of the broadcast that ended
  * @property {number} now
  *
- * @typedef {object} Actions what the person can do
+ * @typedef {object} Actions - what the person can do
  * @property {(address: string, password: string, remember: boolean) => void} connect
  * @property {() => void} retry
  * @property {() => void} disconnect

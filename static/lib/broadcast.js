@@ -58,14 +58,14 @@ const LOOK_TRIES = 20;
 /**
  * @typedef {'idle' | 'starting' | 'live' | 'away' | 'reconnecting' | 'stopping' | 'trouble'} Phase
  *   the phase that pages show; away: the connection to OBS broke during the broadcast
- * @typedef {'' | 'token' | 'settings' | 'obs' | 'stage'} Step what the phase "starting" waits for
+ * @typedef {'' | 'token' | 'settings' | 'obs' | 'stage'} Step - what the phase "starting" waits for
  * @typedef {{text: string, values?: Record<string, any>, detail?: string, code?: string,
  *   byRole?: string}} Reason
- * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About a description of a
+ * @typedef {{participantId: string, expiresAt: number, renewAt: number}} About - a description of a
  *   token, without its secret
- * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail' | 'byRole'>} Word the
- *   last event of the stage
- * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then what the
+ * @typedef {Pick<import('./types.js').StageEvent, 'kind' | 'code' | 'detail' | 'byRole'>} Word -
+ *   the last event of the stage
+ * @typedef {{after: 'idle' | 'start' | 'renew' | 'trouble', reason: Reason | null}} Then - what the
  *   machine does after a stop
  *
  * @typedef {object} State
@@ -101,7 +101,7 @@ const LOOK_TRIES = 20;
  *   an end but must not cause one
  * @property {Fact[]} deferred
  *
- * @typedef {object} Fact something that happened; its kind determines its other fields
+ * @typedef {object} Fact - something that happened; its kind determines its other fields
  * @property {string} kind
  * @property {number} [now] milliseconds
  * @property {number} [turn] the turn of the effect that this fact answers

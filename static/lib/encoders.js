@@ -9,7 +9,7 @@
  *
  * @typedef {{id: string, name: string, hardware: boolean, since?: string, until?: string, settings:
  *   Record<string, string | number | boolean>}} Encoder
- * @typedef {{encoder: string, bitrate: number, keyint_sec: number}} Request what the script is
+ * @typedef {{encoder: string, bitrate: number, keyint_sec: number}} Request - what the script is
  *   asked to write
  */
 /** @type {readonly Encoder[]} */

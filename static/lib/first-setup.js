@@ -19,7 +19,7 @@ import { PROFILE } from './obs-check.js';
  * @property {import('./obs-check.js').Finding[]} findings
  * @property {boolean} settled the person has a stage, and the dock stays at this address
  *
- * @typedef {'' | 'told' | 'undone'} Stored what the browser stores
+ * @typedef {'' | 'told' | 'undone'} Stored - what the browser stores
  * @typedef {{state: State, effect?: 'set-up' | 'undo', store?: Stored}} Move
  */
 

@@ -68,8 +68,8 @@ const OURS = Object.freeze([
  * @typedef {import('./types.js').Limits} Limits
  *
  * @typedef {{params?: Record<string, string>, video?: Partial<Video>, encoder?:
- *   import('./encoders.js').Request}} Change parameters ("category/name") of our profile, fields of
- *   SetVideoSettings, and a request to the script
+ *   import('./encoders.js').Request}} Change - parameters ("category/name") of our profile, fields
+ *   of SetVideoSettings, and a request to the script
  * @typedef {object} Finding
  * @property {string} id
  * @property {'fix' | 'person' | 'ok'} level
@@ -175,8 +175,8 @@ function isOn(text, otherwise) {
 const round = (n) => (Number.isFinite(n) ? Math.floor(n * 10 + 0.5) / 10 : 0);
 
 /**
- * OBS has had WHIP since version 30. The packages of Debian and Ubuntu are built without it, which
- * only the status 700 shows.
+ * OBS has had WHIP since version 30. The packages of Debian and Ubuntu are built without it.
+ * Only OBS's answer shows that, with status 700, when OBS receives the WHIP service.
  * @param {Reading} obs
  */
 function checkWhip(obs) {
@@ -430,7 +430,7 @@ function advancedFindings(obs, limits) {
 }
 
 /**
- * Checks an encoder of the table whose settings the script has read.
+ * Checks Advanced mode with an encoder of encoders.js whose settings the script in OBS has read.
  * @param {Record<string, string>} p
  * @param {import('./encoders.js').Encoder} encoder
  * @param {Record<string, any>} settings

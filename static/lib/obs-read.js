@@ -50,7 +50,8 @@ const PARAMETERS = Object.freeze([
  * @property {Record<OutputName, boolean>} active
  * @property {Record<string, any>} [encoder] the settings of Advanced mode's encoder; absent if
  *   there is no script that can read them
- * @property {boolean} [noWhip] OBS answered 700 to the WHIP service
+ * @property {boolean} [noWhip] OBS answered with status 700 when it received the WHIP
+ *   service
  *
  * @typedef {import('./obs.js').ObsCaller} ObsCaller
  */

@@ -7,7 +7,7 @@
 /**
  * @typedef {'ok' | 'warning' | 'bad'} Level
  * @typedef {{name: string, level: Level, values?: Record<string, string | number>}} Mark
- * @typedef {{picture: Mark[], sound: Mark[], network: Mark[]}} Score the worst mark first; each
+ * @typedef {{picture: Mark[], sound: Mark[], network: Mark[]}} Score - the worst mark first; each
  *   list has at least one
  *
  * @typedef {object} Heard

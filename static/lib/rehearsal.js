@@ -43,7 +43,7 @@ const UPLOAD_WITHIN = 5_000;
  * @property {number} [now]
  * @property {import('./rehearsal-score.js').Score | null} [score]
  *
- * @typedef {'go' | 'look' | 'watch' | 'measure' | 'stop' | 'leave'} Effect look: ask the server
+ * @typedef {'go' | 'look' | 'watch' | 'measure' | 'stop' | 'leave'} Effect - look: ask the server
  *   whether the stage receives the broadcast; measure: compute the score, then stop; leave: only
  *   stop measuring, and do not touch OBS
  */

@@ -19,8 +19,8 @@ import { why } from './why.js';
  * A participant, and whether the person at the page may watch the stage.
  * @typedef {{arn: string, stage: string, watch: boolean, p: Presence}} Present
  */
-/** @typedef {{viewers: string, what: string}} Figures sentences, by the class of their elements */
 /**
+ * @typedef {{viewers: string, what: string}} Figures - sentences, by the class of their elements
  * @typedef {{about: Present, asked: boolean, failed: string | false, shape: string, row:
  *   HTMLElement}} Kept
  */

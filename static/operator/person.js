@@ -433,7 +433,10 @@ class Person {
 /** @param {Console} console @returns {import('./operator.js').Page} */
 export const createPerson = (console) => new Person(console);
 
-/** The duration in days if it is a whole number of days. @param {number} seconds */
+/**
+ * The duration in days if it is a whole number of days above 1, otherwise in hours.
+ * @param {number} seconds
+ */
 export function lasting(seconds) {
   const days = seconds / 86_400;
   return Number.isInteger(days) && days > 1

@@ -84,7 +84,10 @@ class Rules {
     }
   }
 
-  /** The text for all stages of a rule, with the pattern of their names. @param {string} [id] */
+  /**
+   * The text "all stages of the rule" with the pattern of the names of these stages.
+   * @param {string} [id] of the rule that creates them
+   */
   allOf(id) {
     const maker = this.rules?.find((r) => r.id === id);
     return t('op.ruleOwnAll', { name: maker?.ownStage ?? id ?? '' });

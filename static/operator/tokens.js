@@ -9,7 +9,7 @@ import { chip, filterChoice, List, stageChip } from './list.js';
 
 /**
  * @typedef {(key: string, label: string, question: string, about: string, yes: () => void) =>
- *   import('../lib/dom.js').Child} Asking a button that asks for confirmation
+ *   import('../lib/dom.js').Child} Asking - a button that asks for confirmation
  */
 
 /**

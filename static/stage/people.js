@@ -6,7 +6,7 @@
 /** @typedef {import('../lib/stage/client.js').Participant} Participant */
 /** @typedef {'small' | 'normal' | 'large'} Size */
 /**
- * @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice the user's
+ * @typedef {{hidden?: boolean, muted?: boolean, pinned?: boolean, size?: Size}} Choice - the user's
  *   choices about a person; absent: the default
  */
 /**

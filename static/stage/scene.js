@@ -23,8 +23,8 @@ export class SceneError extends Error {
 }
 
 /**
- * @typedef {{stage: string, view: string}} Shown the view of the key in an address
- * @typedef {{name: string, url: string, shown: Shown | null}} Ours a source that shows a page of
+ * @typedef {{stage: string, view: string}} Shown - the view of the key in an address
+ * @typedef {{name: string, url: string, shown: Shown | null}} Ours - a source that shows a page of
  *   Stagedoor; null: its key is no longer valid
  *
  * @typedef {object} Source

@@ -10,9 +10,9 @@ import { openLocal } from './local.js';
 /**
  * @typedef {{id: string, userId: string, name: string, publishing: boolean, audioMuted: boolean,
  *   videoMuted: boolean, guest?: boolean, stalled?: boolean}} Participant
- * @typedef {'connecting' | 'connected' | 'retrying'} Link the state of the connection by which a
+ * @typedef {'connecting' | 'connected' | 'retrying'} Link - the state of the connection by which a
  *   participant's picture arrives
- * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase refused: a retry needs
+ * @typedef {'idle' | 'joining' | 'joined' | 'lost' | 'refused'} Phase - refused: a retry needs
  *   another login or key
  * @typedef {{token: string, stage: string, expiresAt: string}} Admission
  *
@@ -153,7 +153,7 @@ function createSessions({ wants, on, open, now }) {
 }
 
 /**
- * @typedef {{streams: Map<string, MediaStream>, close: () => void}} Before the session that this
+ * @typedef {{streams: Map<string, MediaStream>, close: () => void}} Before - the session that this
  *   one replaces
  *
  * @param {object} about

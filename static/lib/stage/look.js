@@ -3,7 +3,9 @@
  * fragment. Pure.
  */
 
-/** @typedef {{names: boolean, background: string}} Look background: a colour of CSS, '' for none */
+/**
+ * @typedef {{names: boolean, background: string}} Look - background: a colour of CSS, '' for none
+ */
 
 /** The colours that the pages offer. An address may contain every CSS colour. */
 export const BACKGROUNDS = Object.freeze(['', 'black', 'white', '#00b140']);

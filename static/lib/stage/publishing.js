@@ -132,8 +132,8 @@ function again(state, now, why) {
  * @typedef {{admission: Admission, stream: MediaStream, receive?: Receive, on: {link: (state:
  *   string) => void, ended: (code: string) => void}}} About
  * @typedef {Pick<import('./client.js').SessionEvents, 'participants' | 'stream' | 'removed' |
- *   'link'>} Receive handlers for events of the other participants, because Amazon's SDK sends and
- *   receives in one session
+ *   'link'>} Receive - handlers for events of the other participants, because Amazon's SDK sends
+ *   and receives in one session
  * @typedef {(about: About) => Promise<Sending>} Send
  *
  * Runs the machine.
