@@ -238,7 +238,7 @@ async function enrolled() {
   try {
     return await enrol(pairing ? localStorage : undefined);
   } catch (err) {
-    if (!(err instanceof ApiError)) throw err;
+    if (!(err instanceof ApiError) || err.temporary) throw err;
     if (pairing && err.code === 'bad_code') codeRefused = true;
     else signing.error = errorText(err);
     return null;

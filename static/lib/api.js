@@ -17,6 +17,11 @@ export class ApiError extends Error {
     /** Seconds to wait before the next attempt; 0 when the response has no Retry-After. */
     this.retryAfter = retryAfter;
   }
+
+  /** Whether the server gave no answer, or could not do its work: a retry may succeed. */
+  get temporary() {
+    return this.code === 'unreachable' || this.code === 'timeout' || this.status >= 500;
+  }
 }
 
 /**

@@ -48,8 +48,8 @@ export async function enrol(memory) {
     memory?.setItem(KEYS.code, code);
     return me;
   } catch (err) {
-    if (err instanceof ApiError) {
-      enrolment = ''; // refused; other errors allow a retry
+    if (err instanceof ApiError && !err.temporary) {
+      enrolment = '';
       if (err.code === 'bad_code') memory?.setItem(KEYS.code, code);
     }
     throw err;
@@ -161,8 +161,8 @@ class Ways {
       this.arrived(me);
     } catch (err) {
       const goesOn =
-        !(err instanceof ApiError) || err.code === 'authorization_pending' || err.status >= 500;
-      if (goesOn) return this.later(code); // also while the network fails
+        !(err instanceof ApiError) || err.code === 'authorization_pending' || err.temporary;
+      if (goesOn) return this.later(code);
       Object.assign(this, { code: null, error: errorText(err) });
       this.draw();
     }
