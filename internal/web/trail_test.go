@@ -21,7 +21,8 @@ type trace struct {
 	by      string // the caller's column in the authorization table; "" for operator
 	object  string // the target's name in that table; "" for the first target
 	request func(h *harness, who caller) (path string, body any)
-	before  bool // newHarness sent the request already
+	actor   string // the actor's name, if it is not the account of the caller
+	before  bool   // newHarness sent the request already
 	// FILE:FUNCTION of another test that checks the entry, if one request is not enough
 	test string
 	none string // why there is no entry
@@ -44,8 +45,8 @@ var trail = map[string]trace{
 	"POST /api/setup/check": none(asks),
 	"POST /api/invite":      {action: access.ActionLogin, before: true},
 	"POST /api/invite/name": none(asks),
-	"POST /api/login":       leaves(access.ActionLogin),
-	"DELETE /api/login":     leaves(access.ActionLoginEnded),
+	"POST /api/login":       {action: access.ActionLogin, actor: "olga"},
+	"DELETE /api/login":     {action: access.ActionLoginEnded, actor: "olga"},
 	"DELETE /api/logins":    leaves(access.ActionLoginEnded),
 	"DELETE /api/logins/{id}": {
 		action: access.ActionLoginEnded, by: "broadcaster",
@@ -157,7 +158,7 @@ var trail = map[string]trace{
 	"POST /api/v1/guest-links":                                 leaves(access.ActionGuestLinkMade),
 	"DELETE /api/v1/guest-links/{id}":                          leaves(access.ActionGuestLinkEnded),
 
-	"POST /api/v1/dock-links":   {action: access.ActionEnrolment, by: "apikey"},
+	"POST /api/v1/dock-links":   {action: access.ActionEnrolment, by: "apikey", actor: "table"},
 	"POST /api/v1/rules":        leaves(access.ActionRuleCreated),
 	"PUT /api/v1/rules/{id}":    leaves(access.ActionRuleChanged),
 	"DELETE /api/v1/rules/{id}": leaves(access.ActionRuleRemoved),
@@ -234,20 +235,26 @@ func (h *harness) traced(pattern string, row trace) {
 		if asked.ends {
 			delete(h.callers, c.name)
 		}
-		h.wrote(pattern, who, before, h.entries(row.action))
+		h.wrote(pattern, row.actor, who, before, h.entries(row.action))
 	}
 }
 
-// wrote checks that a request added an entry with the caller as the actor.
-func (h *harness) wrote(pattern string, who caller, before, after []web.V1Entry) {
+// wrote checks that a request added an entry with the caller, or with the given name, as the actor.
+func (h *harness) wrote(
+	pattern, actor string, who caller, before, after []web.V1Entry,
+) {
 	h.t.Helper()
 	if len(after) <= len(before) {
 		h.t.Errorf("%s left no entry", pattern)
 		return
 	}
-	if e := after[0]; e.Address == "" || e.Actor.Name == "" || e.Time.IsZero() ||
-		e.Credential == "" {
+	e := after[0]
+	if e.Address == "" || e.Actor.Name == "" || e.Time.IsZero() || e.Credential == "" {
 		h.t.Errorf("%s does not say who acted from where by what: %+v", pattern, e)
+	}
+	if actor == "" && e.Actor.ID != who.id || actor != "" && e.Actor.Name != actor {
+		h.t.Errorf("%s: the entry names %+v as the actor, want %s%s", pattern, e.Actor, actor,
+			who.id)
 	}
 }
 
