@@ -293,8 +293,12 @@ func (c *Control) applyRole(
 		return account, nil
 	}
 	if account.Role == Operator {
-		if err := spareLastOperator(ctx, tx, account); err != nil {
+		err := spareLastOperator(ctx, tx, account)
+		if errors.Is(err, stage.ErrConflict) {
 			return account, nil // the last operator keeps the role, whatever the claims are
+		}
+		if err != nil {
+			return account, err
 		}
 	}
 	account.Role = role
