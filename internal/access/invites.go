@@ -70,8 +70,8 @@ func (i *Invites) account(ctx context.Context, code stage.Secret) (Account, erro
 	return account, nil
 }
 
-// Accept sets the password of the invited user and signs them in. It ends all logins, keys and open
-// tokens of the user, because another person may know the forgotten password.
+// Accept sets the password of the invited user and signs them in. It ends all logins, keys, guest
+// links and open tokens of the user, because another person may know the forgotten password.
 func (i *Invites) Accept(
 	ctx context.Context, code, password stage.Secret, from Client,
 ) (Principal, stage.Secret, error) {

@@ -108,7 +108,7 @@ func (p *PasswordLogins) newLogin(
 }
 
 // Change changes the password of the caller and ends the user's other logins. With endKeys it also
-// ends keys and open tokens. Without endKeys, an unattended OBS stays live.
+// ends keys, guest links and open tokens. Without endKeys, an unattended OBS stays live.
 func (p *PasswordLogins) Change(
 	ctx context.Context, who Principal, current, password stage.Secret, endKeys bool,
 ) error {
@@ -161,12 +161,12 @@ func (p *PasswordLogins) Change(
 	return p.sessions.end(ctx, revoked, reasonPassword.sentence())
 }
 
-// endKeysOf ends what could outlive a changed password: keys, the logins that access keys created,
-// and open tokens, including tokens that are being issued concurrently.
+// endKeysOf ends what could outlive a changed password: keys, guest links, the logins that access
+// keys created, and open tokens, including tokens that are being issued concurrently.
 func endKeysOf(
 	ctx context.Context, tx Store, out *outbox, id UserID,
 ) ([]Issuance, error) {
-	for _, kind := range []Kind{KindAccessKey, KindViewKey} {
+	for _, kind := range []Kind{KindAccessKey, KindViewKey, KindGuestLink} {
 		if _, err := tx.DeleteCredentials(ctx, Match{Kind: kind, User: id}); err != nil {
 			return nil, err
 		}

@@ -409,8 +409,8 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
 		type loot struct {
-			access, view stage.Secret
-			token        stage.Participant
+			access, view, link stage.Secret
+			token              stage.Participant
 		}
 		steal := func() (l loot) {
 			var err error
@@ -418,16 +418,22 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 			ok(t, err)
 			_, l.view, err = h.ViewKeys.Create(t.Context(), ana, arn, "stage")
 			ok(t, err)
+			_, l.link, err = h.GuestLinks.Create(t.Context(), ana, access.GuestLinkRequest{
+				Stage: arn, Role: access.GuestPublishes, Name: "thief", Uses: 2, Life: time.Hour,
+			})
+			ok(t, err)
 			l.token = h.Issued(ana, arn).Participant
 			h.Fake.enter(l.token)
 			return l
 		}
 		worthless := func(l loot) {
 			t.Helper()
-			_, err := h.Authenticate(t.Context(), access.Presented{Bearer: l.access})
-			refused(t, err, stage.ErrUnauthorized, "unauthorized")
-			_, err = h.Authenticate(t.Context(), access.Presented{Bearer: l.view})
-			refused(t, err, stage.ErrUnauthorized, "unauthorized")
+			for secret, code := range map[stage.Secret]string{
+				l.access: "unauthorized", l.view: "unauthorized", l.link: "guest_link",
+			} {
+				_, err := h.Authenticate(t.Context(), access.Presented{Bearer: secret})
+				refused(t, err, stage.ErrUnauthorized, code)
+			}
 			refused(t, h.MayStay(t.Context(), l.token), stage.ErrDenied, "token_revoked")
 			if away := h.Fake.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
 				t.Errorf("sent away: got %v, want %v last", away, l.token.ID)
@@ -439,6 +445,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 		ok(t, h.PasswordLogins.Change(t.Context(), ana, password(goodPassword),
 			password("another good one"), false))
 		must(h.Authenticate(t.Context(), access.Presented{Bearer: held.access}))(t)
+		must(h.Authenticate(t.Context(), access.Presented{Bearer: held.link}))(t)
 		ok(t, h.MayStay(t.Context(), held.token))
 
 		t.Log("a user can also end all logins and keys with a new password")
