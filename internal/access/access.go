@@ -93,8 +93,8 @@ type Config struct {
 	// Removed is called after a stage was removed, to disconnect its participants. It may be nil.
 	Removed func(stage.ARN)
 
-	// Asked is called once with the result of each request for a token of a stage: the token or the
-	// error. It may be nil.
+	// Asked is called once for each request for a token of a stage, with the result: the token or
+	// the error. It may be nil.
 	Asked func(stage.ARN, stage.ParticipantToken, error)
 
 	// Queued is called when a message for a webhook was queued. It may be nil.

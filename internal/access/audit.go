@@ -162,7 +162,7 @@ type trail struct {
 	log      *slog.Logger // may be nil
 	outbox   *outbox      // for the actions that have a message
 	ids      entryIDs
-	failures bounded.Map[string, *rate.Limiter] // how many failed sign-ins of a name are stored
+	failures bounded.Map[string, *rate.Limiter] // limits the stored failures of each name
 }
 
 // note adds an entry inside the transaction of a decision, so that either both are stored or

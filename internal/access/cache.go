@@ -85,8 +85,8 @@ type permitKey struct {
 	stage stage.ARN
 }
 
-// caches contain logins with their accounts, and the list of all stages. What the outage remembers
-// is dropped with them.
+// caches contain logins with their accounts, and the list of all stages. The method `changed` also
+// makes `outage` forget what it remembers about the changed users. The method `clear` does not.
 type caches struct {
 	logins cache[string, cachedLogin] // keyed by the hash of the cookie
 	stages cache[struct{}, cachedStages]

@@ -8,10 +8,11 @@ import (
 )
 
 // endedBy sets who kicked or barred the participant of an event. The media server and AWS report
-// only that a participant was disconnected, so the audit trail says who did it: Kick and KickAndBar
-// add its entry before they disconnect. During an outage of the database, the entry waits in the
-// memory of the replica that was asked to kick. If another replica stores the event meanwhile, the
-// event has no name at first. The replica with the entry adds the name later.
+// only that a participant was disconnected. The audit trail names the user who did it: Kick and
+// KickAndBar add an entry to the trail before they disconnect the participant. During an outage of
+// the database, the entry waits in the memory of the replica that was asked to kick. If another
+// replica stores the event meanwhile, the event does not name that user at first. The replica with
+// the entry adds the name later.
 func (s *Events) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error {
 	if e.Kind != stage.EventEnded || e.Code != stage.CodeKicked {
 		return nil

@@ -75,7 +75,7 @@ type GuestLinks struct {
 }
 
 // Create creates a link for a stage. The owner must have at least the capabilities that the link
-// gives. Its secret is returned only here.
+// gives. The secret of the link is returned only here.
 func (g *GuestLinks) Create(
 	ctx context.Context, by Principal, req GuestLinkRequest,
 ) (GuestLink, stage.Secret, error) {

@@ -15,7 +15,8 @@ type Invites struct {
 	sessions  *sessions
 }
 
-// newInvite creates an invite. Its ID is the user's, so that it replaces an earlier one.
+// newInvite creates an invite. Its ID is made from the user's ID alone, so the invite replaces an
+// earlier one of the same user.
 func newInvite(id UserID, now time.Time) (stage.Secret, Credential) {
 	code := newSecret("")
 	return code, Credential{

@@ -9,7 +9,8 @@ import (
 const maxKeys = 100 // of one kind per user
 
 // A keyring stores and recognizes keys. Types with rules of their own for creating or deleting a
-// key keep it in a field, so that they do not inherit the rules of access keys and viewing keys.
+// key have the keyring in a field. If they embedded it, they would inherit the rules of access keys
+// and viewing keys.
 type keyring struct{ *trail }
 
 // create stores a key, unless its user was removed meanwhile.
@@ -48,7 +49,7 @@ func (k keyring) create(
 	return cred, secret, nil
 }
 
-// list lists the keys of one kind of the caller, oldest first.
+// list lists the caller's keys of one kind, oldest first.
 func (k keyring) list(ctx context.Context, kind Kind, who Principal) ([]Credential, error) {
 	if err := who.Require(ScopeAccount); err != nil || who.User.ID == "" {
 		return nil, err
@@ -64,7 +65,7 @@ func (k keyring) delete(
 		return err
 	}
 	if kind == KindAccessKey && who.Key != "" && who.Key != id {
-		return signInYourself() // it would sign out docks that the key signed in
+		return signInYourself() // deleting the other key would sign out its docks
 	}
 	if !stage.ValidID(id) || who.User.ID == "" {
 		return noSuch("key")

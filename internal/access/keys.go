@@ -110,8 +110,8 @@ type ViewKeys struct {
 	sessions *sessions
 }
 
-// Create creates a key for a browser source of a stage to which the caller may subscribe. Its
-// secret is returned only here.
+// Create creates a key for a browser source of a stage to which the caller may subscribe. The
+// secret of the key is returned only here.
 func (k *ViewKeys) Create(
 	ctx context.Context, who Principal, arn stage.ARN, what string,
 ) (ViewKey, stage.Secret, error) {

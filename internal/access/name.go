@@ -64,8 +64,8 @@ func cleanClient(c Client) Client {
 	}
 }
 
-// cleanText removes invalid UTF-8, which PostgreSQL refuses, and the characters for which deceives
-// returns true, among them NUL. It shortens the rest.
+// cleanText removes invalid UTF-8, which PostgreSQL refuses, and the characters for which
+// `deceives` returns true, among them NUL. It shortens the rest.
 func cleanText(text string, maxBytes int) string {
 	clean := strings.Map(func(r rune) rune {
 		if deceives(r) {

@@ -46,8 +46,8 @@ type Principal struct {
 	Kind         Kind
 	CredentialID string // for a participant token, the participant ID
 
-	// User is the account. With a viewing key or a participant token it has only the ID and the
-	// name, and no role: such a credential never acts for the account.
+	// User is the account. With a viewing key, a guest link or a participant token it has only the
+	// ID and the name, and no role: such a credential never acts for the account.
 	User User
 
 	// Revision is the revision of the account, which increases when its permissions change.

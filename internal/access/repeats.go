@@ -10,8 +10,8 @@ const (
 	// sameMoment is the largest difference between two reports of one event: EventBridge reports
 	// whole seconds.
 	sameMoment = 2 * time.Second
-	// For the time aftermath after one server has reported an end, another server may report the
-	// same end.
+	// aftermath is how long after one server's report of an end another server may report the same
+	// end.
 	aftermath = time.Minute
 )
 

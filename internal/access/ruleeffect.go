@@ -21,8 +21,8 @@ type RuleEffect struct {
 	Losing []string // names of some users who would lose access, at most losersNamed
 }
 
-// RuleEffect computes what PutRule would change, and changes nothing. Rules do not change the
-// grants of operators, and other rules for the same stage still apply.
+// RuleEffect computes what PutRule would change, and changes nothing. It takes into account that
+// rules do not change the grants that operators gave, and that the other rules still apply.
 func (c *Control) RuleEffect(ctx context.Context, by Principal, r Rule) (RuleEffect, error) {
 	var effect RuleEffect
 	if err := by.Require(ScopeUsers); err != nil {

@@ -18,7 +18,8 @@ const (
 // A RuleID identifies a rule.
 type RuleID string
 
-// A Rule gives users access to a stage: those with a certain value of a claim, or every user.
+// A Rule gives access to one or more stages. It applies to the users who have a claim with a
+// certain value, or to every user.
 type Rule struct {
 	ID    RuleID
 	Claim Claim     // empty for every user
@@ -122,7 +123,8 @@ func (c *Control) wakeMaker() {
 	}
 }
 
-// placeRule sets the ID of a new rule, and the time of creation of an existing one.
+// placeRule sets the ID and the creation time of a new rule. A rule that replaces a stored one gets
+// the creation time of the stored one. placeRule refuses a rule that does not fit the other rules.
 func (c *Control) placeRule(rules []Rule, r Rule) (Rule, error) {
 	if r.OwnOf != "" {
 		if err := checkMaker(rules, r); err != nil {

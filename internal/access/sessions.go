@@ -34,7 +34,7 @@ func (s *sessions) endOne(
 	return s.moderator.Disconnect(ctx, arn, id, reason)
 }
 
-// endOrLog is end for callers that succeed even if a session does not end.
+// endOrLog does what `end` does, for callers that succeed even if a session does not end.
 func (s *sessions) endOrLog(ctx context.Context, revoked []Issuance, reason string) {
 	if err := s.end(ctx, revoked, reason); err != nil && s.log != nil {
 		s.log.WarnContext(ctx, "sessions of revoked tokens were not disconnected",

@@ -21,8 +21,9 @@ func badCode() error {
 		WithCode("bad_code")
 }
 
-// setupByProvider refuses a setup code if passwords are switched off, since the code creates an
-// operator with a password. Without passwords, a claim of the provider makes the first operator.
+// setupByProvider is the error for a setup code where passwords are switched off: the code would
+// create an operator with a password. Without passwords, a claim of the provider makes the first
+// operator.
 func setupByProvider() error {
 	return stage.Errorf(stage.ErrDenied,
 		"Passwords are switched off here: the first operator signs in with the sign-in service.").

@@ -124,7 +124,7 @@ func (s *signIns) vouchedUntil(
 }
 
 // byPassword reports whether a password can sign in to an account. Where passwords are switched
-// off, an invite still stores one, which nobody knows.
+// off, accepting an invite still stores a password: a random one that nobody knows.
 func (s *signIns) byPassword(account Account) bool {
 	return account.Password != "" && !s.noPasswords
 }

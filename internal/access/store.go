@@ -19,8 +19,8 @@ type Store interface {
 	// only tx. It may run more than once, so it must have no other effects.
 	Atomically(ctx context.Context, do func(tx Store) error) error
 
-	// ListUsers lists users by name. f.Query is a part of a name as nameKey returns it. It returns
-	// BadCursor for a cursor that this store did not create.
+	// ListUsers lists users by name. f.Query is a part of a name as nameKey returns it. ListUsers
+	// returns BadCursor for a cursor that this store did not create.
 	ListUsers(ctx context.Context, f UserFilter, p Page) (PageOf[ListedUser], error)
 	// Operators lists the accounts with the role of an operator.
 	Operators(ctx context.Context) ([]Account, error)
@@ -90,7 +90,8 @@ type Store interface {
 	// PutBar stores a bar with the grant of its user; the zero time removes the bar. Without the
 	// grant it returns stage.ErrNotFound.
 	PutBar(ctx context.Context, b Bar) error
-	// ListBars lists the bars in force, newest first. A bar of an operator is not in force.
+	// ListBars lists the bars in force, newest first. The bar of a user who is an operator now is
+	// not in force.
 	ListBars(ctx context.Context, f BarFilter, p Page) (PageOf[Bar], error)
 	// Advance increments the revision of an account, so that AddIssuance refuses tokens whose
 	// decision used the old revision.

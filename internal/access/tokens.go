@@ -125,8 +125,8 @@ func (c *Control) readPermit(ctx context.Context, key permitKey, bucket string) 
 		return Permit{}, notFoundIs(err, signInAgain())
 	}
 	switch {
-	// decide will refuse this permit. The permit is not cached, because only the insert of a token
-	// shows that a cached permit is outdated, and a refusal inserts nothing.
+	// The function `decide` will refuse this permit. The permit is not cached, because only the
+	// insert of a token shows that a cached permit is outdated, and a refusal inserts nothing.
 	case !mayEnter(permit):
 	case !permit.Full.IsZero():
 		return Permit{}, c.tooManyTokens(permit.Full, rate)

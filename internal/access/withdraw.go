@@ -25,8 +25,8 @@ func allRefused(identities []Identity) bool {
 }
 
 // withdraw removes what depends on the provider, after the policy has refused a user: logins, the
-// role by claims, and access by rules. An account with a password keeps its logins and its access
-// by rules for every user, since neither depends on the provider.
+// role by claims, and access by rules. An account with a password keeps its logins. It also keeps
+// the access that every user gets by a rule. Neither depends on the provider.
 func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 	if e.Issuer == "" || e.Subject == "" || e.Partial {
 		return nil

@@ -53,8 +53,8 @@ func (on rules) TestClaimsAreReportedForTheScopesOfNow(t *testing.T) {
 	})
 }
 
-// If the policy refuses a person, the server stores only an entry in the audit trail. So that entry
-// names the missing claim.
+// If the policy refuses a person, the server stores only an entry in the audit trail. This entry
+// therefore names the missing claim.
 func (on rules) TestARequiredClaimThatDoesNotComeIsNamed(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()

@@ -332,7 +332,7 @@ func refused(t testing.TB, err, kind error, code string) *stage.Error {
 	return e
 }
 
-// race runs n at the same moment and returns their errors.
+// race calls `run` n times at the same moment, and returns the errors.
 func race(n int, run func(i int) error) []error {
 	errs := make([]error, n)
 	var ready, done sync.WaitGroup

@@ -11,9 +11,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// fakeAWS creates fake stages. If the field before is set, EnsureStage returns that error and
-// creates no stage. If the field after is set, EnsureStage creates the stage and then returns that
-// error.
+// fakeAWS creates fake stages. If the field `before` is set, EnsureStage returns that error and
+// creates no stage. If the field `after` is set, EnsureStage creates the stage and then returns
+// that error.
 type fakeAWS struct {
 	made          map[string]stage.Stage // keyed by the tag of the user
 	calls         int

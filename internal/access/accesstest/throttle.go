@@ -89,7 +89,7 @@ func (on rules) TestOneAddressTriesManyNames(t *testing.T) {
 			"too_many_attempts")
 		refused(t, h.guess("one more", from("2001:db8:1:3::1")), stage.ErrUnauthorized,
 			"wrong_password")
-		// A success at one account allows no more guesses at others.
+		// A success at one account does not reset the limit for guesses at other accounts.
 		_, _, err := h.PasswordLogins.LogIn(t.Context(), "olga", password(goodPassword), home)
 		ok(t, err)
 		refused(t, h.guess("one more", from("2001:db8:1:2::1")), stage.ErrTooMany,
