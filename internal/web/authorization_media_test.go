@@ -56,7 +56,8 @@ func (h *harness) offer(name string) raw {
 	return raw{"application/sdp", string(text)}
 }
 
-// beacon is the body of a request that ends a session without a header.
+// beacon is the body of a request that ends a session and has no Authorization header: the body
+// contains the bearer token.
 func beacon(who caller) any { return map[string]string{"authorization": who.Key} }
 
 // ofParticipant returns targets for a route that names the participant of the token.
@@ -147,7 +148,7 @@ func participantOf(bearer string) string {
 }
 
 // publisher returns the ID of a participant of bea's who publishes on a stage. It publishes again
-// for each request, because no media follows, so that the publication ends after a while.
+// for each request: because no media follows, an earlier publication may have ended.
 func (h *harness) publisher(arn stage.ARN) string {
 	bearer := h.mediaToken(h.bea, arn)
 	if h.open(bearer, "/whip", h.offer("obs-30.2")) == "" {

@@ -28,7 +28,7 @@ import (
 
 // TestAuthorization sends requests to every route with every kind of credential, for the caller's
 // own and for other users' objects. It compares the statuses with the table in
-// testdata/authorization.txt. A route without requests in the function objects fails the test.
+// testdata/authorization.txt. A route without requests in `objects` fails the test.
 func TestAuthorization(t *testing.T) {
 	t.Parallel()
 	rows := authorizationRows(t)

@@ -95,8 +95,8 @@ func (g guestLinks) create(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The key is in the fragment, which browsers never send, so no server, proxy or Referer header
-	// receives it.
+	// The secret is in the fragment, which browsers never send, so no server, proxy or Referer
+	// header receives it.
 	u := g.public.JoinPath("guest")
 	u.Fragment = secret.Reveal()
 	return created(CreatedGuestLink{GuestLink: guestLink(link), URL: u.String()}), nil

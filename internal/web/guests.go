@@ -14,7 +14,8 @@ type guests struct {
 }
 
 // wrap lets pages of the configured origins use the events and the chat of a stage (CORS). It is
-// for pages that embed the IVS web SDK. Such pages need a participant token: wrap removes cookies.
+// for pages that embed the IVS web SDK. Such pages need a participant token, because `wrap` removes
+// cookies.
 func (g guests) wrap(open, own http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")

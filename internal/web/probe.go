@@ -24,8 +24,8 @@ type Probe struct {
 	Host       string `json:"host"`
 }
 
-// probe streams two events a second apart. It needs no credential, because the response contains
-// only the caller's own request.
+// probe streams two events, with a pause of one second between them. It needs no credential,
+// because the response contains only the caller's own request.
 func probe(proxies httpkit.Proxies) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)

@@ -21,7 +21,7 @@ func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
 	return s.with(ctx, reach, who), err
 }
 
-// ofStream is like of, but event streams that open at the same time may share the list of stages.
+// ofStream is like `of`, but event streams that open at the same time may share the list of stages.
 func (s profiles) ofStream(ctx context.Context, who access.Principal) (Me, error) {
 	reach, err := s.control.ReachOfStream(ctx, who)
 	return s.with(ctx, reach, who), err

@@ -51,8 +51,8 @@ func (s *stagePages) ivsSDK(*http.Request, access.Principal) (any, error) {
 // stages.
 func (s *stagePages) page(name string) http.Handler { return s.pageBelow(name, 0) }
 
-// pageBelow is like page, but for an address that has more folders than the address of the first
-// page. The parameter `below` is the number of additional folders.
+// pageBelow is like `page`, but for an address that has folders, such as /dock/stage. The parameter
+// `below` is the number of folders.
 func (s *stagePages) pageBelow(name string, below int) http.Handler {
 	page := s.assets.pageBelow(name, below)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -136,8 +136,8 @@ func (a assets) routes() []route {
 // page serves an embedded page.
 func (a assets) page(name string) http.Handler { return a.pageBelow(name, 0) }
 
-// pageBelow is like page, but for an address that has more folders than the address of the first
-// page. The parameter `below` is the number of additional folders.
+// pageBelow is like `page`, but for an address that has folders, such as /operator/{page}. The
+// parameter `below` is the number of folders.
 func (a assets) pageBelow(name string, below int) http.Handler {
 	f, ok := a[name]
 	if !ok {

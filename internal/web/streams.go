@@ -227,8 +227,8 @@ func (p *openStream) recovered() {
 	}
 }
 
-// pass sends a frame. A frame without data is a request, which pass carries out. It reports whether
-// the stream continues.
+// pass sends a frame. A frame without data is a request to the stream, for example to authenticate
+// again; `pass` carries it out. It reports whether the stream continues.
 func (p *openStream) pass(f feed.Frame) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()

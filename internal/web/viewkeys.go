@@ -66,7 +66,7 @@ func (s *viewKeys) revoke(r *http.Request, who access.Principal) (any, error) {
 	return nil, err
 }
 
-// this returns the view of the viewing key that the request carries. The dock uses it to check
+// `this` returns the view of the viewing key that the request carries. The dock uses it to check
 // whether a browser source in OBS works.
 func (s *viewKeys) this(_ *http.Request, who access.Principal) (any, error) {
 	key, err := who.ViewKey()
