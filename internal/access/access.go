@@ -62,7 +62,7 @@ type Issuance struct {
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	IssuedBy     string // "local key", "own key <kid>", "AWS API"
-	Bucket       string // bucket of the rate limit: the ID of the user or of a viewing key
+	Bucket       string // bucket of the rate limit, such as the ID of the user or of a viewing key
 	// Credential is the ID of the login, viewing key or guest link with which the token ends. It is
 	// empty if there is none.
 	Credential string

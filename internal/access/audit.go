@@ -271,7 +271,8 @@ func (t *trail) storesFailure(name string, now time.Time) bool {
 	return t.failures.Update(name, now, fresh).AllowN(now, 1)
 }
 
-// failedSignIn records a failed sign-in. The name is empty if there is no such account.
+// failedSignIn records a failed sign-in. The name is that of an account, or the one that a provider
+// sent. It is empty if neither is known.
 func (t *trail) failedSignIn(ctx context.Context, name string, from Client, cause error) {
 	by := Principal{Kind: KindLogin, User: User{Name: name}, From: from}
 	e := Entry{Action: ActionLoginFailed, TargetName: name, Detail: detailOf(cause)}

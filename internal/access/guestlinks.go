@@ -185,8 +185,9 @@ func (g *GuestLinks) mayAdmit(
 	return nil
 }
 
-// List lists the links of the caller for one stage or for all, newest first. For operators and
-// their programs, the stage is required, and the list contains the links of all users.
+// List lists the links of the caller for one stage or for all, newest first. If an operator or an
+// operator's program names a stage, the list contains the links of all users for this stage. A
+// program must name a stage.
 func (g *GuestLinks) List(
 	ctx context.Context, who Principal, arn stage.ARN,
 ) ([]GuestLink, error) {

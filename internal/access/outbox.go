@@ -175,8 +175,8 @@ func (o *outbox) revokeOpen(
 	return revoked, o.announceRevoked(ctx, tx, revoked)
 }
 
-// revokeOrphans revokes the view tokens of a user whose login or viewing key no longer exists,
-// including tokens that are being issued concurrently.
+// revokeOrphans revokes those tokens of a user that end with a login, a viewing key or a guest link
+// that no longer exists. It includes tokens that are being issued concurrently.
 func (o *outbox) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
 	if err := tx.Advance(ctx, id); err != nil {
 		return nil, err

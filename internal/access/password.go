@@ -35,8 +35,8 @@ type Passwords struct {
 	dummy  func() (string, error)
 }
 
-// NewPasswords returns Passwords with these costs. They compute at most parallel hashes at the same
-// time.
+// NewPasswords returns Passwords with these costs. They compute at most `parallel` hashes at the
+// same time.
 func NewPasswords(params *PasswordParams, parallel int) *Passwords {
 	return &Passwords{
 		params: params,

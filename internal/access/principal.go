@@ -113,7 +113,7 @@ const (
 	ScopeView    Scope = "view"   // the view of a viewing key, and its token
 	ScopeGuest   Scope = "guest"  // the offer of a guest link, and its tokens
 	ScopeUsers   Scope = "users"  // accounts and grants; operators only
-	ScopeStages  Scope = "stages" // stages, and kicking from them; operators only
+	ScopeStages  Scope = "stages" // list, add, change and remove stages; operators only
 	ScopeAudit   Scope = "audit"  // the tokens of all users and the audit trail; operators only
 
 	ScopeModerate Scope = "moderate" // kick from stages; operators and, with access, moderators

@@ -28,7 +28,7 @@ type Rehearsal struct{ Publish, View stage.ParticipantToken }
 
 // MayRehearse returns an error if a principal with access to these stages may not rehearse. A
 // rehearsal requires a login whose user may publish on some stage. The server must have a local
-// stage, since other servers may not be reachable for media.
+// stage, since a server without one may not be reachable for media.
 func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []StageAccess) error {
 	if err := who.Require(ScopeAccount); err != nil {
 		return err

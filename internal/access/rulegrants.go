@@ -207,7 +207,8 @@ func checkMaker(rules []Rule, r Rule) error {
 		"ownStagesOf must be the ID of another rule that gives each user a stage of their own.")
 }
 
-// spareMaker refuses to remove or change a rule while another rule gives access to its stages.
+// spareMaker returns an error while another rule gives access to the stages that a rule creates.
+// Such a rule must not be removed, and must not stop creating stages.
 func spareMaker(rules []Rule, maker RuleID) error {
 	for _, r := range rules {
 		if r.OwnOf == maker {

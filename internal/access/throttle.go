@@ -245,8 +245,8 @@ func longestWait(rows []Attempts, now time.Time) time.Duration {
 	return wait
 }
 
-// delay returns the wait: it starts at one second after the free failures, and doubles with every
-// further one up to the maximum.
+// delay returns how long the next attempt must wait. There is no wait until the free failures are
+// used up. Then it is one second, and it doubles with every further failure up to maxDelay.
 func delay(row Attempts) time.Duration {
 	free := accountFree
 	if strings.HasPrefix(row.Bucket, addressPrefix) {

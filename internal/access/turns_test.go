@@ -91,8 +91,8 @@ func TestNetworksTakeTurns(t *testing.T) {
 }
 
 // TestManyNetworksShutNobodyOut: many networks that try passwords do not shut out a client that has
-// signed in to the account before. If one of the networks signs in repeatedly, it does not shut out
-// the others.
+// signed in to the account before. Many clients that have signed in before do not shut out a client
+// that has not.
 func TestManyNetworksShutNobodyOut(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {

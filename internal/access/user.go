@@ -249,7 +249,8 @@ func (c *Control) roleChanged(
 	return c.outbox.revokeOpen(ctx, tx, Revocation{User: account.ID})
 }
 
-// edited returns an account with another name or role. The last operator keeps the role.
+// edited returns an account with another name or role. It returns an error if the last operator
+// would lose that role.
 func edited(
 	ctx context.Context, tx Store, account Account, name string, role Role,
 ) (Account, error) {

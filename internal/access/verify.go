@@ -96,7 +96,7 @@ func (c *Control) MayStay(ctx context.Context, p stage.Participant) error {
 	return err
 }
 
-// stillHeld returns an error if the credential that requests a view token has ended.
+// stillHeld returns an error if a new token would end with a credential that has ended already.
 func (c *Control) stillHeld(ctx context.Context, rests basis) error {
 	if rests.credential == "" {
 		return nil

@@ -497,7 +497,7 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	}
 }
 
-// TestManyStages: the first frame of an event stream has the presence of all stages.
+// TestManyStages: one frame of an event stream contains the presence of all stages.
 func TestManyStages(t *testing.T) {
 	t.Parallel()
 	olga := apptest.Start(t).Operator()

@@ -24,7 +24,7 @@ type AWS interface {
 	Sessions(ctx context.Context, arn stage.ARN) ([]stage.StageSession, error)
 }
 
-// stages serves stages and the events on them.
+// stages serves stages, with their presence and their stage sessions.
 type stages struct {
 	control   *access.Control
 	moderator stage.Moderator
