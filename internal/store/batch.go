@@ -132,7 +132,8 @@ func (b *batcher) prepare(ctx context.Context, batch []*write) error {
 // Any other error concerns all writers.
 //
 // The transaction already has the lock of the file, so a statement waits for nothing. It runs
-// without the time limit, because the driver starts a goroutine for each statement with one.
+// without a time limit, because the driver starts a goroutine for each statement that has a time
+// limit.
 func (b *batcher) writeAll(ctx context.Context, tx *sql.Tx, batch []*write) error {
 	ctx = context.WithoutCancel(ctx)
 	for _, w := range batch {

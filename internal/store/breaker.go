@@ -11,15 +11,17 @@ const (
 	// callLimit limits the time of a statement or a transaction, including its wait for a
 	// connection.
 	callLimit = 5 * time.Second
-	// stallRest is how long all calls fail at once after the database did not answer in time.
+	// stallRest is how long every call fails without a wait after the database did not answer in
+	// time.
 	stallRest = time.Second
 )
 
 var errStalled = errors.New("the database has not answered for a while")
 
 // A breaker is a circuit breaker. It limits how long callers wait for the database. After a call
-// took too long, other calls fail at once, so that a request with several calls does not wait
-// several times. After a pause (stallRest), one call at a time tries again, until one succeeds.
+// took too long, other calls fail without a wait, so that a request with several calls does not
+// wait several times. After a pause (stallRest), one call at a time tries again, until one
+// succeeds.
 type breaker struct {
 	mu      sync.Mutex
 	stalled bool
@@ -27,7 +29,8 @@ type breaker struct {
 	trying  bool // while stalled: one call is trying
 }
 
-// begin limits the time of a call. The caller passes its result to `end`.
+// begin limits the time of a call. When the call is over, the caller passes the error of the call
+// to `end`.
 func (b *breaker) begin(
 	ctx context.Context,
 ) (bounded context.Context, end func(error) error, err error) {

@@ -80,9 +80,10 @@ func (q queries) countEvents(ctx context.Context, n int) (last int64, err error)
 const eventsCompared = 50
 
 // repeats reports whether an event of an AWS stage is stored already. If so, it clears the user of
-// the new event, so that no page receives the event again. But if only the new event has the reason
-// for an end, the new event keeps its user and replaces the stored one. It gets a new ID, so that
-// pages that have received the stored event also receive the new one.
+// the new event, so that no page receives the event again. There is one exception: the new event
+// says why the session ended, and the stored one does not. Then the new event keeps its user and
+// its new ID, and replaces the stored event. With the new ID, it also reaches the pages that have
+// received the stored event.
 func (q queries) repeats(ctx context.Context, e *access.StoredEvent) (bool, error) {
 	if e.Stage.Local() {
 		return false, nil

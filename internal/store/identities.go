@@ -202,8 +202,9 @@ func (q queries) DeviceByCode(ctx context.Context, userCode string) (access.Cred
 			" FROM credentials c WHERE c.kind = 'device' AND c.label = $1", userCode)
 }
 
-// GiveDevice implements access.DeviceStore. An approved dock no longer counts for a network, so
-// view_name, which had the network, can hold the label.
+// GiveDevice implements access.DeviceStore. The column view_name contains the network of a waiting
+// dock, whose limit PutDevice checks. An approved dock does not count towards that limit, so
+// GiveDevice replaces the network with the label.
 func (q queries) GiveDevice(
 	ctx context.Context, id string, user access.UserID, label string,
 ) error {

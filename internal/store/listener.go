@@ -46,7 +46,8 @@ func newListener(where, direct string, log *slog.Logger) (*listener, error) {
 	return &listener{config: config, log: log}, nil
 }
 
-// listen sends to notified after each notification, until ctx ends.
+// listen sends to the channel `notifications` after each notification of PostgreSQL, until ctx
+// ends.
 func (l *listener) listen(ctx context.Context, notifications chan<- struct{}) {
 	for pause := listenRetry; ctx.Err() == nil; pause = min(2*pause, listenRest) {
 		heard, err := l.connection(ctx, notifications)

@@ -159,8 +159,8 @@ func (q queries) issuancesOfFew(
 }
 
 // walksAtOnce limits the parts of a statement. SQLite accepts up to 500. PostgreSQL needs four
-// times as long to plan twice as many parts, and it plans each of the first five uses on a
-// connection.
+// times as long to plan twice as many parts, and on each connection it plans a statement again for
+// each of its first five uses.
 const walksAtOnce = 32
 
 // merged returns one page of several walks in the same order, newest first: the walks of a few

@@ -54,8 +54,8 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger) (err error) {
 // read and sort all rows of a stage instead of one page.
 //
 // The columns keep their type, because otherwise a server of the previous version would fail with
-// "cached plan must not change result type". Each index is built by its own statement, so that
-// tokens wait for one index, and not for all.
+// "cached plan must not change result type". Each index is built by its own statement, so that the
+// record of a new token waits until one index is built, and not until all are built.
 func (d *database) replaceIndexes() *goose.Migration {
 	const version = 80
 	if !d.postgres {
@@ -91,9 +91,10 @@ var indexesByBytes = []string{
 	`issuances_revoked_time ON issuances (issued_at, id COLLATE "C") WHERE revoked_at IS NOT NULL`,
 }
 
-// indexTargetUsers returns the migration that fills in the users of kicks and revocations of the
-// time before 0081, and indexes them. It runs apart from the statement that adds the column, which
-// locks the table. The user of a guest's token is the owner of the link, and is left out.
+// indexTargetUsers returns the migration that fills in and indexes the users of the kicks and
+// revocations that were stored before migration 0081. It is a migration of its own, because the
+// statement that adds the column locks the table. The user of a guest's token is the owner of the
+// link, and is left out.
 func (d *database) indexTargetUsers() *goose.Migration {
 	const version = 82
 	collation := ""

@@ -27,8 +27,8 @@ func (q queries) Prune(
 		{"deliveries", "id", "", "dead_at", before.Dead},
 		{"chat_messages", "id", "", "at", before.Chat},
 	} {
-		// The limit is part of the text, because if it is unknown, PostgreSQL plans for a tenth of
-		// the table.
+		// The limit is part of the text. If it were a parameter, PostgreSQL would plan for a tenth
+		// of the table.
 		text := fmt.Sprintf(
 			"DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s%[4]s < $1 "+
 				"ORDER BY %[4]s LIMIT %[5]d)",

@@ -13,7 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// queries has the statements as its methods. They run on a database or in a transaction.
+// queries has a method for each operation of the store. The methods run their statements on a
+// database or in a transaction.
 type queries struct{ run runner }
 
 // A row is a result row that can be scanned.

@@ -77,13 +77,13 @@ func (t *transaction) Atomically(_ context.Context, do func(tx access.Store) err
 }
 
 // A database is where the statements run. SQLite has one writer at a time. It has two connections
-// for writing: The connection write waits for the disk at each commit. The connection quick does
-// not, and may lose its last commits at a power failure. Reads run meanwhile (docs/decisions/0030).
-// On PostgreSQL all three pools are the same.
+// for writing. The connection `write` waits for the disk at each commit. The connection `quick`
+// does not, and may lose its last commits at a power failure. Reads run meanwhile
+// (docs/decisions/0030). On PostgreSQL all three pools are the same.
 type database struct {
 	read, write, quick *pool
 	postgres           bool
-	batches            *batcher // batches the writes of quick, on SQLite
+	batches            *batcher // batches the writes of `quick`, on SQLite
 	seen               func(text string)
 	peer               atomic.Pointer[string] // see Store.ActAs
 }
@@ -125,7 +125,8 @@ func (d *database) close() error {
 
 // A runner runs statements: the database, or a transaction in it.
 type runner interface {
-	// begin limits the time of a call. The caller passes its result to end.
+	// begin limits the time of a call. When the call is over, the caller passes the error of the
+	// call to `end`.
 	begin(ctx context.Context, write bool) (bounded context.Context,
 		end func(error) error, err error)
 

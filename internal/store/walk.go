@@ -24,7 +24,7 @@ type walk struct {
 	newest  bool   // descending
 	index   filter // conditions that the index serves
 	narrow  filter // other conditions
-	window  int    // rows that narrow may read for one page
+	window  int    // rows that `narrow` may read for one page
 }
 
 // A key is a column of the order.
@@ -85,8 +85,8 @@ func (w walk) direction() string {
 	return ""
 }
 
-// stretch returns the conditions for the rows from after one mark until another mark, which may be
-// nil.
+// stretch returns the conditions for the rows after the mark `after`, up to and including the row
+// at the mark `end`. If `end` is nil, there is no end.
 func (w walk) stretch(after, end mark) filter {
 	onward, until := ">", "<="
 	if w.newest {

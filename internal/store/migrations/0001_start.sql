@@ -1,5 +1,5 @@
--- The schema is one text for SQLite and PostgreSQL: TEXT and BIGINT, times in unix milliseconds,
--- booleans as nullable times.
+-- SQLite and PostgreSQL use the same schema, so its only types are TEXT and BIGINT. Times are in
+-- unix milliseconds. A boolean is a time that may be NULL.
 
 -- +goose Up
 CREATE TABLE users (
@@ -55,8 +55,8 @@ CREATE INDEX credentials_user ON credentials (user_id, kind);
 CREATE INDEX credentials_stage ON credentials (stage);
 CREATE INDEX credentials_expires ON credentials (expires_at);
 
--- Records of issued tokens, without the tokens. A record outlives its user and its stage, so it
--- refers to neither.
+-- Records of issued tokens, without the tokens. A record outlives its user and its stage, so it has
+-- no foreign keys.
 CREATE TABLE issuances (
   id           TEXT PRIMARY KEY,
   user_id      TEXT NOT NULL,
@@ -64,7 +64,7 @@ CREATE TABLE issuances (
   stage        TEXT NOT NULL,
   capabilities BIGINT NOT NULL,
   issued_by    TEXT NOT NULL,
-  bucket       TEXT NOT NULL,            -- the rate limit that it counts on
+  bucket       TEXT NOT NULL,            -- the rate limit for which it counts
   issued_at    BIGINT NOT NULL,
   expires_at   BIGINT NOT NULL,
   revoked_at   BIGINT,

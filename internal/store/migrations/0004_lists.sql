@@ -12,7 +12,7 @@ CREATE INDEX stages_sort ON stages (sort_key, arn);
 ALTER TABLE stages ADD COLUMN removed_at BIGINT;
 CREATE INDEX stages_removed ON stages (removed_at) WHERE removed_at IS NOT NULL;
 
--- The rate limit is counted by the index that lists a user's tokens.
+-- The index that lists a user's tokens also serves to count them for the rate limit.
 CREATE INDEX issuances_user ON issuances (user_id, issued_at, id, bucket);
 DROP INDEX issuances_rate;
 CREATE INDEX issuances_stage ON issuances (stage, issued_at, id);
