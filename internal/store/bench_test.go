@@ -27,7 +27,8 @@ func BenchmarkIssue(b *testing.B) {
 	}
 }
 
-// BenchmarkIssueTogether measures concurrent requests for tokens, whose commits SQLite shares.
+// BenchmarkIssueTogether measures concurrent requests for tokens. On SQLite, several requests share
+// one commit.
 func BenchmarkIssueTogether(b *testing.B) {
 	for _, engine := range engines() {
 		b.Run(engine.name, func(b *testing.B) {

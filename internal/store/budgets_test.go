@@ -32,7 +32,8 @@ func TestReplicasShareARate(t *testing.T) {
 		slices.Sort(waits)
 		for i, wait := range waits {
 			want := time.Duration(i) * time.Minute
-			// PostgreSQL takes the time when it begins a statement, which may wait for others.
+			// PostgreSQL reads the clock when a statement begins. The statement may then wait for
+			// others.
 			if wait > want+took || wait < want-took-time.Millisecond {
 				t.Errorf("call %d waits %v, want %v", i, wait, want)
 			}

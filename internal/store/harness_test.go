@@ -48,8 +48,8 @@ func TestTheRulesOfAccess(t *testing.T) {
 	accesstest.Run(t, engines...)
 }
 
-// databases contains a function for each engine. It creates a database that has the schema, and no
-// data.
+// databases contains a function for each engine. Each function creates a database with the schema
+// and without data.
 var databases = map[string]func(testing.TB) string{
 	"SQLite": func(t testing.TB) string {
 		t.Helper()
@@ -60,7 +60,8 @@ var databases = map[string]func(testing.TB) string{
 	"PostgreSQL": func(t testing.TB) string { return postgres.Migrated(t) },
 }
 
-// emptyDatabases contains a function for each engine. It creates a database that has no schema yet.
+// emptyDatabases contains a function for each engine. Each function creates a database that has no
+// schema yet.
 var emptyDatabases = map[string]func(testing.TB) string{
 	"SQLite": emptyFile, "PostgreSQL": func(t testing.TB) string { return postgres.Database(t) },
 }
@@ -79,7 +80,7 @@ func onBoth(t *testing.T, story func(t *testing.T, h *harness)) {
 }
 
 // onSorted is onBoth with a PostgreSQL database that compares texts by the rules of a language, as
-// most databases do. Such a database sorts a before B.
+// most databases do. Such a database sorts "a" before "B".
 func onSorted(t *testing.T, story func(t *testing.T, h *harness)) {
 	t.Parallel()
 	for name, where := range databases {
@@ -165,7 +166,7 @@ func refused(t testing.TB, err, kind error, code string) *stage.Error {
 	return e
 }
 
-// race runs n at the same moment and returns the error of each.
+// race starts n calls of the given function at the same moment, and returns the error of each call.
 func race(n int, run func(i int) error) []error {
 	errs := make([]error, n)
 	var done sync.WaitGroup

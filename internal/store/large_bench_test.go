@@ -200,8 +200,9 @@ func benchDeletions(b *testing.B, h *harness, op access.Principal) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// benchStart opens the database as a server does after a crash. A server serves before most of the
-// ends are recorded; on PostgreSQL, before any is.
+// benchStart opens the database as a server does after a crash. A server begins to serve before
+// most of the ends of sessions are recorded. On PostgreSQL, it begins before any of them is
+// recorded.
 func benchStart(b *testing.B, where string, h *harness) {
 	start, busy := time.Now(), processorTime(b)
 	s, err := store.Open(b.Context(), where, slog.New(slog.DiscardHandler))
@@ -221,8 +222,8 @@ func benchStart(b *testing.B, where string, h *harness) {
 	}
 }
 
-// issuing issues tokens from two callers for a while. It returns their number and how long each
-// took.
+// issuing issues tokens from two callers for a while. It returns the number of tokens, and how long
+// each token took.
 func issuing(
 	b *testing.B, h *harness, who access.Principal, arn stage.ARN, long time.Duration,
 ) (int, []time.Duration) {
@@ -251,13 +252,13 @@ func issuing(
 	return len(took), took
 }
 
-// benchPrune lets the data of the first 22 days become old. It issues tokens in turns during the
-// deletion of that data and without it.
+// benchPrune lets the data of the first 22 days become old. Then it issues tokens in alternating
+// turns: a turn without pruning, and a turn during the deletion of that data.
 func benchPrune(b *testing.B, h *harness, who access.Principal, arn stage.ARN) {
 	const turn = 3 * time.Second
 	h.Clock.Pass(22 * 24 * time.Hour)
-	// The rules pause by the clock of the Control, which does not move here, so measure with the
-	// real clock.
+	// The length of the pauses in Prune depends on the clock of the Control. The clock of the
+	// harness stands still, so this Control adds the time that has really passed.
 	started := time.Now()
 	pruning := access.New(access.Config{
 		Store: h.store, Moderator: h.Fake,
@@ -290,7 +291,7 @@ func benchPrune(b *testing.B, h *harness, who access.Principal, arn stage.ARN) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// benchRemoval removes a stage with many tokens while others are issued.
+// benchRemoval removes a stage with many tokens while tokens for another stage are issued.
 func benchRemoval(b *testing.B, h *harness, op, who access.Principal, busy stage.ARN) {
 	arn := stage.LocalARN("100001")
 	var took []time.Duration

@@ -88,7 +88,8 @@ func principal(u access.User) access.Principal {
 	return access.Principal{Kind: access.KindLogin, User: u}
 }
 
-// TestEarlierKicksGetTheirUser: entries that a version before wrote have no user of their target.
+// TestEarlierKicksGetTheirUser: an earlier version stored entries without the user of their target.
+// A migration fills in that user.
 func TestEarlierKicksGetTheirUser(t *testing.T) {
 	t.Parallel()
 	for engine, empty := range databases {
@@ -102,7 +103,7 @@ func TestEarlierKicksGetTheirUser(t *testing.T) {
 			ok(t, err)
 			for _, text := range []string{
 				"UPDATE audit SET target_user = ''", "DROP INDEX audit_target_user",
-				// What the later migrations add, because they run again as well:
+				// Remove what the later migrations add, because these migrations run again, too.
 				"ALTER TABLE identities DROP COLUMN scopes",
 				"ALTER TABLE audit DROP COLUMN credential_id",
 				"ALTER TABLE issuances DROP COLUMN credential_id",

@@ -222,9 +222,9 @@ func parameters(text string) (most int) {
 	return most
 }
 
-// preferIndexes makes the planner read a whole table or sort only if there is no other plan.
-// Otherwise it would read all of the few thousand rows of a test. preferIndexes also makes the
-// planner plan for unknown arguments.
+// preferIndexes makes the planner avoid full scans and sorts if there is any other plan. Otherwise
+// the planner would scan all of the few thousand rows of a test. preferIndexes also makes the
+// planner ignore the values of arguments.
 func preferIndexes(ctx context.Context, db *sql.DB) error {
 	for _, setting := range []string{
 		"enable_seqscan = off", "enable_sort = off", "enable_hashjoin = off",

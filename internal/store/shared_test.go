@@ -56,7 +56,7 @@ func TestOneServerSharesByMemoryAndItsFile(t *testing.T) {
 	})
 }
 
-// A replica is a running feed with one page.
+// A replica is a running feed. The channel `frames` has the frames of all its pages.
 type replica struct {
 	*feed.Feed
 	chat   *feed.Chat
