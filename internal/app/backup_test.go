@@ -20,7 +20,8 @@ import (
 )
 
 // TestBackupWhileTokensAreIssued writes a backup while tokens are issued, and restores it. The
-// restored server has a record of every token that was issued before the backup, and accepts it.
+// restored server has a record of every token that was issued before the backup, and accepts these
+// tokens.
 func TestBackupWhileTokensAreIssued(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-limit=-1")

@@ -32,8 +32,8 @@ import (
 // HTTP, with a login and a record in SQLite. It compares them with the P-384 signatures per second
 // of CPU time (the baseline), measured in turns in the same run. Aim: a ratio of at least 0.75.
 //
-// Both measurements keep all cores busy, because cores that share an execution unit are slower
-// then. With TOKEN_PROFILE=file the server writes a CPU profile.
+// Both measurements keep all cores busy, because two cores that share an execution unit are slower
+// when both are busy. With TOKEN_PROFILE=file the server writes a CPU profile.
 func BenchmarkTokens(b *testing.B) {
 	p := startProcess(b, os.Args[0],
 		[]string{apptest.AsProgram + "=1", apptest.CPUProfileTo + "=" + os.Getenv("TOKEN_PROFILE")},

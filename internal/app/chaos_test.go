@@ -90,7 +90,8 @@ func startChaos(t *testing.T, random *rand.Rand) *chaos {
 	return c
 }
 
-// load issues tokens, publishes and revokes tokens until the result `stop` is called.
+// load issues tokens, publishes with some of them and revokes some, until the result `stop` is
+// called.
 func (c *chaos) load() (stop func()) {
 	var over atomic.Bool
 	var work sync.WaitGroup

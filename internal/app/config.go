@@ -16,7 +16,7 @@ type ConfigCommand struct {
 	Check ConfigCheckCommand `cmd:"" help:"Print the settings of serve that are in force and where each comes from, and check them."`
 }
 
-// ConfigCheckCommand is `stagedoor config check`. It takes the flags of serve.
+// ConfigCheckCommand is `stagedoor config check`. It takes the flags of `serve`.
 type ConfigCheckCommand struct {
 	ServeSettings
 	AnswerSettings
@@ -76,7 +76,7 @@ func (s *sources) byDefault(c *kong.Context) func(flag string) bool {
 	}
 }
 
-// inForce lists the settings of serve among the flags of the command.
+// inForce lists the settings of `serve` among the flags of the command.
 func (s *sources) inForce(c *kong.Context) (list []settingInForce) {
 	given := given(c)
 	for _, flag := range c.Selected().Flags {

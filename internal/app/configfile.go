@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A configFile contains settings of serve by the names of their flags.
+// A configFile contains settings of `serve` by the names of their flags.
 type configFile struct {
 	path    string
 	entries map[string]configEntry

@@ -92,8 +92,8 @@ func describe(out *bytes.Buffer, command *kong.Node, s *sources) {
 	}
 }
 
-// ownFlags returns the flags of a command. If a command other than serve accepts all settings of
-// serve, ownFlags omits those settings and returns true.
+// ownFlags returns the flags of a command. If a command other than `serve` accepts all settings of
+// `serve`, ownFlags omits those settings and returns true.
 func ownFlags(command *kong.Node, s *sources) (flags []*kong.Flag, settings bool) {
 	for _, f := range command.Flags {
 		settings = settings || f.Name == "listen" && s.isSetting(f) && command.Name != "serve"

@@ -24,7 +24,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// DoctorCommand is `stagedoor doctor`. It takes the flags of serve.
+// DoctorCommand is `stagedoor doctor`. It takes the flags of `serve`.
 type DoctorCommand struct {
 	ServeSettings
 	AnswerSettings

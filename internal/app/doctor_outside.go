@@ -193,8 +193,9 @@ func (d *doctor) checkProvider(ctx context.Context) finding {
 	return healthy("provider", words.Values{"issuer": settings.OIDCIssuer})
 }
 
-// claims reports which of the claims that decide about access the provider sends, as far as the
-// database shows.
+// claims reports which claims the provider possibly does not send, among the claims that decide
+// about access. It compares the policy and the rules with the claims of earlier sign-ins in the
+// database.
 func (d *doctor) claims(ctx context.Context) access.ClaimsReport {
 	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
 		return access.ClaimsReport{}

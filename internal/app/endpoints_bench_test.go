@@ -14,8 +14,8 @@ import (
 )
 
 // BenchmarkGoodTokenInAFlood posts offers with a valid token while eight clients of the same
-// address send wrong tokens as fast as they can. let-in is the share of valid tokens that were
-// accepted, and must be 1.
+// address send wrong tokens as fast as they can. The metric let-in is the share of valid tokens
+// that were accepted, and must be 1.
 func BenchmarkGoodTokenInAFlood(b *testing.B) {
 	a := apptest.Start(b)
 	good := a.Operator().Token("publish").Token
@@ -66,7 +66,7 @@ func BenchmarkGoodTokenInAFlood(b *testing.B) {
 }
 
 // BenchmarkSignInBeside64 measures an operator's sign-in alone, and beside 64 sign-ins of a
-// broadcaster at once. beside/alone is the ratio of the two times.
+// broadcaster at once. The metric beside/alone is the ratio of the two times.
 func BenchmarkSignInBeside64(b *testing.B) {
 	a := apptest.Start(b)
 	a.Broadcaster(a.Operator(), "ana", "publish")

@@ -85,7 +85,7 @@ type caller struct {
 	t    testing.TB
 	base string
 	http *http.Client
-	main string // the ARN of the stage "main", once the method stage has read it
+	main string // the ARN of the stage "main", once the method `stage` has read it
 }
 
 func (f *fleet) caller() *caller {
@@ -148,7 +148,7 @@ func (c *caller) token(use string) (token web.Token) {
 	return token
 }
 
-// requestTokens requests one token after the other until the flag stop is true, and counts the
+// requestTokens requests one token after the other until the flag `stop` is true, and counts the
 // issued tokens.
 func (c *caller) requestTokens(stop *atomic.Bool, issued *atomic.Int64) {
 	for !stop.Load() {

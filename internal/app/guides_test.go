@@ -18,9 +18,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// A block is a fenced code block of a document. Its language is followed by a mark, which readers
-// do not see. `sh run` must succeed. `sh serve` runs until the end of the document. `yaml config`
-// must be a valid config file.
+// A block is a fenced code block of a document. Its first line has the language and a mark, which
+// readers do not see. A block `sh run` must succeed. A block `sh serve` runs until the end of the
+// document. A block `yaml config` must be a valid config file.
 type block struct{ language, mark, text string }
 
 var fenced = regexp.MustCompile("(?ms)^ *```([a-z]+) ([a-z]+)\n(.*?)^ *```$")

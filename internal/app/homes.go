@@ -96,8 +96,9 @@ func (s *server) wireHomes() {
 	})
 }
 
-// runs stores the ID of the current run in the data folder. The next start holds the lock of the
-// folder, which proves that this run has ended.
+// runs stores the ID of the current run in the data folder. At the next start, the new run reads
+// this ID. By then it holds the lock of the data folder, so the run with this ID has certainly
+// ended.
 type runs struct {
 	file  string
 	store *store.Store

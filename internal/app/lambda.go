@@ -29,7 +29,7 @@ const (
 	// functionPause. AWS charges for an idle stream as much as for a busy one.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second
-	// functionData is the only folder that a function may write to (AWS Lambda, "Ephemeral
+	// functionData is the only folder that a Lambda function may write to (AWS Lambda, "Ephemeral
 	// storage").
 	functionData = "/tmp/stagedoor"
 	// kmsRetries is the number of attempts to import a key. If several instances import the same
@@ -37,15 +37,15 @@ const (
 	kmsRetries = 3
 )
 
-// LambdaCommand is `stagedoor lambda`. It has the settings of serve, except those in
+// LambdaCommand is `stagedoor lambda`. It has the settings of `serve`, except those in
 // notInFunctions.
 type LambdaCommand struct {
 	ServeSettings
 	KMSKey string `help:"Key in AWS KMS (ECC_NIST_P384, SIGN_VERIFY) that signs the participant tokens; its ID, alias or ARN. By default the AWS API creates them." placeholder:"KEY" name:"kms-key"`
 }
 
-// notInFunctions contains the settings of serve that a function refuses, each with the reason: what
-// a function does not have.
+// notInFunctions contains the settings of `serve` that a Lambda function refuses. Each value names
+// what the setting needs: a Lambda function does not have it.
 var notInFunctions = map[string]string{
 	"local-key": "local stages", "new-local-key": "local stages", "media": "local stages",
 	"media-tcp": "local stages", "media-hosts": "local stages", "turn": "local stages",
@@ -81,7 +81,8 @@ func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) 
 	return nil
 }
 
-// check refuses settings that cannot work in a function, and sets the defaults of a function.
+// check refuses settings that cannot work in a Lambda function, and sets the defaults of a Lambda
+// function.
 func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 	for flag, need := range notInFunctions {
 		if !byDefault(flag) {
@@ -114,7 +115,7 @@ func (cmd *LambdaCommand) check(p *process, byDefault func(string) bool) error {
 	return nil
 }
 
-// A function is a server without ports and without local stages.
+// A function is Stagedoor as a Lambda function: a server without ports and without local stages.
 type function struct {
 	server
 	kmsKey string

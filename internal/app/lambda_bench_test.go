@@ -17,7 +17,7 @@ import (
 
 // BenchmarkLambdaColdStart measures the time from the start of a function's process to the response
 // to its first request, on an existing database. The baseline is the same request to a running
-// instance. zip-MB is the size of the upload to Lambda.
+// instance. The metric zip-MB is the size of the upload to Lambda.
 func BenchmarkLambdaColdStart(b *testing.B) {
 	database := &pg.Server{}
 	b.Cleanup(database.Stop)

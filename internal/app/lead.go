@@ -18,8 +18,8 @@ func (s *server) several() bool { return s.settings.Database != "" }
 // wireLead prepares the election of a leader among the servers on the database. The leader observes
 // the AWS stages, disconnects users who are barred there, rotates keys and deletes old records.
 //
-// A function has no election: each instance does this work when it is invoked. An event that
-// several instances observe is stored once (access.Repeats).
+// A Lambda function has no election: each of its instances does this work when it is invoked. An
+// event that several instances observe is stored once (access.Repeats).
 func (s *server) wireLead() {
 	if s.lead != nil {
 		return
@@ -59,8 +59,8 @@ func (s *server) recall(ctx context.Context) error {
 	return nil
 }
 
-// sources returns the functions by which the feed records events and lists participants, and with
-// AWS, those that receive events from EventBridge.
+// sources returns the functions that the feed calls. If AWS stages are served, they include the
+// function PassedOn, which receives the events from EventBridge.
 func (s *server) sources() feed.Sources {
 	from := feed.Sources{
 		Record: s.record, Participants: s.registry.Participants,

@@ -8,7 +8,7 @@ import (
 
 const (
 	giveBackEvery = 10 * time.Second
-	// After at least crowd new event streams, the server returns memory to the system. Fewer
+	// After at least this many new event streams, the server returns memory to the system. Fewer
 	// streams leave too little free memory behind.
 	crowd = 200
 )

@@ -145,8 +145,8 @@ var (
 	matchLabels = regexp.MustCompile(`(\w+)=~?"`)
 )
 
-// labelsOf returns the labels in a query that the server must export. The first one is "", which
-// stands for the metric without a label.
+// labelsOf returns the labels that a query uses, and that the server must therefore export. The
+// first one is "", which stands for the metric without a label.
 func labelsOf(expr string) []string {
 	labels := []string{""}
 	for _, found := range byLabels.FindAllStringSubmatch(expr, -1) {

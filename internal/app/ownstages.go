@@ -20,7 +20,7 @@ func newOwnStages(log *slog.Logger) *ownStages {
 	return &ownStages{bell: make(chan struct{}, 1), log: log}
 }
 
-// wake makes run create stages at once. It does not block.
+// wake makes the method `run` create stages at once. It does not block.
 func (o *ownStages) wake() {
 	select {
 	case o.bell <- struct{}{}:

@@ -11,7 +11,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestARefusalIsFoundInTheLog: the log has the request ID that the problem of a refusal contains.
+// TestARefusalIsFoundInTheLog: the log has the request ID from the problem details (RFC 9457) of a
+// refused request.
 func TestARefusalIsFoundInTheLog(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--log-level", "info")

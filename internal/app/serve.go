@@ -32,7 +32,8 @@ import (
 
 const (
 	stopLimit = 10 * time.Second // for open requests when the server stops
-	// farewellLimit limits the end of event streams whose clients do not read.
+	// farewellLimit limits how long the stop waits for event streams to end, since some clients do
+	// not read. It also limits the removal of this replica from the database.
 	farewellLimit = 3 * time.Second
 	// sweepEvery is the longest time until a revocation by another process ends a live session.
 	sweepEvery = 5 * time.Second

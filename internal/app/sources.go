@@ -20,7 +20,7 @@ import (
 type sources struct {
 	env    map[string]string
 	warn   io.Writer
-	server map[string]*kong.Flag // the settings of serve by name, which a file may set
+	server map[string]*kong.Flag // the settings of `serve` by name; a config file may set them
 	names  map[*kong.Value]names
 
 	file   *configFile           // nil until a command needs the file
@@ -80,7 +80,7 @@ func (s *sources) namesOf(group string, flag *kong.Flag) names {
 	return n
 }
 
-// isSetting reports whether a flag is a setting of serve. The tag "own" marks a flag that has the
+// isSetting reports whether a flag is a setting of `serve`. The tag "own" marks a flag that has the
 // same name as a setting, and another meaning.
 func (s *sources) isSetting(flag *kong.Flag) bool {
 	return s.server[flag.Name] != nil && !flag.Tag.Has("own")
