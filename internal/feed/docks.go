@@ -28,8 +28,8 @@ const (
 	dockPace  = 100 * time.Millisecond
 	dockBurst = 4 * maxDocks
 	maxPaces  = 10_000
-	// Every page of an account receives each dock that changes. These are the most bytes that the
-	// reports of an account may cause for each of its pages, at once and per second.
+	// Every page of an account receives each dock that changes. So the reports of an account cause
+	// bytes for each of its pages. These constants limit those bytes: in a burst, and per second.
 	dockBytesAtOnce    = 1 << 20
 	dockBytesPerSecond = 64 << 10
 )

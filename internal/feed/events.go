@@ -13,7 +13,8 @@ import (
 
 const (
 	queuedEvents = 1024
-	// While more events than this are queued, refusals are dropped, to leave space for others.
+	// While this many events are queued, or more, refusals are dropped, to leave space for other
+	// events.
 	queuedRefusals = queuedEvents / 4
 	refusalPause   = 5 * time.Second // between refusals of one participant for one reason
 	maxRefusals    = 4096            // different refusals in that time

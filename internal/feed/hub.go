@@ -33,13 +33,13 @@ func newHub() *hub {
 	}
 }
 
-// Listen opens a stream. When a user or a credential has too many, Listen refuses the new one. If
-// it closed the oldest one instead, two pages that reconnect would close each other's streams for
-// ever.
+// Listen opens a stream. When a user or a credential has too many streams, Listen refuses the new
+// one. If Listen closed the oldest stream instead, two pages that reconnect would close each
+// other's streams for ever.
 //
 // The stream of an account receives the events and docks of the user from now on. It receives
-// presence after Watch has set the stages. The stream of a page receives presence and chat of its
-// stage.
+// presence after Watch has set the stages. A stream of one stage (see Listener.Page) receives the
+// presence and the chat of that stage.
 func (h *hub) Listen(l Listener) (*Stream, error) {
 	s := &Stream{
 		Listener: l, hub: h, pending: true,
@@ -207,8 +207,8 @@ func (h *hub) toAccount(id access.UserID, frame Frame) {
 	}
 }
 
-// toPages pushes a frame to the pages of a stage. Viewing keys receive no chat. The caller holds
-// mu.
+// toPages pushes a frame about the chat to the pages of a stage. Pages of viewing keys receive no
+// chat. The caller holds mu.
 func (h *hub) toPages(arn stage.ARN, frame Frame) {
 	if w := h.stages[arn]; w != nil {
 		for s := range w.pages {

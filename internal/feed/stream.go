@@ -128,8 +128,8 @@ func (s *Stream) Tick() {
 	s.push(Frame{Name: FrameTick})
 }
 
-// Take returns the oldest frame. If there is no frame, over reports whether the stream has ended. A
-// stream that has not ended calls Ready when it has a frame.
+// Take returns the oldest frame. If there is no frame, the result `over` reports whether the stream
+// has ended. A stream that has not ended calls Ready when it has a frame.
 func (s *Stream) Take() (frame Frame, ok, over bool) {
 	h := s.hub
 	h.mu.Lock()

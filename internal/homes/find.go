@@ -30,9 +30,9 @@ func (h *Homes) holds(arn stage.ARN) bool {
 }
 
 // valid reports whether this replica may be a home. The caller holds mu. A replica with an address
-// for other replicas may be a home only while it renews its heartbeat. That holds even for a
-// replica that last read no others, since others may have joined later. A replica without an
-// address is always alone.
+// for other replicas may be a home only while it renews its heartbeat. This applies even if there
+// were no other replicas when it last read them, since others may have joined later. A replica
+// without an address is always alone.
 func (h *Homes) valid() bool {
 	return !h.lost && (time.Now().Before(h.until) || h.cfg.URL == "")
 }

@@ -148,9 +148,10 @@ func (h *Homes) Join(ctx context.Context) error {
 	return h.look(ctx)
 }
 
-// markPrevious marks the previous run of this replica as dead, unless that run has left. Run later
-// records the ends of its sessions, since there may be thousands, and the start must not wait for
-// them. A run at another address is a different replica that has a copy of this one's data folder.
+// markPrevious marks the previous run of this replica as dead, unless that run has left. The ends
+// of that run's sessions are recorded later, by the method Run: there may be thousands, and the
+// start must not wait for them. A run at another address is a different replica that has a copy of
+// this one's data folder.
 func (h *Homes) markPrevious(ctx context.Context) error {
 	if h.cfg.Before == "" || h.cfg.URL == "" || h.ID() != "" {
 		return nil

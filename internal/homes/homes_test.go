@@ -212,7 +212,7 @@ type member struct {
 	stop  func() // ends the replica as kill -9 does
 	mu    sync.Mutex
 	lost  int      // guarded by mu: calls of Lost
-	ended []string // guarded by mu: replicas whose ends were recorded
+	ended []string // guarded by mu: replicas whose sessions' ends were recorded
 }
 
 func (m *member) lostHomes() int {
@@ -227,7 +227,7 @@ type fleet struct {
 	table   *table
 	url     string        // the URL of each replica
 	before  string        // ID of the crashed run, for the next run
-	slow    time.Duration // how long it takes to record the ends of a replica
+	slow    time.Duration // how long it takes to record the ends of a replica's sessions
 	idle    map[stage.ARN]bool
 	members []*member
 }
@@ -460,7 +460,7 @@ func randomFaults(t *testing.T, random *rand.Rand) {
 			m.link.hang()
 		case 1:
 			m.link.fail()
-		case 2: // a crash; the next run starts before the others mark this one as dead
+		case 2: // a crash; the next run starts before the others mark the crashed run as dead
 			m.stop()
 			for i := range f.members {
 				if f.members[i] == m {

@@ -37,8 +37,8 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// A limitedServer is an HTTP server with limits. It answers "/" at once, and "/slow" when slow is
-// closed.
+// A limitedServer is an HTTP server with limits. It answers "/" at once, and "/slow" when the
+// channel `slow` is closed.
 type limitedServer struct {
 	address string
 	slow    chan struct{}

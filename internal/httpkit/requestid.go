@@ -7,8 +7,8 @@ import (
 	"regexp"
 )
 
-// RequestIDHeader is the header with the ID of a request. The response, its problem and the log
-// also contain this ID.
+// RequestIDHeader is the header with the ID of a request. The response has the same header. The log
+// and the problem details (RFC 9457) of an error also contain this ID.
 const RequestIDHeader = "X-Request-Id"
 
 // saneID matches the IDs that are accepted from trusted proxies.

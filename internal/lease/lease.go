@@ -29,7 +29,8 @@ type Lease struct {
 // began.
 type Store interface {
 	// Acquire takes a lease that is free or expired, or renews it for its holder. It returns the
-	// current lease, and reports whether the caller, which is the Holder by, has it.
+	// current lease, and reports whether the caller has it. The parameter `by` describes the
+	// caller.
 	Acquire(ctx context.Context, name string, by Holder, life time.Duration) (Lease, bool, error)
 	// Release ends a lease at once, if the holder still has it.
 	Release(ctx context.Context, l Lease) error

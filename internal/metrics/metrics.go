@@ -280,7 +280,7 @@ func (m *Metrics) Webhook(ok bool) {
 	m.webhooks.WithLabelValues(text).Inc()
 }
 
-// HTTP counts the requests that the handler next serves, by the pattern of their route.
+// HTTP counts the requests that the handler `next` serves, by the pattern of their route.
 func (m *Metrics) HTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
