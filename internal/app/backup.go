@@ -145,8 +145,9 @@ func packFolder(to *tar.Writer, data string) error {
 	})
 }
 
-// kept reports whether packFolder copies a file of the data folder into a backup. It leaves out the
-// temporary files of a running server, and the database, which pack copies as a snapshot.
+// kept reports whether packFolder copies a file of the data folder into a backup. A backup leaves
+// out the temporary files of a running server. It also leaves out the database, since `pack` adds a
+// snapshot of it.
 func kept(name string) bool {
 	running := name == "lock" || name == filepath.Base(publishedFile("")) ||
 		strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".part")

@@ -79,8 +79,8 @@ func openStore(ctx context.Context, s DataSettings, log *slog.Logger) (*store.St
 	return store.Open(ctx, databaseFile(s), log)
 }
 
-// reason returns a system error without its path or address, which the sentence around it contains
-// already.
+// reason returns a system error without its path or address, because the caller's sentence already
+// contains that path or address.
 func reason(err error) error {
 	var network *net.OpError
 	if errors.As(err, &network) {

@@ -146,8 +146,9 @@ func kicked(e stage.Event) bool {
 	return e.Kind == stage.EventEnded && e.Code == stage.CodeKicked
 }
 
-// record stores an event. It also counts the ends by a kick or a bar, which stageEvents cannot
-// count: only the audit trail, which Events.Record has read, distinguishes a bar from a kick.
+// record stores an event. It also counts the sessions that ended by a kick or a bar. stageEvents
+// cannot count them: only the audit trail, which Events.Record has read, distinguishes a bar from a
+// kick.
 func (s *server) record(ctx context.Context, e stage.Event) (access.StoredEvent, error) {
 	stored, err := s.control.Events.Record(ctx, e)
 	if kicked(e) && !errors.Is(err, stage.ErrUnavailable) { // the feed tries again

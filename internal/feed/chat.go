@@ -65,7 +65,7 @@ func (c *Chat) Room(ctx context.Context, arn stage.ARN, present []stage.Presence
 }
 
 // over reports whether the stage session of a room has ended: chatQuiet has passed since the last
-// message, and every current publisher began later.
+// message, and no current publisher began within that time or before it.
 func (c *Chat) over(r Room, present []stage.Presence) bool {
 	end := r.LastPost.Add(chatQuiet)
 	return !c.feed.cfg.Now().Before(end) && !slices.ContainsFunc(present,

@@ -146,7 +146,7 @@ func (q *events) store(ctx context.Context, record recorder, e stage.Event) {
 			"kind", e.Kind, "participant", e.Participant, "err", err)
 		return
 	}
-	if stored.User == "" { // not a token of this server
+	if stored.User == "" { // not stored: no token of this server, or a repeated event
 		return
 	}
 	q.sendSurely(ctx, noticeOf(stored))

@@ -12,8 +12,8 @@ import (
 const (
 	presencePace = PostEvery              // how often values such as bitrates are read
 	presenceWait = 100 * time.Millisecond // changes within this time are sent together
-	// A stage that is empty on this replica reports when a participant joins. So its presence is
-	// read rarely: every emptyEvery-th time.
+	// A local stage that is empty on this replica reports when a participant joins. So its presence
+	// is read rarely: every emptyEvery-th time.
 	emptyEvery = 15
 )
 

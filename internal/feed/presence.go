@@ -15,7 +15,7 @@ type watched struct {
 	pages    map[*Stream]struct{}
 	dirty    bool // changed since the last read
 	reading  bool
-	known    bool // was read at least once
+	known    bool // was read, or another replica posted it
 	// wanted marks an AWS stage that pages of another replica watch, so that this replica queries
 	// Amazon IVS for it.
 	wanted bool
@@ -41,7 +41,8 @@ func newPicture(arn stage.ARN, list []stage.Presence) picture {
 	return p
 }
 
-// text returns the JSON for a viewer. Viewers who are not on the stage themselves share one text.
+// text returns the JSON for a viewer. Operators who are not on the stage themselves share one text,
+// and so do all other viewers who are not on it.
 func (p *picture) text(v Viewer) []byte {
 	if v.View != "" {
 		v = Viewer{View: v.View}

@@ -59,7 +59,8 @@ const (
 // A Board has the presence on every replica. A post that is not renewed expires.
 type Board interface {
 	// Post replaces the post of a replica. It is called at least every PostEvery. A post expires
-	// when it was not renewed for three times PostEvery. An empty post ends it at once.
+	// when it was not renewed for three times PostEvery. An empty post removes the replica's post
+	// at once.
 	Post(ctx context.Context, replica string, present map[stage.ARN][]stage.Presence) error
 	// Posts returns the posts of the other replicas.
 	Posts(ctx context.Context, except string) (map[stage.ARN][]stage.Presence, error)

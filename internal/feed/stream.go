@@ -203,8 +203,8 @@ func isPresence(f Frame) bool { return f.Name == presenceFrame && f.Data == nil 
 
 func (s *Stream) viewer() Viewer { return Viewer{User: s.User, Operator: s.Operator, View: s.View} }
 
-// takePresence renders the dirty stages. The caller holds mu. The first frame of an account is
-// complete: a PresencesEvent, even if it is empty.
+// takePresence renders the dirty stages. The caller holds mu. The first frame of an account's
+// stream is complete: a PresencesEvent, even if it is empty.
 func (s *Stream) takePresence() Frame {
 	dirty, first := s.dirty, !s.begun
 	s.dirty, s.begun = nil, true

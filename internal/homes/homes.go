@@ -123,7 +123,7 @@ type holding struct {
 	at time.Time
 }
 
-// New returns Homes; Join starts them.
+// New returns Homes. Call Join, and then Run.
 func New(cfg Config) *Homes {
 	return &Homes{
 		cfg: cfg, mine: map[stage.ARN]*own{}, peers: map[string]*peerState{},

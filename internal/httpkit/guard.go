@@ -27,9 +27,9 @@ const (
 // network send.
 //
 // A network has 30 free failures, and gets one more per second. After that, the credentials of this
-// network are verified one at a time. All such networks together use half of the processors. The
-// error for a wrong credential is then ErrTooMany with a time to retry. The Guard does not prevent
-// guessing, which is hopeless for signatures anyway.
+// network are verified one at a time. All such networks together use at most half of the
+// processors, or the only one. The error for a wrong credential is then ErrTooMany with a time to
+// retry. The Guard does not prevent guessing, which is hopeless for signatures anyway.
 //
 // A Guard is safe for concurrent use.
 type Guard struct {

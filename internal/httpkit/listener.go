@@ -83,7 +83,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		address := parseHost(tcp.RemoteAddr().String())
 		c := &conn{TCPConn: tcp, counts: l.counts, network: Network(address)}
 		if l.exempt {
-			c.network = netip.Prefix{} // all exempt connections count as one network
+			c.network = netip.Prefix{} // all connections of exempt listeners count as one network
 		}
 		victim, ok := l.admit(c, l.exempt || l.limits.Exempt.Contain(address))
 		if victim != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// life is how long a lease is held after its last renewal. If a replica vanishes, its work
-	// waits up to renewEvery longer, until another replica requests the lease.
+	// life is how long a lease is held after its last renewal. If the leading replica vanishes, its
+	// lease must expire, and then another replica requests the lease within renewEvery.
 	life = 6 * time.Second
 	// renewEvery leaves time for two more attempts before a lease expires.
 	renewEvery  = 2 * time.Second

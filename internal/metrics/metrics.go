@@ -257,7 +257,8 @@ func result(err error) string {
 	return "failed"
 }
 
-// ReasonBarred is the reason of an end by a bar. The event itself has the code of a kick.
+// ReasonBarred is the reason in the metrics if a session ended by a bar. The event itself has the
+// code of a kick.
 const ReasonBarred = "barred"
 
 // StageEvent counts an event of a participant. On AWS stages, only a kick and a bar are counted by

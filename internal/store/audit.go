@@ -112,9 +112,9 @@ func (w *walk) among(column string, f access.AuditFilter) {
 	}
 }
 
-// search limits a walk to the rows that have the query as their ID, or as a part of one of the
-// texts. It ignores the case of ASCII letters. LIKE alone does so only on SQLite, where LOWER
-// leaves other letters as they are.
+// search limits a walk to the rows whose column `id` is the query, or one of whose columns `texts`
+// contains the query. The parameters are SQL of columns. The search ignores the case of ASCII
+// letters. LIKE alone does so only on SQLite, where LOWER leaves other letters as they are.
 func (w *walk) search(query, id string, texts ...string) {
 	if query == "" {
 		return

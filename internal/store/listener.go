@@ -81,7 +81,8 @@ func (l *listener) connection(
 		return false, err
 	}
 	for {
-		// Read the notices that were sent before this connection listened.
+		// Also send before the first notification, for notices that were written before this
+		// connection listened.
 		select {
 		case notifications <- struct{}{}:
 		default:

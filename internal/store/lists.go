@@ -164,9 +164,9 @@ func (q queries) issuancesOfFew(
 const walksAtOnce = 32
 
 // merged returns one page of several walks in the same order, newest first: the walks of a few
-// users or stages, each by its index. No row is in two walks. The parameter `like` is a walk with
-// the fields that all of them share; it may be one of them. Rows of the same time are in the order
-// of the bytes of their IDs, here and in the database (see key.bytes).
+// users or stages, each by its index. No row is in two walks. The parameter `like` has the fields
+// that all the walks share; it may be one of the walks. Rows of the same time are in the order of
+// the bytes of their IDs, here and in the database (see key.bytes).
 func merged[T any](
 	ctx context.Context, q queries, walks []walk, like walk, p access.Page,
 	scan func(row) (T, error),

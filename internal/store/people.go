@@ -263,7 +263,7 @@ func ofIDs[ID ~string, T any](
 			args.place(string(id))
 		}
 		for len(some) > 1 && len(args) < idsAtOnce {
-			args.place("") // so that there are two statements, and not one for each number of IDs
+			args.place("") // fills up the list, so that ofMany fits any number of IDs
 		}
 		text := ofMany
 		if len(args) == 1 {

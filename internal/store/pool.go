@@ -15,7 +15,7 @@ type pool struct {
 	plain   bool // behind a pooler, where the next statement may use another connection
 
 	mu       sync.RWMutex
-	prepared map[string]*sql.Stmt // by text; the texts are constants of this package
+	prepared map[string]*sql.Stmt // by text, which contains no value of a request
 }
 
 func newPool(db *sql.DB, connections int) *pool {

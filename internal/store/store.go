@@ -142,7 +142,8 @@ type runner interface {
 	await(ctx context.Context, text string, args ...any) error
 	// clock returns SQL for the time of the database in unix milliseconds.
 	clock() string
-	// bytewise returns the SQL to append to a text, so that it is compared by its bytes, as in Go.
+	// bytewise returns the SQL to append to a column, so that the database compares its texts by
+	// their bytes, as Go does.
 	bytewise() string
 	// limitsParts reports whether each part of a union needs a limit, see walk.part.
 	limitsParts() bool

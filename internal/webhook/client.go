@@ -48,8 +48,8 @@ func NewClient(allowed []netip.Prefix) *http.Client {
 var errPrivate = errors.New("the address is private; allow its network with --webhook-networks")
 
 // Unreachable returns a function that returns an error for hosts to which the client of NewClient
-// never connects: a private IP address, or the name of this machine. Other names are checked when
-// they are dialed.
+// never connects: a private IP address, or a name such as localhost that always means this machine.
+// Other names are checked when they are dialed.
 func Unreachable(allowed []netip.Prefix) func(host string) error {
 	return func(host string) error {
 		addresses := written(host)

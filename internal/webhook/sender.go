@@ -1,6 +1,7 @@
-// Package webhook sends messages to the HTTP endpoints that an operator registered, signed by
-// Standard Webhooks (https://www.standardwebhooks.com). Deliveries come from an outbox in the
-// database: each is sent at least once, and a receiver that is slow or unreachable delays no other.
+// Package webhook sends messages to the HTTP endpoints that an operator registered. It signs them
+// as Standard Webhooks specifies (https://www.standardwebhooks.com). Deliveries come from an outbox
+// in the database: each is sent at least once, and a receiver that is slow or unreachable delays no
+// other.
 package webhook
 
 import (
