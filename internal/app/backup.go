@@ -187,7 +187,8 @@ type RestoreCommand struct {
 	File string `arg:"" help:"Backup that stagedoor backup wrote." type:"existingfile"`
 }
 
-// Run writes the files of a backup into the data folder. On failure it leaves the folder as it was.
+// Run writes the files of a backup into the data folder. It unpacks and checks the whole backup
+// before it moves any file to its place.
 func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 	if err := makeDataFolder(cmd.Data); err != nil {
 		return err

@@ -113,7 +113,8 @@ func (f *configFile) errorf(at *yaml.Node, format string, args ...any) error {
 	return configError{fmt.Errorf("%s, line %d: %w", f.path, at.Line, fmt.Errorf(format, args...))}
 }
 
-// nearest returns the known name that is most similar to a wrong name, or "" if none is similar.
+// nearest returns the end of an error message: the known name that is most similar to a wrong name,
+// or a command that lists all names, if none is similar.
 func nearest(wrong string, known map[string]*kong.Flag) string {
 	wrong = strings.ReplaceAll(strings.ToLower(wrong), "_", "-")
 	best, least := "", len(wrong)/2+1

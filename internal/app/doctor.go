@@ -418,7 +418,7 @@ func (d *doctor) checkAWS(ctx context.Context) finding {
 	return healthy("aws", words.Values{"regions": strings.Join(d.settings.IVSRegion, ", ")})
 }
 
-// get sends a GET request and reads the whole response.
+// get sends a GET request. It closes the body of the response without reading it.
 func get(ctx context.Context, client *http.Client, u *url.URL) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {

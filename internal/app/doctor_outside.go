@@ -217,7 +217,7 @@ func (d *doctor) claims(ctx context.Context) access.ClaimsReport {
 	return report
 }
 
-// checkWebhooks counts the deliveries that failed.
+// checkWebhooks finds the webhooks with dead deliveries.
 func (d *doctor) checkWebhooks(ctx context.Context) finding {
 	if d.settings.Database == "" && checkDatabase(d.settings.DataSettings) != nil {
 		return finding{}
@@ -248,7 +248,7 @@ func (d *doctor) checkWebhooks(ctx context.Context) finding {
 	return healthy("webhooks", words.Values{"n": len(hooks)})
 }
 
-// deadHook describes a webhook with failed deliveries. It names only the host, because the rest of
+// deadHook describes a webhook with dead deliveries. It names only the host, because the rest of
 // the URL may be a secret of the receiver.
 func deadHook(hook access.Webhook, newest access.Delivery) string {
 	host := "a receiver"

@@ -70,7 +70,8 @@ func (s *server) greetOperator(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// databaseName returns the name of the database without its password.
+// databaseName returns the name of the database engine, and for PostgreSQL also the host, but no
+// password.
 func (s DataSettings) databaseName() string {
 	if s.Database == "" {
 		return "SQLite"

@@ -16,10 +16,12 @@ import (
 func (s *server) several() bool { return s.settings.Database != "" }
 
 // wireLead prepares the election of a leader among the servers on the database. The leader observes
-// the AWS stages, disconnects users who are barred there, rotates keys and deletes old records.
+// the AWS stages, disconnects users who are barred there, finishes interrupted changes of own keys,
+// deletes retired keys, and deletes old records.
 //
-// A Lambda function has no election: each of its instances does this work when it is invoked. An
-// event that several instances observe is stored once (access.Repeats).
+// A Lambda function has no election: each of its instances does this work when it is invoked,
+// without the work on own keys. An event that several instances observe is stored once
+// (access.Repeats).
 func (s *server) wireLead() {
 	if s.lead != nil {
 		return

@@ -109,7 +109,7 @@ func (l *localStages) close(arn stage.ARN) {
 	}
 }
 
-// closeAll ends every session on this server, after its stages have moved to another home.
+// closeAll ends every session on this server, after the server has given up all its stages.
 func (l *localStages) closeAll() {
 	l.whip.CloseAll("home_lost", "The server lost its connection to the others; connect again.")
 	l.signal.CloseSockets()

@@ -26,9 +26,10 @@ func (s LocalKeySettings) file(data string) string {
 	return filepath.Join(data, "local-key.pem")
 }
 
-// localKey loads the key that signs tokens of local stages. It creates a key only if no token was
-// signed before. The database stores the ID of the key, so that a server with another key does not
-// start: that server would refuse all earlier tokens, and the tokens of other servers.
+// localKey loads the key that signs tokens of local stages. Without --new-local-key, it creates a
+// key only if no token was signed before. The database stores the ID of the key, so that a server
+// with another key does not start: that server would refuse all earlier tokens, and the tokens of
+// other servers.
 func (s *server) localKey(ctx context.Context) (*ecdsa.PrivateKey, error) {
 	path := s.settings.LocalKeySettings.file(s.settings.Data)
 	key, err := token.LoadKey(path)

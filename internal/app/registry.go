@@ -108,8 +108,8 @@ func (r *registry) removed(arn stage.ARN) {
 
 // Package homes calls the following three methods.
 
-// lost ends all sessions on the local stages of this server, because from now on these stages
-// belong to other replicas.
+// lost ends all sessions on the local stages of this server, because from now on other replicas may
+// become their homes.
 func (r *registry) lost() {
 	if local := r.local.Load(); local != nil {
 		local.closeAll()

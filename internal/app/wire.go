@@ -113,7 +113,7 @@ func (s *server) wireRules(rules access.Config) (err error) {
 	return nil
 }
 
-// verifier verifies tokens of local stages.
+// verifier returns the verifier of the tokens of local stages.
 func verifier(keys token.Keys, endpoints endpointsOf) *token.Verifier {
 	return &token.Verifier{
 		Keys: keys, Endpoints: endpoints, Now: time.Now, Leeway: clockLeeway,
@@ -276,11 +276,11 @@ const clockLeeway = time.Minute + 5*time.Second
 // megabytes of memory.
 func (p *process) hashes() *access.Passwords { return access.NewPasswords(p.passwords, 2) }
 
-// endpointsOf returns the endpoints that tokens for a stage contain.
+// An endpointsOf is a function that returns the endpoints that tokens for a stage contain.
 type endpointsOf = func(context.Context, stage.ARN) (stage.Endpoints, error)
 
-// localOnly returns the endpoints of local stages, and an error for AWS stages. All local stages
-// have the same endpoints, because the token names the stage.
+// localOnly returns a function that returns the endpoints of local stages, and an error for AWS
+// stages. All local stages have the same endpoints, because the token names the stage.
 func localOnly(endpoints stage.Endpoints) endpointsOf {
 	return func(_ context.Context, arn stage.ARN) (stage.Endpoints, error) {
 		if !arn.Local() {
@@ -300,5 +300,6 @@ func localEndpoints(public *url.URL) stage.Endpoints {
 	}
 }
 
-// proxies finds the address of a client behind trusted proxies.
+// proxies returns the trusted proxies. The method Client of the result finds the address of a
+// client behind them.
 func (s *server) proxies() httpkit.Proxies { return httpkit.Proxies(s.settings.TrustedProxies) }
