@@ -184,7 +184,7 @@ func (c *chaos) broadcast(arn stage.ARN, clip *rtcpeer.Clip, over *atomic.Bool) 
 	}
 }
 
-// revokeOne revokes the token of a random broadcast. The broadcast may have ended already.
+// revokeOne revokes the token of one live broadcast, if there is any.
 func (c *chaos) revokeOne() {
 	c.mu.Lock()
 	var id stage.ParticipantID

@@ -86,7 +86,7 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 }
 
 // TestTheDashboardAsksForRealMetrics: the server exports each metric and label that the dashboard
-// queries, and docs/operate.md names each metric of Stagedoor.
+// queries. The dashboard and docs/operate.md contain each metric of Stagedoor.
 func TestTheDashboardAsksForRealMetrics(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8",
@@ -264,8 +264,8 @@ func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
 }
 
 // TestTheQueueOfWebhooksIsMeasured: the metrics contain the length and the age of the queue of
-// messages to a receiver that refuses them. A message leaves the queue when it is replayed or its
-// webhook is deleted.
+// messages to a receiver that refuses them. After the status 410 (Gone), a message counts as dead.
+// When the webhook is deleted, its messages are gone.
 func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0", "--webhook-networks", "127.0.0.0/8")
@@ -352,7 +352,7 @@ func TestMediaOutIsMeasured(t *testing.T) {
 	}
 }
 
-// moved returns the counter of media bytes in a direction, "in" or "out".
+// moved returns the counter of media bytes in a direction, "received" or "sent".
 func moved(t *testing.T, text, direction string) float64 {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^stagedoor_media_` + direction + `_bytes_total (\S+)$`).

@@ -15,7 +15,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// all reads a list to its end in small pages.
+// all reads a list to its end, in pages of at most `limit` items.
 func all[T any](
 	t testing.TB, limit int, read func(p access.Page) (access.PageOf[T], error),
 ) (items []T, pages int) {
