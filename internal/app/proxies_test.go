@@ -18,8 +18,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// TestTheProxySettingsOfTheGuide: behind a proxy with a file of deploy/proxy, all checks of
-// `stagedoor doctor` succeed. The test changes only the ports and the certificate in the file.
+// TestTheProxySettingsOfTheGuide: behind a proxy with a file of deploy/proxy, the checks of
+// `stagedoor doctor` that concern the proxy succeed. The test changes only the addresses, the
+// certificate and the Host header in the file.
 func TestTheProxySettingsOfTheGuide(t *testing.T) {
 	t.Parallel()
 	quick.LeavesOut(t, "nginx and Caddy")

@@ -124,8 +124,8 @@ func TestEventsOverHTTP2(t *testing.T) {
 	t.Errorf("the stream ended before its first sign of life: %v", lines.Err())
 }
 
-// TestAGuestFollowsAStage: with a participant token and no login, a client reads the presence of
-// the stage and chats.
+// TestAGuestFollowsAStage: with a participant token and no login, a client writes in the chat of
+// the stage and reads which SDK to load.
 func TestAGuestFollowsAStage(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

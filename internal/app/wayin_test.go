@@ -8,7 +8,8 @@ import (
 )
 
 // TestPasswordsStayWhileNoOperatorCouldSignIn: the server does not start with --no-passwords if no
-// operator could sign in without a password.
+// operator could sign in without a password. Nor does it start with --operator-passkeys if its
+// public URL permits no passkeys.
 func TestPasswordsStayWhileNoOperatorCouldSignIn(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ flag, want string }{

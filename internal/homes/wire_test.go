@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// TestOnlyReplicasReachThePeerListener: a client with another secret or without a certificate is
-// refused, and the header of replicas is ignored in requests to the public address.
+// TestOnlyReplicasReachThePeerListener: a client with another secret, or without TLS, is refused.
+// The headers by which a client could claim another address are not forwarded.
 func TestOnlyReplicasReachThePeerListener(t *testing.T) {
 	t.Parallel()
 	proxy := func(secret string, here http.HandlerFunc) *Proxy {
