@@ -16,9 +16,11 @@ type catchUp struct {
 }
 
 const (
-	catchUpRate = 12e6 / 8 // bytes a second; more if it would take longer than catchUpMost
+	// bytes a second; the rate is higher if the catch-up would otherwise take longer than
+	// catchUpMost
+	catchUpRate = 12e6 / 8
 	catchUpMost = 1500 * time.Millisecond
-	// the highest speed, at which no two frames get the same timestamp
+	// the highest speed; even then, no two frames get the same timestamp
 	catchUpFast = 16
 )
 

@@ -7,11 +7,11 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// An estimator derives from a viewer's transport-wide feedback
-// (draft-holmer-rmcat-transport-wide-cc-extensions-01) when the link is full, and the bitrate that
-// it carries then. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): it groups
-// packets into bursts, fits a line through their delays, measures loss, and returns 0.85 of the
-// rate that arrived.
+// An estimator derives two things from a viewer's transport-wide feedback
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01): whether the link is full, and the bitrate
+// that the full link carries. It follows Google Congestion Control (draft-ietf-rmcat-gcc-02): it
+// groups packets into bursts, fits a line through their delays, measures loss, and returns 0.85 of
+// the rate that arrived.
 //
 // It differs from that draft, because this server forwards packets, and neither encodes nor paces
 // them. A keyframe is sent at once and causes a queue on any link. So the estimator ignores short
@@ -126,7 +126,8 @@ func (e *estimator) record(seq uint16, size int, now time.Time) {
 }
 
 // restart discards the earlier packets, such as those of another layer, and judges only packets
-// that are sent from now on. It first waits until the existing queue is empty, for a limited time.
+// that are sent from now on. The function `judge` first waits until the existing queue is short,
+// but at most settleMost.
 func (e *estimator) restart(now time.Time) {
 	e.settled = e.settled && (e.filled == 0 || e.bursts[e.filled-1].delay-e.empty() < standing)
 	e.from = e.micros(now)
@@ -143,7 +144,7 @@ func (e *estimator) carriesLately(now time.Time) int {
 }
 
 // feedback processes one feedback packet. If the link is full, the result `carries` is the bitrate
-// of the link, and packets that were sent before are not judged again.
+// of the link, and packets that were sent before this call are not judged again.
 func (e *estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) (carries int, full bool) {
 	if f.PacketStatusCount > sentKept {
 		return 0, false // it reports more packets than are recorded

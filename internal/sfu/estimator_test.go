@@ -346,8 +346,8 @@ func TestBurstOfALateViewer(t *testing.T) {
 	}
 }
 
-// TestNonsenseIsNoFeedback: invalid reports change nothing. Invalid are reports about packets that
-// were never sent, about too many packets, with an impossible clock, and repeated reports.
+// TestNonsenseIsNoFeedback: a report changes nothing if it is invalid: about packets that were
+// never sent, about too many packets, with an impossible clock, or repeated.
 func TestNonsenseIsNoFeedback(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)

@@ -40,8 +40,8 @@ func (p *plan) of(s *section) *planned {
 	return nil
 }
 
-// planPublish accepts H.264 and Opus. Like IVS, it refuses an offer without H.264, even if it has
-// no video at all. It also refuses sound that is not offered as Opus.
+// planPublish accepts H.264 and Opus. Like IVS, it refuses an offer without H.264, and therefore
+// also an offer of sound alone. It also refuses sound that is not offered as Opus.
 func planPublish(o *offer) (*plan, error) {
 	p := &plan{publishing: true}
 	p.take(o, func(s *section) bool { return s.sends })
@@ -196,8 +196,8 @@ func (p *planned) feedback(name string) bool { return slices.Contains(p.codec.fe
 // ext returns the negotiated ID of an extension, or 0.
 func (p *planned) ext(uri string) uint8 { return p.section.extmap[uri] }
 
-// rids returns the accepted layers. It returns none if the packets of the offer cannot name their
-// layer.
+// rids returns the accepted layers. It returns none if the offer lacks the header extension by
+// which a packet names its layer.
 func (p *planned) rids() []string {
 	if p.ext(extRID) == 0 {
 		return nil

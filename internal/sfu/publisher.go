@@ -39,7 +39,7 @@ type publisher struct {
 	bySSRC     map[uint32]*track
 	twcc       *twcc.Recorder // nil without transport-wide feedback
 	audio      *track
-	layers     []*track // of the picture, each with its own track
+	layers     []*track // of the picture: one track for each layer
 	publishing bool     // EventPublishing was sent
 	firstMedia time.Time
 	reported   time.Time

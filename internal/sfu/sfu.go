@@ -160,7 +160,7 @@ func (s *SFU) Run(ctx context.Context) error {
 	for _, p := range s.peers() {
 		p.end("server_stopped", "The server stops.")
 	}
-	// Stop the reader, after which nothing adds to handles.
+	// Stop the reader, after which nothing adds to `handles`.
 	s.conn.SetReadDeadline(time.Unix(1, 0))
 	reading.Wait()
 	working.Wait()

@@ -418,7 +418,7 @@ func runClients(kind, url string, s shape, measured time.Duration) error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-// Up to this number, all viewers decrypt, to measure latency.
+// If there are at most this many viewers, all of them decrypt, to measure latency.
 const few = 20
 
 func (r *result) watch(

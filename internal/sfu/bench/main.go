@@ -14,11 +14,11 @@
 //	ours      this package
 //	pion      pion/webrtc: one PeerConnection and one TrackLocalStaticRTP for each viewer
 //
-// The ratio compares the time per packet: the publishers share the machine with the server, and
-// send less than they should if it is busy. CPU is user and system time of the server process over
-// the measured seconds. On loopback that includes the kernel's delivery to the viewers' sockets.
-// RSS is the memory of the server process at the end. RSS per viewer is its growth since before the
-// first viewer.
+// The ratio compares the time per packet, and not per second: the publishers share the machine with
+// the server, and on a busy machine they send less than they should. CPU is user and system time of
+// the server process over the measured seconds. On loopback that includes the kernel's delivery to
+// the viewers' sockets. RSS is the memory of the server process at the end. RSS per viewer is the
+// growth of RSS since before the first viewer, divided by the number of viewers.
 package main
 
 import (

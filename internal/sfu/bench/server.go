@@ -53,7 +53,8 @@ func serve(kind string) error {
 	return nil
 }
 
-// A negotiate answers an offer to publish under a name, or to view that publisher.
+// A negotiate answers an offer: to publish under the name `publisher`, or to view the publisher of
+// that name.
 type negotiate func(publisher, offer string) (answer string, err error)
 
 func endpoint(negotiate negotiate) http.HandlerFunc {
@@ -236,8 +237,9 @@ type baseline struct {
 	viewers []*net.UDPAddr
 }
 
-// bare returns the functions that answer offers in place of a server. Each publisher is a baseline
-// that starts with its first viewer.
+// bare returns the functions that answer offers if the measured process is only a baseline. For
+// each publisher there is one baseline, which starts when the first viewer joins. Offers to publish
+// are refused, because a baseline generates its own packets.
 func bare(ctx context.Context) (publish, view negotiate, err error) {
 	baselines := map[string]*baseline{}
 	view = func(publisher, addr string) (string, error) {
