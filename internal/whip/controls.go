@@ -19,11 +19,12 @@ func (h *Handler) beacon(w http.ResponseWriter, r *http.Request) {
 	h.end(w, r, bearer, err)
 }
 
-// end ends a session. If the bearer could not be read, it only responds with the error err. It also
-// responds with success if the session has just ended by itself: OBS closes its peer connection
-// before it sends DELETE, and would otherwise report a failure.
+// end ends a session. If the bearer could not be read, `end` ends nothing and responds with that
+// error (err). It responds with success even if the session has just ended by itself: OBS closes
+// its peer connection before it sends DELETE, and would otherwise report a failure.
 //
-// The request needs the bearer that opened the session, even if the bearer has expired.
+// The request needs the bearer that opened the session, or the one that has replaced it in an
+// exchange of tokens. The bearer may have expired.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request, bearer stage.Secret, err error) {
 	if err == nil {
 		err = h.endSession(r.PathValue("secret"), bearer)
@@ -56,8 +57,9 @@ func (h *Handler) endSession(secret string, bearer stage.Secret) error {
 // A controller changes or reads an open session.
 type controller = func(http.ResponseWriter, *http.Request, *session) error
 
-// control returns a handler that calls `act` for the session in the URL. Its secret authorizes the
-// request, because the SDK may have exchanged its token meanwhile.
+// control returns a handler that calls `act` for the session in the URL. The secret in the URL
+// authorizes the request. The bearer is not checked, because the SDK may have exchanged its token
+// meanwhile.
 func (h *Handler) control(act controller) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := errNoSession()

@@ -21,8 +21,8 @@ import (
 // gives up after 8 seconds, including redirects.
 const negotiation = 8 * time.Second
 
-// Tokens verifies bearers. With an error, the participant has only what the token claims, or is
-// empty.
+// Tokens verifies bearers. If Verify returns an error, the participant contains only what the token
+// claims, without proof, or is empty.
 type Tokens interface {
 	Verify(ctx context.Context, bearer stage.Secret) (stage.Participant, error)
 }

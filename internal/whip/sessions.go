@@ -112,7 +112,7 @@ func (h *Handler) Open(ctx context.Context, o OpenRequest) (Answer, error) {
 	}
 	go func() {
 		<-s.media.Done()
-		h.sessions.leave(s) // the deferred call lets Shutdown wait for this session
+		h.sessions.leave(s) // only now can Shutdown stop waiting for this session
 	}()
 	return s.answer(sdp), nil
 }
@@ -288,8 +288,8 @@ func (s *session) start(media Session) error {
 	return nil
 }
 
-// failed returns why a session was not opened. If the session was ended meanwhile, that reason is
-// more precise than the error of its context.
+// failed returns why a session was not opened. If the session was ended meanwhile, the result is
+// the reason of that end, which is more precise than the error of the context.
 func (s *session) failed(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -48,8 +48,8 @@ func (r *run) judgeRedirects(x exchange) {
 	r.pass("redirects", "%d redirects.", len(x.hops))
 }
 
-// bareLocation matches a Location header that OBS does not read: OBS cuts the line at the first
-// space.
+// bareLocation matches a Location header without a space after the colon. OBS does not find its
+// URL, because OBS splits the line at the first space.
 var bareLocation = regexp.MustCompile(`(?im)^location:\S`)
 
 func (r *run) judgeLocation(x exchange) {

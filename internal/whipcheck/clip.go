@@ -60,8 +60,8 @@ func readPictures(name string, bFrames bool) ([]picture, error) {
 	}
 }
 
-// displayed returns the display position of a frame in the clip with B-frames: each frame except
-// the last of a group swaps places with its neighbour.
+// displayed returns the display position of a frame in the clip with B-frames: in each group, all
+// frames except the first and the last swap places in pairs.
 func displayed(i int) int {
 	switch k := i % gop; {
 	case k == 0 || k == gop-1:

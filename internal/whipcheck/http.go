@@ -111,7 +111,7 @@ func (r *run) once(ctx context.Context, q request) (exchange, error) {
 	}, err
 }
 
-// recording returns a transport whose connections copy the received bytes into head. Each
+// recording returns a transport whose connections copy the received bytes into `head`. Each
 // connection serves one request.
 func (r *run) recording(head *recorder) http.RoundTripper {
 	t := &http.Transport{}
