@@ -159,8 +159,8 @@ func (c *Client) Restore(ctx context.Context, user string) error {
 	return c.Do(ctx, http.MethodPost, "/users/"+url.PathEscape(user)+"/restore", nil, nil)
 }
 
-// Kick disconnects a participant and revokes the participant's token. With bar, it revokes every
-// token of the user for the stage, and the user gets no new token for it until Unbar.
+// Kick disconnects a participant and revokes the participant's token. If `bar` is true, it revokes
+// every token of the user for the stage, and the user gets no new one for that stage until Unbar.
 func (c *Client) Kick(ctx context.Context, stage, participant, reason string, bar bool) error {
 	in := struct {
 		Reason string `json:"reason,omitempty"`
@@ -255,7 +255,7 @@ type Rule struct {
 	Claim        string   `json:"claim,omitempty"`
 	Value        string   `json:"value,omitempty"`
 	Stage        string   `json:"stage,omitempty"`
-	OwnStage     string   `json:"ownStage,omitempty"`    // name of each user's own stage, with {name}
+	OwnStage     string   `json:"ownStage,omitempty"`    // stage name; {name} is the user's name
 	Region       string   `json:"region,omitempty"`      // AWS region of the stages that the rule creates
 	OwnStagesOf  string   `json:"ownStagesOf,omitempty"` // ID of the rule that creates the stages
 	Capabilities []string `json:"capabilities"`

@@ -340,8 +340,8 @@ func TestWebhookTellsOnceAndOnlyTheTrusted(t *testing.T) {
 	}
 }
 
-// TestWebhookRefusesWhatIsNoWholeEvent: a rule in EventBridge sends such bodies if its target is
-// set to change the matched event.
+// TestWebhookRefusesWhatIsNoWholeEvent: a body that is not a whole event is refused. A rule in
+// EventBridge sends such bodies if its target is set to change the matched event.
 func TestWebhookRefusesWhatIsNoWholeEvent(t *testing.T) {
 	t.Parallel()
 	_, base := fakeivs.Serve(t, nil)

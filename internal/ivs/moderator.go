@@ -100,8 +100,8 @@ func (s *Service) Disconnect(
 	return err
 }
 
-// disconnectAs disconnects a participant, and reports the end with a reason. Without present, it
-// reports the end only if the participant is known to be connected.
+// disconnectAs disconnects a participant, and reports the end with a reason. If `present` is false,
+// it reports the end only if the participant is known to be connected.
 func (s *Service) disconnectAs(
 	ctx context.Context, arn stage.ARN, id stage.ParticipantID, why report, present bool,
 ) error {

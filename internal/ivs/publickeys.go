@@ -145,8 +145,8 @@ type kmsSigner struct {
 
 func (k *kmsSigner) Public() crypto.PublicKey { return k.public }
 
-// Sign returns the signature as DER. crypto.Signer has no context, so patience limits the time of
-// the call.
+// Sign returns the signature as DER. crypto.Signer has no context, so the field `wait` limits the
+// time of the call.
 func (k *kmsSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts.HashFunc() != crypto.SHA384 {
 		return nil, errors.New("a P-384 key in AWS KMS must sign a SHA-384 digest")

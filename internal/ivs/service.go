@@ -201,7 +201,8 @@ func (s *Service) region(name string) (*ivsrealtime.Client, error) {
 }
 
 // WHIPEndpoint returns the endpoint for WHIP clients. AWS has one global endpoint for all stages,
-// in the domain of their own endpoints. Other servers, such as the emulator, have it at /whip.
+// in the domain of the endpoints of single stages. Other servers, such as the emulator, have their
+// global endpoint at /whip.
 func WHIPEndpoint(e stage.Endpoints) string {
 	own, err := url.Parse(e.WHIP)
 	if err != nil || own.Host == "" || strings.HasSuffix(own.Hostname(), ".live-video.net") {

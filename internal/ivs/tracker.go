@@ -55,7 +55,7 @@ type report struct {
 	code, detail string
 }
 
-// A life is the state of a participant that follows from its events.
+// A life is the state of one participant, as it follows from the events of this participant.
 type life struct {
 	entries []*entry // all entries are kept, because the API returns all events at every poll
 	joined  bool
@@ -130,8 +130,8 @@ func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why repor
 	}
 }
 
-// notDisconnecting removes a reason that another process has sent, because the call to AWS for
-// which it was the reason has failed.
+// notDisconnecting removes a reason that another process has sent. It is called when that process's
+// call to AWS, which should have disconnected the participant, has failed.
 func (t *tracker) notDisconnecting(arn stage.ARN, id stage.ParticipantID, why report) {
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {
 		if l.disconnectedFor != nil && *l.disconnectedFor == why {
@@ -228,7 +228,8 @@ func (l *life) add(h happening) report {
 }
 
 // find returns the entry of an event that was added before. If no entry has the same time, it
-// returns the entry with the nearest time that only the other source has reported.
+// considers the entries that only the other source has reported, and returns the one with the
+// nearest time.
 func (l *life) find(name, code string, at moment) (nearest *entry) {
 	for _, e := range l.entries {
 		if e.name != name || e.code != code {

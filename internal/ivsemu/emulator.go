@@ -66,7 +66,7 @@ type Config struct {
 
 // An Emulator is an http.Handler. The media plane needs Observe for its events, so it is created
 // after the Emulator. Set Media, and Socket if there is one, before the first request. Run delivers
-// events, and ends the sessions when it ends.
+// events until its context ends, and then ends the sessions.
 type Emulator struct {
 	Media whip.Media // the real stage behind the WHIP endpoints
 	// the events socket of stages, below /events; may be nil
@@ -167,7 +167,7 @@ func (cfg *Config) setDefaults() {
 	}
 }
 
-// open loads or creates the state and serves its WHIP endpoints.
+// open loads or creates the state, and prepares the WHIP endpoints of the stages.
 func (e *Emulator) open() error {
 	st, err := loadState(e.cfg.StateFile, e.cfg.Now())
 	if err != nil {

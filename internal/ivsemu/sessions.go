@@ -14,7 +14,7 @@ const (
 	stateDisconnected = "DISCONNECTED"
 )
 
-// newestFirst reverses a list and its keys, because page needs keys that increase.
+// newestFirst reverses a list and negates its keys, because `page` needs keys that increase.
 func newestFirst[T any](list []T, seq func(T) int) ([]T, func(T) int) {
 	turned := slices.Clone(list)
 	slices.Reverse(turned)

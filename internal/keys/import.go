@@ -35,9 +35,9 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 	return m.cfg.AWS.ImportPublicKey(ctx, k.Region, k.Name, material)
 }
 
-// adopted finds the public half at AWS under another name. This happens if the AWS console or
-// another program has imported it, because AWS accepts a key only once. It ignores keys that were
-// created here, whose names at AWS are known.
+// adopted finds the public half at AWS under another name, if the AWS console or another program
+// has imported it. A second import would fail, because AWS accepts a key only once. adopted ignores
+// keys that were created here, whose names at AWS are known.
 func (m *Manager) adopted(
 	ctx context.Context, k Key, listed map[string]string, material string,
 ) (string, error) {

@@ -379,7 +379,7 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 }
 
 // private loads the private half. If that is stored in a file and the file does not exist yet,
-// private creates the key.
+// `private` creates the key.
 func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	if k.KMS != "" {
 		key, _, err := m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)

@@ -92,8 +92,8 @@ func (m *Manager) signer(
 		if !expires.After(k.LastExpiry) {
 			return k, private, nil
 		}
-		// The stored expiry is later than needed, by a tenth of the token's life. So it must be
-		// written only about ten times within this life, for any number of tokens.
+		// The stored expiry is later than needed, by a tenth of the token's life. So the file
+		// changes only about ten times within such a life, for any number of tokens.
 		if err := m.extend(ctx, k.Name, expires.Add(ttl/10+time.Second)); err == nil {
 			return k, private, nil
 		} else if !errors.Is(err, errRetired) {

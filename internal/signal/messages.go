@@ -26,7 +26,7 @@ const (
 type incoming struct {
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload"`
-	muting                  // in V1, beside the type
+	muting                  // V1 sends these fields beside the type
 }
 
 // muting is the state of a client's own media.
@@ -69,8 +69,8 @@ type exchangeToken struct {
 	TraceID   string `json:"traceId"`
 }
 
-// exchanged is the response to an exchange of tokens. The member for the error is absent if there
-// is no error.
+// exchanged is the response to an exchange of tokens. The field for the error is absent if there is
+// no error.
 type exchanged struct {
 	RequestID string        `json:"requestId"`
 	TraceID   string        `json:"traceId"`
@@ -81,8 +81,8 @@ type errorMessage struct {
 	Message string `json:"message"`
 }
 
-// A participant always has all members that the SDK reads, because the SDK would pass on a missing
-// member as undefined.
+// A participant always has all fields that the SDK reads, because the SDK would pass on a missing
+// field as undefined.
 type participant struct {
 	ID           stage.ParticipantID `json:"id"`
 	UserID       string              `json:"userId"`

@@ -139,9 +139,9 @@ func (s *Server) Participants(ctx context.Context, arn stage.ARN) ([]stage.Prese
 	return r.merge(present), nil
 }
 
-// merge adds the members to the participants with sessions. The state that a member has sent takes
-// precedence over that of its sessions. A muted microphone still sends silence, and the token may
-// have been exchanged.
+// merge adds the members to the participants with sessions. The state of a member takes precedence
+// over the state of its sessions, for two reasons: a muted microphone still sends silence, and the
+// member's token may have been exchanged.
 func (r *room) merge(sessions []stage.Presence) []stage.Presence {
 	all := slices.Clone(sessions)
 	seen := map[stage.ParticipantID]bool{}

@@ -55,7 +55,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // wire keeps the connection below a WebSocket, because closing a WebSocket waits for the client,
-// which may not read.
+// and some clients do not read.
 type wire struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -225,7 +225,7 @@ func (c *client) handle(ctx context.Context, m incoming) {
 // identified reports whether the IDs that a response repeats are short enough.
 func identified(payload json.RawMessage) bool {
 	var ids struct{ RequestID, TraceID string }
-	json.Unmarshal(payload, &ids) // decode finds other invalid members
+	json.Unmarshal(payload, &ids) // decode finds other invalid fields
 	return len(ids.RequestID) <= maxID && len(ids.TraceID) <= maxID
 }
 

@@ -191,8 +191,8 @@ func (s *Server) closeRoom(arn stage.ARN) {
 	delete(s.rooms, arn)
 }
 
-// drain waits until the sockets have ended. Until then, the sockets of clients that do not read are
-// cut.
+// drain waits until the sockets have ended. It does not wait long, because a socket that closes is
+// cut after drainTime if its client does not read.
 func (s *Server) drain() {
 	done := make(chan struct{})
 	go func() { s.sockets.Wait(); close(done) }()

@@ -310,7 +310,7 @@ func (g *guest) hears(kind string) json.RawMessage {
 	})
 }
 
-// raw is like hears, but does not check the states.
+// raw is like `hears`, but does not check the states.
 func (g *guest) raw(kind string) json.RawMessage {
 	g.Helper()
 	return g.await(kind, func(envelope) {})
