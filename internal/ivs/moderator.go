@@ -19,8 +19,8 @@ import (
 
 const (
 	looking = 15 * time.Second // how long a stage is polled after the last request for its presence
-	// a stage that only has barred participants, and that no page watches, is polled less often by
-	// this factor
+	// a stage that is polled only because of barred participants, and that no page watches, is
+	// polled less often by this factor
 	barredPolls = 5
 	// the most participants whose events are read per poll, since ListParticipantEvents allows 5
 	// calls a second for all stages together
@@ -268,8 +268,8 @@ func (s *Service) due() []*watch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*watch
-	// Stages with only barred participants take turns, so that together they are polled at most
-	// once per Poll.
+	// Stages that are polled only because of barred participants take turns, so that together they
+	// are polled at most once per Poll.
 	barredEvery := time.Duration(max(barredPolls, len(s.watches))) * s.cfg.Poll
 	for arn, w := range s.watches {
 		needed, due := w.needed(s.cfg.Now(), s.cfg.Poll, barredEvery)

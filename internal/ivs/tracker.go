@@ -278,7 +278,7 @@ func (l *life) repeated(e *entry, at moment) report {
 
 func (l *life) join(at moment) report {
 	if at.before(l.ended) || at.sameSecond(l.ended) {
-		return report{} // this end was reported before
+		return report{} // the end of this connection is known already
 	}
 	known := l.joined || l.live
 	l.joined = true

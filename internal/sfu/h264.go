@@ -188,8 +188,8 @@ func (p *parameterSets) learn(nal []byte) bool {
 // complete reports whether a decoder can start with these sets.
 func (p *parameterSets) complete() bool { return len(p.sps) > 0 && len(p.pps) > 0 }
 
-// payload returns one RTP payload with all sets (STAP-A, RFC 6184, 5.7.1), or nil if they are not
-// complete.
+// payload returns one RTP payload with all sets (STAP-A, RFC 6184, 5.7.1), or nil if they are
+// incomplete or too long.
 func (p *parameterSets) payload() []byte {
 	if !p.complete() {
 		return nil

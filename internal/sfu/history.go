@@ -13,7 +13,7 @@ type packet struct {
 
 const (
 	keepPackets = 512 // at least this many are kept, for viewers that lost packets
-	// at most this many bytes are kept since the last keyframe: 8 s at 8.5 Mb/s
+	// at most this many bytes are kept: 8 s at 8.5 Mb/s
 	keepBytes  = 8 << 20
 	keepAtMost = 1 << 14 // at most this many packets are kept, however small
 	keepTime   = 12 * time.Second

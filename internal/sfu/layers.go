@@ -83,8 +83,8 @@ func (v *viewer) lead(source *publisher, s *stream, want *track, now time.Time) 
 	}
 }
 
-// choose returns the layer that the viewer selected. Without a selection, it returns the layer that
-// fits the viewer's size and network.
+// choose returns the layer that the viewer selected, if it still arrives. Otherwise it returns the
+// layer that fits the viewer's size and network.
 func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 	if len(source.layers) == 1 {
 		return source.layers[0]

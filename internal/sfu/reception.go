@@ -9,7 +9,8 @@ import (
 )
 
 // Limits are what a stage accepts from one publisher. A publisher that exceeds them causes a
-// warning. With Enforce, its session ends, as on IVS. Zero means no limit.
+// warning. With Enforce, a picture or a bitrate above its maximum, or a B-frame, ends the session,
+// as on IVS. Zero means no limit.
 type Limits struct {
 	stage.Limits // the longer side may be 16/9 of MaxHeight; MaxBitrate is for all layers together
 	NoBFrames    bool
@@ -117,7 +118,8 @@ type finding struct {
 	fatal        bool
 }
 
-// findings collects findings. If the limits are enforced, a finding about a limit ends the session.
+// findings collects findings. If the limits are enforced, a finding that has an `end` code ends the
+// session.
 type findings struct {
 	limits Limits
 	list   []finding

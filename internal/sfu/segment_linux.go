@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxSegments is the number of packets in one call. UDP_MAX_SEGMENTS is 64, and together the
-// packets must fit into one datagram of 64 KB.
+// maxSegments is the largest number of packets in one message of a batch. UDP_MAX_SEGMENTS is 64,
+// and together the packets must fit into one datagram of 64 KB.
 const maxSegments = 40
 
 // canSegment reports whether the kernel splits one large send into datagrams (UDP_SEGMENT, Linux

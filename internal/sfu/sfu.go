@@ -352,7 +352,8 @@ func (s *SFU) admitViewer(v *viewer, target stage.ParticipantID) error {
 }
 
 // admitPerson limits the views of one user, since a user may open many pages, each of which is a
-// participant. It also limits how many of them have not connected yet. The caller holds mu.
+// participant. It also limits the views that have not connected yet: those of this user, and those
+// of all viewers of the server. The caller holds mu.
 func (s *SFU) admitPerson(who stage.Participant) error {
 	views, connecting, everybodys := 0, 0, 0
 	for _, p := range s.byUfrag {

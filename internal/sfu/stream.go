@@ -101,8 +101,8 @@ func (s *stream) place(p *packet) (ts uint32, at time.Time) {
 	return uint32(p.ts) + s.tsShift, time.Time{}
 }
 
-// start finds the first packet to send: for the picture at the last keyframe, for the sound at any
-// packet.
+// start finds the first packet to send: for the picture the start of the last keyframe, for the
+// sound the newest packet.
 func (s *stream) start(now time.Time) bool {
 	h := &s.track.history
 	switch {

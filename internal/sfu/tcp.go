@@ -14,9 +14,9 @@ import (
 )
 
 // This file carries media over TCP (RFC 6544), for clients whose network blocks UDP. This server
-// listens ("passive" candidates). Each datagram is preceded by its length (RFC 4571). TCP handles
-// congestion: if the queue of a connection is full, further datagrams are dropped, as UDP would
-// lose them.
+// listens ("passive" candidates). Each datagram is preceded by its length (RFC 4571). TCP itself
+// handles congestion. If the queue of a connection is full, further datagrams are dropped, as UDP
+// would lose them.
 
 const (
 	tcpQueue  = 512       // datagrams waiting for one connection
@@ -190,7 +190,7 @@ type tcpConn struct {
 	ending    sync.Once
 	ended     chan struct{} // closed with the connection
 	finishing sync.Once
-	finished  chan struct{} // closed when no more datagrams are added to the queue
+	finished  chan struct{} // closed by `finish`
 	readUntil time.Time     // owned by read: the deadline of the connection
 }
 
@@ -208,7 +208,7 @@ func (c *tcpConn) send(datagram []byte) error {
 	}
 }
 
-// finish closes the connection when its queue has been empty for a moment.
+// finish closes the connection after tcpLinger. Until then, datagrams are still sent.
 func (c *tcpConn) finish() { c.finishing.Do(func() { close(c.finished) }) }
 
 func (c *tcpConn) close() {
