@@ -210,8 +210,8 @@ func gone(operation string) *stage.Error {
 			"picks another.").WithCode("stage_gone")
 }
 
-// quota returns the name of the quota that was exceeded, because the error of AWS (402) does not
-// contain it.
+// quota returns a sentence about the quota that was exceeded, because the error of AWS (402) does
+// not name the quota.
 func quota(operation string) string {
 	switch operation {
 	case "CreateStage", "UpdateStage":

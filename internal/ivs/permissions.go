@@ -17,8 +17,8 @@ type Permission struct {
 	Err     error  // why the result is not known; otherwise nil
 }
 
-// Permissions tries the actions that change nothing, on a stage and a participant that do not
-// exist. That is sufficient, because AWS denies an action before it looks for the resource. The
+// Permissions tries actions on a stage and a participant that do not exist, so that nothing
+// changes. That is sufficient, because AWS denies an action before it looks for the resource. The
 // ARNs contain the account of any stage in the region. If there is no stage, only the list
 // operations can be tried.
 func (s *Service) Permissions(ctx context.Context, region string) ([]Permission, error) {

@@ -74,7 +74,7 @@ func (e *Emulator) deliver(ctx context.Context) error {
 	}
 }
 
-// post tries to send an event three times.
+// post tries up to three times to send an event.
 func (e *Emulator) post(ctx context.Context, client *http.Client, event bridgeEvent) {
 	body, err := json.Marshal(event)
 	if err != nil {

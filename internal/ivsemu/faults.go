@@ -10,7 +10,7 @@ import (
 // The faults that can be simulated. An option selects a fault for the whole emulator or for one
 // operation. The name of a stage selects a fault, too, if it is the name of a fault, or begins with
 // that name and "-". Then every operation with the stage in the field stageArn fails. Operations
-// with the stage in the field arn work, so that it can be read and deleted.
+// with the stage in the field arn work, so that such a stage can be read and deleted.
 const (
 	faultThrottle = "throttle"
 	faultExpired  = "expired-key"

@@ -98,8 +98,8 @@ func (e *Emulator) bearer(r *http.Request) (stage.Participant, error) {
 	return e.verifier.Verify(r.Context(), httpkit.Bearer(r))
 }
 
-// redirection returns the WHIP endpoint of the token's stage. It does not refuse invalid tokens,
-// since that endpoint does.
+// redirection returns the address at the WHIP endpoint of the token's stage. For an invalid token
+// it returns "", and the global endpoint then refuses the token.
 func (e *Emulator) redirection(r *http.Request) string {
 	p, err := e.bearer(r)
 	if err != nil {
@@ -129,7 +129,7 @@ type recorder struct{ e *Emulator }
 
 var _ whip.Media = recorder{}
 
-// Publish records a publisher whose offer the media plane accepts.
+// Publish records a publisher, or the error if the media plane refuses the offer.
 func (m recorder) Publish(
 	ctx context.Context, p stage.Participant, offer string,
 ) (whip.Session, string, error) {
@@ -147,7 +147,7 @@ func (m recorder) Publish(
 	return s, answer, nil
 }
 
-// Subscribe records a viewer whose offer the media plane accepts.
+// Subscribe records a viewer, or the error if the media plane refuses the offer.
 func (m recorder) Subscribe(
 	ctx context.Context, p stage.Participant, publisher stage.ParticipantID, offer string,
 ) (whip.Session, string, error) {

@@ -98,7 +98,7 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
 		if k, ok := last(finished); ok {
-			return k, nil // an earlier import of the same key was interrupted
+			return k, nil // an earlier call was interrupted, and its key is finished now
 		}
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrConflict,

@@ -13,9 +13,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// A Router issues the tokens of AWS stages. If there is an own key for the stage's account and
-// region, that key signs them; otherwise the API issues them. The Router checks the list of keys
-// for every token, so that a new or rotated key takes effect at once.
+// A Router issues the tokens of AWS stages. If there is a usable own key for the stage's account
+// and region, that key signs them; otherwise the API issues them. The Router checks the list of
+// keys for every token, so that a new or rotated key takes effect at once.
 type Router struct {
 	Keys         *Manager
 	API          stage.Issuer

@@ -11,7 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// abandon removes a key that AWS does not accept, and that never signed.
+// abandon removes a key that was not finished, and so never signed.
 func (m *Manager) abandon(ctx context.Context, k Key) error {
 	return errors.Join(m.removeFile(k), m.drop(ctx, k))
 }
@@ -30,8 +30,9 @@ func (m *Manager) drop(ctx context.Context, k Key) error {
 	})
 }
 
-// Tidy deletes retiring keys whose last token has expired, at AWS and here, and returns them. If
-// one key fails, for example because its account has no credentials, Tidy continues with the next.
+// Tidy finishes interrupted changes. Then it deletes retiring keys whose last token has expired, at
+// AWS and here, and returns them. If one key fails, for example because its account has no
+// credentials, Tidy continues with the next.
 func (m *Manager) Tidy(ctx context.Context) (gone []Key, err error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {

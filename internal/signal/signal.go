@@ -71,7 +71,7 @@ type Server struct {
 // timing contains the durations of a server. Only tests change them.
 type timing struct {
 	grace   time.Duration // how long a client has to reconnect before its participant has left
-	ping    time.Duration // between pings of a silent socket
+	ping    time.Duration // between two pings of a socket
 	refresh time.Duration // between reads of Media, even if it reports no change
 }
 

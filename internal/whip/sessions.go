@@ -75,7 +75,7 @@ type session struct {
 	mu    sync.Mutex
 	owner owner        // guarded by mu: an exchange of tokens changes it
 	media Session      // guarded by mu: nil during the negotiation
-	ended *stage.Error // guarded by mu: the reason why the session ended; nil while it lasts
+	ended *stage.Error // guarded by mu: why `end` has ended the session; otherwise nil
 }
 
 func newSession(o OpenRequest, prefix string, cancel context.CancelFunc) *session {

@@ -133,7 +133,7 @@ func (r *run) bodies(ctx context.Context) {
 	}
 }
 
-// endQuietly deletes a session that the endpoint should not have created, and ignores errors.
+// endQuietly deletes the session in an answer, if there is one, and ignores errors.
 func (r *run) endQuietly(ctx context.Context, x exchange) {
 	if u, err := x.session(); err == nil && x.status == http.StatusCreated {
 		_, _ = r.withOurs(ctx, http.MethodDelete, u, request{})

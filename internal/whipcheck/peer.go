@@ -35,7 +35,7 @@ type peer struct {
 	endOnce   sync.Once
 
 	reports, keyframes atomic.Int64
-	lost               atomic.Int64 // lost packets, according to the last report for each track
+	lost               atomic.Int64 // lost packets of one track, according to the latest report
 	readers            sync.WaitGroup
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	shortPublish = 2 * time.Second // duration of the publications after the main one
+	shortPublish = 2 * time.Second // longest duration of the publication with B-frames
 	deleteLimit  = 5 * time.Second // limit for the end of the peer connection after a DELETE
 )
 
@@ -158,8 +158,8 @@ func (r *run) closeThenDelete(ctx context.Context) {
 
 func same(offer string) string { return offer }
 
-// shortSession opens another session and publishes for a moment. It returns nil if the endpoint
-// refuses the offer or does not connect.
+// shortSession opens another session and connects it. It returns nil if the endpoint refuses the
+// offer or does not connect.
 func (r *run) shortSession(
 	ctx context.Context, id string, change func(string) string,
 ) (*session, exchange) {

@@ -27,7 +27,7 @@ type Options struct {
 	Progress func(Check)
 }
 
-// OBS's own time limits.
+// The defaults of the durations in Options. The two limits are those of OBS.
 const (
 	defaultPublish      = 5 * time.Second
 	defaultAnswerLimit  = 8 * time.Second
