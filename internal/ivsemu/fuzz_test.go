@@ -12,8 +12,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// FuzzAPI sends any body to any path. Every response must be one that the API documents, and no
-// response may be an internal error.
+// FuzzAPI sends any body to any path. No response may be an internal error, and a response in JSON
+// must be valid.
 func FuzzAPI(f *testing.F) {
 	e, err := ivsemu.New(ivsemu.Config{BaseURL: "http://127.0.0.1:4566", AnyCredentials: true})
 	if err != nil {
@@ -52,7 +52,8 @@ func FuzzAPI(f *testing.F) {
 	})
 }
 
-// FuzzSignature sends any Authorization header. Only the right one is accepted.
+// FuzzSignature sends any Authorization header. Each one is refused, because the fuzzer does not
+// know the secret key.
 func FuzzSignature(f *testing.F) {
 	e, err := ivsemu.New(ivsemu.Config{
 		BaseURL: "http://127.0.0.1:4566", AccessKey: "AKID", SecretKey: stage.NewSecret("s"),

@@ -457,7 +457,7 @@ func TestAnInterruptedRotationGoesOn(t *testing.T) {
 			reached++
 			h.aws.broken = nil
 			h.dir = killed
-			h.clock.ahead = 0
+			h.clock.ahead = 0 // so that the old key is not due for deletion yet
 			h.start()
 			checkWhole(t, fmt.Sprintf("cut at call %d, before=%v", cut, before), h, old)
 		}
@@ -493,7 +493,7 @@ func protect(t *testing.T, dir string) {
 func checkWhole(t *testing.T, when string, h *harness, old stage.ParticipantToken) {
 	t.Helper()
 	h.keys.Tidy(t.Context())
-	// Set the clock back to a time at which the old key is not due for deletion yet.
+	// Two keys at AWS mean that the old key was not deleted before the interruption.
 	if len(h.aws.names) == 2 {
 		if err := h.accepted(old); err != nil {
 			t.Errorf("%s: the token from before: got %v, want that it is accepted", when, err)

@@ -9,8 +9,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A trace is a simulated viewer behind a simulated link and clock. It uses neither the real clock
-// nor random numbers.
+// A trace is a simulated viewer behind a simulated link and clock. It does not use the real clock,
+// and its random numbers are the same in each run.
 type trace struct {
 	t         *testing.T
 	estimator *estimator
@@ -346,8 +346,9 @@ func TestBurstOfALateViewer(t *testing.T) {
 	}
 }
 
-// TestNonsenseIsNoFeedback: a report changes nothing if it is invalid: about packets that were
-// never sent, about too many packets, with an impossible clock, or repeated.
+// TestNonsenseIsNoFeedback: a report changes nothing if it is about packets that were never sent,
+// about too many packets, or about packets that were reported before, or if it lacks statuses or
+// times.
 func TestNonsenseIsNoFeedback(t *testing.T) {
 	t.Parallel()
 	tr := newTrace(t)

@@ -74,8 +74,8 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
-// FuzzRTCP: no report of a viewer or a publisher causes a panic. The bitrate that follows from
-// transport-wide feedback is always possible.
+// FuzzRTCP: no report of a viewer or a publisher causes a panic. The bitrates that follow from
+// transport-wide feedback are never negative.
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.TransportLayerCC{

@@ -177,7 +177,7 @@ func (h *sdkHarness) joinAs(
 	return result
 }
 
-// once waits for an event, and checks that the SDK has reported it exactly once.
+// once checks that the SDK has reported an event exactly once.
 func (h *sdkHarness) once(p *browser.Page, line string) {
 	h.t.Helper()
 	var n int
@@ -242,7 +242,8 @@ func TestStockSDK(t *testing.T) {
 	anaPage.Eval(`guest.stage.leave()`, nil)
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	diary(anaPage, "gone user-initiated")
-	// Each state is sent with two types, but the SDK reports its events only once.
+	// Each state is sent in two messages of different types, but the SDK reports its events only
+	// once.
 	h.once(bobPage, fmt.Sprintf("joined %s u-Ana Ana", ana.Participant.ID))
 	h.once(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	h.once(anaPage, fmt.Sprintf("joined %s u-Bob Bob", bob.Participant.ID))
@@ -365,7 +366,7 @@ func TestStockSDKRefused(t *testing.T) {
 	if got, want := h.join(page, tok, `{}`), "refused 1"; got != want {
 		t.Errorf("another's signature: got %s, want %s (malformed)", got, want)
 	}
-	// With this setting, the SDK does not check the expiry itself.
+	// With disableTokenValidation, the SDK does not check the expiry itself.
 	h.signer.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
 	page.Eval(`window.IVS_CLIENT_OVERRIDES.disableTokenValidation = true`, nil)
 	if got, want := h.join(page, h.token("Ana"), `{}`), "refused 2"; got != want {

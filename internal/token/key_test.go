@@ -96,7 +96,8 @@ func sec1(t *testing.T, curve elliptic.Curve) *pem.Block {
 	return &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}
 }
 
-// TestKeyOfOpenSSL reads keys from the guide's openssl commands, with and without -noout.
+// TestKeyOfOpenSSL reads keys in the form that the guide's openssl commands write, with and without
+// -noout.
 func TestKeyOfOpenSSL(t *testing.T) {
 	t.Parallel()
 	key := sec1(t, elliptic.P384())
