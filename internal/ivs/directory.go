@@ -205,7 +205,7 @@ func (s *Service) createStage(
 	}
 	made := stageOf(out.Stage)
 	if made.Endpoints.WHIP == "" {
-		return made, nil // Stage requests the endpoints later
+		return made, nil // the method Stage requests the endpoints later
 	}
 	if err := s.cfg.Cache.CacheStage(ctx, made, s.cfg.Now()); err != nil {
 		s.cfg.Log.WarnContext(ctx, "the endpoints of a stage were not stored", "stage", made.ARN,

@@ -239,7 +239,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			for _, w := range due {
 				looks.Go(func() error {
-					s.look(ctx, w) // look stores its result and its error in w
+					s.look(ctx, w) // `look` stores its result and its error in w
 					return nil
 				})
 			}

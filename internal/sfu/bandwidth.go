@@ -17,7 +17,7 @@ import (
 type bandwidth struct {
 	mu       sync.Mutex
 	level    int           // the highest allowed layer, from 0 up
-	chosen   int           // the last result of choose
+	chosen   int           // the last result of `choose`
 	started  bool          // level was initialized
 	highest  bool          // start with the highest layer instead of the lowest
 	calm     time.Time     // since when there was no congestion at this level

@@ -31,7 +31,7 @@ type estimator struct {
 	gap       bool // a feedback packet was lost, so the fate of some media packets is unknown
 
 	from    int64 // packets sent earlier are not judged
-	settled bool  // the queue of packets sent earlier is empty
+	settled bool  // the queue of packets sent earlier no longer counts
 	burst   burst // the burst that is being reported
 	bursts  [maxBursts]burst
 	filled  int

@@ -37,7 +37,7 @@ type section struct {
 	mid      string
 	sends    bool // the remote side offers to send
 	receives bool // the remote side offers to receive
-	rejected bool // port 0 outside a bundle
+	rejected bool // port 0 without a=bundle-only
 	codecs   []codec
 	extmap   map[string]uint8 // URI to id
 	rids     []string         // layers offered for sending, in the order of a=simulcast

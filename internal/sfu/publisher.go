@@ -132,7 +132,7 @@ func (p *publisher) recordTransport(h *rtp.Header, now time.Time) {
 // and a layer also by its rid.
 func (p *publisher) trackOf(h *rtp.Header) *track {
 	if t := p.bySSRC[h.SSRC]; t != nil && t.arrival.startedOver() {
-		delete(p.bySSRC, h.SSRC) // viewers treat it as a new track
+		delete(p.bySSRC, h.SSRC) // the restarted stream becomes a new track
 	} else if t != nil {
 		if h.PayloadType != p.payloadType(t.video) {
 			return nil

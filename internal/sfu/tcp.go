@@ -191,7 +191,7 @@ type tcpConn struct {
 	ended     chan struct{} // closed with the connection
 	finishing sync.Once
 	finished  chan struct{} // closed by `finish`
-	readUntil time.Time     // owned by read: the deadline of the connection
+	readUntil time.Time     // owned by `read`: the deadline of the connection
 }
 
 var errQueueFull = errors.New("the connection's queue is full")

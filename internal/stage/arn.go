@@ -29,8 +29,8 @@ func ParseARN(s string) (ARN, error) {
 // LocalARN returns the ARN of the local stage with that ID.
 func LocalARN(id string) ARN { return ARN(localPrefix + id) }
 
-// rehearsalPrefix is the prefix of the IDs of private stages. NewID returns no "-", so no other
-// stage has such an ID.
+// rehearsalPrefix is the prefix of the ARNs of private stages. NewID returns no "-", so no other
+// stage has such an ARN.
 const rehearsalPrefix = localPrefix + "rehearsal-"
 
 // RehearsalARN returns the private local stage of a user, on which only that user rehearses. The
@@ -87,8 +87,8 @@ func NewID() string {
 	for {
 		rand.Read(raw[:])
 		for _, b := range raw {
-			// 248 is the largest multiple of 62 in a byte. Higher values are skipped, because they
-			// would make some characters more likely.
+			// 248 is the largest multiple of 62 in a byte. Values from 248 on are skipped, because
+			// they would make some characters more likely.
 			if b >= 248 {
 				continue
 			}

@@ -15,7 +15,7 @@ const hidden = "[secret]"
 // NewSecret returns a Secret that contains the text.
 func NewSecret(text string) Secret { return Secret{&text} }
 
-// Reveal returns the text. Call it only to compare it or to send it to its owner.
+// Reveal returns the text. Call Reveal only to compare the text or to send it to its owner.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""

@@ -11,8 +11,8 @@ import (
 // Errors are *stage.Error. ErrInvalid has the code "bad_sdp" for an offer that cannot be read, and
 // "no_h264" or "no_opus" for one without the stage's codec (IVS: 2014). ErrNotFound
 // "not_publishing" means that the participant to receive does not publish. ErrConflict "stage_full"
-// means that a limit of the stage is reached. ErrTooMany and ErrUnavailable mean that the server is
-// full.
+// means that a limit of the stage is reached. ErrTooMany means that the user has too many views,
+// and ErrUnavailable that the server is full or stops.
 //
 // Publish and Subscribe return when the answer is complete, with all candidates. ctx limits the
 // negotiation only: the session lives until Close is called or Media ends it.

@@ -244,7 +244,7 @@ func (c *client) read() {
 			c.once.Do(func() { close(c.checked) })
 		case b[0] < 64:
 			c.dtlsIn.Write(b[:n], nil)
-		case b[1]&0x7f < 64 || b[1]&0x7f > 95: // both are outside the range of RTCP packet types
+		case b[1]&0x7f < 64 || b[1]&0x7f > 95: // not RTCP, whose types give 64 to 95
 			c.media(b[:n])
 			c.record(b[:n])
 			c.feedBack()
