@@ -79,7 +79,7 @@ type lossWindow struct {
 }
 
 const (
-	sentKept  = 1024 // packets; more than a second of 10 Mb/s
+	sentKept  = 1024 // packets; about a second of 10 Mb/s
 	maxBursts = 64
 
 	burstTime    = 5_000 // µs, like all times here

@@ -22,7 +22,7 @@ const (
 	perSecond = 20 // messages per second that a client may send continuously
 	burst     = 100
 	maxID     = 128 // bytes of a requestId or traceId, which a response repeats
-	maxOffers = 32  // concurrent negotiations on one socket; a stage has fewer publishers
+	maxOffers = 32  // concurrent negotiations on one socket; by default a stage has 12 publishers
 )
 
 // ServeHTTP serves GET {events_url}?topic={stage}/publishers, with the token as the only WebSocket
