@@ -36,7 +36,8 @@ func (e *Error) Error() string {
 }
 
 // Do sends a request to a path below /api/v1, such as "/users". The parameter `in` is the value to
-// send as the body of the request. Do decodes the body of the response into out. Either may be nil.
+// send as the body of the request. Do decodes the body of the response into `out`. Both `in` and
+// `out` may be nil.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -121,7 +122,7 @@ type User struct {
 	Stages      int        `json:"stages"`
 }
 
-// Users iterates over all users whose name contains q, page by page. It stops at the first error.
+// Users iterates over all users whose name contains `q`, page by page. It stops at the first error.
 func (c *Client) Users(ctx context.Context, q string) iter.Seq2[User, error] {
 	return func(yield func(User, error) bool) {
 		for after := ""; ; {

@@ -269,7 +269,7 @@ func (s *Service) due() []*watch {
 	defer s.mu.Unlock()
 	var list []*watch
 	// Stages that are polled only because of barred participants take turns, so that together they
-	// are polled at most once per Poll.
+	// are polled at most once per Config.Poll.
 	barredEvery := time.Duration(max(barredPolls, len(s.watches))) * s.cfg.Poll
 	for arn, w := range s.watches {
 		needed, due := w.needed(s.cfg.Now(), s.cfg.Poll, barredEvery)

@@ -19,8 +19,8 @@ type Permission struct {
 
 // Permissions tries actions on a stage and a participant that do not exist, so that nothing
 // changes. That is sufficient, because AWS denies an action before it looks for the resource. The
-// ARNs contain the account of any stage in the region. If there is no stage, only the list
-// operations can be tried.
+// ARNs contain the account of a stage in the region. If there is no stage, only the list operations
+// can be tried.
 func (s *Service) Permissions(ctx context.Context, region string) ([]Permission, error) {
 	client, err := s.region(region)
 	if err != nil {

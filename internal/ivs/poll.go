@@ -33,7 +33,8 @@ func (s *Service) look(ctx context.Context, w *watch) ([]stage.Presence, error) 
 	return slices.Clone(found.([]stage.Presence)), err
 }
 
-// ask requests the presence of a stage from AWS. Only look calls it, once at a time for each stage.
+// ask requests the presence of a stage from AWS. Only `look` calls it, once at a time for each
+// stage.
 func (s *Service) ask(ctx context.Context, w *watch) ([]stage.Presence, error) {
 	at, err := s.getStage(ctx, w.arn)
 	if err != nil {

@@ -32,8 +32,8 @@ func newQueue(perSecond int) *queue {
 	}
 }
 
-// wait returns when it is the caller's turn. If the turn would come after the deadline of ctx, wait
-// returns an error at once.
+// wait returns when it is the caller's turn. If the turn would come after the deadline of ctx,
+// `wait` returns an error at once.
 func (q *queue) wait(ctx context.Context, caller string) error {
 	turn, err := q.enter(ctx, caller)
 	if turn == nil {

@@ -111,7 +111,7 @@ func (t *tracker) add(h happening) {
 
 // disconnecting records that this server is about to disconnect a participant, with the reason,
 // because AWS may report the end before it answers the call. A reason that is already recorded
-// stays, since a kick also revokes the token. After a failed call, undo removes the reason.
+// stays, since a kick also revokes the token. After a failed call, `undo` removes the reason.
 func (t *tracker) disconnecting(arn stage.ARN, id stage.ParticipantID, why report) (undo func()) {
 	ours := &why
 	t.change(happening{stage: arn, participant: id}, func(l *life) report {

@@ -36,8 +36,8 @@ func (m *Manager) imported(ctx context.Context, k Key, material string) (string,
 }
 
 // adopted finds the public half at AWS under another name, if the AWS console or another program
-// has imported it. A second import would fail, because AWS accepts a key only once. adopted ignores
-// keys that were created here, whose names at AWS are known.
+// has imported it. A second import would fail, because AWS accepts a key only once. `adopted`
+// ignores keys that were created here, whose names at AWS are known.
 func (m *Manager) adopted(
 	ctx context.Context, k Key, listed map[string]string, material string,
 ) (string, error) {

@@ -243,8 +243,8 @@ func (m *Manager) current(ctx context.Context, region string) (Key, error) {
 	return Key{}, nil
 }
 
-// begin stores the intended key and then finishes it. If it is interrupted, resume finishes the key
-// later.
+// begin stores the intended key and then finishes it. If it is interrupted, `resume` finishes the
+// key later.
 func (m *Manager) begin(ctx context.Context, region string, from Source) (Key, error) {
 	// The name contains the time and is unique. If the response to the import is lost, the key is
 	// found at AWS by this name.
@@ -292,7 +292,7 @@ func (m *Manager) keep(k Key, private *ecdsa.PrivateKey) error {
 }
 
 // resume finishes the interrupted changes of the keys for which the function `wanted` returns true.
-// If one key fails, resume continues with the next.
+// If one key fails, `resume` continues with the next.
 func (m *Manager) resume(ctx context.Context, wanted func(Key) bool) (finished []Key, err error) {
 	s, err := m.read()
 	if err != nil {

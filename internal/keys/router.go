@@ -133,7 +133,7 @@ func (m *Manager) active(arn stage.ARN) (Key, bool, error) {
 }
 
 // view returns the list of keys. It reads the file only if the file has changed. Every write
-// creates a new file, so view recognizes a change by the identity of the file.
+// creates a new file, so `view` recognizes a change by the identity of the file.
 func (m *Manager) view() (state, error) {
 	info, err := os.Stat(m.path())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -288,7 +288,7 @@ func (e *estimator) since(span int64, atLeast int) []burst {
 }
 
 // prove records a rate that arrived without a queue. The highest rates come from keyframes, and
-// from the burst for a viewer that catches up.
+// from the packets that a viewer receives to catch up.
 func (e *estimator) prove() {
 	list := e.since(provenTime, 2)
 	if list == nil || list[len(list)-1].delay-e.empty() > provenQueue {

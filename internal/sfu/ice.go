@@ -62,7 +62,7 @@ func (s *SFU) onSTUN(datagram []byte, from path, now time.Time) {
 }
 
 // authenticate finds the session by the username "local:remote" and checks the message integrity
-// with its password (RFC 8445, 7.2.2).
+// with the password of the session (RFC 8445, 7.2.2).
 func (s *SFU) authenticate(m *stun.Message) *peer {
 	var username stun.Username
 	if username.GetFrom(m) != nil {

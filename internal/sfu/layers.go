@@ -107,8 +107,8 @@ func (v *viewer) choose(source *publisher, s *stream, now time.Time) *track {
 }
 
 // largest returns the index of the smallest layer that has at least as many lines as the viewer
-// shows. The viewer has no use for a larger one. If no layer has so many lines, largest returns the
-// last index.
+// shows. The viewer has no use for a larger one. If no layer has so many lines, `largest` returns
+// the last index.
 func (v *viewer) largest(layers []*track) int {
 	if v.lines > 0 {
 		if i := slices.IndexFunc(layers,

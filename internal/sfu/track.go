@@ -109,7 +109,7 @@ func (t *track) learn(nal []byte) {
 
 // header returns a packet with the parameter sets that a viewer needs before the last keyframe. The
 // parameter `first` is the first packet of that keyframe. If the keyframe contains the parameter
-// sets, or if none are known, header returns nil.
+// sets, or if none are known, `header` returns nil.
 func (t *track) header(first *packet) *packet {
 	if !t.video || !t.bare {
 		return nil

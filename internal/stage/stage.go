@@ -263,8 +263,9 @@ type Event struct {
 	Detail      string // a sentence for people
 }
 
-// Claimed reports whether the event is about a token with a wrong signature. Its participant comes
-// from the token and may be forged. So such an event may be shown, but must have no other effect.
+// Claimed reports whether the event is about a token with a wrong signature. The participant of
+// such an event comes from the token and may be forged. So the event may be shown, but must have no
+// other effect.
 func (e Event) Claimed() bool { return e.Kind == EventRefused && e.Code == CodeSignature }
 
 // CodeKicked is the code of the event when the server disconnected a participant because of a kick,

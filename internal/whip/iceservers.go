@@ -70,7 +70,7 @@ func (s *ICEServers) For(p stage.Participant, now time.Time) (servers []ICEServe
 	return servers
 }
 
-// credentials returns a user name and a password for the TURN servers. If the user name expires, it
+// credentials returns a user name and a password for the TURN servers. With a Secret, the user name
 // consists of its expiry and the participant ID, so that the log of the TURN server names the
 // participant.
 func (s *ICEServers) credentials(

@@ -9,7 +9,7 @@ import (
 // marks are the words that a terminal shows before a check.
 var marks = map[Result]string{Passed: "ok  ", Warned: "warn", Failed: "FAIL", Skipped: "–   "}
 
-// Line returns a check as one line. If the check has a cure, that follows on a second line.
+// Line returns a check as text: one line, and a second line with the cure if there is one.
 func (c Check) Line() string {
 	text := fmt.Sprintf("%s  %s: %s", marks[c.Result], c.Title, c.Detail)
 	if c.Cure != "" {

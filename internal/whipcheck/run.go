@@ -42,7 +42,7 @@ func (r *run) set(id string, result Result, format string, args ...any) {
 	}
 }
 
-// pass, warn, fail and skip record a result. For a recommendation, fail records a warning.
+// pass, warn, fail and skip record a result. For a recommendation, `fail` records a warning.
 func (r *run) pass(id, format string, args ...any) { r.set(id, Passed, format, args...) }
 func (r *run) skip(id, format string, args ...any) { r.set(id, Skipped, format, args...) }
 func (r *run) warn(id, format string, args ...any) { r.set(id, Warned, format, args...) }
