@@ -326,8 +326,8 @@ func TestWithoutH264TheDockIsToldWhy(t *testing.T) {
 	h.wait(made.Participant.ID, stage.EventRefused, "invalid_video_codec")
 }
 
-// TestAnOwnKeyIsRotatedWhileTheBroadcastRuns: an operator starts with tokens of the API, imports an
-// own key, rotates it, and retires the old key.
+// TestAnOwnKeyIsRotatedWhileTheBroadcastRuns: an operator starts with tokens of the API, creates an
+// own key, and rotates it. The broadcast continues when the old key is deleted.
 func TestAnOwnKeyIsRotatedWhileTheBroadcastRuns(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil, nil)

@@ -488,8 +488,8 @@ func protect(t *testing.T, dir string) {
 	})
 }
 
-// checkWhole restarts after an interruption. Every token must be accepted, and in the end there
-// must be one key.
+// checkWhole checks the keys after an interruption and a restart. Every token must be accepted, and
+// in the end there must be one key.
 func checkWhole(t *testing.T, when string, h *harness, old stage.ParticipantToken) {
 	t.Helper()
 	h.keys.Tidy(t.Context())

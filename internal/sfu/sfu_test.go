@@ -27,7 +27,7 @@ type harness struct {
 
 	mu    sync.Mutex
 	views map[stage.ParticipantID]whip.Session
-	// endpoints for the viewers in pages that do not connect to the server directly
+	// endpoints of those viewers in pages whose connection does not go to the server directly
 	endpoints map[stage.ParticipantID]rtcpeer.Endpoint
 	events    []stage.Event
 	news      chan struct{}

@@ -217,8 +217,7 @@ func TestTokenExchange(t *testing.T) {
 	}
 }
 
-// TestExchangeForFewerCapabilities: after an exchange, a session that the new token does not allow
-// ends.
+// TestExchangeForFewerCapabilities: an exchange ends a session that the new token does not allow.
 func TestExchangeForFewerCapabilities(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, nil)

@@ -149,8 +149,8 @@ func TestExchangedTokenEndsTheSession(t *testing.T) {
 	}
 }
 
-// TestExchangeForFewerCapabilities: after an exchange, sessions that the new token does not allow
-// end.
+// TestExchangeForFewerCapabilities: an exchange ends the sessions that the new token does not
+// allow.
 func TestExchangeForFewerCapabilities(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -236,7 +236,7 @@ func (h *harness) from(t testing.TB, address, bearer string) reply {
 	return h.send(t, "POST", "/whip", "v=0", header...)
 }
 
-// TestGoodTokenAlwaysOpens: a valid token is accepted, even if many wrong tokens come from its
+// TestGoodTokenAlwaysOpens: a valid token is accepted, even if many wrong tokens come from the same
 // address.
 func TestGoodTokenAlwaysOpens(t *testing.T) {
 	t.Parallel()
