@@ -26,7 +26,7 @@ const (
 // answer.
 type answer struct {
 	At       int64  `json:"at"`
-	Result   string `json:"result"`   // of a request to write: "done"
+	Result   string `json:"result"`   // "done" if the script carried the request out
 	Settings string `json:"settings"` // the text of streamEncoder.json
 	Encoders string `json:"encoders"` // IDs of the encoders that OBS has
 }
@@ -77,7 +77,7 @@ func (c *Client) ask(ctx context.Context, body map[string]any) (answer, error) {
 	}
 }
 
-// askAt returns a time that increases with every call, because the script ignores a request whose
+// askAt returns a time that increases with every call, because the script refuses a request whose
 // time is not later than that of the last one.
 func (c *Client) askAt() int64 {
 	c.mu.Lock()

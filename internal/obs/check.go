@@ -160,8 +160,8 @@ func round(n float64) float64 {
 }
 
 // judgeWHIP checks that OBS can publish by WHIP. OBS has had WHIP since version 30. The packages of
-// Ubuntu and Debian are built without it. Only OBS's answer shows that, with status 700, when OBS
-// receives the WHIP service.
+// Ubuntu and Debian are built without it. This shows only when OBS receives the WHIP service: OBS
+// without WHIP answers with status 700.
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:
@@ -172,9 +172,10 @@ func judgeWHIP(r Reading) Finding {
 	return ok("whip", "find.whip.ok", words.Values{"version": r.Version})
 }
 
-// judgeMode checks the output mode. Stagedoor's profile uses Simple mode, whose settings requests
-// can read and write. If a person chose Advanced mode in this profile for a hardware encoder, SetUp
-// keeps that mode. The mode of a profile can be read only while the profile is selected.
+// judgeMode checks the output mode. Stagedoor's profile uses Simple mode, because its settings can
+// be read and written by requests. If a person chose Advanced mode in this profile for a hardware
+// encoder, SetUp keeps that mode. The mode of a profile can be read only while the profile is
+// selected.
 func judgeMode(r Reading, toFix bool) Finding {
 	switch {
 	case r.Params["Output/Mode"] != "Advanced":
@@ -340,8 +341,8 @@ func judgeAdvanced(r Reading, limits stage.Limits) []Finding {
 	return findings
 }
 
-// judgeKnown checks Advanced mode with an encoder of package encoders whose settings the script in
-// OBS has read.
+// judgeKnown checks Advanced mode with an encoder of the table in package encoders. The script in
+// OBS has read the encoder's settings.
 func judgeKnown(
 	p map[string]string, e encoders.Encoder, settings map[string]any, limits stage.Limits,
 ) []Finding {

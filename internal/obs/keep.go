@@ -93,7 +93,8 @@ func (k *keeper) loop(ctx, pollCtx context.Context, states *Watch) error {
 	defer tick.Stop()
 	ended := ctx.Done()
 	for {
-		// Before over: a broadcast that starts at the moment when ctx ends must not go on.
+		// Stop before `over` is called: `over` would report a broadcast that starts at the moment
+		// when ctx ends, and that broadcast must not go on.
 		if ended != nil && ctx.Err() != nil {
 			ended = nil
 			k.tell(ctx, fact{kind: "stop"})
@@ -418,7 +419,7 @@ func (k *keeper) failure() error {
 }
 
 // sentence returns the English sentence that the dock shows. If the stage sent a detail, the detail
-// is this sentence. But the detail of a kick is only the reason for the kick.
+// is this sentence, except after a kick: then the detail is only the reason for the kick.
 func (r *reason) sentence() string {
 	switch {
 	case r.detail == "":

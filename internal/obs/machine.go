@@ -147,8 +147,8 @@ type effect struct {
 type row func(machineState, fact) (machineState, []effect)
 
 // A node describes one state of the machine: the phase to show, and the facts that it handles. A
-// node that waits for an effect does not handle the facts in its list defers. The next node gets
-// these facts.
+// node that waits for an effect puts off the facts in its list `defers`. The next node that puts
+// off none gets these facts.
 type node struct {
 	phase, step string
 	defers      []string
@@ -370,7 +370,7 @@ func (s machineState) noMedia() (machineState, []effect) {
 	return s.trouble(&reason{text: "live.noMedia"}, true)
 }
 
-// hang waits after the stage ended the session, because OBS will stop or reconnect soon.
+// hang waits after the stage has ended or refused the session: OBS will stop or reconnect soon.
 func (s machineState) hang() (machineState, []effect) {
 	s = s.to("hanging")
 	s.sending = true
@@ -447,7 +447,8 @@ func (s machineState) looped() (machineState, []effect) {
 	return s, nil
 }
 
-// renew stops the stream, writes a new token into OBS and starts the stream again, at most once.
+// renew stops the stream, writes a new token into OBS and starts the stream again. Its callers make
+// sure that this happens at most once before the broadcast has been live for longLive.
 func (s machineState) renew() (machineState, []effect) {
 	s.renewals, s.renewing = s.renewals+1, true
 	return s.quiet(afterStop{after: "renew"})

@@ -28,7 +28,8 @@ func unexplained(s machineState, _ fact) (machineState, []effect) {
 	return s.conclude(nil, s.fallback)
 }
 
-// obsEnded handles the end of OBS, which stops the broadcast before it ends.
+// obsEnded handles a connection that closes while the machine waits for the reason: when OBS ends,
+// it first stops the broadcast.
 func (s machineState) obsEnded() (machineState, []effect) {
 	return s.trouble(&reason{text: "live.obsEnded"}, false)
 }

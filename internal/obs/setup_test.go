@@ -302,8 +302,8 @@ func TestSetUpOfOursIsTakenBack(t *testing.T) {
 	refusesUntouched(t, connect(t, o.URL(), ""), "obs_no_whip")
 }
 
-// TestAnEmptyServiceIsTakenBack: OBS ignores empty settings. Nevertheless the restored service is
-// equivalent to an empty one and contains no token. A service that was never set counts as not set.
+// TestAnEmptyServiceIsTakenBack: a failed SetUp restores a service without settings. OBS refuses
+// a request with no settings, so the settings of WHIP become blank. The service contains no token.
 func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"rtmp_common", "whip_custom"} {

@@ -52,8 +52,8 @@ type turnEvent struct {
 	} `json:"stagedoor"`
 }
 
-// heard handles an event. It reports whether the event is the question of a new client, so that
-// this client must repeat its claim.
+// heard handles an event. It returns true if a new client asks for claims and this client has one.
+// The caller must then send the claim again.
 func (t *turns) heard(e event) (repeat bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

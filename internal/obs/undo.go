@@ -10,7 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// undo restores everything. It returns an error for each part that it could not restore.
+// undo restores everything. It stops at the first part that it cannot restore, and returns an
+// error.
 func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
@@ -86,8 +87,9 @@ func (s *setUp) restoreOurs(ctx context.Context) error {
 	return restoreService(ctx, s.c, s.before.Service)
 }
 
-// restoreService restores a service. OBS ignores an empty set of settings, and merges settings of
-// the same type. So a setting that did not exist before becomes blank, which OBS treats the same.
+// restoreService restores a service. OBS refuses an empty set of settings, and merges settings if
+// the type stays the same. So a setting that did not exist before becomes blank, which OBS treats
+// like an absent one.
 func restoreService(ctx context.Context, c *Client, was Service) error {
 	now, err := readService(ctx, c)
 	if err != nil || now.equal(was) {

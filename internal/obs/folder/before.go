@@ -9,10 +9,10 @@ import (
 // beforeFile contains the state of OBS before its first pairing: the settings of the WebSocket
 // server that a pairing changes, and whether there was a list of docks. Pair and the script write
 // the same file, so Undo in the terminal and Undo in OBS restore the same state. They restore it
-// when they undo the last pairing of this OBS.
+// when they undo a pairing and this OBS has no other.
 const beforeFile = "before.json"
 
-// none is the value of a setting that did not exist.
+// none stands for a setting that did not exist.
 const none = "none"
 
 func (f Folder) before() (map[string]string, error) { return f.strings(beforeFile) }
@@ -49,7 +49,7 @@ func (f Folder) settingsFile() string {
 	return "global.ini"
 }
 
-// setting returns a setting of the WebSocket server from the text of its file, or none.
+// setting returns a setting of the WebSocket server from the text of its file, or `none`.
 func setting(file, text, name string) string {
 	if file != websocketFile {
 		if value, there := parseINI(text).get("OBSWebSocket", iniNames[name]); there {

@@ -164,7 +164,7 @@ func (f Folder) remove(name string) error {
 }
 
 // Secret returns the secret that the script in OBS shares with the dock of a server, or an empty
-// secret. If `server` is empty and there is only one pairing, it uses that one.
+// secret. If no pairing has the address `server` and there is only one pairing, it uses that one.
 func (f Folder) Secret(server string) stage.Secret {
 	ids, _ := filepath.Glob(filepath.Join(f.Dir, "plugin_config", "stagedoor", "*.json"))
 	var secrets []string

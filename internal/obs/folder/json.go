@@ -24,7 +24,7 @@ func websocketOfJSON(text string) (WebSocket, error) {
 		stage.NewSecret(settings.Password)}, err
 }
 
-// aValue is a JSON value that is neither an object nor an array.
+// aValue is a regular expression for a JSON value that is neither an object nor an array.
 const aValue = `("(?:[^"\\]|\\.)*"|[\w.+-]+)`
 
 // setMember returns the text of a JSON object with a new value of a member. The rest stays the same

@@ -66,7 +66,7 @@ type backup struct {
 	Script string           `json:"script"` // path of the script
 	Files  map[string]saved `json:"files"`  // scene collections and the file with the docks
 
-	notes   map[string]string // of the script; empty if the pairing was undone in its pane
+	notes   map[string]string // the script's notes; empty after Undo in the script's pane
 	undone  bool              // only a downloaded script is left, in a scene collection
 	noDocks bool              // OBS had no list of docks before its first pairing
 	taken   taken             // docks that the script took over
@@ -109,9 +109,8 @@ func (f Folder) Pair(lua string) (Paired, error) {
 	return p.did, p.save()
 }
 
-// mustBeFit returns an error for an OBS that the script would refuse when it starts, as far as the
-// files show. The files do not show whether OBS has WHIP. If OBS lacks it, the script undoes the
-// pairing.
+// mustBeFit returns an error if the files show that the script would refuse this OBS. They do not
+// show whether OBS has WHIP. If it has none, the script undoes the pairing when OBS starts.
 func (f Folder) mustBeFit() error {
 	if v := f.version(); v != 0 && v < 30<<24 {
 		return stage.Errorf(stage.ErrConflict,
@@ -163,7 +162,8 @@ func (p *pairing) run() error {
 }
 
 // addNotes adds the script's notes, which say that this server is paired. The script completes them
-// when OBS starts. They contain no pending restart of OBS, because OBS is closed.
+// when OBS starts. The note `restart`, which makes the script ask for a restart of OBS, is removed,
+// because OBS is closed.
 func (p *pairing) addNotes() (err error) {
 	all, err := p.f.strings(p.m.id + ".json")
 	if err != nil {
@@ -185,9 +185,9 @@ func (p *pairing) text(name string) (string, error) {
 	return p.f.read(name)
 }
 
-// switchOn switches the WebSocket server on, and notes the earlier settings, which Undo of the last
-// pairing restores. It keeps the port and the password. If one of them is not set, it chooses a
-// value.
+// switchOn switches the WebSocket server on, and adds the earlier settings to `before`, from which
+// Undo restores them. It keeps the port, and the password if there is one. Otherwise it makes a
+// password.
 func (p *pairing) switchOn(before map[string]string) error {
 	now, err := p.f.WebSocket()
 	if err != nil {
@@ -426,7 +426,8 @@ func (p *pairing) save() error {
 	return nil
 }
 
-// isBackedUp reports whether Undo restores a file as a whole, if OBS has not changed it since Pair.
+// isBackedUp reports whether the backup contains a file. Undo restores such a file as a whole, if
+// OBS has not changed it since Pair.
 func isBackedUp(name string) bool {
 	return strings.HasSuffix(name, ".ini") || strings.HasPrefix(name, scenesDir)
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // A taken contains the docks that a person had added and that the script took over. The script
-// replaced them by one dock, with the ID of one of them and the current address of the server.
+// replaced them by one dock with the current address of the server. That dock has the ID of one of
+// them, or the script's own ID.
 type taken struct {
 	docks     []dock
 	texts     []string // the original entries
@@ -31,9 +32,9 @@ func takenBy(b backup) (taken, error) {
 	return t, err
 }
 
-// giveBack replaces the script's entry by the person's entries that the script took over, unless
-// the script's entry opens another page now. The ID of the script's entry may be that of an earlier
-// dock of the script.
+// giveBack replaces the script's entry by the person's entries that the script took over. The
+// script's entry is one with the script's own ID or with an address of this server's dock. An entry
+// that has neither opens another page now, and stays.
 func (t taken) giveBack(docks string, isOwn func(entry string) bool) (string, error) {
 	list, _, err := elements(docks)
 	there := make([]dock, len(list))

@@ -20,7 +20,7 @@ type Undone struct {
 // Undo reverts a pairing by Pair or by the script, even if Undo in the script's pane has begun to
 // revert it. If OBS has not changed a file since Pair, Undo restores the file byte for byte. From
 // other files it removes Stagedoor's entries. If `server` is empty, there must be only one pairing.
-// If OBS is not paired, Undo succeeds and says so, since scripts may call it twice.
+// If OBS is not paired, Undo succeeds and says so, since a shell script may call it twice.
 func (f Folder) Undo(server string) (Undone, error) {
 	if err := f.mustBeClosed(); err != nil {
 		return Undone{}, err
@@ -84,7 +84,7 @@ func (f Folder) undo(b backup, did *Undone) error {
 
 func (u *Undone) say(notice string) { u.Notices = append(u.Notices, notice) }
 
-// undoLast restores what all pairings share, after the last pairing was undone.
+// undoLast restores what all pairings share, when no other pairing is left.
 func (f Folder) undoLast(before map[string]string, did *Undone) error {
 	if err := f.restoreWebSocket(before); err != nil {
 		return err

@@ -315,7 +315,7 @@ func TestTwoServersShareAnOBS(t *testing.T) {
 		s.Server = &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}
 	})
 	other.start(theirs)
-	other.start(theirs) // keeps the title, although its own dock is in the list now
+	other.start(theirs) // the dock keeps its title, although the list contains that title now
 	if got := o.docks(); strings.Count(got, `"title": "Stagedoor"`) != 1 ||
 		strings.Count(got, `"title": "Stagedoor (127.0.0.1:8080)"`) != 1 {
 		t.Errorf("docks are %s, want two of ours that a person can tell apart", got)
@@ -423,7 +423,7 @@ func TestTheEncoderFileIsWrittenForThePairedDockAlone(t *testing.T) {
 			file := o.dir + "/basic/profiles/Stagedoor/streamEncoder.json"
 
 			// The script ignores a request without a valid signature, and refuses a request whose
-			// number is not higher than the last.
+			// time is not later than that of the last one.
 			if got := o.ask(strings.Repeat("0", 64), 3, write); got != nil {
 				t.Errorf("with a foreign secret: %v, want no answer", got)
 			}

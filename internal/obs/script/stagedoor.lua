@@ -6,9 +6,10 @@
 --      this OBS. If there is no password, it makes one.
 --   3. It gives the dock that password in the part of its address after "#", which browsers
 --      send to no server, and takes it out of OBS's files again when OBS ends.
---   4. When that dock requests it, it writes the encoder settings of the profile "Stagedoor".
---   5. When the server has a new address, and the dock at the new address requests it, it opens
---      the dock at that address from then on.
+--   4. When the dock requests it, the script writes the encoder settings of the profile
+--      "Stagedoor".
+--   5. When the server has a new address, and the dock at the new address requests it, the script
+--      opens the dock at that address from then on.
 -- The script itself sends nothing. "Undo" in its pane reverts all of this, and says what only you
 -- can do. Press it before you remove the script, since OBS saves its docks when it ends.
 --
@@ -24,7 +25,7 @@ local say = {{sentences}}
 
 local settings        -- this script's settings in the scene collection
 local notes           -- of this server's pairing; they contain the secret shared with the dock
-local before = {}     -- what OBS had before its first pairing; Undo of the last pairing restores it
+local before = {}     -- what OBS had before its first pairing; restored when no pairing is left
 local findings = {}   -- sentences for the pane
 local leaving         -- true while OBS ends or loads another scene collection
 local taken           -- true after the pairing was undone in this run of OBS
@@ -52,8 +53,8 @@ local function write(path, text)
 end
 
 -- Reads a file of notes: a JSON object of texts. Each paired server has its own file, named by the
--- server's ID. All servers share before.json and encoder.json. Undo of the last pairing restores
--- what is in these two files.
+-- server's ID. All servers share before.json and encoder.json. Undo restores what is in these two
+-- files when no other pairing is left.
 local function load_notes(name)
   local found, data = {}, obs.obs_data_create_from_json(read(own_file(name)) or "{}")
   for _, key in ipairs { "secret", "server", "moved_to", "left", "made", "asked_at", "adopted", "restart",
@@ -585,7 +586,7 @@ end
 
 local function is_paired() return obs.os_file_exists(own_file(id .. ".json")) end
 
--- Reports whether `stagedoor obs pair` added this script. Its --undo needs that file.
+-- Reports whether `stagedoor obs pair` added this script: then the backup of that command exists.
 local function by_command() return obs.os_file_exists(own_file("pair-" .. id .. ".json")) end
 
 -- Reports whether other servers are paired with this OBS: each has a file of notes.
