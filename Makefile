@@ -8,8 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 
 # The race detector checks all packages except SQLite (C translated to Go): with the detector,
 # SQLite took four fifths of the CPU time of tests with a database. The other packages of
-# modernc.org stay included. libc has copies of generic functions that the linker shares with other
-# packages, and without their instrumentation the detector misses synchronization.
+# modernc.org stay included: modernc.org/libc has copies of generic functions that the linker shares
+# with other packages, and without their instrumentation the detector misses synchronization.
 DETECT := -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 # Packages are compiled separately for the race detector. Other tools that need compiled packages
@@ -130,7 +130,8 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 screenshots: install ## a picture of every state of the pages, in screenshots/
 	go test -count=1 $$($(SCREENSHOT_PACKAGES) | sed 's|^|./|') -screenshots "$$PWD/screenshots"
 
-# The tests that take the screenshots for the pictures of the documents, which tools/pictures lists.
+# The tests that take the screenshots for the pictures of the documents. tools/pictures lists these
+# pictures.
 PICTURE_STATES := signed-out|no-obs|obs-password|not-set-up|setting-up|live|live-wrong|refused
 PICTURES := TestEveryState/127/^($(PICTURE_STATES))$$|TestTheWholeRoad$$|TestAPhoneSignsInTheDock|TestATestPictureWithoutOBS|TestARehearsalFindsWhatIsWrong|TestTheConsoleHoldsWhatWasAskedFor|TestLiveShowsWhoIsThere
 PICTURES_OF_STAGES := TestAGuestByLink|TestOneConnectionToOBSServesBothTabs

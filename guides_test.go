@@ -70,7 +70,7 @@ func TestTheGuideOfSignInQuotesTheServer(t *testing.T) {
 	}
 }
 
-// severalLines is what divides a string of Go over several lines.
+// severalLines matches a break in a string of Go that is written on several lines.
 var severalLines = regexp.MustCompile(`" ?\+\s*"`)
 
 var firstCell = regexp.MustCompile(`^\| \*([^*]+)\* \|`)

@@ -47,7 +47,7 @@ func TestLogsNameTheRequest(t *testing.T) {
 	}
 }
 
-// logged returns the name of the method if a node is a call of a log, such as Warn.
+// logged returns the name of the method, such as Warn, if a node is a call of a method of a logger.
 func logged(n ast.Node) string {
 	call, ok := n.(*ast.CallExpr)
 	if !ok {

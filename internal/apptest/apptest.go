@@ -467,7 +467,7 @@ func (e *EventStream) read(body io.ReadCloser) {
 			if f.Event != "" {
 				e.frames <- f
 			}
-			if f.Event == "presences" { // one frame per stage, as in static/lib/events.js
+			if f.Event == "presences" { // split it into one frame per stage, as events.js does
 				e.apart(f.Data)
 			}
 			f = Frame{}

@@ -81,7 +81,7 @@ func (k *contract) holds(c *Client, method, path string, status int, h http.Head
 		c.t.Errorf("the OpenAPI document: %v", err)
 		return
 	}
-	// The router matches the decoded path.
+	// The router matches the decoded path, in which %2F would begin a new segment.
 	r := httptest.NewRequest(method, strings.ReplaceAll(path, "%2F", "-"), nil)
 	route, parameters, err := k.router.FindRoute(r)
 	if err != nil {

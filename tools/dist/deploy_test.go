@@ -284,8 +284,8 @@ func knownVariables(t *testing.T, names []string) {
 }
 
 // TestTemplateOfTheFunction: the resources fit the schema of AWS SAM, both in a VPC and without
-// one. The function has only the permissions that docs/ivs.md explains, every variable is a setting
-// of Stagedoor, and docs/lambda.md shows every parameter.
+// one. The Lambda function has only the permissions that docs/ivs.md explains, every variable is a
+// setting of Stagedoor, and docs/lambda.md shows every parameter.
 func TestTemplateOfTheFunction(t *testing.T) {
 	t.Parallel()
 	checkTemplate(t, nil)

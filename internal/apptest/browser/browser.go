@@ -169,8 +169,8 @@ func processFor(t testing.TB, k kind, path string) *process {
 	return b
 }
 
-// LAN is a host name of this machine that the browser does not know as its own: pages over http at
-// this name are no secure contexts.
+// LAN is a host name of this machine, but to the browser it looks like another machine: pages over
+// http at this name are no secure contexts.
 const LAN = "stagedoor.lan"
 
 // flags keep the browser on this machine and awake. See also

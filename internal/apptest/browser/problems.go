@@ -124,7 +124,7 @@ func (p *Page) close(cancel context.CancelFunc) {
 	cancel()
 }
 
-// fail ends the test; close prints the evidence.
+// fail ends the test. Afterwards `close` prints the text and the problems of the page.
 func (p *Page) fail(format string, args ...any) {
 	p.t.Helper()
 	p.t.Fatalf(string(p.engine)+": "+format, args...)

@@ -123,7 +123,7 @@ func (o *OBS) getSceneList(*call) (any, error) {
 
 func (o *OBS) getCurrentProgramScene(*call) (any, error) {
 	d := map[string]any{"currentProgramSceneName": o.scenes.current.name}
-	if o.opts.Version.behaviour().uuids { // the shorter name came with the UUIDs
+	if o.opts.Version.behaviour().uuids { // sceneName came with the UUIDs
 		d["sceneName"] = o.scenes.current.name
 	}
 	return d, nil

@@ -295,7 +295,7 @@ func Authentication(password, salt, challenge string) string {
 	return hash(hash(password+salt) + challenge)
 }
 
-// unsigned reads an optional whole number. A number of another type closes the session.
+// unsigned reads an optional whole number. Any other value closes the session.
 func unsigned(d map[string]any, key string) (*int, *closing) {
 	v, there := d[key]
 	if !there || v == nil {

@@ -53,9 +53,9 @@ type Stats struct {
 	// frames that cannot be decoded: a packet before them is missing, or no keyframe came first
 	Broken int
 	Gaps   int // gaps with packets that never arrived
-	// packets that never arrived; no more frames than this are missing as a whole
+	// number of packets that never arrived; at most as many frames are missing as a whole
 	Missing int
-	// from the answer to the first decodable frame
+	// time between the answer and the first decodable frame
 	FirstFrame               time.Duration
 	LastVideoTS, LastAudioTS uint32
 	LastVideo, LastAudio     time.Time
@@ -204,8 +204,8 @@ func (v *Viewer) readVideo(track *webrtc.TrackRemote, patience time.Duration) {
 	}
 }
 
-// frame counts a frame, and reports whether it can be decoded: after a keyframe, until packets are
-// missing.
+// frame counts a frame, and reports whether it can be decoded. It can if it is a keyframe, or if no
+// packet is missing since a keyframe.
 func (v *Viewer) frame(sample *media.Sample, decodable bool) bool {
 	sps, idr := false, false
 	for nal := range nals(sample.Data) {
