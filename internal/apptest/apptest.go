@@ -102,7 +102,8 @@ func Start(t testing.TB, flags ...string) *App {
 	return StartIn(t, data, flags...)
 }
 
-// StartIn is Start with a certain data folder.
+// StartIn is Start with the given data folder. It does not copy a migrated database into that
+// folder.
 func StartIn(t testing.TB, data string, flags ...string) *App {
 	t.Helper()
 	return startIn(t, data, []app.Option{

@@ -271,7 +271,7 @@ func (c *Commands) limits(ctx context.Context) (stage.Limits, string, error) {
 	return target.Limits, ofStage, err
 }
 
-// serviceName returns the name of a service for people. It is empty for a service that was never
+// serviceName returns the name of a service for people, or "not set" for a service that was never
 // set.
 func (s State) serviceName() string {
 	if s.Service == whipCustom {

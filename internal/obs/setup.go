@@ -37,7 +37,7 @@ type Issue func(ctx context.Context) (Pass, error)
 // A Target is the stage for which OBS is set up.
 type Target struct {
 	Limits stage.Limits
-	Issue  Issue // requests a token; called only if the service must be set
+	Issue  Issue // requests a token; not called if SetUp finds nothing to do
 	// Encoder is the ID of an encoder that the script in OBS can configure, in Advanced mode.
 	// "auto" is the best hardware encoder that OBS has, "x264" the encoder of Simple mode. Empty
 	// keeps the encoder.
@@ -210,8 +210,8 @@ func (s *setUp) inherit(ctx context.Context) error {
 	return setVideo(ctx, s.c, s.before.Video)
 }
 
-// settle applies the changes of findings until no finding needs one. One change may require
-// another: a new frame rate changes the keyframe interval in frames.
+// settle applies the changes of findings until no finding needs one, but at most three times. One
+// change may require another: a new frame rate changes the keyframe interval in frames.
 func (s *setUp) settle(ctx context.Context) error {
 	if err := s.chooseEncoder(ctx); err != nil {
 		return err

@@ -175,7 +175,7 @@ func TestSetUpFromFresh(t *testing.T) {
 	}
 }
 
-// TestSetUpIsUndone: after a failure at any step, OBS is unchanged.
+// TestSetUpIsUndone: if the request for a token fails, SetUp leaves OBS unchanged.
 func TestSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, start := range servers() {

@@ -107,7 +107,8 @@ func option(options string, names ...string) (value string) {
 	return value
 }
 
-// x264Options returns the person's options with those of Stagedoor set.
+// x264Options returns Stagedoor's options and the person's other options, without a preset that is
+// too slow.
 func x264Options(options string, keyint int) string {
 	ours := []string{"keyint", "keyint-max", "bframes", "b", "profile", "tune", "sliced-threads"}
 	all := []string{

@@ -103,8 +103,8 @@ func TestComposeFile(t *testing.T) {
 }
 
 // TestComposeFileOfReplicas: each replica has its own URL, media port and data folder, and enough
-// time to drain. All replicas share a local key and a database. nginx has the addresses of all
-// replicas.
+// time to drain. All replicas share the folder of own keys, and their only secret is the local key.
+// nginx has the addresses of all replicas.
 func TestComposeFileOfReplicas(t *testing.T) {
 	t.Parallel()
 	project := compose(t, "compose.replicas.yaml")

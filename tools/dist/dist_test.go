@@ -22,8 +22,8 @@ import (
 	"aead.dev/minisign"
 )
 
-// TestRelease builds a release twice, in different folders and as different users, and checks its
-// files. With STAGEDOOR_COLD=1 the builds do not use the build cache.
+// TestRelease builds a release twice, in different folders and with different umasks, and checks
+// its files. With STAGEDOOR_COLD=1 the builds do not use the build cache.
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	public, key, err := minisign.GenerateKey(rand.Reader)

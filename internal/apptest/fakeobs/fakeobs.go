@@ -322,7 +322,8 @@ func (o *OBS) Param(category, name string) string {
 	return o.current.params[category+"/"+name]
 }
 
-// Edit changes the parameters of the current profile, as a person in front of OBS does.
+// Edit changes the parameters and the service of the current profile, as a person in front of OBS
+// does.
 func (o *OBS) Edit(f func(params map[string]string, service *Service)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

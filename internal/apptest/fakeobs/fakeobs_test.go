@@ -164,8 +164,8 @@ func TestCreateProfileByVersion(t *testing.T) {
 	}
 }
 
-// TestServiceSettings: SetStreamServiceSettings has a certain order of checks. It merges the
-// settings if the type stays the same, replaces them if it changes, and gives 700 without WHIP.
+// TestServiceSettings: SetStreamServiceSettings merges the settings if the type stays the same,
+// replaces them if it changes, and gives 700 without WHIP.
 func TestServiceSettings(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]fakeobs.Options{"OBS 29": {Version: fakeobs.OBS29},

@@ -125,7 +125,7 @@ func (o *OBS) hello(s *session) map[string]any {
 	return d
 }
 
-// write sends the queued messages, in order, until the queue is closed.
+// write sends the queued messages, in order, until it has sent a closing or the session ends.
 func (s *session) write(ctx context.Context) {
 	for {
 		select {

@@ -6,8 +6,9 @@
 //	#  a remark
 //	>  the request: "METHOD path", headers, and after an empty line the body
 //	<  the expected response: the status, headers ("Name: -" must be absent), and after an empty
-//	   line the body. {name} matches any text and stores it for later lines; {name_escaped} is
-//	   that text in a path; {_} matches any text and does not store it
+//	   line the body. {name} matches a text without blanks, `"` and `>`, and stores it for
+//	   later lines; {name_escaped} is that text in a path; {_} matches any text and does not
+//	   store it
 //	*  all events since the last request, in order, if the conversation reports events
 package httpscript
 

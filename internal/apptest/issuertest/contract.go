@@ -103,7 +103,7 @@ func capabilities(t *testing.T, s Subject) {
 }
 
 // lives tests the life of tokens, which the API of AWS rounds down to minutes. No token lives
-// longer than its grant.
+// longer than requested.
 func lives(t *testing.T, s Subject) {
 	for _, ttl := range []time.Duration{time.Minute, 90 * time.Second, 12 * time.Hour,
 		stage.MaxTTL} {

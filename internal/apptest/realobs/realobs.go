@@ -126,8 +126,8 @@ func (i *Install) Write(t testing.TB, name, text string) {
 	}
 }
 
-// Stable returns the files in OBS's folder by name, except those that OBS rewrites at each start:
-// window positions, and a folder for downloaded lists.
+// Stable returns the files in OBS's folder by name, without what OBS changes at each start: logs,
+// profiler data, backups, downloaded lists, and in the other files the window positions.
 func (i *Install) Stable(t testing.TB) map[string]string {
 	t.Helper()
 	all := map[string]string{}

@@ -17,7 +17,7 @@ var (
 )
 
 // App is apptest.Start. With -fleet, it starts three servers behind nginx, and kills one of them
-// every 20 seconds.
+// every 20 seconds, or as often as -kill-every says.
 func App(t testing.TB, flags ...string) *apptest.App {
 	t.Helper()
 	if !*onFleet {
