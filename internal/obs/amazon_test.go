@@ -117,7 +117,8 @@ func TestEverythingThatAmazonDocuments(t *testing.T) {
 
 // TestTwoClientsOnOneOBS: one client sets OBS up repeatedly. Meanwhile a second client reads the
 // settings over one connection, and a third opens a new connection for each reading. The fake OBS
-// crashes, and fails the test, if it receives a request while it switches profiles.
+// crashes, and fails the test, if it receives a request about the stream while it switches
+// profiles.
 func TestTwoClientsOnOneOBS(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{})

@@ -202,7 +202,8 @@ func judgeProfile(r Reading, toFix bool) Finding {
 }
 
 // judgeService checks the service, including its name. Without the name, OBS's settings dialog
-// shows the first common service, and saves that in place of WHIP on OK.
+// shows the first common service. If the person then clicks OK, OBS saves that service in place of
+// WHIP.
 func judgeService(r Reading) Finding {
 	name := r.Service.name()
 	switch {

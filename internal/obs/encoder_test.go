@@ -16,8 +16,8 @@ func fitted(id string, kbits, seconds int) map[string]any {
 	return e.Fit(kbits, seconds)
 }
 
-// TestAHardwareEncoderIsSetByTheScript: the commands send the script the same request as the dock
-// does.
+// TestAHardwareEncoderIsSetByTheScript: for a hardware encoder, SetUp has the script write the
+// encoder's file. It fails without the script, or if OBS does not have the encoder.
 func TestAHardwareEncoderIsSetByTheScript(t *testing.T) {
 	t.Parallel()
 	const card = "h264_texture_amf"

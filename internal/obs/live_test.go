@@ -285,7 +285,7 @@ func TestKeepRenewsADeadTokenOnce(t *testing.T) {
 }
 
 // TestKeepStartsAgainAfterAnUnexpectedStop: after ICE has failed, OBS stops and does not reconnect,
-// so `keep` starts it again.
+// so Keep starts it again.
 func TestKeepStartsAgainAfterAnUnexpectedStop(t *testing.T) {
 	t.Parallel()
 	h := ready(t, fakeobs.Options{})

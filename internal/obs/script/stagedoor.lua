@@ -11,7 +11,7 @@
 --   5. When the server has a new address, and the dock at the new address requests it, the script
 --      opens the dock at that address from then on.
 -- The script itself sends nothing. "Undo" in its pane reverts all of this, and says what only you
--- can do. Press it before you remove the script, since OBS saves its docks when it ends.
+-- can do. Press "Undo" before you remove the script. Otherwise the dock stays in OBS.
 --
 -- The code below signs in the dock, once, until {{until}}. Until then, give this
 -- file to nobody. There is no other secret in it.

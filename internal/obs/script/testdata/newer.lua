@@ -1,7 +1,7 @@
--- Makes the script run in OBS 29 as in a newer OBS. It adds the functions config_* and
--- os_generate_uuid, which obslua has since OBS 30, and pretends that OBS has WHIP and browser
--- docks, which Debian's OBS lacks. Everything else is the real OBS. With a file named "no-whip" in
--- the home folder, OBS stays without WHIP.
+-- Makes the script run in OBS 29 as in OBS 30. It adds the functions config_* and os_generate_uuid,
+-- which obslua has since OBS 30, and pretends that the version is 30 and that OBS has WHIP and
+-- browser docks, which Debian's OBS lacks. Everything else is the real OBS. With a file named
+-- "no-whip" in the home folder, OBS stays without WHIP.
 local obs, ffi = obslua, require("ffi")
 local home = os.getenv("HOME")
 ffi.cdef [[
