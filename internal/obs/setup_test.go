@@ -302,8 +302,8 @@ func TestSetUpOfOursIsTakenBack(t *testing.T) {
 	refusesUntouched(t, connect(t, o.URL(), ""), "obs_no_whip")
 }
 
-// TestAnEmptyServiceIsTakenBack: a failed SetUp restores a service without settings. OBS refuses
-// a request with no settings, so the settings of WHIP become blank. The service contains no token.
+// TestAnEmptyServiceIsTakenBack: a failed SetUp restores a service without settings. OBS refuses a
+// request with no settings, so SetUp writes blank ones. The token is gone.
 func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"rtmp_common", "whip_custom"} {
