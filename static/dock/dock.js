@@ -231,7 +231,7 @@ function note(notice) {
 /* ---- signing in ---- */
 
 /**
- * Signs in by a dock link or by the script's code. If the link or the code was used already, the
+ * Signs in by a dock link or by the script's code. If the server refuses the link or the code, the
  * sign-in form is shown.
  */
 async function enrolled() {
@@ -292,7 +292,8 @@ function know(me) {
 }
 
 /**
- * A bar has ended: its message would contradict what the person may do now.
+ * Called when a bar has ended. Removes its message, which would contradict what the person may do
+ * now.
  * @param {{arn: string, name: string}} bar
  */
 function letInAgain({ arn, name }) {

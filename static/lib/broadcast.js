@@ -256,7 +256,7 @@ const NODES = {
     },
   },
 
-  // The states that find out why a broadcast ended, and the end.
+  // The states at the end of a broadcast: finding the reason, stopping OBS, and trouble.
   explaining: {
     defers: ['go'],
     on: {
@@ -355,7 +355,7 @@ function note(s, { kind, state, event, online }) {
   }
   if (kind !== 'obs') return stay(s);
   if (state === 'RECONNECTING' && s.word?.kind === 'publishing') return stay(s, { word: null });
-  // The person started or stopped the stream in OBS itself.
+  // The person stopped the stream in OBS itself. In "quieting", this machine stops it.
   if (state === 'STOPPING' && s.at !== 'quieting') return stay(s, { unwanted: true });
   // The stage's last event is about the previous session.
   if (state === 'RECONNECTED') return stay(s, { connecting: false, word: null });
@@ -604,8 +604,8 @@ function ended(s) {
 
 /**
  * Called when OBS has stopped. Shows the reason that the stage has reported. If there is none yet,
- * waits briefly, because the stage may report it shortly after. The text is shown if there is no
- * reason.
+ * waits briefly, because the stage may report it shortly after. If it reports none, `text` is
+ * shown.
  * @param {State} s
  * @param {string} text
  * @returns {Move}
@@ -627,7 +627,7 @@ function unexplained(s) {
   return conclude(s, null, s.fallback?.text ?? '');
 }
 
-/** Called when OBS was closed, which stops the broadcast first. @param {State} s @returns {Move} */
+/** Called when OBS was closed and has stopped the stream. @param {State} s @returns {Move} */
 function obsEnded(s) {
   return trouble(s, { text: 'live.obsEnded' }, false);
 }
@@ -761,7 +761,7 @@ function liveIfSending(s) {
 /** @param {State} s @returns {Move} */
 function endedInTrouble(s) {
   if (!s.sending) return stay(s);
-  return s.participantId ? ended(s) : toIdle(s); // this page did not start the broadcast
+  return s.participantId ? ended(s) : toIdle(s); // no ID: this page did not start it
 }
 
 /** @param {State} s @param {Fact} fact @returns {Move} */
@@ -790,7 +790,7 @@ function startOrphaned(s) {
 
 /* ---- what OBS is doing already ---- */
 
-/** The person started or stopped the stream in OBS itself. @param {State} s @returns {Move} */
+/** The person started the stream in OBS itself. @param {State} s @returns {Move} */
 function foundStarted(s) {
   return take({ ...s, unwanted: false, renewals: 0, word: null, claim: null, since: 0 }, false);
 }

@@ -93,7 +93,7 @@ const alike = (a, b) => a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
 /** @param {Node} old @param {Node} wanted */
 function update(old, wanted) {
-  if (old === wanted) return; // an element that was kept
+  if (old === wanted) return; // the caller passed the element that is in the page
   if (!(old instanceof Element) || !(wanted instanceof Element)) {
     if (old.nodeValue !== wanted.nodeValue) old.nodeValue = wanted.nodeValue;
     return;

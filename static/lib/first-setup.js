@@ -5,14 +5,14 @@
 import { PROFILE } from './obs-check.js';
 
 /**
- * off: nothing to begin and nothing to undo · waiting for the first reading of OBS · working: OBS
+ * off: nothing to begin and nothing to undo · waiting: for the first reading of OBS · working: OBS
  * is being set up · told: the page shows what was done, and offers to undo it · undoing
  * @typedef {'off' | 'waiting' | 'working' | 'told' | 'undoing'} State
  *
- * read: the settings of OBS were read · acted: the person did something else · done, failed: the
- * result of an effect · undo, dismissed: the person pressed that button
  * @typedef {{kind: 'acted' | 'done' | 'failed' | 'undo' | 'dismissed'} |
- *   ({kind: 'read'} & Seen)} Fact
+ *   ({kind: 'read'} & Seen)} Fact - read: the settings of OBS were read; acted: the person did
+ *   something else; done, failed: the result of an effect; undo, dismissed: the person pressed that
+ *   button
  *
  * @typedef {object} Seen
  * @property {import('./obs-read.js').Reading} reading

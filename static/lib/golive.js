@@ -9,8 +9,8 @@ import { serviceSettings } from './obs-setup.js';
 export { FINAL, SETTINGS } from './broadcast.js';
 
 /**
- * Time limits in milliseconds. OBS waits 8 s for the endpoint. OBS may send no event for a failure
- * of its own.
+ * Time limits in milliseconds. OBS waits 8 s for the endpoint. OBS itself may fail without an
+ * event.
  */
 const WAITS = Object.freeze({
   start: 15_000,

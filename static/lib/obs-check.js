@@ -49,8 +49,8 @@ const SIMPLE_GOP = 250;
 const QUICK = Object.freeze(['ultrafast', 'superfast', 'veryfast']);
 
 /**
- * The options of x264 that the set-up writes. Amazon documents all of them, except the second name
- * of the B-frames.
+ * The options of x264 that the set-up writes. Amazon documents all of them, except `b`, the other
+ * name of `bframes`.
  */
 const OURS = Object.freeze([
   'keyint',
@@ -175,8 +175,8 @@ function isOn(text, otherwise) {
 const round = (n) => (Number.isFinite(n) ? Math.floor(n * 10 + 0.5) / 10 : 0);
 
 /**
- * OBS has had WHIP since version 30. The packages of Debian and Ubuntu are built without it.
- * Only OBS's answer shows that, with status 700, when OBS receives the WHIP service.
+ * OBS has had WHIP since version 30. The packages of Debian and Ubuntu are built without it, which
+ * shows only when such an OBS receives the WHIP service: it answers with status 700.
  * @param {Reading} obs
  */
 function checkWhip(obs) {

@@ -464,8 +464,8 @@ const sameService = (a, b) =>
   );
 
 /**
- * Stores the previous profile in OBS, so that another dock finds it, and this one after the browser
- * has lost its storage.
+ * Stores the previous profile in OBS. Another dock finds it there, and so does this dock after the
+ * browser has lost its storage.
  * @param {ObsCaller} obs
  * @param {string} previousProfile
  */

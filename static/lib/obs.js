@@ -49,8 +49,7 @@ export class ObsError extends Error {
  * @typedef {{obsVersion: string, obsWebSocketVersion: string, platform: string, availableRequests:
  *   string[]}} ObsVersion
  *
- * ObsCaller is the part of Obs that other modules use. Tests have a fake of it.
- * @typedef {object} ObsCaller
+ * @typedef {object} ObsCaller - the part of Obs that other modules use; tests have a fake of it
  * @property {(request: string, data?: Record<string, any>, options?: {limit?: number}) =>
  *   Promise<any>} call
  * @property {(event: string, handler: (data: any) => void) => () => void} on

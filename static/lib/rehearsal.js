@@ -1,8 +1,8 @@
 /**
- * A rehearsal as a state machine: step(state, fact) → {state, effects}, which is pure, and its
- * runner. golive.js runs the broadcast itself, with the token of a private stage. This module ends
- * the rehearsal after twenty seconds, plays the broadcast back, measures it, and restores OBS's
- * service.
+ * A rehearsal: its state machine, step(state, fact) → {state, effects}, which is pure, and the code
+ * that runs the machine. golive.js runs the broadcast itself, with the token of a private stage.
+ * This module ends the rehearsal after twenty seconds, plays the broadcast back, measures it, and
+ * restores OBS's service.
  */
 import { api } from './api.js';
 import { mayRecover } from './broadcast.js';
@@ -473,7 +473,8 @@ export async function uplinkOf(
     );
     return response.ok ? size / Math.max(0.001, (now() - start) / 1000) : 0;
   } catch {
-    return limit.signal.aborted ? size / (UPLOAD_WITHIN / 1000) : 0; // or less: it was cut off
+    // If the upload was cut off, the uplink is at most this.
+    return limit.signal.aborted ? size / (UPLOAD_WITHIN / 1000) : 0;
   } finally {
     clearTimeout(timer);
   }

@@ -80,7 +80,8 @@ async function load(tag) {
 }
 
 /**
- * A sentence in the person's language. If n is 1, it is the sentence whose key ends in ".one".
+ * A sentence in the person's language. If the value `n` is 1, it is the sentence whose key ends in
+ * ".one", if there is one.
  * @param {string} key
  * @param {Record<string, string | number>} [values]
  */

@@ -61,7 +61,7 @@ const ACTIONS = [
   'setting.changed',
 ];
 
-const MOST = 100_000; // entries in one file, since more would not fit into a spreadsheet
+const MOST = 100_000; // entries in one file, which a spreadsheet can still open
 
 /** The actions whose detail is a reason, which a person may have written. */
 const WITH_REASON = /^(participant|guest_link|guest|setting)\.|^(user\.suspended|token\.revoked)$/;

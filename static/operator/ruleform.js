@@ -19,7 +19,7 @@ const CAPABILITIES = ['publish', 'subscribe'];
  */
 export const PATIENCE = { timeout: 300_000 };
 
-/** The prefix of the value of a choice that means all stages of a rule. */
+/** In the choice of stages, a value with this prefix means all stages of another rule. */
 const ALL_OF = 'all of ';
 
 /**

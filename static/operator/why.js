@@ -6,8 +6,8 @@ import { BARRED, has, NO_REASON, recognized, serverSaid, t } from '../lib/string
  */
 
 /**
- * Why a participant was refused or disconnected, for operators and moderators. The sentences of the
- * server address the participant.
+ * Why a participant was refused or disconnected, in words for operators and moderators. The
+ * server's own sentences speak to the participant.
  * @param {Event} event
  */
 export function why({ code = '', detail = '', by, barred }) {

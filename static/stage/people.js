@@ -25,11 +25,11 @@ const SIZES = ['small', 'normal', 'large'];
  */
 export const personOf = (p) => p.userId || p.id;
 
-/** The most pictures in a narrow dock. More of them would push the chat out of sight. */
+/** How many pictures a narrow dock shows in normal size. More would push the chat out of sight. */
 const ROOMY = 2;
 
 /**
- * Whether people are shown as rows without pictures. The user's own choice takes precedence.
+ * Whether people are shown as rows with small pictures, unless the user has chosen a size for them.
  * @param {Participant[]} list
  * @param {string} me
  * @param {Record<string, Choice>} choices

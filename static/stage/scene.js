@@ -25,14 +25,14 @@ export class SceneError extends Error {
 /**
  * @typedef {{stage: string, view: string}} Shown - the view of the key in an address
  * @typedef {{name: string, url: string, shown: Shown | null}} Ours - a source that shows a page of
- *   Stagedoor; null: its key is no longer valid
+ *   Stagedoor; `shown` is null if the key of the source is no longer valid
  *
  * @typedef {object} Source
  * @property {string} name the name of the source, unless another source already has this name
  * @property {{arn: string, name: string}} stage
  * @property {string} view
- * @property {boolean} canvas whether the source has the size of OBS's canvas; if not, it has that
- *   of a picture
+ * @property {boolean} canvas whether the source has the size of OBS's canvas; if not, it has
+ *   1280 × 720
  * @property {(url: string) => boolean} ours
  * @property {(url: string) => Promise<Shown | null>} shows
  * @property {(url: string) => string} [dress] the address with the look that was chosen

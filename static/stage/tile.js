@@ -64,7 +64,11 @@ export function createTile({ name, blocked, height }) {
     },
   };
 
-  /** The tracks of a stream arrive one after the other. @param {MediaStream | null} stream */
+  /**
+   * Measures the sound of a stream. It is called again for the same stream, because the tracks of a
+   * stream arrive one after the other.
+   * @param {MediaStream | null} stream
+   */
   function listenTo(stream) {
     sound.stop();
     sound = stream ? meter(stream) : { level: () => 0, stop() {} };

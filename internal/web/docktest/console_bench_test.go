@@ -66,8 +66,8 @@ var lists = []string{
 
 const stage7 = "arn%3Aaws%3Aivs%3Alocal%3A000000000000%3Astage%2F100007"
 
-// benchRule measures two times, for 10,000 people: to compute the effect of a rule, and to apply
-// the rule with an entry of the audit trail for each person.
+// benchRule measures how long the server takes, with 10,000 people, to compute the effect of a
+// rule, and to apply the rule with an entry of the audit trail for each person.
 func benchRule(b *testing.B, olga *apptest.Client) {
 	rule := web.V1Rule{Stage: stage.ARN(olga.MainStage()), Capabilities: []string{"subscribe"}}
 	start := time.Now()

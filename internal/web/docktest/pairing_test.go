@@ -273,8 +273,8 @@ func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
 	p.fits("dock-unreachable", "ol.steps", p.Reload)
 }
 
-// The code of the script was used before, or is wrong, or has expired, so that the script omits it.
-// The dock explains this in the same words as the script.
+// The code of the script was used before, or is wrong, or has expired. The script omits an expired
+// code. In each case the dock gives the same explanation as the script.
 func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{})

@@ -102,8 +102,8 @@ func pagesWithLongNames(t *testing.T, a *apptest.App) (pages map[string]string, 
 	return pages, strings.TrimPrefix(link.URL, a.URL)
 }
 
-// fits opens a page. It fails the test if the page is wider than its window, or if the name of an
-// event is broken although it fits a line.
+// fits opens a page. It fails the test if the page is wider than its window, or if an identifier
+// such as "user.created" is broken although it fits a line.
 func fits(t *testing.T, page *browser.Page, base, lang, path, text string) {
 	t.Helper()
 	page.Eval(`localStorage.setItem('stagedoor.language', '`+lang+`')`, nil)
@@ -130,7 +130,7 @@ func fits(t *testing.T, page *browser.Page, base, lang, path, text string) {
 }
 
 // tooWide is an expression that lists by how much the page is too wide, and the elements that make
-// it so. It also lists words of code that are broken although they fit a line.
+// it so. It also lists identifiers such as "user.created" that are broken although they fit a line.
 const tooWide = `(() => {
 	const wide = document.documentElement.scrollWidth - innerWidth;
 	const name = (e) => e.tagName.toLowerCase() + '.' + e.className + ' ' + e.innerText.slice(0, 40);

@@ -16,8 +16,7 @@ import { openLocal } from './local.js';
  *   another login or key
  * @typedef {{token: string, stage: string, expiresAt: string}} Admission
  *
- * The events of the session of one token.
- * @typedef {object} SessionEvents
+ * @typedef {object} SessionEvents - the events of the session of one token
  * @property {(list: Participant[]) => void} participants all participants except this page
  * @property {(id: string, stream: MediaStream) => void} stream
  * @property {(id: string) => void} removed the stream of that participant has ended
@@ -25,9 +24,9 @@ import { openLocal } from './local.js';
  * @property {(joined: boolean) => void} joined false: the session reconnects
  * @property {(why: string) => void} ended the session is over; a retry needs another token
  *
- * fit requests the layer for the height at which a participant is shown. It is absent if the stage
- * chooses layers by itself.
- * @typedef {{refresh: () => void, fit?: (id: string) => void, close: () => void}} Session
+ * @typedef {{refresh: () => void, fit?: (id: string) => void, close: () => void}} Session - `fit`
+ *   requests the layer for the height at which a participant is shown; it is absent if the stage
+ *   chooses layers by itself
  * @typedef {(about: {admission: Admission, wants: (p: Participant) => boolean, lines?: (id: string)
  *   => number, on: SessionEvents}) => Session} Open
  *

@@ -135,7 +135,9 @@ function again(state, now, why) {
  *   'link'>} Receive - handlers for events of the other participants, because Amazon's SDK sends
  *   and receives in one session
  * @typedef {(about: About) => Promise<Sending>} Send
- *
+ */
+
+/**
  * Runs the machine.
  * @param {object} about
  * @param {() => Promise<Admission>} about.token
