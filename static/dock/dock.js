@@ -185,7 +185,7 @@ const atRest = () => model.broadcast.phase === 'idle' && !rehearsal.running && !
 /** Announces a new state to screen readers, in the title and to the server. */
 function tell() {
   const wrong = worry(model);
-  // The tab Broadcast announces the problem where it shows it.
+  // In the tab Broadcast, the element that shows the problem also announces it.
   if (tab === 'people' && wrong && wrong !== worried) say(wrong);
   worried = wrong;
   const state = stateOf(model);

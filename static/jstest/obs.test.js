@@ -43,7 +43,7 @@ function library() {
       fakes.said.push([request, data]);
       fakes.most = Math.max(fakes.most, ++fakes.running);
       try {
-        await null; // no timer: on a busy machine, its answer could come too late
+        await null; // not a timer, which could fire too late on a busy machine
         const answer = fakes.answer[request];
         const now = typeof answer === 'function' ? answer(data) : answer;
         if (now === 'hang') return await new Promise(() => {});

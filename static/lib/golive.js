@@ -47,7 +47,7 @@ export function createBroadcast({ obs, tokens, onChange, now = Date.now, waits =
     waits: { ...WAITS, ...waits },
   });
   const { tell, settled } = machine;
-  /** IDs of processed events, which the server may repeat to a new page. @type {Set<number>} */
+  /** IDs of processed events: a new event stream repeats recent events. @type {Set<number>} */
   const seen = new Set();
 
   return {

@@ -491,7 +491,8 @@ export async function previousProfile(obs) {
 /**
  * Selects the previous profile again. The set-up has not changed it.
  * @param {ObsCaller} obs
- * @param {{remove?: boolean}} [options] remove our profile afterwards, if the set-up has created it
+ * @param {{remove?: boolean}} [options] remove: whether to remove our profile afterwards; only for
+ *   a profile that the set-up has just created
  * @returns {Promise<string>} the profile that is current now
  */
 export async function backToMyProfile(obs, { remove = false } = {}) {

@@ -19,8 +19,8 @@ export const SWITCH_LIMIT = 60_000;
 const CLAIM = 20_000;
 
 /**
- * A new connection first waits for this share of the pause after a switch, so that another client
- * can repeat its claim.
+ * How long a new connection waits before its first request, as a share of the pause after a switch.
+ * Meanwhile, another client can repeat its claim.
  */
 const LISTEN = 1 / 4;
 

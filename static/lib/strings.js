@@ -229,8 +229,8 @@ const fill = (text, values = {}) =>
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 /**
- * Encloses a name in a right-to-left script in isolating marks. Otherwise the text after it would
- * be shown on its other side.
+ * Encloses a name in a right-to-left script in isolating marks. Otherwise a number after the name,
+ * for example, would be shown before it.
  * @param {string} value
  */
 const isolated = (value) => (RIGHT_TO_LEFT.test(value) ? `\u2068${value}\u2069` : value);

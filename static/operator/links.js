@@ -6,7 +6,7 @@ import { t, time } from '../lib/strings.js';
 
 /**
  * @typedef {{id: string, name: string, invite: string, inviteExpiresAt: string, seen?: string}}
- *   Link - seen: when the user had last been seen at the time the link was created
+ *   Link - seen: the user's `lastSeenAt` when the link was created
  */
 
 const LOOK_EVERY = 5_000;

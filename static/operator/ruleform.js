@@ -77,7 +77,7 @@ export class RuleForm {
    * @param {Console} console
    * @param {object} about
    * @param {string} about.id the beginning of the IDs of the fields
-   * @param {(rule?: Rule) => [string, string][]} about.sets the stages of each other rule
+   * @param {(rule?: Rule) => [string, string][]} about.sets the choices "all stages of …"
    * @param {(rule: Rule, where: string) => Promise<boolean>} about.save returns whether the rule
    *   was stored
    */

@@ -20,7 +20,7 @@ export class StageChoice {
   /**
    * @param {Console} console
    * @param {{changed?: () => void, without?: (arn: string) => boolean}} [about] changed: called
-   *   after another choice; without: reports that a stage is not offered
+   *   after another choice; without: whether to omit a stage
    */
   constructor(console, { changed = () => {}, without = () => false } = {}) {
     this.console = console;

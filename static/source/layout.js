@@ -47,7 +47,9 @@ export function columns(n, width, height) {
   return best;
 }
 
-/** Finds the active speaker: the participant who has been the loudest for a moment. */
+/**
+ * Finds the active speaker: the loudest participant. A speaker keeps the spotlight for at least HOLD.
+ */
 export function createSpotlight() {
   let shown = '';
   let since = -Infinity;

@@ -216,7 +216,7 @@ function stagesOf(model, me) {
 }
 
 /**
- * The stage that was chosen here, otherwise the stage of the page.
+ * The stage that was chosen here, otherwise the stage of the page, otherwise the user's first.
  * @param {import('./views.js').Model} model
  * @param {About} about
  */

@@ -73,8 +73,8 @@ func TestAModeratorEndsABar(t *testing.T) {
 	bob.Must(http.StatusCreated, "POST", "/api/tokens", web.TokenRequest{Stage: side.ARN}, nil)
 }
 
-// TestAnEndedBarTakesItsMessageAway: the dock of a broadcaster who is let in again shows that
-// instead of the bar.
+// TestAnEndedBarTakesItsMessageAway: when a broadcaster is let in again, the dock says so, and no
+// longer shows the message of the bar.
 func TestAnEndedBarTakesItsMessageAway(t *testing.T) {
 	t.Parallel()
 	row := rowNamed("barred-live")

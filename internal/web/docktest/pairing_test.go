@@ -294,7 +294,7 @@ func TestADockSaysThatTheScriptsCodeIsOver(t *testing.T) {
 	p.Type(`input[name="name"]`, "Ada")
 	p.Type(`input[name="password"]`, apptest.Password)
 	p.Click(`form button[type="submit"]`)
-	p.state("ready") // the page was paired when it loaded, so nothing else is missing
+	p.state("ready") // the page was paired when it loaded, so only the sign-in was missing
 }
 
 // The script hands over its code at each start of OBS until the code expires. A dock that has used
@@ -407,7 +407,8 @@ func TestARedirectedDockAsksBeforeItMoves(t *testing.T) {
 	m.WaitText("from now on OBS opens this dock at " + m.now)
 }
 
-// A script that was removed from OBS cannot move the dock. The dock says what to do instead.
+// The script was removed from OBS. The dock shows a notice about it, until the person closes the
+// notice. After that, the section about OBS still has the text.
 func TestADockSaysThatItsScriptIsGone(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared", Deaf: true})

@@ -152,7 +152,7 @@ func TestTheFirstOperatorComesFromTheProvider(t *testing.T) {
 }
 
 // TestADockIsNotLeftAtTheProvider: since the provider's page has no link back, the dock opens it in
-// another window. Before that, the dock removes the token from OBS.
+// another window, and itself shows the sign-in form.
 func TestADockIsNotLeftAtTheProvider(t *testing.T) {
 	t.Parallel()
 	p := startProvider(t)

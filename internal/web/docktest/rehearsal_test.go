@@ -94,8 +94,8 @@ func (d *dock) marked(topic, name string) {
 	d.WaitVisible(`[data-topic="` + topic + `"] [data-mark="` + name + `"]`)
 }
 
-// TestTryIt: 20 seconds are recorded and played back with the results, and OBS gets its settings
-// back.
+// TestTryIt: the dock plays 20 seconds of the broadcast back and shows the results, and OBS gets
+// its settings back.
 func TestTryIt(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {

@@ -97,8 +97,9 @@ func TestAnotherBuildOfOBSIsJudgedAnew(t *testing.T) {
 	d.state("ready")
 }
 
-// TestTheEndOfOBSIsNamed: if OBS crashes during a broadcast, the dock does not show LIVE after OBS
-// has restarted. If the person has closed OBS, the dock says so.
+// TestTheEndOfOBSIsNamed: if OBS crashes during a broadcast and restarts, the dock does not show
+// LIVE, but that OBS was closed or crashed. If the person disconnects the page from OBS, the dock
+// says so.
 func TestTheEndOfOBSIsNamed(t *testing.T) {
 	t.Parallel()
 	d := unconnected(t, browser.OBS30, rowNamed("live").obs, browser.Options{})

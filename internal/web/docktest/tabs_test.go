@@ -24,7 +24,7 @@ func liveOnPeople(t *testing.T, engine browser.Engine, look browser.Options) *do
 }
 
 // TestTheBroadcastIsWatchedOverFromPeople: while the tab People is shown, the dock shows the state
-// of the broadcast, replaces an invalid token, and announces a stage that receives nothing.
+// of the broadcast, replaces an invalid token, and announces a problem of the broadcast.
 func TestTheBroadcastIsWatchedOverFromPeople(t *testing.T) {
 	t.Parallel()
 	everyEngine(t, func(t *testing.T, engine browser.Engine) {
@@ -68,8 +68,8 @@ func TestStopFromPeople(t *testing.T) {
 	d.WaitFor(`document.querySelector('#said').textContent === 'OBS is ready'`)
 }
 
-// TestTheTabPeopleShowsAProblem: the tab People shows the problem, and while OBS still sends also
-// the button Stop.
+// TestTheTabPeopleShowsAProblem: the tab People shows why the broadcast ended. A click on that line
+// opens the tab Broadcast, where the person can go live again.
 func TestTheTabPeopleShowsAProblem(t *testing.T) {
 	t.Parallel()
 	d := liveOnPeople(t, browser.OBS30, browser.Options{Width: 250})
