@@ -93,7 +93,8 @@ export class PicturePart {
     this.#where = { arn: chosen.arn, name: chosen.name };
     this.#picture = createTestPicture(t('picture.on', { stage: chosen.name }));
     this.#publishing.start();
-    // While the picture is sent, its card is above the other cards. The person clicked below them.
+    // The person has clicked below the other cards. While the picture is sent, its card is above
+    // them.
     byId('test-picture').scrollIntoView({ block: 'nearest' });
   }
 

@@ -308,7 +308,7 @@ const goneView = (act) =>
     h('div', { className: 'row' }, button(t('live.dismiss'), act.seeGone)),
   );
 
-/** Whether the page looks for OBS, and has not found it. @param {Model} m */
+/** Whether the page has not found an OBS on this computer so far. @param {Model} m */
 const isOff = ({ obs: { phase, everReady }, why }) =>
   ['off', 'lost', 'connecting'].includes(phase) && why !== 'other_computer' && !everReady;
 

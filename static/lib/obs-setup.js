@@ -385,8 +385,9 @@ function createUndo(obs, before, script) {
   let hasWritten = false;
 
   /**
-   * The encoder's file belongs to our profile, and is removed with it. The script uses the file of
-   * the current profile.
+   * Restores the encoder's file, unless our profile is removed, and its file with it. Selects our
+   * profile first, because the script uses the file of the current profile. Returns the profile
+   * that is selected afterwards.
    * @param {string} current
    */
   async function restoreEncoder(current) {

@@ -36,7 +36,7 @@ export function takePairing(
     'obs-moving',
   ].map(take);
   if (!/ OBS\//.test(browser.userAgent) || !/^\d{1,5}$/.test(port ?? '')) return '';
-  // A dock that moved here from another address of the server was paired at that address.
+  // A dock that moved here from another address of the server was already paired at that address.
   const moved = moving || (server && server !== here);
   const known = !secret || secret === storage.getItem(KEYS.secret);
   storage.setItem(KEYS.address, `127.0.0.1:${port}`);

@@ -243,7 +243,7 @@ function createCourse(onChange, within, deeds) {
     get running() {
       return running();
     },
-    /** @returns {Promise<void>} settles when OBS's earlier service is restored */
+    /** @returns {Promise<void>} settles when the rehearsal has ended and tried to restore OBS */
     cancel: () =>
       new Promise((resolve) => {
         waiting.push(resolve);

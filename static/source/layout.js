@@ -48,7 +48,8 @@ export function columns(n, width, height) {
 }
 
 /**
- * Finds the active speaker: the loudest participant. A speaker keeps the spotlight for at least HOLD.
+ * Finds the active speaker: the loudest participant. A speaker keeps the spotlight for at least
+ * HOLD.
  */
 export function createSpotlight() {
   let shown = '';

@@ -19,8 +19,8 @@ const KEPT = 200;
 const SIZES = ['small', 'normal', 'large'];
 
 /**
- * The user ID of a participant, because each token is a new participant. If there is none, the
- * participant ID.
+ * The ID that a person keeps with a new token: the user ID, because each token is a new
+ * participant. Without a user ID, it is the participant ID.
  * @param {Participant} p
  */
 export const personOf = (p) => p.userId || p.id;

@@ -64,11 +64,7 @@ export function createTile({ name, blocked, height }) {
     },
   };
 
-  /**
-   * Measures the sound of a stream. It is called again for the same stream, because the tracks of a
-   * stream arrive one after the other.
-   * @param {MediaStream | null} stream
-   */
+  /** Called again for each track that a stream gets. @param {MediaStream | null} stream */
   function listenTo(stream) {
     sound.stop();
     sound = stream ? meter(stream) : { level: () => 0, stop() {} };

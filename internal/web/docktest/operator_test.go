@@ -15,8 +15,8 @@ import (
 )
 
 // TestTheConsoleSaysHowThingsStand: the console shows a webhook that fails, a dock without OBS,
-// access to one stage, and access to all stages by a rule. The page of a barred person shows the
-// bar.
+// access to one stage, and access to all stages by a rule. The account page of a barred person
+// shows the bar.
 func TestTheConsoleSaysHowThingsStand(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--webhook-networks", "127.0.0.0/8")

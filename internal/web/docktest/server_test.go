@@ -289,7 +289,7 @@ func aBarredOBSStaysDisconnected(t *testing.T, app *apptest.App) {
 	page.ClickText("Disconnect")
 	page.Type("#f-reason", "The hall is closing.")
 	// Meanwhile the row changes, because mia also watches. The field for the reason keeps the
-	// focus, unless the server of the broadcast is killed: then the row is another one.
+	// focus, unless the server of the broadcast is killed, because the row is then a new one.
 	watch := page.Tab()
 	var link string
 	page.WaitVisible(`a[aria-label="Watch: ana"]`)
