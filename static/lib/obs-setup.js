@@ -437,7 +437,7 @@ async function restore(obs, before) {
 }
 
 /**
- * Restores the service. OBS ignores an empty set of settings, and merges settings of the same type.
+ * Restores the service. OBS refuses an empty set of settings, and merges settings of the same type.
  * So settings that did not exist before become blank, which OBS treats the same.
  * @param {ObsCaller} obs
  * @param {Reading['service']} was
