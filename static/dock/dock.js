@@ -824,7 +824,12 @@ async function start() {
     } catch (err) {
       page(
         header(null, 'dock'),
-        h('main', { className: 'card', key: 'error' }, errorLine(errorText(err))),
+        h(
+          'main',
+          { className: 'card', key: 'error' },
+          errorLine(errorText(err)),
+          h('p', { className: 'hint' }, t('app.retries')),
+        ),
       );
       await new Promise((resolve) => setTimeout(resolve, 3_000));
     }

@@ -2,9 +2,16 @@ package docktest
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/client"
+	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
@@ -56,4 +63,56 @@ func TestADockLinkOpensASignedInDock(t *testing.T) {
 			other.WaitText("was used already")
 		})
 	}
+}
+
+// TestADockLinkIsKeptWhileTheServerIsAway: a dock that opens a dock link says that the server does
+// not answer, keeps the code of the link, and signs in as soon as the server answers again.
+func TestADockLinkIsKeptWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
+	a := apptest.Start(t)
+	var link web.V1DockLink
+	a.Operator().Must(http.StatusCreated, "POST", "/api/v1/dock-links", web.V1DockLinkRequest{
+		ExternalID: "17", Name: "ana",
+	}, &link)
+	var away atomic.Bool
+	away.Store(true)
+	origin := proxyOf(t, a.URL, &away)
+	opened, err := url.Parse(link.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := browser.Open(t, browser.OBS30, browser.Options{Width: 250, Height: 700})
+	d.Allow("net::ERR_EMPTY_RESPONSE")
+	d.Goto(origin + opened.Path + "#" + opened.EscapedFragment())
+	d.WaitText("The server does not answer.")
+	d.WaitText("The dock tries again every few seconds.")
+	if *screenshots != "" {
+		for _, width := range []int{250, 320, 460} {
+			d.Resize(width, 700)
+			d.Screenshot(filepath.Join(*screenshots, "dock-away-"+strconv.Itoa(width)+".png"))
+		}
+	}
+	away.Store(false)
+	d.WaitText("ana")
+	d.WaitNoText("The server does not answer.")
+}
+
+// proxyOf starts a proxy in front of a server. While `away` is true, the proxy closes the
+// connection of each POST without an answer.
+func proxyOf(t *testing.T, target string, away *atomic.Bool) string {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(to)
+	forward.FlushInterval = -1 // event streams
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() && r.Method == http.MethodPost {
+			panic(http.ErrAbortHandler)
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy.URL
 }
