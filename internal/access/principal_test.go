@@ -9,7 +9,8 @@ import (
 )
 
 // TestEveryCredentialOfARequestCounts: requests that differ only in one credential have different
-// keys, so that Recall does not return the principal of somebody else. Clone keeps each credential.
+// keys, so that Recall returns the principal of the credential in the request. Clone keeps each
+// credential.
 func TestEveryCredentialOfARequestCounts(t *testing.T) {
 	t.Parallel()
 	keys := map[credentialKey]string{(Presented{}).key(): "no credential"}

@@ -3,6 +3,7 @@ package accesstest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -410,7 +411,7 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 		op, ana, arn := h.Scene()
 		type loot struct {
 			access, view, link stage.Secret
-			token              stage.Participant
+			token, guest       stage.Participant
 		}
 		steal := func() (l loot) {
 			var err error
@@ -422,7 +423,10 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 				Stage: arn, Role: access.GuestPublishes, Name: "thief", Uses: 2, Life: time.Hour,
 			})
 			ok(t, err)
+			guest := must(h.Authenticate(t.Context(), access.Presented{Bearer: l.link}))(t)
+			l.guest = must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t).Participant
 			l.token = h.Issued(ana, arn).Participant
+			h.Fake.enter(l.guest)
 			h.Fake.enter(l.token)
 			return l
 		}
@@ -434,9 +438,11 @@ func (on rules) TestWhatAThiefHoldsEndsWithThePassword(t *testing.T) {
 				_, err := h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 				refused(t, err, stage.ErrUnauthorized, code)
 			}
-			refused(t, h.MayStay(t.Context(), l.token), stage.ErrDenied, "token_revoked")
-			if away := h.Fake.sentAway(); len(away) == 0 || away[len(away)-1] != l.token.ID {
-				t.Errorf("sent away: got %v, want %v last", away, l.token.ID)
+			for _, p := range []stage.Participant{l.token, l.guest} {
+				refused(t, h.MayStay(t.Context(), p), stage.ErrDenied, "token_revoked")
+				if away := h.Fake.sentAway(); !slices.Contains(away, p.ID) {
+					t.Errorf("sent away: got %v, want %v, too", away, p.ID)
+				}
 			}
 		}
 

@@ -310,7 +310,7 @@ func (on rules) TestFailedSignInsInTheTrailAreBounded(t *testing.T) {
 		}
 		for range 100 {
 			other := from("198.51.100.7")
-			_, _, err := h.Passkeys.LogIn(t.Context(), answer("nobody's", "c"), other)
+			_, _, err := h.Passkeys.LogIn(t.Context(), answer("unknown", "c"), other)
 			refused(t, err, stage.ErrUnauthorized, "passkey_unknown")
 		}
 		if got := trail(); got != 30 {
@@ -321,7 +321,7 @@ func (on rules) TestFailedSignInsInTheTrailAreBounded(t *testing.T) {
 			t.Errorf("a known account after that: got %d entries, want its own", got)
 		}
 		h.Clock.Pass(time.Minute)
-		_, _, err := h.Passkeys.LogIn(t.Context(), answer("nobody's", "c"), from("198.51.100.7"))
+		_, _, err := h.Passkeys.LogIn(t.Context(), answer("unknown", "c"), from("198.51.100.7"))
 		refused(t, err, stage.ErrUnauthorized, "passkey_unknown")
 		if got := trail(); got != 32 {
 			t.Errorf("a minute later: got %d entries, want one more", got)

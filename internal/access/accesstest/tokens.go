@@ -550,7 +550,7 @@ func (on rules) TestAccessKeys(t *testing.T) {
 		}
 		_, _, err = h.AccessKeys.Create(t.Context(), ana, "too many")
 		refused(t, err, stage.ErrConflict, "conflict")
-		_, _, err = h.AccessKeys.Create(t.Context(), access.CommandLine(), "nobody's")
+		_, _, err = h.AccessKeys.Create(t.Context(), access.CommandLine(), "kiosk")
 		refused(t, err, stage.ErrNotFound, "")
 	})
 }
