@@ -38,7 +38,7 @@ type DeviceStore interface {
 // DeviceLimits limits how many docks wait at the same time.
 type DeviceLimits struct {
 	Address string // the network of the dock, as the function network returns it
-	Of, All int    // the most waiting codes of that network, and in total
+	Of, All int    // how many docks may wait in that network, and in total
 	Now     time.Time
 }
 

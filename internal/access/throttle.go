@@ -218,7 +218,7 @@ func welcome(ctx context.Context, tx Store, user UserID, from Client, now time.T
 }
 
 // places returns the buckets of a client that is known for an account: one for its network, and one
-// for its browser if the client sent its cookie.
+// for its browser if the request had the browser's cookie.
 func (c Client) places(user UserID) []string {
 	network := fmt.Sprint("home ", user, " ", network(c.Address))
 	if c.Browser.Empty() {

@@ -45,7 +45,7 @@ type LambdaCommand struct {
 }
 
 // notInFunctions contains the settings of `serve` that a Lambda function refuses. Each value names
-// what the setting needs: a Lambda function does not have it.
+// what the setting needs and a Lambda function does not have.
 var notInFunctions = map[string]string{
 	"local-key": "local stages", "new-local-key": "local stages", "media": "local stages",
 	"media-tcp": "local stages", "media-hosts": "local stages", "turn": "local stages",

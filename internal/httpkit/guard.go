@@ -59,8 +59,8 @@ func NewGuard(now func() time.Time, log *slog.Logger) *Guard {
 }
 
 // Verify returns the error of the function `verify`, which returns ErrUnauthorized for a wrong
-// credential. If the network has no free failure, Verify may wait before the call, and replaces
-// ErrUnauthorized by ErrTooMany.
+// credential. If the network has no free failure left (see Guard), Verify may wait before it calls
+// `verify`, and returns ErrTooMany instead of ErrUnauthorized.
 func (g *Guard) Verify(ctx context.Context, from netip.Addr, verify func() error) error {
 	prefix := Network(from)
 	turn, free := g.begin(prefix)

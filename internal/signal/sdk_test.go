@@ -290,8 +290,8 @@ func meet(guests []tabGuest) {
 	}
 }
 
-// without waits until all other guests have received the event that a guest left. It returns the
-// other guests.
+// without returns the guests except the one who has gone. Before that, it waits until each of them
+// has received the event that this guest left.
 func without(gone tabGuest, guests []tabGuest) []tabGuest {
 	rest := slices.DeleteFunc(slices.Clone(guests), func(g tabGuest) bool {
 		return g.id == gone.id

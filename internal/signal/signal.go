@@ -70,7 +70,8 @@ type Server struct {
 
 // timing contains the durations of a server. Only tests change them.
 type timing struct {
-	grace   time.Duration // how long a client has to reconnect before its participant has left
+	// how long a client may take to reconnect; after that, its participant counts as gone
+	grace   time.Duration
 	ping    time.Duration // between two pings of a socket
 	refresh time.Duration // between reads of Media, even if it reports no change
 }

@@ -95,7 +95,7 @@ func entries(column string, f access.AuditFilter) walk {
 		{"action", string(f.Action)},
 	})
 	if column == "target_user" {
-		w.index.add("target_user <> ''") // the index has only these
+		w.index.add("target_user <> ''") // the index contains no other rows
 	}
 	w.among("stage", f)
 	w.between("at", f)

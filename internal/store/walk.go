@@ -20,7 +20,7 @@ type walk struct {
 	columns string
 	from    string // the table and its joins
 	args    arguments
-	keys    []key  // the order, which is unique
+	keys    []key  // the columns of the order; no two rows have the same values in all of them
 	newest  bool   // descending
 	index   filter // conditions that the index serves
 	narrow  filter // other conditions

@@ -32,11 +32,11 @@ type (
 		V1User
 		Grants []V1Grant `json:"grants"`
 		Docks  []Dock    `json:"docks"`
-		// OwnStagesOf lists the access to every stage that a rule creates. Grants does not repeat
-		// it.
+		// OwnStagesOf contains the rules that create stages. For each rule, it states the user's
+		// access to all of its stages. Grants does not contain this access.
 		OwnStagesOf []V1RuleGrant `json:"ownStagesOf"`
 	}
-	// A V1RuleGrant is the access of a user to every stage that a rule creates.
+	// A V1RuleGrant is the access that a user has to all stages of a rule that creates stages.
 	V1RuleGrant struct {
 		Rule         access.RuleID `json:"rule"`
 		OwnStage     string        `json:"ownStage"` // the pattern of the stages' names

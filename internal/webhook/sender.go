@@ -269,7 +269,7 @@ func sign(q *http.Request, secret stage.Secret, d access.Delivery, now time.Time
 	return nil
 }
 
-// reason returns an error without the URL, which may contain a secret of the receiver.
+// reason returns the text of an error without the URL, which may contain a secret of the receiver.
 func reason(err error) string {
 	text := err.Error()
 	if _, cause, ok := strings.Cut(text, `": `); ok {

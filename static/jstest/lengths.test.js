@@ -9,8 +9,8 @@ const names = readdirSync(root, { recursive: true }).filter(
 );
 
 /**
- * A source in which comments, strings and regular expressions are replaced by blanks. The number of
- * lines stays the same.
+ * A source text in which underscores replace comments, strings and regular expressions. The number
+ * of lines stays the same.
  * @param {string} source
  */
 function blanked(source) {

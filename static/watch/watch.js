@@ -290,7 +290,8 @@ function setVolume(volume) {
   state.volume = volume;
   localStorage.setItem(VOLUME, String(volume));
   for (const p of players.values()) p.volume(volume);
-  if (!state.sound && volume > 0) setSound(true); // this is the click that browsers require
+  // Browsers allow sound only after a click or a similar input, such as a move of this slider.
+  if (!state.sound && volume > 0) setSound(true);
 }
 
 /** @param {string} id */

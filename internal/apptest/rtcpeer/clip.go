@@ -132,7 +132,7 @@ func encode(dir string, o ClipOptions) error {
 		source = "anullsrc=sample_rate=48000"
 	}
 	sound := []string{"-f", "lavfi", "-i", source, "-t", seconds, "-ac", "2"}
-	if o.LeftTone { // the sine of ffmpeg has an eighth of full scale
+	if o.LeftTone { // the amplitude of ffmpeg's sine is an eighth of full scale
 		sound = append(sound, "-af", "volume=4,pan=stereo|c0=c0|c1=0*c0")
 	}
 	if o.AAC {
