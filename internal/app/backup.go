@@ -2,7 +2,6 @@ package app
 
 import (
 	"archive/tar"
-	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,7 +183,7 @@ func packBytes(to *tar.Writer, name string, content []byte, at time.Time) error 
 
 // RestoreCommand is `stagedoor restore`.
 type RestoreCommand struct {
-	Data string `help:"Folder to write the database and the keys to; it must not have either yet." placeholder:"DIR" default:"${data}"`
+	Data string `help:"Folder to write the database and the keys to; it must not have a file of the backup yet." placeholder:"DIR" default:"${data}"`
 	File string `arg:"" help:"Backup that stagedoor backup wrote." type:"existingfile"`
 }
 
@@ -198,7 +198,9 @@ func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer lock.Unlock()
-	if err := cmd.checkEmpty(); err != nil {
+	// A crash leaves the log of a database, and SQLite would apply it to the restored database.
+	if err := cmd.checkFree(databaseEntry, databaseEntry+"-wal", "local-key.pem",
+		"keys"); err != nil {
 		return err
 	}
 	folder, err := os.MkdirTemp(cmd.Data, ".restore-") // mode 0700
@@ -228,9 +230,9 @@ func (cmd *RestoreCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// checkEmpty refuses a folder that has a database or keys, so that nothing is overwritten.
-func (cmd *RestoreCommand) checkEmpty() error {
-	for _, name := range []string{databaseEntry, "local-key.pem", "keys"} {
+// checkFree refuses a data folder that has one of these files, so that nothing is overwritten.
+func (cmd *RestoreCommand) checkFree(names ...string) error {
+	for _, name := range names {
 		_, err := os.Lstat(filepath.Join(cmd.Data, name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -325,21 +327,30 @@ func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) error {
 }
 
 // move moves the files into the data folder. The database comes last, so that after a crash no
-// server starts with a part of the files.
+// server starts with a part of the files. If move fails, the data folder stays as it was.
 func (cmd *RestoreCommand) move(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return err
 	}
-	for _, database := range []bool{false, true} {
-		for _, entry := range entries {
-			if (entry.Name() == databaseEntry) != database {
-				continue
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	if err := cmd.checkFree(names...); err != nil {
+		return err
+	}
+	if i := slices.Index(names, databaseEntry); i >= 0 {
+		names = append(slices.Delete(names, i, i+1), databaseEntry)
+	}
+	for i, name := range names {
+		to := filepath.Join(cmd.Data, name)
+		if err := os.Rename(filepath.Join(folder, name), to); err != nil {
+			err = fmt.Errorf("%s cannot be written: %w", to, linkReason(err))
+			for _, moved := range names[:i] {
+				err = errors.Join(err, os.RemoveAll(filepath.Join(cmd.Data, moved)))
 			}
-			to := filepath.Join(cmd.Data, entry.Name())
-			if err := os.Rename(filepath.Join(folder, entry.Name()), to); err != nil {
-				return fmt.Errorf("%s cannot be written: %w", to, cmp.Or(linkReason(err), err))
-			}
+			return err
 		}
 	}
 	return nil

@@ -186,6 +186,48 @@ func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
 	}
 }
 
+// TestRestoreOverwritesNothing: a refused restore leaves every file of the data folder as it was,
+// and adds none. So the next attempt succeeds as soon as the file that was in the way is gone.
+func TestRestoreOverwritesNothing(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(map[string]any{"format": 1, "database": "postgresql"})
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "backup")
+	must(t, os.WriteFile(file, archive(t, tar.Header{Name: "backup.json", Linkname: string(text)},
+		tar.Header{Name: "certificates/new.pem", Linkname: "new"},
+		tar.Header{Name: "keys/one.pem", Linkname: "a key"},
+		tar.Header{Name: "notes/new", Linkname: "new"},
+		tar.Header{Name: "tls.pem", Linkname: "new"}), 0o600))
+	for name, old := range map[string]string{
+		"a file":                  "tls.pem",
+		"the first folder":        "certificates/old.pem",
+		"a folder after the keys": "notes/old",
+		"the log of a database":   "stagedoor.db-wal",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := t.TempDir()
+			path := filepath.Join(data, old)
+			must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+			must(t, os.WriteFile(path, []byte("old"), 0o600))
+			first, _, _ := strings.Cut(old, "/")
+			if _, err := run(t, "restore", file, "--data", data); err == nil ||
+				!strings.Contains(err.Error(), "there is a "+first+" in") {
+				t.Errorf("a restore over %s: got %v, want it refused and %s named", old, err, first)
+			}
+			if content, err := os.ReadFile(path); err != nil || string(content) != "old" {
+				t.Errorf("%s after the refused restore: got %q, %v, want it unchanged",
+					old, content, err)
+			}
+			must(t, os.RemoveAll(filepath.Join(data, first)))
+			if _, err := run(t, "restore", file, "--data", data); err != nil {
+				t.Errorf("a restore when nothing is in the way: %v", err)
+			}
+			private(t, filepath.Join(data, "keys", "one.pem"), filepath.Join(data, "notes", "new"))
+		})
+	}
+}
+
 func TestTheLocalKeyIsThatOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
