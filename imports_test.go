@@ -38,7 +38,7 @@ var allowedImports = map[string][]string{
 	"internal/access":     {"internal/stage", "internal/bounded", "internal/words"},
 	"internal/token":      {"internal/stage"},
 	"internal/whip":       {"internal/stage", "internal/bounded", "internal/httpkit"},
-	"internal/ivs":        {"internal/stage", "internal/bounded"},
+	"internal/ivs":        {"internal/stage", "internal/bounded", "internal/words"},
 	"internal/obs":        {"internal/stage", "internal/words", "internal/obs/encoders"},
 	"internal/obs/script": {"internal/stage", "static", "internal/obs/encoders"},
 
@@ -66,7 +66,7 @@ var allowedImports = map[string][]string{
 
 	// Level 2: the adapters. Each implements an interface of level 1, or serves level 1 to clients.
 	"internal/keys":   {"internal/stage", "internal/token", "internal/words"},
-	"internal/sfu":    {"internal/stage", "internal/whip"},
+	"internal/sfu":    {"internal/stage", "internal/whip", "internal/words"},
 	"internal/signal": {"internal/stage", "internal/httpkit", "internal/whip"},
 	"internal/store": {"internal/stage", "internal/access", "internal/feed", "internal/lease",
 		"internal/homes"},

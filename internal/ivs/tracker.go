@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // Events of a participant come from two sources: from the API, which is polled while a page asks
@@ -285,7 +286,7 @@ func (l *life) join(at moment) report {
 	if known {
 		return report{}
 	}
-	return report{stage.EventConnected, "", "Amazon IVS let the participant in."}
+	return report{stage.EventConnected, "", words.English("said.event.awsJoined", nil)}
 }
 
 // start adds the start of a broadcast. It reports nothing if a later end is known already, or if
@@ -301,7 +302,7 @@ func (l *life) start(at moment) report {
 		return report{}
 	}
 	l.live, l.since, l.takeover = true, at, false
-	return report{stage.EventPublishing, "", "Amazon IVS receives the broadcast."}
+	return report{stage.EventPublishing, "", words.English("said.event.awsPublishing", nil)}
 }
 
 func (l *life) stop(at moment) report {
@@ -398,6 +399,5 @@ func cure(code string) string {
 	case "INTERNAL_SERVER_EXCEPTION":
 		return "Amazon IVS had a problem of its own: start the broadcast again."
 	}
-	return "Amazon IVS ended or refused the broadcast (" + strings.ToLower(code) +
-		"): start it again; if that does not help, show this to the operator."
+	return words.English("said.event.awsUnknown", words.Values{"code": strings.ToLower(code)})
 }

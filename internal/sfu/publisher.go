@@ -1,7 +1,6 @@
 package sfu
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -90,8 +90,7 @@ func (p *publisher) idle(now time.Time) bool {
 }
 
 func (p *publisher) onReady() {
-	p.event(stage.EventConnected, "connected",
-		"The connection is up; waiting for sound and picture.")
+	p.event(stage.EventConnected, "connected", words.English("said.event.connected", nil))
 }
 
 func (p *publisher) onOpen() {}
@@ -199,19 +198,19 @@ func (p *publisher) announce() {
 	p.pub.mu.Lock()
 	sound, picture := p.audio != nil, len(p.layers)
 	p.pub.mu.Unlock()
-	detail := fmt.Sprintf("The stage receives %s.", received(sound, picture))
-	p.event(stage.EventPublishing, "publishing", detail)
+	p.event(stage.EventPublishing, "publishing", words.English(receives(sound, picture), nil))
 	p.sfu.changed(p.who.Stage)
 }
 
-func received(sound bool, layers int) string {
+// receives returns the key of the sentence about what has arrived.
+func receives(sound bool, layers int) string {
 	switch {
 	case sound && layers > 0:
-		return "picture and sound"
+		return "said.event.publishing"
 	case layers > 0:
-		return "the picture"
+		return "said.event.picture"
 	}
-	return "sound"
+	return "said.event.sound"
 }
 
 // onRTCP reads sender reports, which synchronize the viewers' sound and picture.

@@ -1,11 +1,12 @@
 package sfu
 
 import (
-	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // Limits are what a stage accepts from one publisher. A publisher that exceeds them causes a
@@ -125,8 +126,14 @@ type findings struct {
 	list   []finding
 }
 
-func (f *findings) find(warning, end, format string, args ...any) {
-	found := finding{code: warning, detail: fmt.Sprintf(format, args...)}
+// find adds a finding. Its sentence is said.event.WARNING in the language files.
+func (f *findings) find(warning, end string, v words.Values) {
+	f.findAs(warning, warning, end, v)
+}
+
+// findAs is find with the sentence said.event.KEY.
+func (f *findings) findAs(key, warning, end string, v words.Values) {
+	found := finding{code: warning, detail: words.English("said.event."+key, v)}
 	if end != "" && f.limits.Enforce {
 		found.code, found.fatal = end, true
 	}
@@ -138,8 +145,7 @@ func (f *findings) find(warning, end, format string, args ...any) {
 func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []finding {
 	f := &findings{limits: limits}
 	if a := r.Audio; a != nil && !a.Valid {
-		f.find("not_opus", "", "The sound is not Opus, so nobody can hear it: "+
-			"set OBS's audio encoder to Opus and start again.")
+		f.find("not_opus", "", nil)
 	}
 	if v := r.Video; v != nil {
 		p.judgeHeaders(f)
@@ -148,8 +154,7 @@ func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []fi
 		p.judgeKeyframes(f, now)
 	}
 	if r.Loss > 0.05 {
-		f.find("loss_high", "", "%.0f %% of what is sent does not arrive: "+
-			"the network on the way is too weak.", r.Loss*100)
+		f.find("loss_high", "", words.Values{"percent": math.Round(r.Loss * 100)})
 	}
 	return f.list
 }
@@ -158,9 +163,7 @@ func (p *publisher) judge(r *stage.Reception, limits Limits, now time.Time) []fi
 func (p *publisher) judgeHeaders(f *findings) {
 	for _, t := range p.layers {
 		if t.history.keyed && !t.sets.complete() {
-			f.find("no_parameter_sets", "",
-				"The encoder sends no parameter sets (SPS and PPS), so "+
-					"nobody can see the picture: have it repeat its headers with each keyframe.")
+			f.find("no_parameter_sets", "", nil)
 			return
 		}
 	}
@@ -171,20 +174,16 @@ func (f *findings) judgePicture(v *stage.VideoReception) {
 	long, short := max(v.Width, v.Height), min(v.Width, v.Height)
 	if widest := (l.MaxHeight*16 + 8) / 9; l.MaxHeight > 0 &&
 		(short > l.MaxHeight || long > widest) {
-		f.find("resolution_high", "resolution_exceeded",
-			"The picture is %dx%d; the stage takes %dx%d at most.", v.Width, v.Height, widest,
-			l.MaxHeight)
+		f.find("resolution_high", "resolution_exceeded", words.Values{
+			"width": v.Width, "height": v.Height, "widest": widest, "highest": l.MaxHeight,
+		})
 	}
 	if v.BFrames && l.NoBFrames {
-		f.find("b_frames", "b_frame_present",
-			"The encoder makes B-frames, which make the picture stutter in browsers: "+
-				"switch B-frames off.")
+		f.find("b_frames", "b_frame_present", nil)
 	}
 	baseline := v.Profile == profileBaseline || v.Profile == profileConstrainedBaseline
 	if v.Profile != "" && !baseline {
-		f.find("profile_not_baseline", "", "The H.264 profile is %s; stages are specified for "+
-			"Baseline, which every browser plays: set the encoder's profile to baseline.",
-			v.Profile)
+		f.find("profile_not_baseline", "", words.Values{"profile": v.Profile})
 	}
 }
 
@@ -193,23 +192,21 @@ func (p *publisher) judgeBitrate(f *findings) {
 	switch {
 	case l.MaxBitrate > 0 && rate > l.MaxBitrate:
 		f.find("bitrate_high", "bitrate_exceeded",
-			"%.1f Mb/s come in; the stage takes %.1f at most.",
-			float64(rate)/1e6, float64(l.MaxBitrate)/1e6)
+			words.Values{"mbits": mbits(rate), "most": mbits(l.MaxBitrate)})
 	case l.AdvisedBitrate > 0 && rate > l.AdvisedBitrate*5/4:
-		f.find("bitrate_high",
-			"", "%.1f Mb/s come in; %.1f are advised, because viewers with a slower connection "+
-				"would see nothing.", float64(rate)/1e6, float64(l.AdvisedBitrate)/1e6)
+		f.findAs("bitrate_advised", "bitrate_high", "",
+			words.Values{"mbits": mbits(rate), "most": mbits(l.AdvisedBitrate)})
 	}
 }
+
+// mbits returns a bitrate in Mb/s, with one decimal.
+func mbits(rate int) float64 { return math.Round(float64(rate)/1e5) / 10 }
 
 func (p *publisher) judgeKeyframes(f *findings, now time.Time) {
 	interval, most := p.keyframesApart(now).Seconds(), f.limits.MaxKeyframeInterval
 	if most > 0 && interval > most+0.5 {
 		f.find("keyframes_far_apart", "",
-			"Keyframes come every %.0f s; set the encoder's keyframe "+
-				"interval to %.0f s, so that viewers who lose a packet do not wait so long.",
-			interval,
-			most)
+			words.Values{"seconds": math.Round(interval), "most": math.Round(most)})
 	}
 }
 

@@ -2,6 +2,7 @@ package sfu_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,8 +99,9 @@ func TestWarnings(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t)
 			h.publish("ana", rtcpeer.PublishOptions{Clip: rtcpeer.MakeClip(t, options)})
-			if e := h.waitEvent("ana", stage.EventWarning, code); e.Detail == "" {
-				t.Error("the warning has no text")
+			e := h.waitEvent("ana", stage.EventWarning, code)
+			if !strings.Contains(e.Detail, " ") || strings.Contains(e.Detail, "{") {
+				t.Errorf("got %q, want a sentence with its values", e.Detail)
 			}
 		})
 	}

@@ -201,6 +201,32 @@ it('every reason for which the server ends a session is in the language of the p
   speak('en');
 });
 
+it('every event of a stage is in the language of the page', () => {
+  const go = ['sfu', 'ivs']
+    .map((name) => new URL(`../../internal/${name}/`, import.meta.url))
+    .map((folder) => read(folder, (name) => name.endsWith('.go') && !name.endsWith('_test.go')))
+    .join('\n');
+  const keys = [...go.matchAll(/"said\.event\.(\w+)"|\.find(?:As)?\("(\w+)"/g)].map(
+    ([, key, code]) => `said.event.${key ?? code}`,
+  );
+  assert.ok(keys.length > 12, `the search finds what is there: ${keys}`);
+  assert.deepEqual(
+    [...new Set(keys)].sort(),
+    Object.keys(en)
+      .filter((key) => key.startsWith('said.event.'))
+      .sort(),
+  );
+  for (const lang of ['de', 'es']) {
+    speak(lang);
+    assert.deepEqual(
+      keys.filter((key) => serverSaid('', en[key]) !== t(key)),
+      [],
+      lang,
+    );
+  }
+  speak('en');
+});
+
 it('the first supported language of the person is used', () => {
   assert.deepEqual(
     [chosen(['fr', 'de-AT', 'en']), chosen(['es-419']), chosen(['fr']), chosen([])],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { it } from 'node:test';
 import { why } from '../operator/why.js';
-import { speak } from './words.js';
+import { de, en, es, speak } from './words.js';
 
 const barred = { code: 'barred', detail: 'You may not enter this stage at present: Noise.' };
 const kicked = { code: 'kicked', detail: 'Removed by the operator.' };
@@ -31,6 +31,17 @@ it('operators read about a participant what the server says to the participant',
       { code: 'kicked', detail: 'The account was suspended.' },
       'Getrennt: Das Konto wurde gesperrt.',
     ],
+    [
+      'de',
+      { code: 'connected', detail: 'The connection is up; waiting for sound and picture.' },
+      'Die Verbindung steht; Bild und Ton fehlen noch.',
+    ],
+    [
+      'de',
+      { code: 'bitrate_high', detail: '9.4 Mb/s come in; the stage takes 8.5 at most.' },
+      '9,4 Mb/s kommen an; die Bühne nimmt höchstens 8,5.',
+    ],
+    ['es', { detail: 'Amazon IVS receives the broadcast.' }, 'Amazon IVS recibe la emisión.'],
     ['en', { code: 'something_new', detail: 'A sentence.' }, 'A sentence.'],
     ['en', { code: 'something_new' }, 'something_new'],
   ]) {
@@ -40,19 +51,26 @@ it('operators read about a participant what the server says to the participant',
   speak('en');
 });
 
-it('operators read in their language why each session ended', () => {
+/** The codes in a list of docs/http.md. @param {RegExp} list */
+function documented(list) {
   const docs = readFileSync(new URL('../../docs/http.md', import.meta.url), 'utf8');
-  const list = docs.match(/Of `ended`: (.*?)Of `warning`/s)?.[1] ?? '';
-  const codes = [...list.matchAll(/`([a-z_]+)`/g)].map((m) => m[1]);
-  assert.ok(codes.length > 10, list);
-  for (const language of ['en', 'de', 'es']) {
-    const words = JSON.parse(
-      readFileSync(new URL(`../strings/${language}.json`, import.meta.url), 'utf8'),
-    );
+  const codes = [...(docs.match(list)?.[1] ?? '').matchAll(/`([a-z_0-9]+)`/g)].map((m) => m[1]);
+  assert.ok(codes.length > 6, String(codes));
+  return codes;
+}
+
+it('operators read in their language why each session ended', () => {
+  const codes = documented(/Of `ended`: (.*?)Of `warning`/s);
+  for (const [language, words] of Object.entries({ en, de, es }))
     assert.deepEqual(
       codes.filter((code) => !words[`op.why.${code}`]),
       [],
       language,
     );
-  }
 });
+
+it('every documented warning has a sentence', () =>
+  assert.deepEqual(
+    documented(/Of `warning`: (.*?)\. AWS/s).filter((code) => !en[`said.event.${code}`]),
+    [],
+  ));

@@ -102,9 +102,10 @@ export const said = (text) => (has(text) ? t(text) : text);
 const FAMILIES = { conflict: 'record', invalid: 'invalid' };
 
 /**
- * The server's reason for a refusal. Its detail is in English; other languages select a sentence by
- * the code. For a kick, the sentence names the role of the person who kicked, and the reason if one
- * was given.
+ * The server's reason for a refusal, or what happened on a stage. Its detail is in English; other
+ * languages select a sentence by the code, or recognize the detail if it contains values, as that
+ * of a warning. For a kick, the sentence names the role of the person who kicked, and the reason if
+ * one was given.
  * @param {string} code
  * @param {string} detail
  * @param {{wait?: number, byRole?: string}} [more] wait: seconds, if the server sent them; byRole:
@@ -120,7 +121,7 @@ export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
             : recognized(FAMILIES[code] ?? 'reason', detail),
         wait: wait > 0 ? duration(wait) : words['server.later'],
       })
-    : detail;
+    : recognized('event', detail);
 }
 
 /**
@@ -162,7 +163,8 @@ const lookOf = (text) =>
 /**
  * Translates a sentence that the server stores or sends only in English. It finds the sentence
  * among the keys of the family (`said.FAMILY.…`), and also translates the values of its
- * placeholders. Any other text is returned unchanged.
+ * placeholders; a number with a decimal gets the format of the language. Any other text is returned
+ * unchanged.
  * @param {string} family
  * @param {string} text
  * @returns {string}
@@ -174,7 +176,7 @@ export function recognized(family, text) {
     if (!found) continue;
     const values = Object.entries(found.groups ?? {}).map(([name, value]) => [
       name,
-      recognized(family, value),
+      /^\d+\.\d$/.test(value) ? number(Number(value)) : recognized(family, value),
     ]);
     return t(key, Object.fromEntries(values));
   }

@@ -93,16 +93,16 @@ func awaitFailure(t *testing.T, olga *apptest.Client) {
 }
 
 // TestLiveShowsWhoIsThere: the page Live shows who broadcasts and what arrives, who is barred by
-// whom and why, and who was refused. It speaks about these people and does not address them.
+// whom and why, and who was refused. It speaks about these people and does not address them. The
+// page of a person shows what happened on the stages, in the language of the operator.
 func TestLiveShowsWhoIsThere(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	olga := a.Operator()
-	ana := a.Broadcaster(olga, "ana", "publish").Token("publish")
-	ben := a.Broadcaster(olga, "ben", "publish")
-	barred := ben.Token("publish")
-	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(ana.Endpoint, ana.Token), rtcpeer.PublishOptions{
-		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{}),
+	ana, ben := a.Broadcaster(olga, "ana", "publish"), a.Broadcaster(olga, "ben", "publish")
+	hers, barred := ana.Token("publish"), ben.Token("publish")
+	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(hers.Endpoint, hers.Token), rtcpeer.PublishOptions{
+		Clip: rtcpeer.MakeClip(t, rtcpeer.ClipOptions{Profile: "main"}),
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +126,26 @@ func TestLiveShowsWhoIsThere(t *testing.T) {
 	page.ClickText("ben")
 	page.WaitFor(`[...document.querySelectorAll('h3 + .lines')]
 		.some((e) => e.innerText.includes('The person is barred from this stage.'))`)
+
+	poll(t, "the warning about ana's profile", func() bool {
+		var events web.V1Events
+		olga.Must(http.StatusOK, "GET", "/api/v1/events?kind=warning", nil, &events)
+		return len(events.Events) > 0
+	})
+	for lang, sentences := range map[string][]string{
+		"de": {"Die Verbindung steht;", "Die Bühne empfängt", "Das H.264-Profil ist Main;"},
+		"es": {"La conexión está lista;", "El escenario recibe", "El perfil de H.264 es Main;"},
+	} {
+		page.Eval(`localStorage.setItem('stagedoor.language', '`+lang+`')`, nil)
+		page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
+		for _, sentence := range sentences {
+			page.WaitText(sentence)
+		}
+		shootConsole(page, "console-history-"+lang)
+		page.Goto(a.URL + "/operator/live")
+		page.WaitVisible(`#live-rows > li`)
+		shootConsole(page, "console-live-"+lang)
+	}
 }
 
 // TestTheConsoleTidiesUp: on the console, an operator renames a stage, finds and revokes a token,
