@@ -197,6 +197,7 @@ func (f *function) start(ctx context.Context) {
 	})
 	part("docks", f.docks.Run)
 	part("stages", f.aws.Run)
+	part("late revocations", f.control.StoreLate)
 }
 
 // handler returns the pages and the API for the host of a Function URL, or of the public URL.
@@ -238,6 +239,8 @@ func (f *function) site(public string) (http.Handler, error) {
 	}
 	cfg := f.webConfig(ways)
 	cfg.WHIP, cfg.Signal = noMedia, noMedia
+	// Each instance has its own list of keys: the others would go on signing with a retired key.
+	cfg.About.KeySetting = "STAGEDOOR_LAMBDA_KMS_KEY"
 	cfg.Short = web.ShortStreams{Life: functionStream, Pause: functionPause}
 	site, err := web.New(cfg)
 	if err != nil {

@@ -187,6 +187,41 @@ func (f *lambdaFront) respond(w http.ResponseWriter, answer []byte) {
 	w.Write(body)
 }
 
+// operator becomes the operator olga by the link that the set-up returns.
+func (f *lambdaFront) operator() *apptest.Client {
+	f.t.Helper()
+	var setup struct{ Path string }
+	if err := json.Unmarshal(f.invoke([]byte(`{"stagedoor":"setup"}`)), &setup); err != nil {
+		f.t.Fatal(err)
+	}
+	olga := apptest.NewClient(f.t, f.url, f.roots)
+	olga.Must(http.StatusCreated, "POST", "/api/setup",
+		web.SetUp{Code: apptest.Code(setup.Path), Name: "olga", Password: apptest.Password}, nil)
+	return olga
+}
+
+// startFunction starts instances of the function on one PostgreSQL, with an emulated Amazon IVS,
+// AWS KMS and EventBridge.
+func startFunction(t *testing.T, instances int) (front *lambdaFront, database *pg.Server) {
+	t.Helper()
+	database = &pg.Server{}
+	t.Cleanup(database.Stop)
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	must(t, err)
+	where := database.Database(t)
+	rule := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		event, _ := io.ReadAll(r.Body)
+		front.invoke(event)
+	}))
+	t.Cleanup(rule.Close)
+	emulator := apptest.Emulate(t, "--events-url", rule.URL)
+	front = startLambda(t, instances,
+		"AWS_REGION=us-west-2", "AWS_ENDPOINT_URL_KMS="+fakekms.Serve(t, key),
+		"STAGEDOOR_DATABASE="+where, "STAGEDOOR_IVS_ENDPOINT="+emulator,
+		"STAGEDOOR_LAMBDA_KMS_KEY=alias/stagedoor")
+	return front, database
+}
+
 // invocationID matches the request IDs of Lambda.
 var invocationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
@@ -194,34 +229,11 @@ var invocationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12
 // PostgreSQL, and an emulated Amazon IVS and AWS KMS.
 func TestAFunctionOnLambda(t *testing.T) {
 	t.Parallel()
-	database := &pg.Server{}
-	t.Cleanup(database.Stop)
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	where := database.Database(t)
-	var front *lambdaFront // through which the emulated EventBridge invokes the function
-	rule := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		event, _ := io.ReadAll(r.Body)
-		front.invoke(event)
-	}))
-	t.Cleanup(rule.Close)
-	emulator := apptest.Emulate(t, "--events-url", rule.URL)
-	front = startLambda(t, 2,
-		"AWS_REGION=us-west-2", "AWS_ENDPOINT_URL_KMS="+fakekms.Serve(t, key),
-		"STAGEDOOR_DATABASE="+where, "STAGEDOOR_IVS_ENDPOINT="+emulator,
-		"STAGEDOOR_LAMBDA_KMS_KEY=alias/stagedoor")
+	front, _ := startFunction(t, 2)
 	browser := func() *apptest.Client { return apptest.NewClient(t, front.url, front.roots) }
 
 	t.Log("an administrator invokes the set-up, and becomes the operator by the link")
-	var setup struct{ Path string }
-	if err := json.Unmarshal(front.invoke([]byte(`{"stagedoor":"setup"}`)), &setup); err != nil {
-		t.Fatal(err)
-	}
-	olga := browser()
-	olga.Must(http.StatusCreated, "POST", "/api/setup",
-		web.SetUp{Code: apptest.Code(setup.Path), Name: "olga", Password: apptest.Password}, nil)
+	olga := front.operator()
 	if status, _, page := olga.Do("GET", "/dock", nil); status != http.StatusOK ||
 		!bytes.Contains(page, []byte("<title>")) {
 		t.Errorf("the dock: got %d %.80s", status, page)
@@ -269,6 +281,12 @@ func TestAFunctionOnLambda(t *testing.T) {
 	<-published.Closed()
 	awaitEvent(t, olga, `"kind":"ended"`)
 
+	t.Log("the page Keys does not change the key: the other instance would go on signing with it")
+	for _, change := range [][2]string{{"POST", ""}, {"POST", "/rotate"}, {"DELETE", ""}} {
+		olga.Refused(http.StatusBadRequest, "key_is_set", change[0],
+			"/api/v1/keys/us-west-2"+change[1], nil)
+	}
+
 	t.Log("the schedule invokes the housekeeping; another payload is refused")
 	if got := front.invoke([]byte(`{"stagedoor":"housekeeping"}`)); string(got) != "null" {
 		t.Errorf("housekeeping: got %s, want null", got)
@@ -283,6 +301,44 @@ func TestAFunctionOnLambda(t *testing.T) {
 		!bytes.Contains(text, []byte("no local stages")) {
 		t.Errorf("/whip: got %d %s, want 404 and why", status, text)
 	}
+}
+
+// TestAKickByAFunctionWithoutTheDatabase: while PostgreSQL hangs, a kick ends the broadcast. The
+// revocation is stored when PostgreSQL answers again.
+func TestAKickByAFunctionWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	front, database := startFunction(t, 1)
+	t.Cleanup(func() { database.Thaw() })
+	olga := front.operator()
+	var made web.Stage
+	olga.Must(http.StatusCreated, "POST", "/api/stages",
+		web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+	token := awsToken(t, olga, made)
+	published, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
+		rtcpeer.PublishOptions{})
+	must(t, err)
+	awaitEvent(t, olga, `"kind":"publishing"`)
+
+	must(t, database.Freeze())
+	kicked := make(chan int, 1)
+	go func() {
+		status, _, _ := olga.Do("DELETE", "/api/stages/"+url.PathEscape(string(made.ARN))+
+			"/participants/"+string(token.ParticipantID), nil)
+		kicked <- status
+	}()
+	select {
+	case <-published.Closed():
+	case status := <-kicked:
+		t.Errorf("the kick: got %d while the broadcast goes on", status)
+	case <-time.After(time.Minute):
+		t.Error("the broadcast goes on after a minute")
+	}
+	must(t, database.Thaw())
+	eventually(t, time.Minute, "the revocation is stored", func() bool {
+		var state web.TokenState
+		olga.Must(http.StatusOK, "GET", "/api/tokens/"+string(token.ParticipantID), nil, &state)
+		return state.RevokedAt != nil
+	})
 }
 
 // awaitEvent requests event streams, which end after a second, until one contains the text.

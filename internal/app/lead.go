@@ -19,9 +19,9 @@ func (s *server) several() bool { return s.settings.Database != "" }
 // the AWS stages, disconnects users who are barred there, finishes interrupted changes of own keys,
 // deletes retired keys, and deletes old records.
 //
-// A Lambda function has no election: each of its instances does this work when it is invoked,
-// without the work on own keys. An event that several instances observe is stored once
-// (access.Repeats).
+// A Lambda function has no election: each of its instances does this work when it is invoked. It
+// deletes no own keys, because other instances may still sign with them. An event that several
+// instances observe is stored once (access.Repeats).
 func (s *server) wireLead() {
 	if s.lead != nil {
 		return

@@ -17,6 +17,7 @@ type About struct {
 	Settings   []Setting // secrets are masked already
 	OwnKeys    OwnKeys   // nil if no AWS region is served
 	OwnRegions []string
+	KeySetting string // the setting that names the own key; "" if operators change own keys
 	// runs the checks of `stagedoor doctor`; nil if they are not offered
 	Examine func(context.Context) []V1Diagnosis
 }
@@ -152,6 +153,10 @@ func (s system) changeKey(
 	if s.about.OwnKeys == nil {
 		return nil, stage.Errorf(stage.ErrUnavailable,
 			"This server serves no AWS region: start Stagedoor with --ivs-region.")
+	}
+	if s.about.KeySetting != "" {
+		return nil, stage.Errorf(stage.ErrInvalid, "The variable %s names the key in AWS KMS "+
+			"that signs here. Change that variable.", s.about.KeySetting).WithCode("key_is_set")
 	}
 	err = s.ownKeys.Change(r.Context(), who, action, region,
 		func(ctx context.Context) (string, error) {
