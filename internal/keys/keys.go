@@ -96,10 +96,7 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 // Add creates or imports the first own key of a region. From then on the key signs the region's
 // tokens.
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
-	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
-		if k, ok := last(finished); ok {
-			return k, nil // an earlier call was interrupted, and its key is finished now
-		}
+	return m.exclusively(ctx, region, from, func() (Key, error) {
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrConflict,
 				"%s has the own key %s already: rotate it, or retire it first", region, k.Name))
@@ -111,10 +108,7 @@ func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, err
 // Rotate replaces the key of a region. It returns when the new key is imported and signs. The old
 // key is kept until its last token has expired; Tidy deletes it later.
 func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, error) {
-	return m.exclusively(ctx, region, func(finished []Key) (Key, error) {
-		if k, ok := last(finished); ok {
-			return k, nil // as in Add, an earlier change was interrupted
-		}
+	return m.exclusively(ctx, region, from, func() (Key, error) {
 		if k, err := m.current(ctx, region); err != nil || k.Name == "" {
 			return k, cmpErr(err, stage.Errorf(stage.ErrNotFound,
 				"%s has no own key to rotate: create one first", region))
@@ -200,9 +194,9 @@ func cmpErr(err error, refusal *stage.Error) error {
 }
 
 // exclusively runs one change of keys at a time. Before that, it finishes an interrupted change of
-// the region.
+// the region. If the key of that change is the requested one, it returns this key.
 func (m *Manager) exclusively(
-	ctx context.Context, region string, do func(finished []Key) (Key, error),
+	ctx context.Context, region string, from Source, change func() (Key, error),
 ) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -213,14 +207,25 @@ func (m *Manager) exclusively(
 	if err != nil {
 		return Key{}, err
 	}
-	return do(finished)
+	for _, k := range finished {
+		if same, err := m.isFrom(ctx, k, from); same || err != nil {
+			return k, err
+		}
+	}
+	return change()
 }
 
-func last(list []Key) (Key, bool) {
-	if len(list) == 0 {
-		return Key{}, false
+// isFrom reports whether a key is the one that a source describes.
+func (m *Manager) isFrom(ctx context.Context, k Key, from Source) (bool, error) {
+	switch {
+	case from.KMS != "":
+		_, arn, err := m.cfg.AWS.KMSKey(ctx, k.Region, from.KMS)
+		return arn == k.KMS, err
+	case from.Private != nil:
+		signer, err := m.private(ctx, k)
+		return err == nil && from.Private.PublicKey.Equal(signer.Public()), err
 	}
-	return list[len(list)-1], true
+	return !k.Imported, nil
 }
 
 // current returns the active key of the region in the credentials' account, or a Key without a

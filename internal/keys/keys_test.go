@@ -587,6 +587,84 @@ func TestTheServerFinishesAnInterruptedRotationAtItsStart(t *testing.T) {
 	}
 }
 
+// TestTheKeyThatIsGivenIsTheKeyThatSigns: a change was interrupted after its import. The next call
+// finishes it. If that call gives another key, Rotate rotates to the given key, and Add refuses it.
+func TestTheKeyThatIsGivenIsTheKeyThatSigns(t *testing.T) {
+	t.Parallel()
+	one, two := newPrivate(t), newPrivate(t)
+	for _, c := range []struct {
+		name               string
+		interrupted, given keys.Source
+		same               bool
+	}{
+		{"create twice", keys.Source{}, keys.Source{}, true},
+		{"create, import", keys.Source{}, keys.Source{Private: two}, false},
+		{"import, create", keys.Source{Private: one}, keys.Source{}, false},
+		{"import twice", keys.Source{Private: one}, keys.Source{Private: one}, true},
+		{"import, import", keys.Source{Private: one}, keys.Source{Private: two}, false},
+		{"import, KMS", keys.Source{Private: one}, keys.Source{KMS: "alias/k"}, false},
+		{"KMS twice", keys.Source{KMS: "alias/k"}, keys.Source{KMS: "alias/k"}, true},
+		{"KMS, create", keys.Source{KMS: "alias/k"}, keys.Source{}, false},
+	} {
+		for _, way := range []string{"add", "rotate"} {
+			h := newHarness(t).start()
+			h.aws.kms = two
+			change := h.keys.Add
+			if way == "rotate" {
+				h.must(h.keys.Add(t.Context(), region, keys.Source{}))
+				change = h.keys.Rotate
+			}
+			before := len(h.aws.names)
+			h.aws.broken = func(_ int, early bool) error {
+				if !early && len(h.aws.names) > before {
+					return errCut
+				}
+				return nil
+			}
+			if _, err := change(t.Context(), region, c.interrupted); err == nil {
+				t.Fatalf("%s, %s: the import was not cut", c.name, way)
+			}
+			h.aws.broken = nil
+			k, err := change(t.Context(), region, c.given)
+			if way == "add" && !c.same {
+				if !errors.Is(err, stage.ErrConflict) {
+					t.Errorf("%s, %s: got %+v, %v; want a conflict", c.name, way, k, err)
+				}
+				continue
+			}
+			if err != nil || k.State != keys.StateActive || !h.is(k, c.given) {
+				t.Errorf("%s, %s: got %+v, %v; want the given key, active", c.name, way, k, err)
+			}
+			want := before + 1
+			if !c.same {
+				want++
+			}
+			if len(h.aws.names) != want {
+				t.Errorf("%s, %s: AWS holds %v, want %d", c.name, way, h.aws.names, want)
+			}
+		}
+	}
+}
+
+// is reports whether AWS has the public half of a given key, or of a created one, under the ARN of
+// a key.
+func (h *harness) is(k keys.Key, given keys.Source) bool {
+	if given.Private == nil {
+		return k.Imported == (given.KMS != "") && (k.KMS != "") == (given.KMS != "")
+	}
+	there, err := h.aws.keyring().PublicKey(h.t.Context(), k.ARN)
+	return err == nil && given.Private.PublicKey.Equal(there)
+}
+
+func newPrivate(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private
+}
+
 // TestAnUnfinishedKeyBlocksNoOtherKey: a rotation is interrupted before its import, and
 // another program imports the last key that the quota allows. After a restart, other keys are not
 // blocked.
