@@ -3,6 +3,7 @@ package obs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest/fakeobs"
@@ -106,6 +107,85 @@ func TestAFailedSetUpGivesTheEncodersFileBack(t *testing.T) {
 			}
 			if s := o.State(); s.Profile != before {
 				t.Errorf("the profile is %s, want %s", s.Profile, before)
+			}
+		})
+	}
+}
+
+// TestAFailedUndoRestoresTheRest: if SetUp cannot restore a part, it restores all other parts. The
+// error contains the cause of each failure.
+func TestAFailedUndoRestoresTheRest(t *testing.T) {
+	t.Parallel()
+	const card = "h264_texture_amf"
+	for _, test := range []struct {
+		name, before string
+		refused      string // the request that fails; if empty, the script is gone
+		stays        string // the part of OBS that is not restored
+		err          string
+	}{
+		{"no script", "Stagedoor", "", "", "script"},
+		{"no script, another profile", "Untitled", "", "", "script"},
+		{"no parameters", "Stagedoor", "SetProfileParameter", "params", "702"},
+		{"no video", "Stagedoor", "SetVideoSettings", "video", "702"},
+		{"no service", "Stagedoor", "SetStreamServiceSettings", "service", "702"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			o := fakeobs.Start(t, fakeobs.Options{
+				Profile: "Stagedoor",
+				Service: fakeobs.Service{Type: "rtmp_custom",
+					Settings: map[string]any{"server": "rtmp://there", "key": "k"}},
+				Script: fakeobs.Script{Secret: "shared", Encoders: []string{card}, Fit: fitted},
+			})
+			c, err := obs.Connect(t.Context(),
+				obs.Options{URL: o.URL(), Script: stage.NewSecret("shared")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			if err := c.Call(t.Context(), "SetVideoSettings",
+				map[string]any{"outputWidth": 1920, "outputHeight": 1080}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if test.before != "Stagedoor" {
+				do(t, c, "CreateProfile", test.before)
+				o.Wait(t, "the profile", func(s fakeobs.State) bool {
+					return s.Profile == test.before
+				})
+			}
+			parts := func() map[string]string {
+				r, err := obs.Read(t.Context(), c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return map[string]string{"profile": r.Profile, "params": fmt.Sprint(r.Params),
+					"video": fmt.Sprint(r.Video), "service": fmt.Sprint(o.State().Service)}
+			}
+			want := parts()
+			advanced := target()
+			advanced.Encoder = "auto"
+			ctx, cancel := context.WithCancel(t.Context())
+			_, err = obs.SetUp(ctx, c, advanced, func(s obs.Step) {
+				switch {
+				case s != obs.StepRebuild:
+					return
+				case test.refused == "":
+					o.ChooseSceneCollection("Second", false)
+				default:
+					o.Pretend(test.refused, 702)
+				}
+				cancel()
+			})
+			mustSay(t, err, "Not everything could be put back")
+			mustSay(t, err, test.err)
+			if test.refused != "" {
+				o.Pretend(test.refused, 0)
+			}
+			got := parts()
+			for part := range want {
+				if restored := got[part] == want[part]; restored != (part != test.stays) {
+					t.Errorf("%s: got %s, was %s", part, got[part], want[part])
+				}
 			}
 		})
 	}

@@ -318,7 +318,7 @@ func TestAnEmptyServiceIsTakenBack(t *testing.T) {
 					cancel()
 				}
 			})
-			if err == nil || strings.Contains(err.Error(), "could not be put back") {
+			if err == nil || strings.Contains(err.Error(), "put back") {
 				t.Errorf("SetUp: got %v, want no word of something that is left", err)
 			}
 			service := o.State().Service

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -10,57 +11,56 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// undo restores everything. It stops at the first part that it cannot restore, and returns an
-// error.
+// undo restores everything. If it cannot restore a part, it still restores the others, and returns
+// an error.
 func (s *setUp) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
-	if err := s.restore(ctx); err != nil {
+	if err := errors.Join(s.restoreEncoder(ctx), s.restoreProfile(ctx)); err != nil {
 		return words.Error(stage.ErrConflict, "setup.notUndone", nil).
 			WithCode("obs_not_undone").WithCause(err)
 	}
 	return nil
 }
 
-func (s *setUp) restore(ctx context.Context) error {
-	current, all, err := readProfiles(ctx, s.c)
-	if err != nil {
+// restoreEncoder restores the encoder's file. The script works on the current profile only. A
+// profile that this set-up created is removed together with its file.
+func (s *setUp) restoreEncoder(ctx context.Context) error {
+	if !s.wrote || s.created {
+		return nil
+	}
+	if _, err := selectProfile(ctx, s.c, Profile); err != nil {
 		return err
 	}
-	if current, err = s.restoreEncoder(ctx, current); err != nil {
-		return err
-	}
-	if current != s.before.Profile {
-		if err := changeProfile(ctx, s.c, "SetCurrentProfile", s.before.Profile); err != nil {
-			return err
-		}
-	}
+	return s.c.restoreEncoder(ctx, s.name)
+}
+
+func (s *setUp) restoreProfile(ctx context.Context) error {
+	all, err := selectProfile(ctx, s.c, s.before.Profile)
 	switch {
+	case err != nil:
+		return err
 	case s.before.Profile == Profile:
-		return s.restoreOurs(ctx)
+		return errors.Join(s.restoreParams(ctx), setVideo(ctx, s.c, s.before.Video),
+			restoreService(ctx, s.c, s.before.Service))
 	case s.created && slices.Contains(all, Profile):
 		return s.c.Call(ctx, "RemoveProfile", map[string]any{"profileName": Profile}, nil)
 	}
 	return nil
 }
 
-// restoreEncoder restores the encoder's file, and returns the profile that is current afterwards.
-// The script works on the current profile only. A profile that this set-up created is removed
-// together with its file.
-func (s *setUp) restoreEncoder(ctx context.Context, current string) (string, error) {
-	if !s.wrote || s.created {
-		return current, nil
+// selectProfile selects a profile unless it is the current one, and returns the names of all.
+func selectProfile(ctx context.Context, c *Client, name string) ([]string, error) {
+	current, all, err := readProfiles(ctx, c)
+	if err == nil && current != name {
+		err = changeProfile(ctx, c, "SetCurrentProfile", name)
 	}
-	if current != Profile {
-		if err := changeProfile(ctx, s.c, "SetCurrentProfile", Profile); err != nil {
-			return current, err
-		}
-	}
-	return Profile, s.c.restoreEncoder(ctx, s.name)
+	return all, err
 }
 
-// restoreOurs restores the settings of Stagedoor's own profile.
-func (s *setUp) restoreOurs(ctx context.Context) error {
+// restoreParams restores the parameters of Stagedoor's own profile. It returns only the first
+// error, because the others usually have the same cause.
+func (s *setUp) restoreParams(ctx context.Context) error {
 	now, err := readParams(ctx, s.c)
 	if err != nil {
 		return err
@@ -73,18 +73,12 @@ func (s *setUp) restoreOurs(ctx context.Context) error {
 			continue
 		}
 		if !set {
-			err = setParam(ctx, s.c, name, nil)
+			err = cmp.Or(err, setParam(ctx, s.c, name, nil))
 		} else {
-			err = setParam(ctx, s.c, name, was)
-		}
-		if err != nil {
-			return err
+			err = cmp.Or(err, setParam(ctx, s.c, name, was))
 		}
 	}
-	if err := setVideo(ctx, s.c, s.before.Video); err != nil {
-		return err
-	}
-	return restoreService(ctx, s.c, s.before.Service)
+	return err
 }
 
 // restoreService restores a service. OBS refuses an empty set of settings, and merges settings if

@@ -88,21 +88,22 @@ describe('A hardware encoder', () => {
     }
   });
 
-  it('an error says if the script did not restore the file', async () => {
-    const { obs, script, options } = paired();
-    await setUpObs(obs, { ...options, encoder: CARD });
-    Object.assign(obs.now.file, { bf: 2 });
-    const silent = { ...script, restore: async () => '' };
-    await assert.rejects(
-      setUpObs(obs, {
-        ...options,
-        script: silent,
-        endpoint: async () => {
-          throw new Error('no token');
-        },
-      }),
-      { undone: false },
-    );
+  it('an error says if the script did not restore the file; the rest is restored', async () => {
+    for (const elsewhere of [false, true]) {
+      const { obs, script, options } = paired();
+      await setUpObs(obs, { ...options, encoder: CARD });
+      Object.assign(obs.now.file, { bf: 2 });
+      obs.now.params['Output/Mode'] = 'Simple';
+      if (elsewhere) await obs.call('SetCurrentProfile', { profileName: 'Untitled' });
+      const silent = { ...script, restore: async () => '' };
+      const failing = async () => {
+        throw new Error('no token');
+      };
+      const setUp = { ...options, script: silent, encoder: CARD, endpoint: failing };
+      await assert.rejects(setUpObs(obs, setUp), { undone: false });
+      assert.equal(obs.current, elsewhere ? 'Untitled' : 'Stagedoor');
+      if (!elsewhere) assert.equal(obs.now.params['Output/Mode'], 'Simple');
+    }
   });
 
   for (const [why, with_] of /** @type {const} */ ([

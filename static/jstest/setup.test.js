@@ -163,6 +163,30 @@ describe('Set up OBS', () => {
     assert.deepEqual(obs.now, before);
   });
 
+  it('restores the rest if a part of its own profile cannot be restored', async () => {
+    const rows = (reading) => Object.entries(reading.params).map((row) => row.join('='));
+    for (const [request, lost] of [
+      ['SetProfileParameter', { params: 1, video: 0 }],
+      ['SetVideoSettings', { params: 0, video: 1 }],
+    ]) {
+      const obs = fakeObs({ video: { outputWidth: 1920, outputHeight: 1080 } });
+      const { Untitled } = obs.profiles;
+      Untitled.service = { type: 'rtmp_custom', settings: { server: 'rtmp://there' } };
+      obs.profiles = { [PROFILE]: Untitled, Church: structuredClone(Untitled) };
+      obs.current = PROFILE;
+      const was = await readObs(obs);
+      const onProgress = (step) => {
+        if (step === 'rebuild') Object.assign(obs.fail, { SetCurrentProfile: 702, [request]: 702 });
+      };
+      await assert.rejects(setUpObs(obs, { ...options, onProgress }), { undone: false });
+      const now = await readObs(obs);
+      assert.deepEqual(now.service, was.service, request);
+      const params = rows(was).filter((row) => !rows(now).includes(row)).length;
+      const video = now.video.outputHeight === was.video.outputHeight ? 0 : 1;
+      assert.deepEqual({ params, video }, lost, request);
+    }
+  });
+
   it('restores an empty service, and removes parameters that did not exist', async () => {
     const obs = fakeObs();
     obs.profiles = {

@@ -386,15 +386,24 @@ function createUndo(obs, before, script) {
 
   /**
    * Restores the encoder's file, unless our profile is removed, and its file with it. Selects our
-   * profile first, because the script uses the file of the current profile. Returns the profile
-   * that is selected afterwards.
-   * @param {string} current
+   * profile first, because the script uses the file of the current profile.
    */
-  async function restoreEncoder(current) {
-    if (!hasWritten || hasCreated) return current;
-    if (current !== PROFILE) await changeProfile(obs, 'SetCurrentProfile', PROFILE);
+  async function restoreEncoder() {
+    if (!hasWritten || hasCreated) return;
+    await selectProfile(obs, PROFILE);
     if ((await script?.restore(obs, setup)) !== 'done') throw new SetupError('setup.notUndone');
-    return PROFILE;
+  }
+
+  async function restoreProfile() {
+    const profiles = await selectProfile(obs, before.profile);
+    if (before.profile === PROFILE)
+      await tryAll([
+        () => restoreParams(obs, before.params),
+        () => setVideo(obs, before.video),
+        () => restoreService(obs, before.service),
+      ]);
+    else if (hasCreated && profiles.includes(PROFILE))
+      await obs.call('RemoveProfile', { profileName: PROFILE });
   }
 
   return {
@@ -406,34 +415,41 @@ function createUndo(obs, before, script) {
       hasWritten = true;
     },
     /** @returns {Promise<boolean>} whether everything is as before */
-    async run() {
-      try {
-        const { currentProfileName, profiles } = await obs.call('GetProfileList');
-        if ((await restoreEncoder(currentProfileName)) !== before.profile)
-          await changeProfile(obs, 'SetCurrentProfile', before.profile);
-        if (before.profile === PROFILE) await restore(obs, before);
-        else if (hasCreated && profiles.includes(PROFILE))
-          await obs.call('RemoveProfile', { profileName: PROFILE });
-        return true;
-      } catch {
-        return false; // the page reports the failure
-      }
-    },
+    run: () =>
+      tryAll([restoreEncoder, restoreProfile])
+        .then(() => true)
+        .catch(() => false), // the page reports the failure
   };
 }
 
 /**
- * Restores the settings of our own profile.
- * @param {ObsCaller} obs
- * @param {Reading} before
+ * Runs all steps, even after one has failed. Then throws the first failure.
+ * @param {(() => Promise<unknown>)[]} steps
  */
-async function restore(obs, before) {
+async function tryAll(steps) {
+  /** @type {unknown} */
+  let failure;
+  for (const step of steps) await step().catch((err) => (failure ??= err));
+  if (failure) throw failure;
+}
+
+/** @param {ObsCaller} obs @param {string} profile */
+async function selectProfile(obs, profile) {
+  const { currentProfileName, profiles } = await obs.call('GetProfileList');
+  if (currentProfileName !== profile) await changeProfile(obs, 'SetCurrentProfile', profile);
+  return profiles;
+}
+
+/**
+ * Restores the parameters of our own profile.
+ * @param {ObsCaller} obs
+ * @param {Reading['params']} was
+ */
+async function restoreParams(obs, was) {
   const now = await readParams(obs);
-  for (const name of [...new Set([...Object.keys(before.params), ...Object.keys(now)])].sort()) {
-    if (now[name] !== before.params[name]) await setParam(obs, name, before.params[name] ?? null);
-  }
-  await setVideo(obs, before.video);
-  await restoreService(obs, before.service);
+  const names = [...new Set([...Object.keys(was), ...Object.keys(now)])].sort();
+  const changed = names.filter((name) => now[name] !== was[name]);
+  await tryAll(changed.map((name) => () => setParam(obs, name, was[name] ?? null)));
 }
 
 /**

@@ -30,6 +30,17 @@ func (o *OBS) MovedTo() string {
 	return o.movedTo
 }
 
+// ChooseSceneCollection makes another scene collection current. OBS ends the scripts of the
+// previous one, and loads those of this one.
+func (o *OBS) ChooseSceneCollection(name string, hasScript bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	chosen := map[string]any{"sceneCollectionName": name}
+	o.emit(eventConfig, "CurrentSceneCollectionChanging", chosen)
+	o.opts.Script.Deaf = !hasScript
+	o.emit(eventConfig, "CurrentSceneCollectionChanged", chosen)
+}
+
 // A keptFile is the content that streamEncoder.json had before a set-up.
 type keptFile struct {
 	setUp int64
