@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -164,27 +165,15 @@ func (f Folder) remove(name string) error {
 }
 
 // Secret returns the secret that the script in OBS shares with the dock of a server, or an empty
-// secret. If no pairing has the address `server` and there is only one pairing, it uses that one.
+// secret. If OBS is not paired with that server and has only one pairing, Secret returns the secret
+// of that one, because the script of any server can set up an encoder. So `stagedoor obs status`
+// works without a server.
 func (f Folder) Secret(server string) stage.Secret {
-	ids, _ := filepath.Glob(filepath.Join(f.Dir, "plugin_config", "stagedoor", "*.json"))
-	var secrets []string
-	for _, path := range ids {
-		name := strings.TrimSuffix(filepath.Base(path), ".json")
-		if strings.Trim(name, "0123456789abcdef") != "" {
-			continue // not a pairing, because the name is no hexadecimal ID
-		}
-		var notes struct{ Secret, Server string }
-		text, err := os.ReadFile(path)
-		if err != nil || unmarshal(string(text), &notes) != nil || notes.Secret == "" {
-			continue
-		}
-		if server != "" && notes.Server == server {
-			return stage.NewSecret(notes.Secret)
-		}
-		secrets = append(secrets, notes.Secret)
+	all, _ := f.pairings() // those whose files can be read
+	all = slices.DeleteFunc(all, func(b backup) bool { return b.notes["secret"] == "" })
+	b, found := withServer(all, server)
+	if !found && len(all) == 1 {
+		b = all[0]
 	}
-	if len(secrets) != 1 {
-		return stage.Secret{}
-	}
-	return stage.NewSecret(secrets[0])
+	return stage.NewSecret(b.notes["secret"])
 }

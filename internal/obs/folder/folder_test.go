@@ -478,6 +478,62 @@ func TestUndoOfAPairingByTheScript(t *testing.T) {
 	same(t, snapshot(t, dir), before)
 }
 
+// TestAPairingIsFoundByEveryAddressOfItsServer: the addresses are those in the notes of two
+// scripts. The server of the first script has moved twice. The server of the second one now has an
+// earlier address of the first server.
+func TestAPairingIsFoundByEveryAddressOfItsServer(t *testing.T) {
+	t.Parallel()
+	const first, second = "ab12", "cd34"
+	paired := func() folder.Folder {
+		f := folder.Folder{Dir: install(t, "31")}
+		for id, notes := range map[string]map[string]string{
+			first: {"server": "https://second.example", "moved_to": "https://third.example",
+				"left": " http://127.0.0.1:8080 https://first.example"},
+			second: {"server": "http://127.0.0.1:8080"},
+			"ef56": {"server": "https://unused.example"}, // its script has not run yet
+		} {
+			if id != "ef56" {
+				notes["secret"] = "secret of " + id
+			}
+			text, _ := json.Marshal(notes)
+			name := filepath.Join(f.Dir, "plugin_config", "stagedoor", id+".json")
+			if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700),
+				os.WriteFile(name, text, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return f
+	}
+	f := paired()
+	for server, id := range map[string]string{
+		"https://first.example": first, "https://second.example": first,
+		"https://third.example": first, "http://127.0.0.1:8080": second,
+	} {
+		if got := f.Secret(server).Reveal(); got != "secret of "+id {
+			t.Errorf("%s: got the %q, want the secret of %s", server, got, id)
+		}
+		f := paired()
+		if _, err := f.Undo(server); err != nil {
+			t.Fatal(err)
+		}
+		if _, left := snapshot(t, f.Dir)["plugin_config/stagedoor/"+id+".json"]; left {
+			t.Errorf("%s: Undo has not undone the pairing of %s", server, id)
+		}
+	}
+	for _, server := range []string{"", "https://fourth.example"} {
+		if got := f.Secret(server).Reveal(); got != "" {
+			t.Errorf("%s: got the %q, want no secret, because there are two", server, got)
+		}
+	}
+	broken := filepath.Join(f.Dir, "plugin_config", "stagedoor", second+".json")
+	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Secret("").Reveal(); got != "secret of "+first {
+		t.Errorf("got the %q, want the secret of the only pairing that can be read", got)
+	}
+}
+
 // TestUndoRemovesAScriptThatThePaneHasUndone: Undo in the pane has reverted the pairing by a
 // downloaded script, which stays in the scene collection.
 func TestUndoRemovesAScriptThatThePaneHasUndone(t *testing.T) {

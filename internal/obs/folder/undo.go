@@ -1,6 +1,7 @@
 package folder
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -106,7 +107,7 @@ func (f Folder) undoLast(before map[string]string, did *Undone) error {
 }
 
 // pairings returns the pairings of this OBS, each of which has a backup by Pair or notes of the
-// script.
+// script. If the files of a pairing cannot be read, it returns the other pairings and an error.
 func (f Folder) pairings() (all []backup, err error) {
 	paths, _ := filepath.Glob(filepath.Join(f.Dir, filepath.FromSlash(ours), "*.json"))
 	for _, path := range paths {
@@ -115,16 +116,17 @@ func (f Folder) pairings() (all []backup, err error) {
 		if known || !isID(id) {
 			continue
 		}
-		b, err := f.backup(id)
-		if err == nil {
-			b.notes, err = f.strings(id + ".json")
+		b, failed := f.backup(id)
+		if failed == nil {
+			b.notes, failed = f.strings(id + ".json")
 		}
-		if err != nil {
-			return nil, err
+		if failed != nil {
+			err = cmp.Or(err, failed)
+			continue
 		}
 		all = append(all, b)
 	}
-	return all, nil
+	return all, err
 }
 
 // isID reports whether the name of a file of notes is the ID of a server. The other files have
@@ -140,6 +142,26 @@ func (b backup) address() string {
 		return b.Server
 	}
 	return b.notes["server"]
+}
+
+// withServer returns the pairing whose server has this address now, otherwise the pairing whose
+// server had it before. Another server may now have the earlier address of a server.
+func withServer(all []backup, address string) (backup, bool) {
+	if address == "" {
+		return backup{}, false
+	}
+	for _, b := range all {
+		if b.address() == address {
+			return b, true
+		}
+	}
+	for _, b := range all {
+		earlier := append(strings.Fields(b.notes["left"]), b.Server, b.notes["server"])
+		if slices.Contains(earlier, address) {
+			return b, true
+		}
+	}
+	return backup{}, false
 }
 
 // others returns the addresses of the other servers that are paired. A pairing that was undone in
@@ -164,11 +186,8 @@ func (f Folder) pairingOf(server string) (backup, bool, error) {
 	if err != nil {
 		return backup{}, false, err
 	}
-	for _, b := range append(slices.Clone(all), left...) {
-		names := append(strings.Fields(b.notes["left"]), b.address(), b.Server, b.notes["server"])
-		if server != "" && slices.Contains(names, server) {
-			return b, true, nil
-		}
+	if b, found := withServer(append(slices.Clone(all), left...), server); found {
+		return b, true, nil
 	}
 	if len(all) == 0 {
 		all = left
