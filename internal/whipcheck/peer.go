@@ -35,8 +35,10 @@ type peer struct {
 	endOnce   sync.Once
 
 	reports, keyframes atomic.Int64
-	lost               atomic.Int64 // lost packets of one track, according to the latest report
 	readers            sync.WaitGroup
+
+	mu   sync.Mutex
+	lost map[uint32]uint32 // guarded by mu: lost packets, by the SSRC of the track
 }
 
 // newPeer returns a peer with one layer for each rid, or one layer without a rid.
@@ -62,7 +64,10 @@ func newPeer(rids ...string) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{pc: pc, connected: make(chan struct{}), ended: make(chan struct{})}
+	p := &peer{
+		pc: pc, connected: make(chan struct{}), ended: make(chan struct{}),
+		lost: map[uint32]uint32{},
+	}
 	pc.OnConnectionStateChange(p.changed)
 	if err := p.addTracks(rids); err != nil {
 		pc.Close()
@@ -163,12 +168,24 @@ func (p *peer) count(packet rtcp.Packet) {
 	switch packet := packet.(type) {
 	case *rtcp.ReceiverReport:
 		p.reports.Add(1)
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		for _, report := range packet.Reports {
-			p.lost.Store(int64(report.TotalLost))
+			p.lost[report.SSRC] = report.TotalLost
 		}
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 		p.keyframes.Add(1)
 	}
+}
+
+// allLost returns how many packets of all tracks are lost, according to the latest reports.
+func (p *peer) allLost() (n uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, lost := range p.lost {
+		n += lost
+	}
+	return n
 }
 
 // offer returns the offer, which has no candidates, like OBS's.

@@ -43,7 +43,7 @@ func (r *run) mainPublication(ctx context.Context) bool {
 	}
 	s := &session{p, u}
 	r.judgePublication(ctx, s)
-	r.judgePatch(ctx, s, string(x.body))
+	r.judgePatch(ctx, s)
 	r.judgeDelete(ctx, s)
 	return true
 }
@@ -86,11 +86,11 @@ func (r *run) judgePublication(ctx context.Context, s *session) {
 	}
 	n := s.reports.Load()
 	r.is("reports", n > 0, "%d receiver reports in %s; %d packets lost.", n, seconds(r.Publish),
-		s.lost.Load())
+		s.allLost())
 }
 
 // judgePatch sends the end of candidates, as a client with trickle ICE does.
-func (r *run) judgePatch(ctx context.Context, s *session, answer string) {
+func (r *run) judgePatch(ctx context.Context, s *session) {
 	local := s.pc.LocalDescription().SDP
 	fragment := strings.Join([]string{
 		"a=ice-ufrag:" + lineOf(local, "a=ice-ufrag:"),

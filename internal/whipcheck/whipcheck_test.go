@@ -3,6 +3,7 @@ package whipcheck_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/stage"
@@ -72,6 +77,69 @@ func TestOurOwnEndpointPassesEveryRequiredCheck(t *testing.T) {
 			t.Errorf("%s", c.Line())
 		}
 	}
+}
+
+// TestTheLossesOfAllTracksAreCounted: the endpoint reports 3 lost packets of the sound, and 40 of
+// the video.
+func TestTheLossesOfAllTracksAreCounted(t *testing.T) {
+	t.Parallel()
+	lost := map[webrtc.RTPCodecType]uint32{
+		webrtc.RTPCodecTypeAudio: 3, webrtc.RTPCodecTypeVideo: 40,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		pc := receiver(t, lost)
+		offer, _ := io.ReadAll(q.Body)
+		err := pc.SetRemoteDescription(webrtc.SessionDescription{
+			Type: webrtc.SDPTypeOffer, SDP: string(offer),
+		})
+		if q.Method != http.MethodPost || err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		answer, err := pc.CreateAnswer(nil)
+		gathered := webrtc.GatheringCompletePromise(pc)
+		if err := errors.Join(err, pc.SetLocalDescription(answer)); err != nil {
+			t.Error(err)
+		}
+		<-gathered
+		w.Header().Set("Content-Type", "application/sdp")
+		w.Header().Set("Location", "/session")
+		w.WriteHeader(http.StatusCreated)
+		io.WriteString(w, pc.LocalDescription().SDP)
+	}))
+	t.Cleanup(server.Close)
+	found := check(t, whipcheck.Options{
+		URL: server.URL, Token: stage.NewSecret("x"), Publish: 2 * time.Second,
+	})
+	if c := found["reports"]; !strings.Contains(c.Detail, " 43 packets lost") {
+		t.Errorf("got %s, want the 43 lost packets of both tracks", c.Line())
+	}
+}
+
+// receiver returns a peer that sends one receiver report for each track.
+func receiver(t *testing.T, lost map[webrtc.RTPCodecType]uint32) *webrtc.PeerConnection {
+	t.Helper()
+	engine, settings := &webrtc.MediaEngine{}, webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	if err := engine.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).
+		NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		report := rtcp.ReceptionReport{
+			SSRC: uint32(track.SSRC()), TotalLost: lost[track.Kind()],
+		}
+		pc.WriteRTCP([]rtcp.Packet{
+			&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{report}},
+		})
+	})
+	return pc
 }
 
 // A fault changes one response of a good endpoint. It returns true if it has sent the response
