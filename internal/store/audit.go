@@ -34,6 +34,7 @@ func (q queries) AddEntry(ctx context.Context, e access.Entry) error {
 func (q queries) Entries(
 	ctx context.Context, f access.AuditFilter, p access.Page,
 ) (access.PageOf[access.Entry], error) {
+	f.Stages = filled(f.Stages)
 	stages := f.Stages
 	if f.Stage != "" || stages == nil || f.Actor != "" || f.Target != "" {
 		stages = []stage.ARN{f.Stage} // one walk, by the index of the actor or the target

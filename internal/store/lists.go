@@ -151,7 +151,7 @@ func (q queries) issuancesOfFew(
 ) (access.PageOf[access.Issuance], error) {
 	f.Query = ""
 	var walks []walk
-	for _, u := range users {
+	for _, u := range filled(users) {
 		f.User = access.UserID(u)
 		walks = append(walks, issuances(f, now))
 	}
@@ -192,6 +192,16 @@ func merged[T any](
 	}
 	slices.SortFunc(all, func(a, b marked[T]) int { return newer(a.at, b.at) })
 	return pageOf(all, end, p.Limit), nil
+}
+
+// filled fills up a list of users or stages to a power of two, with an ID that none of them has, so
+// that lists of many lengths share a prepared statement.
+func filled[ID ~string](ids []ID) []ID {
+	ids = slices.Clone(ids)
+	for n := len(ids); n&(n-1) != 0; n++ {
+		ids = append(ids, "-")
+	}
+	return ids
 }
 
 // inStatements groups walks by statement. A statement reads only one table, because SQLite does not
@@ -286,6 +296,7 @@ func issuances(f access.TokenFilter, now time.Time) walk {
 func (q queries) ListEvents(
 	ctx context.Context, f access.EventFilter, p access.Page,
 ) (access.PageOf[access.StoredEvent], error) {
+	f.Stages = filled(f.Stages)
 	if f.Stage != "" || f.Stages == nil || f.Participant != "" || f.User != "" {
 		return page(ctx, q, events(f), p, scanEvent)
 	}
@@ -339,7 +350,7 @@ func (q queries) ListBars(
 		return page(ctx, q, bars("", f.Of), p, scanBar)
 	}
 	var walks []walk
-	for _, arn := range f.Stages {
+	for _, arn := range filled(f.Stages) {
 		walks = append(walks, bars(arn, ""))
 	}
 	return merged(ctx, q, walks, bars("", ""), p, scanBar)

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -47,25 +46,18 @@ func (q queries) Account(ctx context.Context, id access.UserID) (access.Account,
 func (q queries) Names(
 	ctx context.Context, ids ...access.UserID,
 ) (map[access.UserID]string, error) {
-	names := map[access.UserID]string{}
 	scan := func(r row) (u access.User, err error) { return u, r.Scan(&u.ID, &u.Name) }
-	for some := range slices.Chunk(ids, idsAtOnce) {
-		var args arguments
-		var places []string
-		for _, id := range some {
-			places = append(places, args.place(string(id)))
-		}
-		found, err := list(ctx, q, scan,
-			"SELECT id, name FROM users WHERE id IN ("+strings.Join(places, ", ")+")", args...)
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range found {
-			names[u.ID] = u.Name
-		}
+	found, err := ofIDs(ctx, q, ids, scan, nameText, namesText)
+	names := map[access.UserID]string{}
+	for _, u := range found {
+		names[u.ID] = u.Name
 	}
-	return names, nil
+	return names, err
 }
+
+const nameText = "SELECT id, name FROM users WHERE id = $1"
+
+var namesText = "SELECT id, name FROM users WHERE id IN (" + places(idsAtOnce) + ")"
 
 // AccountNamed implements access.Store.
 func (q queries) AccountNamed(ctx context.Context, key string) (access.Account, error) {
