@@ -84,15 +84,19 @@ func (p ExternalPolicy) scopes() string {
 	return strings.Join(append([]string{"openid"}, p.Scopes...), " ")
 }
 
-// whyRefused returns the reason of a refusal for the audit trail. If the provider did not send a
-// required claim, the reason names that claim, since the refused person cannot see what was sent.
+// whyRefused returns the reason of a refusal for the audit trail. If the provider sent none of the
+// required claims, the reason names the first one, since the refused person cannot see what was
+// sent. If it sent one of them with another value, that value is the reason.
 func (p ExternalPolicy) whyRefused(e External, err error) error {
+	if len(p.Required) == 0 || e.Partial {
+		return err
+	}
 	for _, claim := range p.Required {
-		if _, sent := e.Claims[claim.Name]; !sent && !e.Partial && !holdsAny(p.Required, e.Claims) {
-			return noClaimSent(claim.Name)
+		if _, sent := e.Claims[claim.Name]; sent {
+			return err
 		}
 	}
-	return err
+	return noClaimSent(p.Required[0].Name)
 }
 
 func noClaimSent(name string) *stage.Error {

@@ -2,7 +2,9 @@ package accesstest
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
 )
@@ -79,8 +81,15 @@ func (on rules) TestARequiredClaimThatDoesNotComeIsNamed(t *testing.T) {
 		if e := h.trail(op, access.ActionLoginFailed)[0]; e.Detail != sentence {
 			t.Errorf("the trail has %q, want %q", e.Detail, sentence)
 		}
+		h.Clock.Pass(time.Second) // the list begins with the newest refusal
+		policy.Required = append(policy.Required, access.Claim{Name: "tenant", Value: "42"})
+		h.Configure(func(c *access.Config) { c.External = policy })
 		if r := refuse(external("1", "Ben", "guests")); len(r.Missing) != 0 {
 			t.Errorf("the claim has another value: got %+v, want nothing missing", r.Missing)
+		}
+		if e := h.trail(op, access.ActionLoginFailed)[0]; e.Detail == sentence ||
+			strings.Contains(e.Detail, "tenant") {
+			t.Errorf("the claim has another value: the trail has %q, want no claim in it", e.Detail)
 		}
 	})
 }
