@@ -23,18 +23,11 @@ func (q queries) Join(ctx context.Context, p homes.Peer) error {
 // Beat implements homes.Store.
 func (q queries) Beat(ctx context.Context, id string, draining bool) error {
 	n, err := q.exec(ctx, `UPDATE peers SET beat = beat + 1, draining = $2
-		WHERE id = $1 AND buried = 0`, id, bit(draining))
+		WHERE id = $1 AND buried = 0`, id, flag(draining))
 	if err == nil && n == 0 {
 		return stage.Errorf(stage.ErrNotFound, "The other replicas marked this replica as dead.")
 	}
 	return err
-}
-
-func bit(on bool) int64 {
-	if on {
-		return 1
-	}
-	return 0
 }
 
 // Peers implements homes.Store.

@@ -10,14 +10,6 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// flag returns a boolean in its stored form.
-func flag(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // words returns a list of scopes in its stored form.
 func words(list []access.Scope) string {
 	var b strings.Builder

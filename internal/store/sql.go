@@ -117,6 +117,14 @@ func null[S ~string](s S) any {
 	return string(s)
 }
 
+// flag returns a boolean in its stored form.
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // A stamp scans a time that ms returned.
 type stamp struct{ *time.Time }
 
