@@ -116,7 +116,7 @@ func (o *outbox) addEventIf(
 		}
 		return o.announce(ctx, tx, kind, participantMessage(e))
 	})
-	if err == nil {
+	if err == nil && stored.User != "" {
 		o.queued()
 	}
 	return stored, err

@@ -867,6 +867,31 @@ func (on rules) TestTheTrailSaysWhoDidWhat(t *testing.T) {
 	})
 }
 
+// TestARepeatedEventWakesNoSender: an event that another server has stored queues no message, so it
+// does not wake the sender of webhooks.
+func (on rules) TestARepeatedEventWakesNoSender(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, _ := h.Scene()
+		rung := 0
+		h.Configure(func(c *access.Config) { c.Queued = func() { rung++ } })
+		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
+		h.Grant(op, ana, awsARN, stage.Publish)
+		must(h.Webhooks.Create(t.Context(), op, "https://hooks.example/in",
+			[]string{access.MessageParticipantEnded}))(t)
+		h.Clock.Pass(5 * time.Second) // the cache of webhooks' message types expires
+		end := stage.Event{
+			Kind: stage.EventEnded, Participant: h.Issued(ana, awsARN).Participant.ID,
+			Stage: awsARN, Code: "left", Time: h.Clock.Now(),
+		}
+		for range 2 {
+			must(h.Events.Record(t.Context(), end))(t)
+			if rung != 1 {
+				t.Errorf("the sender was woken %d times, want once", rung)
+			}
+		}
+	})
+}
+
 func (on rules) TestMessagesAreQueuedForWebhooks(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
