@@ -107,8 +107,8 @@ type Config struct {
 	// StageMaker creates users' own stages at AWS. It is nil if no region is served.
 	StageMaker StageMaker
 
-	// Wanted is called after a request to create a user's own stage at AWS may have been stored. It
-	// may be nil.
+	// Wanted is called after a change that may have stored requests to create users' own stages at
+	// AWS. It may be nil.
 	Wanted func()
 
 	// External decides who may sign in with a provider, and with which role.

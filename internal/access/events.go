@@ -17,8 +17,8 @@ const (
 	keepIssuances = 30*24*time.Hour + stage.MaxTTL
 	keepOpen      = 2 * stage.MaxSession
 
-	// After a crash, endedAtStart is how many of the open sessions are recorded as ended before the
-	// server serves, and endedAtOnce how many one transaction records afterwards.
+	// After a crash, the sessions that were open are recorded as ended: up to endedAtStart of them
+	// before the server serves, and the others afterwards, endedAtOnce of them in one transaction.
 	endedAtStart, endedAtOnce = 1000, 100
 	// batch is how many rows one transaction deletes or revokes, which limits how long other
 	// writers wait.

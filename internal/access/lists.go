@@ -201,8 +201,8 @@ func (c *Control) ListEvents(
 	return c.cfg.Store.ListEvents(ctx, f, p)
 }
 
-// ownOrAll returns the user to whom a list is limited. A caller with the first scope chooses the
-// user. A caller who has only the second scope is limited to their own list.
+// ownOrAll returns the user to whom a list is limited. A caller with the scope `all` chooses the
+// user. A caller who has only the scope `own` is limited to their own list.
 func ownOrAll(by Principal, all, own Scope, wanted UserID) (UserID, error) {
 	switch {
 	case by.Allows(all):

@@ -132,8 +132,8 @@ func (c *Control) Recall(presented Presented) (Principal, bool) {
 	return known.who, true
 }
 
-// BeforeEnd returns the context in which the principal of a request to end a session is
-// authenticated: with a short time limit, if Recall knows the principal.
+// BeforeEnd returns the context for authenticating a request that ends a session. If Recall knows
+// the principal of the request, the context has a short time limit.
 func (c *Control) BeforeEnd(
 	ctx context.Context, presented Presented,
 ) (context.Context, context.CancelFunc) {
@@ -141,8 +141,8 @@ func (c *Control) BeforeEnd(
 	return limited(ctx, found)
 }
 
-// beforeEnd returns the context in which the token of a participant is revoked: with a short time
-// limit, if the participant can be disconnected without the database.
+// beforeEnd returns the context for revoking the token of a participant. If the participant can be
+// disconnected without the database, the context has a short time limit.
 func (c *Control) beforeEnd(
 	ctx context.Context, id stage.ParticipantID,
 ) (context.Context, context.CancelFunc) {

@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// An outbox queues the messages for webhooks in the transaction of what they report. It also
-// revokes tokens, because each revocation is reported.
+// An outbox queues the messages for webhooks, in the same transaction as the change that they
+// report. It also revokes tokens, because each revocation is reported.
 type outbox struct {
 	store        Store
 	now          func() time.Time

@@ -185,8 +185,8 @@ func madeBy(
 	return among, err
 }
 
-// noGrantToRemove returns the error for removing a grant that does not exist, because a rule may
-// give the access instead.
+// noGrantToRemove returns the error for removing a grant that does not exist. If a rule gives the
+// access, the error says so.
 func noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
 	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
 		return stage.Errorf(stage.ErrConflict,

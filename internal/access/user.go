@@ -15,7 +15,8 @@ const inviteLife = 7 * 24 * time.Hour
 type Person struct {
 	User
 	Grants []Grant
-	// RuleGrants is the user's access to all stages that a rule creates. Only Control.User sets it.
+	// RuleGrants has one element for each rule to all of whose stages the user has access. Only
+	// Control.User sets it.
 	RuleGrants []NamedRuleGrant
 }
 

@@ -51,7 +51,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 		Log: log}), nil
 }
 
-// do calls the function `change`, which changes the keys, and then prints all keys.
+// do changes the keys by the function `change`, and then prints all keys.
 func (s KeySettings) do(
 	ctx context.Context, p *process, action access.Action,
 	change func(*keys.Manager) (keys.Key, error),

@@ -334,7 +334,7 @@ func (s *server) stopHTTP(ctx context.Context) error {
 	return err
 }
 
-// close closes what open has opened, in reverse order.
+// close closes what `open` has opened, in reverse order.
 func (s *server) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		if err := s.closers[i](); err != nil {

@@ -44,7 +44,7 @@ type App struct {
 	stop  context.CancelFunc
 	done  chan error
 	again func(flags ...string) *App
-	fleet bool // one of several servers, which may be killed at any time
+	fleet bool // several servers, each of which may be killed at any time
 
 	contract contract
 }
@@ -59,7 +59,8 @@ func At(t testing.TB, url, setup string, stop func(), again func(flags ...string
 		fleet: true}
 }
 
-// OnFleet reports whether any of several servers may be killed at any time.
+// OnFleet reports whether the App is a fleet: several servers, each of which may be killed at any
+// time.
 func (a *App) OnFleet() bool { return a.fleet }
 
 // Again restarts a stopped server with other flags, at the same address and with the same data. It

@@ -20,7 +20,7 @@ const (
 	chatKept   = 200             // messages of a stage
 	chatLength = 500             // characters of a message
 	chatBurst  = 5               // messages that one person may send at once …
-	chatPace   = 2 * time.Second // … and then one each
+	chatPace   = 2 * time.Second // … and then one in this time
 	// chatQuiet is how long a chat room is kept without a message or a publisher.
 	chatQuiet  = 15 * time.Minute
 	chatID     = 128    // bytes of the ID of a muted user

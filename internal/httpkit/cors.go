@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// preflightAge is how many seconds a browser may cache a preflight. Chromium accepts no longer
-// time.
+// preflightAge is how many seconds a browser may cache a preflight. It is the maximum that Chromium
+// accepts.
 const preflightAge = "7200"
 
 // CORS lets pages of other origins send requests from a browser (Fetch Standard, 3.3). It never

@@ -56,7 +56,8 @@ func (s *stream) pause(on bool) {
 	s.paused = on
 }
 
-// due appends the packets that must be sent now. It reports whether more packets are not due yet.
+// due appends the packets that must be sent now. It reports whether there are more packets, which
+// are not due yet.
 func (s *stream) due(list []outgoing, now time.Time) (_ []outgoing, waits bool) {
 	if s.track == nil || s.paused {
 		return list, false

@@ -176,8 +176,8 @@ func (v *viewer) onTick(now time.Time) {
 	v.sendRTCP(packets...)
 }
 
-// forward adds the packets that must be sent now to the sender's batch. It reports whether more
-// packets are not due yet.
+// forward adds the packets that must be sent now to the sender's batch. It reports whether there
+// are more packets, which are not due yet.
 func (v *viewer) forward(out *sender, now time.Time) (more bool) {
 	k, dest := v.keys.Load(), v.address()
 	if k == nil || dest == nil || v.ctx.Err() != nil {

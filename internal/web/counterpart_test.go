@@ -201,8 +201,9 @@ func TestTheConsoleUsesTheAPI(t *testing.T) {
 		}
 		for _, m := range pagePath.FindAllStringSubmatch(string(text), -1) {
 			found++
-			// A match ends at a quote or a question mark. If that is inside a value, the value
-			// inserts the query, which is not a part of the path.
+			// A match ends at a quote or a question mark. If it ends inside a value, it contains
+			// only "${…" of the value. Such a value inserts the query, so it is not a part of the
+			// path.
 			path, _, _ := strings.Cut(variable.ReplaceAllString(m[1], "*"), "${")
 			shape := strings.TrimSuffix(path, "/")
 			switch {

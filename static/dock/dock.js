@@ -305,8 +305,8 @@ function letInAgain({ arn, name }) {
 }
 
 /**
- * Reads again who is signed in and what they may do. The page calls it after the server refused a
- * request that this login should be allowed.
+ * Reads again who is signed in and what they may do. The page calls it when the server refuses a
+ * request, although the page thought that this login was allowed to send it.
  */
 async function askAgain() {
   while (model.me) {

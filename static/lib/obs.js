@@ -539,7 +539,7 @@ export function obsAddress(text, port = 4455) {
 }
 
 /**
- * The reason why OBS may not be reached from this page, as far as a page can know.
+ * The probable reason why this page cannot reach OBS, as far as a page can know it.
  * @param {{origin: string, secure: boolean, embedded: boolean, chromium: number, permission:
  *   string, address: {local: boolean}, inObs: boolean}} page
  * @returns {'other_computer' | 'blocked' | 'insecure' | 'ask' | 'off'}

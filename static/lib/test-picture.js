@@ -15,8 +15,8 @@ const BARS = Object.freeze([
   '#0000c0',
 ]);
 /**
- * For so many seconds the beep sounds and the dot is white. Both begin together at each full
- * second, so that picture and sound can be compared.
+ * How many seconds the beep sounds and the dot is white. Both begin together at each full second,
+ * so that picture and sound can be compared.
  */
 const BEEP = 0.12;
 const HUM = 0.03;

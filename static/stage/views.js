@@ -188,7 +188,7 @@ function tileView(c, act, { link, silent }) {
 }
 
 /**
- * The reason why nothing is heard of a participant, or ''.
+ * The reason why a participant cannot be heard, or ''.
  * @param {Participant} p @param {boolean} silent
  */
 function quietWord(p, silent) {

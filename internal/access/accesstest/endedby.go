@@ -30,7 +30,7 @@ func (h *Harness) ended(
 	return e, message.Data
 }
 
-// A kick, a bar and access that is removed all disconnect a participant. The event and its message
+// A kick, a bar, or the removal of access disconnects a participant. The event and its message
 // contain which of the three it was, and the user who did it.
 func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {

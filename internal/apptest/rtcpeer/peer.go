@@ -53,8 +53,8 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 	}
 	settings := webrtc.SettingEngine{}
 	settings.SetSRTPProtectionProfiles(c.profile)
-	// By default pion takes a packet that arrives more than 64 packets late for a replay, and drops
-	// it. In the burst for a late viewer, a repeated packet arrives later than that.
+	// By default pion drops a packet that arrives more than 64 packets late, because it may be a
+	// replay. In the burst for a late viewer, a repeated packet arrives later than that.
 	settings.SetSRTPReplayProtectionWindow(4096)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(net.IP.IsLoopback)

@@ -204,8 +204,8 @@ func (d *dock) noStageWithoutOBS() {
 	d.connected()
 }
 
-// barred is a user who was barred from the only stage. The dock gives the reason, and speaks of no
-// action for which a stage is needed.
+// barred is a user who was barred from the only stage. The dock gives the reason, and does not
+// mention actions that need a stage.
 func (d *dock) barred() {
 	d.server.become(d.server.bar)
 	d.connected()
