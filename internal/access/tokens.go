@@ -25,12 +25,12 @@ const (
 // forView is the purpose of a view token.
 const forView = "view"
 
-// An IssueRequest contains the fields of a token that its user chooses.
+// An IssueRequest is a request for a token.
 type IssueRequest struct {
 	Stage   stage.ARN
 	TTL     time.Duration // 0 means the default
 	For     string        // "publish" or "view" alone; "": all that is granted
-	Address string
+	Address string        // of the client, for the record
 
 	Capabilities stage.Capabilities // capabilities of a guest
 }
@@ -305,7 +305,8 @@ func (c *Control) issuance(ctx context.Context, id stage.ParticipantID) (Issuanc
 	return i, notFoundIs(err, noSuch("token"))
 }
 
-// own reports whether a token was issued to the principal's user.
+// own reports whether a token was issued to the principal's user, and the principal has the scope
+// for tokens.
 func (i Issuance) own(who Principal) bool {
 	return who.User.ID != "" && i.User == who.User.ID && who.Allows(ScopeTokens)
 }

@@ -41,8 +41,8 @@ func newPicture(arn stage.ARN, list []stage.Presence) picture {
 	return p
 }
 
-// text returns the JSON for a viewer. Operators who are not on the stage themselves share one text,
-// and so do all other viewers who are not on it.
+// text returns the JSON for a viewer. Operators and moderators who are not on the stage themselves
+// share one text, and so do all other viewers who are not on it.
 func (p *picture) text(v Viewer) []byte {
 	if v.View != "" {
 		v = Viewer{View: v.View}
@@ -186,8 +186,8 @@ func (h *hub) take(posts map[stage.ARN][]stage.Presence, asks bool) {
 	}
 }
 
-// want marks the AWS stages that other replicas watch, on the replica that queries Amazon IVS. The
-// caller holds mu.
+// want sets `wanted` for the AWS stages that other replicas watch, if this replica queries Amazon
+// IVS, and clears it for all other stages. The caller holds mu.
 func (h *hub) want(asks bool) {
 	for arn := range h.posts {
 		if asks && !arn.Local() {

@@ -44,7 +44,7 @@ const presenceFrame = "presence"
 // A Listener describes the client that opens a stream.
 type Listener struct {
 	User     access.UserID
-	Operator bool
+	Operator bool       // an operator or a moderator
 	Proof    string     // identifies the credential, to limit its streams
 	Page     stage.ARN  // the one stage of the stream; empty for a stream of the account
 	View     stage.View // of a viewing key
@@ -97,8 +97,8 @@ func (s *Stream) Close() {
 }
 
 // Watch sets the stages whose presence the streams of an account receive. The parameter `operator`
-// says whether the streams receive what only operators see. After the first call, a stream sends
-// one frame with every stage that is not empty.
+// says whether the streams receive what only operators and moderators see. After the first call, a
+// stream sends one frame with every stage that is not empty.
 func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	h := s.hub
 	h.mu.Lock()

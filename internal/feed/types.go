@@ -118,14 +118,14 @@ func NewStageEvent(e access.StoredEvent) StageEvent {
 // A Viewer is the person for whom presence is rendered.
 type Viewer struct {
 	User     access.UserID
-	Operator bool
+	Operator bool // an operator or a moderator
 	// View is the view of a viewing key. Only the participants of the view are visible, and none of
 	// them is marked as the viewer.
 	View stage.View
 }
 
-// NewPresence returns a participant as the viewer sees it. Only the participant's own user and
-// operators see the Reception.
+// NewPresence returns a participant as the viewer sees it. Only the participant's own user,
+// operators and moderators see the Reception.
 func NewPresence(p stage.Presence, viewer Viewer) Presence {
 	out := Presence{
 		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),

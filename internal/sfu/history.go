@@ -19,9 +19,9 @@ const (
 	keepTime   = 12 * time.Second
 )
 
-// A history contains the packets of one track since its last keyframe, in order of arrival. All
-// viewers share it as their queue, which is limited in size. Each viewer has an index into it.
-// Indices only grow.
+// A history contains the packets of one track since its last keyframe, and some earlier ones, in
+// order of arrival. All viewers share it as their queue, which is limited in size. Each viewer has
+// an index into it. Indices only grow.
 type history struct {
 	packets  []*packet
 	first    uint64 // the index of packets[0]

@@ -13,7 +13,7 @@ import (
 const anything = "/"
 
 // lost answers requests without a route with 405 if the address has a route for another method (RFC
-// 9110, 15.5.6), and otherwise with 404. Browsers get a page, programs a problem.
+// 9110, 15.5.6), and otherwise with 404. The body is a page for browsers, and a Problem for others.
 type lost struct {
 	routes *http.ServeMux
 }

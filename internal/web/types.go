@@ -351,7 +351,7 @@ func viewerOf(who access.User) feed.Viewer {
 }
 
 // seesReception reports whether a user sees how well stages receive other participants: operators
-// on all stages, moderators on the stages that they see.
+// on all stages, and moderators on the stages that they see.
 func seesReception(who access.User) bool {
 	return who.Role == access.Operator || who.Role == access.Moderator
 }

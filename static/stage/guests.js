@@ -36,7 +36,7 @@ export class Guests {
   #about;
   /** @type {Model} */
   #model = { links: [], of: '', made: '', error: '', busy: false };
-  /** The number of guests on the stage when it was drawn. */
+  /** The number of guests on the stage when the view was drawn last. */
   #present = 0;
   /** @type {Actions} */
   #actions = {

@@ -71,7 +71,7 @@ type OBS struct {
 	changed  chan struct{} // closed and replaced at every change of the fields below
 	server   *http.Server  // nil while OBS is not running
 	life     context.Context
-	end      context.CancelFunc // ends life, when OBS ends
+	end      context.CancelFunc // ends `life` when OBS ends
 	salt     string             // new at each start of the server
 	sessions map[*session]bool
 	ready    bool
