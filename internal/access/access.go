@@ -1,6 +1,6 @@
-// Package access contains the rules: who may sign in, who has access to which stage, and which
-// tokens are issued. The Store that it declares keeps the data, and makes one decision: which of
-// two concurrent writes wins.
+// Package access decides who may sign in, who has access to which stage, and which tokens are
+// issued. The Store that it declares keeps the data, and makes one decision: which of two
+// concurrent writes wins.
 package access
 
 import (
@@ -146,9 +146,9 @@ type Config struct {
 	Present func(context.Context, stage.ParticipantID) (stage.Participant, bool)
 }
 
-// A Control applies the rules. Each exported field has the rules of one subject. All methods are
-// safe for concurrent use. Their errors are a *stage.Error with a sentence that may be shown, or
-// wrap an error of the Store or the Issuer.
+// A Control makes the decisions of this package. Each exported field decides about one subject. All
+// methods are safe for concurrent use. Their errors are a *stage.Error with a sentence that may be
+// shown, or wrap an error of the Store or the Issuer.
 type Control struct {
 	cfg Config
 

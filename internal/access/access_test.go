@@ -10,8 +10,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// This file tests single functions. The tests of the rules are in package accesstest; package store
-// runs them on both of its engines.
+// This file tests single functions. The tests that need a database are in package accesstest;
+// package store runs them on both of its engines.
 
 var quick = &PasswordParams{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16,
 	KeyLength: 32}

@@ -8,9 +8,9 @@ import (
 
 const maxKeys = 100 // of one kind per user
 
-// A keyring stores and recognizes keys. Types with rules of their own for creating or deleting a
-// key have the keyring in a field. If they embedded it, they would inherit the rules of access keys
-// and viewing keys.
+// A keyring stores and recognizes keys. Types with other conditions for creating or deleting a key
+// have the keyring in a field. If they embedded it, they would inherit its methods, which have only
+// the conditions for access keys and viewing keys.
 type keyring struct{ *trail }
 
 // create stores a key, unless its user was removed meanwhile.

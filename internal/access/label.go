@@ -10,7 +10,7 @@ import (
 
 // The parts of the label of a login, which record how it was created.
 const (
-	externalLabel = "external" // the expiry is fixed
+	externalLabel = "external" // requests do not postpone the expiry of the login
 	byProvider    = "provider" // created by an OpenID Connect sign-in in this browser
 	byKey         = "key:"     // created by an access key; the ID of the key follows
 	byPasskey     = "passkey:" // created by a passkey; the ID of the passkey follows

@@ -40,8 +40,8 @@ func (p Presented) key() credentialKey {
 	return credentialKey{bearer: true, hash: sha256.Sum256([]byte(p.Bearer.Reveal()))}
 }
 
-// A Principal is the result of Authenticate: the user and the credential behind a request. All
-// rules are based on it.
+// A Principal is the result of Authenticate: the user and the credential behind a request. What the
+// request may do depends on it.
 type Principal struct {
 	Kind         Kind
 	CredentialID string // for a participant token, the participant ID
@@ -78,7 +78,7 @@ type Principal struct {
 	// broadcaster's scopes.
 	Unproven bool
 	Renewed  bool      // ExpiresAt has just moved: the cookie must be sent again
-	guest    GuestLink // of a guest link
+	guest    GuestLink // the link, if the credential is the secret of a guest link
 	origin   string    // the passkey with which this login ends; empty if there is none
 }
 

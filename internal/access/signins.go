@@ -24,8 +24,8 @@ func (s *signIns) put(
 	return s.putFor(ctx, tx, account, secret, from, "", loginLife)
 }
 
-// putFor stores a login with a certain life. A request with a login whose label contains
-// externalLabel does not extend it.
+// putFor stores a login with a certain life. If its label contains externalLabel, requests with the
+// login do not extend its life.
 func (s *signIns) putFor(
 	ctx context.Context, tx Store, account Account, secret stage.Secret, from Client,
 	label string, life time.Duration,

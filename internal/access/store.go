@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A Store keeps the data that the rules need. Its only decision is which of two concurrent writers
-// was first.
+// A Store keeps the data from which a Control decides. Its own only decision is which of two
+// concurrent writers was first.
 //
 // It is safe for concurrent use. A missing row is stage.ErrNotFound; a database that does not
 // answer is stage.ErrUnavailable. A write is durable when its method returns, except for
@@ -275,9 +275,9 @@ type Revocation struct {
 // Attempts is a row of the throttle.
 type Attempts struct {
 	Bucket   string
-	User     UserID // the user who signed in before from the address of the bucket
+	User     UserID // for a bucket of a browser or network that this user has signed in from
 	Failures int
-	At       time.Time // of the last failure
+	At       time.Time // of the last failure or successful sign-in
 }
 
 // A StoredEvent is a stage event with its ID, which orders events, and its user.
@@ -294,8 +294,8 @@ type Retention struct {
 	Now       time.Time // expiry of credentials
 	Events    time.Time
 	Issuances time.Time // time of issue
-	Attempts  time.Time
-	Known     time.Time // last sign-in from an address
+	Attempts  time.Time // last failure that a shared bucket counted
+	Known     time.Time // last sign-in from a browser or network
 	Open      time.Time // start of open participants
 	Audit     time.Time
 	Dead      time.Time // failed deliveries

@@ -33,7 +33,7 @@ type TokensCreateCommand struct {
 	TTL         time.Duration `help:"Life of the token; at most what the grant allows." name:"ttl" default:"${default_ttl}"`
 }
 
-// Run creates a token under the same rules as in the dock.
+// Run creates a token if the dock would also create it: the same grants and limits apply.
 func (cmd *TokensCreateCommand) Run(ctx context.Context, p *process) error {
 	return withDirectory(ctx, cmd.DataSettings, p, func(d *directory) error {
 		user, err := d.user(cmd.User)

@@ -88,7 +88,7 @@ func (s *server) wireLeaves() error {
 	return nil
 }
 
-// wireRules builds access.Control. The caller sets the fields of `rules` that differ between a
+// wireRules builds the access.Control. The caller sets the fields of `rules` that differ between a
 // server and a Lambda function. wireRules sets the others.
 func (s *server) wireRules(rules access.Config) (err error) {
 	if rules.Brand, err = s.settings.brand(); err != nil {

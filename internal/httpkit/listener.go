@@ -158,7 +158,7 @@ func (l *counts) largest() (most *connections) {
 	return most
 }
 
-// longestIdle removes the connection that has been idle for longest from the list, and returns it.
+// longestIdle removes from the list the connection that has been idle for longest, and returns it.
 // The caller must close it after releasing the lock.
 func (l *counts) longestIdle(of *connections) *conn {
 	if of == nil || of.idle.Len() == 0 {

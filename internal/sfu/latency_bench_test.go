@@ -77,7 +77,7 @@ func benchLatency(b *testing.B, args []string, longer time.Duration) {
 
 	x264.flash(b, flashes)
 	if longer > 0 {
-		time.Sleep(longer) // a longer run for the mean of the jitter buffer
+		time.Sleep(longer) // so that the mean delay of the jitter buffer covers a longer time
 	}
 	var shown []float64
 	page.Eval("flashes('ben')", &shown)

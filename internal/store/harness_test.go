@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestTheRulesOfAccess runs the tests of the rules over both engines.
+// TestTheRulesOfAccess runs the tests of package accesstest over both engines.
 func TestTheRulesOfAccess(t *testing.T) {
 	t.Parallel()
 	var engines []accesstest.Engine

@@ -13,8 +13,8 @@ import (
 )
 
 // TestEveryReleasedSchema opens databases that earlier versions left. testdata has a dump of each
-// schema with the same data, from .dump of sqlite3 and from pg_dump. After the migrations, the
-// rules work with this data as before.
+// schema with the same data, from .dump of sqlite3 and from pg_dump. After the migrations, package
+// access works with this data as before.
 func TestEveryReleasedSchema(t *testing.T) {
 	t.Parallel()
 	dumps, err := filepath.Glob("testdata/schema-*.sql")

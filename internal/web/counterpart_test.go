@@ -163,7 +163,7 @@ func TestWhatTheAPIAnswersIsDescribed(t *testing.T) {
 	}
 }
 
-// pagePath matches addresses of the API in a script, and variable matches values that the script
+// `pagePath` matches addresses of the API in a script. `variable` matches values that the script
 // inserts into an address.
 var (
 	pagePath = regexp.MustCompile("['\"`](api/[^'\"`?]*)")

@@ -256,8 +256,9 @@ type (
 		Served       string       `json:"served"`
 		Limits       stage.Limits `json:"limits"`
 		Participants []Presence   `json:"participants"`
-		Trouble      string       `json:"trouble,omitempty"`  // why the presence is not known
-		IssuedBy     string       `json:"issuedBy,omitempty"` // issuer of AWS tokens, and why
+		Trouble      string       `json:"trouble,omitempty"` // why the presence is not known
+		// for an AWS stage: what issues its tokens, and the reason why it does
+		IssuedBy string `json:"issuedBy,omitempty"`
 	}
 	// AWSStages are the stages in the AWS account that can be added.
 	AWSStages struct {

@@ -73,8 +73,9 @@ type (
 		Limits    stage.Limits `json:"limits"`
 		CreatedAt time.Time    `json:"createdAt"`
 		// number of users with access, at most 1000
-		Users    int    `json:"users"`
-		IssuedBy string `json:"issuedBy,omitempty"` // issuer of an AWS stage's tokens, and why
+		Users int `json:"users"`
+		// for an AWS stage: what issues its tokens, and the reason why it does
+		IssuedBy string `json:"issuedBy,omitempty"`
 	}
 	// A V1Stages is a page of stages.
 	V1Stages struct {

@@ -532,7 +532,8 @@ function setupFailed(m, act) {
 const forThePerson = (m) => (m.findings ?? []).filter((f) => f.level === 'person' && !f.blocks);
 
 /**
- * The findings in a collapsed section, for states in which another step comes first.
+ * The collapsed section about OBS: the findings that the view of the state does not show, and the
+ * buttons that check OBS again, return to the previous profile and disconnect.
  * @param {Model} m
  * @param {Actions} act
  */

@@ -1,8 +1,8 @@
 /** Reads participant tokens. Pure. */
 
 /**
- * The claims of a token. They are not verified, because pages only read addresses from them. The
- * server verifies tokens.
+ * The claims of a token. They are not verified: the server that receives the token verifies it, and
+ * decides what it permits.
  * @param {string} token a JWT
  * @returns {{events_url: string, whip_url: string, topic: string, jti: string, exp: number}}
  */

@@ -26,7 +26,10 @@ function draw() {
   people.drawn();
 }
 
-/** Connects to OBS by itself, but only if the browser does not ask for permission. */
+/**
+ * Connects to OBS without a click, but only where the browser does not ask the person for
+ * permission: in OBS, and where a stored password shows that the page was connected before.
+ */
 function findObs() {
   const password = localStorage.getItem(KEYS.password);
   if (!inObs && password === null) return;

@@ -147,7 +147,7 @@ const controls = () => [
  */
 function enlarge(element) {
   if (document.fullscreenElement === element) void document.exitFullscreen();
-  else void element.requestFullscreen().catch(() => {}); // the browser shows the reason
+  else void element.requestFullscreen().catch(() => {}); // if it fails, the page stays as it is
 }
 
 /** Shows all pictures at once, as large as the window allows. */

@@ -1,5 +1,5 @@
-// Package accesstest contains the tests of the rules in package access. The store runs them over
-// its engines.
+// Package accesstest contains the tests of package access that need a database. The store runs them
+// over its engines.
 package accesstest
 
 import (
@@ -25,7 +25,7 @@ type Engine struct {
 	New func(t testing.TB) (open func(t testing.TB) access.Store)
 }
 
-// Run runs every test of the rules over each engine.
+// Run runs every test of this package over each engine.
 func Run(t *testing.T, engines ...Engine) {
 	suite := reflect.ValueOf(rules{engines})
 	for i := range suite.NumMethod() {

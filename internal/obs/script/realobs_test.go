@@ -131,8 +131,8 @@ func TestTheScriptOnARealOBS(t *testing.T) {
 	compare(t, withoutSetUp(r.Stable(t)), withoutSetUp(before))
 }
 
-// withoutSetUp removes the files that a set-up writes from the list: the profile Stagedoor, and the
-// file with the name of the previous profile.
+// withoutSetUp removes from the list what a set-up writes: the profile Stagedoor, and the file that
+// contains the name of the previous profile.
 func withoutSetUp(files map[string]string) map[string]string {
 	maps.DeleteFunc(files, func(name, _ string) bool {
 		return strings.HasPrefix(name, "/basic/profiles/Stagedoor/") ||

@@ -24,7 +24,8 @@ const (
 	code     = "sde_enrolment-code_1"
 )
 
-// inAnHour is the same for all tests, so that most of their scripts are the same.
+// inAnHour is the same for all tests. So most of their scripts are the same, and Lua compiles these
+// only once.
 var inAnHour = time.Now().Add(time.Hour)
 
 func made(t *testing.T, change func(*script.Script)) string {
