@@ -2,7 +2,6 @@
 import { api } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
 import { button, errorLine, href } from '../lib/page.js';
-import { createPublishing } from '../lib/stage/publishing.js';
 import { has, serverSaid, span, t } from '../lib/strings.js';
 
 /**
@@ -15,7 +14,11 @@ import { has, serverSaid, span, t } from '../lib/strings.js';
 
 export class PicturePart {
   #about;
-  #publishing;
+  /**
+   * Loaded, like the picture, when the person first sends a test picture.
+   * @type {ReturnType<typeof import('../lib/stage/publishing.js').createPublishing> | null}
+   */
+  #publishing = null;
   /** @type {TestPicture | null} */
   #picture = null;
   #loading = false;
@@ -24,23 +27,20 @@ export class PicturePart {
   /** @param {About} about */
   constructor(about) {
     this.#about = about;
-    this.#publishing = createPublishing({
-      token: () => api('POST', 'api/tokens', { stage: this.#where.arn, for: 'publish' }),
-      stream: () => /** @type {TestPicture} */ (this.#picture).stream,
-      // Loaded only when a test picture is published.
-      send: async (what) => (await import('../lib/stage/send.js')).send(what),
-      changed: ({ phase }) => {
-        if (phase === 'ended' || phase === 'idle') this.#drop();
-        about.changed();
-      },
-    });
-    this.stop = this.#publishing.stop;
-    this.stageEvent = this.#publishing.stageEvent;
   }
+
+  get #state() {
+    return this.#publishing?.state ?? { phase: 'idle', why: null, since: 0 };
+  }
+
+  stop = () => this.#publishing?.stop();
+
+  /** @param {import('../lib/types.js').StageEvent} e */
+  stageEvent = (e) => this.#publishing?.stageEvent(e);
 
   /** @param {boolean} obs whether OBS is connected, so that the person needs no test picture */
   view(obs) {
-    const { phase, why, since } = this.#publishing.state;
+    const { phase, why, since } = this.#state;
     const active = this.#picture !== null;
     const stage = this.#about.stage();
     // If the card shows the reason why the picture ended, it stays even if the person no longer has
@@ -61,12 +61,12 @@ export class PicturePart {
 
   /** Whether no test picture is sent, and the view need not explain why one has ended. */
   get idle() {
-    return this.#picture === null && this.#publishing.state.phase !== 'ended';
+    return this.#picture === null && this.#state.phase !== 'ended';
   }
 
   /** Removes the reason why a test picture on this stage ended. @param {string} arn */
   forget(arn) {
-    if (this.#publishing.state.phase === 'ended' && this.#where.arn === arn) this.stop();
+    if (this.#state.phase === 'ended' && this.#where.arn === arn) this.stop();
   }
 
   /** Attaches the canvas, which later calls do not move. */
@@ -80,18 +80,27 @@ export class PicturePart {
 
   /** Whether the view shows a running clock. */
   get ticking() {
-    return this.#publishing.state.phase === 'live';
+    return this.#state.phase === 'live';
   }
 
   async #start() {
     const chosen = this.#about.stage();
     if (!chosen || this.#picture || this.#loading) return;
     this.#loading = true;
-    const { createTestPicture } = await import('../lib/test-picture.js').finally(() => {
+    const [{ createTestPicture }, { createPublishing }] = await load().finally(() => {
       this.#loading = false;
     });
     this.#where = { arn: chosen.arn, name: chosen.name };
     this.#picture = createTestPicture(t('picture.on', { stage: chosen.name }));
+    this.#publishing ??= createPublishing({
+      token: () => api('POST', 'api/tokens', { stage: this.#where.arn, for: 'publish' }),
+      stream: () => /** @type {TestPicture} */ (this.#picture).stream,
+      send: async (what) => (await import('../lib/stage/send.js')).send(what),
+      changed: ({ phase }) => {
+        if (phase === 'ended' || phase === 'idle') this.#drop();
+        this.#about.changed();
+      },
+    });
     this.#publishing.start();
     // The person has clicked below the other cards. While the picture is sent, its card is above
     // them.
@@ -103,6 +112,9 @@ export class PicturePart {
     this.#picture = null;
   }
 }
+
+const load = () =>
+  Promise.all([import('../lib/test-picture.js'), import('../lib/stage/publishing.js')]);
 
 /** @param {import('../lib/stage/publishing.js').Why} why */
 function whyText({ code, detail, byRole }) {
