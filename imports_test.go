@@ -74,9 +74,9 @@ var allowedImports = map[string][]string{
 	"internal/passkey": {"internal/stage", "internal/access"},
 	// The emulator must not import ivs: if both shared a mistake, tests would not find it.
 	"internal/ivsemu": {"internal/stage", "internal/httpkit", "internal/token", "internal/whip"},
-	"internal/feed":   {"internal/stage", "internal/bounded", "internal/access"},
+	"internal/feed":   {"internal/stage", "internal/bounded", "internal/access", "internal/words"},
 	"internal/web": {"internal/stage", "internal/bounded", "internal/httpkit", "internal/access",
-		"internal/feed", "internal/oidc", "static", "internal/obs/script"},
+		"internal/feed", "internal/oidc", "static", "internal/obs/script", "internal/words"},
 
 	// Serves a handler as an AWS Lambda function.
 	"internal/lambda": {},

@@ -595,6 +595,7 @@ export interface AWSStage {
 
 export interface AWSTrouble {
   region: string;
+  code: string;
   trouble: string;
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -72,8 +73,8 @@ func (k *APIKeys) Create(
 			return err
 		}
 		if len(there) >= maxAPIKeys {
-			return stage.Errorf(stage.ErrConflict,
-				"There are %d API keys; revoke one that is not needed.", len(there))
+			return words.Error(stage.ErrConflict, "said.conflict.apiKeys",
+				words.Values{"n": len(there)})
 		}
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // A Bar keeps a user off a stage, although the grant stays.
@@ -98,9 +99,8 @@ func (c *Control) bar(
 		return nil, err
 	}
 	if account.Role == Operator {
-		return nil, stage.Errorf(stage.ErrConflict,
-			"%s is an operator, who has access to every stage. Change the role first.",
-			account.Name)
+		return nil, words.Error(stage.ErrConflict, "said.conflict.operator",
+			words.Values{"name": account.Name})
 	}
 	err = putBar(ctx, tx, Bar{
 		User: i.User, Stage: i.Stage, At: c.cfg.Now(), Reason: reason, By: who.User.Name,

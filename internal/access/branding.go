@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -137,13 +138,11 @@ func CheckBranding(b Branding) (Branding, error) {
 		return b, err
 	}
 	if b.Imprint != "" && !webAddress(b.Imprint) {
-		return b, stage.Errorf(stage.ErrInvalid,
-			"The imprint must be a URL such as https://example.com/imprint.")
+		return b, words.Error(stage.ErrInvalid, "said.invalid.imprint", nil)
 	}
 	if _, err := mail.ParseAddress(b.Support); b.Support != "" && err != nil &&
 		!webAddress(b.Support) {
-		return b, stage.Errorf(stage.ErrInvalid,
-			"The support address must be an e-mail address or a URL.")
+		return b, words.Error(stage.ErrInvalid, "said.invalid.support", nil)
 	}
 	return b, nil
 }
@@ -199,11 +198,10 @@ func CheckLogo(data []byte) (Logo, error) {
 	}
 	switch {
 	case err != nil:
-		return Logo{}, stage.Errorf(stage.ErrInvalid, "A logo must be a PNG or JPEG picture.")
+		return Logo{}, words.Error(stage.ErrInvalid, "said.invalid.logoKind", nil)
 	case size.Width > maxLogoSide || size.Height > maxLogoSide:
-		return Logo{}, stage.Errorf(stage.ErrInvalid,
-			"A logo must have at most %d × %[1]d pixels, not %d × %d.",
-			maxLogoSide, size.Width, size.Height)
+		return Logo{}, words.Error(stage.ErrInvalid, "said.invalid.logoSize",
+			words.Values{"most": maxLogoSide, "width": size.Width, "height": size.Height})
 	}
 	return Logo{Type: kind, Data: data}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -101,9 +102,8 @@ func (g *GuestLinks) Create(
 			return err
 		}
 		if len(there) >= maxKeys {
-			return stage.Errorf(stage.ErrConflict,
-				"There are %d guest links; revoke one that is not needed.", len(there)).
-				WithCode("conflict")
+			return words.Error(stage.ErrConflict, "said.conflict.guestLinks",
+				words.Values{"n": len(there)}).WithCode("conflict")
 		}
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err

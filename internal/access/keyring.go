@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const maxKeys = 100 // of one kind per user
@@ -32,8 +33,8 @@ func (k keyring) create(
 			return err
 		}
 		if len(keys) >= maxKeys {
-			return stage.Errorf(stage.ErrConflict,
-				"You have %d keys; revoke one that is not needed.", len(keys)).WithCode("conflict")
+			return words.Error(stage.ErrConflict, "said.conflict.keys",
+				words.Values{"n": len(keys)}).WithCode("conflict")
 		}
 		if err := tx.PutCredential(ctx, cred); err != nil {
 			return err

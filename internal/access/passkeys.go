@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -160,8 +161,8 @@ func (p *Passkeys) Add(
 			return err
 		}
 		if len(u.Keys) >= maxPasskeys {
-			return stage.Errorf(stage.ErrConflict,
-				"You have %d passkeys; remove one that is not needed.", len(u.Keys))
+			return words.Error(stage.ErrConflict, "said.conflict.passkeys",
+				words.Values{"n": len(u.Keys)})
 		}
 		checked, err := p.verifier.Created(u, answer)
 		if err != nil {
@@ -177,7 +178,7 @@ func (p *Passkeys) Add(
 		}
 		err = tx.PutPasskey(ctx, made)
 		if errors.Is(err, stage.ErrConflict) {
-			return stage.Errorf(stage.ErrConflict, "This passkey is registered already.")
+			return words.Error(stage.ErrConflict, "said.conflict.passkeyThere", nil)
 		}
 		if err != nil {
 			return err

@@ -189,9 +189,7 @@ func madeBy(
 // access, the error says so.
 func noGrantToRemove(ctx context.Context, tx Store, id UserID, arn stage.ARN) error {
 	if permit, err := tx.Permit(ctx, id, arn, Rate{}); err == nil && permit.Grant.ByRule {
-		return stage.Errorf(stage.ErrConflict,
-			"A rule gives this access, for example by all stages of another rule. Change the "+
-				"rule that gives it.")
+		return words.Error(stage.ErrConflict, "said.conflict.byRule", nil)
 	}
 	return noSuch("grant")
 }
@@ -212,7 +210,7 @@ func checkMaker(rules []Rule, r Rule) error {
 func spareMaker(rules []Rule, maker RuleID) error {
 	for _, r := range rules {
 		if r.OwnOf == maker {
-			return words.Error(stage.ErrConflict, "said.record.otherRule",
+			return words.Error(stage.ErrConflict, "said.conflict.otherRule",
 				words.Values{"rule": r.words(r.stages(rules))})
 		}
 	}

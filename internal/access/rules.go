@@ -133,8 +133,8 @@ func (c *Control) placeRule(rules []Rule, r Rule) (Rule, error) {
 	}
 	if r.ID == "" {
 		if len(rules) >= maxRules {
-			return r, stage.Errorf(stage.ErrConflict,
-				"There are %d rules; remove one that is not needed.", maxRules)
+			return r, words.Error(stage.ErrConflict, "said.conflict.rules",
+				words.Values{"n": maxRules})
 		}
 		r.ID, r.CreatedAt = RuleID(stage.NewID()), c.cfg.Now()
 		return r, nil
@@ -164,8 +164,7 @@ func checkRule(r Rule) (Rule, error) {
 		}
 	}
 	if kinds != 1 {
-		return r, stage.Errorf(stage.ErrInvalid, "A rule gives one stage, or a stage of one's "+
-			"own with a name such as \"{name}\", or all stages that another rule makes.")
+		return r, words.Error(stage.ErrInvalid, "said.invalid.ruleStages", nil)
 	}
 	if r.Own != "" {
 		if _, err := cleanName(ownName(r.Own, "x")); err != nil {

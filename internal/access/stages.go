@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // everything contains the capabilities of an operator, on every stage.
@@ -202,9 +203,7 @@ func (c *Control) addLocalStage(
 }
 
 func noLocalStages() error {
-	return stage.Errorf(stage.ErrInvalid,
-		"This server has no local stages: it serves no media itself. "+
-			"Choose a region of AWS.")
+	return words.Error(stage.ErrInvalid, "said.invalid.noLocalStages", nil)
 }
 
 // AddStage adds an AWS stage with endpoints that were just read from AWS.
@@ -224,8 +223,8 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
 		_, err := tx.Stage(ctx, s.ARN)
 		if err == nil {
-			return stage.Errorf(stage.ErrConflict,
-				"This stage was added already.").WithCode("conflict")
+			return words.Error(stage.ErrConflict, "said.conflict.stageThere", nil).
+				WithCode("conflict")
 		}
 		if !errors.Is(err, stage.ErrNotFound) {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const inviteLife = 7 * 24 * time.Hour
@@ -174,9 +175,8 @@ func spareLastOperator(ctx context.Context, tx Store, leaving Account) error {
 			return nil
 		}
 	}
-	return stage.Errorf(stage.ErrConflict,
-		"%s is the last operator who can sign in; add another operator first.", leaving.Name).
-		WithCode("conflict")
+	return words.Error(stage.ErrConflict, "said.conflict.lastOperator",
+		words.Values{"name": leaving.Name}).WithCode("conflict")
 }
 
 func userEntry(action Action, account Account) Entry { return entryAbout(action, account.User) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -99,8 +100,8 @@ func (h *Webhooks) Create(
 			return err
 		}
 		if len(there) >= maxWebhooks {
-			return stage.Errorf(stage.ErrConflict,
-				"There are %d webhooks already; delete one first.", maxWebhooks)
+			return words.Error(stage.ErrConflict, "said.conflict.webhooks",
+				words.Values{"n": maxWebhooks})
 		}
 		if err := tx.PutWebhook(ctx, w); err != nil {
 			return err
@@ -114,13 +115,11 @@ func (h *Webhooks) check(address string, types []string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
 		len(address) > maxWebhookURL {
-		return stage.Errorf(stage.ErrInvalid, "The URL of a webhook must begin with https:// or "+
-			"http:// and have at most %d bytes, such as https://example.com/stagedoor.",
-			maxWebhookURL)
+		return words.Error(stage.ErrInvalid, "said.invalid.webhookURL",
+			words.Values{"n": maxWebhookURL})
 	}
 	if u.User != nil {
-		return stage.Errorf(stage.ErrInvalid,
-			"The URL of a webhook must not have a user or password; the messages are signed.")
+		return words.Error(stage.ErrInvalid, "said.invalid.webhookUser", nil)
 	}
 	if h.unreachable != nil {
 		if err := h.unreachable(u.Hostname()); err != nil {
@@ -128,8 +127,8 @@ func (h *Webhooks) check(address string, types []string) error {
 		}
 	}
 	if len(types) == 0 {
-		return stage.Errorf(stage.ErrInvalid, "A webhook needs one message type or more: %s.",
-			typeList())
+		return words.Error(stage.ErrInvalid, "said.invalid.webhookTypes",
+			words.Values{"types": typeList()})
 	}
 	for _, t := range types {
 		if !slices.Contains(MessageTypes(), t) {

@@ -145,7 +145,8 @@ func TestStagesOfARegionThatCannotBeListed(t *testing.T) {
 	var there web.AWSStages
 	olga.Must(http.StatusOK, "GET", "/api/aws/stages", nil, &there)
 	if len(there.Regions) != 2 || len(there.Troubles) != 2 ||
-		!strings.Contains(there.Troubles[0].Trouble, "have expired") {
+		!strings.Contains(there.Troubles[0].Trouble, "have expired") ||
+		there.Troubles[0].Code != "aws_credentials" {
 		t.Errorf("got %+v, want both regions and why they cannot be listed", there)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -166,8 +167,8 @@ func (c *Chat) Mute(
 			"Nobody with this user ID has an account, is on the stage or has written in its chat.")
 	}
 	if on && len(r.Muted) >= maxMuted {
-		return stage.Errorf(stage.ErrConflict,
-			"%d people are muted in this chat; let somebody speak again first.", len(r.Muted))
+		return words.Error(stage.ErrConflict, "said.conflict.muted",
+			words.Values{"n": len(r.Muted)})
 	}
 	if err := c.store.Mute(ctx, arn, Person{person.ID, r.nameOf(person)}, on); err != nil {
 		return err

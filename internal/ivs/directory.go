@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ivsrealtime/types"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -187,8 +188,7 @@ func (s *Service) createStage(
 	ctx context.Context, region, name string, tags map[string]string,
 ) (stage.Stage, error) {
 	if !stageName.MatchString(name) {
-		return stage.Stage{}, stage.Errorf(stage.ErrInvalid,
-			"Amazon IVS takes names of at most 128 letters, digits, - and _ for its stages.").
+		return stage.Stage{}, words.Error(stage.ErrInvalid, "said.invalid.awsName", nil).
 			WithCode("invalid")
 	}
 	client, err := s.region(region)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/bounded"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // globalWHIP is the WHIP endpoint that OBS receives for every AWS stage: "Use
@@ -212,9 +213,9 @@ func WHIPEndpoint(e stage.Endpoints) string {
 }
 
 func noRegion(name string) error {
-	return stage.Errorf(stage.ErrInvalid,
-		"Amazon IVS has no real-time stages in %q; its regions are %s.", name,
-		strings.Join(stage.AWSRegions(), ", "))
+	return words.Error(stage.ErrInvalid, "said.invalid.awsRegion", words.Values{
+		"region": name, "regions": strings.Join(stage.AWSRegions(), ", "),
+	})
 }
 
 // limits limits the rate of each operation in each region.

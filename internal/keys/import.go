@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // imported imports the public half into AWS, unless AWS has it. It returns the ARN.
@@ -61,9 +62,8 @@ func (m *Manager) adopted(
 		}
 		for _, other := range s.Keys {
 			if other.ARN == arn && other.Name != k.Name {
-				return "", stage.Errorf(stage.ErrConflict,
-					"This is the own key %s, which is %s: it cannot be imported again.", other.Name,
-					other.State)
+				return "", words.Error(stage.ErrConflict, "said.conflict.keyImported",
+					words.Values{"key": other.Name, "state": other.State})
 			}
 		}
 		m.cfg.Log.InfoContext(ctx, "a public key that AWS already has is used", "key", k.Name,

@@ -23,6 +23,7 @@ import (
 
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/token"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // maxKeys is the quota of AWS per account and region, which cannot be raised ("Service Quotas:
@@ -98,8 +99,8 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, from, func() (Key, error) {
 		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
-			return k, cmpErr(err, stage.Errorf(stage.ErrConflict,
-				"%s has the own key %s already: rotate it, or retire it first", region, k.Name))
+			return k, cmpErr(err, words.Error(stage.ErrConflict, "said.conflict.ownKey",
+				words.Values{"region": region, "key": k.Name}))
 		}
 		return m.begin(ctx, region, from)
 	})
@@ -376,9 +377,8 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 			"AWS returned no key for %s; try again", k.ARN)
 	}
 	if got, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil || !want.Equal(got) {
-		return stage.Errorf(stage.ErrConflict,
-			"AWS holds another key under the name %s: delete it in the AWS console and try again",
-			k.Name)
+		return words.Error(stage.ErrConflict, "said.conflict.otherKey",
+			words.Values{"key": k.Name})
 	}
 	return nil
 }
@@ -402,7 +402,8 @@ func (m *Manager) activate(ctx context.Context, k *Key) error {
 	return m.update(ctx, func(s *state) error {
 		entry := s.find(k.Name)
 		if entry == nil {
-			return stage.Errorf(stage.ErrConflict, "the key %s was removed meanwhile", k.Name)
+			return words.Error(stage.ErrConflict, "said.conflict.keyRemoved",
+				words.Values{"key": k.Name})
 		}
 		for i := range s.Keys {
 			if other := &s.Keys[i]; other.State == StateActive && other.Region == k.Region &&

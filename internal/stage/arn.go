@@ -20,8 +20,9 @@ type ARN string
 // ParseARN validates a text from a request or a response as an ARN.
 func ParseARN(s string) (ARN, error) {
 	if len(s) > 128 || !arnPattern.MatchString(s) {
-		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as %sabcdABCDefgh "+
-			"or arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh.", localPrefix)
+		return "", Errorf(ErrInvalid, "A stage is named by its ARN, such as "+
+			"arn:aws:ivs:local:000000000000:stage/abcdABCDefgh "+
+			"or arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh.")
 	}
 	return ARN(s), nil
 }

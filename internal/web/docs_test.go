@@ -73,7 +73,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 			len(given), len(documented))
 	}
 	// These codes occur only on the command line, and not over HTTP.
-	atTheTerminal := []string{"key_damaged", "key_gone", "kms_key", "port_taken"}
+	atTheTerminal := []string{"key_damaged", "key_gone", "port_taken"}
 	for code, where := range given {
 		if !documented[code] && !slices.Contains(atTheTerminal, code) {
 			t.Errorf("%s gives the code %q, which is not in docs/http.md", where, code)
@@ -116,7 +116,7 @@ func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	t.Helper()
 	given, words = map[string]string{}, map[string]bool{}
 	for _, dir := range []string{"access", "token", "whip", "web", "feed", "oidc", "passkey", "ivs",
-		"sfu", "signal", "stage", "webhook", "obs/script"} {
+		"keys", "sfu", "signal", "stage", "webhook", "obs/script"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

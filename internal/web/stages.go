@@ -11,6 +11,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/access"
 	"github.com/stagedoor/stagedoor/internal/feed"
 	"github.com/stagedoor/stagedoor/internal/stage"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 // AWS reads and creates AWS stages. Its error for a stage that does not exist is stage.ErrNotFound.
@@ -169,12 +170,11 @@ func checkRegion(in NewStage) error {
 	}
 	switch {
 	case region == stage.LocalRegion:
-		return stage.Errorf(stage.ErrInvalid,
-			"A new local stage needs only a name: leave out the ARN and the region.")
+		return words.Error(stage.ErrInvalid, "said.invalid.localARN", nil)
 	case !slices.Contains(stage.AWSRegions(), region):
-		return stage.Errorf(stage.ErrInvalid,
-			"Amazon IVS has no real-time stages in %q; its regions are %s.", region,
-			strings.Join(stage.AWSRegions(), ", "))
+		return words.Error(stage.ErrInvalid, "said.invalid.awsRegion", words.Values{
+			"region": region, "regions": strings.Join(stage.AWSRegions(), ", "),
+		})
 	}
 	return nil
 }
@@ -208,7 +208,8 @@ func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	for i, region := range out.Regions {
 		if err := failed[i]; err != nil {
 			p := problemOf(err)
-			out.Troubles = append(out.Troubles, AWSTrouble{Region: region, Trouble: p.Detail})
+			out.Troubles = append(out.Troubles,
+				AWSTrouble{Region: region, Code: p.Code, Trouble: p.Detail})
 			s.log.WarnContext(r.Context(), "the stages of a region cannot be listed",
 				"region", region, "err", err)
 		}

@@ -269,6 +269,7 @@ type (
 	// An AWSTrouble is the reason why the stages of a region are not known.
 	AWSTrouble struct {
 		Region  string `json:"region"`
+		Code    string `json:"code"`
 		Trouble string `json:"trouble"`
 	}
 	// An AWSStage is a stage in the AWS account.

@@ -269,7 +269,8 @@ describe('the server’s codes', () => {
       )
       .join('\n');
   const code = String.raw`\((?:[\w.]+,)?\s*"([a-z][a-z0-9_]+)",?`;
-  const said = ['access', 'app', 'homes', 'ivs', 'oidc', 'sfu', 'signal', 'token', 'web', 'whip']
+  const said = 'access app feed homes ivs keys oidc passkey sfu signal store token web webhook whip'
+    .split(' ')
     .map(go)
     .join('\n');
   const found = new Set([
@@ -295,16 +296,7 @@ describe('the server’s codes', () => {
   ]);
   /** Codes that only programs or operators receive. */
   const notForThem = {
-    'the operator, in the terminal or on their pages': [
-      'already_set_up',
-      'name_taken',
-      'contrast',
-      'key_gone',
-      'key_damaged',
-      'kms_key',
-      'port_taken',
-      'too_large',
-    ],
+    'the operator, in the terminal': ['key_gone', 'key_damaged', 'port_taken', 'database_newer'],
     'a browser source that goes beyond its view': ['view_only', 'not_in_view'],
     'a program that speaks to the server wrongly, which the pages and OBS do not': [
       'bad_json',
@@ -358,7 +350,7 @@ describe('the server’s codes', () => {
 });
 
 describe('the server’s sentences about what is wrong with a form', () => {
-  const rules = ['access', 'stage']
+  const rules = ['access', 'feed', 'ivs', 'keys', 'stage', 'web']
     .map((name) => new URL(`../../internal/${name}/`, import.meta.url))
     .flatMap((folder) => readdirSync(folder).map((name) => new URL(name, folder)))
     .filter((file) => file.pathname.endsWith('.go'))
@@ -366,8 +358,8 @@ describe('the server’s sentences about what is wrong with a form', () => {
     .join('\n')
     .replace(/" ?\+\s*"/g, ''); // a sentence over several lines
   it('are those of the rules', () => {
-    const sentences = Object.entries(en).filter(([key]) => key.startsWith('said.invalid.'));
-    assert.ok(sentences.length > 5);
+    const sentences = Object.entries(en).filter(([key]) => /^said\.(invalid|conflict)/.test(key));
+    assert.ok(sentences.length > 30);
     assert.deepEqual(
       sentences.filter(([key, text]) => !rules.includes(`"${key}"`) && !rules.includes(text)),
       [],
@@ -386,6 +378,25 @@ describe('the server’s sentences about what is wrong with a form', () => {
       'Das geht so nicht: Der Name der eigenen Bühnen muss {name} enthalten.',
     );
     assert.equal(said('A new sentence.'), 'Das geht so nicht: A new sentence.');
+    assert.equal(
+      plain(
+        serverSaid(
+          'conflict',
+          'ana is the last operator who can sign in; add another operator first.',
+        ),
+      ),
+      'So, wie es gerade steht, geht das nicht: ana ist der letzte Betreiber, der sich anmelden ' +
+        'kann; füge zuerst einen anderen hinzu.',
+    );
+    const rule = '"{name}" (publish, tokens up to 1 hour)';
+    assert.match(
+      serverSaid(
+        'conflict',
+        `Another rule gives access to the stages of this one: everybody → all stages ${rule}. ` +
+          'Remove that rule first.',
+      ),
+      /: alle → alle Bühnen .*1 Stunde\)\. Entferne/,
+    );
     speak('es');
     assert.equal(
       said('A rule needs a claim and its value, or neither for every user.'),

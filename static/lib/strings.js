@@ -95,13 +95,6 @@ export function t(key, values) {
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * The family of sentences to which the server's detail belongs, by its code. For a code that is not
- * listed, it is "reason".
- * @type {Record<string, string>}
- */
-const FAMILIES = { conflict: 'record', invalid: 'invalid' };
-
-/**
  * The server's reason for a refusal, or what happened on a stage. Its detail is in English; other
  * languages select a sentence by the code, or recognize the detail if it contains values, as that
  * of a warning. For a kick, the sentence names the role of the person who kicked, and the reason if
@@ -118,7 +111,7 @@ export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
         detail:
           code === 'barred'
             ? detail.replace(BARRED, '')
-            : recognized(FAMILIES[code] ?? 'reason', detail),
+            : recognized(/^(conflict|invalid)$/.test(code) ? code : 'reason', detail),
         wait: wait > 0 ? duration(wait) : words['server.later'],
       })
     : recognized('event', detail);
@@ -131,12 +124,18 @@ export function serverSaid(code, detail, { wait = 0, byRole = '' } = {}) {
  */
 const sentences = new Map();
 
+/**
+ * Families whose sentences contain those of another one: an entry of the audit trail may have the
+ * reason why a session ended, and a conflict may name a rule as the entries do.
+ * @type {Record<string, string>}
+ */
+const ALSO = { record: 'said.reason', conflict: 'said.record' };
+
 /** @param {string} family */
 function sentencesOf(family) {
   const known = sentences.get(family);
   if (known) return known;
-  // An entry of the audit trail may contain the reason why an access or a session ended.
-  const among = [`said.${family}`, 'said.word', ...(family === 'record' ? ['said.reason'] : [])];
+  const among = [`said.${family}`, 'said.word', ALSO[family] ?? ''];
   const fixed = (/** @type {string} */ text) => text.replace(/\{\w+\}/g, '').length;
   const list = Object.entries(english)
     .filter(([key]) => among.includes(key.split('.', 2).join('.')))

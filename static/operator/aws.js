@@ -4,7 +4,7 @@
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
-import { t } from '../lib/strings.js';
+import { serverSaid, t } from '../lib/strings.js';
 
 /** @typedef {import('../lib/types.js').AwsStages} AwsStages */
 
@@ -55,12 +55,12 @@ function known({ regions, stages, troubles = [] }, busy, sent, onadd) {
         t(stages.length === 0 ? 'op.awsEmpty' : 'op.awsLead', where),
         stages.length > 0 && free.length === 0 && ` ${t('op.awsAll')}`,
       ),
-    ...troubles.map(({ region, trouble }) =>
+    ...troubles.map(({ region, code, trouble }) =>
       h(
         'div',
         { className: 'notice warning', key: `trouble-${region}` },
         h('p', null, t('op.awsTrouble', { region })),
-        h('p', { className: 'hint', lang: 'en' }, trouble),
+        h('p', { className: 'hint' }, serverSaid(code, trouble)),
       ),
     ),
     h('ul', { className: 'list', key: 'free' }, ...free.map((s) => stageRow(s, busy, onadd))),
