@@ -92,7 +92,7 @@ func TestDoctorOfBrokenSetUps(t *testing.T) {
 	buffering := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := http.Get(a.URL + r.URL.Path)
 		if err != nil {
-			return // the client has gone
+			return // the server has stopped
 		}
 		defer answer.Body.Close()
 		body, _ := io.ReadAll(answer.Body)

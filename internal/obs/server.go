@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// A server is a client of a Stagedoor server. Its access key permits only requests about tokens and
-// about the key's owner.
+// A server sends requests to a Stagedoor server. Its access key permits only requests about tokens
+// and about the key's owner.
 type server struct {
 	URL  string
 	Key  stage.Secret

@@ -16,7 +16,7 @@ const SLOT = Object.freeze({ realm: 'OBS_WEBSOCKET_DATA_REALM_GLOBAL', slotName:
 /** The reason why the set-up failed. OBS is in its earlier state, unless `undone` is false. */
 export class SetupError extends Error {
   /**
-   * @param {string} text key in strings.js
+   * @param {string} text key of a sentence in strings/en.json
    * @param {Record<string, any>} [values]
    * @param {unknown} [cause]
    */

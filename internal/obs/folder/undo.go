@@ -176,7 +176,8 @@ func (f Folder) others(id string) (addresses []string, err error) {
 	return addresses, err
 }
 
-// pairingOf returns the pairing with a server, and false if OBS is not paired at all.
+// pairingOf returns the pairing with a server, and false if OBS is not paired at all. Without a
+// server it returns the only pairing, and an error if there are several.
 func (f Folder) pairingOf(server string) (backup, bool, error) {
 	all, err := f.pairings()
 	if err != nil {
