@@ -181,3 +181,25 @@ func TestTwoSetUpsAtOnce(t *testing.T) {
 		t.Errorf("after both set-ups OBS is %+v, want the Stagedoor profile with Opus", s)
 	}
 }
+
+// TestNoSetUpWithoutATurn: if OBS does not send the claim of a set-up back, the set-up fails before
+// it changes a setting, because another client may set OBS up at the same time.
+func TestNoSetUpWithoutATurn(t *testing.T) {
+	t.Parallel()
+	o := fakeobs.Start(t, fakeobs.Options{})
+	c := connect(t, o.URL(), "")
+	setUp(t, c, target())
+	o.Pretend("BroadcastCustomEvent", 100)
+	again := target()
+	again.Force = true
+	before := len(o.Requests())
+	_, err := obs.SetUp(t.Context(), c, again, quiet)
+	mustBe(t, err, "obs_silent")
+	_, err = obs.Back(t.Context(), c)
+	mustBe(t, err, "obs_silent")
+	for _, r := range o.Requests()[before:] {
+		if !strings.HasPrefix(r.Type, "Get") && r.Type != "BroadcastCustomEvent" {
+			t.Errorf("OBS was sent %s without a turn", r.Type)
+		}
+	}
+}

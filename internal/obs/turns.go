@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 )
@@ -129,7 +130,8 @@ func (t *turns) wait(ctx context.Context, request string) error {
 // A turn is the time during which the other Stagedoor clients of an OBS wait.
 type turn struct{ c *Client }
 
-// takeTurn waits until no other client sets OBS up, and then makes the others wait.
+// takeTurn waits until no other client sets OBS up, and then makes the others wait. It fails if OBS
+// does not send this client's claim back, because then the others cannot know of the claim.
 func (c *Client) takeTurn(ctx context.Context) (turn, error) {
 	for range 50 {
 		if err := (turn{c}).renew(ctx); err != nil || c.turns.mine() {
@@ -143,10 +145,10 @@ func (c *Client) takeTurn(ctx context.Context) (turn, error) {
 			return turn{c}, ctx.Err()
 		}
 		if c.turns.mine() {
-			break
+			return turn{c}, nil
 		}
 	}
-	return turn{c}, nil
+	return turn{c}, c.broken("BroadcastCustomEvent", errors.New("OBS did not send the claim back"))
 }
 
 func (t turn) renew(ctx context.Context) error {

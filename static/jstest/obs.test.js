@@ -303,6 +303,11 @@ describe('a switch of profiles', () => {
     assert.deepEqual(said(), ['GetStreamStatus']);
   });
 
+  it('fails if OBS does not send its claim back', async () => {
+    lib.answer.BroadcastCustomEvent = () => ({});
+    await assert.rejects(obs.takeTurn(), { name: 'ObsError', code: 'timeout' });
+  });
+
   it('makes the other clients wait, also those that connect meanwhile', async () => {
     lib.answer.BroadcastCustomEvent = ({ eventData }) => {
       lib.last.emit('CustomEvent', eventData);

@@ -343,7 +343,8 @@ async function loaded(ask, closed, on, pause) {
  */
 async function takeTurn(call, turns, pause) {
   const claim = () => call('BroadcastCustomEvent', { eventData: turns.claim });
-  for (let tries = 0; !turns.mine && tries < 50; tries++) {
+  for (let tries = 0; !turns.mine; tries++) {
+    if (tries === 50) throw new ObsError('timeout', 'obs.timeout', 'BroadcastCustomEvent');
     await claim();
     if (!turns.mine) await pause(100); // the claim is not back, or another client has the turn
   }
