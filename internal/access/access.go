@@ -162,6 +162,7 @@ type Control struct {
 	GuestLinks     *GuestLinks
 	Invites        *Invites
 	Logins         *Logins
+	Outage         *Outage
 	OwnKeys        *OwnKeys
 	Passkeys       *Passkeys
 	PasswordLogins *PasswordLogins
@@ -173,7 +174,6 @@ type Control struct {
 	outbox   *outbox
 	trail    *trail
 	sessions *sessions
-	outage   *outage
 	caches   *caches
 	signIns  *signIns
 
@@ -188,11 +188,11 @@ func New(cfg Config) *Control {
 		cfg:      cfg,
 		outbox:   &outbox{store: cfg.Store, now: cfg.Now, wake: cfg.Queued},
 		sessions: &sessions{cfg.Moderator, cfg.Log},
-		outage:   &outage{},
 	}
 	c.trail = &trail{store: cfg.Store, now: cfg.Now, log: cfg.Log, outbox: c.outbox}
 	c.trail.failures.Max = failureNames
-	c.caches = &caches{outage: c.outage, notify: cfg.Changed}
+	c.Outage = &Outage{trail: c.trail, sessions: c.sessions, present: cfg.Present}
+	c.caches = &caches{outage: c.Outage, notify: cfg.Changed}
 	c.stages = &stageList{
 		store: cfg.Store, now: cfg.Now, caches: c.caches, replicated: cfg.Replicated,
 	}
@@ -204,12 +204,12 @@ func New(cfg Config) *Control {
 	keys := keyring{c.trail}
 
 	c.AccessKeys = &AccessKeys{keys, c.sessions, c.caches}
-	c.APIKeys = &APIKeys{c.trail, keys, c.outage}
+	c.APIKeys = &APIKeys{c.trail, keys, c.Outage}
 	c.Branding = &BrandingSetting{c.trail, cfg.Brand}
 	c.Chat = &Chat{c.trail}
 	c.Devices = &Devices{c.trail, c.signIns}
 	c.Enrolments = &Enrolments{c.trail, c.signIns, tries}
-	c.Events = &Events{c.outbox, c.outage}
+	c.Events = &Events{c.outbox, c.Outage}
 	c.GuestLinks = &GuestLinks{c.trail, keys, c.sessions}
 	c.Invites = &Invites{c.trail, cfg.Passwords, c.signIns, c.sessions}
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}

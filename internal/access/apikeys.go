@@ -37,7 +37,7 @@ func APIKeyScopes() []Scope {
 type APIKeys struct {
 	*trail
 	keys   keyring
-	outage *outage
+	outage *Outage
 }
 
 // Create creates a key with scopes (none: all of them) and a life (0: it never expires). Its

@@ -90,7 +90,7 @@ type permitKey struct {
 type caches struct {
 	logins cache[string, cachedLogin] // keyed by the hash of the cookie
 	stages cache[struct{}, cachedStages]
-	outage *outage
+	outage *Outage
 	notify func(UserID) // see Config.Changed; may be nil
 }
 

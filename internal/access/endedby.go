@@ -18,7 +18,7 @@ func (s *Events) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error 
 		return nil
 	}
 	if l, found := s.outage.lateOf(i.ID); found && l.entry.Action == ActionKicked {
-		by, err := s.actor(ctx, l.by.User.ID, l.by.User.Name)
+		by, err := actorOf(ctx, s.store, l.by.User.ID, l.by.User.Name)
 		e.By = by
 		return err
 	}
@@ -43,7 +43,7 @@ func (s *Events) endedBy(ctx context.Context, e *StoredEvent, i Issuance) error 
 	if entry.ID == "" {
 		return nil // the access ended, or the token was revoked
 	}
-	e.By, err = s.actor(ctx, entry.Actor, entry.ActorName)
+	e.By, err = actorOf(ctx, s.store, entry.Actor, entry.ActorName)
 	return err
 }
 
@@ -56,14 +56,14 @@ func (s *Events) newest(ctx context.Context, f AuditFilter) (Entry, error) {
 	return page.Items[0], nil
 }
 
-// actor returns the actor of an entry, with the present role of the account. An actor without an
+// actorOf returns the actor of an entry, with the present role of the account. An actor without an
 // account counts as an operator: the command line, an API key, or a deleted account.
-func (s *Events) actor(ctx context.Context, id UserID, name string) (User, error) {
+func actorOf(ctx context.Context, s Store, id UserID, name string) (User, error) {
 	by := User{ID: id, Name: name, Role: Operator}
 	if id == "" {
 		return by, nil
 	}
-	account, err := s.store.Account(ctx, id)
+	account, err := s.Account(ctx, id)
 	if errors.Is(err, stage.ErrNotFound) {
 		return by, nil
 	}

@@ -30,7 +30,7 @@ const (
 // Events stores the events of participants and returns them.
 type Events struct {
 	*outbox
-	outage *outage
+	outage *Outage
 }
 
 // Record stores an event for the user of its token. An event of a token that this server did not

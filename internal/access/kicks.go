@@ -13,7 +13,7 @@ import (
 func (c *Control) Kick(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
-	short, cancel := c.beforeEnd(ctx, id)
+	short, cancel := c.Outage.beforeEnd(ctx, id)
 	defer cancel()
 	i, err := c.revokeKicked(short, who, arn, id, kickReason(who, reason))
 	switch {
@@ -67,6 +67,21 @@ func (c *Control) revokeKicked(
 	})
 }
 
+// kickWithout is Kick without the database. Operators may kick; others need a permit that was
+// stored before the outage. Without a permit, or if no reachable server has the participant,
+// kickWithout returns the error of the database, which is in the parameter `away`.
+func (c *Control) kickWithout(
+	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
+	away error,
+) error {
+	may, _, found := c.Outage.permits.get(permitKey{who.User.ID, arn})
+	known := found && c.cfg.Now().Sub(may) <= recallFor
+	if !stage.ValidID(id) || who.User.Role != Operator && !known {
+		return away
+	}
+	return c.Outage.end(ctx, who, kickEntry(id, Issuance{}, arn, kickReason(who, reason)), away)
+}
+
 // mayKick returns an error if a principal may not kick participants from a stage. Moderators may
 // kick on stages to which they have access.
 func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) error {
@@ -87,8 +102,8 @@ func (c *Control) mayKick(ctx context.Context, who Principal, arn stage.ARN) err
 		return noGrant()
 	}
 	key := permitKey{who.User.ID, arn}
-	_, generation, _ := c.outage.permits.get(key)
-	c.outage.permits.put(key, c.cfg.Now(), generation)
+	_, generation, _ := c.Outage.permits.get(key)
+	c.Outage.permits.put(key, c.cfg.Now(), generation)
 	return nil
 }
 

@@ -29,8 +29,13 @@ const (
 	lateLimit = 5 * time.Second // limit of the last attempt, when the server stops
 )
 
-// outage contains what a Control needs to end sessions while the database does not answer.
-type outage struct {
+// Outage ends sessions while the database does not answer, and stores their revocations later.
+type Outage struct {
+	*trail
+	sessions *sessions
+	// see Config.Present; may be nil
+	present func(context.Context, stage.ParticipantID) (stage.Participant, bool)
+
 	principals cache[credentialKey, recalled]
 	permits    cache[permitKey, time.Time] // when a moderator was last allowed to kick
 
@@ -51,16 +56,16 @@ type late struct {
 
 // remember stores an authenticated principal that may end sessions. The generation is that of the
 // cache before the authentication.
-func (o *outage) remember(key credentialKey, who Principal, generation int, now time.Time) {
+func (o *Outage) remember(key credentialKey, who Principal, generation int) {
 	if who.Allows(ScopeModerate) || who.Allows(ScopeTokens) {
-		o.principals.put(key, recalled{who, now}, generation)
+		o.principals.put(key, recalled{who, o.now()}, generation)
 	}
 }
 
 // forget drops the principals and permits of users whose logins, grants or stages changed on this
 // replica. The ID "" stands for a change of the stages of all users. Then forget drops all permits,
 // and no principals, since roles and credentials did not change.
-func (o *outage) forget(ids []UserID) {
+func (o *Outage) forget(ids []UserID) {
 	o.principals.dropIf(func(_ credentialKey, r recalled) bool {
 		return r.who.User.ID != "" && slices.Contains(ids, r.who.User.ID)
 	})
@@ -70,7 +75,7 @@ func (o *outage) forget(ids []UserID) {
 }
 
 // forgetKey drops the principal of an API key.
-func (o *outage) forgetKey(id string) {
+func (o *Outage) forgetKey(id string) {
 	o.principals.dropIf(func(_ credentialKey, r recalled) bool {
 		return r.who.Kind == KindAPIKey && r.who.CredentialID == id
 	})
@@ -78,7 +83,7 @@ func (o *outage) forgetKey(id string) {
 
 // owe refuses the token of a participant from now on, and queues the revocation to be stored later.
 // It returns false if the queue is full.
-func (o *outage) owe(id stage.ParticipantID, l late) bool {
+func (o *Outage) owe(id stage.ParticipantID, l late) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.late == nil {
@@ -92,13 +97,13 @@ func (o *outage) owe(id stage.ParticipantID, l late) bool {
 }
 
 // owed reports whether the token of a participant is revoked and the revocation is not stored yet.
-func (o *outage) owed(id stage.ParticipantID) bool {
+func (o *Outage) owed(id stage.ParticipantID) bool {
 	_, found := o.lateOf(id)
 	return found
 }
 
 // lateOf returns the revocation of a participant's token that is not stored yet.
-func (o *outage) lateOf(id stage.ParticipantID) (late, bool) {
+func (o *Outage) lateOf(id stage.ParticipantID) (late, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l, found := o.late[id]
@@ -106,14 +111,14 @@ func (o *outage) lateOf(id stage.ParticipantID) (late, bool) {
 }
 
 // allLate returns the revocations that are not stored yet.
-func (o *outage) allLate() map[stage.ParticipantID]late {
+func (o *Outage) allLate() map[stage.ParticipantID]late {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return maps.Clone(o.late)
 }
 
 // remove removes the revocation of a participant's token from the queue.
-func (o *outage) remove(id stage.ParticipantID) {
+func (o *Outage) remove(id stage.ParticipantID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.late, id)
@@ -121,9 +126,9 @@ func (o *outage) remove(id stage.ParticipantID) {
 
 // Recall returns a principal that was authenticated at most recallFor ago. The caller must use it
 // only to end sessions while the database does not answer.
-func (c *Control) Recall(presented Presented) (Principal, bool) {
-	known, _, found := c.outage.principals.get(presented.key())
-	now := c.cfg.Now()
+func (o *Outage) Recall(presented Presented) (Principal, bool) {
+	known, _, found := o.principals.get(presented.key())
+	now := o.now()
 	if !found || now.Sub(known.at) > recallFor ||
 		!known.who.ExpiresAt.IsZero() && !now.Before(known.who.ExpiresAt) {
 		return Principal{}, false
@@ -134,22 +139,22 @@ func (c *Control) Recall(presented Presented) (Principal, bool) {
 
 // BeforeEnd returns the context for authenticating a request that ends a session. If Recall knows
 // the principal of the request, the context has a short time limit.
-func (c *Control) BeforeEnd(
+func (o *Outage) BeforeEnd(
 	ctx context.Context, presented Presented,
 ) (context.Context, context.CancelFunc) {
-	_, found := c.Recall(presented)
+	_, found := o.Recall(presented)
 	return limited(ctx, found)
 }
 
 // beforeEnd returns the context for revoking the token of a participant. If the participant can be
 // disconnected without the database, the context has a short time limit.
-func (c *Control) beforeEnd(
+func (o *Outage) beforeEnd(
 	ctx context.Context, id stage.ParticipantID,
 ) (context.Context, context.CancelFunc) {
-	if c.cfg.Present == nil {
+	if o.present == nil {
 		return limited(ctx, false)
 	}
-	_, found := c.cfg.Present(ctx, id)
+	_, found := o.present(ctx, id)
 	return limited(ctx, found)
 }
 
@@ -160,45 +165,15 @@ func limited(ctx context.Context, limit bool) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, endWithin)
 }
 
-// kickWithout is Kick without the database. Operators may kick; others need a permit that was
-// stored before the outage. Without a permit, or if no reachable server has the participant,
-// kickWithout returns the error of the database, which is in the parameter `away`.
-func (c *Control) kickWithout(
-	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
-	away error,
-) error {
-	may, _, found := c.outage.permits.get(permitKey{who.User.ID, arn})
-	known := found && c.cfg.Now().Sub(may) <= recallFor
-	if !stage.ValidID(id) || who.User.Role != Operator && !known {
-		return away
-	}
-	return c.endWithout(ctx, who, kickEntry(id, Issuance{}, arn, kickReason(who, reason)), away)
-}
-
-// revokeWithout is Revoke without the database.
-func (c *Control) revokeWithout(
-	ctx context.Context, who Principal, id stage.ParticipantID, away error,
-) error {
-	if c.cfg.Present == nil || !stage.ValidID(id) {
-		return away
-	}
-	p, found := c.cfg.Present(ctx, id)
-	own := who.User.ID != "" && p.UserID == string(who.User.ID) && who.Allows(ScopeTokens)
-	if !found || !own && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
-		return away
-	}
-	return c.endWithout(ctx, who, Entry{
-		Action: ActionTokenRevoked, Target: string(id), Stage: p.Stage,
-		Detail: reasonRevoked.sentence(),
-	}, away)
-}
-
-func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away error) error {
+// end queues a revocation and disconnects its participant. If the queue is full, or no reachable
+// server has the participant, end returns the error of the database, which is in the parameter
+// `away`.
+func (o *Outage) end(ctx context.Context, who Principal, e Entry, away error) error {
 	id := stage.ParticipantID(e.Target)
-	if !c.outage.owe(id, late{who, e}) {
+	if !o.owe(id, late{who, e}) {
 		return away
 	}
-	err := c.sessions.endOne(ctx, e.Stage, id, e.Detail)
+	err := o.sessions.endOne(ctx, e.Stage, id, e.Detail)
 	if errors.Is(err, stage.ErrNotFound) {
 		return away // the queued revocation is stored when the database answers
 	}
@@ -206,18 +181,18 @@ func (c *Control) endWithout(ctx context.Context, who Principal, e Entry, away e
 }
 
 // StoreLate stores the queued revocations until ctx ends, and then tries once more.
-func (c *Control) StoreLate(ctx context.Context) error {
+func (o *Outage) StoreLate(ctx context.Context) error {
 	tick := time.NewTicker(lateEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			c.storeLate(ctx)
+			o.storeLate(ctx)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateLimit)
 			defer cancel()
-			if left := c.storeLate(last); left > 0 && c.cfg.Log != nil {
-				c.cfg.Log.ErrorContext(ctx, "revocations are lost: the database does not answer",
+			if left := o.storeLate(last); left > 0 && o.log != nil {
+				o.log.ErrorContext(ctx, "revocations are lost: the database does not answer",
 					"count", left)
 			}
 			return nil
@@ -225,19 +200,19 @@ func (c *Control) StoreLate(ctx context.Context) error {
 	}
 }
 
-func (c *Control) storeLate(ctx context.Context) (left int) {
-	all := c.outage.allLate()
+func (o *Outage) storeLate(ctx context.Context) (left int) {
+	all := o.allLate()
 	for id, l := range all {
-		if err := c.storeOne(ctx, id, l); err != nil {
+		if err := o.storeOne(ctx, id, l); err != nil {
 			return len(all) // the next revocation would also run into the time limit
 		}
-		c.outage.remove(id)
+		o.remove(id)
 	}
 	return 0
 }
 
-func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) error {
-	i, err := c.cfg.Store.Issuance(ctx, id)
+func (o *Outage) storeOne(ctx context.Context, id stage.ParticipantID, l late) error {
+	i, err := o.store.Issuance(ctx, id)
 	if errors.Is(err, stage.ErrNotFound) || err == nil && i.Stage != l.entry.Stage {
 		return nil // another server issued the token
 	}
@@ -245,17 +220,17 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 		return err
 	}
 	l.entry.TargetName, l.entry.TargetUser = i.UserName, i.account()
-	by, err := c.Events.actor(ctx, l.by.User.ID, l.by.User.Name)
+	by, err := actorOf(ctx, o.store, l.by.User.ID, l.by.User.Name)
 	if err != nil {
 		return err
 	}
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, c.cfg.Now())
+	return o.store.Atomically(ctx, func(tx Store) error {
+		revoked, err := tx.RevokeIssuances(ctx, Revocation{ID: id}, o.now())
 		if err != nil {
 			return err
 		}
 		if len(revoked) > 0 {
-			if err := c.outbox.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
+			if err := o.outbox.announce(ctx, tx, MessageTokenRevoked, tokenMessage(i)); err != nil {
 				return err
 			}
 		}
@@ -264,6 +239,6 @@ func (c *Control) storeOne(ctx context.Context, id stage.ParticipantID, l late) 
 				return err
 			}
 		}
-		return c.trail.note(ctx, tx, l.by, l.entry)
+		return o.note(ctx, tx, l.by, l.entry)
 	})
 }

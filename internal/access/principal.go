@@ -196,12 +196,12 @@ func (p Principal) Require(scope Scope) error {
 // of requests.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	key := presented.key()
-	_, generation, _ := c.outage.principals.get(key)
+	_, generation, _ := c.Outage.principals.get(key)
 	who, err := c.authenticate(ctx, presented)
 	who.From = presented.From
 	who = c.signIns.proven(who)
 	if err == nil {
-		c.outage.remember(key, who, generation, c.cfg.Now())
+		c.Outage.remember(key, who, generation)
 	}
 	return who, err
 }

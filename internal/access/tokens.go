@@ -319,7 +319,7 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 			return err
 		}
 	}
-	short, cancel := c.beforeEnd(ctx, id)
+	short, cancel := c.Outage.beforeEnd(ctx, id)
 	defer cancel()
 	i, err := c.issuance(short, id)
 	if err == nil && !i.own(who) && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
@@ -335,6 +335,24 @@ func (c *Control) Revoke(ctx context.Context, who Principal, id stage.Participan
 		return err
 	}
 	return c.sessions.end(ctx, []Issuance{i}, reasonRevoked.sentence())
+}
+
+// revokeWithout is Revoke without the database.
+func (c *Control) revokeWithout(
+	ctx context.Context, who Principal, id stage.ParticipantID, away error,
+) error {
+	if c.cfg.Present == nil || !stage.ValidID(id) {
+		return away
+	}
+	p, found := c.cfg.Present(ctx, id)
+	own := who.User.ID != "" && p.UserID == string(who.User.ID) && who.Allows(ScopeTokens)
+	if !found || !own && (who.User.Role != Operator || !who.Allows(ScopeModerate)) {
+		return away
+	}
+	return c.Outage.end(ctx, who, Entry{
+		Action: ActionTokenRevoked, Target: string(id), Stage: p.Stage,
+		Detail: reasonRevoked.sentence(),
+	}, away)
 }
 
 // revokeOne marks a token as revoked, unless it is revoked already.

@@ -32,7 +32,7 @@ func (c *Control) Verify(ctx context.Context, bearer stage.Secret) (stage.Partic
 // the token and not revoked it. The user must still have access to the stage, with the capabilities
 // of the token.
 func (c *Control) recognize(ctx context.Context, p stage.Participant) (stage.Participant, error) {
-	if !stage.ValidID(p.ID) || c.outage.owed(p.ID) {
+	if !stage.ValidID(p.ID) || c.Outage.owed(p.ID) {
 		return p, tokenRevoked()
 	}
 	i, err := c.cfg.Store.Issuance(ctx, p.ID)

@@ -197,7 +197,7 @@ func (f *function) start(ctx context.Context) {
 	})
 	part("docks", f.docks.Run)
 	part("stages", f.aws.Run)
-	part("late revocations", f.control.StoreLate)
+	part("late revocations", f.control.Outage.StoreLate)
 }
 
 // handler returns the pages and the API for the host of a Function URL, or of the public URL.

@@ -267,7 +267,7 @@ func (s *server) run(asked context.Context) error {
 		return s.feed.Run(late, s.sources())
 	})
 	told.Go(func() error { return s.docks.Run(late) })
-	told.Go(func() error { return s.control.StoreLate(late) })
+	told.Go(func() error { return s.control.Outage.StoreLate(late) })
 
 	g.Go(s.serveHTTP)
 	s.runTLS(ctx, g)

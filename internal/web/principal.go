@@ -72,11 +72,11 @@ func (a *authenticator) allowedToEnd(
 ) (access.Principal, error) {
 	p := presented(r)
 	p.From = a.client(r)
-	short, cancel := a.control.BeforeEnd(r.Context(), p)
+	short, cancel := a.control.Outage.BeforeEnd(r.Context(), p)
 	defer cancel()
 	who, err := a.principal(r.WithContext(short))
 	if errors.Is(err, stage.ErrUnavailable) {
-		if known, found := a.control.Recall(p); found {
+		if known, found := a.control.Outage.Recall(p); found {
 			who, err = known, nil
 		}
 	}

@@ -182,7 +182,7 @@ func (on rules) TestAKickDuringAnOutageSaysWhoKicked(t *testing.T) {
 		ended(home, there)
 		stopped, stop := context.WithCancel(t.Context())
 		stop()
-		ok(t, h.StoreLate(stopped)) // stores the queued kicks
+		ok(t, h.Outage.StoreLate(stopped)) // stores the queued kicks
 		for _, id := range []stage.ParticipantID{here, there} {
 			events := must(h.ListEvents(t.Context(), op,
 				access.EventFilter{Participant: id}, access.Page{}))(t).Items

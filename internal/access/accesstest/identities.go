@@ -1051,7 +1051,7 @@ func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
 		for _, p := range []access.Presented{anas, key} {
 			must(h.Authenticate(t.Context(), p))(t)
 		}
-		known := func(p access.Presented) bool { _, found := h.Recall(p); return found }
+		known := func(p access.Presented) bool { _, found := h.Outage.Recall(p); return found }
 
 		h.Broadcaster(op, "ben")
 		ok(t, h.UpdateStage(t.Context(), op, arn, "studio two", nil))
