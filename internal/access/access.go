@@ -162,6 +162,7 @@ type Control struct {
 	GuestLinks     *GuestLinks
 	Invites        *Invites
 	Logins         *Logins
+	Moderation     *Moderation
 	Outage         *Outage
 	OwnKeys        *OwnKeys
 	Passkeys       *Passkeys
@@ -213,6 +214,9 @@ func New(cfg Config) *Control {
 	c.GuestLinks = &GuestLinks{c.trail, keys, c.sessions}
 	c.Invites = &Invites{c.trail, cfg.Passwords, c.signIns, c.sessions}
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}
+	c.Moderation = &Moderation{
+		c.trail, c.stages, c.GuestLinks, c.sessions, c.caches, c.Outage,
+	}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}
 	c.PasswordLogins = &PasswordLogins{

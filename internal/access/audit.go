@@ -127,7 +127,7 @@ func (c *Control) Audit(
 	ctx context.Context, by Principal, f AuditFilter, p Page,
 ) (PageOf[Entry], error) {
 	if !by.Allows(ScopeAudit) && by.Allows(ScopeModerate) && by.User.Role == Moderator {
-		stages, err := c.moderated(ctx, by, f.Stage)
+		stages, err := c.Moderation.moderated(ctx, by, f.Stage)
 		if err != nil || stages.none() {
 			return PageOf[Entry]{}, err
 		}

@@ -28,10 +28,10 @@ type BarFilter struct {
 
 // Bars lists the bars in force, newest first: of one stage, or of all stages that the caller
 // moderates.
-func (c *Control) Bars(
+func (m *Moderation) Bars(
 	ctx context.Context, by Principal, arn stage.ARN, p Page,
 ) (PageOf[Bar], error) {
-	stages, err := c.moderated(ctx, by, arn)
+	stages, err := m.moderated(ctx, by, arn)
 	if err != nil {
 		return PageOf[Bar]{}, err
 	}
@@ -39,17 +39,17 @@ func (c *Control) Bars(
 	if err != nil || stages.none() {
 		return PageOf[Bar]{}, err
 	}
-	return c.cfg.Store.ListBars(ctx, BarFilter{Stages: stages.list, Of: stages.of}, p)
+	return m.store.ListBars(ctx, BarFilter{Stages: stages.list, Of: stages.of}, p)
 }
 
 // KickAndBar disconnects a participant, revokes every open token of the user on the stage, and
 // refuses new ones until Unbar. The grant does not change.
-func (c *Control) KickAndBar(
+func (m *Moderation) KickAndBar(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, reason string,
 ) error {
-	err := c.mayKick(ctx, who, arn)
+	err := m.mayKick(ctx, who, arn)
 	if errors.Is(err, stage.ErrUnavailable) {
-		if err := c.kickWithout(ctx, who, arn, id, reason, err); err != nil {
+		if err := m.kickWithout(ctx, who, arn, id, reason, err); err != nil {
 			return err
 		}
 		return stage.Errorf(stage.ErrUnavailable,
@@ -62,7 +62,7 @@ func (c *Control) KickAndBar(
 	if !stage.ValidID(id) {
 		return noSuch("participant")
 	}
-	i, err := c.cfg.Store.Issuance(ctx, id)
+	i, err := m.store.Issuance(ctx, id)
 	if err != nil {
 		return notFoundIs(err, noSuch("participant"))
 	}
@@ -70,28 +70,28 @@ func (c *Control) KickAndBar(
 		return noSuch("participant")
 	}
 	var revoked []Issuance
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		revoked, err = c.bar(ctx, tx, who, i, kickReason(who, reason))
+	err = m.store.Atomically(ctx, func(tx Store) error {
+		revoked, err = m.bar(ctx, tx, who, i, kickReason(who, reason))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	c.caches.changed(i.User)
+	m.caches.changed(i.User)
 	// The participant is disconnected even if the token was revoked before, because its session may
 	// still be open.
-	err = c.sessions.endOne(ctx, arn, id, kickReason(who, reason))
-	return cmp.Or(c.sessions.end(ctx, revoked, kickReason(who, reason)), notFoundIs(err, nil))
+	err = m.sessions.endOne(ctx, arn, id, kickReason(who, reason))
+	return cmp.Or(m.sessions.end(ctx, revoked, kickReason(who, reason)), notFoundIs(err, nil))
 }
 
-func (c *Control) bar(
+func (m *Moderation) bar(
 	ctx context.Context, tx Store, who Principal, i Issuance, reason string,
 ) ([]Issuance, error) {
 	// The user of a guest's token is the owner of the link, who must not be barred. The link is
 	// revoked instead.
 	if i.guest() {
 		match := Match{Kind: KindGuestLink, ID: i.Credential}
-		revoked, err := c.GuestLinks.end(ctx, tx, who, match, reason)
+		revoked, err := m.links.end(ctx, tx, who, match, reason)
 		return revoked, notFoundIs(err, nil)
 	}
 	account, err := accountOf(ctx, tx, i.User)
@@ -103,7 +103,7 @@ func (c *Control) bar(
 			words.Values{"name": account.Name})
 	}
 	err = putBar(ctx, tx, Bar{
-		User: i.User, Stage: i.Stage, At: c.cfg.Now(), Reason: reason, By: who.User.Name,
+		User: i.User, Stage: i.Stage, At: m.now(), Reason: reason, By: who.User.Name,
 	})
 	if err != nil {
 		return nil, err
@@ -111,11 +111,11 @@ func (c *Control) bar(
 	if err := tx.Advance(ctx, i.User); err != nil {
 		return nil, err
 	}
-	revoked, err := c.outbox.revokeOpen(ctx, tx, Revocation{User: i.User, Stage: i.Stage})
+	revoked, err := m.outbox.revokeOpen(ctx, tx, Revocation{User: i.User, Stage: i.Stage})
 	if err != nil {
 		return nil, err
 	}
-	return revoked, c.trail.note(ctx, tx, who, Entry{
+	return revoked, m.note(ctx, tx, who, Entry{
 		Action: ActionBarred, Target: string(i.User), TargetName: account.Name, Stage: i.Stage,
 		Detail: reason,
 	})
@@ -139,11 +139,11 @@ func putBar(ctx context.Context, tx Store, b Bar) error {
 }
 
 // Unbar lets a barred user get tokens for a stage again.
-func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage.ARN) error {
-	if err := c.mayKick(ctx, who, arn); err != nil {
+func (m *Moderation) Unbar(ctx context.Context, who Principal, id UserID, arn stage.ARN) error {
+	if err := m.mayKick(ctx, who, arn); err != nil {
 		return err
 	}
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err := m.store.Atomically(ctx, func(tx Store) error {
 		account, err := accountOf(ctx, tx, id)
 		if err != nil {
 			return err
@@ -154,12 +154,12 @@ func (c *Control) Unbar(ctx context.Context, who Principal, id UserID, arn stage
 		if err := tx.Advance(ctx, id); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, who, Entry{
+		return m.note(ctx, tx, who, Entry{
 			Action: ActionUnbarred, Target: string(id), TargetName: account.Name, Stage: arn,
 		})
 	})
 	if err == nil {
-		c.caches.changed(id)
+		m.caches.changed(id)
 	}
 	return err
 }

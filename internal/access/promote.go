@@ -14,10 +14,10 @@ const roleChanged = "A moderator changed what you may do on this stage."
 // SetGuestRole changes the role of a guest on a local stage: to one who publishes, or to one who
 // only views. The guest keeps the token, because on local stages the record of a token decides. The
 // guest's sessions end, and the guest's page opens new ones in the new role.
-func (c *Control) SetGuestRole(
+func (m *Moderation) SetGuestRole(
 	ctx context.Context, who Principal, arn stage.ARN, id stage.ParticipantID, role GuestRole,
 ) error {
-	if err := c.mayKick(ctx, who, arn); err != nil {
+	if err := m.mayKick(ctx, who, arn); err != nil {
 		return err
 	}
 	if !arn.Local() {
@@ -28,17 +28,17 @@ func (c *Control) SetGuestRole(
 		return stage.Errorf(stage.ErrInvalid, `A guest's role must be "publish" or "view".`)
 	}
 	var changed bool
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
-		changed, err = c.setGuestRole(ctx, tx, who, arn, id, role)
+	err := m.store.Atomically(ctx, func(tx Store) (err error) {
+		changed, err = m.setGuestRole(ctx, tx, who, arn, id, role)
 		return err
 	})
 	if err != nil || !changed {
 		return err
 	}
-	return notFoundIs(c.sessions.endOne(ctx, arn, id, roleChanged), nil)
+	return notFoundIs(m.sessions.endOne(ctx, arn, id, roleChanged), nil)
 }
 
-func (c *Control) setGuestRole(
+func (m *Moderation) setGuestRole(
 	ctx context.Context, tx Store, who Principal, arn stage.ARN, id stage.ParticipantID,
 	role GuestRole,
 ) (changed bool, err error) {
@@ -76,7 +76,7 @@ func (c *Control) setGuestRole(
 	if role == GuestViews {
 		action = ActionDemoted
 	}
-	return true, c.trail.note(ctx, tx, who, Entry{
+	return true, m.note(ctx, tx, who, Entry{
 		Action: action, Target: string(id), TargetName: i.UserName, Stage: arn,
 	})
 }

@@ -174,7 +174,7 @@ func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
 	if err := account.active(); err != nil {
 		return err
 	}
-	reach, err := c.reachOf(ctx, account.User, c.stages.current)
+	reach, err := c.stages.reachOf(ctx, account.User, c.stages.current)
 	if err != nil {
 		return err
 	}

@@ -51,12 +51,12 @@ func (g Grant) With(byRules Grant) Grant {
 }
 
 // accesses lists all access of a user, as one grant for each stage.
-func (c *Control) accesses(ctx context.Context, id UserID) ([]Grant, error) {
-	grants, err := c.cfg.Store.Grants(ctx, id)
+func (l *stageList) accesses(ctx context.Context, id UserID) ([]Grant, error) {
+	grants, err := l.store.Grants(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	byRules, err := c.cfg.Store.GrantsByRules(ctx, id)
+	byRules, err := l.store.GrantsByRules(ctx, id)
 	if err != nil || len(byRules) == 0 {
 		return grants, err
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A stageList reads all stages, or takes them from the cache.
+// A stageList lists all stages, from the database or from the cache, and the access of users to
+// them.
 type stageList struct {
 	store      Store
 	now        func() time.Time
@@ -79,4 +80,69 @@ func (l *stageList) exists(ctx context.Context, arn stage.ARN) (bool, error) {
 		all, err = l.read(ctx)
 	}
 	return slices.ContainsFunc(all, isIt), err
+}
+
+func (l *stageList) reach(
+	ctx context.Context, who Principal, read func(context.Context) ([]StageRecord, error),
+) (Reach, error) {
+	if who.Stage != "" {
+		return Reach{}, who.Require(ScopeSelf)
+	}
+	return l.reachOf(ctx, who.User, read)
+}
+
+func (l *stageList) reachOf(
+	ctx context.Context, user User, read func(context.Context) ([]StageRecord, error),
+) (Reach, error) {
+	all, err := read(ctx)
+	if err != nil {
+		return Reach{}, err
+	}
+	granted := map[stage.ARN]Grant{}
+	if user.Role != Operator {
+		grants, err := l.accesses(ctx, user.ID)
+		if user.ID == "" || err != nil {
+			return Reach{}, err
+		}
+		for _, g := range grants {
+			granted[g.Stage] = g
+		}
+	}
+	reach := Reach{Stages: make([]StageAccess, 0, len(all))}
+	for _, s := range all {
+		given := granted[s.ARN]
+		if g := effective(user.Role, given); g.Capabilities != 0 {
+			reach.Stages = append(reach.Stages, StageAccess{
+				Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL,
+				EndpointsAt: s.EndpointsAt,
+			})
+		} else if !given.BarredAt.IsZero() {
+			reach.Bars = append(reach.Bars, StageBar{s.Stage, given.BarredAt, given.BarredReason})
+		}
+	}
+	return reach, nil
+}
+
+// accessTo returns the grant of a user on one stage.
+func (l *stageList) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant, error) {
+	exists, err := l.exists(ctx, arn)
+	if err != nil {
+		return Grant{}, err
+	}
+	var granted Grant
+	if who.Role != Operator {
+		if who.ID == "" { // no account
+			return Grant{}, noGrant()
+		}
+		permit, err := l.store.Permit(ctx, who.ID, arn, Rate{})
+		if err != nil {
+			return Grant{}, notFoundIs(err, noGrant())
+		}
+		granted = permit.Grant
+	}
+	granted = effective(who.Role, granted)
+	if granted.Capabilities == 0 || !exists {
+		return Grant{}, noGrant()
+	}
+	return granted, nil
 }

@@ -42,78 +42,13 @@ func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, err
 
 // Reach returns the stages to which a principal has access, and those from which they are barred.
 func (c *Control) Reach(ctx context.Context, who Principal) (Reach, error) {
-	return c.reach(ctx, who, c.stages.current)
+	return c.stages.reach(ctx, who, c.stages.current)
 }
 
 // ReachOfStream is Reach for an event stream after a change of access. It may use a list of stages
 // that was just read for another stream.
 func (c *Control) ReachOfStream(ctx context.Context, who Principal) (Reach, error) {
-	return c.reach(ctx, who, c.stages.cached)
-}
-
-func (c *Control) reach(
-	ctx context.Context, who Principal, read func(context.Context) ([]StageRecord, error),
-) (Reach, error) {
-	if who.Stage != "" {
-		return Reach{}, who.Require(ScopeSelf)
-	}
-	return c.reachOf(ctx, who.User, read)
-}
-
-func (c *Control) reachOf(
-	ctx context.Context, user User, read func(context.Context) ([]StageRecord, error),
-) (Reach, error) {
-	all, err := read(ctx)
-	if err != nil {
-		return Reach{}, err
-	}
-	granted := map[stage.ARN]Grant{}
-	if user.Role != Operator {
-		grants, err := c.accesses(ctx, user.ID)
-		if user.ID == "" || err != nil {
-			return Reach{}, err
-		}
-		for _, g := range grants {
-			granted[g.Stage] = g
-		}
-	}
-	reach := Reach{Stages: make([]StageAccess, 0, len(all))}
-	for _, s := range all {
-		given := granted[s.ARN]
-		if g := effective(user.Role, given); g.Capabilities != 0 {
-			reach.Stages = append(reach.Stages, StageAccess{
-				Stage: s.Stage, Limits: s.Limits, Capabilities: g.Capabilities, MaxTTL: g.MaxTTL,
-				EndpointsAt: s.EndpointsAt,
-			})
-		} else if !given.BarredAt.IsZero() {
-			reach.Bars = append(reach.Bars, StageBar{s.Stage, given.BarredAt, given.BarredReason})
-		}
-	}
-	return reach, nil
-}
-
-// accessTo returns the grant of a user on one stage.
-func (c *Control) accessTo(ctx context.Context, who User, arn stage.ARN) (Grant, error) {
-	exists, err := c.stages.exists(ctx, arn)
-	if err != nil {
-		return Grant{}, err
-	}
-	var granted Grant
-	if who.Role != Operator {
-		if who.ID == "" { // no account
-			return Grant{}, noGrant()
-		}
-		permit, err := c.cfg.Store.Permit(ctx, who.ID, arn, Rate{})
-		if err != nil {
-			return Grant{}, notFoundIs(err, noGrant())
-		}
-		granted = permit.Grant
-	}
-	granted = effective(who.Role, granted)
-	if granted.Capabilities == 0 || !exists {
-		return Grant{}, noGrant()
-	}
-	return granted, nil
+	return c.stages.reach(ctx, who, c.stages.cached)
 }
 
 // effective returns a grant with the capabilities that count: all of them for an operator, and none

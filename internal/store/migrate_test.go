@@ -98,7 +98,7 @@ func TestEarlierKicksGetTheirUser(t *testing.T) {
 			where := empty(t)
 			h := newHarness(t, where)
 			op, ana, arn := h.Scene()
-			ok(t, h.Kick(t.Context(), op, arn, h.Issued(ana, arn).Participant.ID, ""))
+			ok(t, h.Moderation.Kick(t.Context(), op, arn, h.Issued(ana, arn).Participant.ID, ""))
 			db, err := sql.Open(driverOf(where), where)
 			ok(t, err)
 			for _, text := range []string{

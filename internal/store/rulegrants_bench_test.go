@@ -67,7 +67,7 @@ func benchOwnStages(b *testing.B, h *harness, stages int) {
 		return err
 	})
 	measure(b, "refusals", func() error {
-		_, err := h.Refusals(b.Context(), mia, "", access.Page{Limit: 50})
+		_, err := h.Moderation.Refusals(b.Context(), mia, "", access.Page{Limit: 50})
 		return err
 	})
 	b.ReportMetric(0, "ns/op")

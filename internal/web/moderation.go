@@ -36,14 +36,14 @@ type (
 )
 
 // moderation serves the endpoints of moderators, except the event stream.
-type moderation struct{ control *access.Control }
+type moderation struct{ rules *access.Moderation }
 
 func (m moderation) refusals(r *http.Request, who access.Principal) (any, error) {
 	p, err := pageOf(r)
 	if err != nil {
 		return nil, err
 	}
-	list, err := m.control.Refusals(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")), p)
+	list, err := m.rules.Refusals(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")), p)
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +52,11 @@ func (m moderation) refusals(r *http.Request, who access.Principal) (any, error)
 	for _, e := range list.Items {
 		ids, participants = append(ids, e.User), append(participants, e.Participant)
 	}
-	names, err := m.control.NamesOf(r.Context(), who, ids...)
+	names, err := m.rules.NamesOf(r.Context(), who, ids...)
 	if err != nil {
 		return nil, err
 	}
-	guests, err := m.control.GuestsOf(r.Context(), who, participants...)
+	guests, err := m.rules.GuestsOf(r.Context(), who, participants...)
 	return V1Refusals{mapped(list.Items, func(e access.StoredEvent) V1Refusal {
 		guest, isGuest := guests[e.Participant]
 		if isGuest {
@@ -72,9 +72,9 @@ func (m moderation) kick(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	kick := m.control.Kick
+	kick := m.rules.Kick
 	if in.Bar {
-		kick = m.control.KickAndBar
+		kick = m.rules.KickAndBar
 	}
 	return nil, kick(r.Context(), who, stageARN(r),
 		stage.ParticipantID(r.PathValue("participant")), in.Reason)
@@ -87,7 +87,7 @@ func (m moderation) role(r *http.Request, who access.Principal) (any, error) {
 		return nil, err
 	}
 	id := stage.ParticipantID(r.PathValue("participant"))
-	return nil, m.control.SetGuestRole(r.Context(), who, stageARN(r), id, in.Role)
+	return nil, m.rules.SetGuestRole(r.Context(), who, stageARN(r), id, in.Role)
 }
 
 func (m moderation) bars(r *http.Request, who access.Principal) (any, error) {
@@ -95,12 +95,12 @@ func (m moderation) bars(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := m.control.Bars(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")), p)
+	list, err := m.rules.Bars(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")), p)
 	return V1Bars{mapped(list.Items, func(b access.Bar) V1Bar {
 		return V1Bar{Person{ID: b.User, Name: b.Name}, b.Stage, b.At.UTC(), b.Reason, b.By}
 	}), list.Next}, err
 }
 
 func (m moderation) unbar(r *http.Request, who access.Principal) (any, error) {
-	return nil, m.control.Unbar(r.Context(), who, userID(r), stageARN(r))
+	return nil, m.rules.Unbar(r.Context(), who, userID(r), stageARN(r))
 }

@@ -34,7 +34,7 @@ type stages struct {
 }
 
 func (s *stages) routes(a *adapter) []route {
-	kicks := moderation{s.control}
+	kicks := moderation{s.control.Moderation}
 	return []route{
 		{"GET /api/stages", a.api(access.ScopeStages, s.list)},
 		{"POST /api/stages", a.api(access.ScopeStages, s.add)},
@@ -103,7 +103,8 @@ func (s *stages) presences(
 // participants lists the presence of the stages that the caller moderates. A stage that does not
 // answer has a Trouble.
 func (s *stages) participants(r *http.Request, who access.Principal) (any, error) {
-	found, err := s.control.Moderated(r.Context(), who, stage.ARN(r.URL.Query().Get("stage")))
+	arn := stage.ARN(r.URL.Query().Get("stage"))
+	found, err := s.control.Moderation.Stages(r.Context(), who, arn)
 	if err != nil {
 		return nil, err
 	}

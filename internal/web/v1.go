@@ -31,7 +31,7 @@ func (v v1) operations() []operation {
 
 // console are the operations behind the operator's pages, except the lists.
 func (v v1) console() []operation {
-	brand, watch, sys := branding{v.control.Branding}, moderation{v.control}, v.system
+	brand, watch, sys := branding{v.control.Branding}, moderation{v.control.Moderation}, v.system
 	created := http.StatusCreated
 	return []operation{
 		{"GET", "/refusals", access.ScopeModerate,

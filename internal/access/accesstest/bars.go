@@ -26,13 +26,14 @@ func (on rules) TestWhoIsBarred(t *testing.T) {
 		h.Grant(op, ana, far, both)
 		bar := func(who access.Principal, s stage.ARN, by access.Principal, reason string) {
 			h.Clock.Pass(time.Second)
-			ok(t, h.KickAndBar(t.Context(), by, s, h.Issued(who, s).Participant.ID, reason))
+			id := h.Issued(who, s).Participant.ID
+			ok(t, h.Moderation.KickAndBar(t.Context(), by, s, id, reason))
 		}
 		listed := func(by access.Principal, s stage.ARN, want ...string) {
 			t.Helper()
 			var got []string
 			for p := (access.Page{Limit: 1}); ; {
-				list := must(h.Bars(t.Context(), by, s, p))(t)
+				list := must(h.Moderation.Bars(t.Context(), by, s, p))(t)
 				for _, b := range list.Items {
 					name := must(h.Stage(t.Context(), b.Stage))(t).Name
 					got = append(got, b.Name+" from "+name+" by "+b.By+": "+b.Reason)
@@ -53,12 +54,12 @@ func (on rules) TestWhoIsBarred(t *testing.T) {
 		listed(op, "", "Ana from far by Olga: Late.", "Ben from side by Mia: Language.", noise)
 		listed(mia, "", "Ben from side by Mia: Language.", noise)
 		listed(mia, arn, noise)
-		_, err := h.Bars(t.Context(), mia, far, access.Page{})
+		_, err := h.Moderation.Bars(t.Context(), mia, far, access.Page{})
 		refused(t, err, stage.ErrDenied, "no_grant")
-		_, err = h.Bars(t.Context(), ben, "", access.Page{})
+		_, err = h.Moderation.Bars(t.Context(), ben, "", access.Page{})
 		refused(t, err, stage.ErrDenied, "denied")
 
-		ok(t, h.Unbar(t.Context(), mia, ben.User.ID, side))
+		ok(t, h.Moderation.Unbar(t.Context(), mia, ben.User.ID, side))
 		ok(t, h.UpdateUser(t.Context(), op, ana.User.ID, "", access.Operator))
 		listed(op, "")
 	})

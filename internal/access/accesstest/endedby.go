@@ -65,7 +65,7 @@ func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 		}
 
 		kicked := token(ana)
-		ok(t, h.Kick(t.Context(), mia, arn, kicked, "Noise."))
+		ok(t, h.Moderation.Kick(t.Context(), mia, arn, kicked, "Noise."))
 		check(kicked, "Mia", access.Moderator, false)
 
 		t.Log("the user's access is removed and given again")
@@ -77,7 +77,7 @@ func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 		t.Log("a bar ends every session of the user, and not only the one that was kicked")
 		first, second := token(ana), token(ana)
 		parting := h.Issued(ana, arn)
-		ok(t, h.KickAndBar(t.Context(), op, arn, first, "Noise."))
+		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, first, "Noise."))
 		_, err := h.Verify(t.Context(), parting.Secret)
 		if refused(t, err, stage.ErrDenied, "barred"); !strings.Contains(err.Error(), "Noise.") {
 			t.Errorf("the revoked token is refused with %v, want the reason of the bar", err)
@@ -86,11 +86,11 @@ func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 		check(second, "Olga", access.Operator, true)
 
 		t.Log("after the end of the bar, an end by a kick has no bar again")
-		ok(t, h.Unbar(t.Context(), op, ana.User.ID, arn))
+		ok(t, h.Moderation.Unbar(t.Context(), op, ana.User.ID, arn))
 		_, err = h.Verify(t.Context(), parting.Secret)
 		refused(t, err, stage.ErrDenied, "token_revoked")
 		after := token(ana)
-		ok(t, h.Kick(t.Context(), mia, arn, after, ""))
+		ok(t, h.Moderation.Kick(t.Context(), mia, arn, after, ""))
 		if e := h.trail(op, access.ActionKicked)[0]; e.Detail != "Removed by a moderator." {
 			t.Errorf("without a reason the trail has %q", e.Detail)
 		}
@@ -102,7 +102,7 @@ func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 		})
 		gil := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t).Participant.ID
 		h.Clock.Pass(time.Second)
-		ok(t, h.KickAndBar(t.Context(), mia, arn, gil, "Noise."))
+		ok(t, h.Moderation.KickAndBar(t.Context(), mia, arn, gil, "Noise."))
 		check(gil, "Mia", access.Moderator, true)
 	})
 }

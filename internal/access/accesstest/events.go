@@ -252,7 +252,7 @@ func (on rules) TestRefusalsAreOfTheLastHour(t *testing.T) {
 		}
 		listed := func(limit int) int {
 			t.Helper()
-			page := must(h.Refusals(t.Context(), op, "", access.Page{Limit: limit}))(t)
+			page := must(h.Moderation.Refusals(t.Context(), op, "", access.Page{Limit: limit}))(t)
 			if page.Next != "" {
 				t.Errorf("%d per page: there is another page", limit)
 			}

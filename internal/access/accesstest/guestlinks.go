@@ -156,14 +156,14 @@ func (on rules) TestBarringAGuestEndsTheLink(t *testing.T) {
 			access.GuestLinkRequest{Stage: arn, Role: access.GuestPublishes, Uses: 9})
 		token := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t)
 		h.Fake.enter(token.Participant)
-		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
+		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
 		if got := h.Fake.sentAway(); len(got) != 1 || got[0] != token.Participant.ID {
 			t.Errorf("disconnected: got %v, want only the guest", got)
 		}
 		if _, err := h.AdmitGuest(t.Context(), guest, "Gil again", ""); err == nil {
 			t.Error("a guest came back by the link after being barred")
 		}
-		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
+		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Enough."))
 		h.Issued(ana, arn)
 	})
 }
@@ -183,34 +183,34 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 			}
 		}
 		can(stage.Subscribe)
-		if err := h.SetGuestRole(t.Context(), ana, arn, id, access.GuestPublishes); !errors.Is(err,
-			stage.ErrDenied) {
+		err := h.Moderation.SetGuestRole(t.Context(), ana, arn, id, access.GuestPublishes)
+		if !errors.Is(err, stage.ErrDenied) {
 			t.Errorf("promoted by a broadcaster: got %v", err)
 		}
 		h.Fake.enter(token.Participant)
-		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
+		ok(t, h.Moderation.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
 		can(stage.Publish | stage.Subscribe)
 		if got := h.Fake.sentAway(); len(got) != 1 {
 			t.Errorf("sessions that ended: got %v, want one", got)
 		}
 		// Promoting a guest again is no error.
-		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
-		ok(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestViews))
+		ok(t, h.Moderation.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes))
+		ok(t, h.Moderation.SetGuestRole(t.Context(), op, arn, id, access.GuestViews))
 		can(stage.Subscribe)
 
 		t.Log("an account's access decides for its own tokens")
 		own := h.Issued(ana, arn)
-		refused(t, h.SetGuestRole(t.Context(), op, arn, own.Participant.ID, access.GuestViews),
-			stage.ErrConflict, "not_a_guest")
-		if err := h.SetGuestRole(t.Context(), op, arn, id, "boss"); !errors.Is(err,
+		err = h.Moderation.SetGuestRole(t.Context(), op, arn, own.Participant.ID, access.GuestViews)
+		refused(t, err, stage.ErrConflict, "not_a_guest")
+		if err := h.Moderation.SetGuestRole(t.Context(), op, arn, id, "boss"); !errors.Is(err,
 			stage.ErrInvalid) {
 			t.Errorf("a role that is none: got %v", err)
 		}
 
 		t.Log("guests never get more than the owner of the link has")
 		h.Grant(op, ana, arn, stage.Subscribe)
-		refused(t, h.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes), stage.ErrDenied,
-			"no_capability")
+		err = h.Moderation.SetGuestRole(t.Context(), op, arn, id, access.GuestPublishes)
+		refused(t, err, stage.ErrDenied, "no_capability")
 		can(stage.Subscribe)
 	})
 }

@@ -48,11 +48,12 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 		h.Clock.Pass(time.Minute)
 		start := h.Clock.Now()
 
-		ok(t, h.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
+		ok(t, h.Moderation.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
 		ok(t, h.Revoke(t.Context(), op, h.Issued(ana, other).Participant.ID))
 		h.Chat.NoteMuted(t.Context(), access.Principal{User: mia.User, Stage: arn}, ana.User, true)
-		ok(t, h.KickAndBar(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
-		ok(t, h.Unbar(t.Context(), mia, ana.User.ID, arn))
+		barred := h.Issued(ana, arn).Participant.ID
+		ok(t, h.Moderation.KickAndBar(t.Context(), mia, arn, barred, "Noise."))
+		ok(t, h.Moderation.Unbar(t.Context(), mia, ana.User.ID, arn))
 		key, _, err := h.AccessKeys.Create(t.Context(), ana, "kiosk")
 		ok(t, err)
 		ok(t, h.AccessKeys.Revoke(t.Context(), ana, key.ID))
@@ -62,7 +63,7 @@ func (on rules) TestTheHistoryOfAPersonHasTheirKicks(t *testing.T) {
 		})
 		t.Log("the guest of Ana's link is not Ana")
 		gil := must(h.AdmitGuest(t.Context(), guest, "Gil", ""))(t).Participant.ID
-		ok(t, h.Kick(t.Context(), mia, arn, gil, "Noise."))
+		ok(t, h.Moderation.Kick(t.Context(), mia, arn, gil, "Noise."))
 		ok(t, h.GuestLinks.Revoke(t.Context(), op, link.ID))
 
 		about := access.AuditFilter{Target: string(ana.User.ID), Since: start}
@@ -171,7 +172,7 @@ func (on rules) TestAKickDuringAnOutageSaysWhoKicked(t *testing.T) {
 			token := h.Issued(ana, arn).Participant
 			h.Fake.enter(token)
 			database.away = true
-			ok(t, h.Kick(t.Context(), op, arn, token.ID, "Noise."))
+			ok(t, h.Moderation.Kick(t.Context(), op, arn, token.ID, "Noise."))
 			database.away = false
 			return token.ID
 		}

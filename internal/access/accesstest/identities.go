@@ -772,17 +772,17 @@ func (on rules) TestModeratorsKickWhereTheyHaveAccess(t *testing.T) {
 		ok(t, err)
 		token := h.Issued(ana, hall)
 		h.Fake.enter(token.Participant)
-		refused(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, ""),
+		refused(t, h.Moderation.Kick(t.Context(), mo, hall, token.Participant.ID, ""),
 			stage.ErrDenied, "no_grant")
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{
 			User: mo.User.ID, Stage: hall, Capabilities: stage.Subscribe,
 		}))
-		refused(t, h.Kick(t.Context(), mo, other, token.Participant.ID, ""),
+		refused(t, h.Moderation.Kick(t.Context(), mo, other, token.Participant.ID, ""),
 			stage.ErrDenied, "no_grant")
-		refused(t, h.Kick(t.Context(), ana, hall, token.Participant.ID, ""),
+		refused(t, h.Moderation.Kick(t.Context(), ana, hall, token.Participant.ID, ""),
 			stage.ErrDenied, "denied")
 		h.Clock.Pass(time.Second)
-		ok(t, h.Kick(t.Context(), mo, hall, token.Participant.ID, "time is up"))
+		ok(t, h.Moderation.Kick(t.Context(), mo, hall, token.Participant.ID, "time is up"))
 
 		t.Log("a moderator reads the trail of that stage, and no other")
 		trail := must(h.Audit(t.Context(), mo, access.AuditFilter{Stage: hall}, access.Page{}))(t)

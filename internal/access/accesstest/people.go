@@ -370,7 +370,7 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 			"AddStage":    h.AddStage(ctx, who, stage.Stage{ARN: awsARN}),
 			"UpdateStage": h.UpdateStage(ctx, who, arn, "mine", nil),
 			"RemoveStage": h.RemoveStage(ctx, who, arn),
-			"Kick":        h.Kick(ctx, who, arn, "abc", ""),
+			"Kick":        h.Moderation.Kick(ctx, who, arn, "abc", ""),
 		} {
 			t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrDenied, "denied") })
 		}
@@ -391,10 +391,11 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 				"SetGrant": h.SetGrant(ctx, op, access.Grant{
 					User: access.UserID(id), Stage: arn, Capabilities: stage.Publish,
 				}),
-				"RemoveGrant":       h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
-				"RemoveStage":       h.RemoveStage(ctx, op, stage.ARN(id)),
-				"Revoke":            h.Revoke(ctx, op, stage.ParticipantID(id)),
-				"Kick":              h.Kick(ctx, op, arn, stage.ParticipantID(id), "\x00\xff"),
+				"RemoveGrant": h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
+				"RemoveStage": h.RemoveStage(ctx, op, stage.ARN(id)),
+				"Revoke":      h.Revoke(ctx, op, stage.ParticipantID(id)),
+				"Kick": h.Moderation.Kick(ctx, op, arn, stage.ParticipantID(id),
+					"\x00\xff"),
 				"AccessKeys.Revoke": h.AccessKeys.Revoke(ctx, op, id),
 				"ViewKeys.Revoke":   h.ViewKeys.Revoke(ctx, op, id),
 			} {

@@ -81,7 +81,7 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 		_, err := h.Issue(t.Context(), mia, access.IssueRequest{Stage: arn, For: "publish"})
 		refused(t, err, stage.ErrDenied, "no_capability")
 		watching := h.Issued(mia, arn)
-		ok(t, h.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Pause."))
+		ok(t, h.Moderation.Kick(t.Context(), mia, arn, h.Issued(ana, arn).Participant.ID, "Pause."))
 
 		t.Log("the rule does not change access that an operator gave")
 		h.Grant(op, mia, arn, both)
@@ -155,7 +155,8 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 		h.member("2", "Ben", "streamers")
 		mia := h.member("3", "Mia", "moderators")
 		arn := must(h.Stages(t.Context(), ana))(t)[0].Stage.ARN
-		ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(mia, arn).Participant.ID, "Noise."))
+		mias := h.Issued(mia, arn).Participant.ID
+		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, mias, "Noise."))
 		for range 2 {
 			h.reaches(mia, "Ben's stage subscribe")
 			bars := must(h.Reach(t.Context(), mia))(t).Bars
@@ -167,14 +168,15 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 			refused(t, err, stage.ErrDenied, "barred")
 			mia = h.member("3", "Mia", "moderators")
 		}
-		ok(t, h.Unbar(t.Context(), op, mia.User.ID, arn))
+		ok(t, h.Moderation.Unbar(t.Context(), op, mia.User.ID, arn))
 		h.reaches(mia, "Ana's stage subscribe", "Ben's stage subscribe")
 		mia = h.member("3", "Mia", "moderators")
 		h.reaches(mia, "Ana's stage subscribe", "Ben's stage subscribe")
 
 		t.Log("a bar of access by rule survives a sign-in, too, and is noted once")
 		given := len(h.trail(op, access.ActionAccessGiven))
-		ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(ana, arn).Participant.ID, "Noise."))
+		anas := h.Issued(ana, arn).Participant.ID
+		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, anas, "Noise."))
 		ana = h.member("1", "Ana", "streamers")
 		if bars := must(h.Reach(t.Context(), ana))(t).Bars; len(bars) != 1 {
 			t.Errorf("after a sign-in: got the bars %+v, want one", bars)
@@ -208,7 +210,7 @@ func (on rules) TestRecordsOfManyStages(t *testing.T) {
 				},
 			}))(t)
 		}
-		refusals := must(h.Refusals(t.Context(), mia, "", access.Page{Limit: 500}))(t)
+		refusals := must(h.Moderation.Refusals(t.Context(), mia, "", access.Page{Limit: 500}))(t)
 		if len(refusals.Items) != stages {
 			t.Errorf("the moderator sees %d refusals, want %d", len(refusals.Items), stages)
 		}
@@ -224,13 +226,15 @@ func (on rules) TestRecordsOfManyStages(t *testing.T) {
 			n := stages - 1 - i
 			who := h.member(fmt.Sprint(n), fmt.Sprintf("Streamer %d", n), "streamers")
 			h.Grant(op, who, arn, both)
-			ok(t, h.KickAndBar(t.Context(), op, arn, h.Issued(who, arn).Participant.ID, "Noise."))
+			id := h.Issued(who, arn).Participant.ID
+			ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, id, "Noise."))
 		}
-		if bars := must(h.Bars(t.Context(), mia, "", access.Page{}))(t).Items; len(bars) != 1 ||
-			bars[0].Stage != arns[0] {
+		bars := must(h.Moderation.Bars(t.Context(), mia, "", access.Page{}))(t).Items
+		if len(bars) != 1 || bars[0].Stage != arns[0] {
 			t.Errorf("the moderator sees the bars %+v, want one from %s", bars, arns[0])
 		}
-		if moderated := must(h.Moderated(t.Context(), mia, ""))(t); len(moderated) != stages {
+		moderated := must(h.Moderation.Stages(t.Context(), mia, ""))(t)
+		if len(moderated) != stages {
 			t.Errorf("the moderator moderates %d stages, want %d", len(moderated), stages)
 		}
 	})

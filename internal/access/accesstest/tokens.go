@@ -194,7 +194,7 @@ func (on rules) TestEachRequestForATokenHasOneResult(t *testing.T) {
 		if len(results) != 2 || results[0] != nil || results[1] != nil {
 			t.Fatalf("two tokens have the results %v", results)
 		}
-		ok(t, h.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Noise."))
+		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, token.Participant.ID, "Noise."))
 		_, err := h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrDenied, "barred")
 		if len(results) != 3 || results[2] == nil {
@@ -405,20 +405,21 @@ func (on rules) TestKicking(t *testing.T) {
 		op, ana, arn := h.Scene()
 		token := h.Issued(ana, arn)
 		h.Fake.enter(token.Participant)
-		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, "Please mind the time.\x00"))
+		ok(t, h.Moderation.Kick(t.Context(), op, arn, token.Participant.ID,
+			"Please mind the time.\x00"))
 		refused(t, h.MayStay(t.Context(), token.Participant), stage.ErrDenied, "token_revoked")
 		if got := h.Fake.reasons; !slices.Equal(got, []string{"Please mind the time."}) {
 			t.Errorf("the reason that the participant gets: got %q, want it without the control "+
 				"character", got)
 		}
 		// Kicking a participant who has left is no error.
-		ok(t, h.Kick(t.Context(), op, arn, token.Participant.ID, ""))
+		ok(t, h.Moderation.Kick(t.Context(), op, arn, token.Participant.ID, ""))
 		// Other programs may issue tokens for an AWS stage.
 		foreign := stage.Participant{ID: "foreignOne", Stage: arn}
 		h.Fake.enter(foreign)
-		ok(t, h.Kick(t.Context(), op, arn, foreign.ID, ""))
-		refused(t, h.Kick(t.Context(), op, arn, foreign.ID, ""), stage.ErrNotFound, "")
-		refused(t, h.Kick(t.Context(), op, stage.LocalARN("nowhere"), foreign.ID, ""),
+		ok(t, h.Moderation.Kick(t.Context(), op, arn, foreign.ID, ""))
+		refused(t, h.Moderation.Kick(t.Context(), op, arn, foreign.ID, ""), stage.ErrNotFound, "")
+		refused(t, h.Moderation.Kick(t.Context(), op, stage.LocalARN("nowhere"), foreign.ID, ""),
 			stage.ErrNotFound, "")
 	})
 }
