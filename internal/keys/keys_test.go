@@ -646,8 +646,8 @@ func TestTheKeyThatIsGivenIsTheKeyThatSigns(t *testing.T) {
 	}
 }
 
-// is reports whether AWS has the public half of a given key, or of a created one, under the ARN of
-// a key.
+// The method `is` reports whether AWS has the public half of the given key under the ARN of k. If a
+// key in AWS KMS or no key was given, it compares only the kind: in AWS KMS, or created here.
 func (h *harness) is(k keys.Key, given keys.Source) bool {
 	if given.Private == nil {
 		return k.Imported == (given.KMS != "") && (k.KMS != "") == (given.KMS != "")

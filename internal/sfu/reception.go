@@ -131,7 +131,7 @@ func (f *findings) find(warning, end string, v words.Values) {
 	f.findAs(warning, warning, end, v)
 }
 
-// findAs is find with the sentence said.event.KEY.
+// findAs does what `find` does, with the sentence said.event.KEY.
 func (f *findings) findAs(key, warning, end string, v words.Values) {
 	found := finding{code: warning, detail: words.English("said.event."+key, v)}
 	if end != "" && f.limits.Enforce {

@@ -6,7 +6,7 @@ import { stateOf } from './views.js';
 /** Milliseconds to wait, so that several changes cause one report. */
 const SOON = 400;
 
-/** The longest text that the server accepts in a report. */
+/** Characters of a finding in a report. The server accepts 500 bytes. */
 const LONGEST = 400;
 
 /**

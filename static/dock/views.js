@@ -1,6 +1,6 @@
 /**
- * The views of the dock. Every function returns elements; nothing here sends requests or changes
- * state.
+ * The views of the dock: functions that turn the state of the page into elements and texts. Nothing
+ * here sends requests or changes the state.
  */
 import { barText, barsView } from '../lib/bars.js';
 import { checkbox, choice } from '../lib/choices.js';

@@ -1,6 +1,6 @@
 /**
- * The views of a guest's page. Every function returns elements; nothing here sends requests or
- * changes state.
+ * The views of a guest's page: functions that return elements and texts. Nothing here sends
+ * requests or changes the state.
  */
 import { choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';

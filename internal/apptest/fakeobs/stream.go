@@ -61,7 +61,7 @@ type silence int
 // The ways in which the next StartStream can fail.
 const (
 	NotSilent     silence = iota
-	BeforeStart           // the set-up fails: no event at all
+	BeforeStart           // OBS fails before it calls obs_output_start: no event at all
 	AfterStarting         // obs_output_start fails: STARTING, and never STOPPED
 )
 
