@@ -174,6 +174,27 @@ it('a sentence of the server that a page recognizes is in the language of the pa
   speak('en');
 });
 
+it('the words of an entry that Go does not take from the files are those of Go', () => {
+  const go = ['access', 'passkey', 'stage']
+    .map((name) => new URL(`../../internal/${name}/`, import.meta.url))
+    .map((folder) => read(folder, (name) => name.endsWith('.go') && !name.endsWith('_test.go')))
+    .join('\n')
+    .replace(/" ?\+\s*"/g, '')
+    .replaceAll('\\"', '"');
+  // These are composed of a number and a unit, or of two capabilities.
+  const composed = /^said\.word\.(both|days?|hours?)$|^said\.record\.message$/;
+  const pieces = Object.entries(en)
+    .filter(([key]) => /^said\.(record|word)\./.test(key) && !composed.test(key))
+    .filter(([key]) => !go.includes(`"${key}"`))
+    .flatMap(([, text]) => text.split(/\{\w+\}/))
+    .map((piece) => piece.replace(/^, /, '').trim());
+  assert.ok(pieces.length > 40);
+  assert.deepEqual(
+    pieces.filter((piece) => !go.includes(piece)),
+    [],
+  );
+});
+
 it('every reason for which the server ends a session is in the language of the page', () => {
   const file = new URL('../../internal/access/reasons.go', import.meta.url);
   const keys = [...readFileSync(file, 'utf8').matchAll(/endReason = "(\w+)"/g)].map((m) => m[1]);

@@ -66,10 +66,6 @@ const MOST = 100_000; // entries in one file, which a spreadsheet can still open
 /** The actions whose detail is a reason, which a person may have written. */
 const WITH_REASON = /^(participant|guest_link|guest|setting)\.|^(user\.suspended|token\.revoked)$/;
 
-/** The detail of an entry in the language of the page. @param {Entry} e */
-const detailOf = (e) =>
-  recognized(WITH_REASON.test(e.action) ? 'reason' : 'record', e.detail ?? '');
-
 /**
  * The target of an entry. A rule has no name, so the entry has its description.
  * @param {Entry} e
@@ -79,6 +75,15 @@ const targetOf = (e) =>
 
 /** @param {string} kind */
 const credentialName = (kind) => (has(`op.credential.${kind}`) ? t(`op.credential.${kind}`) : kind);
+
+/**
+ * The detail of an entry in the language of the page. For a person's key, it is the kind of key.
+ * @param {Entry} e
+ */
+function detailOf({ action, detail = '' }) {
+  if (action.startsWith('key.') && has(`op.credential.${detail}`)) return credentialName(detail);
+  return recognized(WITH_REASON.test(action) ? 'reason' : 'record', detail);
+}
 
 /** The actions whose target is a person, and those whose target is a person's token. */
 const OF_PERSON =

@@ -132,9 +132,12 @@ func TestLiveShowsWhoIsThere(t *testing.T) {
 		olga.Must(http.StatusOK, "GET", "/api/v1/events?kind=warning", nil, &events)
 		return len(events.Events) > 0
 	})
+	ana.Must(http.StatusCreated, "POST", "/api/keys", web.NewKey{Name: "kiosk"}, nil)
 	for lang, sentences := range map[string][]string{
-		"de": {"Die Verbindung steht;", "Die Bühne empfängt", "Das H.264-Profil ist Main;"},
-		"es": {"La conexión está lista;", "El escenario recibe", "El perfil de H.264 es Main;"},
+		"de": {"Die Verbindung steht;", "Die Bühne empfängt", "Das H.264-Profil ist Main;",
+			"Zugangsschlüssel ·"},
+		"es": {"La conexión está lista;", "El escenario recibe", "El perfil de H.264 es Main;",
+			"clave de acceso ·"},
 	} {
 		page.Eval(`localStorage.setItem('stagedoor.language', '`+lang+`')`, nil)
 		page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
