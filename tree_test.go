@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 )
 
 // tree calls the given function with every file of the project.
@@ -85,52 +84,6 @@ func documents(t *testing.T) map[string]string {
 		}
 	})
 	return docs
-}
-
-func TestEveryLinkOfTheDocsLeadsSomewhere(t *testing.T) {
-	t.Parallel()
-	docs := documents(t)
-	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	for from, text := range docs {
-		for _, match := range link.FindAllStringSubmatch(withoutCode(text), -1) {
-			if strings.Contains(match[1], ":") {
-				continue // another site
-			}
-			path, heading, _ := strings.Cut(match[1], "#")
-			to := from
-			if path != "" {
-				to = filepath.ToSlash(filepath.Join(filepath.Dir(from), path))
-			}
-			if _, err := os.Stat(to); err != nil {
-				t.Errorf("%s links to %s, which is not there", from, match[1])
-			} else if heading != "" && strings.HasSuffix(to, ".md") &&
-				!slices.Contains(anchors(docs[to]), heading) {
-				t.Errorf("%s links to %s: %s has no such heading, only %v", from, match[1], to,
-					anchors(docs[to]))
-			}
-		}
-	}
-}
-
-var fence = regexp.MustCompile("(?s)```.*?```")
-
-func withoutCode(text string) string { return fence.ReplaceAllString(text, "") }
-
-// anchors returns the anchors that GitHub makes of headings.
-func anchors(text string) []string {
-	var list []string
-	for _, line := range regexp.MustCompile(`(?m)^#+ +(.*)$`).FindAllStringSubmatch(withoutCode(text), -1) {
-		list = append(list, strings.Map(func(r rune) rune {
-			switch {
-			case r == ' ':
-				return '-'
-			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
-				return unicode.ToLower(r)
-			}
-			return -1
-		}, line[1]))
-	}
-	return list
 }
 
 func TestEveryMakeTargetOfTheDocsExists(t *testing.T) {
