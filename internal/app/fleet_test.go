@@ -156,8 +156,9 @@ func (c *caller) requestTokens(stop *atomic.Bool, issued *atomic.Int64) {
 			map[string]any{"stage": c.stage(), "for": "view"})
 		if err != nil || status != http.StatusCreated {
 			c.t.Errorf("a token: got %d %s %v", status, text, err)
+		} else {
+			issued.Add(1)
 		}
-		issued.Add(1)
 		time.Sleep(20 * time.Millisecond)
 	}
 }

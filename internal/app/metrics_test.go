@@ -264,7 +264,7 @@ func scrapeUntil(t *testing.T, a *apptest.App, line string) string {
 }
 
 // TestTheQueueOfWebhooksIsMeasured: the metrics contain the length and the age of the queue of
-// messages to a receiver that refuses them. After the status 410 (Gone), a message counts as dead.
+// messages to a receiver that refuses them. After the status 410 (Gone), messages count as dead.
 // When the webhook is deleted, its messages are gone.
 func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	t.Parallel()
@@ -291,18 +291,31 @@ func TestTheQueueOfWebhooksIsMeasured(t *testing.T) {
 	path := "/api/v1/webhooks/" + string(hook.ID)
 
 	t.Log("a receiver that refuses makes a queue")
+	begin := time.Now()
 	olga.Must(http.StatusAccepted, "POST", path+"/test", nil, nil)
 	olga.Must(http.StatusAccepted, "POST", path+"/test", nil, nil)
 	scrapeUntil(t, a, "stagedoor_webhook_queue_messages 2")
-	text = scrapeUntil(t, a, `stagedoor_webhook_attempts_total{result="failed"}`)
-	if regexp.MustCompile(`(?m)^stagedoor_webhook_queue_oldest_seconds 0$`).MatchString(text) {
-		t.Error("the oldest message has no age")
+	scrapeUntil(t, a, `stagedoor_webhook_attempts_total{result="failed"}`)
+	oldest := regexp.MustCompile(`(?m)^stagedoor_webhook_queue_oldest_seconds (.+)$`)
+	age := func() float64 {
+		found := oldest.FindStringSubmatch(scrape(t, a))
+		if found == nil {
+			t.Fatal("the metrics have no age of the oldest message")
+		}
+		seconds, err := strconv.ParseFloat(found[1], 64)
+		must(t, err)
+		return seconds
+	}
+	eventually(t, time.Minute, "the oldest message has an age", func() bool { return age() > 1 })
+	if got, most := age(), time.Since(begin).Seconds(); got > most {
+		t.Errorf("the oldest message is %v s old, want at most %v s", got, most)
 	}
 
-	t.Log("410 Gone: the messages are dead")
+	t.Log("410 Gone: the messages are dead, and no longer in the queue")
 	status.Store(http.StatusGone)
 	olga.Must(http.StatusAccepted, "POST", path+"/test", nil, nil)
-	scrapeUntil(t, a, "stagedoor_webhook_dead_messages 1")
+	scrapeUntil(t, a, "stagedoor_webhook_dead_messages 3")
+	scrapeUntil(t, a, "stagedoor_webhook_queue_messages 0")
 
 	t.Log("without the webhook there is no queue")
 	olga.Must(http.StatusNoContent, "DELETE", path, nil, nil)

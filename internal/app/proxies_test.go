@@ -3,6 +3,8 @@ package app_test
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +21,8 @@ import (
 )
 
 // TestTheProxySettingsOfTheGuide: behind a proxy with a file of deploy/proxy, the checks of
-// `stagedoor doctor` that concern the proxy succeed. The test changes only the addresses, the
-// certificate and the Host header in the file.
+// `stagedoor doctor` that concern the proxy succeed, and nginx redirects plain HTTP. The test
+// changes only the addresses, the certificate and the Host header in the file.
 func TestTheProxySettingsOfTheGuide(t *testing.T) {
 	t.Parallel()
 	quick.LeavesOut(t, "nginx and Caddy")
@@ -35,7 +37,10 @@ func TestTheProxySettingsOfTheGuide(t *testing.T) {
 			public, flags := start(t, server, proxy)
 			settings := []string{"--public-url", public, "--trusted-proxies", "127.0.0.1"}
 			a := apptest.Start(t, append(settings, "--listen", server)...)
-			found, _ := doctor(t, slices.Concat(settings, []string{"--data", a.Data}, flags)...)
+			found, err := doctor(t, slices.Concat(settings, []string{"--data", a.Data}, flags)...)
+			if err != nil {
+				t.Errorf("doctor: got %v and %+v, want no error", err, found)
+			}
 			for _, check := range []string{"public URL", "WebSocket", "proxy", "streaming"} {
 				if found[check].Level != "ok" {
 					t.Errorf("%s: got %+v, want ok", check, found[check])
@@ -65,10 +70,11 @@ func startNginx(t *testing.T, server, proxy string) (string, []string) {
 	cert, key, _ := certificate(t)
 	ipv6 := regexp.MustCompile(`(?m)^\s*listen \[::\].*\n`)
 	config := ipv6.ReplaceAllString(readDeploy(t, "nginx.conf"), "")
+	plain := replicas.FreeAddress(t)
 	for from, to := range map[string]string{
 		// The test's port is not the default one, so the Host header must contain it.
 		"Host              $host;": "Host $http_host;",
-		"listen 80;":               "listen " + replicas.FreeAddress(t) + ";",
+		"listen 80;":               "listen " + plain + ";",
 		"listen 443 ssl http2;":    "listen " + proxy + " ssl http2;",
 		"http://127.0.0.1:8080":    "http://" + server,
 		"/etc/letsencrypt/live/stage.example.com/fullchain.pem": cert,
@@ -85,6 +91,12 @@ func startNginx(t *testing.T, server, proxy string) (string, []string) {
 		t.Fatal(err)
 	}
 	startProxy(t, proxy, nil, "nginx", "-p", dir, "-c", file, "-e", "stderr")
+	answer, err := http.DefaultTransport.RoundTrip(
+		httptest.NewRequestWithContext(t.Context(), "POST", "http://"+plain+"/dock?x=1", nil))
+	if err != nil || answer.StatusCode != http.StatusPermanentRedirect ||
+		answer.Header.Get("Location") != "https://127.0.0.1/dock?x=1" {
+		t.Errorf("plain HTTP: got %+v, %v; want 308 to the same path of https", answer, err)
+	}
 	return "https://" + proxy, []string{"--roots", cert}
 }
 

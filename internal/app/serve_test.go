@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
@@ -124,25 +126,39 @@ func TestEventsOverHTTP2(t *testing.T) {
 	t.Errorf("the stream ended before its first sign of life: %v", lines.Err())
 }
 
-// TestAGuestFollowsAStage: with a participant token and no login, a client writes in the chat of
-// the stage and reads which SDK to load.
+// TestAGuestFollowsAStage: with a participant token and no login, a client reads the events of the
+// stage, writes in its chat, and reads which SDK to load.
 func TestAGuestFollowsAStage(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)
 	token := a.Operator().Token("view")
 	guest := a.Browser()
 	guest.Key = token.Token
-	room := "/api/stages/" + url.PathEscape(string(token.Stage)) + "/chat"
-	guest.Must(http.StatusCreated, "POST", room, web.NewMessage{Text: "Hello"}, nil)
-	guest.Key = "a.b.c"
-	guest.Refused(http.StatusUnauthorized, "token_malformed", "POST", room,
-		web.NewMessage{Text: "Hello"})
+	path := "/api/stages/" + url.PathEscape(string(token.Stage))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", a.URL+path+"/events", nil)
+	must(t, err)
+	r.Header.Set("Authorization", "Bearer "+token.Token)
+	events, err := http.DefaultClient.Do(r)
+	must(t, err)
+	defer events.Body.Close()
+	guest.Must(http.StatusCreated, "POST", path+"/chat", web.NewMessage{Text: "Hello"}, nil)
+	lines := bufio.NewScanner(events.Body)
+	for lines.Scan() && !strings.Contains(lines.Text(), `"text":"Hello"`) {
+	}
+	if lines.Text() == "" {
+		t.Errorf("the events of the stage ended (%s) without the guest's message", events.Status)
+	}
 
 	var sdk web.IVSSDK
 	guest.Must(http.StatusOK, "GET", "/api/ivs", nil, &sdk)
 	if !strings.HasPrefix(sdk.URL, "https://web-broadcast.live-video.net/") {
 		t.Errorf("Amazon's SDK is loaded from %q", sdk.URL)
 	}
+	guest.Key = "a.b.c"
+	guest.Refused(http.StatusUnauthorized, "token_malformed", "POST", path+"/chat",
+		web.NewMessage{Text: "Hello"})
 }
 
 // certificate creates a certificate for 127.0.0.1, and the files for --tls-cert and --tls-key.

@@ -243,7 +243,10 @@ func TestStockSDK(t *testing.T) {
 	diary(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	diary(anaPage, "gone user-initiated")
 	// Each state is sent in two messages of different types, but the SDK reports its events only
-	// once.
+	// once. A later event shows that both messages have arrived.
+	late := h.token("Late")
+	h.mustJoin(h.tab(bobPage), late, `{}`)
+	diary(bobPage, fmt.Sprintf("joined %s u-Late Late", late.Participant.ID))
 	h.once(bobPage, fmt.Sprintf("joined %s u-Ana Ana", ana.Participant.ID))
 	h.once(bobPage, fmt.Sprintf("left %s", ana.Participant.ID))
 	h.once(anaPage, fmt.Sprintf("joined %s u-Bob Bob", bob.Participant.ID))

@@ -123,12 +123,6 @@ func TestComposeFileOfReplicas(t *testing.T) {
 		own[what] = true
 	}
 	for _, name := range replicas {
-		if !slices.ContainsFunc(project.Services[name].Volumes,
-			func(v types.ServiceVolumeConfig) bool {
-				return v.Source == "keys" && v.Target == "/data/keys"
-			}) {
-			t.Errorf("%s does not share the folder of own keys", name)
-		}
 		s := project.Services[name]
 		knownVariables(t, variables(s))
 		setting := func(variable string) string { return *s.Environment["STAGEDOOR_"+variable] }
@@ -136,22 +130,30 @@ func TestComposeFileOfReplicas(t *testing.T) {
 			"https://"+name+":8444"; got != want || setting("PEER_LISTEN") != "0.0.0.0:8444" {
 			t.Errorf("%s: got the peer URL %s, want %s", name, got, want)
 		}
-		if port := s.Ports[0]; port.Published != strconv.Itoa(int(port.Target)) ||
+		if port := s.Ports[0]; len(s.Ports) != 1 || port.Published != strconv.Itoa(int(port.Target)) ||
 			setting("MEDIA") != "0.0.0.0:"+port.Published || port.Protocol != "udp" {
 			t.Errorf("%s: media is at %s, and %s is open", name, setting("MEDIA"), port.Published)
 		}
 		alone(name, setting("MEDIA"))
-		alone(name, s.Volumes[0].Source)
-		if got := setting("LOCAL_KEY"); len(s.Secrets) != 1 ||
-			got != "/run/secrets/"+s.Secrets[0].Source {
-			t.Errorf("%s: got the key %s, want the file of its only secret", name, got)
+		volumes := map[string]string{}
+		for _, v := range s.Volumes {
+			volumes[v.Target] = v.Source
+		}
+		alone(name, volumes["/data"])
+		if volumes["/data/keys"] != "keys" {
+			t.Errorf("%s does not share the folder of own keys: %v", name, volumes)
+		}
+		if got := setting("LOCAL_KEY"); len(s.Secrets) != 1 || s.Secrets[0].Source != "local-key" ||
+			got != "/run/secrets/local-key" {
+			t.Errorf("%s: got the key %s, want the file of the only secret, local-key", name, got)
 		}
 		drain, err := time.ParseDuration(setting("DRAIN"))
 		if err != nil || time.Duration(*s.StopGracePeriod) < drain+20*time.Second {
 			t.Errorf("%s: %v are too short for a drain of %v (%v)", name, s.StopGracePeriod, drain,
 				err)
 		}
-		if !s.ReadOnly || len(s.CapDrop) != 1 ||
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) ||
+			!slices.Contains(s.SecurityOpt, "no-new-privileges:true") ||
 			setting("TRUSTED_PROXIES") != address(project, "nginx") {
 			t.Errorf("%s has more rights than it needs, or trusts others than nginx", name)
 		}
