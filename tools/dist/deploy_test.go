@@ -130,7 +130,8 @@ func TestComposeFileOfReplicas(t *testing.T) {
 			"https://"+name+":8444"; got != want || setting("PEER_LISTEN") != "0.0.0.0:8444" {
 			t.Errorf("%s: got the peer URL %s, want %s", name, got, want)
 		}
-		if port := s.Ports[0]; len(s.Ports) != 1 || port.Published != strconv.Itoa(int(port.Target)) ||
+		if port := s.Ports[0]; len(s.Ports) != 1 ||
+			port.Published != strconv.Itoa(int(port.Target)) ||
 			setting("MEDIA") != "0.0.0.0:"+port.Published || port.Protocol != "udp" {
 			t.Errorf("%s: media is at %s, and %s is open", name, setting("MEDIA"), port.Published)
 		}
