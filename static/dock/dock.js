@@ -13,7 +13,7 @@ import { createMeter } from '../lib/numbers.js';
 import { check, isReady, PROFILE } from '../lib/obs-check.js';
 import { readCounters, readObs } from '../lib/obs-read.js';
 import { createScript, isPaired } from '../lib/obs-script.js';
-import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
+import { backToMyProfile, previousProfile, removeToken, setUpObs } from '../lib/obs-setup.js';
 import { Obs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorLine, errorText, header, page, prepare, say, whoAmI } from '../lib/page.js';
 import { createWays, enrol } from '../lib/signin.js';
@@ -76,8 +76,7 @@ const model = {
   encoders: [],
   profile: '',
   paired: isPaired(),
-  scriptGone: false,
-  goneSeen: localStorage.getItem(KEYS.gone) !== null,
+  scriptGone: '',
   findings: null,
   previous: undefined,
   settingUp: null,
@@ -134,9 +133,11 @@ let permission = 'unknown';
 let looking = false;
 /** Settles when an interrupted rehearsal has restored OBS's settings. */
 let freed = Promise.resolve();
-let scriptAsked = false; // whether the script was asked on this connection to OBS
+let scriptAsked = false; // whether the script was asked since it was loaded
 /** Whether the server has refused the code with which the script would have signed in this dock. */
 let codeRefused = false;
+/** @type {ReturnType<typeof import('./gone.js').createGonePart> | null} */
+let gone = null;
 let noWhip = false; // whether OBS refused WHIP on this connection; the next OBS may have it
 
 /* ---- drawing ---- */
@@ -164,6 +165,7 @@ function draw() {
         tab,
         atRest() && moving.view(model.obs.phase === 'ready'),
         atRest() && model.obs.phase === 'ready' && first.view(model.previous),
+        gone?.view(atRest() && model.obs.phase === 'ready' ? model.previous : undefined),
         ...(picture.idle ? [] : shownPicture),
         ...dockView(model, actions),
         ...(picture.idle ? shownPicture : []),
@@ -354,10 +356,7 @@ async function blankToken() {
   try {
     const now = await obs.call('GetStreamServiceSettings');
     if (now.streamServiceType !== 'whip_custom' || !tokens.inObs(now.streamServiceSettings)) return;
-    await obs.call('SetStreamServiceSettings', {
-      streamServiceType: 'whip_custom',
-      streamServiceSettings: { bearer_token: '' },
-    });
+    await removeToken(obs);
   } catch {
     // OBS is streaming or was closed. The token expires by itself.
   }
@@ -489,6 +488,11 @@ for (const event of [
     if (!model.settingUp) void look();
   });
 }
+// OBS has ended the scripts of the previous collection, and loaded those of this one.
+obs.on('CurrentSceneCollectionChanged', () => {
+  scriptAsked = false;
+  if (!model.settingUp && !rehearsal.running) void missScript();
+});
 obs.on('StreamStateChanged', ({ outputState }) =>
   (rehearsal.running ? rehearsal : broadcast).obsState(outputState),
 );
@@ -528,15 +532,22 @@ const isSettled = () =>
   Boolean(model.stage) && model.broadcast.phase === 'idle' && !moveOf(model.me?.publicUrl);
 
 /**
- * Asks once per connection whether the script that paired this dock is still in OBS. The question
- * is stored in a parameter of the profile, so the dock asks only in Stagedoor's own profile.
+ * Asks once whether the script that paired this dock is in OBS. The question is stored in a
+ * parameter of the profile, so the dock asks only in Stagedoor's own profile.
  */
 async function missScript() {
-  if (scriptAsked || model.profile !== PROFILE) return;
-  scriptAsked = true;
-  const gone = await script.isGone(obs).catch(() => false);
-  if (!gone) localStorage.removeItem(KEYS.gone);
-  if (gone !== model.scriptGone) set({ scriptGone: gone, goneSeen: gone && model.goneSeen });
+  if (scriptAsked) return;
+  const asks = (scriptAsked = model.profile === PROFILE);
+  const isGone = asks && (await script.isGone(obs).catch(() => false));
+  if (asks && !isGone) localStorage.removeItem(KEYS.gone);
+  if (isGone === Boolean(model.scriptGone)) return;
+  const part = await import('./gone.js').catch(() => null);
+  if (!part) {
+    scriptAsked = false; // the server is not reachable; the next look asks again
+    return;
+  }
+  gone = isGone ? part.createGonePart({ obs, changed: draw }) : null;
+  set({ scriptGone: isGone ? part.goneText() : '' });
 }
 
 /** @param {import('../lib/obs-read.js').Reading} reading */
@@ -680,6 +691,7 @@ function keepFresh() {
     model.findings &&
     isReady(model.findings) &&
     !model.settingUp &&
+    !gone?.isBusy() &&
     !rehearsal.running;
   if (ready && model.stage) void broadcast.keepFresh(model.stage.arn);
 }
@@ -714,10 +726,6 @@ const actions = {
     void look();
   },
   setUp: setUpByHand,
-  seeGone() {
-    localStorage.setItem(KEYS.gone, 'seen');
-    set({ goneSeen: true });
-  },
   async back() {
     try {
       noteBack(await backToMyProfile(obs));

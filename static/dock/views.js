@@ -10,7 +10,7 @@ import { disagreements, mbits, percent } from '../lib/numbers.js';
 import { STEPS } from '../lib/obs-setup.js';
 import { bestHardware, encoderOf } from '../lib/encoders.js';
 import { isReady, toFix } from '../lib/obs-check.js';
-import { button, copyField, errorLine, field, form } from '../lib/page.js';
+import { button, copyField, errorLine, field, form, withFlags } from '../lib/page.js';
 import { pairingView, restartPicture } from '../lib/pairing.js';
 import { has, number, said, serverSaid, span, t, time } from '../lib/strings.js';
 import { afterView } from './after.js';
@@ -34,8 +34,7 @@ import { afterView } from './after.js';
  * @property {string[]} encoders the IDs of the encoders that the script in OBS can set up
  * @property {string} profile the current profile of OBS
  * @property {boolean} paired a script has paired this dock with OBS
- * @property {boolean} scriptGone the script that paired this dock does not answer
- * @property {boolean} goneSeen the person has closed the notice about scriptGone
+ * @property {string} scriptGone what to do if the script that paired this dock does not answer
  * @property {Finding[] | null} findings
  * @property {string} [readError]
  * @property {string | undefined} previous the profile that "Back to my profile" selects
@@ -63,7 +62,6 @@ import { afterView } from './after.js';
  * @property {() => void} forget
  * @property {() => void} look
  * @property {(force?: boolean, encoder?: string) => void} setUp
- * @property {() => void} seeGone
  * @property {() => void} back
  * @property {() => void} go
  * @property {() => void} rehearse
@@ -116,7 +114,6 @@ export function dockView(m, act) {
     !m.online && h('p', { className: 'notice', key: 'offline' }, t('app.offline')),
     barsView(m.me?.bars),
     ...notices(m),
-    m.scriptGone && !m.goneSeen && goneView(act),
     !m.stage &&
       state !== 'no-stage' &&
       h('p', { className: 'notice warning', role: 'status', key: 'no-stage' }, noStageText(m)),
@@ -295,18 +292,6 @@ function obsProblem(m) {
   if (isLost(m)) return t('pair.unreachable', { address: m.address });
   return t(`obs.${m.why}`);
 }
-
-/**
- * The notice that the script was removed from OBS, which does not undo the pairing.
- * @param {Actions} act
- */
-const goneView = (act) =>
-  h(
-    'section',
-    { className: 'card notice warning', key: 'gone' },
-    h('p', { role: 'status' }, t('pair.scriptGone')),
-    h('div', { className: 'row' }, button(t('live.dismiss'), act.seeGone)),
-  );
 
 /** Whether the page has not found an OBS on this computer so far. @param {Model} m */
 const isOff = ({ obs: { phase, everReady }, why }) =>
@@ -545,7 +530,7 @@ function obsSection(m, act) {
     'details',
     { className: 'section', key: 'obs' },
     h('summary', null, t('obs.connected', { version: m.version })),
-    m.scriptGone && h('p', { className: 'notice', key: 'script-gone' }, t('pair.scriptGone')),
+    m.scriptGone && h('p', { className: 'notice', key: 'script-gone' }, withFlags(m.scriptGone)),
     stateOf(m) !== 'not-set-up' &&
       h(
         'ul',

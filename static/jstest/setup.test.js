@@ -318,6 +318,22 @@ describe('Back to my profile', () => {
     assert.deepEqual([obs.current, obs.profiles], ['Untitled', before]);
   });
 
+  it('removes the token from the profile and from OBS’s copy of its file, if that is wanted', async () => {
+    const obs = fakeObs();
+    await setUpObs(obs, options);
+    const { service } = obs.profiles[PROFILE];
+    obs.calls.length = 0;
+    assert.equal(await backToMyProfile(obs, { blank: true }), 'Untitled');
+    assert.deepEqual(obs.profiles[PROFILE].service, {
+      ...service,
+      settings: { ...service.settings, bearer_token: '' },
+    });
+    assert.deepEqual(
+      changes(obs).map(([request]) => request),
+      ['SetStreamServiceSettings', 'SetStreamServiceSettings', 'SetCurrentProfile'],
+    );
+  });
+
   it('waits until nothing is active', async () => {
     const obs = fakeObs();
     await setUpObs(obs, options);

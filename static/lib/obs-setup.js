@@ -506,13 +506,27 @@ export async function previousProfile(obs) {
 }
 
 /**
+ * Removes the token, also from OBS's copy of the file before, by saving twice.
+ * @param {ObsCaller} obs
+ */
+export async function removeToken(obs) {
+  for (let saves = 0; saves < 2; saves++) {
+    await obs.call('SetStreamServiceSettings', {
+      streamServiceType: 'whip_custom',
+      streamServiceSettings: { bearer_token: '' },
+    });
+  }
+}
+
+/**
  * Selects the previous profile again. The set-up has not changed it.
  * @param {ObsCaller} obs
- * @param {{remove?: boolean}} [options] remove: whether to remove our profile afterwards; only for
- *   a profile that the set-up has just created
+ * @param {{remove?: boolean, blank?: boolean}} [options] remove: whether to remove our profile
+ *   afterwards; only for a profile that the set-up has just created; blank: whether to remove the
+ *   token from it first
  * @returns {Promise<string>} the profile that is current now
  */
-export async function backToMyProfile(obs, { remove = false } = {}) {
+export async function backToMyProfile(obs, { remove = false, blank = false } = {}) {
   mustBeIdle(await readActive(obs));
   const profile = await previousProfile(obs);
   if (!profile) throw new SetupError('setup.noOther');
@@ -520,6 +534,7 @@ export async function backToMyProfile(obs, { remove = false } = {}) {
     throw explain(err);
   });
   try {
+    if (blank && (await readService(obs)).type === 'whip_custom') await removeToken(obs);
     await changeProfile(obs, 'SetCurrentProfile', profile);
     if (remove) await obs.call('RemoveProfile', { profileName: PROFILE });
   } catch (err) {

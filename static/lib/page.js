@@ -72,6 +72,14 @@ export function errorText(err) {
   return has(`api.${err.code}`) ? t(`api.${err.code}`) : t('api.failed', { code: err.code });
 }
 
+/**
+ * The parts of a sentence with a command. A browser may end a line after the "--" of a flag, so
+ * each flag is an element that stays on one line.
+ * @param {string} text
+ */
+export const withFlags = (text) =>
+  text.split(/(--\w+)/).map((part, n) => (n % 2 ? h('span', { className: 'flag' }, part) : part));
+
 /** @param {string | undefined} text */
 export const errorLine = (text) => text && h('p', { className: 'error', role: 'alert' }, text);
 

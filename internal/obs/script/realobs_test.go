@@ -373,6 +373,70 @@ func TestTheDockMovesInARealOBS(t *testing.T) {
 	}
 }
 
+// TestARealOBSWithAnotherSceneCollection shows two facts on which the dock relies. When another
+// scene collection is current, its scripts answer, and no others. When a service without the token
+// is saved twice, the token is in no file of the profile any more.
+func TestARealOBSWithAnotherSceneCollection(t *testing.T) {
+	t.Parallel()
+	r := newReal(t, "newer.lua")
+	r.WriteIni(t, "[OBSWebSocket]\nServerEnabled=true\nServerPort="+r.Port+"\n")
+	r.install("newer.lua")
+	r.Launch(t).Quit(t)
+	o := r.Launch(t)
+	o.Await(t)
+	handed := r.handed()
+	call := r.connect(o, handed.Get("obs-password"))
+	answers := func() bool {
+		t.Helper()
+		began := time.Now()
+		at := began.UnixMilli()
+		parameter := map[string]any{"parameterCategory": "Stagedoor", "parameterName": "Ask",
+			"parameterValue": sign(handed.Get("obs-secret"), "ask ",
+				fmt.Sprintf(`{"at":%d,"do":"read"}`, at))}
+		call("SetProfileParameter", parameter, nil)
+		parameter["parameterName"] = "Answer"
+		for time.Since(began) < 2*time.Second { // the script looks for requests every 0.25 s
+			var answer struct {
+				Value *string `json:"parameterValue"`
+			}
+			call("GetProfileParameter", parameter, &answer)
+			if answer.Value != nil && strings.Contains(*answer.Value, fmt.Sprintf(`"at":%d`, at)) {
+				t.Logf("the script answered after %v", time.Since(began).Round(time.Millisecond))
+				return true
+			}
+		}
+		return false
+	}
+	if !answers() {
+		t.Fatal("the script does not answer in its own scene collection")
+	}
+	// OBS 29 crashes when a collection without a scene becomes current.
+	call("CreateScene", map[string]any{"sceneName": "Scene"}, nil)
+	call("SetCurrentProgramScene", map[string]any{"sceneName": "Scene"}, nil)
+	call("CreateSceneCollection", map[string]any{"sceneCollectionName": "Second"}, nil)
+	if answers() {
+		t.Error("the script answers in another scene collection")
+	}
+	call("SetCurrentSceneCollection", map[string]any{"sceneCollectionName": "Untitled"}, nil)
+	if !answers() {
+		t.Error("the script does not answer when its scene collection is back")
+	}
+
+	call("CreateProfile", map[string]any{"profileName": "Stagedoor"}, nil)
+	r.serve(o, handed)
+	if got := tokenFiles(t, r.Dir); len(got) != 2 {
+		t.Errorf("the token is in %q, want service.json and its copy", got)
+	}
+	for range 2 {
+		call("SetStreamServiceSettings", map[string]any{"streamServiceType": "rtmp_custom",
+			"streamServiceSettings": map[string]any{"bearer_token": ""}}, nil)
+	}
+	if got := tokenFiles(t, r.Dir); len(got) > 0 {
+		t.Errorf("the token is still in %q", got)
+	}
+	o.Quit(t)
+}
+
 // paired pairs the closed OBS with the command `obs pair`. It inserts newer.lua at the beginning of
 // the script. It returns the files as they were before, and OBS's folder.
 func (r *real) paired() (map[string]string, folder.Folder) {

@@ -419,13 +419,53 @@ func TestADockSaysThatItsScriptIsGone(t *testing.T) {
 	m.state("ready")
 	m.WaitText("press “Undo” in its pane")
 	m.keep("dock-script-gone")
-	m.Click(".notice.warning button")
+	m.Click(".notice.warning button:last-child")
 	m.WaitGone(".notice.warning")
 	m.Reload()
 	m.state("ready")
 	m.Click("details.section summary")
 	m.WaitText("press “Undo” in its pane")
 	m.WaitGone(".notice.warning")
+}
+
+// TestADockUndoesWhatItCanWithoutItsScript: a person chooses a scene collection without the script.
+// The dock says so without a new connection to OBS, and stops saying so when the script is back. It
+// undoes what a page can undo: it removes the token and selects the earlier profile. The rest is
+// the command's.
+func TestADockUndoesWhatItCanWithoutItsScript(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
+	p.starts("shared", obsPassword, p.code())
+	p.state("ready")
+	p.ClickText("OK")
+	p.obs.ChooseSceneCollection("Second", false)
+	p.WaitText("or you chose another collection")
+	p.obs.ChooseSceneCollection("Untitled", true)
+	p.WaitGone(".notice.warning")
+	p.obs.ChooseSceneCollection("Second", false)
+	p.WaitText("stagedoor obs pair --undo --server " + p.app.URL)
+	p.fits("dock-script-gone", ".notice.warning button", p.Reload)
+	if _, token := serviceOf(p.obs.State()); token == "" {
+		t.Fatal("the profile has no token before")
+	}
+	p.ClickText("Remove the token, back to “Untitled”")
+	p.WaitText("OBS is back on your profile “Untitled”")
+	p.state("not-set-up")
+	p.keep("dock-script-gone-undone")
+	if got := p.obs.State().Profile; got != "Untitled" {
+		t.Errorf("the profile %q is selected", got)
+	}
+	p.obs.ChooseSceneCollection("Untitled", true)
+	p.WaitGone(".notice.warning")
+	var last any // what was written into the service last
+	for _, r := range p.obs.Requests() {
+		if r.Type == "SetStreamServiceSettings" {
+			last = r.Data["streamServiceSettings"]
+		}
+	}
+	if got, _ := last.(map[string]any); len(got) != 1 || got["bearer_token"] != "" {
+		t.Errorf("the service was last given %v, want no token", last)
+	}
 }
 
 // A move is a paired dock in OBS, with a server whose public URL has changed after the pairing.
