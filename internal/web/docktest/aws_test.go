@@ -159,8 +159,8 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	}
 }
 
-// TestAWSOutOfReach: if AWS cannot be reached, the page shows the server's error, lists all local
-// stages, and still accepts the ARN of a stage.
+// TestAWSOutOfReach: if AWS cannot be reached, the page shows the server's error in its language,
+// lists all local stages, and still accepts the ARN of a stage.
 func TestAWSOutOfReach(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")
@@ -172,6 +172,10 @@ func TestAWSOutOfReach(t *testing.T) {
 	op.WaitVisible("#f-arn")
 	op.WaitVisible("#f-awsName")
 	op.WaitText("main")
+	op.Eval(`localStorage.setItem('stagedoor.language', 'de')`, nil)
+	op.Goto(a.URL + "/operator/stages")
+	op.ClickText("Bühnen bei Amazon IVS")
+	op.WaitText("Der Server erreicht Amazon IVS nicht.")
 
 	t.Log("a server without AWS explains how to add AWS")
 	b := replicas.App(t)
