@@ -168,17 +168,18 @@ type Control struct {
 	Passkeys       *Passkeys
 	PasswordLogins *PasswordLogins
 	Setup          *Setup
+	Stages         *Stages
 	ViewKeys       *ViewKeys
 	Webhooks       *Webhooks
 
 	// shared with the subjects
-	outbox   *outbox
-	trail    *trail
-	sessions *sessions
-	caches   *caches
-	signIns  *signIns
+	outbox    *outbox
+	trail     *trail
+	sessions  *sessions
+	caches    *caches
+	signIns   *signIns
+	stageList *stageList
 
-	stages  *stageList
 	claims  claimsSeen
 	permits cache[permitKey, Permit] // may be outdated: AddIssuance checks the revision
 }
@@ -194,7 +195,7 @@ func New(cfg Config) *Control {
 	c.trail.failures.Max = failureNames
 	c.Outage = &Outage{trail: c.trail, sessions: c.sessions, present: cfg.Present}
 	c.caches = &caches{outage: c.Outage, notify: cfg.Changed}
-	c.stages = &stageList{
+	c.stageList = &stageList{
 		store: cfg.Store, now: cfg.Now, caches: c.caches, replicated: cfg.Replicated,
 	}
 	c.signIns = &signIns{
@@ -215,7 +216,7 @@ func New(cfg Config) *Control {
 	c.Invites = &Invites{c.trail, cfg.Passwords, c.signIns, c.sessions}
 	c.Logins = &Logins{c.trail, keys, c.sessions, c.caches}
 	c.Moderation = &Moderation{
-		c.trail, c.stages, c.GuestLinks, c.sessions, c.caches, c.Outage,
+		c.trail, c.stageList, c.GuestLinks, c.sessions, c.caches, c.Outage,
 	}
 	c.OwnKeys = &OwnKeys{c.trail}
 	c.Passkeys = &Passkeys{c.trail, cfg.Passkeys, c.signIns, c.sessions, c.caches}
@@ -223,6 +224,9 @@ func New(cfg Config) *Control {
 		c.trail, tries, cfg.Passwords, c.signIns, c.sessions, c.caches,
 	}
 	c.Setup = &Setup{c.trail, cfg.Passwords, c.signIns}
+	c.Stages = &Stages{
+		c.trail, c.stageList, c.sessions, c.caches, cfg.NoLocalStages, cfg.Removed,
+	}
 	c.ViewKeys = &ViewKeys{keys, c.sessions}
 	c.Webhooks = &Webhooks{c.trail, cfg.Unreachable}
 	return c

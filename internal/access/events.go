@@ -170,7 +170,7 @@ func (c *Control) Prune(ctx context.Context) error {
 		return err
 	}
 	for _, arn := range closed {
-		revoked, err := c.clearStage(ctx, arn)
+		revoked, err := c.Stages.clear(ctx, arn)
 		if err != nil {
 			return err
 		}

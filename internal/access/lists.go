@@ -116,9 +116,9 @@ func (c *Control) ListUsers(
 	return c.cfg.Store.ListUsers(ctx, f, p)
 }
 
-// ListStages lists stages by name: for an operator all of them, for a broadcaster the stages with a
+// List lists stages by name: for an operator all of them, for a broadcaster the stages with a
 // grant.
-func (c *Control) ListStages(
+func (s *Stages) List(
 	ctx context.Context, by Principal, f StageFilter, p Page,
 ) (PageOf[ListedStage], error) {
 	user, err := ownOrAll(by, ScopeStages, ScopeSelf, f.User)
@@ -131,7 +131,7 @@ func (c *Control) ListStages(
 		return PageOf[ListedStage]{}, err
 	}
 	f.Query = nameKey(f.Query)
-	list, err := c.cfg.Store.ListStages(ctx, f, p)
+	list, err := s.store.ListStages(ctx, f, p)
 	for i := range list.Items {
 		if !by.Allows(ScopeStages) {
 			list.Items[i].Users = 0

@@ -237,7 +237,7 @@ func (c *Control) OnStage(ctx context.Context, who Principal, arn stage.ARN) (Pr
 		}
 		return who, nil
 	}
-	granted, err := c.stages.accessTo(ctx, who.User, arn)
+	granted, err := c.stageList.accessTo(ctx, who.User, arn)
 	if err != nil {
 		return Principal{}, err
 	}

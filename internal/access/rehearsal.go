@@ -36,7 +36,7 @@ func (c *Control) MayRehearse(ctx context.Context, who Principal, stages []Stage
 	if who.Kind != KindLogin {
 		return signInFirst()
 	}
-	all, err := c.stages.cached(ctx)
+	all, err := c.stageList.cached(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func publishes(stages []StageAccess) error {
 func (c *Control) Rehearse(
 	ctx context.Context, who Principal, address string,
 ) (Rehearsal, error) {
-	stages, err := c.Stages(ctx, who)
+	stages, err := c.Stages.Of(ctx, who)
 	if err != nil {
 		return Rehearsal{}, err
 	}
@@ -98,17 +98,6 @@ func (c *Control) Rehearses(ctx context.Context, who Principal, id stage.Partici
 		return noSuch("rehearsal")
 	}
 	return nil
-}
-
-// Served returns an error unless a stage exists, or is the private stage of an existing user. The
-// server calls it before it verifies the token that names the stage.
-func (c *Control) Served(ctx context.Context, arn stage.ARN) error {
-	if !arn.Rehearsal() {
-		_, err := c.Stage(ctx, arn)
-		return err
-	}
-	_, err := c.cfg.Store.Account(ctx, UserID(arn.RehearsalUser()))
-	return notFoundIs(err, noSuch("stage"))
 }
 
 // issueRehearsal issues one token, and passes the token or the error to Config.Asked.
@@ -174,7 +163,7 @@ func (c *Control) stillRehearses(ctx context.Context, i Issuance) error {
 	if err := account.active(); err != nil {
 		return err
 	}
-	reach, err := c.stages.reachOf(ctx, account.User, c.stages.current)
+	reach, err := c.stageList.reachOf(ctx, account.User, c.stageList.current)
 	if err != nil {
 		return err
 	}

@@ -34,21 +34,31 @@ type StageBar struct {
 	Reason string // as the moderator wrote it; the barred user may read it
 }
 
-// Stages lists the stages to which a principal has access, by name: all of them for an operator.
-func (c *Control) Stages(ctx context.Context, who Principal) ([]StageAccess, error) {
-	reach, err := c.Reach(ctx, who)
+// Stages adds, changes and removes stages, and lists those to which a principal has access.
+type Stages struct {
+	*trail
+	list     *stageList
+	sessions *sessions
+	caches   *caches
+	noLocal  bool            // see Config.NoLocalStages
+	removed  func(stage.ARN) // see Config.Removed; may be nil
+}
+
+// Of lists the stages to which a principal has access, by name: all of them for an operator.
+func (s *Stages) Of(ctx context.Context, who Principal) ([]StageAccess, error) {
+	reach, err := s.Reach(ctx, who)
 	return reach.Stages, err
 }
 
 // Reach returns the stages to which a principal has access, and those from which they are barred.
-func (c *Control) Reach(ctx context.Context, who Principal) (Reach, error) {
-	return c.stages.reach(ctx, who, c.stages.current)
+func (s *Stages) Reach(ctx context.Context, who Principal) (Reach, error) {
+	return s.list.reach(ctx, who, s.list.current)
 }
 
 // ReachOfStream is Reach for an event stream after a change of access. It may use a list of stages
 // that was just read for another stream.
-func (c *Control) ReachOfStream(ctx context.Context, who Principal) (Reach, error) {
-	return c.stages.reach(ctx, who, c.stages.cached)
+func (s *Stages) ReachOfStream(ctx context.Context, who Principal) (Reach, error) {
+	return s.list.reach(ctx, who, s.list.cached)
 }
 
 // effective returns a grant with the capabilities that count: all of them for an operator, and none
@@ -63,10 +73,21 @@ func effective(role Role, g Grant) Grant {
 	return g
 }
 
-// Stage returns a stage without a check of permissions. Requests may use it only for a stage that
+// Get returns a stage without a check of permissions. Requests may use it only for a stage that
 // they have just added, or whose ARN is in an object that they may read.
-func (c *Control) Stage(ctx context.Context, arn stage.ARN) (StageRecord, error) {
-	return stageOf(ctx, c.cfg.Store, arn)
+func (s *Stages) Get(ctx context.Context, arn stage.ARN) (StageRecord, error) {
+	return stageOf(ctx, s.store, arn)
+}
+
+// Served returns an error unless a stage exists, or is the private stage of an existing user. The
+// server calls it before it verifies the token that names the stage.
+func (s *Stages) Served(ctx context.Context, arn stage.ARN) error {
+	if !arn.Rehearsal() {
+		_, err := s.Get(ctx, arn)
+		return err
+	}
+	_, err := s.store.Account(ctx, UserID(arn.RehearsalUser()))
+	return notFoundIs(err, noSuch("stage"))
 }
 
 func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
@@ -79,41 +100,41 @@ func stageOf(ctx context.Context, s Store, arn stage.ARN) (StageRecord, error) {
 
 // Endpoints lists the endpoints of all stages, each pair once. They are not secret, since the
 // Content-Security-Policy of pages that join stages contains their origins.
-func (c *Control) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
-	return c.cfg.Store.Endpoints(ctx)
+func (s *Stages) Endpoints(ctx context.Context) ([]stage.Endpoints, error) {
+	return s.store.Endpoints(ctx)
 }
 
-// AllStages lists every stage, for the server itself. It must not be used for requests.
-func (c *Control) AllStages(ctx context.Context) ([]StageRecord, error) {
-	return c.cfg.Store.Stages(ctx)
+// All lists every stage, for the server itself. It must not be used for requests.
+func (s *Stages) All(ctx context.Context) ([]StageRecord, error) {
+	return s.store.Stages(ctx)
 }
 
-// FirstStage adds a first stage to a database that has none.
-func (c *Control) FirstStage(ctx context.Context, name string) error {
-	all, err := c.cfg.Store.Stages(ctx)
+// AddFirst adds a first stage to a database that has none.
+func (s *Stages) AddFirst(ctx context.Context, name string) error {
+	all, err := s.store.Stages(ctx)
 	if err != nil || len(all) > 0 {
 		return err
 	}
-	if _, err = c.addLocalStage(ctx, CommandLine(), name); errors.Is(err, stage.ErrConflict) {
+	if _, err = s.addLocal(ctx, CommandLine(), name); errors.Is(err, stage.ErrConflict) {
 		return nil // another replica was faster
 	}
 	return err
 }
 
-// AddLocalStage adds a local stage. The names of local stages are unique.
-func (c *Control) AddLocalStage(
+// AddLocal adds a local stage. The names of local stages are unique.
+func (s *Stages) AddLocal(
 	ctx context.Context, by Principal, name string,
 ) (stage.Stage, error) {
 	if err := by.Require(ScopeStages); err != nil {
 		return stage.Stage{}, err
 	}
-	return c.addLocalStage(ctx, by, name)
+	return s.addLocal(ctx, by, name)
 }
 
-func (c *Control) addLocalStage(
+func (s *Stages) addLocal(
 	ctx context.Context, by Principal, name string,
 ) (stage.Stage, error) {
-	if c.cfg.NoLocalStages {
+	if s.noLocal {
 		return stage.Stage{}, noLocalStages()
 	}
 	name, err := cleanName(name)
@@ -121,19 +142,19 @@ func (c *Control) addLocalStage(
 		return stage.Stage{}, err
 	}
 	made := stage.Stage{ARN: stage.LocalARN(stage.NewID()), Name: name}
-	err = c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	err = s.store.Atomically(ctx, func(tx Store) error {
 		record := StageRecord{
-			Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: c.cfg.Now(),
+			Stage: made, Key: nameKey(name), Limits: stage.DefaultLimits(), CreatedAt: s.now(),
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, by, stageEntry(ActionStageCreated, made))
+		return s.note(ctx, tx, by, stageEntry(ActionStageCreated, made))
 	})
 	if err != nil {
 		return stage.Stage{}, nameTaken(err, name)
 	}
-	c.caches.changed("")
+	s.caches.changed("")
 	return made, nil
 }
 
@@ -141,22 +162,22 @@ func noLocalStages() error {
 	return words.Error(stage.ErrInvalid, "said.invalid.noLocalStages", nil)
 }
 
-// AddStage adds an AWS stage with endpoints that were just read from AWS.
-func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) error {
+// AddAWS adds an AWS stage with endpoints that were just read from AWS.
+func (s *Stages) AddAWS(ctx context.Context, by Principal, added stage.Stage) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
-	if _, err := stage.ParseARN(string(s.ARN)); err != nil {
+	if _, err := stage.ParseARN(string(added.ARN)); err != nil {
 		return err
 	}
-	if s.ARN.Local() {
+	if added.ARN.Local() {
 		return stage.Errorf(stage.ErrInvalid,
 			"A local stage is created by its name, not added by its ARN.")
 	}
-	now := c.cfg.Now()
-	s.Name = awsStageName(s)
-	err := c.cfg.Store.Atomically(ctx, func(tx Store) error {
-		_, err := tx.Stage(ctx, s.ARN)
+	now := s.now()
+	added.Name = awsStageName(added)
+	err := s.store.Atomically(ctx, func(tx Store) error {
+		_, err := tx.Stage(ctx, added.ARN)
 		if err == nil {
 			return words.Error(stage.ErrConflict, "said.conflict.stageThere", nil).
 				WithCode("conflict")
@@ -165,17 +186,17 @@ func (c *Control) AddStage(ctx context.Context, by Principal, s stage.Stage) err
 			return err
 		}
 		record := StageRecord{
-			Stage: s, Limits: stage.DefaultLimits(), CreatedAt: now, EndpointsAt: now,
+			Stage: added, Limits: stage.DefaultLimits(), CreatedAt: now, EndpointsAt: now,
 		}
 		if err := tx.PutStage(ctx, record); err != nil {
 			return err
 		}
-		return c.trail.note(ctx, tx, by, stageEntry(ActionStageCreated, s))
+		return s.note(ctx, tx, by, stageEntry(ActionStageCreated, added))
 	})
 	if err != nil {
 		return err
 	}
-	c.caches.changed("")
+	s.caches.changed("")
 	return nil
 }
 
@@ -188,24 +209,24 @@ func awsStageName(s stage.Stage) string {
 }
 
 // KeepEndpoints stores the endpoints of an AWS stage that were just read from AWS.
-func (c *Control) KeepEndpoints(
+func (s *Stages) KeepEndpoints(
 	ctx context.Context, arn stage.ARN, endpoints stage.Endpoints,
 ) error {
-	return c.editStage(ctx, arn, func(_ Store, record *StageRecord) error {
-		record.Endpoints, record.EndpointsAt = endpoints, c.cfg.Now()
+	return s.edit(ctx, arn, func(_ Store, record *StageRecord) error {
+		record.Endpoints, record.EndpointsAt = endpoints, s.now()
 		return nil
 	})
 }
 
-// UpdateStage changes the name and the limits of a stage. An empty name and nil limits keep the
+// Update changes the name and the limits of a stage. An empty name and nil limits keep the
 // current ones.
-func (c *Control) UpdateStage(
+func (s *Stages) Update(
 	ctx context.Context, by Principal, arn stage.ARN, name string, limits *stage.Limits,
 ) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
-	err := c.editStage(ctx, arn, func(tx Store, record *StageRecord) error {
+	err := s.edit(ctx, arn, func(tx Store, record *StageRecord) error {
 		if err := rename(record, name); err != nil {
 			return err
 		}
@@ -215,19 +236,19 @@ func (c *Control) UpdateStage(
 				return err
 			}
 		}
-		return c.trail.note(ctx, tx, by, stageEntry(ActionStageChanged, record.Stage))
+		return s.note(ctx, tx, by, stageEntry(ActionStageChanged, record.Stage))
 	})
 	if err != nil {
 		return nameTaken(err, name)
 	}
-	c.caches.changed("")
+	s.caches.changed("")
 	return nil
 }
 
-func (c *Control) editStage(
+func (s *Stages) edit(
 	ctx context.Context, arn stage.ARN, edit func(Store, *StageRecord) error,
 ) error {
-	return c.cfg.Store.Atomically(ctx, func(tx Store) error {
+	return s.store.Atomically(ctx, func(tx Store) error {
 		record, err := stageOf(ctx, tx, arn)
 		if err != nil {
 			return err
@@ -254,40 +275,40 @@ func rename(record *StageRecord, name string) error {
 	return nil
 }
 
-// RemoveStage deletes a stage with its grants and viewing keys, revokes its tokens and disconnects
+// Remove deletes a stage with its grants and viewing keys, revokes its tokens and disconnects
 // its participants.
-func (c *Control) RemoveStage(ctx context.Context, by Principal, arn stage.ARN) error {
+func (s *Stages) Remove(ctx context.Context, by Principal, arn stage.ARN) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err
 	}
-	record, err := stageOf(ctx, c.cfg.Store, arn)
+	record, err := stageOf(ctx, s.store, arn)
 	if err != nil {
 		return err
 	}
-	if err := c.cfg.Store.CloseStage(ctx, arn, c.cfg.Now()); err != nil {
+	if err := s.store.CloseStage(ctx, arn, s.now()); err != nil {
 		return notFoundIs(err, noSuch("stage"))
 	}
-	c.trail.noteLate(ctx, by, stageEntry(ActionStageRemoved, record.Stage))
-	c.caches.changed("")
-	if c.cfg.Removed != nil {
-		c.cfg.Removed(arn)
+	s.noteLate(ctx, by, stageEntry(ActionStageRemoved, record.Stage))
+	s.caches.changed("")
+	if s.removed != nil {
+		s.removed(arn)
 	}
-	// The stage is closed. If clearStage fails, the next Prune deletes the rest.
-	revoked, err := c.clearStage(context.WithoutCancel(ctx), arn)
+	// The stage is closed. If clear fails, the next Prune deletes the rest.
+	revoked, err := s.clear(context.WithoutCancel(ctx), arn)
 	if err != nil {
 		return err
 	}
-	return c.sessions.end(ctx, revoked, reasonStage.sentence())
+	return s.sessions.end(ctx, revoked, reasonStage.sentence())
 }
 
-// clearStage deletes the rows of a closed stage, in transactions so short that tokens for other
+// clear deletes the rows of a closed stage, in transactions so short that tokens for other
 // stages hardly wait.
-func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, error) {
+func (s *Stages) clear(ctx context.Context, arn stage.ARN) ([]Issuance, error) {
 	var revoked []Issuance
 	for {
 		var some []Issuance
-		err := c.cfg.Store.Atomically(ctx, func(tx Store) (err error) {
-			some, err = c.outbox.revokeOpen(ctx, tx, Revocation{Stage: arn, Limit: batch})
+		err := s.store.Atomically(ctx, func(tx Store) (err error) {
+			some, err = s.outbox.revokeOpen(ctx, tx, Revocation{Stage: arn, Limit: batch})
 			return err
 		})
 		if err != nil {
@@ -300,11 +321,11 @@ func (c *Control) clearStage(ctx context.Context, arn stage.ARN) ([]Issuance, er
 	}
 	for more := true; more; {
 		var err error
-		if more, err = c.cfg.Store.ClearStage(ctx, arn, batch); err != nil {
+		if more, err = s.store.ClearStage(ctx, arn, batch); err != nil {
 			return revoked, err
 		}
 	}
-	return revoked, c.cfg.Store.DeleteStage(ctx, arn)
+	return revoked, s.store.DeleteStage(ctx, arn)
 }
 
 func stageEntry(action Action, s stage.Stage) Entry {

@@ -43,7 +43,7 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
-				list, err := c.Stages(t.Context(), operator)
+				list, err := c.Stages.Of(t.Context(), operator)
 				if err != nil || len(list) != 2 || list[0].Stage.Name != "main" {
 					t.Errorf("got %v, %v, want the stages by name", list, err)
 				}
@@ -57,12 +57,12 @@ func TestManyStreamsReadTheStagesOnce(t *testing.T) {
 		t.Log("a change by this process is seen at once, a change by another one after a second")
 		s.stages = append(s.stages, named("c", "third"))
 		c.caches.changed("")
-		if list, _ := c.Stages(t.Context(), operator); len(list) != 3 {
+		if list, _ := c.Stages.Of(t.Context(), operator); len(list) != 3 {
 			t.Errorf("after a change: got %d stages, want 3", len(list))
 		}
 		s.stages = s.stages[:1]
 		time.Sleep(cacheLife)
-		if list, _ := c.Stages(t.Context(), operator); len(list) != 1 {
+		if list, _ := c.Stages.Of(t.Context(), operator); len(list) != 1 {
 			t.Errorf("after a second: got %d stages, want 1", len(list))
 		}
 	})

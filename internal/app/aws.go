@@ -77,19 +77,19 @@ func (a *aws) Served() []string { return a.regions }
 func (a *aws) Why(ctx context.Context, arn stage.ARN) string { return a.router.Why(ctx, arn) }
 
 // endpointCache stores the endpoints of AWS stages in the database.
-type endpointCache struct{ *access.Control }
+type endpointCache struct{ stages *access.Stages }
 
 // CachedStage implements ivs.Cache.
 func (c endpointCache) CachedStage(
 	ctx context.Context, arn stage.ARN,
 ) (stage.Stage, time.Time, error) {
-	record, err := c.Stage(ctx, arn)
+	record, err := c.stages.Get(ctx, arn)
 	return record.Stage, record.EndpointsAt, err
 }
 
 // CacheStage implements ivs.Cache. It ignores a stage that was not added to the server.
 func (c endpointCache) CacheStage(ctx context.Context, s stage.Stage, _ time.Time) error {
-	err := c.KeepEndpoints(ctx, s.ARN, s.Endpoints)
+	err := c.stages.KeepEndpoints(ctx, s.ARN, s.Endpoints)
 	if errors.Is(err, stage.ErrNotFound) {
 		return nil
 	}

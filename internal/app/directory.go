@@ -31,7 +31,7 @@ func withRules(
 	rules := access.Config{
 		Store: db, Now: time.Now, Passwords: p.hashes(), Moderator: nobody{},
 	}
-	if err := access.New(rules).FirstStage(ctx, "main"); err != nil {
+	if err := access.New(rules).Stages.AddFirst(ctx, "main"); err != nil {
 		return err
 	}
 	return do(rules)
@@ -58,7 +58,7 @@ func withDirectory(
 	return withRules(ctx, data, p, func(rules access.Config) error {
 		d := &directory{rules: rules, control: access.New(rules)}
 		var err error
-		if d.stages, err = d.control.Stages(ctx, access.CommandLine()); err != nil {
+		if d.stages, err = d.control.Stages.Of(ctx, access.CommandLine()); err != nil {
 			return err
 		}
 		if d.users, err = d.control.Users(ctx, access.CommandLine()); err != nil {

@@ -191,7 +191,7 @@ func (c claims) stage(r *http.Request) stage.ARN {
 	if _, known := c.known.find(arn); known {
 		return arn
 	}
-	if c.control.Served(r.Context(), arn) != nil {
+	if c.control.Stages.Served(r.Context(), arn) != nil {
 		return ""
 	}
 	return arn

@@ -55,7 +55,7 @@ func (cmd *ServeCommand) Run(ctx context.Context, k *kong.Context, p *process) e
 	if err := s.checkWayIn(ctx); err != nil {
 		return err
 	}
-	if err := s.control.FirstStage(ctx, "main"); err != nil {
+	if err := s.control.Stages.AddFirst(ctx, "main"); err != nil {
 		return err
 	}
 	if err := s.settle(ctx); err != nil {

@@ -33,7 +33,7 @@ type StagesAddCommand struct {
 // Run adds a stage.
 func (cmd *StagesAddCommand) Run(ctx context.Context, p *process) error {
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
-		made, err := cmd.add(ctx, c)
+		made, err := cmd.add(ctx, c.Stages)
 		if err != nil {
 			return forPerson(err)
 		}
@@ -46,26 +46,28 @@ func (cmd *StagesAddCommand) Run(ctx context.Context, p *process) error {
 }
 
 func (cmd *StagesAddCommand) add(
-	ctx context.Context, c *access.Control,
+	ctx context.Context, stages *access.Stages,
 ) (access.StageAccess, error) {
 	arn := stage.ARN(cmd.Stage)
 	if strings.HasPrefix(cmd.Stage, "arn:") {
-		if err := cmd.addAWS(ctx, c, arn); err != nil {
+		if err := cmd.addAWS(ctx, stages, arn); err != nil {
 			return access.StageAccess{}, err
 		}
 	} else {
-		made, err := c.AddLocalStage(ctx, access.CommandLine(), cmd.Stage)
+		made, err := stages.AddLocal(ctx, access.CommandLine(), cmd.Stage)
 		if err != nil {
 			return access.StageAccess{}, err
 		}
 		arn = made.ARN
 	}
-	kept, err := c.Stage(ctx, arn) // Control may have changed the name
+	kept, err := stages.Get(ctx, arn) // the name may have changed
 	return access.StageAccess{Stage: kept.Stage, Limits: kept.Limits}, err
 }
 
 // addAWS requests the endpoints of the stage from AWS.
-func (cmd *StagesAddCommand) addAWS(ctx context.Context, c *access.Control, arn stage.ARN) error {
+func (cmd *StagesAddCommand) addAWS(
+	ctx context.Context, stages *access.Stages, arn stage.ARN,
+) error {
 	if _, err := stage.ParseARN(string(arn)); err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func (cmd *StagesAddCommand) addAWS(ctx context.Context, c *access.Control, arn 
 	if err := settings.check(); err != nil {
 		return err
 	}
-	side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{c}})
+	side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{stages}})
 	if err != nil {
 		return err
 	}
@@ -84,7 +86,7 @@ func (cmd *StagesAddCommand) addAWS(ctx context.Context, c *access.Control, arn 
 	if err != nil {
 		return err
 	}
-	return c.AddStage(ctx, access.CommandLine(), found)
+	return stages.AddAWS(ctx, access.CommandLine(), found)
 }
 
 // StagesListCommand is `stagedoor stages list`.
@@ -156,7 +158,7 @@ func (cmd *StagesSetCommand) Run(ctx context.Context, p *process) error {
 			MaxKeyframeInterval: cmp.Or(cmd.KeyframeInterval.Seconds(), was.MaxKeyframeInterval),
 		}
 		arn := found.Stage.ARN
-		err = d.control.UpdateStage(ctx, access.CommandLine(), arn, cmd.Name, &limits)
+		err = d.control.Stages.Update(ctx, access.CommandLine(), arn, cmd.Name, &limits)
 		if err != nil {
 			return err
 		}
@@ -178,7 +180,7 @@ func (cmd *StagesRemoveCommand) Run(ctx context.Context, p *process) error {
 		if err != nil {
 			return err
 		}
-		err = d.control.RemoveStage(ctx, access.CommandLine(), found.Stage.ARN)
+		err = d.control.Stages.Remove(ctx, access.CommandLine(), found.Stage.ARN)
 		if err != nil {
 			return err
 		}

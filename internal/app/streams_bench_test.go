@@ -123,7 +123,7 @@ func populate(b testing.TB, where string, stages, operators int) (logins []stage
 		}
 	}
 	for i := range stages {
-		_, err := c.AddLocalStage(ctx, access.CommandLine(), fmt.Sprintf("stage %d", i))
+		_, err := c.Stages.AddLocal(ctx, access.CommandLine(), fmt.Sprintf("stage %d", i))
 		must(err)
 	}
 	for i := range operators {

@@ -15,7 +15,7 @@ import (
 // sweep applies changes by other processes, such as another replica or `stagedoor users remove`. It
 // reads the limits of stages, and ends the sessions of participants who may no longer stay.
 func (s *server) sweep(ctx context.Context) error {
-	stages, err := s.control.AllStages(ctx)
+	stages, err := s.control.Stages.All(ctx)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (cmd *TokensCreateCommand) issuer(
 		if err := settings.check(); err != nil {
 			return nil, err
 		}
-		side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{c}})
+		side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{c.Stages}})
 		if err != nil {
 			return nil, err
 		}

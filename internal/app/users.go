@@ -47,7 +47,7 @@ func (cmd *UsersAddCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	return withControl(ctx, cmd.DataSettings, p, func(c *access.Control) error {
-		stages, err := c.Stages(ctx, access.CommandLine())
+		stages, err := c.Stages.Of(ctx, access.CommandLine())
 		if err != nil {
 			return err
 		}

@@ -182,7 +182,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 		return nil
 	}
 	cfg := ivs.Config{
-		Cache: endpointCache{s.control}, Log: s.log, Barred: s.control.Barred,
+		Cache: endpointCache{s.control.Stages}, Log: s.log, Barred: s.control.Barred,
 		Events: stageEvents{s.metrics, s.feed}.add, Leads: s.lead.Leads,
 		Waited: s.metrics.AWSWait,
 	}

@@ -107,7 +107,7 @@ func benchNames(b *testing.B, h *harness, op access.Principal) {
 		"stages, a name": {Query: "77"}, "stages of a user": {User: oneUser}} {
 		spread(b, name, timed(b, pages,
 			func(p access.Page) (access.PageOf[access.ListedStage], error) {
-				return h.ListStages(b.Context(), op, f, p)
+				return h.Stages.List(b.Context(), op, f, p)
 			}))
 	}
 	b.ReportMetric(0, "ns/op")
@@ -193,7 +193,7 @@ func benchDeletions(b *testing.B, h *harness, op access.Principal) {
 	took = nil
 	for i := range 20 {
 		start := time.Now()
-		ok(b, h.RemoveStage(b.Context(), op, stage.LocalARN(fmt.Sprint(100_500+i))))
+		ok(b, h.Stages.Remove(b.Context(), op, stage.LocalARN(fmt.Sprint(100_500+i))))
 		took = append(took, time.Since(start))
 	}
 	spread(b, "remove a stage", took)
@@ -209,9 +209,9 @@ func benchStart(b *testing.B, where string, h *harness) {
 	ok(b, err)
 	defer s.Close()
 	control := access.New(access.Config{Store: s, Now: h.Clock.Now})
-	ok(b, control.FirstStage(b.Context(), "main"))
+	ok(b, control.Stages.AddFirst(b.Context(), "main"))
 	others := must(control.Events.EndUnfinished(b.Context()))(b)
-	must(control.Stages(b.Context(), access.CommandLine()))(b)
+	must(control.Stages.Of(b.Context(), access.CommandLine()))(b)
 	b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms")
 	b.ReportMetric(float64(processorTime(b)-busy)/1e6, "cpu-ms")
 	ok(b, others(b.Context()))
@@ -299,7 +299,7 @@ func benchRemoval(b *testing.B, h *harness, op, who access.Principal, busy stage
 	tokens.Go(func() { _, took = issuing(b, h, who, busy, 3*time.Second) })
 	time.Sleep(time.Second)
 	start := time.Now()
-	ok(b, h.RemoveStage(b.Context(), op, arn))
+	ok(b, h.Stages.Remove(b.Context(), op, arn))
 	removal := time.Since(start)
 	tokens.Wait()
 	spread(b, "a token beside the removal of a stage", took)

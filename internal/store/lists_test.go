@@ -124,10 +124,10 @@ func TestListOfStages(t *testing.T) {
 		for _, name := range []string{"Über", "north", "South", "east"} {
 			h.NewStage(op, name)
 		}
-		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "North"}))
+		ok(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{ARN: awsARN, Name: "North"}))
 		names := func(who access.Principal, f access.StageFilter) []string {
 			stages, _ := all(t, 2, func(p access.Page) (access.PageOf[access.ListedStage], error) {
-				return h.ListStages(t.Context(), who, f, p)
+				return h.Stages.List(t.Context(), who, f, p)
 			})
 			var names []string
 			for _, s := range stages {
@@ -152,12 +152,12 @@ func TestListOfStages(t *testing.T) {
 		if got := names(ana, access.StageFilter{}); !slices.Equal(got, []string{"main"}) {
 			t.Errorf("Ana's own stages: got %q, want main", got)
 		}
-		list := must(h.ListStages(t.Context(), op, access.StageFilter{Query: "main"},
+		list := must(h.Stages.List(t.Context(), op, access.StageFilter{Query: "main"},
 			access.Page{}))(t)
 		if s := list.Items[0]; s.ARN != arn || s.Users != 1 || s.Limits != stage.DefaultLimits() {
 			t.Errorf("a stage in the list: got %+v", s)
 		}
-		own := must(h.ListStages(t.Context(), ana, access.StageFilter{}, access.Page{}))(t)
+		own := must(h.Stages.List(t.Context(), ana, access.StageFilter{}, access.Page{}))(t)
 		if s := own.Items[0]; s.Users != 0 ||
 			s.Grant.Capabilities != stage.Publish|stage.Subscribe {
 			t.Errorf("a stage in a broadcaster's list: got %+v, want the own grant and no count", s)
@@ -318,7 +318,7 @@ func TestListsCheckTheirRequests(t *testing.T) {
 			},
 			"stages": func(ctx context.Context, who access.Principal, q string,
 				p access.Page) error {
-				_, err := h.ListStages(ctx, who, access.StageFilter{Query: q}, p)
+				_, err := h.Stages.List(ctx, who, access.StageFilter{Query: q}, p)
 				return err
 			},
 			"tokens": func(ctx context.Context, who access.Principal, q string,
@@ -358,7 +358,7 @@ func TestListsCheckTheirRequests(t *testing.T) {
 		for what, err := range map[string]error{
 			"tokens": second(h.ListTokens(ctx, ana, access.TokenFilter{User: op.User.ID},
 				access.Page{})),
-			"stages": second(h.ListStages(ctx, ana, access.StageFilter{User: op.User.ID},
+			"stages": second(h.Stages.List(ctx, ana, access.StageFilter{User: op.User.ID},
 				access.Page{})),
 			"events": second(h.ListEvents(ctx, ana, access.EventFilter{User: op.User.ID},
 				access.Page{})),

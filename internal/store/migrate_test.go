@@ -53,7 +53,7 @@ func checkOldData(t *testing.T, h *harness) {
 		t.Fatalf("users: got %+v, want Olga, and Ána with a grant", people)
 	}
 	olga, ana := principal(people[0].User), principal(people[1].User)
-	stages := must(h.ListStages(t.Context(), olga, access.StageFilter{}, access.Page{}))(t).Items
+	stages := must(h.Stages.List(t.Context(), olga, access.StageFilter{}, access.Page{}))(t).Items
 	if len(stages) != 2 || stages[0].Name != "Main" || stages[1].Name != "Talk" ||
 		stages[0].Users != 1 {
 		t.Errorf("stages: got %+v, want Main with a user, and Talk", stages)
@@ -79,8 +79,9 @@ func checkOldData(t *testing.T, h *harness) {
 		t.Errorf("the event after the start: got %+v, want the end as number 6", last)
 	}
 	h.Issued(ana, local)
-	refused(t, second(h.AddLocalStage(t.Context(), olga, "MAIN")), stage.ErrConflict, "name_taken")
-	ok(t, h.RemoveStage(t.Context(), olga, local))
+	_, err := h.Stages.AddLocal(t.Context(), olga, "MAIN")
+	refused(t, err, stage.ErrConflict, "name_taken")
+	ok(t, h.Stages.Remove(t.Context(), olga, local))
 	ok(t, h.Prune(t.Context()))
 }
 

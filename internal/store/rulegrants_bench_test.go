@@ -56,7 +56,7 @@ func benchOwnStages(b *testing.B, h *harness, stages int) {
 	}
 	measure(b, "sign-in", signIn)
 	measure(b, "all stages", func() error {
-		reach, err := h.Reach(b.Context(), mia)
+		reach, err := h.Stages.Reach(b.Context(), mia)
 		if len(reach.Stages) != stages {
 			b.Fatalf("the moderator reaches %d stages", len(reach.Stages))
 		}

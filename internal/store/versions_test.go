@@ -64,7 +64,7 @@ func TestTheVersionBeforeRunsBesideThisOne(t *testing.T) {
 		t.Fatalf("got %+v, want the users that the version before has added", users)
 	}
 	olga := principal(users[1].User)
-	studio := must(h.ListStages(t.Context(), olga, access.StageFilter{}, access.Page{}))(
+	studio := must(h.Stages.List(t.Context(), olga, access.StageFilter{}, access.Page{}))(
 		t).Items[0].ARN
 	signIn := func() access.Principal {
 		t.Helper()

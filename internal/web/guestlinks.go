@@ -112,7 +112,7 @@ func (g guestLinks) invitation(r *http.Request, who access.Principal) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	st, err := g.control.Stage(r.Context(), link.Stage)
+	st, err := g.control.Stages.Get(r.Context(), link.Stage)
 	return GuestInvitation{
 		Stage: link.Stage, StageName: st.Name, Host: who.User.Name, Role: link.Role,
 		UsesLeft: max(0, link.MaxUses-link.Uses), ExpiresAt: link.ExpiresAt.UTC(),

@@ -17,13 +17,13 @@ type profiles struct {
 
 // of returns the Me of the caller.
 func (s profiles) of(ctx context.Context, who access.Principal) (Me, error) {
-	reach, err := s.control.Reach(ctx, who)
+	reach, err := s.control.Stages.Reach(ctx, who)
 	return s.with(ctx, reach, who), err
 }
 
 // ofStream is like `of`, but event streams that open at the same time may share the list of stages.
 func (s profiles) ofStream(ctx context.Context, who access.Principal) (Me, error) {
-	reach, err := s.control.ReachOfStream(ctx, who)
+	reach, err := s.control.Stages.ReachOfStream(ctx, who)
 	return s.with(ctx, reach, who), err
 }
 

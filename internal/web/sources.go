@@ -80,7 +80,7 @@ func (s *stagePages) policy(ctx context.Context) string {
 
 // origins lists the origins of endpoints outside awsHosts.
 func (s *stagePages) origins(ctx context.Context) []string {
-	all, err := s.control.Endpoints(ctx)
+	all, err := s.control.Stages.Endpoints(ctx)
 	if err != nil {
 		s.log.WarnContext(ctx, "the endpoints of the stages cannot be read", "err", err)
 	}

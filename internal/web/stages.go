@@ -62,7 +62,7 @@ func (s *stages) present(ctx context.Context, arn stage.ARN) []stage.Presence {
 }
 
 func (s *stages) list(r *http.Request, who access.Principal) (any, error) {
-	found, err := s.control.Stages(r.Context(), who)
+	found, err := s.control.Stages.Of(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (s *stages) newStage(
 	ctx context.Context, who access.Principal, in NewStage,
 ) (stage.Stage, error) {
 	if in.ARN == "" && in.Region == "" {
-		return s.control.AddLocalStage(ctx, who, in.Name)
+		return s.control.Stages.AddLocal(ctx, who, in.Name)
 	}
 	if err := checkRegion(in); err != nil {
 		return stage.Stage{}, err
@@ -152,10 +152,10 @@ func (s *stages) newStage(
 	if err != nil {
 		return stage.Stage{}, err
 	}
-	if err := s.control.AddStage(ctx, who, found); err != nil {
+	if err := s.control.Stages.AddAWS(ctx, who, found); err != nil {
 		return stage.Stage{}, err
 	}
-	kept, err := s.control.Stage(ctx, found.ARN) // AddStage may have changed the name
+	kept, err := s.control.Stages.Get(ctx, found.ARN) // AddAWS may have changed the name
 	return kept.Stage, err
 }
 
@@ -194,7 +194,7 @@ func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	if s.aws == nil {
 		return out, nil
 	}
-	known, err := s.control.Stages(r.Context(), who)
+	known, err := s.control.Stages.Of(r.Context(), who)
 	if err != nil {
 		return nil, err
 	}
@@ -249,9 +249,9 @@ func (s *stages) change(r *http.Request, who access.Principal) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.control.UpdateStage(r.Context(), who, stageARN(r), in.Name, in.Limits)
+	return nil, s.control.Stages.Update(r.Context(), who, stageARN(r), in.Name, in.Limits)
 }
 
 func (s *stages) remove(r *http.Request, who access.Principal) (any, error) {
-	return nil, s.control.RemoveStage(r.Context(), who, stageARN(r))
+	return nil, s.control.Stages.Remove(r.Context(), who, stageARN(r))
 }

@@ -46,7 +46,7 @@ func (v v1People) read(r *http.Request, who access.Principal) (any, error) {
 		})
 	}
 	for _, g := range person.Grants {
-		st, err := v.control.Stage(r.Context(), g.Stage)
+		st, err := v.control.Stages.Get(r.Context(), g.Stage)
 		if err != nil && !errors.Is(err, stage.ErrNotFound) {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func (v v1Stages) list(r *http.Request, who access.Principal) (any, error) {
 	}
 	q := r.URL.Query()
 	f := access.StageFilter{Query: q.Get("q"), User: access.UserID(q.Get("user"))}
-	page, err := v.control.ListStages(r.Context(), who, f, p)
+	page, err := v.control.Stages.List(r.Context(), who, f, p)
 	return V1Stages{mapped(page.Items, func(s access.ListedStage) V1Stage {
 		out := v1Stage(s)
 		if v.aws != nil && !s.ARN.Local() {

@@ -35,7 +35,7 @@ func (on rules) TestWhoIsBarred(t *testing.T) {
 			for p := (access.Page{Limit: 1}); ; {
 				list := must(h.Moderation.Bars(t.Context(), by, s, p))(t)
 				for _, b := range list.Items {
-					name := must(h.Stage(t.Context(), b.Stage))(t).Name
+					name := must(h.Stages.Get(t.Context(), b.Stage))(t).Name
 					got = append(got, b.Name+" from "+name+" by "+b.By+": "+b.Reason)
 				}
 				if p.After = list.Next; p.After == "" {

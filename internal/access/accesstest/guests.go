@@ -14,7 +14,7 @@ import (
 func (on rules) TestTheBearerOfATokenOfAWSIsKnown(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, local := h.Scene()
-		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
+		ok(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
 		h.Grant(op, ana, awsARN, stage.Publish|stage.Subscribe)
 		issue := func(life time.Duration) stage.ParticipantToken {
 			return must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: awsARN, TTL: life}))(t)

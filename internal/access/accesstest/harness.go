@@ -275,7 +275,7 @@ func (h *Harness) Broadcaster(by access.Principal, name string) (access.Principa
 // NewStage adds a local stage.
 func (h *Harness) NewStage(by access.Principal, name string) stage.ARN {
 	h.t.Helper()
-	return must(h.AddLocalStage(h.t.Context(), by, name))(h.t).ARN
+	return must(h.Stages.AddLocal(h.t.Context(), by, name))(h.t).ARN
 }
 
 // Grant gives a user access to a stage, with the longest possible token life.

@@ -84,14 +84,14 @@ func (on rules) TestNamesHaveOneLimit(t *testing.T) {
 		}
 		_, _, _, err = h.AddUser(t.Context(), op, long[:len("Ä")*60], access.Broadcaster)
 		ok(t, err)
-		_, err = h.AddLocalStage(t.Context(), op, long+"X")
+		_, err = h.Stages.AddLocal(t.Context(), op, long+"X")
 		refused(t, err, stage.ErrInvalid, "")
 		aws := stage.Stage{ARN: awsARN, Name: strings.Repeat("b", 128)}
-		ok(t, h.AddStage(t.Context(), op, aws))
-		if got := must(h.Stage(t.Context(), awsARN))(t).Name; got != aws.Name[:64] {
+		ok(t, h.Stages.AddAWS(t.Context(), op, aws))
+		if got := must(h.Stages.Get(t.Context(), awsARN))(t).Name; got != aws.Name[:64] {
 			t.Errorf("the stage of AWS is called %q", got)
 		}
-		ok(t, h.UpdateStage(t.Context(), op, arn, long, nil))
+		ok(t, h.Stages.Update(t.Context(), op, arn, long, nil))
 	})
 }
 
@@ -345,7 +345,7 @@ func (on rules) TestARuleGivesAStageOfOnesOwn(t *testing.T) {
 			Own: "{name}'s stage", Capabilities: stage.Publish | stage.Subscribe,
 		}))(t)
 		own := func(who access.Principal) string {
-			stages := must(h.Stages(t.Context(), who))(t)
+			stages := must(h.Stages.Of(t.Context(), who))(t)
 			names := []string{}
 			for _, s := range stages {
 				names = append(names, s.Stage.Name)
@@ -359,7 +359,7 @@ func (on rules) TestARuleGivesAStageOfOnesOwn(t *testing.T) {
 		if got := own(h.member("1", "Ben")); got != "Ben's stage (2)" {
 			t.Errorf("Ben, twice signed in, enters %q, want one stage with a free name", got)
 		}
-		found := must(h.ListStages(t.Context(), op, access.StageFilter{Query: "ana's"},
+		found := must(h.Stages.List(t.Context(), op, access.StageFilter{Query: "ana's"},
 			access.Page{}))(t).Items
 		if len(found) != 1 || found[0].Name != "Ana's stage" {
 			t.Errorf("a search for Ana's stage: got %+v", found)
@@ -686,7 +686,7 @@ func (on rules) TestAPIKeysHaveScopes(t *testing.T) {
 		key := must(h.Authenticate(t.Context(), access.Presented{Bearer: secret}))(t)
 		_, err = h.ListUsers(t.Context(), key, access.UserFilter{}, access.Page{})
 		ok(t, err)
-		_, err = h.AddLocalStage(t.Context(), key, "other")
+		_, err = h.Stages.AddLocal(t.Context(), key, "other")
 		refused(t, err, stage.ErrDenied, "scope")
 		_, err = h.Issue(t.Context(), key, access.IssueRequest{Stage: arn})
 		refused(t, err, stage.ErrDenied, "scope")
@@ -874,7 +874,7 @@ func (on rules) TestARepeatedEventWakesNoSender(t *testing.T) {
 		op, ana, _ := h.Scene()
 		rung := 0
 		h.Configure(func(c *access.Config) { c.Queued = func() { rung++ } })
-		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
+		ok(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
 		h.Grant(op, ana, awsARN, stage.Publish)
 		must(h.Webhooks.Create(t.Context(), op, "https://hooks.example/in",
 			[]string{access.MessageParticipantEnded}))(t)
@@ -1054,7 +1054,7 @@ func (on rules) TestWhoMayEndSessionsInAnOutage(t *testing.T) {
 		known := func(p access.Presented) bool { _, found := h.Outage.Recall(p); return found }
 
 		h.Broadcaster(op, "ben")
-		ok(t, h.UpdateStage(t.Context(), op, arn, "studio two", nil))
+		ok(t, h.Stages.Update(t.Context(), op, arn, "studio two", nil))
 		h.Refresh()
 		if !known(anas) || !known(key) {
 			t.Error("a change of others took the power to end sessions from Ana or the API key")

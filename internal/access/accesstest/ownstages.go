@@ -61,7 +61,9 @@ func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
 		must(h.PutRule(t.Context(), op, rule))(t)
 
 		ben := h.member("1", "Ben", "crew")
-		stages := func(who access.Principal) int { return len(must(h.Stages(t.Context(), who))(t)) }
+		stages := func(who access.Principal) int {
+			return len(must(h.Stages.Of(t.Context(), who))(t))
+		}
 		if n := stages(ben); n != 0 || aws.calls != 0 {
 			t.Errorf("before AWS was asked: %d stages, %d calls", n, aws.calls)
 		}
@@ -78,7 +80,7 @@ func (on rules) TestAStageOfOnesOwnAtAWS(t *testing.T) {
 		aws.after = nil
 		h.Clock.Pass(time.Hour)
 		must(h.MakeOwnStages(t.Context()))(t)
-		got := must(h.Stages(t.Context(), ben))(t)
+		got := must(h.Stages.Of(t.Context(), ben))(t)
 		if len(got) != 1 || got[0].Stage.Name != "Ben's stage" || len(aws.made) != 1 {
 			t.Errorf("Ben has %+v, AWS %+v", got, aws.made)
 		}

@@ -356,21 +356,21 @@ func (on rules) TestOnlyOperatorsMay(t *testing.T) {
 		_, _, _, add := h.AddUser(ctx, who, "Bob", access.Operator)
 		_, _, _, again := h.Invites.Renew(ctx, who, who.User.ID)
 		_, users := h.Users(ctx, who)
-		_, local := h.AddLocalStage(ctx, who, "mine")
+		_, local := h.Stages.AddLocal(ctx, who, "mine")
 		_, all := h.Tokens(ctx, who, true)
 		for what, err := range map[string]error{
-			"AddUser": add, "Invites.Renew": again, "Users": users, "AddLocalStage": local,
+			"AddUser": add, "Invites.Renew": again, "Users": users, "Stages.AddLocal": local,
 			"Tokens of all": all,
 			"RemoveUser":    h.RemoveUser(ctx, who, who.User.ID),
 			"Logins.EndAll": h.Logins.EndAll(ctx, who, op.User.ID), // of another user
 			"SetGrant": h.SetGrant(ctx, who, access.Grant{
 				User: who.User.ID, Stage: arn, Capabilities: stage.Publish,
 			}),
-			"RemoveGrant": h.RemoveGrant(ctx, who, who.User.ID, arn),
-			"AddStage":    h.AddStage(ctx, who, stage.Stage{ARN: awsARN}),
-			"UpdateStage": h.UpdateStage(ctx, who, arn, "mine", nil),
-			"RemoveStage": h.RemoveStage(ctx, who, arn),
-			"Kick":        h.Moderation.Kick(ctx, who, arn, "abc", ""),
+			"RemoveGrant":     h.RemoveGrant(ctx, who, who.User.ID, arn),
+			"Stages.AddAWS":   h.Stages.AddAWS(ctx, who, stage.Stage{ARN: awsARN}),
+			"Stages.Update":   h.Stages.Update(ctx, who, arn, "mine", nil),
+			"Stages.Remove":   h.Stages.Remove(ctx, who, arn),
+			"Moderation.Kick": h.Moderation.Kick(ctx, who, arn, "abc", ""),
 		} {
 			t.Run(what, func(t *testing.T) { refused(t, err, stage.ErrDenied, "denied") })
 		}
@@ -391,10 +391,10 @@ func (on rules) TestStrangeIDs(t *testing.T) {
 				"SetGrant": h.SetGrant(ctx, op, access.Grant{
 					User: access.UserID(id), Stage: arn, Capabilities: stage.Publish,
 				}),
-				"RemoveGrant": h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
-				"RemoveStage": h.RemoveStage(ctx, op, stage.ARN(id)),
-				"Revoke":      h.Revoke(ctx, op, stage.ParticipantID(id)),
-				"Kick": h.Moderation.Kick(ctx, op, arn, stage.ParticipantID(id),
+				"RemoveGrant":   h.RemoveGrant(ctx, op, op.User.ID, stage.ARN(id)),
+				"Stages.Remove": h.Stages.Remove(ctx, op, stage.ARN(id)),
+				"Revoke":        h.Revoke(ctx, op, stage.ParticipantID(id)),
+				"Moderation.Kick": h.Moderation.Kick(ctx, op, arn, stage.ParticipantID(id),
 					"\x00\xff"),
 				"AccessKeys.Revoke": h.AccessKeys.Revoke(ctx, op, id),
 				"ViewKeys.Revoke":   h.ViewKeys.Revoke(ctx, op, id),
@@ -514,13 +514,13 @@ func (on rules) TestTheFirstStage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		other := h.Replica()
 		for _, err := range race(4, func(i int) error {
-			return []*Harness{h, other}[i%2].FirstStage(
+			return []*Harness{h, other}[i%2].Stages.AddFirst(
 				t.Context(), "main")
 		}) {
 			ok(t, err)
 		}
-		ok(t, h.FirstStage(t.Context(), "another"))
-		all := must(h.AllStages(t.Context()))(t)
+		ok(t, h.Stages.AddFirst(t.Context(), "another"))
+		all := must(h.Stages.All(t.Context()))(t)
 		if len(all) != 1 || !all[0].ARN.Local() || all[0].Name != "main" ||
 			all[0].Limits != stage.DefaultLimits() {
 			t.Errorf("stages: got %+v, want the local stage main with the default limits", all)
@@ -537,9 +537,10 @@ func (on rules) TestEndpoints(t *testing.T) {
 		}
 		for _, id := range []string{"one", "two"} {
 			arn := stage.ARN("arn:aws:ivs:us-west-2:123456789012:stage/" + id)
-			ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: arn, Name: id, Endpoints: same}))
+			added := stage.Stage{ARN: arn, Name: id, Endpoints: same}
+			ok(t, h.Stages.AddAWS(t.Context(), op, added))
 		}
-		if got := must(h.Endpoints(t.Context()))(t); len(got) != 1 || got[0] != same {
+		if got := must(h.Stages.Endpoints(t.Context()))(t); len(got) != 1 || got[0] != same {
 			t.Errorf("Endpoints: got %+v, want %+v once", got, same)
 		}
 	})

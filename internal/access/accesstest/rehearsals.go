@@ -43,7 +43,7 @@ func (on rules) TestARehearsalIsPrivateAndShort(t *testing.T) {
 			if _, err := h.OnStage(ctx, who, own); err == nil {
 				t.Errorf("%s watches who is at a rehearsal", who.User.Name)
 			}
-			for _, s := range must(h.Stages(ctx, who))(t) {
+			for _, s := range must(h.Stages.Of(ctx, who))(t) {
 				if s.Stage.ARN == own {
 					t.Errorf("%s has a rehearsal in the list of stages", who.User.Name)
 				}

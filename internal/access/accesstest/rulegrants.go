@@ -33,7 +33,7 @@ func (h *Harness) crews(op access.Principal) (makes, moderates access.Rule) {
 func (h *Harness) names(who access.Principal) []string {
 	h.t.Helper()
 	names := []string{}
-	for _, s := range must(h.Stages(h.t.Context(), who))(h.t) {
+	for _, s := range must(h.Stages.Of(h.t.Context(), who))(h.t) {
 		names = append(names, s.Stage.Name+" "+s.Capabilities.String())
 	}
 	return names
@@ -63,7 +63,7 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 		if !slices.Contains(told, mia.User.ID) {
 			t.Errorf("told of Ben's stage: %v, want the moderator, too", told)
 		}
-		arn := must(h.Stages(t.Context(), ana))(t)[0].Stage.ARN
+		arn := must(h.Stages.Of(t.Context(), ana))(t)[0].Stage.ARN
 		alone := must(h.ListUsers(t.Context(), op, access.UserFilter{Stage: arn},
 			access.Page{}))(t).Items
 		if len(alone) != 1 || alone[0].ID != ana.User.ID {
@@ -74,7 +74,7 @@ func (on rules) TestARuleGivesAllStagesOfAnother(t *testing.T) {
 			t.Errorf("on one stage the moderator has %v", on.Capabilities)
 		}
 		page := access.Page{Limit: 10}
-		list := must(h.ListStages(t.Context(), mia, access.StageFilter{}, page))(t)
+		list := must(h.Stages.List(t.Context(), mia, access.StageFilter{}, page))(t)
 		if len(list.Items) != 2 || list.Items[0].Grant.Capabilities != stage.Subscribe {
 			t.Errorf("the moderator's list has %+v", list.Items)
 		}
@@ -129,7 +129,7 @@ func (on rules) TestRulesOfAllStagesStandOnAnother(t *testing.T) {
 			_, err := h.PutRule(t.Context(), op, bad)
 			refused(t, err, stage.ErrInvalid, "")
 		}
-		token := h.Issued(mia, must(h.Stages(t.Context(), mia))(t)[0].Stage.ARN)
+		token := h.Issued(mia, must(h.Stages.Of(t.Context(), mia))(t)[0].Stage.ARN)
 		more := moderates
 		more.Capabilities = both
 		if e := must(h.RuleEffect(t.Context(), op, more))(t); e.Change != 1 || e.Lose+e.Gain != 0 {
@@ -154,12 +154,12 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 		ana := h.member("1", "Ana", "streamers")
 		h.member("2", "Ben", "streamers")
 		mia := h.member("3", "Mia", "moderators")
-		arn := must(h.Stages(t.Context(), ana))(t)[0].Stage.ARN
+		arn := must(h.Stages.Of(t.Context(), ana))(t)[0].Stage.ARN
 		mias := h.Issued(mia, arn).Participant.ID
 		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, mias, "Noise."))
 		for range 2 {
 			h.reaches(mia, "Ben's stage subscribe")
-			bars := must(h.Reach(t.Context(), mia))(t).Bars
+			bars := must(h.Stages.Reach(t.Context(), mia))(t).Bars
 			if len(bars) != 1 || bars[0].Stage.ARN != arn || bars[0].Reason != "Noise." ||
 				!bars[0].At.Equal(h.Clock.Now()) {
 				t.Errorf("the moderator is barred from %+v", bars)
@@ -178,7 +178,7 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 		anas := h.Issued(ana, arn).Participant.ID
 		ok(t, h.Moderation.KickAndBar(t.Context(), op, arn, anas, "Noise."))
 		ana = h.member("1", "Ana", "streamers")
-		if bars := must(h.Reach(t.Context(), ana))(t).Bars; len(bars) != 1 {
+		if bars := must(h.Stages.Reach(t.Context(), ana))(t).Bars; len(bars) != 1 {
 			t.Errorf("after a sign-in: got the bars %+v, want one", bars)
 		}
 		if again := len(h.trail(op, access.ActionAccessGiven)) - given; again != 0 {
@@ -197,7 +197,7 @@ func (on rules) TestRecordsOfManyStages(t *testing.T) {
 		var arns []stage.ARN
 		for i := range stages {
 			who := h.member(fmt.Sprint(i), fmt.Sprintf("Streamer %d", i), "streamers")
-			arns = append(arns, must(h.Stages(t.Context(), who))(t)[0].Stage.ARN)
+			arns = append(arns, must(h.Stages.Of(t.Context(), who))(t)[0].Stage.ARN)
 		}
 		mia := h.member("mia", "Mia", "moderators")
 		foreign := h.NewStage(op, "elsewhere")

@@ -147,7 +147,7 @@ func (on rules) TestARightThatEndsMeanwhile(t *testing.T) {
 			return h.RemoveUser(h.t.Context(), op, ana.User.ID)
 		},
 		"stage removed": func(h *Harness, op, ana access.Principal, arn stage.ARN) error {
-			return h.RemoveStage(h.t.Context(), op, arn)
+			return h.Stages.Remove(h.t.Context(), op, arn)
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -284,7 +284,7 @@ func (on rules) TestRevoking(t *testing.T) {
 func (on rules) TestWhoIsBarredAtAWS(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, local := h.Scene()
-		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}))
+		ok(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{ARN: awsARN}))
 		h.Grant(op, ana, awsARN, both)
 		h.Issued(ana, local)
 		h.Issued(op, awsARN)
@@ -429,26 +429,27 @@ func (on rules) TestStages(t *testing.T) {
 		op, ana, arn := h.Scene()
 		other := h.Replica()
 		errs := race(4, func(i int) error {
-			_, err := []*Harness{h, other}[i%2].AddLocalStage(t.Context(), op, "Side")
+			_, err := []*Harness{h, other}[i%2].Stages.AddLocal(t.Context(), op, "Side")
 			return err
 		})
 		if got := tally(errs); got[""] != 1 || got["name_taken"] != 3 {
 			t.Errorf("one stage four times: got %v, want one success", got)
 		}
-		_, err := h.AddLocalStage(t.Context(), op, "MAIN")
+		_, err := h.Stages.AddLocal(t.Context(), op, "MAIN")
 		refused(t, err, stage.ErrConflict, "name_taken")
 
 		endpoints := stage.Endpoints{WHIP: "https://whip.example", Events: "wss://events.example"}
-		ok(t, h.AddStage(t.Context(), op, stage.Stage{
+		ok(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{
 			ARN: awsARN, Name: "main", Endpoints: endpoints,
 		}))
-		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN}),
+		refused(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{ARN: awsARN}),
 			stage.ErrConflict, "conflict")
-		refused(t, h.AddStage(t.Context(), op, stage.Stage{ARN: stage.LocalARN("x")}),
+		refused(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{ARN: stage.LocalARN("x")}),
 			stage.ErrInvalid, "")
 		h.Clock.Pass(time.Hour)
-		ok(t, h.KeepEndpoints(t.Context(), awsARN, stage.Endpoints{WHIP: "https://new.example"}))
-		record := must(h.Stage(t.Context(), awsARN))(t)
+		ok(t, h.Stages.KeepEndpoints(t.Context(), awsARN,
+			stage.Endpoints{WHIP: "https://new.example"}))
+		record := must(h.Stages.Get(t.Context(), awsARN))(t)
 		if record.Endpoints.WHIP != "https://new.example" ||
 			!record.EndpointsAt.Equal(h.Clock.Now()) || record.Name != "main" {
 			t.Errorf("Stage: got %+v, want the new endpoints of now", record)
@@ -458,19 +459,19 @@ func (on rules) TestStages(t *testing.T) {
 			MaxHeight: 1080, AdvisedBitrate: 4_000_000, MaxBitrate: 6_000_000,
 			MaxKeyframeInterval: 2.5,
 		}
-		ok(t, h.UpdateStage(t.Context(), op, arn, "Hall", &limits))
-		ok(t, h.UpdateStage(t.Context(), op, arn, "", nil))
-		refused(t, h.UpdateStage(t.Context(), op, arn, "side", nil),
+		ok(t, h.Stages.Update(t.Context(), op, arn, "Hall", &limits))
+		ok(t, h.Stages.Update(t.Context(), op, arn, "", nil))
+		refused(t, h.Stages.Update(t.Context(), op, arn, "side", nil),
 			stage.ErrConflict, "name_taken")
-		refused(t, h.UpdateStage(t.Context(), op, arn, "", &stage.Limits{}), stage.ErrInvalid, "")
+		refused(t, h.Stages.Update(t.Context(), op, arn, "", &stage.Limits{}), stage.ErrInvalid, "")
 
-		mine := must(h.Stages(t.Context(), ana))(t)
+		mine := must(h.Stages.Of(t.Context(), ana))(t)
 		if len(mine) != 1 || mine[0].Stage.Name != "Hall" || mine[0].Limits != limits ||
 			mine[0].Capabilities != both {
 			t.Errorf("Ana's stages: got %+v, want the hall with its limits", mine)
 		}
 		var names []string
-		for _, s := range must(h.Stages(t.Context(), op))(t) {
+		for _, s := range must(h.Stages.Of(t.Context(), op))(t) {
 			names = append(names, s.Stage.Name)
 			if s.Capabilities != both || s.MaxTTL != stage.MaxTTL {
 				t.Errorf("the operator on %s: got %v for %v, want everything", s.Stage.Name,
@@ -498,18 +499,18 @@ func (on rules) TestRemovingAStage(t *testing.T) {
 			last = h.Issued(ana, arn)
 		}
 		h.Fake.enter(last.Participant)
-		ok(t, h.RemoveStage(t.Context(), op, arn))
+		ok(t, h.Stages.Remove(t.Context(), op, arn))
 		refused(t, h.MayStay(t.Context(), last.Participant), stage.ErrDenied, "token_revoked")
 		if away := h.Fake.sentAway(); !slices.Equal(away,
 			[]stage.ParticipantID{last.Participant.ID}) {
 			t.Errorf("sent away: got %v, want %v", away, last.Participant.ID)
 		}
-		if mine := must(h.Stages(t.Context(), ana))(t); len(mine) != 0 {
+		if mine := must(h.Stages.Of(t.Context(), ana))(t); len(mine) != 0 {
 			t.Errorf("Ana's stages: got %+v, want none", mine)
 		}
 		_, err = h.Authenticate(t.Context(), access.Presented{Bearer: secret})
 		refused(t, err, stage.ErrUnauthorized, "unauthorized")
-		refused(t, h.RemoveStage(t.Context(), op, arn), stage.ErrNotFound, "")
+		refused(t, h.Stages.Remove(t.Context(), op, arn), stage.ErrNotFound, "")
 		if !slices.Equal(told, []access.UserID{""}) {
 			t.Errorf("Changed: got %q, want everybody, once", told)
 		}
@@ -647,7 +648,7 @@ func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	}
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, arn := h.Scene()
-		ok(t, h.AddStage(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
+		ok(t, h.Stages.AddAWS(t.Context(), op, stage.Stage{ARN: awsARN, Name: "talk"}))
 		for how, end := range ends {
 			t.Run(how, func(t *testing.T) {
 				bea, _ := h.Broadcaster(op, "Bea "+how)
@@ -779,7 +780,7 @@ func (on rules) TestAGrantWithoutALifeHasTheDefault(t *testing.T) {
 		ok(t, h.SetGrant(t.Context(), op, access.Grant{
 			User: ana.User.ID, Stage: arn, Capabilities: stage.Publish,
 		}))
-		if got := must(h.Stages(t.Context(), ana))(t); got[0].MaxTTL != stage.DefaultTTL {
+		if got := must(h.Stages.Of(t.Context(), ana))(t); got[0].MaxTTL != stage.DefaultTTL {
 			t.Errorf("longest life of a token: got %v, want %v", got[0].MaxTTL, stage.DefaultTTL)
 		}
 	})
