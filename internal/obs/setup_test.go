@@ -175,7 +175,8 @@ func TestSetUpFromFresh(t *testing.T) {
 	}
 }
 
-// TestSetUpIsUndone: if the request for a token fails, SetUp leaves OBS unchanged.
+// TestSetUpIsUndone: no matter at which step SetUp fails, it leaves OBS unchanged. At the last step,
+// OBS has everything, also the token.
 func TestSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, start := range servers() {
@@ -192,6 +193,25 @@ func TestSetUpIsUndone(t *testing.T) {
 			mustBe(t, err, "too_many_tokens")
 			if got := standing(t, c); got != before {
 				t.Errorf("after the failure: got %s, want %s", got, before)
+			}
+			for _, last := range []obs.Step{obs.StepProfile, obs.StepRebuild, obs.StepVerify} {
+				ctx, cancel := context.WithCancel(t.Context())
+				_, err := obs.SetUp(ctx, c, target(), func(s obs.Step) {
+					if s != last {
+						return
+					}
+					if now := standing(t, c); last == obs.StepVerify &&
+						!strings.Contains(now, bearer) {
+						t.Errorf("before the failure: got %s, want the token", now)
+					}
+					cancel()
+				})
+				if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "put back") {
+					t.Errorf("%s: got %v, want the cancellation alone", last, err)
+				}
+				if got := standing(t, c); got != before {
+					t.Errorf("after the failure at %s: got %s, want %s", last, got, before)
+				}
 			}
 		})
 	}
