@@ -175,8 +175,8 @@ func TestSetUpFromFresh(t *testing.T) {
 	}
 }
 
-// TestSetUpIsUndone: no matter at which step SetUp fails, it leaves OBS unchanged. At the last step,
-// OBS has everything, also the token.
+// TestSetUpIsUndone: no matter at which step SetUp fails, it leaves OBS unchanged. Before the last
+// step, OBS has the token.
 func TestSetUpIsUndone(t *testing.T) {
 	t.Parallel()
 	for name, start := range servers() {
