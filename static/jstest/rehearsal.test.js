@@ -539,7 +539,7 @@ describe('a rehearsal', () => {
   });
 
   it('says why it did not start, when its time is over', async () => {
-    const { obs, rehearsal } = await late({ within: { start: 60 } });
+    const { obs, rehearsal } = await late({ within: { start: 500 } });
     await until(
       () => rehearsal.state.phase === 'failed',
       () => rehearsal.state,
