@@ -747,6 +747,7 @@ export interface V1Keys {
   localKey: string;
   regions: string[];
   keys: OwnKey[];
+  setting?: string;
 }
 
 export interface Branding {

@@ -286,6 +286,11 @@ func TestAFunctionOnLambda(t *testing.T) {
 		olga.Refused(http.StatusBadRequest, "key_is_set", change[0],
 			"/api/v1/keys/us-west-2"+change[1], nil)
 	}
+	var keys web.V1Keys
+	olga.Must(http.StatusOK, "GET", "/api/v1/keys", nil, &keys)
+	if keys.Setting != "STAGEDOOR_LAMBDA_KMS_KEY" {
+		t.Errorf("what changes the key: got %q, want the variable", keys.Setting)
+	}
 
 	t.Log("the schedule invokes the housekeeping; another payload is refused")
 	if got := front.invoke([]byte(`{"stagedoor":"housekeeping"}`)); string(got) != "null" {

@@ -76,6 +76,8 @@ type (
 		LocalKey string   `json:"localKey"` // its ID
 		Regions  []string `json:"regions"`  // AWS regions that are served
 		Keys     []OwnKey `json:"keys"`
+		// the setting that names the own key; absent if operators change own keys
+		Setting string `json:"setting,omitempty"`
 	}
 	// A V1KeyChange creates or rotates the own key of a region.
 	V1KeyChange struct {
@@ -111,7 +113,7 @@ func (s system) doctor(r *http.Request, _ access.Principal) (any, error) {
 func (s system) keys(r *http.Request, _ access.Principal) (any, error) {
 	out := V1Keys{
 		LocalKey: s.about.LocalKey, Regions: append([]string{}, s.about.OwnRegions...),
-		Keys: []OwnKey{},
+		Keys: []OwnKey{}, Setting: s.about.KeySetting,
 	}
 	if s.about.OwnKeys == nil {
 		return out, nil

@@ -90,6 +90,7 @@ class KeysPage {
   /** @param {string} region @param {OwnKey[]} [keys] the own keys of the region */
   regionCard(region, keys = []) {
     const { act, asking, errorAt } = this.console;
+    const setting = this.keys?.setting;
     const signs = keys.some((k) => k.state === 'active' || k.state === 'new');
     return h(
       'section',
@@ -98,8 +99,10 @@ class KeysPage {
       h('p', { className: 'hint' }, t(signs ? 'op.keySigns' : 'op.keyNone')),
       keys.length > 0 && h('ul', { className: 'lines', key: 'list' }, ...keys.map(row)),
       errorAt(region),
-      this.newKeyForm(region, signs),
-      signs &&
+      setting && h('p', { className: 'hint', key: 'setting' }, t('op.keySetting', { setting })),
+      !setting && this.newKeyForm(region, signs),
+      !setting &&
+        signs &&
         h(
           'div',
           { className: 'row wrap', key: 'retire' },
