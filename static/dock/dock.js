@@ -6,6 +6,7 @@ import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
 import { listen, patiently } from '../lib/events.js';
 import { createBroadcast } from '../lib/golive.js';
+import { late } from '../lib/late.js';
 import { KEYS } from '../lib/memory.js';
 import { isMoving, moveOf } from '../lib/moving.js';
 import { takePairing } from '../lib/pairing.js';
@@ -531,6 +532,9 @@ async function look() {
 const isSettled = () =>
   Boolean(model.stage) && model.broadcast.phase === 'idle' && !moveOf(model.me?.publicUrl);
 
+/** @type {() => Promise<typeof import('./gone.js')>} */
+const loadGone = late((query) => import(`./gone.js${query}`));
+
 /**
  * Asks once whether the script that paired this dock is in OBS. The question is stored in a
  * parameter of the profile, so the dock asks only in Stagedoor's own profile.
@@ -541,7 +545,7 @@ async function missScript() {
   const isGone = asks && (await script.isGone(obs).catch(() => false));
   if (asks && !isGone) localStorage.removeItem(KEYS.gone);
   if (isGone === Boolean(model.scriptGone)) return;
-  const part = await import('./gone.js').catch(() => null);
+  const part = await loadGone().catch(() => null);
   if (!part) {
     scriptAsked = false; // the server is not reachable; the next look asks again
     return;

@@ -3,6 +3,7 @@
  * keeps running until the user signs out.
  */
 import { h } from '../lib/dom.js';
+import { late } from '../lib/late.js';
 import { button, errorLine, href } from '../lib/page.js';
 import { t } from '../lib/strings.js';
 
@@ -20,14 +21,13 @@ export function createPeopleTab(about) {
   let me = null;
   let loading = false;
   let failed = false;
-  let tries = 0;
 
   async function load() {
     loading = true;
     failed = false;
     about.changed();
     try {
-      const [{ People }] = await Promise.all([part(tries++), style('static/stage/stage.css')]);
+      const [{ People }] = await Promise.all([part(), style('static/stage/stage.css')]);
       if (me) people = new People({ ...about, me });
       if (!me) leave(); // the user signed out meanwhile
     } catch {
@@ -77,15 +77,8 @@ const failedView = (again) =>
     button(t('app.again'), again),
   );
 
-/**
- * Chromium 127 and older remember that a module could not be imported, so another try needs another
- * address. They also remember it for the modules that this module imports. The page does not reload
- * by itself, since after a reload it would ask for OBS's password.
- * @param {number} tries
- * @returns {Promise<typeof import('../stage/onstage.js')>}
- */
-const part = (tries) =>
-  tries === 0 ? import('../stage/onstage.js') : import(`../stage/onstage.js?${tries}`);
+/** @type {() => Promise<typeof import('../stage/onstage.js')>} */
+const part = late((query) => import(`../stage/onstage.js${query}`));
 
 /** @param {string} path @returns {Promise<void>} */
 function style(path) {

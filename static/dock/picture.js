@@ -1,7 +1,8 @@
 /** The card "No OBS at hand?": this page publishes a test picture with a token of its user. */
 import { api } from '../lib/api.js';
 import { byId, h } from '../lib/dom.js';
-import { button, errorLine, href } from '../lib/page.js';
+import { late } from '../lib/late.js';
+import { button, errorLine, errorText, href } from '../lib/page.js';
 import { has, serverSaid, span, t } from '../lib/strings.js';
 
 /**
@@ -22,6 +23,8 @@ export class PicturePart {
   /** @type {TestPicture | null} */
   #picture = null;
   #loading = false;
+  /** Why the code could not be loaded. */
+  #failed = '';
   #where = { arn: '', name: '' };
 
   /** @param {About} about */
@@ -51,7 +54,7 @@ export class PicturePart {
         phase,
         since,
         active,
-        error: why && whyText(why),
+        error: (why && whyText(why)) || this.#failed,
         stage: this.#where.name,
         start: stage && (() => void this.#start()),
         stop: this.stop,
@@ -87,15 +90,29 @@ export class PicturePart {
     const chosen = this.#about.stage();
     if (!chosen || this.#picture || this.#loading) return;
     this.#loading = true;
-    const [{ createTestPicture }, { createPublishing }] = await load().finally(() => {
-      this.#loading = false;
-    });
+    this.#failed = '';
+    try {
+      const loaded = await Promise.all([loadPicture(), loadPublishing()]);
+      this.#begin(chosen, ...loaded);
+    } catch (err) {
+      this.#failed = errorText(err);
+      this.#about.changed();
+    }
+    this.#loading = false;
+  }
+
+  /**
+   * @param {import('../lib/types.js').Stage} chosen
+   * @param {typeof import('../lib/test-picture.js')} picture
+   * @param {typeof import('../lib/stage/publishing.js')} publishing
+   */
+  #begin(chosen, { createTestPicture }, { createPublishing }) {
     this.#where = { arn: chosen.arn, name: chosen.name };
     this.#picture = createTestPicture(t('picture.on', { stage: chosen.name }));
     this.#publishing ??= createPublishing({
       token: () => api('POST', 'api/tokens', { stage: this.#where.arn, for: 'publish' }),
       stream: () => /** @type {TestPicture} */ (this.#picture).stream,
-      send: async (what) => (await import('../lib/stage/send.js')).send(what),
+      send: async (what) => (await loadSend()).send(what),
       changed: ({ phase }) => {
         if (phase === 'ended' || phase === 'idle') this.#drop();
         this.#about.changed();
@@ -113,8 +130,12 @@ export class PicturePart {
   }
 }
 
-const load = () =>
-  Promise.all([import('../lib/test-picture.js'), import('../lib/stage/publishing.js')]);
+/** @type {() => Promise<typeof import('../lib/test-picture.js')>} */
+const loadPicture = late((query) => import(`../lib/test-picture.js${query}`));
+/** @type {() => Promise<typeof import('../lib/stage/publishing.js')>} */
+const loadPublishing = late((query) => import(`../lib/stage/publishing.js${query}`));
+/** @type {() => Promise<typeof import('../lib/stage/send.js')>} */
+const loadSend = late((query) => import(`../lib/stage/send.js${query}`));
 
 /** @param {import('../lib/stage/publishing.js').Why} why */
 function whyText({ code, detail, byRole }) {
@@ -127,7 +148,7 @@ function whyText({ code, detail, byRole }) {
 }
 
 /**
- * @param {{phase: string, since: number, active: boolean, error: string | null, stage: string,
+ * @param {{phase: string, since: number, active: boolean, error: string, stage: string,
  *   start: (() => void) | undefined, stop: () => void}} about
  */
 function pictureView({ phase, since, active, error, stage, start, stop }) {
@@ -137,7 +158,7 @@ function pictureView({ phase, since, active, error, stage, start, stop }) {
       { className: 'card picture', key: 'picture', 'aria-labelledby': 'picture-title' },
       h('h2', { id: 'picture-title' }, t(start && !error ? 'picture.none' : 'picture.title')),
       start && !error && h('p', { className: 'hint', key: 'lead' }, t('picture.lead')),
-      errorLine(error ?? ''),
+      errorLine(error),
       start && button(t('picture.start'), start, { className: 'wide', key: 'start' }),
     );
   }

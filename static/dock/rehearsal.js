@@ -1,5 +1,6 @@
 /** "Try it": the rehearsal in the dock. Its code is loaded when a rehearsal begins. */
 import { h } from '../lib/dom.js';
+import { late } from '../lib/late.js';
 import { t } from '../lib/strings.js';
 
 /** @typedef {import('../lib/rehearsal.js').State} State */
@@ -86,11 +87,18 @@ export function createRehearsalPart({ obs, limits, changed }) {
 
 /** @type {typeof import('../lib/rehearsing.js').mend} */
 const mendLate = async (obs, earlier) => {
-  const { mend } = await import('../lib/rehearsing.js');
+  const { mend } = await loadMend();
   return mend(obs, earlier);
 };
 
-const load = () => Promise.all([import('../lib/rehearsal.js'), import('./rehearsal-views.js')]);
+/** @type {() => Promise<typeof import('../lib/rehearsing.js')>} */
+const loadMend = late((query) => import(`../lib/rehearsing.js${query}`));
+/** @type {() => Promise<typeof import('../lib/rehearsal.js')>} */
+const loadRehearsal = late((query) => import(`../lib/rehearsal.js${query}`));
+/** @type {() => Promise<typeof import('./rehearsal-views.js')>} */
+const loadViews = late((query) => import(`./rehearsal-views.js${query}`));
+
+const load = () => Promise.all([loadRehearsal(), loadViews()]);
 
 /**
  * Shows the level of the sound. It is called 20 times a second, so it does not draw the page.

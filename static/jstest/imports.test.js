@@ -15,7 +15,7 @@ const modules = readdirSync(root, { recursive: true })
  */
 function importsOf(module) {
   const code = readFileSync(new URL(module), 'utf8').replace(/\/\*[^]*?\*\//g, '');
-  return [...code.matchAll(/\bfrom '(\.[^']+)'|\bimport\(?\s*'(\.[^']+)'/g)].map(
+  return [...code.matchAll(/\bfrom '(\.[^']+)'|\bimport\(?\s*['`](\.[^'`$]+)/g)].map(
     ([, from, loaded]) => new URL(from ?? loaded, module).href,
   );
 }

@@ -1,6 +1,7 @@
 /** Signing in: name and password, a provider, a code, a dock link. */
 import { api, ApiError } from './api.js';
 import { h } from './dom.js';
+import { late } from './late.js';
 import { KEYS } from './memory.js';
 import { button, DOCKS, errorLine, errorText, header, page, prepare, whoAmI } from './page.js';
 import { signInView, waysView } from './signin-views.js';
@@ -58,6 +59,9 @@ export async function enrol(memory) {
 
 /** @param {string} code the code of the refusal by the provider or the server */
 const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
+
+/** No dock needs it. @type {() => Promise<typeof import('./passkeys.js')>} */
+const loadPasskeys = late((query) => import(`./passkeys.js${query}`));
 
 /**
  * The ways to sign in apart from name and password. `here` is the page that offers them. `arrived`
@@ -141,7 +145,7 @@ class Ways {
     /** @type {Me | undefined} */
     let me;
     await this.busily(async () => {
-      const { signInWithPasskey } = await import('./passkeys.js'); // no dock needs it
+      const { signInWithPasskey } = await loadPasskeys();
       me = await signInWithPasskey();
     });
     if (me) this.arrived(me);

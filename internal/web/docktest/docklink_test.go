@@ -76,7 +76,9 @@ func TestADockLinkIsKeptWhileTheServerIsAway(t *testing.T) {
 	}, &link)
 	var away atomic.Bool
 	away.Store(true)
-	origin := proxyOf(t, a.URL, &away)
+	origin := proxyOf(t, a.URL, func(r *http.Request) bool {
+		return away.Load() && r.Method == http.MethodPost
+	})
 	opened, err := url.Parse(link.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -97,9 +99,9 @@ func TestADockLinkIsKeptWhileTheServerIsAway(t *testing.T) {
 	d.WaitNoText("The server does not answer.")
 }
 
-// proxyOf starts a proxy in front of a server. While `away` is true, the proxy closes the
-// connection of each POST without an answer.
-func proxyOf(t *testing.T, target string, away *atomic.Bool) string {
+// proxyOf starts a proxy in front of a server. The proxy closes the connection of each request that
+// `away` names, without an answer.
+func proxyOf(t *testing.T, target string, away func(*http.Request) bool) string {
 	t.Helper()
 	to, err := url.Parse(target)
 	if err != nil {
@@ -108,7 +110,7 @@ func proxyOf(t *testing.T, target string, away *atomic.Bool) string {
 	forward := httputil.NewSingleHostReverseProxy(to)
 	forward.FlushInterval = -1 // event streams
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if away.Load() && r.Method == http.MethodPost {
+		if away(r) {
 			panic(http.ErrAbortHandler)
 		}
 		forward.ServeHTTP(w, r)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
@@ -67,6 +68,38 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 			"/grants/"+url.PathEscape(olga.MainStage())+"/bar", nil, nil)
 		d.WaitText("No OBS at hand?")
 		d.WaitNoText("Thank you")
+	}
+}
+
+// TestATestPictureIsSentWhenTheServerAnswersAgain: the dock loads the code of the test picture when
+// the person first sends one. If the server does not answer then, the dock says so, and sends the
+// test picture at the next click, although old browsers remember what they could not load.
+func TestATestPictureIsSentWhenTheServerAnswersAgain(t *testing.T) {
+	t.Parallel()
+	app := replicas.App(t)
+	olga := app.Operator()
+	for _, engine := range []browser.Engine{browser.OBS30, browser.Current} {
+		user := "sender in " + string(engine)
+		app.Broadcaster(olga, user, "publish")
+		t.Run(string(engine), func(t *testing.T) {
+			t.Parallel()
+			var away atomic.Bool
+			away.Store(true)
+			origin := proxyOf(t, app.URL, func(r *http.Request) bool {
+				return away.Load() && r.URL.Path == "/static/lib/test-picture.js"
+			})
+			d := &dock{Page: browser.Open(t, engine, browser.Options{Width: 320}), t: t}
+			d.Allow("net::ERR_EMPTY_RESPONSE")
+			d.Goto(origin + "/dock")
+			d.signInAs(user, apptest.Password)
+			d.ClickText("Send a test picture")
+			d.WaitText("The server does not answer.")
+			d.keep("test-picture-away")
+			away.Store(false)
+			d.ClickText("Send a test picture")
+			d.WaitText("Live on main")
+			d.WaitNoText("The server does not answer.")
+		})
 	}
 }
 

@@ -5,6 +5,7 @@
  * new one. The new session plays before the old one ends, so there is no gap.
  */
 import { growing, sleep } from '../events.js';
+import { late } from '../late.js';
 import { openLocal } from './local.js';
 
 /**
@@ -262,13 +263,16 @@ function sessionEvents({ streams, current, on, overlapped, ended }) {
   };
 }
 
+/** @type {() => Promise<typeof import('./ivs.js')>} */
+const loadIvs = late((query) => import(`./ivs.js${query}`));
+
 /** @type {Open} */
 function openSession(about) {
   if (about.admission.stage.split(':')[3] === 'local') return openLocal(about);
   /** @type {Session | null} */
   let session = null;
   let closed = false;
-  import('./ivs.js').then(
+  loadIvs().then(
     ({ openIvs }) => {
       if (!closed) session = openIvs(about);
     },
