@@ -32,9 +32,9 @@ const (
 	// functionData is the only folder that a Lambda function may write to (AWS Lambda, "Ephemeral
 	// storage").
 	functionData = "/tmp/stagedoor"
-	// kmsRetries is the number of attempts to import a key. If several instances import the same
+	// kmsAttempts is the number of attempts to import a key. If several instances import the same
 	// key at once, only one succeeds at the first attempt.
-	kmsRetries = 3
+	kmsAttempts = 3
 )
 
 // LambdaCommand is `stagedoor lambda`. It has the settings of `serve`, except those in
@@ -327,7 +327,7 @@ func (i *kmsIssuer) prepare(ctx context.Context, arn stage.ARN) error {
 		return errNotServed(arn)
 	}
 	var err error
-	for range kmsRetries {
+	for range kmsAttempts {
 		_, err = aws.keys.Add(ctx, region, keys.Source{KMS: i.key})
 		if !errors.Is(err, stage.ErrConflict) {
 			break

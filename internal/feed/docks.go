@@ -17,7 +17,7 @@ import (
 
 const (
 	dockSilence = 150 * time.Second // a dock reports at least once a minute
-	dockExpiry  = 5 * time.Second   // how often silent docks are removed
+	dockSweep   = 5 * time.Second   // how often silent docks are removed
 	maxDocks    = 16                // of one account
 	maxFindings = 64
 	maxText     = 500
@@ -152,7 +152,7 @@ func inOrder(docks []Dock) []Dock {
 
 // Run removes silent docks until ctx ends.
 func (d *Docks) Run(ctx context.Context) error {
-	for sleep(ctx, dockExpiry) {
+	for sleep(ctx, dockSweep) {
 		gone, err := d.store.ExpireDocks(ctx, d.feed.cfg.Now().Add(-dockSilence))
 		if err != nil && ctx.Err() == nil {
 			d.feed.cfg.Log.WarnContext(ctx, "docks that sent no report are not removed", "err", err)

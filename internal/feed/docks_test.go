@@ -46,7 +46,7 @@ func TestDocks(t *testing.T) {
 		ana.got()
 		time.Sleep(dockSilence - time.Second)
 		put(Dock{ID: "dock0001", Live: true})
-		time.Sleep(2 * dockExpiry)
+		time.Sleep(2 * dockSweep)
 		wantNames(t, "a silent dock", ana, FrameDocks)
 		if err := docks.Delete(t.Context(), "ana", "dock0001"); err != nil {
 			t.Fatal(err)

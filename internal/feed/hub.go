@@ -80,7 +80,7 @@ func (h *hub) attach(s *Stream) {
 		a = &account{streams: map[*Stream]struct{}{}}
 		h.accounts[s.User] = a
 	}
-	a.viewer = Viewer{User: s.User, Operator: s.Operator}
+	a.viewer = Viewer{User: s.User, SeesReception: s.SeesReception}
 	a.streams[s] = struct{}{}
 }
 

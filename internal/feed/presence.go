@@ -41,8 +41,8 @@ func newPicture(arn stage.ARN, list []stage.Presence) picture {
 	return p
 }
 
-// text returns the JSON for a viewer. Operators and moderators who are not on the stage themselves
-// share one text, and so do all other viewers who are not on it.
+// text returns the JSON for a viewer. Viewers with SeesReception who are not on the stage
+// themselves share one text, and so do all other viewers who are not on it.
 func (p *picture) text(v Viewer) []byte {
 	if v.View != "" {
 		v = Viewer{View: v.View}
@@ -126,7 +126,7 @@ func (h *hub) learn(w *watched, own []stage.Presence, known bool) {
 func (h *hub) show(w *watched) {
 	before, first := w.picture, !w.known
 	now := newPicture(w.arn, merge(w.own, w.others))
-	everything := Viewer{Operator: true}
+	everything := Viewer{SeesReception: true}
 	if !first && bytes.Equal(before.text(everything), now.text(everything)) {
 		return
 	}

@@ -43,11 +43,11 @@ const presenceFrame = "presence"
 
 // A Listener describes the client that opens a stream.
 type Listener struct {
-	User     access.UserID
-	Operator bool       // an operator or a moderator
-	Proof    string     // identifies the credential, to limit its streams
-	Page     stage.ARN  // the one stage of the stream; empty for a stream of the account
-	View     stage.View // of a viewing key
+	User          access.UserID
+	SeesReception bool       // as in Viewer
+	Proof         string     // identifies the credential, to limit its streams
+	Page          stage.ARN  // the one stage of the stream; empty for a stream of the account
+	View          stage.View // of a viewing key
 	// Ready is called when there is a frame to take, or when the stream has ended. After a call, it
 	// is not called again until Take has returned without a frame. It must not block, and must not
 	// call the feed.
@@ -96,10 +96,10 @@ func (s *Stream) Close() {
 	h.detach(s)
 }
 
-// Watch sets the stages whose presence the streams of an account receive. The parameter `operator`
-// says whether the streams receive what only operators and moderators see. After the first call, a
-// stream sends one frame with every stage that is not empty.
-func (s *Stream) Watch(operator bool, stages []stage.ARN) {
+// Watch sets the stages whose presence the streams of an account receive, and whether they
+// receive the Reception of every participant. After the first call, a stream sends one frame with
+// every stage that is not empty.
+func (s *Stream) Watch(seesReception bool, stages []stage.ARN) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *Stream) Watch(operator bool, stages []stage.ARN) {
 	if s.over || s.Page != "" || a == nil {
 		return
 	}
-	h.rewatch(a, Viewer{User: s.User, Operator: operator}, stages)
+	h.rewatch(a, Viewer{User: s.User, SeesReception: seesReception}, stages)
 	if s.watches {
 		return
 	}
@@ -201,7 +201,9 @@ func (s *Stream) presence(w *watched) {
 
 func isPresence(f Frame) bool { return f.Name == presenceFrame && f.Data == nil }
 
-func (s *Stream) viewer() Viewer { return Viewer{User: s.User, Operator: s.Operator, View: s.View} }
+func (s *Stream) viewer() Viewer {
+	return Viewer{User: s.User, SeesReception: s.SeesReception, View: s.View}
+}
 
 // takePresence renders the dirty stages. The caller holds mu. The first frame of an account's
 // stream is complete: a PresencesEvent, even if it is empty.

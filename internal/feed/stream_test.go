@@ -25,7 +25,7 @@ func TestTheFirstPresenceIsOneFrame(t *testing.T) {
 				h.come(arn, "ana")
 			}
 		}
-		before := h.open(t, Listener{User: "olga", Operator: true})
+		before := h.open(t, Listener{User: "olga", SeesReception: true})
 		before.Watch(true, stages)
 		if frames := before.got(); len(frames) != 1 ||
 			!decode[PresencesEvent](t, frames[0]).Complete {
@@ -35,7 +35,7 @@ func TestTheFirstPresenceIsOneFrame(t *testing.T) {
 		if frames := before.got(); len(frames) == 0 || len(frames) > 500 || before.over {
 			t.Errorf("when all are known: got %d frames, over: %v", len(frames), before.over)
 		}
-		olga := h.open(t, Listener{User: "olga", Operator: true})
+		olga := h.open(t, Listener{User: "olga", SeesReception: true})
 		olga.Watch(true, stages)
 		frames := olga.got()
 		if len(frames) != 1 {
@@ -49,7 +49,7 @@ func TestTheFirstPresenceIsOneFrame(t *testing.T) {
 		wantNames(t, "while nothing changes", olga)
 
 		t.Log("a slow page receives what changed on many stages as one frame, and is not cut")
-		slow, err := h.Listen(Listener{User: "sam", Operator: true, Ready: func() {}})
+		slow, err := h.Listen(Listener{User: "sam", SeesReception: true, Ready: func() {}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,12 +79,12 @@ func TestPresenceIsWhatAViewerMaySee(t *testing.T) {
 		h.come(mainStage, "ana", "ben")
 		pages := map[string]*page{
 			"ana":    h.open(t, Listener{User: "ana"}),
-			"olga":   h.open(t, Listener{User: "olga", Operator: true}),
+			"olga":   h.open(t, Listener{User: "olga", SeesReception: true}),
 			"eve":    h.open(t, Listener{User: "eve"}),
 			"source": h.open(t, Listener{User: "olga", Page: mainStage, View: "ben"}),
 		}
 		for _, p := range pages {
-			p.Watch(p.Operator, []stage.ARN{mainStage})
+			p.Watch(p.SeesReception, []stage.ARN{mainStage})
 		}
 		time.Sleep(time.Second)
 		for name, want := range map[string]string{

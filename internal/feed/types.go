@@ -117,15 +117,17 @@ func NewStageEvent(e access.StoredEvent) StageEvent {
 
 // A Viewer is the person for whom presence is rendered.
 type Viewer struct {
-	User     access.UserID
-	Operator bool // an operator or a moderator
+	User access.UserID
+	// SeesReception says whether the viewer sees the Reception of every participant, as operators
+	// and moderators do.
+	SeesReception bool
 	// View is the view of a viewing key. Only the participants of the view are visible, and none of
 	// them is marked as the viewer.
 	View stage.View
 }
 
-// NewPresence returns a participant as the viewer sees it. Only the participant's own user,
-// operators and moderators see the Reception.
+// NewPresence returns a participant as the viewer sees it. Only the participant's own user
+// and viewers with SeesReception see its Reception.
 func NewPresence(p stage.Presence, viewer Viewer) Presence {
 	out := Presence{
 		ParticipantID: p.Participant.ID, UserID: p.Participant.UserID, Name: p.Participant.Name(),
@@ -136,7 +138,7 @@ func NewPresence(p stage.Presence, viewer Viewer) Presence {
 		return out
 	}
 	out.You = viewer.User != "" && p.Participant.UserID == string(viewer.User)
-	if out.You || viewer.Operator {
+	if out.You || viewer.SeesReception {
 		out.Reception = p.Reception
 	}
 	return out

@@ -118,7 +118,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, arn stage.ARN) {
 	}
 	p.who = who
 	p.stream, err = s.feed.Listen(feed.Listener{
-		User: who.User.ID, Operator: seesReception(who.User), Proof: p.proof(),
+		User: who.User.ID, SeesReception: seesReception(who.User), Proof: p.proof(),
 		Page: arn, View: who.View, Ready: func() { go p.run() },
 	})
 	if err != nil {

@@ -349,7 +349,7 @@ func served(arn stage.ARN) string {
 }
 
 func viewerOf(who access.User) feed.Viewer {
-	return feed.Viewer{User: who.ID, Operator: seesReception(who)}
+	return feed.Viewer{User: who.ID, SeesReception: seesReception(who)}
 }
 
 // seesReception reports whether a user sees how well stages receive other participants: operators
