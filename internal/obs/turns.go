@@ -24,7 +24,8 @@ const defaultQuiet = time.Second
 // settings, and responds only after that.
 const switchLimit = time.Minute
 
-// claimLife is how long a claim is valid. Each step of a set-up renews it.
+// claimLife is how long a claim is valid. Each step of a set-up renews it, and so does each switch
+// of profiles, during which no step can end.
 const claimLife = 20 * time.Second
 
 // turns decides when a request may be sent to OBS.
@@ -62,8 +63,10 @@ func (t *turns) heard(e event) (repeat bool) {
 	switch e.Type {
 	case "CurrentProfileChanging":
 		t.quietUntil = now.Add(switchLimit)
+		t.renew(now, switchLimit+claimLife)
 	case "CurrentProfileChanged":
 		t.quietUntil = now.Add(t.quiet)
+		t.renew(now, claimLife)
 	case "CustomEvent":
 		var said turnEvent
 		if json.Unmarshal(e.Data, &said) != nil {
@@ -82,6 +85,13 @@ func (t *turns) heard(e event) (repeat bool) {
 	close(t.changed)
 	t.changed = make(chan struct{})
 	return repeat
+}
+
+// renew makes a valid claim of any client valid for this long. The caller holds mu.
+func (t *turns) renew(now time.Time, life time.Duration) {
+	if t.owned(now) {
+		t.ownedUntil = now.Add(life)
+	}
 }
 
 func (t *turns) owned(now time.Time) bool { return t.owner != "" && now.Before(t.ownedUntil) }

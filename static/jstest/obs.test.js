@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { Obs, obsAddress, ObsError, whyUnreachable } from '../lib/obs.js';
+import { Turns } from '../lib/obs-turns.js';
 import { until } from './fake.js';
 
 /**
@@ -324,6 +325,23 @@ describe('a switch of profiles', () => {
       [{ claim }, 'GetStats', { claim }, { release: claim }],
     );
   });
+});
+
+it('a claim does not expire while OBS switches profiles', () => {
+  let now = 0;
+  const turns = new Turns({ id: 'a', now: () => now, repeat: () => {} });
+  turns.heard('CustomEvent', turns.claim);
+  now += 15_000;
+  turns.heard('CurrentProfileChanging', {});
+  now += 59_000; // a dialog of OBS
+  assert.equal(turns.mine, true);
+  turns.heard('CurrentProfileChanged', {});
+  now += 19_000;
+  assert.equal(turns.mine, true);
+  now += 1_000;
+  assert.equal(turns.mine, false, 'the client has died');
+  turns.heard('CurrentProfileChanged', {});
+  assert.equal(turns.mine, false, 'a switch renews no claim that has expired');
 });
 
 it('addresses are accepted as people type them', () => {

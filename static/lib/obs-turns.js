@@ -15,7 +15,10 @@ const QUIET = 1_000;
  */
 export const SWITCH_LIMIT = 60_000;
 
-/** Milliseconds for which a claim is valid. Each step of a set-up renews it. */
+/**
+ * Milliseconds for which a claim is valid. Each step of a set-up renews it, and so does each switch
+ * of profiles, during which no step can end.
+ */
 const CLAIM = 20_000;
 
 /**
@@ -53,9 +56,8 @@ export class Turns {
 
   /** @param {string} event @param {any} data */
   heard(event, data) {
-    const { now } = this.#deps;
-    if (event === 'CurrentProfileChanging') this.#quietUntil = now() + SWITCH_LIMIT;
-    else if (event === 'CurrentProfileChanged') this.#quietUntil = now() + this.#quiet;
+    if (event === 'CurrentProfileChanging') this.#switching(SWITCH_LIMIT, SWITCH_LIMIT + CLAIM);
+    else if (event === 'CurrentProfileChanged') this.#switching(this.#quiet, CLAIM);
     else if (event === 'CustomEvent' && data?.stagedoor) this.#claimed(data.stagedoor);
     else return;
     this.#wake();
@@ -116,6 +118,13 @@ export class Turns {
     if (release && release === this.#owner.id) this.#owner = { id: '', until: 0 };
     if (claim && (!this.#owned() || this.#owner.id === claim))
       this.#owner = { id: claim, until: this.#deps.now() + CLAIM };
+  }
+
+  /** @param {number} quiet @param {number} life of a valid claim of any client */
+  #switching(quiet, life) {
+    const now = this.#deps.now();
+    this.#quietUntil = now + quiet;
+    if (this.#owned()) this.#owner.until = now + life;
   }
 
   #wake() {
