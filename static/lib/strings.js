@@ -135,7 +135,7 @@ const ALSO = { record: 'said.reason', conflict: 'said.record' };
 function sentencesOf(family) {
   const known = sentences.get(family);
   if (known) return known;
-  const among = [`said.${family}`, 'said.word', ALSO[family] ?? ''];
+  const among = [family, `said.${family}`, 'said.word', ALSO[family] ?? ''];
   const fixed = (/** @type {string} */ text) => text.replace(/\{\w+\}/g, '').length;
   const list = Object.entries(english)
     .filter(([key]) => among.includes(key.split('.', 2).join('.')))

@@ -4,7 +4,7 @@ import { api, escapeArn } from '../lib/api.js';
 import { checkbox, choice } from '../lib/choices.js';
 import { h } from '../lib/dom.js';
 import { button, field, form } from '../lib/page.js';
-import { has, number, t, time } from '../lib/strings.js';
+import { has, number, recognized, t, time } from '../lib/strings.js';
 import { barNote, unbarButton } from './bars.js';
 import { linkView, watchLinks } from './links.js';
 import { rowsOr } from './list.js';
@@ -479,7 +479,9 @@ function dock(dock) {
       h(
         'span',
         { className: 'hint rest', key: 'fixes' },
-        `${t('op.findings', { n: fixes.length })}: ${fixes.map((f) => f.text).join(' · ')}`,
+        `${t('op.findings', { n: fixes.length })}: ${fixes
+          .map((f) => recognized(`find.${f.id}`, f.text))
+          .join(' · ')}`,
       ),
   );
 }

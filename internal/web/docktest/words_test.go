@@ -12,9 +12,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestTheServersSentencesInGerman: details of the audit trail and findings of the doctor are stored
-// or sent in English. The console shows them in the language of the page. It shows a rule by a
-// sentence that describes it.
+// TestTheServersSentencesInGerman: details of the audit trail, findings of the doctor and those of
+// docks are stored or sent in English. The console shows them in the language of the page. It shows
+// a rule by a sentence that describes it.
 func TestTheServersSentencesInGerman(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t)
@@ -72,6 +72,16 @@ func TestTheServersSentencesInGerman(t *testing.T) {
 		t.Errorf("the German page has the English sentences %q", english)
 	}
 	shootConsole(page, "console-system-de")
+
+	t.Log("a dock reports in English what it would change in OBS")
+	obs := &web.OBSState{Version: "32.2.2", State: "not_ready", Findings: []web.Finding{{
+		ID: "audioBitrate", Level: "fix",
+		Text: "Sound has 320 kb/s; stages take at most 160. The audio bitrate becomes 160 kb/s.",
+	}}}
+	ana.Must(http.StatusNoContent, "PUT", "/api/docks/dockOfAna", web.DockState{OBS: obs}, nil)
+	page.Goto(a.URL + "/operator/person?id=" + string(ana.Me().ID))
+	page.WaitText("Der Ton hat 320 kb/s; Bühnen nehmen höchstens 160.")
+	page.WaitNoText("Sound has")
 }
 
 func host(t *testing.T, address string) string {
