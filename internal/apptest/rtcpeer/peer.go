@@ -56,6 +56,9 @@ func (c connector) connect() (*webrtc.PeerConnection, error) {
 	// By default pion drops a packet that arrives more than 64 packets late, because it may be a
 	// replay. In the burst for a late viewer, a repeated packet arrives later than that.
 	settings.SetSRTPReplayProtectionWindow(4096)
+	// By default a connection counts as lost after 5 seconds without an answer. On a busy machine,
+	// other processes can take that long.
+	settings.SetICETimeouts(15*time.Second, 25*time.Second, 2*time.Second)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetIPFilter(net.IP.IsLoopback)
 	network := webrtc.NetworkTypeUDP4
