@@ -235,7 +235,20 @@ func tell(t *testing.T, url string, story []step) (lines []string) {
 		}
 		lines = append(lines, fmt.Sprintf("%s %s → %s", s.request, s.data, answer))
 	}
-	return append(lines, append(events, w.lastEvents()...)...)
+	return append(lines, byType(append(events, w.lastEvents()...))...)
+}
+
+// byType sorts events by their type, and keeps the order of those of one type. OBS sends each event
+// from a thread of its own, so two events of one request may arrive in either order. The events
+// CurrentProfileChanging and CurrentProfileChanged count as one type, since clients rely on their
+// order.
+func byType(events []string) []string {
+	kind := func(event string) string {
+		name, _, _ := strings.Cut(event, "/")
+		return strings.Replace(name, "ProfileChanging", "ProfileChanged", 1)
+	}
+	slices.SortStableFunc(events, func(a, b string) int { return strings.Compare(kind(a), kind(b)) })
+	return events
 }
 
 // lastEvents reads the events that arrive after the last response. It sends an event of its own,
