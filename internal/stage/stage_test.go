@@ -84,6 +84,27 @@ func TestIDsAreRandomLettersAndDigits(t *testing.T) {
 	}
 }
 
+func TestParticipantIDsSortByTime(t *testing.T) {
+	t.Parallel()
+	shape := regexp.MustCompile(`^[A-Za-z0-9]{12}$`)
+	now := time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
+	last := stage.ParticipantID("")
+	for range 10_000 {
+		id := stage.NewParticipantID(now)
+		if id <= last || !shape.MatchString(string(id)) || !id.Valid() {
+			t.Fatalf("after %s: got %s, want 12 letters and digits that sort after it", last, id)
+		}
+		last, now = id, now.Add(10*time.Millisecond)
+	}
+	same := map[stage.ParticipantID]bool{}
+	for range 100 {
+		same[stage.NewParticipantID(now)] = true
+	}
+	if len(same) != 100 {
+		t.Errorf("at one time: %d different IDs of 100, want 100", len(same))
+	}
+}
+
 func TestATokenRequestKeepsTheLimitsOfIVS(t *testing.T) {
 	t.Parallel()
 	good := stage.TokenRequest{

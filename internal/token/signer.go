@@ -19,7 +19,7 @@ type Signer struct {
 	Now       func() time.Time
 
 	WHIPEndpoint func(stage.Endpoints) string // the URL for WHIP clients; nil for Endpoints.WHIP
-	NewID        func() string                // nil for stage.NewID
+	NewID        func() string                // nil for stage.NewParticipantID
 	// value of ParticipantToken.IssuedBy; "" for "own key" and the KeyID
 	Name string
 }
@@ -41,7 +41,7 @@ func (s *Signer) IssueToken(
 	// days.
 	now := s.Now().Truncate(time.Second)
 	p := stage.Participant{
-		ID:           stage.ParticipantID(s.newID()),
+		ID:           s.newID(),
 		Stage:        req.Stage,
 		UserID:       req.UserID,
 		Attributes:   req.Attributes,
@@ -71,11 +71,11 @@ func (s *Signer) sign(c claims) (string, error) {
 	return join(h, c, func(text string) ([]byte, error) { return s.Form.sign(text, s.Key) })
 }
 
-func (s *Signer) newID() string {
+func (s *Signer) newID() stage.ParticipantID {
 	if s.NewID != nil {
-		return s.NewID()
+		return stage.ParticipantID(s.NewID())
 	}
-	return stage.NewID()
+	return stage.NewParticipantID(s.Now())
 }
 
 func (s *Signer) whipEndpoint(e stage.Endpoints) string {

@@ -154,7 +154,7 @@ func (p *FakeStage) IssueToken(
 	if during != nil {
 		during()
 	}
-	id := stage.ParticipantID(stage.NewID())
+	id := stage.NewParticipantID(p.now())
 	made := stage.Participant{
 		ID: id, Stage: req.Stage, UserID: req.UserID, Attributes: req.Attributes,
 		Capabilities: req.Capabilities,

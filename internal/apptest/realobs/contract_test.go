@@ -247,7 +247,9 @@ func byType(events []string) []string {
 		name, _, _ := strings.Cut(event, "/")
 		return strings.Replace(name, "ProfileChanging", "ProfileChanged", 1)
 	}
-	slices.SortStableFunc(events, func(a, b string) int { return strings.Compare(kind(a), kind(b)) })
+	slices.SortStableFunc(events, func(a, b string) int {
+		return strings.Compare(kind(a), kind(b))
+	})
 	return events
 }
 
