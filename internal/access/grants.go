@@ -50,7 +50,7 @@ func (c *Control) putGrant(
 }
 
 // narrow revokes the open tokens on a stage that exceed the user's access there, in capabilities or
-// life, including tokens that are being issued concurrently.
+// life. A token that is being issued at the same time is decided again.
 func (c *Control) narrow(
 	ctx context.Context, tx Store, account Account, arn stage.ARN,
 ) ([]Issuance, error) {

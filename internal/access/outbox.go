@@ -176,7 +176,7 @@ func (o *outbox) revokeOpen(
 }
 
 // revokeOrphans revokes those tokens of a user that end with a login, a viewing key or a guest link
-// that no longer exists. It includes tokens that are being issued concurrently.
+// that no longer exists. A token that is being issued at the same time is decided again.
 func (o *outbox) revokeOrphans(ctx context.Context, tx Store, id UserID) ([]Issuance, error) {
 	if err := tx.Advance(ctx, id); err != nil {
 		return nil, err

@@ -162,7 +162,7 @@ func (p *PasswordLogins) Change(
 }
 
 // endKeysOf ends what could outlive a changed password: keys, guest links, the logins that access
-// keys created, and open tokens, including tokens that are being issued concurrently.
+// keys created, and open tokens. A token that is being issued at the same time is decided again.
 func endKeysOf(
 	ctx context.Context, tx Store, out *outbox, id UserID,
 ) ([]Issuance, error) {

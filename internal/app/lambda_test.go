@@ -164,7 +164,8 @@ func (f *lambdaFront) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.respond(w, f.invoke(payload))
 }
 
-// respond writes a streamed response: a prelude, eight zero bytes, and the body.
+// respond writes what the function has streamed as a response of HTTP. The function streams a
+// prelude with status and headers, eight zero bytes, and the body.
 func (f *lambdaFront) respond(w http.ResponseWriter, answer []byte) {
 	head, body, ok := bytes.Cut(answer, make([]byte, 8))
 	var prelude struct {

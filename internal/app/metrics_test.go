@@ -173,7 +173,8 @@ func hasMetric(text, name, label string) bool {
 	return false
 }
 
-// afterADay causes every event that the server counts, and returns the metrics.
+// afterADay does what makes a server count: it signs in, publishes, sends webhooks and so on, so
+// that each metric of the dashboard has a value. It returns the metrics.
 func afterADay(t *testing.T, a *apptest.App) string {
 	t.Helper()
 	olga := a.Operator()

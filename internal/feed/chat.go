@@ -24,7 +24,7 @@ const (
 	chatPace   = 2 * time.Second // … and then one in this time
 	// chatQuiet is how long a chat room is kept without a message or a publisher.
 	chatQuiet  = 15 * time.Minute
-	chatID     = 128    // bytes of the ID of a muted user
+	chatID     = 128    // bytes of the ID of a muted user, at most
 	maxMuted   = 1000   // people of one stage
 	maxWriters = 10_000 // how many people have rate limiters at a time
 )

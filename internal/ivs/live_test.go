@@ -433,7 +433,6 @@ func TestWhoWasKickedIsSentAwayEveryTime(t *testing.T) {
 	closed(t, first)
 	for i := range 2 {
 		// The Service may disconnect the participant before or after its connection is established.
-		// No page watches the stage.
 		again, err := h.publish(made, nil)
 		var refused *rtcpeer.StatusError
 		if errors.As(err, &refused) {

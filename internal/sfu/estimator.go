@@ -287,8 +287,8 @@ func (e *estimator) since(span int64, atLeast int) []burst {
 	return nil
 }
 
-// prove records a rate that arrived without a queue. The highest rates come from keyframes, and
-// from the packets that a viewer receives to catch up.
+// prove keeps the highest bitrate whose packets arrived without a delay: the viewer's connection
+// carries at least that. A stage sends most in keyframes, and to viewers who catch up.
 func (e *estimator) prove() {
 	list := e.since(provenTime, 2)
 	if list == nil || list[len(list)-1].delay-e.empty() > provenQueue {

@@ -149,8 +149,8 @@ func TestAGuestIsPromotedAndDemoted(t *testing.T) {
 	gil.WaitText("is not valid any more")
 }
 
-// TestAGuestOnAStageOfAWS: a guest publishes and receives with Amazon's SDK, and /watch receives
-// the guest.
+// TestAGuestOnAStageOfAWS: a guest publishes and receives with Amazon's SDK, and a user sees the
+// guest in the tab People.
 func TestAGuestOnAStageOfAWS(t *testing.T) {
 	t.Parallel()
 	h := open(t, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t),
