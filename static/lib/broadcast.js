@@ -9,8 +9,8 @@
  */
 
 /**
- * Codes with which a stage ends a broadcast whose settings in OBS do not fit. A new token would not
- * help.
+ * Codes with which a stage refuses or ends a broadcast whose settings in OBS do not fit. A new
+ * token would not help.
  */
 export const SETTINGS = Object.freeze([
   'no_h264',
@@ -25,7 +25,7 @@ export const SETTINGS = Object.freeze([
 
 /**
  * Codes after which no new token is requested, because it would not help or would override a
- * decision.
+ * decision. renewable() makes one exception.
  */
 export const FINAL = Object.freeze([
   'kicked',
@@ -73,7 +73,8 @@ const LOOK_TRIES = 20;
  * @property {Phase} phase
  * @property {Step} step
  * @property {number} now the time of the last fact, in milliseconds
- * @property {number} turn increases with each move; an answer with an older number is ignored
+ * @property {number} turn increases whenever the machine enters a state of NODES; an answer with an
+ *   older number is ignored
  * @property {string} stage
  * @property {boolean} unattended no person can click: a terminal runs the broadcast
  * @property {string} participantId
@@ -94,7 +95,7 @@ const LOOK_TRIES = 20;
  * @property {boolean} orphaned the broadcast ended while those events were interrupted
  * @property {boolean} loop OBS was found in its reconnect loop
  * @property {number} tries
- * @property {boolean} stopped OBS reported the stop
+ * @property {boolean} stopped OBS reported that the stream has stopped, or that there is none
  * @property {Then | null} then
  * @property {Word | null} word the last event of our participant
  * @property {Word | null} claim the last event of a token with a wrong signature, which may explain
@@ -171,8 +172,9 @@ export const mayRecover = ({ phase, sending, participantId, reason }) =>
 
 /**
  * Every state of the machine, with the phase that pages show and the facts that the state handles.
- * A busy state does not handle the facts that `defers` names. The next state gets them. "failed"
- * means that an effect has failed. A state without a row for "failed" moves to "trouble".
+ * A state does not handle the facts that its `defers` names. They wait for the next state without
+ * `defers`. "failed" means that an effect has failed. A state without a row for "failed" moves to
+ * "trouble".
  * @type {Record<string, {phase?: Phase, step?: Step, defers?: string[], on: Record<string, Row>}>}
  */
 const NODES = {
@@ -374,7 +376,7 @@ const stay = (s, change = {}, ...effects) => ({ state: { ...s, ...change }, effe
  */
 function to(s, at, change = {}, ...effects) {
   const { phase = s.phase, step: now = phase === 'starting' ? s.step : '' } = NODES[at];
-  const reason = phase === 'starting' && s.renewing ? s.reason : null; // why it restarts
+  const reason = phase === 'starting' && s.renewing ? s.reason : null; // why the broadcast restarts
   const shown = {
     at,
     phase,

@@ -1,5 +1,5 @@
 /**
- * The only module of the pages that creates elements. It never parses text as HTML.
+ * Creates the elements of the pages, and changes them. It never parses text as HTML.
  *
  * A page is drawn as a whole from its state. `show` changes only what differs, so that a redraw
  * keeps the focus, typed text, playing video and the position of a screen reader.
@@ -15,9 +15,9 @@
 const given = new WeakMap();
 
 /**
- * Makes an element. Properties that begin with "on" are event handlers; role, for and names with a
- * dash are attributes; the others are properties. `key` identifies an element among its siblings;
- * with `keep`, the children of the element are not changed.
+ * Makes an element. Properties that begin with "on" are event handlers; role, for, list and names
+ * with a dash are attributes; the others are properties. `key` identifies an element among its
+ * siblings; with `keep`, the children of the element are not changed.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Props | null} [props]

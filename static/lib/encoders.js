@@ -1,8 +1,8 @@
 /**
  * The H.264 encoders of OBS, in order of preference, with the settings that make each fit for WHIP:
- * a keyframe every 1 or 2 s, no B-frames, a constant bitrate, Baseline, little delay. "{kbits}" and
- * "{seconds}" stand for the bitrate and the keyframe interval; the other names and values are those
- * of the profile's streamEncoder.json. "since" and "until" are versions of OBS.
+ * a keyframe at least every 4 s, no B-frames, a constant bitrate, Baseline, little delay. "{kbits}"
+ * and "{seconds}" stand for the bitrate and the keyframe interval; the other names and values are
+ * those of the profile's streamEncoder.json. "since" and "until" are versions of OBS.
  *
  * This is the only table: internal/obs/encoders reads this file for the terminal, and writes it
  * into stagedoor.lua. What follows "ENCODERS =" is JSON.

@@ -9,8 +9,9 @@ import { serviceSettings } from './obs-setup.js';
 export { FINAL, SETTINGS } from './broadcast.js';
 
 /**
- * Time limits in milliseconds. OBS waits 8 s for the endpoint. OBS itself may fail without an
- * event.
+ * Time limits in milliseconds. `start` is longer than the 8 s for which OBS waits for the endpoint.
+ * It is needed because OBS may fail without an event. `look` is the pause before the status is read
+ * again.
  */
 const WAITS = Object.freeze({
   start: 15_000,
@@ -20,7 +21,7 @@ const WAITS = Object.freeze({
   look: 100,
 });
 
-/** The states in which the machine waits for the person. */
+/** The states in which the machine has finished what the page asked for. */
 const SETTLED = Object.freeze(['idle', 'live', 'away', 'reconnecting', 'trouble']);
 
 /**

@@ -4,8 +4,9 @@ import { ApiError } from './api.js';
 /**
  * A function that imports a module, and fails with an ApiError if the server does not answer.
  * Chromium 127 and older remember that a module could not be imported, so each further try gets a
- * query for the address of the module. They remember it for the modules that this module imports,
- * too. The page does not reload by itself, since after a reload it would ask for OBS's password.
+ * query for the address of the module. If such a browser could not load a module that this module
+ * imports, only a reload of the page helps. The page does not reload by itself, since after a
+ * reload it would ask for OBS's password.
  * @template M
  * @param {(query: string) => Promise<M>} load
  * @returns {() => Promise<M>}

@@ -1,6 +1,6 @@
 /**
- * The keys of localStorage that the dock writes. The page static/stage also reads the address, the
- * password and the stage.
+ * Keys of localStorage that several modules of the dock use. The page static/stage also reads the
+ * address, the password and the stage.
  */
 export const KEYS = Object.freeze({
   address: 'stagedoor.obs.address',

@@ -49,8 +49,8 @@ const SIMPLE_GOP = 250;
 const QUICK = Object.freeze(['ultrafast', 'superfast', 'veryfast']);
 
 /**
- * The options of x264 that the set-up writes. Amazon documents all of them, except `b`, the other
- * name of `bframes`.
+ * The options of x264 that the set-up replaces. `keyint-max` and `b` are other names of `keyint`
+ * and `bframes`.
  */
 const OURS = Object.freeze([
   'keyint',
@@ -649,7 +649,7 @@ const option = (options, ...names) =>
     .pop()?.[1] ?? '';
 
 /**
- * Sets the options of OURS, and keeps the person's other options.
+ * Stagedoor's options and the person's other options, without a preset that is too slow.
  * @param {string} options
  * @param {number} keyint
  */
@@ -669,7 +669,7 @@ export function x264Options(options, keyint) {
 
 /**
  * The nearest even size with the same aspect ratio. Its short side is within the limit, and its
- * long side within 16/9 of the limit.
+ * long side within 16/9 of the limit. A size whose short side is below MIN_HEIGHT is enlarged.
  * @param {number} width
  * @param {number} height
  * @param {number} limit

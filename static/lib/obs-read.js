@@ -1,4 +1,4 @@
-/** Reads the settings of OBS that the rules of obs-check.js need. It changes nothing. */
+/** Reads the settings of OBS that the rules of obs-check.js need, and changes none of them. */
 import { CODE } from './obs.js';
 
 /** The name of our profile in OBS. */

@@ -1,7 +1,8 @@
 /**
- * Asks the script in OBS for the settings file of the encoder, which no WebSocket request reaches.
- * The request is a parameter of our profile, signed with the secret of the pairing; the response is
- * another parameter (docs/decisions/0127).
+ * Sends requests to the script in OBS: to read and write the settings file of the encoder, which no
+ * WebSocket request reaches, and to move the dock to another address. A request is a parameter of
+ * the selected profile, signed with the secret of the pairing; the response is another parameter
+ * (docs/decisions/0127).
  */
 import { KEYS } from './memory.js';
 
@@ -127,7 +128,7 @@ async function forget(obs) {
  * @returns {Script}
  */
 export function createScript(storage = localStorage, deps = {}) {
-  // A page without https cannot sign requests, so it has no secret.
+  // An insecure page has no crypto.subtle. It cannot sign requests, so it uses no secret.
   const secret = () => (globalThis.crypto?.subtle ? (storage.getItem(KEYS.secret) ?? '') : '');
   const ask = createAsk(secret, deps);
 

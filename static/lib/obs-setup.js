@@ -197,10 +197,10 @@ function hasEncoder({ profile, params }, encoder) {
 }
 
 /**
- * Selects Advanced mode with that encoder. The script writes the encoder's file when `check` has
- * found that the settings do not fit.
+ * Selects Advanced mode with that encoder, or Simple mode with x264. The script writes the
+ * encoder's file when `check` has found that the settings do not fit.
  * @param {ObsCaller} obs
- * @param {string | undefined} encoder
+ * @param {string | undefined} encoder as in SetUp
  */
 async function chooseEncoder(obs, encoder) {
   if (encoder === undefined) return;
@@ -227,8 +227,9 @@ async function writeEncoder(obs, script, request, undo) {
 }
 
 /**
- * Makes the changes of findings until `check` finds no more, because one change may require
- * another. For example, a new frame rate changes the keyframe interval in frames.
+ * Makes the changes of findings until `check` finds no more, at most three times, because one
+ * change may require another. For example, a new frame rate changes the keyframe interval in
+ * frames.
  * @param {ObsCaller} obs
  * @param {SetUp} options
  * @param {ReturnType<typeof createUndo>} undo
@@ -506,7 +507,8 @@ export async function previousProfile(obs) {
 }
 
 /**
- * Removes the token, also from OBS's copy of the file before, by saving twice.
+ * Removes the token from the profile. It saves twice, because OBS keeps the previous version of the
+ * file as a backup.
  * @param {ObsCaller} obs
  */
 export async function removeToken(obs) {

@@ -1,9 +1,9 @@
 /**
  * Decides when a request may be sent to OBS. OBS 30.2 and 32.2 crash when they receive a request
- * about the stream while they switch profiles. So no request is sent from CurrentProfileChanging
- * until one second after the last CurrentProfileChanged, no matter which program switched. Two
- * Stagedoor clients of one OBS also take turns: a client that sets OBS up claims it by a custom
- * event, and the others wait.
+ * about the stream while they switch profiles. So no request, except another switch, is sent from
+ * CurrentProfileChanging until one second after the last CurrentProfileChanged, no matter which
+ * program switched. Two Stagedoor clients of one OBS also take turns: a client that sets OBS up
+ * claims it by a custom event, and the others wait.
  */
 
 /** Milliseconds after the last CurrentProfileChanged. */

@@ -39,9 +39,9 @@ export class ObsError extends Error {
 }
 
 /**
- * off: not opened yet · connecting · starting: OBS is loading and answers 207 · ready · lost:
- * retries at `retryAt` · password: needs another password · kicked, unsupported: no retry without a
- * click
+ * off: not opened, or closed · connecting · starting: OBS is loading and answers 207 · ready ·
+ * lost: retries at `retryAt` · password: needs another password · kicked, unsupported: no retry
+ * without a click
  * @typedef {'off' | 'connecting' | 'starting' | 'ready' | 'lost' | 'password' | 'kicked' |
  *   'unsupported'} ObsPhase
  * @typedef {{phase: ObsPhase, url: string, attempts: number, retryAt: number, everReady: boolean,
@@ -59,8 +59,8 @@ export class ObsError extends Error {
  */
 
 /**
- * Milliseconds between two attempts to connect to an OBS that was connected before. OBS runs on
- * this computer, and may start again at any moment.
+ * The longest pause between two attempts to connect, in milliseconds, without its random part. OBS
+ * runs on this computer, and may start at any moment.
  */
 const LOOK_AGAIN = 2_000;
 
@@ -456,7 +456,8 @@ function createCalls({ socket, turns, limits, pause, limit }) {
   }
 
   /**
-   * Waits while OBS changes its scene collection (207).
+   * Sends a request when `turns` allows it. Sends it again while OBS changes its scene collection
+   * (207).
    * @param {string} request
    * @param {any} data
    * @param {number} ms
@@ -550,8 +551,9 @@ export function whyUnreachable({ origin, secure, chromium, permission, address, 
   // Docks need no permission, since OBS up to 32.2 has a Chromium without Local Network Access. A
   // page from this computer needs none, either.
   if (inObs || /^https?:\/\/(127\.|localhost|\[::1\])/.test(origin)) return 'off';
-  // Local Network Access: WebSockets need the permission since Chrome 147. Pages without https
-  // cannot ask for the permission: the browser reports "denied", and the person cannot change that.
+  // Local Network Access: Chrome has this permission since version 142, and requires it for
+  // WebSockets since version 147. Pages without https cannot ask for it: the browser reports
+  // "denied", and the person cannot change that.
   if (chromium >= 142 && (!secure || embedded)) return 'insecure';
   if (permission === 'denied') return 'blocked';
   if (chromium >= 142 && permission === 'prompt') return 'ask';

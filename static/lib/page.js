@@ -22,7 +22,7 @@ import {
 
 const THEME = 'stagedoor.theme';
 
-/** The pages that are made for docks of OBS. Their links open in another window. */
+/** The pages that are made for docks of OBS. The links of their menu open in another window. */
 export const DOCKS = Object.freeze(['dock', 'dock/stage']);
 
 /** Loads language and branding, before the page is drawn. */
@@ -341,7 +341,8 @@ export function takeCode() {
 }
 
 /**
- * A read-only field with a button that copies it. The button then says whether that worked.
+ * A read-only field with a button that copies it. If that worked, the button shows it; if not, a
+ * hint below the field says what to do.
  * @param {{key: string, label: string, text: string, masked?: boolean, onmask?: () => void}} about
  */
 export function copyField({ key, label, text, masked, onmask }) {

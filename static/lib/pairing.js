@@ -13,8 +13,8 @@ import { t } from './strings.js';
  */
 
 /**
- * If OBS opened this page, moves the port and the password of OBS's WebSocket server from the
- * address into the storage. A link that is opened anywhere else must not change the storage.
+ * If OBS opened this page, moves the script's values from the address into the storage. A link that
+ * is opened anywhere else must not change the storage.
  * @param {{userAgent: string}} browser
  * @param {Pick<Storage, 'getItem' | 'setItem'>} storage
  * @param {(name: string) => string} take
@@ -117,7 +117,8 @@ const steps = (system) =>
   );
 
 /**
- * The first way to connect OBS: a script, in two steps. A server without https has no script.
+ * The first way to connect OBS: a script, in two steps. A server that has no https and is not on
+ * this computer has no script.
  * @param {{inObs?: boolean, userAgent?: string, publicUrl?: string}} [about] publicUrl is the
  *   server's public URL, if its operator has set one
  */

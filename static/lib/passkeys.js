@@ -72,7 +72,7 @@ export async function createPasskey(name) {
   return api('POST', 'api/passkeys', { name, answer: encoded(made) });
 }
 
-/** Signs in with a passkey. @returns {Promise<import('./types.js').Me>} */
+/** @returns {Promise<import('./types.js').Me>} */
 export async function signInWithPasskey() {
   const { options } = await api('POST', 'api/login/passkey/options');
   let found;

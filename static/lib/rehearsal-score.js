@@ -77,7 +77,8 @@ const mark = (name, level, values = {}) => ({ name, level, values });
 /* ---- picture ---- */
 
 /**
- * The samples with a picture. The values in the last sample cover the whole rehearsal.
+ * The samples with a picture. The score uses the mean of their frame rates, and the other values
+ * of the last one.
  * @param {Measured} m
  */
 const videos = (m) => m.received.flatMap((r) => (r.video && r.video.height > 0 ? [r.video] : []));

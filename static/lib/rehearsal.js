@@ -32,7 +32,7 @@ const UPLOAD_WITHIN = 5_000;
  * @typedef {object} State
  * @property {Phase} phase
  * @property {import('./broadcast.js').Step} step what "starting" waits for
- * @property {number} since the time of the first picture, in milliseconds
+ * @property {number} since the time at which the playback began, in milliseconds
  * @property {Reason | null} reason why it failed, or what keeps it from starting so far
  * @property {boolean} cancelled by the person
  * @property {import('./rehearsal-score.js').Score | null} score
@@ -44,8 +44,8 @@ const UPLOAD_WITHIN = 5_000;
  * @property {import('./rehearsal-score.js').Score | null} [score]
  *
  * @typedef {'go' | 'look' | 'watch' | 'measure' | 'stop' | 'leave'} Effect - look: ask the server
- *   whether the stage receives the broadcast; measure: compute the score, then stop; leave: only
- *   stop measuring, and do not touch OBS
+ *   whether the stage receives the broadcast; measure: take the last sample, stop, and compute the
+ *   score; leave: only stop measuring, and do not touch OBS
  */
 
 /** @type {Readonly<State>} */

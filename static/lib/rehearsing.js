@@ -1,6 +1,7 @@
 /**
- * Undoes an interrupted rehearsal, using only the settings of OBS. A page may be closed during a
- * rehearsal, and the token must not stay in OBS. The module is small, since every dock loads it.
+ * Undoes an interrupted rehearsal, which it recognizes by the token in OBS. A page may be closed
+ * during a rehearsal, and the token must not stay in OBS. The module is small, since every dock
+ * loads it.
  */
 import { claims } from './claims.js';
 import { readService } from './obs-read.js';

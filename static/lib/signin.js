@@ -1,4 +1,4 @@
-/** Signing in: name and password, a provider, a code, a dock link. */
+/** Signing in: name and password, a passkey, a provider, a code, a dock link. */
 import { api, ApiError } from './api.js';
 import { h } from './dom.js';
 import { late } from './late.js';
@@ -60,7 +60,7 @@ export async function enrol(memory) {
 /** @param {string} code the code of the refusal by the provider or the server */
 const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
 
-/** No dock needs it. @type {() => Promise<typeof import('./passkeys.js')>} */
+/** Docks do not need passkeys. @type {() => Promise<typeof import('./passkeys.js')>} */
 const loadPasskeys = late((query) => import(`./passkeys.js${query}`));
 
 /**

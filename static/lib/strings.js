@@ -95,10 +95,10 @@ export function t(key, values) {
 export const said = (text) => (has(text) ? t(text) : text);
 
 /**
- * The server's reason for a refusal, or what happened on a stage. Its detail is in English; other
- * languages select a sentence by the code, or recognize the detail if it contains values, as that
- * of a warning. For a kick, the sentence names the role of the person who kicked, and the reason if
- * one was given.
+ * The server's reason for a refusal, or what happened on a stage. The detail is in English. If the
+ * language has a sentence for the code, that sentence is used. Otherwise the detail is recognized
+ * and translated. For a kick, the sentence names the role of the person who kicked, and the reason
+ * if one was given.
  * @param {string} code
  * @param {string} detail
  * @param {{wait?: number, byRole?: string}} [more] wait: seconds, if the server sent them; byRole:

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {object} Summary
- * @property {number} seconds from the first picture to the end
+ * @property {number} seconds from the start of the broadcast to its end
  * @property {boolean} failed whether a problem ended the broadcast; the dock shows the problem
  *   beside the summary
  * @property {number} reconnects how many times the broadcast reconnected and continued
@@ -56,7 +56,6 @@ export class Tally {
   }
 
   /**
-   * Adds a sample.
    * @param {import('./numbers.js').Sent} sent
    * @param {import('./types.js').Presence | undefined} presence
    */
@@ -74,7 +73,7 @@ export class Tally {
       sums.loss += presence.reception.loss;
     }
     const since = Date.parse(presence?.since ?? '');
-    if (since < this.#start) this.#start = since; // the page was reloaded since
+    if (since < this.#start) this.#start = since; // as after a reload of the page
   }
 
   /** @param {number} now @param {boolean} failed @returns {Summary} */

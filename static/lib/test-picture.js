@@ -23,7 +23,7 @@ const HUM = 0.03;
 const LOUD = 0.25;
 
 /**
- * Call this function in the handler of a click, because otherwise browsers block the sound.
+ * Call this function after a click, because otherwise browsers block the sound.
  * @param {string} title
  * @returns {{stream: MediaStream, canvas: HTMLCanvasElement, stop: () => void}}
  */

@@ -1,8 +1,8 @@
 /**
- * Joins a stage. Pages use only this module. It decides by the token's stage whether Stagedoor
- * (local.js) or AWS (ivs.js) serves the stage. A client joins with a token that can only subscribe,
- * and joins again after the connection was lost. Before a token expires, the client joins with a
- * new one. The new session plays before the old one ends, so there is no gap.
+ * Joins a stage to receive it. Pages use this module, which decides by the token's stage whether
+ * Stagedoor (local.js) or AWS (ivs.js) serves the stage. A client only subscribes, and joins again
+ * after the connection was lost. Before a token expires, the client joins with a new one. The new
+ * session plays before the old one ends, so there is no gap.
  */
 import { growing, sleep } from '../events.js';
 import { late } from '../late.js';
@@ -226,7 +226,7 @@ function createStay({ admission, before, now, on, all, current, open }) {
 }
 
 /**
- * The event handlers of a session. Events are ignored unless the session is the newest.
+ * The event handlers of a session. Only the newest session reports its events to the page.
  * @param {{streams: Map<string, MediaStream>, current: () => boolean, on: ClientEvents, overlapped:
  *   () => void, ended: (why: string) => void}} about
  * @returns {SessionEvents}
