@@ -1,4 +1,4 @@
-/** The start page: it first explains how to connect OBS, and links to the other pages. */
+/** The start page: explains how to connect OBS, and links to the other pages. */
 import { api } from './lib/api.js';
 import { header, href, page } from './lib/page.js';
 import { connectView } from './lib/pairing.js';

@@ -1,4 +1,4 @@
-/** The account page: the user's own password, access keys and tokens. */
+/** The account page: the script for OBS; the user's password, passkeys, logins, keys and tokens. */
 import { agentName } from '../lib/agent.js';
 import { api } from '../lib/api.js';
 import { barsView } from '../lib/bars.js';

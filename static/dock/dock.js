@@ -251,7 +251,7 @@ async function enrolled() {
 /** The reason why a dock that the script has opened is not signed in. */
 function whySignIn() {
   if (isMoving()) return t('move.signIn');
-  // A script omits a code that has expired.
+  // At the first pairing, a dock that is not signed in got no code: a script omits an expired one.
   return codeRefused || pairing === 'first' ? t('pair.codeOver') : undefined;
 }
 
@@ -526,8 +526,8 @@ async function look() {
 }
 
 /**
- * Whether OBS may be set up without a click: nothing else is running, there is a stage, and the
- * dock stays at this address.
+ * Whether OBS may be set up without a click: there is a stage and no broadcast, and the dock stays
+ * at this address.
  */
 const isSettled = () =>
   Boolean(model.stage) && model.broadcast.phase === 'idle' && !moveOf(model.me?.publicUrl);

@@ -8,7 +8,7 @@ import { has, t } from '../lib/strings.js';
 /**
  * @param {object} about
  * @param {import('../lib/pairing.js').Pairing} about.pairing
- * @param {() => Promise<boolean>} about.setUp sets OBS up; returns whether that succeeded
+ * @param {() => Promise<boolean>} about.setUp sets OBS up; returns whether that changed OBS
  * @param {() => Promise<void>} about.undo selects the previous profile and removes Stagedoor's
  * @param {() => void} about.changed
  */

@@ -31,9 +31,9 @@ export function createReport({ id, model, version }) {
       timer = window.setTimeout(now, SOON);
     },
     /**
-     * Removes the dock from the server. Called also while the page closes, so it does not wait for
-     * the response. If the request fails, the server removes the dock after a while without
-     * reports.
+     * Removes the dock from the server. Called also while the page closes: with `keepalive`, the
+     * request is sent even then. If the request fails, the server removes the dock after a while
+     * without reports.
      */
     end: () =>
       fetch(new URL(path, base), {

@@ -714,7 +714,8 @@ function starting(m, act) {
 }
 
 /**
- * Problems that setting up OBS cannot fix in Advanced mode. Their texts say what a person can do.
+ * Problems that setting up OBS cannot fix in Advanced mode. Below them, the page lists the findings
+ * that only the person can fix, because these say what to do.
  */
 const THEIRS = Object.freeze([
   'wrong.bitrate',

@@ -189,7 +189,7 @@ async function reconsider(why) {
 /**
  * @param {string} bearer
  * @returns {Promise<import('../types.js').GuestInvitation['role'] | null>} null if the guest was
- *   removed from the stage
+ *   removed from the stage, or if the server did not answer
  */
 async function roleNow(bearer) {
   try {
@@ -247,8 +247,8 @@ async function start() {
 }
 
 /**
- * Called after a reload. The token is still valid, and the guest checks camera and microphone
- * again.
+ * Called when the page starts. After a reload, the tab may still have a valid token. With it, a
+ * guest who only watches joins at once, and any other guest checks camera and microphone first.
  */
 function resume() {
   const kept = JSON.parse(sessionStorage.getItem(KEYS.admission) ?? 'null');

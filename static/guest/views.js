@@ -167,7 +167,7 @@ function stageTitle({ publishing, offer }, publishes) {
   );
 }
 
-/** The view of another participant. @param {Others['publishing'][number]} p */
+/** @param {Others['publishing'][number]} p */
 const otherView = (p) =>
   h(
     'article',

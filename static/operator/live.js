@@ -34,8 +34,8 @@ class Live {
   all = false;
   rows = ROWS;
   /**
-   * The drawn rows, by participant. While its shape is the same, a row stays the same element, and
-   * only its figures are written anew: they change every two seconds.
+   * The drawn rows, by participant. The element of a row stays the same. While the shape of a row
+   * is the same, only its figures are written anew: they change every two seconds.
    * @type {Map<string, Kept>}
    */
   kept = new Map();
@@ -198,8 +198,8 @@ class Live {
     const asked = state.asked === `kick ${p.participantId}`;
     const failed = state.where === roleKey(p) && state.error;
     const kept = this.kept.get(p.participantId);
-    // Each presence has new objects for all participants, although few have changed. So most rows
-    // are kept.
+    // A presence event has new objects only for the participants of its stage. The rows of other
+    // stages, which are most rows, stay as they are.
     if (kept && !asked && !kept.asked && kept.failed === failed && isSame(kept.about, about))
       return kept.row;
     const what = p.reception ? receives(p.reception).join(' · ') : '';

@@ -1,6 +1,6 @@
 /**
  * The console. Each of its pages has its own address, which also contains the filters of a list.
- * The event stream changes rows and never redraws a list.
+ * The event stream changes rows, and never makes the console read a list again.
  */
 import { api, base } from '../lib/api.js';
 import { h } from '../lib/dom.js';

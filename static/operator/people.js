@@ -49,7 +49,7 @@ class Invitations {
     );
   }
 
-  /** Forgets a link that was used. @param {Link} link */
+  /** Forgets a link that was used or has expired. @param {Link} link */
   async forget(link) {
     this.links = this.links.filter((l) => l !== link);
     if (this.links.length + this.refused.length === 0 && this.done === this.total) this.total = 0;
@@ -58,8 +58,8 @@ class Invitations {
   }
 
   /**
-   * Invites every name of a pasted list, one on each line. A name that is refused does not stop the
-   * others.
+   * Invites every name of a pasted list, separated by line breaks or semicolons. A name that is
+   * refused does not stop the others.
    * @param {Record<string, string>} d
    */
   async send({ newNames, newRole }) {

@@ -28,7 +28,7 @@ class SystemPage {
   system = null;
   /** @type {Branding | null} */
   branding = null;
-  /** The findings of the checks; null before the checks have run. @type {Diagnosis[] | null} */
+  /** The results of the checks; null before the checks have run. @type {Diagnosis[] | null} */
   found = null;
   checking = false;
   /** The logo that was chosen, in base64; '' removes it. @type {string | undefined} */

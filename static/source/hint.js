@@ -1,7 +1,7 @@
 /**
  * Shows what is wrong with a browser source, for a person who opens OBS's "Interact" and moves the
- * mouse over the source. Viewers never see the hint, since it appears only with a mouse or a
- * keyboard.
+ * mouse over the source. Otherwise viewers do not see the hint, since it appears only with a mouse,
+ * a keyboard or the focus.
  */
 import { byId } from '../lib/dom.js';
 import { t, useLanguage } from '../lib/strings.js';

@@ -49,7 +49,7 @@ export function columns(n, width, height) {
 
 /**
  * Finds the active speaker: the loudest participant. A speaker keeps the spotlight for at least
- * HOLD.
+ * HOLD, unless the speaker leaves.
  */
 export function createSpotlight() {
   let shown = '';

@@ -305,7 +305,6 @@ function announce(old, list) {
 }
 
 /**
- * Creates the actions of the buttons.
  * @param {object} deps
  * @param {About} deps.about
  * @param {import('./views.js').Model} deps.model
@@ -357,7 +356,7 @@ function createActions({ about, model, tiles, sources, choices, client, enter })
 }
 
 /**
- * Draws the page.
+ * Creates the elements of the tab People.
  * @param {object} deps
  * @param {About} deps.about
  * @param {import('./views.js').Model} deps.model

@@ -89,7 +89,7 @@ export function audience(list, me) {
 export const nextSize = (size) => SIZES[(SIZES.indexOf(size) + 1) % SIZES.length];
 
 /**
- * Parses the stored choices. Only the latest are kept.
+ * Parses the stored choices.
  * @param {string | null} text @returns {Record<string, Choice>}
  */
 export function readChoices(text) {
@@ -102,6 +102,7 @@ export function readChoices(text) {
 }
 
 /**
+ * The choices after a change. Only those about the latest KEPT people are kept.
  * @param {Record<string, Choice>} choices
  * @param {string} person
  * @param {Choice} change

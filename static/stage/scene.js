@@ -118,8 +118,9 @@ async function addressOf(obs, name) {
 }
 
 /**
- * The first name that no other source has. The stage's name distinguishes sources of two stages,
- * and a number distinguishes two people of one name.
+ * The first name that is free, or whose source has a revoked key. The stage's name distinguishes
+ * sources of two stages, and a number distinguishes two people of one name. If a source that is not
+ * Stagedoor's has the name, this is an error.
  * @param {Source} source
  * @param {Ours[]} ours
  * @param {{inputName: string}[]} inputs

@@ -65,7 +65,10 @@ export function createSources({ model, obs, changed }) {
  * @param {() => void} changed
  */
 function createWork(model, changed) {
-  /** Shows a message for a while. @param {string} text @param {boolean} [bad] */
+  /**
+   * Shows a message: an error until the person closes it, any other for a while.
+   * @param {string} text @param {boolean} [bad] whether it is an error
+   */
   function note(text, bad = false) {
     const mine = { text, bad };
     model.note = mine;
