@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// notServed are the paths that must not be in the program: tests, types and this package itself.
+// notServed reports whether a file must not be in the program: tests, types, and this package.
 func notServed(path string) bool {
 	return strings.HasPrefix(path, "jstest/") || strings.HasSuffix(path, ".d.ts") ||
 		strings.HasSuffix(path, ".go")

@@ -66,7 +66,7 @@ function load(waits = {}) {
     tokens,
     now: () => fakes.now,
     onChange: (s) => fakes.states.push(s),
-    // Time limits for expected events are long, since the machine may be busy. Time limits that a
+    // Time limits for expected events are long, since the computer may be busy. Time limits that a
     // test lets pass are short.
     waits: { start: 60_000, stage: 60_000, stop: 50, reason: 50, ...waits },
   });

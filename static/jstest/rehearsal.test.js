@@ -255,7 +255,7 @@ describe('the machine of a rehearsal', () => {
     now: 5,
   });
   const noMedia = b('trouble', { text: 'live.noMedia' }, true);
-  /** [facts, phase, the last effects] */
+  /** [name, facts, phase, the last effects] */
   const stories = [
     ['begins', [{ kind: 'begin' }], 'starting', ['go']],
     [
@@ -505,7 +505,7 @@ describe('a rehearsal', () => {
     );
   });
 
-  /** A stage that receives the picture only after the broadcast has given up waiting for it. */
+  /** A rehearsal whose stage had no picture within the time limit of the broadcast. */
   const late = async (change) => {
     const made = scene({ present: false, waits: { stage: 20 }, ...change });
     made.obs.onStart = () => made.obs.state('STARTED', true);

@@ -23,8 +23,8 @@ const placeholders = (text) =>
     .sort()
     .join();
 /**
- * The keys of the pages' sentences. The server's sentences, whose keys contain their codes, are
- * excluded.
+ * The sentences without the server's, whose keys contain their codes, and which the tests compare
+ * separately.
  */
 const own = (words) =>
   Object.fromEntries(Object.entries(words).filter(([key]) => !key.startsWith('server.')));
@@ -99,8 +99,8 @@ describe('English', () => {
 });
 
 /**
- * Words that no text may have: the last column of docs/glossary.md, "German and Spanish". Labels of
- * OBS are exempt, and so are paths of addresses.
+ * Words that no text may have: the last column of docs/glossary.md, "German and Spanish". Names of
+ * placeholders are exempt, and so are the paths after them, as in "{server}/dock".
  */
 const otherWords = {
   de: /\bStages?\b|Operator|Sendende[nr]?\b|Rechner|Mischer|\bMixer|Audio-Mixer|Übertragung|Telefon|Keyframe-Intervall|zurückgezogen|\bLeute\b|\b(alle|keine|viele|offenen?) Token\b|unterschreib|live gehen|[^ ]…/,
@@ -280,7 +280,10 @@ describe('errors that a page shows', () => {
   });
 });
 
-/** The server's sentences are in English. The other languages have a sentence for each code. */
+/**
+ * The server's sentences are in English. The other languages have a sentence for each code that a
+ * broadcaster may receive.
+ */
 describe('the server’s codes', () => {
   const go = (folder) =>
     readdirSync(new URL(`../../internal/${folder}/`, import.meta.url))
