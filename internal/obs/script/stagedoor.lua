@@ -1,6 +1,6 @@
 -- Stagedoor for OBS, made for {{name}} by {{server}}
 --
--- What this script does, each time OBS starts:
+-- What this script does, from each start of OBS until OBS ends:
 --   1. It keeps a dock named "Stagedoor" beside your other docks.
 --   2. It keeps OBS's WebSocket server on, with its port and password, so that the dock can reach
 --      this OBS. If there is no password, it makes one.
@@ -277,7 +277,6 @@ end
 
 local function is_selected() return obs.obs_frontend_get_current_profile() == "Stagedoor" end
 
--- Returns the names in a folder.
 local function names_in(path)
   local names, dir = {}, obs.os_opendir(path)
   local file = dir and obs.os_readdir(dir)
@@ -338,8 +337,8 @@ local function previous_profile()
 end
 
 ---- The encoders ---------------------------------------------------------------------------
--- The encoders in order of preference, each with the settings that WHIP needs: a keyframe every 1
--- or 2 s, no B-frames, a constant bitrate, little delay.
+-- The encoders in order of preference, each with the settings that WHIP needs: a keyframe at least
+-- every 4 s, no B-frames, a constant bitrate, little delay.
 
 local encoders = {{encoders}}
 
