@@ -19,7 +19,7 @@ type Role string
 
 const (
 	Operator    Role = "operator"    // runs the service; has every capability on every stage
-	Moderator   Role = "moderator"   // kicks and mutes on granted stages
+	Moderator   Role = "moderator"   // kicks, bars and mutes on granted stages
 	Broadcaster Role = "broadcaster" // publishes to granted stages
 )
 
@@ -97,7 +97,8 @@ type Config struct {
 	// the error. It may be nil.
 	Asked func(stage.ARN, stage.ParticipantToken, error)
 
-	// Queued is called when a message for a webhook was queued. It may be nil.
+	// Queued wakes the sender of webhooks after a message was queued. It is not called for messages
+	// about users and revoked tokens, which the sender finds at its next poll. It may be nil.
 	Queued func()
 
 	// Unreachable returns an error if the name of a host alone shows that webhooks can never reach
@@ -137,7 +138,7 @@ type Config struct {
 	Log *slog.Logger
 
 	// If one of the following settings is zero, the default in parentheses applies.
-	TokenLimit  int           // tokens per broadcaster and TokenWindow (30); negative: no limit
+	TokenLimit  int           // tokens per Issuance.Bucket and TokenWindow (30); negative: no limit
 	TokenWindow time.Duration // (10 minutes)
 
 	AuditRetention time.Duration // how long entries of the audit trail are kept (1 year)

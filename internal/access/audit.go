@@ -253,7 +253,8 @@ func (t *trail) logEntry(ctx context.Context, e Entry) {
 }
 
 // The trail stores the first storedFailures failed sign-ins of a name, and then one per
-// storeFailure, so that an attacker cannot fill the database. The log contains all of them.
+// storeFailure, so that an attacker cannot fill the database. The log receives all of them, and has
+// a limit of its own.
 const (
 	storedFailures = 30
 	storeFailure   = time.Minute

@@ -48,8 +48,8 @@ type BrandingStore interface {
 	PutBranding(ctx context.Context, b Branding, at time.Time) error
 }
 
-// A BrandingSetting returns and replaces the branding. Only operators and API keys with the scope
-// may replace it.
+// A BrandingSetting returns and replaces the branding. Only operators, and API keys with
+// ScopeSystem, may replace it.
 type BrandingSetting struct {
 	*trail
 	defaults Branding // see Config.Brand

@@ -9,11 +9,11 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A cache keeps values that were just read from the database. It drops all entries when it is full,
-// and when the database has changed.
+// A cache keeps values that were read from the database. It drops all entries when it is full. Its
+// owner drops entries when the database has changed.
 type cache[K comparable, V any] struct {
 	mu         sync.Mutex
-	generation int     // guarded by mu: number of times that all entries were dropped
+	generation int     // guarded by mu: number of calls of `dropIf` and `clear`
 	entries    map[K]V // guarded by mu
 }
 
@@ -27,8 +27,8 @@ func (c *cache[K, V]) get(key K) (value V, generation int, found bool) {
 	return value, c.generation, found
 }
 
-// put stores a value, unless entries were dropped after `get` returned the generation: the value
-// may have been read before the change.
+// put stores a value, unless `dropIf` or `clear` was called after `get` returned the generation:
+// then the value may have been read before the change.
 func (c *cache[K, V]) put(key K, value V, generation int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -89,7 +89,7 @@ func (c *Chat) NoteRemoved(ctx context.Context, by Principal, author UserID, mes
 	}
 	names, err := c.store.Names(ctx, author)
 	if err != nil {
-		names = nil // then the entry contains the ID instead
+		names = nil // then the entry contains only the ID
 	}
 	c.noteLate(ctx, by, Entry{
 		Action: ActionMessageRemoved, Target: string(author), TargetName: names[author],

@@ -31,7 +31,8 @@ type DeviceStore interface {
 	PutDevice(ctx context.Context, cred Credential, limits DeviceLimits) error
 	// DeviceByCode finds a dock by its user code.
 	DeviceByCode(ctx context.Context, userCode string) (Credential, error)
-	// GiveDevice sets the user who approved the dock, and the label of the login that it becomes.
+	// GiveDevice sets the user who approved the dock, and the label of the login that Finish will
+	// create for the dock.
 	GiveDevice(ctx context.Context, id string, user UserID, label string) error
 }
 

@@ -144,7 +144,8 @@ func (e *Enrolments) take(
 	return cred, account, err
 }
 
-// wrong returns the refusal of a wrong code, and counts it for the network.
+// wrong returns the refusal of a wrong code. It counts the code for the network, unless the network
+// must wait because of earlier wrong codes.
 func (e *Enrolments) wrong(
 	ctx context.Context, tx Store, from Client,
 ) (refusal, err error) {

@@ -71,9 +71,9 @@ func (s *Events) After(
 }
 
 // EndUnfinished records the ends of local sessions that a crash left open. Call it at the start of
-// a server that does not share its database. It records the first thousand ends, and returns a
-// function that records the others while the server serves: in short transactions with pauses, so
-// that requests do not wait for them. After an error, that function can be called again.
+// a server that does not share its database. It records the ends of up to a thousand sessions, and
+// returns a function that records the others while the server serves: in short transactions with
+// pauses, so that requests do not wait for them. After an error, that function can be called again.
 func (s *Events) EndUnfinished(
 	ctx context.Context,
 ) (others func(context.Context) error, err error) {

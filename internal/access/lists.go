@@ -25,8 +25,8 @@ type Page struct {
 }
 
 // A PageOf is one page of a list. Next is the After of the following page, and empty on the last
-// page. A filter reads a limited number of rows per page. A page with a filter may therefore have
-// fewer items than its limit, or none, although more pages follow.
+// page. A list with a filter reads a limited number of rows per page. So such a page may have fewer
+// items than its limit, or none, although more pages follow.
 type PageOf[T any] struct {
 	Items []T
 	Next  string
@@ -42,7 +42,7 @@ type UserFilter struct {
 // A ListedUser is a user in a list.
 type ListedUser struct {
 	User
-	Stages int   // number of stages that were granted, up to MaxCount
+	Stages int   // number of the user's grants without a bar, up to MaxCount
 	Grant  Grant // the user's grant on the stage of the filter
 }
 

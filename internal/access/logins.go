@@ -12,7 +12,8 @@ import (
 const (
 	// loginLife is the life of a login since its last use.
 	loginLife = 30 * 24 * time.Hour
-	// touchEvery is how often the use of a login is recorded, so that most requests write nothing.
+	// touchEvery is how often the use of a login or a key is recorded, so that most requests write
+	// nothing.
 	touchEvery = time.Minute
 	// renewEvery is how often the expiry of a login moves. Each move sends the cookie again.
 	renewEvery = 24 * time.Hour
@@ -26,7 +27,7 @@ type Login struct {
 	Agent      string // the User-Agent
 	Address    string // from which it signed in
 	CreatedAt  time.Time
-	LastUsedAt time.Time // rounded to a minute
+	LastUsedAt time.Time // the last use may be up to a minute later, see touchEvery
 	Current    bool      // the login of the caller
 }
 

@@ -78,12 +78,12 @@ type ParticipantMessage struct {
 	// forged.
 	Claimed bool    `json:"claimed,omitempty"`
 	By      *Kicker `json:"by,omitempty"`     // the person who ended a session; nil if none did
-	Barred  bool    `json:"barred,omitempty"` // the user was also barred from the stage
+	Barred  bool    `json:"barred,omitempty"` // see StoredEvent.Barred
 }
 
 // A Kicker is the operator or moderator who kicked or barred a participant.
 type Kicker struct {
-	User UserID `json:"userId,omitempty"` // empty for the command line
+	User UserID `json:"userId,omitempty"` // empty for the command line and API keys
 	Name string `json:"name"`
 	Role Role   `json:"role"`
 }

@@ -50,8 +50,8 @@ func deceives(r rune) bool {
 		r == utf8.RuneError
 }
 
-// nameKey returns the key of a name, which ignores case, width and white space: names that look the
-// same have the same key.
+// nameKey returns the key of a name. Names that differ only in case, in the width of characters or
+// in the amount of white space have the same key.
 func nameKey(name string) string {
 	words := strings.Fields(norm.NFKC.String(name))
 	return strings.ToLower(strings.ToUpper(strings.Join(words, " ")))

@@ -14,7 +14,8 @@ const (
 	// ownClaim is how long other replicas do not create a stage that one replica has claimed. It is
 	// longer than a batch can wait for AWS's rate limit.
 	ownClaim = 10 * time.Minute
-	// ownPause is the pause after the first attempt. It grows with each attempt, up to ownPauseMax.
+	// The pause after an attempt is ownPause, doubled once for each attempt so far, and at most
+	// ownPauseMax.
 	ownPause    = 10 * time.Second
 	ownPauseMax = 10 * time.Minute
 )

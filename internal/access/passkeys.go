@@ -250,8 +250,8 @@ func (p *Passkeys) on(
 	})
 }
 
-// Remove deletes a passkey of the caller, and ends the logins that it created, except the caller's
-// own. It refuses if the user could not sign in afterwards.
+// Remove deletes a passkey of the caller, and ends the logins that depend on the passkey, except
+// the caller's own. It returns an error if the user needs this passkey, see spareLast.
 func (p *Passkeys) Remove(ctx context.Context, who Principal, id string) error {
 	var revoked []Issuance
 	err := p.on(ctx, who, id, func(tx Store, k Passkey, all []Passkey) error {
@@ -374,7 +374,7 @@ func passkeyOwner(ctx context.Context, tx Store, keyID string) (Passkey, Account
 }
 
 // OperatorsWayIn reports whether an operator can sign in without a password: by a claim, a passkey,
-// or an identity at the provider. It also returns true if there is no operator yet.
+// or an identity at the provider. If there is no operator yet, only a claim counts.
 func (c *Control) OperatorsWayIn(ctx context.Context) (bool, error) {
 	if c.Setup.ProviderMakesOperators() {
 		return true, nil

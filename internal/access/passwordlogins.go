@@ -181,8 +181,8 @@ func endKeysOf(
 	return out.revokeOpen(ctx, tx, Revocation{User: id})
 }
 
-// currentIsWrong replaces the error wrong_password for a user who is signed in and entered the
-// current password again.
+// currentIsWrong replaces ErrUnauthorized for a user who is signed in and enters the current
+// password: at that error a page would show the sign-in.
 func currentIsWrong(err error) error {
 	if !errors.Is(err, stage.ErrUnauthorized) {
 		return err

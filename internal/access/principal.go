@@ -53,14 +53,14 @@ type Principal struct {
 	// Revision is the revision of the account, which increases when its permissions change.
 	Revision int64
 
-	// Stage, Capabilities and View limit the credential. They are empty for a login, an access key
-	// and the command line, until OnStage sets them.
+	// Stage, Capabilities and View limit the credential. They are empty for a login, an access key,
+	// an API key and the command line. OnStage sets Stage and Capabilities.
 	Stage        stage.ARN
 	Capabilities stage.Capabilities
 	View         stage.View // the view of a viewing key, and of its tokens
 
 	CreatedAt time.Time
-	UsedAt    time.Time // of a key
+	UsedAt    time.Time // of a login or a key
 	ExpiresAt time.Time // moves when a login is used, see loginLife; zero means never
 	Client    Client    // of a login
 	From      Client    // of the request
@@ -193,7 +193,7 @@ func (p Principal) Require(scope Scope) error {
 }
 
 // Authenticate returns the principal behind a request. No other function recognizes the credentials
-// of requests.
+// of requests to the API. WHIP, WHEP and the events socket pass tokens of local stages to Verify.
 func (c *Control) Authenticate(ctx context.Context, presented Presented) (Principal, error) {
 	key := presented.key()
 	_, generation, _ := c.Outage.principals.get(key)

@@ -158,8 +158,8 @@ func claimsOf(identities []Identity) map[string][]string {
 // the ID of the rule.
 const ownPlace = "own "
 
-// given returns the grants that rules give a user with these claims: by stage, or by the rule for
-// an own stage, which may not exist yet.
+// given returns the grants that rules give a user with these claims: by stage; by the rule for an
+// own stage, which may not exist yet; or by the rule in OwnOf.
 func given(rules []Rule, claims map[string][]string) map[string]Grant {
 	grants := map[string]Grant{}
 	for _, r := range rules {

@@ -275,8 +275,8 @@ func rename(record *StageRecord, name string) error {
 	return nil
 }
 
-// Remove deletes a stage with its grants and viewing keys, revokes its tokens and disconnects
-// its participants.
+// Remove deletes a stage with its grants, viewing keys and guest links, revokes its tokens and
+// disconnects its participants.
 func (s *Stages) Remove(ctx context.Context, by Principal, arn stage.ARN) error {
 	if err := by.Require(ScopeStages); err != nil {
 		return err

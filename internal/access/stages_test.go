@@ -81,7 +81,7 @@ func TestOnStageNeedsAGrantOfItsOwn(t *testing.T) {
 		{User{ID: "ana", Role: Broadcaster}, "a", true},
 		{User{ID: "ana", Role: Broadcaster}, "b", false},
 		{User{ID: "ben", Role: Broadcaster}, "a", false},
-		{User{Role: Broadcaster}, "a", false}, // "" would select all grants
+		{User{Role: Broadcaster}, "a", false}, // fakeStore has a grant for ""
 		{User{ID: "olga", Role: Operator}, "a", true},
 		{User{ID: "olga", Role: Operator}, "gone", false},
 	} {

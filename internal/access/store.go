@@ -12,8 +12,8 @@ import (
 //
 // It is safe for concurrent use. A missing row is stage.ErrNotFound; a database that does not
 // answer is stage.ErrUnavailable. A write is durable when its method returns, except for
-// AddIssuance, Touch and AddEvent: their last writes may be lost when the machine crashes. Such a
-// loss never extends what a user may do.
+// AddIssuance, Touch, AddEvent, AddEvents, EndOpen and Prune: their last writes may be lost when
+// the machine crashes. Such a loss never extends what a user may do.
 type Store interface {
 	// Atomically runs the given function in one serializable transaction. The function must use
 	// only tx. It may run more than once, so it must have no other effects.
@@ -37,8 +37,8 @@ type Store interface {
 	// identities and grants. Issuances and events stay.
 	DeleteAccount(ctx context.Context, id UserID) error
 
-	// Credential finds a credential and its account by the hash of the secret. The account of a
-	// setup code or an API key is empty.
+	// Credential finds a credential and its account by the hash of the secret. If the credential
+	// has no user, like an API key, the account is empty.
 	Credential(ctx context.Context, kind Kind, hash string) (Credential, Account, error)
 	// Credentials lists the matching credentials, oldest first.
 	Credentials(ctx context.Context, match Match) ([]Credential, error)
@@ -71,12 +71,12 @@ type Store interface {
 	// ListStages lists stages by name. f.Query is a part of a name as nameKey returns it.
 	ListStages(ctx context.Context, f StageFilter, p Page) (PageOf[ListedStage], error)
 	// CloseStage marks a stage as being removed. After it returns, no token for the stage can be
-	// recorded. The other methods do not find a closed stage.
+	// recorded, and the methods above do not find the stage.
 	CloseStage(ctx context.Context, arn stage.ARN, at time.Time) error
 	// ClosedStages lists the stages that are closed and not deleted yet.
 	ClosedStages(ctx context.Context) ([]stage.ARN, error)
-	// ClearStage deletes at most `limit` grants and at most `limit` keys of a closed stage, and
-	// reports whether there may be more.
+	// ClearStage deletes at most `limit` grants and at most `limit` credentials of a closed stage,
+	// and reports whether there may be more.
 	ClearStage(ctx context.Context, arn stage.ARN, limit int) (more bool, err error)
 	// DeleteStage deletes a closed stage.
 	DeleteStage(ctx context.Context, arn stage.ARN) error
@@ -203,14 +203,18 @@ const (
 
 // A Credential is the record of a secret. Only the SHA-256 of the secret is stored: secrets are
 // random, so they need no slow hash, and their lookup by an index reveals nothing.
+//
+// The field View also has values of other kinds: the name of the creator of an API key, the user ID
+// of a guest with a token, the network of a waiting dock, and the label of the future login of an
+// approved dock.
 type Credential struct {
 	ID        string
 	Kind      Kind
 	Hash      string
-	User      UserID // empty for a setup code
+	User      UserID // empty for a setup code, an API key, a challenge and a waiting dock
 	Label     string
-	Stage     stage.ARN // of a viewing key or a token
-	View      string    // of a viewing key
+	Stage     stage.ARN // of a viewing key, a guest link or a token
+	View      string    // of a viewing key; for other kinds see above
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 	UsedAt    time.Time
@@ -283,7 +287,7 @@ type Attempts struct {
 // A StoredEvent is a stage event with its ID, which orders events, and its user.
 type StoredEvent struct {
 	ID   int64
-	User UserID // empty if this server did not issue the token; then the event is not stored
+	User UserID // empty if the event was not stored, see Events.Record and Store.AddEvent
 	stage.Event
 	By     User // the user who kicked or barred the participant; empty if there is none
 	Barred bool // the participant's user, or the link of a guest, gets no more tokens

@@ -47,9 +47,10 @@ func newTurns(parallel int) *turns {
 	}
 }
 
-// enter waits for the turn of an account, given by its key, and of a client's address. The
-// parameter `known` is true if the client signed in to the account before, or has proved in this
-// request that it may set a password.
+// enter waits for a turn. The caller calls `leave` when the hash is computed. The parameter
+// `account` is the key of an account's name, and `address` is the client's. The parameter `known`
+// is true if the client signed in to the account before, or has proved in this request that it may
+// set a password.
 func (t *turns) enter(
 	ctx context.Context, account, address string, known bool,
 ) (leave func(), err error) {

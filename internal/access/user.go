@@ -16,8 +16,7 @@ const inviteLife = 7 * 24 * time.Hour
 type Person struct {
 	User
 	Grants []Grant
-	// RuleGrants has one element for each rule to all of whose stages the user has access. Only
-	// Control.User sets it.
+	// RuleGrants lists the access to all stages of a rule. Only Control.User sets it.
 	RuleGrants []NamedRuleGrant
 }
 

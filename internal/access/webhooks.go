@@ -68,8 +68,8 @@ type WebhookStore interface {
 	ReplayDeliveries(ctx context.Context, id WebhookID, delivery string, at time.Time) (int, error)
 }
 
-// Webhooks registers the endpoints that receive messages, and sends messages again. Only operators
-// and API keys with the scope may use it.
+// Webhooks registers the endpoints that receive messages, and sends messages again. Only operators,
+// and API keys with ScopeWebhooks, may use it.
 type Webhooks struct {
 	*trail
 	unreachable func(host string) error // see Config.Unreachable
@@ -231,7 +231,8 @@ func (h *Webhooks) on(
 // maxDead is the most dead deliveries in a list.
 const maxDead = 200
 
-// Dead lists the messages that a receiver did not accept.
+// Dead lists the messages that a receiver did not accept, and that are not sent again unless Replay
+// is called.
 func (h *Webhooks) Dead(
 	ctx context.Context, by Principal, id WebhookID,
 ) ([]Delivery, error) {

@@ -25,8 +25,9 @@ func allRefused(identities []Identity) bool {
 }
 
 // withdraw removes what depends on the provider, after the policy has refused a user: logins, the
-// role by claims, and access by rules. An account with a password keeps its logins. It also keeps
-// the access that every user gets by a rule. Neither depends on the provider.
+// role by claims, and access by rules. An account with a password keeps the logins that the
+// provider did not create. It also keeps the access that every user gets by a rule. Neither depends
+// on the provider.
 func (c *Control) withdraw(ctx context.Context, e External, from Client) error {
 	if e.Issuer == "" || e.Subject == "" || e.Partial {
 		return nil
@@ -88,8 +89,8 @@ func (c *Control) withdrawn(
 	return account.ID, append(append(revoked, orphans...), lost...), err
 }
 
-// endVouchedLogins ends the logins that depend on the provider, and the codes that would become
-// such logins.
+// endVouchedLogins ends the logins that depend on the provider, and all unused codes that would
+// sign in a dock of the user.
 func (c *Control) endVouchedLogins(
 	ctx context.Context, tx Store, by Principal, account Account,
 ) error {
