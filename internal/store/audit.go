@@ -37,7 +37,7 @@ func (q queries) Entries(
 	f.Stages = filled(f.Stages)
 	stages := f.Stages
 	if f.Stage != "" || stages == nil || f.Actor != "" || f.Target != "" {
-		stages = []stage.ARN{f.Stage} // one walk, by the index of the actor or the target
+		stages = []stage.ARN{f.Stage} // no walk for each stage: actor and target have an index
 	}
 	var walks, ofTokens []walk
 	for _, arn := range stages {

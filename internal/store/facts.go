@@ -36,7 +36,7 @@ func (s *Store) RegisterLocalKey(
 	return s.LocalKey(ctx)
 }
 
-// Issued reports whether any token was ever recorded.
+// Issued reports whether there is the record of any token. Prune deletes old records.
 func (s *Store) Issued(ctx context.Context) (bool, error) {
 	issued, err := first(ctx, s.queries, scanNumber,
 		"SELECT CASE WHEN EXISTS (SELECT 1 FROM issuances LIMIT 1) THEN 1 ELSE 0 END")

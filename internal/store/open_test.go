@@ -183,7 +183,8 @@ func TestADatabaseThatGoesAway(t *testing.T) {
 	t.Errorf("after the connections were cut: still %v", last)
 }
 
-// Durable and quick writers of two processes wait for each other. No caller gets the error "the
+// TestManyWriters: two stores on one database write at the same time. Some of the writes wait for
+// the disk, and others do not. The writers wait for each other, and no caller gets the error "The
 // database is busy".
 func TestManyWriters(t *testing.T) {
 	onBoth(t, func(t *testing.T, h *harness) {

@@ -289,7 +289,8 @@ func TestANotificationOnlyWakesTheReaders(t *testing.T) {
 	rings("51")
 }
 
-// TestAPostEndsWithItsReplica tests on PostgreSQL what a test of feed.Memory tests in memory.
+// TestAPostEndsWithItsReplica: a post that its replica does not renew is no longer listed. Package
+// feed tests the same for feed.Memory.
 func TestAPostEndsWithItsReplica(t *testing.T) {
 	t.Parallel()
 	where := postgres.Migrated(t)

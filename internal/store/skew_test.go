@@ -16,7 +16,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/token"
 )
 
-// skewed are two replicas on one database; the clock of the second is a minute ahead.
+// skewed returns two replicas on one database; the clock of the second is a minute ahead.
 func skewed(t *testing.T) (behind, ahead *harness) {
 	t.Helper()
 	where := postgres.Migrated(t)
@@ -103,7 +103,7 @@ func TestClocksAMinuteApart(t *testing.T) {
 }
 
 // TestLeasesAndPresenceOfSkewedClocks: only one replica leads at a time, another takes over, and
-// each replica lists the participants of both.
+// each replica lists the participants of the other one.
 func TestLeasesAndPresenceOfSkewedClocks(t *testing.T) {
 	t.Parallel()
 	behind, ahead := skewed(t)

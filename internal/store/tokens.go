@@ -11,7 +11,7 @@ import (
 )
 
 // full finds the token at which the rate limit is reached, if any. This is the Limit-th newest
-// token of the bucket. It reads at most Limit entries of the index, for any number of tokens.
+// token of the bucket. It reads only an index: the entries of the user's tokens in the window.
 const full = `(SELECT issued_at FROM issuances WHERE user_id = u.id AND bucket = %s AND issued_at > %s AND issued_at <= %s ORDER BY issued_at DESC LIMIT 1 OFFSET %s)`
 
 // rateArgs returns the parameters of `full`. Without a limit it names the empty bucket, which has

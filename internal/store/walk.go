@@ -14,8 +14,8 @@ import (
 )
 
 // A walk is a list in the order of an index, limited to the rows that a filter selects. The cost of
-// a page does not depend on the size of the table: nothing is sorted or counted, and a filter reads
-// at most one window of rows per page.
+// a page does not depend on the size of the table: nothing is sorted or counted without a limit,
+// and a filter reads at most one window of rows per page.
 type walk struct {
 	columns string
 	from    string // the table and its joins

@@ -30,8 +30,9 @@ func (h *Harness) ended(
 	return e, message.Data
 }
 
-// A kick, a bar, or the removal of access disconnects a participant. The event and its message
-// contain which of the three it was, and the user who did it.
+// A kick, a bar, or the removal of access disconnects a participant. After a kick or a bar, the
+// event and its message name the user who did it, and say whether it was a bar. After the removal
+// of access they name nobody.
 func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()

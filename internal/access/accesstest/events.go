@@ -99,7 +99,8 @@ func (on rules) TestEventsAppearInOrder(t *testing.T) {
 func (on rules) TestPruning(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
-		// records of tokens are kept at least as long as the audit trail
+		// The records of tokens are kept at least as long as the audit trail, whose default is a
+		// year. With an hour, the records' own retention of 44 days applies.
 		h.Configure(func(c *access.Config) { c.AuditRetention = time.Hour })
 		token := must(h.Issue(t.Context(), ana, access.IssueRequest{Stage: arn, TTL: time.Hour}))(t)
 		must(h.Events.Record(t.Context(), stage.Event{Kind: stage.EventEnded,

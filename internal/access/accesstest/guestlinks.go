@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// invited returns the principal of a new guest link.
+// invited returns a new guest link and its principal.
 func (h *Harness) invited(
 	t *testing.T, by access.Principal, req access.GuestLinkRequest,
 ) (access.GuestLink, access.Principal) {
@@ -215,7 +215,7 @@ func (on rules) TestPromotingAndDemotingAGuest(t *testing.T) {
 	})
 }
 
-// Two guests compete for the last use of a link.
+// Eight guests compete on two replicas for the three uses of a link.
 func (on rules) TestTheLastUseIsOneGuests(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		_, ana, arn := h.Scene()

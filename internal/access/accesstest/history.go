@@ -135,7 +135,7 @@ func (on rules) TestTheTrailIsInTheOrderOfHappening(t *testing.T) {
 	})
 }
 
-// switched is a database that can be made unavailable.
+// switched is a database whose method Stage, with which each kick begins, can be made to fail.
 type switched struct {
 	access.Store
 	away bool

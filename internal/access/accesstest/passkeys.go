@@ -10,7 +10,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// fakeKeys verifies fake passkeys, whose answers are "KEY CHALLENGE" without a signature.
+// fakeKeys verifies fake passkeys, whose answers are the JSON of a fakeAnswer, without a signature.
 type fakeKeys struct{}
 
 type fakeAnswer struct {

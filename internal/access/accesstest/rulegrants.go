@@ -187,8 +187,8 @@ func (on rules) TestABarFromOneOfAllStages(t *testing.T) {
 	})
 }
 
-// A moderator may have more stages than one statement can name. Lists for such a moderator read the
-// records of all stages and filter them.
+// A moderator may have more stages than a page merges lists (maxModerated in package access). Lists
+// for such a moderator read the records of all stages and filter them.
 func (on rules) TestRecordsOfManyStages(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()

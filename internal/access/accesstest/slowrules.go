@@ -40,8 +40,8 @@ func (tx slowTx) PutGrant(ctx context.Context, g access.Grant) error {
 	return tx.Store.PutGrant(ctx, g)
 }
 
-// slow puts a slow database under the Control. It adds users, and returns the rule that gives all
-// of them access to one stage.
+// slow puts a slow database under the Control, and adds users. It returns the database, and a rule,
+// not stored yet, that gives all users access to one stage.
 func (h *Harness) slow(op access.Principal, users int) (*slowStore, access.Rule) {
 	h.t.Helper()
 	for i := range users {
@@ -60,8 +60,8 @@ func (h *Harness) withAccess(op access.Principal, arn stage.ARN) int {
 		access.Page{Limit: 500}))(h.t).Items)
 }
 
-// A rule for all users is applied in short transactions. So others can write between them, and a
-// slow database does not end them.
+// A rule for all users is applied in short transactions. So others can write between them, and no
+// transaction exceeds its time limit on a slow database.
 func (on rules) TestARuleForAllHoldsNoLongTransaction(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op := h.Operator()

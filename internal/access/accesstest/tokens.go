@@ -625,7 +625,7 @@ func (on rules) TestViewKeys(t *testing.T) {
 	})
 }
 
-// TestAViewTokenEndsWithItsLogin checks every way in which a login ends. Broadcasts go on.
+// TestAViewTokenEndsWithItsLogin checks several ways in which a login ends. Broadcasts go on.
 func (on rules) TestAViewTokenEndsWithItsLogin(t *testing.T) {
 	ends := map[string]func(t *testing.T, h *Harness, op, ana access.Principal){
 		"signed out": func(t *testing.T, h *Harness, _,
