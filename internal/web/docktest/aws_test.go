@@ -159,8 +159,8 @@ func anAWSStageToLive(t *testing.T, a *apptest.App) {
 	}
 }
 
-// TestAWSOutOfReach: if AWS cannot be reached, the page shows the server's error in its language,
-// lists all local stages, and still accepts the ARN of a stage.
+// TestAWSOutOfReach: if AWS cannot be reached, the page shows the server's error in the language of
+// the page, lists the local stages, and still has the field for the ARN of a stage.
 func TestAWSOutOfReach(t *testing.T) {
 	t.Parallel()
 	a := replicas.App(t, "--ivs-region", "us-west-2", "--ivs-endpoint", "http://127.0.0.1:1")

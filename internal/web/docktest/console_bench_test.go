@@ -189,8 +189,9 @@ func shootLarge(page *browser.Page, name string) {
 }
 
 // BenchmarkConsoleLive reports the CPU time of an open page, in hundredths of a core. 100 people
-// are live on 20 stages, and all their figures change every two seconds. One page shows these
-// people, the other does not. Only the page's own thread is counted, so other load does not matter.
+// are live on 20 stages, and their bitrates and viewers change every two seconds. One page shows
+// these people, the other does not. Only the page's own thread is counted, so other load does not
+// matter.
 func BenchmarkConsoleLive(b *testing.B) {
 	s := newFakeServer(b)
 	var stages []any

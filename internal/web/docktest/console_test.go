@@ -148,8 +148,8 @@ func TestTheConsoleHoldsWhatWasAskedFor(t *testing.T) {
 }
 
 // brandsThePages checks that the page refuses a colour that is hard to read and gives the reason.
-// It also checks that the name, the colour and the links are on every page, before the sign-in and
-// in the dock, in the language that the person chose.
+// It also checks that the console shows the name and the colour, that the dock shows the name and
+// the link for support before the sign-in, and that a person can choose another language there.
 func brandsThePages(t *testing.T, a *apptest.App, page *browser.Page) {
 	t.Log("branding, and a language, on the page and before sign-in")
 	page.Click(`.places a[href$="/operator/system"]`)

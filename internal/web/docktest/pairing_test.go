@@ -91,7 +91,8 @@ func TestABroadcasterFindsTheScriptOnEveryPage(t *testing.T) {
 	page.WaitText("Download for OBS")
 }
 
-// A server without https offers no script. The pages say so in the place of the script.
+// A server with an http URL offers no script, unless the URL is of the same computer. The pages say
+// so in the place of the script.
 func TestAServerWithoutTLSSaysWhyItHasNoScript(t *testing.T) {
 	t.Parallel()
 	app := apptest.Start(t, "--public-url", "http://stage.example:8080")
@@ -260,8 +261,8 @@ func TestAPairedDockSaysHowToGetTheNewPassword(t *testing.T) {
 	p.state("not-set-up")
 }
 
-// OBS listens at another port than the dock has stored. As after a wrong password, the first advice
-// is to restart OBS.
+// OBS does not answer at the port that the dock has stored. As after a wrong password, the first
+// advice is to restart OBS.
 func TestAPairedDockSaysHowToFindOBS(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
@@ -374,8 +375,8 @@ func TestADockWithAnOlderScriptSaysWhatToDo(t *testing.T) {
 	m.WaitText("its script is too old to follow: open " + m.now + "/account")
 }
 
-// The code of a move is used, expired or wrong. The dock says so, and completes the move after the
-// person has signed in.
+// The code of a move is wrong. The dock says that it has come to the new address, and completes the
+// move after the person has signed in.
 func TestAMoveWithABadCodeLeadsToTheSignIn(t *testing.T) {
 	t.Parallel()
 	m := newMove(t, browser.OBS31, fakeobs.Script{Secret: "shared"})
@@ -430,8 +431,8 @@ func TestADockSaysThatItsScriptIsGone(t *testing.T) {
 
 // TestADockUndoesWhatItCanWithoutItsScript: a person chooses a scene collection without the script.
 // The dock says so without a new connection to OBS, and stops saying so when the script is back. It
-// undoes what a page can undo: it removes the token and selects the earlier profile. The rest is
-// the command's.
+// undoes what a page can undo: it removes the token and selects the earlier profile. For the rest,
+// it names the command `stagedoor obs pair --undo`.
 func TestADockUndoesWhatItCanWithoutItsScript(t *testing.T) {
 	t.Parallel()
 	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})

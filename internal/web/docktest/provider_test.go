@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/replicas"
 )
 
-// A provider is mockoidc with a sign-out page, which does not redirect and only shows a link.
+// A provider is mockoidc with a sign-out page, which neither redirects nor has a link back.
 type provider struct {
 	*mockoidc.MockOIDC
 	signedOut chan url.Values // the query of each visit to that page

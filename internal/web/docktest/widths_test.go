@@ -13,7 +13,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// These names contain no place to break a line, and are nearly as long as names may be.
+// These names contain no space to break a line, and are nearly as long as names may be.
 const (
 	longName  = "Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh"
 	longStage = "Donaudampfschifffahrtsgesellschaftshauptversammlungssaal"

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(apptest.Main(browser.Share(m))) }
 
-// sdkFrom serves the stock SDK from another origin than the pages, as AWS's CDN does.
+// sdkFrom serves the file of an SDK from another origin than the pages, as AWS's CDN does.
 func sdkFrom(t *testing.T, path string) string {
 	t.Helper()
 	cdn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

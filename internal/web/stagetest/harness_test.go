@@ -97,7 +97,7 @@ func moves(page *browser.Page, selector string) {
 	})()`)
 }
 
-// loud waits until the level meter that matches the selector moves.
+// loud waits until the level meter in the element that matches the selector shows a loud sound.
 func loud(page *browser.Page, selector string) {
 	page.WaitFor(`Number(/ (\d+)%/.exec(document.querySelector('` + selector + ` .level').style.clipPath)?.[1]) < 70`)
 }
