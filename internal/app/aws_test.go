@@ -12,7 +12,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/web"
 )
 
-// TestAWSStageFromEndToEnd follows docs/ivs.md from the first step to the last, on the emulator.
+// TestAWSStageFromEndToEnd follows docs/ivs.md on the emulator: it adds a stage, publishes with a
+// token of the API and with one of an own key, rotates the key, kicks a participant, and lists the
+// stage sessions.
 func TestAWSStageFromEndToEnd(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t)

@@ -326,8 +326,8 @@ func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// move moves the files into the data folder. The database comes last, so that after a crash no
-// server starts with a part of the files. If move fails, the data folder stays as it was.
+// move moves the files into the data folder. The database comes last, so that after a crash the
+// folder never has the database without its keys. If move fails, the data folder stays as it was.
 func (cmd *RestoreCommand) move(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // TestBackupWhileTokensAreIssued writes a backup while tokens are issued, and restores it. The
-// restored server has a record of every token that was issued before the backup, and accepts these
+// restored server has a record of every token that was issued before the backup, and issues new
 // tokens.
 func TestBackupWhileTokensAreIssued(t *testing.T) {
 	t.Parallel()

@@ -132,7 +132,7 @@ func (d *doctor) checkNAT(ctx context.Context) finding {
 	return warning("nameHost", "unannounced", words.Values{"address": outer})
 }
 
-// checkPolicy tries each action of the IAM policy that can be tried without changing anything.
+// checkPolicy tries actions of the IAM policy in such a way that nothing changes at AWS.
 func (d *doctor) checkPolicy(ctx context.Context) finding {
 	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
 		return finding{}
@@ -169,7 +169,8 @@ func (d *doctor) checkPolicy(ctx context.Context) finding {
 	return healthy("rights", words.Values{"n": tried})
 }
 
-// checkProvider reads the discovery document of the OpenID Connect provider.
+// checkProvider reads the discovery document of the OpenID Connect provider. It also checks whether
+// the provider sends the claims that decide about access.
 func (d *doctor) checkProvider(ctx context.Context) finding {
 	settings := &d.settings.SignInSettings
 	if settings.OIDCIssuer == "" || settings.check() != nil {

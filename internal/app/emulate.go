@@ -100,7 +100,7 @@ func (cmd *EmulateCommand) wire(
 	media.OnChange(socket.MediaChanged)
 	e.Media, e.Socket, e.Roster = media, socket, socket
 	e.Kicked = func(arn stage.ARN, id stage.ParticipantID, why string) {
-		// The result is ignored: a participant who is not connected is no error.
+		// A participant who is not connected is no error.
 		if err := socket.Disconnect(context.Background(), arn, id, why); err != nil &&
 			!errors.Is(err, stage.ErrNotFound) {
 			log.Warn("a participant was not disconnected", "participant", id, "err", err)

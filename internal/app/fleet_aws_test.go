@@ -23,8 +23,8 @@ const eventsSecret = "posted by EventBridge"
 
 // TestEventBridgeInAFleet: EventBridge posts each event to one of three servers. Each event reaches
 // all docks, and is stored and sent to a webhook once. A kick keeps its reason. Then the leader is
-// killed. The next leader handles the events that were posted meanwhile, and disconnects a
-// participant who was barred meanwhile.
+// killed. The next leader handles the events that were posted meanwhile, disconnects a participant
+// whose token was revoked meanwhile, and deletes an own key that was rotated meanwhile.
 func TestEventBridgeInAFleet(t *testing.T) {
 	t.Parallel()
 	f := prepareFleet(t, 3)

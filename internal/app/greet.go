@@ -112,8 +112,9 @@ func interfaceAddresses() (list []netip.Addr) {
 	return list
 }
 
-// missing lists the settings without which other machines cannot use the server. The parameter
-// `own` has the addresses of this machine.
+// missing lists the settings that the server lacks for the use from other machines. It also lists
+// HTTPS if clients elsewhere would send passwords and tokens unencrypted. The parameter `own` has
+// the addresses of this machine.
 func (s *ServeSettings) missing(public *url.URL, own []netip.Addr) (list []string) {
 	listensOut, mediaOut := reachesOut(s.Listen), reachesOut(s.Media)
 	publicOut := !isLocal(public.Hostname())

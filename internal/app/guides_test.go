@@ -62,7 +62,7 @@ type reader struct {
 	t    *testing.T
 	home string
 	env  []string
-	from *strings.Replacer // replaces the addresses in the documents by those of the test
+	from *strings.Replacer // replaces addresses and paths in the documents by those of the test
 }
 
 func follow(t *testing.T, blocks []block) {

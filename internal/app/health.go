@@ -49,8 +49,8 @@ func (cmd *HealthCommand) Run(ctx context.Context, p *process) error {
 }
 
 // client returns an HTTP client for the server on this machine. The client does not verify the
-// certificate, since this is issued for the public host name, and the connection does not leave
-// this machine.
+// server's certificate: the certificate is issued for the public host name, and the connection does
+// not leave this machine.
 func (p published) client() *http.Client {
 	insecure := &tls.Config{InsecureSkipVerify: true}
 	if u, err := url.Parse(p.URL); err == nil && net.ParseIP(u.Hostname()) == nil {

@@ -12,8 +12,9 @@ import (
 )
 
 // TestOneHomeBehindAnyBalancer: nginx sends each request to another of three servers. All requests
-// for a local stage reach its home: WHIP, WHEP, the events socket, and a kick at any server. When
-// the home is killed, another server records the end of the broadcast and becomes the home.
+// for a local stage reach its home: WHIP, WHEP and the events socket. The revocation of a token at
+// any server ends its broadcast. When the home is killed, another server records the end of the
+// broadcast, and the next broadcast finds a home.
 func TestOneHomeBehindAnyBalancer(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3)
@@ -105,7 +106,7 @@ func TestOneHomeBehindAnyBalancer(t *testing.T) {
 
 // TestAServerThatCrashedIsBackAtOnce: a server that starts again after a crash knows that its last
 // run has ended. It records the ends of its sessions and frees its stages at once, without waiting
-// until the leases expire. The next home of a stage answers an offer that arrives meanwhile.
+// until the other servers mark that run as dead. Then the next broadcast finds a home.
 func TestAServerThatCrashedIsBackAtOnce(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 2)

@@ -25,7 +25,7 @@ type KeysCommand struct {
 	Retire KeysRetireCommand `cmd:"" help:"Stop signing with a key: the AWS API issues the tokens again, and the key is deleted when its last token has expired."`
 }
 
-// KeySettings are the settings of every keys command.
+// KeySettings are the settings of the keys commands that change a key.
 type KeySettings struct {
 	Data        string `help:"Folder of the server; the keys are in its folder keys." placeholder:"DIR" default:"${data}"`
 	Database    string `help:"PostgreSQL of the server, for its audit trail; by default the SQLite file in the data folder." placeholder:"postgres://…" secret:"password" old:""`

@@ -29,8 +29,8 @@ const (
 	// functionPause. AWS charges for an idle stream as much as for a busy one.
 	functionStream = time.Second
 	functionPause  = 4 * time.Second
-	// functionData is the only folder that a Lambda function may write to (AWS Lambda, "Ephemeral
-	// storage").
+	// functionData is below /tmp, the only folder that a Lambda function may write to (AWS Lambda,
+	// "Ephemeral storage").
 	functionData = "/tmp/stagedoor"
 	// kmsAttempts is the number of attempts to import a key. If several instances import the same
 	// key at once, only one succeeds at the first attempt.
@@ -239,7 +239,8 @@ func (f *function) site(public string) (http.Handler, error) {
 	}
 	cfg := f.webConfig(ways)
 	cfg.WHIP, cfg.Signal = noMedia, noMedia
-	// Each instance has its own list of keys: the others would go on signing with a retired key.
+	// With KeySetting, operators cannot change own keys on their page. Each instance has a list of
+	// keys of its own, so the other instances would go on signing with a retired key.
 	cfg.About.KeySetting = "STAGEDOOR_LAMBDA_KMS_KEY"
 	cfg.Short = web.ShortStreams{Life: functionStream, Pause: functionPause}
 	site, err := web.New(cfg)

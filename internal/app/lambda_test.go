@@ -226,8 +226,8 @@ func startFunction(t *testing.T, instances int) (front *lambdaFront, database *p
 // invocationID matches the request IDs of Lambda.
 var invocationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// TestAFunctionOnLambda follows docs/lambda.md from the first step to the last: two instances,
-// PostgreSQL, and an emulated Amazon IVS and AWS KMS.
+// TestAFunctionOnLambda follows docs/lambda.md after the deployment, from the set-up to a broadcast
+// and the housekeeping: two instances, PostgreSQL, and an emulated Amazon IVS and AWS KMS.
 func TestAFunctionOnLambda(t *testing.T) {
 	t.Parallel()
 	front, _ := startFunction(t, 2)
@@ -364,7 +364,8 @@ func awaitEvent(t *testing.T, c *apptest.Client, want string) string {
 	}
 }
 
-// TestLambdaRefusesWhatIsOfAMachine: a function refuses settings that only servers have.
+// TestLambdaRefusesWhatIsOfAMachine: a function refuses settings that only servers have. It does
+// not start outside AWS Lambda, or without a database or a region.
 func TestLambdaRefusesWhatIsOfAMachine(t *testing.T) {
 	t.Parallel()
 	env := func(more ...string) []string {

@@ -16,8 +16,8 @@ import (
 func (s *server) several() bool { return s.settings.Database != "" }
 
 // wireLead prepares the election of a leader among the servers on the database. The leader observes
-// the AWS stages, disconnects users who are barred there, finishes interrupted changes of own keys,
-// deletes retired keys, and deletes old records.
+// the AWS stages, disconnects participants there whose tokens were revoked, finishes interrupted
+// changes of own keys, deletes retired keys, and deletes old records.
 //
 // A Lambda function has no election: each of its instances does this work when it is invoked. It
 // deletes no own keys, because other instances may still sign with them. An event that several

@@ -208,8 +208,7 @@ func TestABarIsNoKickInTheMetrics(t *testing.T) {
 	kickedAndBarred(t, a, olga, olga.MainStage())
 }
 
-// TestABarOnAStageOfAWSInTheMetrics: on AWS stages, the metrics have only the reasons that this
-// server gives.
+// TestABarOnAStageOfAWSInTheMetrics: on AWS stages, too, the metrics distinguish a bar from a kick.
 func TestABarOnAStageOfAWSInTheMetrics(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--metrics-listen", "127.0.0.1:0",

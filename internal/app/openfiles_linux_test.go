@@ -15,8 +15,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest"
 )
 
-// TestNoPortUsesUpTheFiles: a server may open 128 files, and receives 200 idle connections on one
-// of its ports. The pages still load. The test runs for each port.
+// TestNoPortUsesUpTheFiles: a server may open 128 files, and receives 200 idle connections on the
+// port for metrics, and then 200 on the port that redirects to HTTPS. It still answers on its main
+// port.
 func TestNoPortUsesUpTheFiles(t *testing.T) {
 	t.Parallel()
 	cert, key, roots := certificate(t)

@@ -15,8 +15,8 @@ import (
 )
 
 // TestBehindAPooler: three servers reach PostgreSQL through PgBouncer in the transaction mode. They
-// start together on an empty database. Tokens are issued, events and changes reach the pages of the
-// other servers, and a killed server is replaced. The third server has a direct connection for
+// start together on an empty database. Tokens are issued, stage events reach the pages of the other
+// servers, and a killed server starts again. The third server has a direct connection for
 // notifications, as docs/scale.md advises.
 func TestBehindAPooler(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,8 @@ import (
 )
 
 // TestARehearsalIsSeenByItsOwnerAlone: ana publishes to her private stage, watches it and reads its
-// measurements. Ben and the operator can do none of these, and a guest cannot watch it.
+// measurements. Ben and the operator can neither watch it nor read its measurements, and a guest
+// cannot watch it.
 func TestARehearsalIsSeenByItsOwnerAlone(t *testing.T) {
 	t.Parallel()
 	quick.LeavesOut(t, "real media")

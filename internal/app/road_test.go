@@ -191,7 +191,8 @@ func TestStopEndsSessionsAndRemembersIt(t *testing.T) {
 	apptest.Await(again.Events(), "stage", of(token, "ended"))
 }
 
-// TestBadTokensAreRefused posts an offer with each kind of bad token.
+// TestBadTokensAreRefused posts an offer with several kinds of bad tokens, and bad offers with a
+// valid token.
 func TestBadTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t, "--token-window", "1m")

@@ -15,7 +15,7 @@ import (
 )
 
 // The fields of the structs below are the settings. Each field is a flag, an environment variable
-// STAGEDOOR_… and a row of `--help` and of docs/operate.md. A test generates those rows.
+// STAGEDOOR_… and a row of `--help` and of docs/operate.md. A test writes the rows in that file.
 
 // DataSettings say where Stagedoor stores its data.
 type DataSettings struct {

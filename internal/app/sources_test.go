@@ -128,8 +128,8 @@ func TestConfigCheck(t *testing.T) {
 	}
 }
 
-// TestEveryVariableHasOneMeaning: flags with the same variable have the same name and type. The old
-// name of a variable is not the current name of another variable of the same command.
+// TestEveryVariableHasOneMeaning: flags with the same variable have the same name and type, and are
+// the same setting of `serve` or belong to the same group of commands.
 func TestEveryVariableHasOneMeaning(t *testing.T) {
 	t.Parallel()
 	p := &process{env: map[string]string{}}

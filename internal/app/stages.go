@@ -64,7 +64,7 @@ func (cmd *StagesAddCommand) add(
 	return access.StageAccess{Stage: kept.Stage, Limits: kept.Limits}, err
 }
 
-// addAWS requests the endpoints of the stage from AWS.
+// addAWS requests an AWS stage with its endpoints from AWS, and adds it.
 func (cmd *StagesAddCommand) addAWS(
 	ctx context.Context, stages *access.Stages, arn stage.ARN,
 ) error {

@@ -48,7 +48,8 @@ func (s *server) noticeStages(stages []access.StageRecord) {
 
 // settle closes the sessions in the database that an earlier run has left open, on SQLite only. If
 // there are many, settleOthers closes the rest. On PostgreSQL, open sessions may belong to other
-// servers, and package homes closes the sessions of a server that has died.
+// servers, and package homes closes the sessions of a server that has died. Then settle joins the
+// other replicas, if there may be any, and sweeps for the first time.
 func (s *server) settle(ctx context.Context) (err error) {
 	if s.settings.Database == "" {
 		if s.endOthers, err = s.control.Events.EndUnfinished(ctx); err != nil {

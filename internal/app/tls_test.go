@@ -13,8 +13,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/apptest/acme"
 )
 
-// TestHTTPSByItself: with only --tls-domain set, the server obtains a certificate, redirects
-// browsers from HTTP, and prints addresses that work from outside.
+// TestHTTPSByItself: with --tls-domain, the server obtains a certificate, serves HTTP/2, and
+// redirects browsers from HTTP to its domain. `stagedoor health` reaches this server, too.
 func TestHTTPSByItself(t *testing.T) {
 	t.Parallel()
 	authority := acme.New(t)

@@ -26,8 +26,8 @@ type trace struct {
 	none   string
 }
 
-// traces has a trace for each command. The arguments may contain output of earlier commands:
-// {api-key}, {token}.
+// traces has a trace for each command whose name `reads` does not match. In the arguments,
+// {api-key} and {token} are output of earlier commands, and {pem} is a file with a private key.
 var traces = map[string]trace{
 	"users add":    {action: "user.created", args: []string{"ana"}},
 	"users invite": {action: "user.invited", args: []string{"ana"}},

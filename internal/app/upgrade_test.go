@@ -31,7 +31,7 @@ var before = flag.String("before", "",
 	"commit of which a server runs beside those of this one; by default the previous version, "+
 		"and the previous commit")
 
-// TestTheVersionBeforeRunsBeside: a server of the previous version issues tokens behind nginx. A
+// TestTheVersionBeforeRunsBeside: a server of an earlier version issues tokens behind nginx. A
 // server of the new version starts beside it and migrates the database. Each server reads what the
 // other server wrote. Then the old server is replaced. No request fails.
 func TestTheVersionBeforeRunsBeside(t *testing.T) {
