@@ -49,8 +49,8 @@ type App struct {
 	contract contract
 }
 
-// At returns an App for a server that other test code runs. That code supplies `stop`, which stops
-// the server, and `again`, which restarts it with other flags.
+// At returns an App for a fleet of servers that other test code runs. That code supplies `stop`,
+// which stops the fleet, and `again`, which restarts it with other flags.
 func At(t testing.TB, url, setup string, stop func(), again func(flags ...string) *App) *App {
 	done := make(chan error)
 	close(done)
@@ -244,7 +244,7 @@ func Code(link string) string {
 // A Client sends requests as a browser or a program does.
 type Client struct {
 	HTTP *http.Client
-	Key  string // an access key, sent as bearer
+	Key  string // an access key, an API key or a token, sent as bearer
 
 	t     testing.TB
 	base  string

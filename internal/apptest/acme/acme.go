@@ -86,7 +86,7 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
-// nameServer resolves every name to this machine's address.
+// nameServer starts a name server that resolves every name to 127.0.0.1, and returns its address.
 func nameServer(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

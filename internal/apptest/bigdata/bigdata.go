@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Size is how much data a database is filled with.
+// A Size is how much data a database is filled with. Open is the number of connected participants.
 type Size struct {
 	Users, Stages, Issuances, Events, Credentials, Open int
 }
@@ -41,7 +41,8 @@ func FillAt(ctx context.Context, driver, where string, s Size, now time.Time) er
 	return Fill(ctx, db, s, now)
 }
 
-// Fill adds the rows. Their times are spread over the retention, up to now.
+// Fill adds the rows. The times of tokens are spread over the 44 days until now, and those of stage
+// events over 7 days. The server keeps both for at least that time.
 func Fill(ctx context.Context, db *sql.DB, s Size, now time.Time) error {
 	ms := now.UnixMilli()
 	const (

@@ -130,7 +130,8 @@ func (p *Page) fail(format string, args ...any) {
 	p.t.Fatalf(string(p.engine)+": "+format, args...)
 }
 
-// evidence returns the text and the problems of the page of a failed test, and takes a screenshot.
+// evidence takes a screenshot of the page of a failed test. It returns the text of the page, the
+// path of the screenshot, and the last log records of chromedp.
 func (p *Page) evidence() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s at the end of the test:\n", p.engine)

@@ -299,7 +299,8 @@ func (o *OBS) broadcastCustomEvent(c *call) (any, error) {
 	return nil, nil
 }
 
-// callVendorRequest sends an event to browser sources. Docks do not receive it.
+// callVendorRequest accepts the requests with which obs-browser sends an event to browser sources.
+// Docks do not receive such events, so the fake sends none.
 func (o *OBS) callVendorRequest(c *call) (any, error) {
 	names, err := c.texts("vendorName", "requestType")
 	if err != nil {

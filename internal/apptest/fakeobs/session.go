@@ -268,7 +268,7 @@ func (s *session) subscribe(mask *int) {
 	s.send(opIdentified, map[string]int{"negotiatedRpcVersion": 1})
 }
 
-// authenticate compares the authentication string. The secret in it is base64 text, not bytes.
+// authenticate compares the authentication string, if OBS has a password.
 func (s *session) authenticate(d map[string]any) *closing {
 	if s.obs.opts.Password == "" {
 		return nil
@@ -286,7 +286,8 @@ func (s *session) authenticate(d map[string]any) *closing {
 	return nil
 }
 
-// Authentication is the string that answers a challenge.
+// Authentication is the string that answers a challenge. It hashes the hash of password and salt as
+// base64 text, not as bytes.
 func Authentication(password, salt, challenge string) string {
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))

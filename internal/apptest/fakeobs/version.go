@@ -46,5 +46,5 @@ func (v Version) behaviour() behaviour {
 	}
 }
 
-// String returns the version of OBS, such as "32.1".
+// String returns the version of OBS, such as "OBS 32.1.2".
 func (v Version) String() string { return "OBS " + v.behaviour().obs }

@@ -32,8 +32,7 @@ const (
 	startLimit = time.Minute
 )
 
-// A Server starts with the first Database and runs until Stop, which TestMain calls. Its zero value
-// is ready.
+// A Server starts with the first Database and runs until Stop. Its zero value is ready.
 type Server struct {
 	once   sync.Once
 	folder string
@@ -342,8 +341,8 @@ func binaries() (string, error) {
 	return "", errors.New("it is not installed; run the tests by `make test`, which installs it")
 }
 
-// If root runs the tests, unprivileged runs PostgreSQL as another user, who owns the folder,
-// because PostgreSQL refuses to run as root.
+// unprivileged returns the attributes of a process that must not run as root, such as PostgreSQL.
+// If root runs the tests, the process runs as another user, who from now on owns the folder.
 func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	if os.Getuid() != 0 {
 		return &syscall.SysProcAttr{}, nil

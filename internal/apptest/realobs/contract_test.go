@@ -18,8 +18,8 @@ import (
 const password = "a good password"
 
 // TestTheFakeIsLikeTheRealOne sends the same requests to the fake OBS 29 and to a real one, and
-// compares their responses. It ignores intended differences: the comments of statuses, which the
-// protocol does not define, bitmaps of scenes, and measured numbers.
+// compares their responses, events and close codes. It ignores the default settings of inputs, the
+// reason of the close code 4002, and the order of events of different types.
 func TestTheFakeIsLikeTheRealOne(t *testing.T) {
 	t.Parallel()
 	real := realobs.Start(t, password)
@@ -155,7 +155,7 @@ func stories() []step {
 	return steps
 }
 
-// A wire is a raw connection, since the contract covers every byte that is sent.
+// A wire is a connection without a client library, since the test also violates the protocol.
 type wire struct {
 	t    *testing.T
 	conn *websocket.Conn

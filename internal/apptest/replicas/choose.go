@@ -32,7 +32,7 @@ func AppOnFleet(t testing.TB, flags ...string) *apptest.App {
 	return start(t, 3, flags...).app()
 }
 
-// Chosen reports whether all tests run on a fleet.
+// Chosen reports whether -fleet is set.
 func Chosen() bool { return *onFleet }
 
 // app returns the fleet as an App with the address of nginx.

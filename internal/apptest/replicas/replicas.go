@@ -1,6 +1,6 @@
 // Package replicas runs several servers on one PostgreSQL behind nginx with plain round robin, for
-// tests. Each server is a process of its own, which can be killed. A package that uses it must pass
-// its TestMain to apptest.Main.
+// tests. Each server is a process of its own, which can be killed. A package that uses it must call
+// apptest.Main in its TestMain.
 package replicas
 
 import (

@@ -53,7 +53,7 @@ type Stats struct {
 	// frames that cannot be decoded: a packet before them is missing, or no keyframe came first
 	Broken int
 	Gaps   int // gaps with packets that never arrived
-	// number of packets that never arrived; at most as many frames are missing as a whole
+	// number of packets that never arrived; no more frames than that are missing completely
 	Missing int
 	// time between the answer and the first decodable frame
 	FirstFrame               time.Duration
