@@ -13,8 +13,8 @@ import (
 )
 
 // BenchmarkTokensByAPI lets 200 broadcasters request one token each at the same moment, from an AWS
-// with the quota of 50 calls a second. In the second case, one broadcaster requests 200 more
-// tokens, and the requests of the others must not wait for these.
+// with the quota of 50 calls a second. Meanwhile another broadcaster requests 200 tokens, and the
+// requests of the others must not wait for these.
 func BenchmarkTokensByAPI(b *testing.B) {
 	_, base := fakeivs.Serve(b, func(cfg *ivsemu.Config) { cfg.Quotas = true })
 	s := service(b, base, func(cfg *ivs.Config) { cfg.MaxWait = 15 * time.Second })

@@ -55,7 +55,8 @@ type person struct {
 	asked       time.Time
 }
 
-// Participants returns the presence of a stage as it was a few seconds ago.
+// Participants returns the presence of a stage. It polls the stage if the last poll is older than
+// Config.Poll.
 func (s *Service) Participants(ctx context.Context, arn stage.ARN) ([]stage.Presence, error) {
 	if _, err := s.region(arn.Region()); err != nil {
 		return nil, err

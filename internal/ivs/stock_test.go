@@ -9,7 +9,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// stock returns AWS's own client, for operations that Stagedoor does not use.
+// stock returns AWS's own client, with which tests call the API without a Service.
 func stock(base string) *ivsrealtime.Client {
 	return ivsrealtime.New(ivsrealtime.Options{
 		Region: region, BaseEndpoint: &base,

@@ -9,9 +9,9 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// Events of a participant come from two sources: from the API, which is polled while a page asks
-// for the stage, and from EventBridge. EventBridge may lose, delay and reorder events. The tracker
-// merges both sources into one sequence without duplicates.
+// Events of a participant come from two sources: from the API, which is polled while a page watches
+// the stage or a participant is barred there, and from EventBridge. EventBridge may lose, delay and
+// reorder events. The tracker merges both sources into one sequence without duplicates.
 
 // A happening is one event of a participant, from either source.
 type happening struct {
@@ -176,8 +176,8 @@ func (t *tracker) change(h happening, change func(*life) report) report {
 	return change(l)
 }
 
-// publishing reports whether a participant is live. The result `known` is false if there was no
-// event of the participant.
+// publishing reports whether a participant is live. The result `known` is false if no start and no
+// end of a broadcast of the participant is known.
 func (t *tracker) publishing(arn stage.ARN, id stage.ParticipantID) (live, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

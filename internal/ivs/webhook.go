@@ -18,8 +18,8 @@ const (
 	rememberIDs   = 10_000
 	complainEvery = time.Minute // interval of log records about invalid bodies
 
-	// The limits of the passed-on events that are kept: their age and their number. Events are kept
-	// longer than a leader's lease, which expires within 8 seconds.
+	// The limits of the passed-on events that are kept: their age and their number. If the leader
+	// fails, another process leads within 8 seconds (package lease). Events are kept for longer.
 	rememberPassed = 30 * time.Second
 	maxPassed      = 5000
 )

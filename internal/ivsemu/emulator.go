@@ -36,8 +36,8 @@ type Config struct {
 	// have paths below it.
 	BaseURL string
 
-	AccessKey      string       // the one key pair that signs requests
-	SecretKey      stage.Secret //
+	AccessKey      string       // access key of the one key pair that signs requests
+	SecretKey      stage.Secret // secret key of that pair
 	AnyCredentials bool         // accepts any signature or none, but only from this computer
 
 	Account string // default 123456789012, as in AWS's documentation

@@ -228,5 +228,3 @@ func (in *listIngestsIn) check(c *checker) {
 	}
 	c.oneOf("filterByState", in.FilterByState, "ACTIVE", "INACTIVE")
 }
-
-// Tags

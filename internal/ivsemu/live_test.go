@@ -67,7 +67,7 @@ func TestAViewerSeesThePublisherAndBothAreRecorded(t *testing.T) {
 	if err != nil || len(replicas.Replicas) != 0 {
 		t.Errorf("ListParticipantReplicas: got %+v, %v; want none", replicas, err)
 	}
-	// DeleteStage disconnects both.
+	// DeleteStage disconnects the viewer, too.
 	if _, err := c.DeleteStage(t.Context(), &ivsrealtime.DeleteStageInput{Arn: s.Arn}); err != nil {
 		t.Fatal(err)
 	}

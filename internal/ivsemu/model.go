@@ -411,7 +411,7 @@ type replicasOut struct {
 	Replicas []empty `json:"replicas"`
 }
 
-// Ingest configurations
+// Tags
 
 type tagsIn struct {
 	Tags map[string]string `json:"tags"`

@@ -108,7 +108,8 @@ func TestEveryOperationOfTheNodeClient(t *testing.T) {
 }
 
 // TestEveryOperationOfTheGoClient calls every operation of the client. Each call succeeds or
-// returns an error that the client knows.
+// returns an error of the model. Operations that the emulator does not support return
+// NotEmulatedException.
 func TestEveryOperationOfTheGoClient(t *testing.T) {
 	t.Parallel()
 	_, base := fakeivs.Serve(t, nil)

@@ -1,6 +1,6 @@
 // Calls every operation of the stock client: node operations.mjs PUBLIC_KEY_PEM PLAYED_STAGE_ARN.
-// PLAYED_STAGE_ARN is a stage that has had a session with events. The program prints "all is well"
-// or throws.
+// PLAYED_STAGE_ARN is a stage to which one participant publishes over WHIP. The program disconnects
+// this participant. It prints "all is well" or throws.
 import assert from 'node:assert/strict';
 import * as ivs from '@aws-sdk/client-ivs-realtime';
 
