@@ -38,7 +38,7 @@ func (h *Homes) valid() bool {
 }
 
 // Drain stops this replica from becoming the home of further stages: requests for a stage without a
-// home are forwarded. A stage with participants stays here until it is empty.
+// home are forwarded. A stage stays here until Config.Idle reports that it may move.
 func (h *Homes) Drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
@@ -244,7 +244,7 @@ func (h *Homes) releaseIdle(ctx context.Context) {
 	}
 }
 
-// quiet marks the empty stages as being released, and returns them with their terms.
+// quiet marks the stages that can be released as leaving, and returns them with their terms.
 func (h *Homes) quiet() map[stage.ARN]int64 {
 	h.mu.Lock()
 	begun := map[stage.ARN]int{}

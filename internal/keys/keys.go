@@ -119,7 +119,8 @@ func (m *Manager) Rotate(ctx context.Context, region string, from Source) (Key, 
 }
 
 // Retire ends the use of own keys in a region. From then on the API issues tokens, and the key is
-// deleted when its last token has expired. A key that never signed is removed at once.
+// deleted when its last token has expired. An unfinished key, which never signed, is removed at
+// once.
 func (m *Manager) Retire(ctx context.Context, region string) (Key, error) {
 	unlock, err := m.lock(ctx, "aws.lock")
 	if err != nil {
@@ -383,8 +384,8 @@ func (m *Manager) confirm(ctx context.Context, k Key, want *ecdsa.PublicKey) err
 	return nil
 }
 
-// private loads the private half. If that is stored in a file and the file does not exist yet,
-// `private` creates the key.
+// private loads the private half of a key from AWS KMS or from its file. If an unfinished key has
+// no file yet, `private` creates the private half.
 func (m *Manager) private(ctx context.Context, k Key) (crypto.Signer, error) {
 	if k.KMS != "" {
 		key, _, err := m.cfg.AWS.KMSKey(ctx, k.Region, k.KMS)

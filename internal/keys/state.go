@@ -17,7 +17,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The states of a key, in their order.
+// The states of a key.
 const (
 	// not imported and confirmed yet; resumed after an interruption
 	StateNew     = "new"
@@ -29,7 +29,7 @@ const (
 
 // A Key is an own key and its state. None of its fields is secret.
 type Key struct {
-	Name       string    `json:"name"` // name in this list, at AWS, and of the file
+	Name       string    `json:"name"` // also of its file, and at AWS if Stagedoor imported it
 	Region     string    `json:"region"`
 	ARN        string    `json:"arn,omitempty"` // of the imported public half; "kid" of the tokens
 	KMS        string    `json:"kms,omitempty"` // ARN of the key in AWS KMS; "" for a file

@@ -17,8 +17,8 @@ type Holder struct {
 type Lease struct {
 	Name string
 	Holder
-	// Fence increases with every new holder, and after each expiry. A write on behalf of a lease
-	// contains the Fence, so that a former holder cannot change anything.
+	// Fence increases with every new holder, and after each expiry. Release compares it, so that a
+	// late statement does not end a later lease of the same holder.
 	Fence int64
 	Held  bool          // the lease had not expired when it was read
 	Left  time.Duration // time until the expiry when the lease was read; negative after the expiry

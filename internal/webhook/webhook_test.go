@@ -179,8 +179,8 @@ func TestAReceiverThatFailsGetsItAgainLaterAndThenNeverAgain(t *testing.T) {
 	}
 }
 
-// A receiver that hangs, or sends an invalid or endless response, costs at most the time and the
-// bytes of one attempt.
+// A receiver that hangs, or sends an invalid or long response, costs at most the time of one
+// attempt.
 func TestReceiversThatHangOrLie(t *testing.T) {
 	t.Parallel()
 	const accepted = "HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n"
@@ -296,8 +296,8 @@ func TestHostsThatAreNeverReached(t *testing.T) {
 	}
 }
 
-// A name that resolves to a private address is refused when it is dialed. The webhook keeps that
-// failure until its receiver accepts a message.
+// A private address is refused when it is dialed. The webhook keeps that failure until its receiver
+// accepts a message.
 func TestAWebhookKnowsWhyItsLastAttemptFailed(t *testing.T) {
 	t.Parallel()
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
