@@ -78,8 +78,8 @@ func TestADrainLetsABroadcastFinish(t *testing.T) {
 var docks = flag.Int("docks", 200, "pages that are open during a rolling restart")
 
 // TestARollingRestart: three servers behind nginx are replaced one after the other, while tokens
-// are issued and pages are open. No client sees a failure, no page misses an event, and a broadcast
-// to AWS goes on.
+// are issued and pages are open. No client sees a failure, no page of the operator misses an event,
+// and a broadcast to AWS goes on.
 func TestARollingRestart(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3, "--ivs-region", "us-west-2", "--ivs-endpoint", apptest.Emulate(t))
