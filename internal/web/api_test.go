@@ -497,7 +497,8 @@ func TestOnlyPagesThatJoinStagesAdmitTheSDK(t *testing.T) {
 	}
 }
 
-// TestManyStages: one frame of an event stream contains the presence of all stages.
+// TestManyStages: a page with 81 stages, all of them empty, receives one complete frame about
+// presence, which lists no stage.
 func TestManyStages(t *testing.T) {
 	t.Parallel()
 	olga := apptest.Start(t).Operator()

@@ -24,8 +24,8 @@ import (
 // mediaPatterns lists the routes outside the router of package web.
 func mediaPatterns() []string { return append(whip.Patterns(), "GET /"+signal.Path) }
 
-// mediaObjects lists the objects of the routes outside the router. A session is a subscription to a
-// participant on the stage `main`, or to bea's on the stage `side`.
+// mediaObjects lists the objects of the routes outside the router. A session is a subscription to
+// bea's participant on the stage `main` or `side`.
 var mediaObjects = map[string][]target{
 	"POST /whip": {{request: func(h *harness, _ caller) (string, any) {
 		return "/whip", h.offer("obs-30.2")

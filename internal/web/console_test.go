@@ -91,7 +91,8 @@ func picture(t *testing.T, width, height int) []byte {
 }
 
 // TestAModeratorKeepsSomeoneOut: a moderator can bar a user from a stage that they moderate, with a
-// reason, and not from other stages.
+// reason, and can end the bar. They read the audit trail of that stage alone, and cannot bar an
+// operator.
 func TestAModeratorKeepsSomeoneOut(t *testing.T) {
 	t.Parallel()
 	a := apptest.Start(t)

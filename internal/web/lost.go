@@ -13,7 +13,8 @@ import (
 const anything = "/"
 
 // lost answers requests without a route with 405 if the address has a route for another method (RFC
-// 9110, 15.5.6), and otherwise with 404. The body is a page for browsers, and a Problem for others.
+// 9110, 15.5.6), and otherwise with 404. With 404, a browser gets a page. Every other body is a
+// Problem.
 type lost struct {
 	routes *http.ServeMux
 }

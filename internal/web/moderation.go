@@ -35,7 +35,7 @@ type (
 	}
 )
 
-// moderation serves the endpoints of moderators, except the event stream.
+// moderation serves refusals, kicks, the roles of guests, and bars.
 type moderation struct{ rules *access.Moderation }
 
 func (m moderation) refusals(r *http.Request, who access.Principal) (any, error) {

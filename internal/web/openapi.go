@@ -94,7 +94,7 @@ func (d *document) operation(o operation) object {
 	case access.ScopeAPIKeys:
 		out["description"] = "Only with the login of an operator: no API key may do this."
 		out["security"] = []any{object{"login": []string{}}}
-	case access.ScopeSelf: // see records
+	case access.ScopeSelf: // see v1.records
 		out["description"] = "Scope of an API key: " + string(access.ScopeAudit) + "."
 	default:
 		out["description"] = "Scope of an API key: " + string(o.scope) + "."

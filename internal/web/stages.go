@@ -187,8 +187,8 @@ func (s *stages) fromAWS(ctx context.Context, in NewStage) (stage.Stage, error) 
 	return s.aws.Stage(ctx, in.ARN)
 }
 
-// listAWS lists the stages in the AWS account that can be added. For a region that does not answer,
-// the list has a Trouble.
+// listAWS lists the stages in the AWS account, and marks those that are added already. For a region
+// that does not answer, the list has a Trouble.
 func (s *stages) listAWS(r *http.Request, who access.Principal) (any, error) {
 	out := AWSStages{Regions: []string{}, Stages: []AWSStage{}}
 	if s.aws == nil {

@@ -260,7 +260,7 @@ type (
 		// for an AWS stage: what issues its tokens, and the reason why it does
 		IssuedBy string `json:"issuedBy,omitempty"`
 	}
-	// AWSStages are the stages in the AWS account that can be added.
+	// AWSStages are the stages in the AWS account, including those that are added already.
 	AWSStages struct {
 		Regions  []string     `json:"regions"` // AWS regions that are served
 		Stages   []AWSStage   `json:"stages"`

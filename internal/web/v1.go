@@ -29,7 +29,8 @@ func (v v1) operations() []operation {
 		v.guests.operations())
 }
 
-// console are the operations behind the operator's pages, except the lists.
+// console are the operations on refusals, bars, participants, the server, its branding and its own
+// keys.
 func (v v1) console() []operation {
 	brand, watch, sys := branding{v.control.Branding}, moderation{v.control.Moderation}, v.system
 	created := http.StatusCreated
@@ -162,8 +163,8 @@ func (v v1) records() []operation {
 				parameter{"participant", "A participant ID."},
 				parameter{"kind", "connected, publishing, warning, refused or ended."}), nil,
 			V1Events{}, 0, records.events},
-		// every key has ScopeSelf; the Control checks access, since moderators may read the entries
-		// of their stages
+		// every API key has ScopeSelf; the Control checks access, since moderators may read the
+		// entries of their stages
 		{"GET", "/audit", access.ScopeSelf,
 			"List the audit trail, newest first. Accept: text/csv or application/x-ndjson " +
 				"selects that format.", with(pageQuery,

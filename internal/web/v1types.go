@@ -7,8 +7,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// The bodies of the API for programs. Every list is returned in pages: `next` is the parameter
-// "after" for the following page, and is absent on the last page.
+// The bodies of the API for programs. A list that has `next` is returned in pages: `next` is the
+// parameter "after" for the following page, and is absent on the last page.
 type (
 	// A V1User is a user.
 	V1User struct {
