@@ -160,8 +160,8 @@ func round(n float64) float64 {
 }
 
 // judgeWHIP checks that OBS can publish by WHIP. OBS has had WHIP since version 30. The packages of
-// Ubuntu and Debian are built without it. This shows only when OBS receives the WHIP service: OBS
-// without WHIP answers with status 700.
+// Ubuntu and Debian are built without it. That WHIP is missing shows only when OBS receives the
+// WHIP service: it then answers with status 700.
 func judgeWHIP(r Reading) Finding {
 	switch {
 	case r.major() < 30:

@@ -15,8 +15,8 @@ import (
 	"github.com/stagedoor/stagedoor/internal/words"
 )
 
-// A failure is the error of a command, in one sentence for the person. errors.Is and errors.As find
-// the underlying errors.
+// A failure is the error of a command, as text for the person. errors.Is and errors.As find the
+// underlying errors.
 type failure struct {
 	Code, Detail string
 	err          error

@@ -14,8 +14,9 @@ import (
 
 // Keep goes live, reports each broadcast that has started, and runs until the broadcast ends. It
 // follows the same state machine as the dock, but needs no person to click. It restarts the
-// broadcast once after an unexpected stop, an expired token, or a restart of the server. If
-// somebody stops the stream in OBS, Keep returns. When ctx ends, it stops the stream.
+// broadcast after a restart of the server, and also after an unexpected stop or an expired token:
+// once, and again only after the broadcast was live for longLive. If somebody stops the stream in
+// OBS, Keep returns. When ctx ends, it stops the stream.
 func Keep(ctx context.Context, c *Client, b Broadcast, report func(Live) error) error {
 	return newKeeper(c, b, report).run(ctx)
 }
@@ -65,7 +66,7 @@ func newKeeper(c *Client, b Broadcast, report func(Live) error) *keeper {
 	return k
 }
 
-// run creates its watches before it starts anything, so that it misses no event.
+// run creates its watch before it starts anything, so that it misses no event.
 func (k *keeper) run(ctx context.Context) error {
 	states := k.c.Watch("StreamStateChanged")
 	defer states.Stop()
@@ -357,7 +358,7 @@ func (k *keeper) ask(ctx context.Context, id stage.ParticipantID) (Verdict, erro
 		return k.b.Stage.Verdict(ctx, id)
 	}
 	s, err := readStream(ctx, k.c)
-	return Verdict{Publishing: s.Bytes > 0}, err // bytes arrive only after the tracks were opened
+	return Verdict{Publishing: s.Bytes > 0}, err // OBS counts bytes only after it opened the tracks
 }
 
 // judge turns a verdict of the stage into facts for the machine.

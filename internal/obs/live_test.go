@@ -375,7 +375,8 @@ func TestKeepRespectsAStopAndAKick(t *testing.T) {
 	})
 }
 
-// TestReadingsAndErrorsHideTheToken: no printed text contains the token.
+// TestReadingsAndErrorsHideTheToken: neither a printed Reading nor the output of "obs status"
+// contains the token.
 func TestReadingsAndErrorsHideTheToken(t *testing.T) {
 	t.Parallel()
 	h := ready(t, fakeobs.Options{})

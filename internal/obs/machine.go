@@ -16,7 +16,7 @@ import (
 // So a broadcast counts as live when the stage confirms it, and the stage's events give the
 // reasons.
 
-// longLive is how long a broadcast must have been live before the machine may replace an invalid
+// longLive is how long a broadcast must have been live before the machine may restart it with a new
 // token once more.
 const longLive = 5 * time.Minute
 
@@ -34,7 +34,7 @@ var settingsCodes = []string{
 }
 
 // finalCodes are the codes after which no new token is requested, because it would not help or
-// would defy a decision of the operator.
+// would defy a decision of an operator or a moderator.
 var finalCodes = append([]string{
 	"kicked", "barred", "token_revoked", "replaced", "denied", "no_grant", "no_capability",
 	"insufficient_capabilities",

@@ -89,7 +89,8 @@ func liveNodes() map[string]node {
 	}
 }
 
-// endNodes returns the states that find out why a broadcast ended, and the states that stop it.
+// endNodes returns the states that find out why a broadcast ended, that stop it, and that show why
+// it failed.
 func endNodes() map[string]node {
 	idle, back := plain(machineState.toIdle), plain(machineState.resume)
 	return map[string]node{

@@ -17,7 +17,7 @@ type Reading struct {
 	Service  Service  `json:"service"`
 	Profile  string   `json:"profile"`
 	Profiles []string `json:"profiles"`
-	// "Category/Name"; absent if it is not set and has no default
+	// by "Category/Name"; a parameter without a value or a default is absent
 	Params map[string]string `json:"params"`
 	Video  Video             `json:"video"`
 	Active Active            `json:"active"`

@@ -265,8 +265,8 @@ func hasEncoder(r Reading, wanted string) bool {
 		wanted == encoderAuto && e.Hardware)
 }
 
-// chooseEncoder selects Advanced mode with the encoder of the target. The script writes the
-// encoder's file later, if Judge finds it unfit.
+// chooseEncoder selects the mode and the encoder of the target. In Advanced mode, the script writes
+// the encoder's file later, if Judge finds it unfit.
 func (s *setUp) chooseEncoder(ctx context.Context) error {
 	if s.target.Encoder == "" {
 		return nil

@@ -406,7 +406,8 @@ func TestChoicesAreInherited(t *testing.T) {
 }
 
 // TestLinkedAccount: an account that is linked to the person's profile does not affect Stagedoor's
-// profile. If an account is linked to Stagedoor's profile, only the person can unlink it.
+// profile. If an account is linked to Stagedoor's profile, SetUp refuses, because only the person
+// can unlink it.
 func TestLinkedAccount(t *testing.T) {
 	t.Parallel()
 	o := fakeobs.Start(t, fakeobs.Options{Account: "Twitch"})
@@ -479,7 +480,8 @@ func do(t *testing.T, c *obs.Client, request, profile string) {
 }
 
 // written returns the requests and their arguments. Consecutive readings of parameters count as
-// one. It omits the request for the name of the previous profile, which only the terminal sends.
+// one. It omits the claims of OBS, and the request for the name of the previous profile, which only
+// the terminal sends.
 func written(requests []fakeobs.Request) (lines []string) {
 	for _, r := range requests {
 		line := r.Type

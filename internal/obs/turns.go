@@ -10,8 +10,9 @@ import (
 )
 
 // OBS 30.2 and 32.2 crash when they receive a request about the stream while they switch profiles.
-// So a client sends no request from CurrentProfileChanging until a pause after the last
-// CurrentProfileChanged, no matter which program switched.
+// So from CurrentProfileChanging until a pause after the last CurrentProfileChanged, a client sends
+// no requests except those that switch profiles or claim OBS. It does not matter which program
+// switched.
 //
 // Two Stagedoor clients of one OBS also take turns: the client that sets OBS up claims it by a
 // custom event, and the others wait. The dock does the same in static/lib/obs-turns.js.

@@ -18,9 +18,9 @@ import (
 // global.ini.
 type Folder struct{ Dir string }
 
-// Find returns OBS's folder. The path given may name that folder, or the folder of a portable OBS,
-// which has it in config/obs-studio. If the path is empty, Find looks in the places of the
-// operating system.
+// Find returns OBS's folder. The path given may name that folder, its parent folder, or the folder
+// of a portable OBS, which has it in config/obs-studio. If the path is empty, Find looks in the
+// places of the operating system.
 func Find(given, goos string, env func(string) string) (Folder, error) {
 	places := systemPlaces(goos, env)
 	if given != "" {

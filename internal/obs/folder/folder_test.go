@@ -479,8 +479,8 @@ func TestUndoOfAPairingByTheScript(t *testing.T) {
 }
 
 // TestAPairingIsFoundByEveryAddressOfItsServer: the addresses are those in the notes of two
-// scripts. The server of the first script has moved twice. The server of the second one now has an
-// earlier address of the first server.
+// scripts. The server of the first script has moved three times. The server of the second one now
+// has an earlier address of the first server.
 func TestAPairingIsFoundByEveryAddressOfItsServer(t *testing.T) {
 	t.Parallel()
 	const first, second = "ab12", "cd34"

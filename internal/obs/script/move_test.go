@@ -173,7 +173,7 @@ func TestTheAddressLeftBehindIsNotOurs(t *testing.T) {
 }
 
 // TestANewerScriptEndsAMove: a script that is downloaded after a move contains the current address
-// of the server. This replaces the address to which the dock was moved.
+// of the server. That address replaces the one to which the dock was moved.
 func TestANewerScriptEndsAMove(t *testing.T) {
 	t.Parallel()
 	text, o := made(t, nil), newOBS(t, "32")

@@ -346,7 +346,8 @@ func TestAnOlderScriptDoesNotPairAfterUndo(t *testing.T) {
 	o.handed()
 }
 
-// TestUndoWaitsForTheStream: OBS cannot leave a profile while it streams.
+// TestUndoWaitsForTheStream: Undo changes nothing while OBS streams, because OBS cannot leave a
+// profile then.
 func TestUndoWaitsForTheStream(t *testing.T) {
 	t.Parallel()
 	o := newOBS(t, "32")
