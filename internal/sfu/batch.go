@@ -121,7 +121,7 @@ func (b *batch) sendSingly(m *message, err error) {
 	}
 }
 
-// count counts the packets that the kernel accepted.
+// count adds the bytes of packets that the kernel accepted.
 func (b *batch) count(packets [][]byte) {
 	size := 0
 	for _, packet := range packets {

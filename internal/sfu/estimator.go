@@ -36,7 +36,7 @@ type estimator struct {
 	bursts  [maxBursts]burst
 	filled  int
 	growing int64    // since when the standing queue has been growing; 0 if it is not growing
-	base    [2]int64 // least delay of this and the previous period, when the queue was empty
+	base    [2]int64 // least delay of this and the previous period: that of an empty queue
 	baseAt  int64
 
 	loss     lossWindow
@@ -274,7 +274,8 @@ func (e *estimator) finish() (carries int, full bool) {
 
 func (e *estimator) empty() int64 { return min(e.base[0], e.base[1]) }
 
-// since returns the latest bursts that cover a certain time, or nil.
+// since returns the latest bursts that cover a certain time, and at least a certain number. If
+// there are too few, it returns nil, or all bursts if there is no room for more.
 func (e *estimator) since(span int64, atLeast int) []burst {
 	for i := e.filled - atLeast; i >= 0; i-- {
 		if e.bursts[e.filled-1].sent-e.bursts[i].sent >= span {

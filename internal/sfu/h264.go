@@ -10,7 +10,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// The payload structures except single NAL units (RFC 6184, table 1).
+// The payload structures that this server reads, besides single NAL units (RFC 6184, table 1).
 const (
 	payloadSTAPA = 24
 	payloadFUA   = 28

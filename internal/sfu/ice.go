@@ -13,8 +13,8 @@ import (
 // maxPaths limits the paths of one peer; the oldest is dropped first.
 const maxPaths = 16
 
-// goneAfter is how long a path must be silent before another path may replace it. It is also how
-// long a peer must be silent before another peer may take its path.
+// goneAfter is how long a path must be silent before a nominated path replaces it without proof. It
+// is also how long a peer must be silent before another peer may take its path.
 const goneAfter = 5 * time.Second
 
 var (

@@ -46,8 +46,8 @@ func (p *publisher) stopped(t *track, now time.Time) bool {
 		})
 }
 
-// follow attaches the viewer's streams to the tracks of the current source. Call with both locks
-// held.
+// follow attaches the viewer's streams to the tracks of the current source. The caller holds v.mu
+// and pub.mu.
 func (v *viewer) follow(now time.Time) {
 	source := v.pub.source
 	if source == nil {

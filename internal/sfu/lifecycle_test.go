@@ -34,8 +34,8 @@ func TestTakenPort(t *testing.T) {
 	}
 }
 
-// TestWildcardAddress: a server on a wildcard address announces every address of the machine,
-// loopback included. Its one socket serves IPv4 and IPv6.
+// TestWildcardAddress: a server on a wildcard address announces loopback, too, and serves
+// publishers and viewers.
 func TestWildcardAddress(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *sfu.Config) { c.Listen = ":0" })

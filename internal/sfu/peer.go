@@ -22,9 +22,8 @@ import (
 
 // A role is what a peer does: publish or view.
 type role interface {
-	// called when the connection is up and media may begin
-	onReady()
-	onOpen() // media may be sent
+	onReady() // called after the handshake, before any media is processed
+	onOpen()  // called when media can be sent and received
 	// only the reader calls it; the role may keep payload
 	onRTP(header *rtp.Header, payload []byte, now time.Time)
 	onRTCP(packets []rtcp.Packet, now time.Time) // called by the reader alone
@@ -235,7 +234,7 @@ func (p *peer) onSRTCP(k *keys, datagram []byte, from path, now time.Time) {
 	p.role.onRTCP(packets, now)
 }
 
-// sendRTCP sends one compound packet.
+// sendRTCP sends RTCP packets in one datagram.
 func (p *peer) sendRTCP(packets ...rtcp.Packet) {
 	k, dest := p.keys.Load(), p.address()
 	if k == nil || dest == nil || len(packets) == 0 || p.ctx.Err() != nil {

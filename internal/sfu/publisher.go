@@ -227,7 +227,8 @@ func (p *publisher) onRTCP(packets []rtcp.Packet, now time.Time) {
 }
 
 // onTick sends the requests for lost packets, the transport-wide feedback and the receiver reports
-// that are due.
+// that are due. It also examines the media: it reports warnings, and ends the session after a fatal
+// finding.
 func (p *publisher) onTick(now time.Time) {
 	if packets := p.duePackets(now); len(packets) > 0 {
 		p.sendRTCP(packets...)

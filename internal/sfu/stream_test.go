@@ -9,7 +9,7 @@ import (
 )
 
 // TestNumberedPackets: the transport-wide number equals the sequence number, and a repeated packet
-// is the same bit for bit. Writing a packet allocates nothing.
+// is the same bit for bit.
 func TestNumberedPackets(t *testing.T) {
 	t.Parallel()
 	s := &stream{video: true, ssrc: 7, payloadType: 108, transportCC: 3}
