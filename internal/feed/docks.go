@@ -37,7 +37,7 @@ const (
 var dockID = regexp.MustCompile(`^[A-Za-z0-9]{8,64}$`)
 
 // Docks keeps the open docks of accounts, with the state of OBS that each dock reports. The pages
-// of the account and those of operators receive it.
+// of the account receive that state, and operators can read it.
 type Docks struct {
 	feed  *Feed
 	store DockStore

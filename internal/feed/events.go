@@ -18,7 +18,7 @@ const (
 	queuedRefusals = queuedEvents / 4
 	refusalPause   = 5 * time.Second // between refusals of one participant for one reason
 	maxRefusals    = 4096            // different refusals in that time
-	drainLimit     = 5 * time.Second // time to store the queued events when Run ends
+	drainLimit     = 5 * time.Second // time to store the queued events, for Settle or when Run ends
 	minRetry       = 200 * time.Millisecond
 	maxRetry       = 5 * time.Second
 )

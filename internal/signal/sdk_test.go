@@ -333,7 +333,8 @@ func TestStockSDKAmongFive(t *testing.T) {
 }
 
 // TestStockSDKIsSentAway: a kicked SDK receives the reason, and the others receive the event that
-// it left. Its token is refused from then on.
+// it left. Its token is refused from then on. When the stage is deleted, the other SDK receives
+// that reason.
 func TestStockSDKIsSentAway(t *testing.T) {
 	t.Parallel()
 	h := newSDKHarness(t)

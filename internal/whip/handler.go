@@ -171,7 +171,7 @@ func (h *Handler) authenticate(r *http.Request) (stage.Secret, stage.Participant
 }
 
 // Check verifies the token of a request, no matter in which part of the request it was. It limits
-// wrong tokens per address, and the refusals of valid tokens per participant.
+// wrong tokens per address, and per participant the refusals and takeovers of valid tokens.
 func (h *Handler) Check(r *http.Request, bearer stage.Secret) (p stage.Participant, err error) {
 	verify := func() error {
 		p, err = h.Tokens.Verify(r.Context(), bearer)

@@ -32,8 +32,8 @@ type Media interface {
 
 // A Session is one WHIP or WHEP session.
 type Session interface {
-	// Close ends the session with an EventEnded that has this code and detail. Further calls have
-	// no effect. It does not wait for the network.
+	// Close ends the session. A publication reports an EventEnded with this code and detail.
+	// Further calls have no effect. It does not wait for the network.
 	Close(code, detail string)
 	// Done is closed when the session has ended, for any reason.
 	Done() <-chan struct{}

@@ -64,8 +64,7 @@ func hasType(r *http.Request, want string) error {
 	return nil
 }
 
-// readSDP reads an offer. It detects that curl -d has removed all line ends. Only the last line may
-// lack its end.
+// readSDP reads an offer. It detects that curl -d has removed all line ends.
 func readSDP(w http.ResponseWriter, r *http.Request) (string, error) {
 	sdp, err := readBody(w, r, maxOffer)
 	switch {

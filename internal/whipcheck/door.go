@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// someOrigin is an origin that no endpoint allows. A preflight from it must still be answered.
+// someOrigin is an origin that no endpoint lists. A preflight from it must still be answered.
 const someOrigin = "https://studio.example"
 
 // reachable sends OPTIONS, because every HTTP server answers this method in some way.

@@ -236,7 +236,7 @@ func (p *peer) connect(ctx context.Context, answer string, limit time.Duration) 
 	}
 }
 
-// send publishes for a duration. It returns how many frames it sent before the connection ended.
+// send publishes for a duration, or until the connection ends. It returns how many frames it sent.
 func (p *peer) send(ctx context.Context, clip string, bFrames bool, d time.Duration) (int, error) {
 	pictures, err := readPictures(clip, bFrames)
 	if err != nil {

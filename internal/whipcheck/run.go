@@ -55,7 +55,7 @@ func (r *run) fail(id, format string, args ...any) {
 	r.set(id, result, format, args...)
 }
 
-// is records the result of a check: passed if ok is true, otherwise failed.
+// is records the result of a check: passed if ok is true, otherwise as `fail` does.
 func (r *run) is(id string, ok bool, format string, args ...any) bool {
 	if ok {
 		r.pass(id, format, args...)
