@@ -19,7 +19,7 @@ const (
 
 // TestLinesFit limits Go, JavaScript and CSS to 100 columns. Lines that cannot be broken are
 // exempt: raw strings of Go (tags, scripts for browsers), directives, and lines with a very long
-// word or, in JavaScript, a very long literal.
+// word or literal.
 func TestLinesFit(t *testing.T) {
 	t.Parallel()
 	tree(t, func(path string, text []byte) {

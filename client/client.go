@@ -205,7 +205,7 @@ type Refusal struct {
 	Stage         string    `json:"stage"`
 	ParticipantID string    `json:"participantId"`
 	UserID        string    `json:"userId"`
-	Name          string    `json:"name"` // of the user
+	Name          string    `json:"name"` // of the user or the guest
 	Code          string    `json:"code"` // stable, for programs
 	Detail        string    `json:"detail"`
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // The limits that IVS documents for participant tokens (CreateParticipantToken, "Distribute
-// Tokens"). All issuers enforce them.
+// Tokens") and for publishers. TokenRequest.Validate enforces those of tokens.
 const (
 	MinTTL          = time.Minute
 	MaxTTL          = 14 * 24 * time.Hour
@@ -104,7 +104,7 @@ func ValidID[ID ~string](id ID) bool {
 type Participant struct {
 	ID           ParticipantID
 	Stage        ARN
-	UserID       string // the account's ID; visible to all participants
+	UserID       string // the ID of the account or the guest; visible to all participants
 	Attributes   map[string]string
 	Capabilities Capabilities
 	ExpiresAt    time.Time
@@ -225,8 +225,8 @@ type VideoReception struct {
 	Codec            string  `json:"codec"`            // "H264"
 	Profile          string  `json:"profile"`          // from the SPS: "Constrained Baseline"
 	Width            int     `json:"width"`            // pixels, from the SPS
-	Height           int     `json:"height"`           //
-	FPS              float64 `json:"fps"`              //
+	Height           int     `json:"height"`           // pixels, from the SPS
+	FPS              float64 `json:"fps"`              // frames a second
 	Bitrate          int     `json:"bitrate"`          // bit/s
 	KeyframeInterval float64 `json:"keyframeInterval"` // seconds; 0 before the second keyframe
 	BFrames          bool    `json:"bFrames"`          // the stage has received B slices

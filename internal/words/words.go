@@ -12,7 +12,7 @@ import (
 	"github.com/stagedoor/stagedoor/static"
 )
 
-// Values replace the placeholders of a sentence: text, whole numbers, and numbers with one decimal.
+// Values replace the placeholders of a sentence: texts, whole numbers and decimal numbers.
 type Values map[string]any
 
 var sentences = sync.OnceValue(func() map[string]string {

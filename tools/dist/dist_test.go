@@ -149,7 +149,7 @@ func checkBill(t *testing.T, text []byte) {
 	}
 }
 
-// checkBinary runs the binary, and checks that it is linked statically and prints its version.
+// checkBinary runs the binary, and checks that it prints its version, its commit and its date.
 func checkBinary(t *testing.T, text []byte) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "stagedoor")
@@ -165,8 +165,8 @@ func checkBinary(t *testing.T, text []byte) {
 	}
 }
 
-// checkImage unpacks the image as a container engine does, and runs its command without a
-// container.
+// checkImage unpacks the image as a container engine does, and checks its configuration and its
+// files.
 func checkImage(t *testing.T, text, binary []byte) {
 	t.Helper()
 	blobs := map[string][]byte{}
