@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -142,7 +144,8 @@ func TestFilesAreLoadedAgain(t *testing.T) {
 	second, secondKey := pair(t, 2)
 	write(t, cert, first)
 	write(t, key, firstKey)
-	f, err := LoadFiles(cert, key, slog.New(slog.DiscardHandler))
+	var log bytes.Buffer
+	f, err := LoadFiles(cert, key, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +162,8 @@ func TestFilesAreLoadedAgain(t *testing.T) {
 		return leaf.SerialNumber.Int64()
 	}
 	write(t, cert, second)
-	complained := f.reload(fileState{})
-	if complained == (fileState{}) || serial() != 1 {
+	complained := f.reload("")
+	if complained == "" || serial() != 1 {
 		t.Errorf("with a certificate without its key: got the certificate %d, want 1 and a "+
 			"complaint", serial())
 	}
@@ -169,8 +172,14 @@ func TestFilesAreLoadedAgain(t *testing.T) {
 		t.Errorf("with both files changed: got the certificate %d, want 2", serial())
 	}
 	os.Remove(key)
-	if f.reload(fileState{}); serial() != 2 {
-		t.Errorf("with the key gone: got the certificate %d, want 2", serial())
+	log.Reset()
+	complained = ""
+	for range 3 {
+		complained = f.reload(complained)
+	}
+	if serial() != 2 || strings.Count(log.String(), "level=WARN") != 1 {
+		t.Errorf("with the key gone: got the certificate %d and the log %q, want 2 and one warning",
+			serial(), log.String())
 	}
 	if _, err := LoadFiles(cert, key, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a start without the key: got no error")

@@ -83,7 +83,7 @@ func (f *Files) TLS() *tls.Config {
 func (f *Files) Run(ctx context.Context) error {
 	tick := time.NewTicker(reloadEvery)
 	defer tick.Stop()
-	var complained fileState
+	var complained string
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,22 +95,24 @@ func (f *Files) Run(ctx context.Context) error {
 }
 
 // reload loads changed files. It logs an error once for each state of the files. The parameter
-// `complained` is the state at the last logged error, and reload returns its new value.
-func (f *Files) reload(complained fileState) fileState {
+// `complained` names the state and the error that were logged last, and reload returns its new
+// value.
+func (f *Files) reload(complained string) string {
 	state, err := f.stat()
 	if err == nil && state == f.current.Load().state {
-		return fileState{}
+		return ""
 	}
 	if err == nil {
 		err = f.load()
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		f.log.Info("the certificate was loaded again", "file", f.cert)
-		return fileState{}
-	case state != complained || state == (fileState{}):
+		return ""
+	}
+	now := fmt.Sprint(state, err)
+	if now != complained {
 		f.log.Warn("the changed certificate cannot be used; the earlier one stays",
 			"err", fmt.Errorf("%s, %s: %w", f.cert, f.key, err))
 	}
-	return state
+	return now
 }
