@@ -155,20 +155,25 @@ func (p ExternalPolicy) admit(e External) error {
 		return stage.Errorf(stage.ErrUnauthorized, "The sign-in service did not say who signs in.").
 			WithCode("oidc_refused")
 	}
-	if len(p.Domains) > 0 {
-		_, domain, _ := strings.Cut(e.Email, "@")
-		if !e.EmailVerified || !slices.ContainsFunc(p.Domains,
-			func(d string) bool { return strings.EqualFold(d, domain) }) {
-			return stage.Errorf(stage.ErrDenied,
-				"Only verified e-mail addresses of %s may sign in here.",
-				strings.Join(p.Domains, ", ")).WithCode("not_admitted")
-		}
+	if !p.admitsDomain(e) {
+		return stage.Errorf(stage.ErrDenied,
+			"Only verified e-mail addresses of %s may sign in here.",
+			strings.Join(p.Domains, ", ")).WithCode("not_admitted")
 	}
 	if len(p.Required) > 0 && !holdsAny(p.Required, e.Claims) {
 		return stage.Errorf(stage.ErrDenied,
 			"Your account may not sign in here; ask the operator.").WithCode("not_admitted")
 	}
 	return nil
+}
+
+func (p ExternalPolicy) admitsDomain(e External) bool {
+	if len(p.Domains) == 0 {
+		return true
+	}
+	_, domain, _ := strings.Cut(e.Email, "@")
+	return e.EmailVerified && slices.ContainsFunc(p.Domains,
+		func(d string) bool { return strings.EqualFold(d, domain) })
 }
 
 func holdsAny(wanted []Claim, claims map[string][]string) bool {

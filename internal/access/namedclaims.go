@@ -84,11 +84,12 @@ func (p ExternalPolicy) scopes() string {
 	return strings.Join(append([]string{"openid"}, p.Scopes...), " ")
 }
 
-// whyRefused returns the reason of a refusal for the audit trail. If the provider sent none of the
-// required claims, the reason names the first one, since the refused person cannot see what was
-// sent. If it sent one of them with another value, that value is the reason.
+// whyRefused returns the reason of a refusal for the audit trail. If a required claim is missing
+// and the provider sent none of the required claims, the reason names the first one, since the
+// refused person cannot see what was sent. If it sent one of them with another value, that value
+// is the reason.
 func (p ExternalPolicy) whyRefused(e External, err error) error {
-	if len(p.Required) == 0 || e.Partial {
+	if len(p.Required) == 0 || e.Partial || !p.admitsDomain(e) {
 		return err
 	}
 	for _, claim := range p.Required {

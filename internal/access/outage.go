@@ -204,7 +204,7 @@ func (o *Outage) storeLate(ctx context.Context) (left int) {
 	all := o.allLate()
 	for id, l := range all {
 		if err := o.storeOne(ctx, id, l); err != nil {
-			return len(all) // the next revocation would also run into the time limit
+			return len(o.allLate()) // the next revocation would also run into the time limit
 		}
 		o.remove(id)
 	}

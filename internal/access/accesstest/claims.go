@@ -91,5 +91,13 @@ func (on rules) TestARequiredClaimThatDoesNotComeIsNamed(t *testing.T) {
 			strings.Contains(e.Detail, "tenant") {
 			t.Errorf("the claim has another value: the trail has %q, want no claim in it", e.Detail)
 		}
+		h.Clock.Pass(time.Second)
+		policy.Domains = []string{"staff.example"}
+		h.Configure(func(c *access.Config) { c.External = policy })
+		refuse(withoutClaims("2", "Cem"))
+		e := h.trail(op, access.ActionLoginFailed)[0]
+		if !strings.Contains(e.Detail, "staff.example") {
+			t.Errorf("the e-mail address is refused: the trail has %q, want its domain", e.Detail)
+		}
 	})
 }
