@@ -4,6 +4,7 @@
  */
 import { api, ApiError } from '../lib/api.js';
 import { h } from '../lib/dom.js';
+import { sleep } from '../lib/events.js';
 import { errorText, header, page, prepare, say } from '../lib/page.js';
 import { createClient } from '../lib/stage/client.js';
 import { createPublishing } from '../lib/stage/publishing.js';
@@ -99,6 +100,9 @@ const DONE = Object.freeze([
   'token_expired',
 ]);
 
+/** Milliseconds until the page asks again, if the server did not answer. */
+const ASK_AGAIN = 2000;
+
 const local = () => admission?.stage.split(':')[3] === 'local';
 const publishes = () => model.offer?.role === 'publish';
 
@@ -187,24 +191,29 @@ async function reconsider(why) {
 }
 
 /**
+ * Asks until the server answers, or the guest leaves.
  * @param {string} bearer
  * @returns {Promise<import('../types.js').GuestInvitation['role'] | null>} null if the guest was
- *   removed from the stage, or if the server did not answer
+ *   removed from the stage, or has left it
  */
 async function roleNow(bearer) {
-  try {
-    const self = await api('GET', 'api/guest/self', undefined, {
-      fetch: (url, init = {}) =>
-        fetch(url, {
-          ...init,
-          credentials: 'omit',
-          headers: { Authorization: `Bearer ${bearer}` },
-        }),
-    });
-    return self.capabilities.includes('publish') ? 'publish' : 'view';
-  } catch {
-    return null;
+  while (model.phase === 'stage') {
+    try {
+      const self = await api('GET', 'api/guest/self', undefined, {
+        fetch: (url, init = {}) =>
+          fetch(url, {
+            ...init,
+            credentials: 'omit',
+            headers: { Authorization: `Bearer ${bearer}` },
+          }),
+      });
+      return self.capabilities.includes('publish') ? 'publish' : 'view';
+    } catch (err) {
+      if (!(err instanceof ApiError) || !err.temporary) return null;
+    }
+    await sleep(ASK_AGAIN);
   }
+  return null;
 }
 
 /** @param {string} why */
