@@ -50,7 +50,7 @@ describe('the summary of a broadcast', () => {
     assert.equal(summary.failed, true);
     assert.deepEqual(stains(summary), []);
   });
-  it('does not include the time before a reload', () => {
+  it('includes the time before a reload', () => {
     const tally = new Tally();
     tally.follow(at('live', true), 4_600_000);
     tally.sample(sent(1), seen(0));

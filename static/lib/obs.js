@@ -16,7 +16,6 @@ export const CODE = Object.freeze({
   notReady: 207,
   outputRunning: 500,
   outputNotRunning: 501,
-  exists: 601,
   notAvailable: 604,
   creationFailed: 700,
 });

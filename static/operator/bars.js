@@ -53,7 +53,6 @@ export class Bars {
     this.list = new List({
       path: 'api/v1/bars',
       member: 'bars',
-      keyOf: (/** @type {Bar} */ b) => `${b.user.id} ${b.stage}`,
       draw: console.draw,
       fixed: { limit: '20' },
     });

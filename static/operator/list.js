@@ -14,11 +14,9 @@ const MOST = 500; // items that the server sends at once
 const MOST_COUNTED = 1000; // access.MaxCount
 
 /**
- * @template T
  * @typedef {object} About
  * @property {string} path of the API, without a query
  * @property {string} member that holds the items
- * @property {(item: T) => string} keyOf
  * @property {() => void} draw
  * @property {(query: Record<string, string>) => void} [onfilter] stores the filters
  * @property {Record<string, string>} [fixed] parts of the query that do not change
@@ -40,7 +38,7 @@ export class List {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer = undefined;
 
-  /** @param {About<T>} about */
+  /** @param {About} about */
   constructor(about) {
     this.about = about;
     this.fixed = about.fixed ?? {};

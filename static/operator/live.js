@@ -53,7 +53,6 @@ class Live {
     this.refusals = new List({
       path: 'api/v1/refusals',
       member: 'refusals',
-      keyOf: (/** @type {Refusal} */ r) => String(r.id),
       draw: console.draw,
       fixed: { limit: '20' },
     });
@@ -273,7 +272,7 @@ class Live {
             draw();
             document.getElementById('f-reason')?.focus();
           },
-          { className: 'small', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` },
+          { className: 'small kick', key: 'kick', 'aria-label': `${t('op.kick')}: ${p.name}` },
         ),
       what && h('span', { className: 'hint rest what', key: 'what' }, what),
       errorAt(roleKey(p)),
@@ -358,7 +357,11 @@ class Live {
   closeForm({ participantId }) {
     this.console.state.asked = '';
     this.console.draw();
-    queueMicrotask(() => this.kept.get(participantId)?.row.querySelector('button')?.focus());
+    queueMicrotask(() =>
+      /** @type {HTMLElement | null | undefined} */ (
+        this.kept.get(participantId)?.row.querySelector('.kick')
+      )?.focus(),
+    );
   }
 
   /**

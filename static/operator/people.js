@@ -195,7 +195,6 @@ class People {
     this.list = new List({
       path: 'api/v1/users',
       member: 'users',
-      keyOf: (/** @type {User} */ u) => u.id,
       draw: console.draw,
       onfilter: console.filterBy,
     });

@@ -194,7 +194,6 @@ class Records {
     this.list = new List({
       path: 'api/v1/audit',
       member: 'audit',
-      keyOf: (/** @type {Entry} */ e) => e.id,
       draw: console.draw,
       onfilter: console.filterBy,
     });

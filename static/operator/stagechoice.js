@@ -29,7 +29,6 @@ export class StageChoice {
     this.list = new List({
       path: 'api/v1/stages',
       member: 'stages',
-      keyOf: (/** @type {import('../types').V1Stage} */ s) => s.arn,
       draw: () => this.found(),
       fixed: { limit: String(OFFERED) },
     });

@@ -32,7 +32,6 @@ class Stages {
     this.list = new List({
       path: 'api/v1/stages',
       member: 'stages',
-      keyOf: (/** @type {Stage} */ s) => s.arn,
       draw: console.draw,
       onfilter: console.filterBy,
     });

@@ -135,11 +135,16 @@ class SystemPage {
             ),
           ),
         ),
-      button(t('op.doctorRun'), () => void this.examine(), { busy: this.checking, key: 'run' }),
+      button(t('op.doctorRun'), () => void this.examine(), {
+        'aria-disabled': this.checking,
+        'aria-busy': this.checking,
+        key: 'run',
+      }),
     );
   }
 
   async examine() {
+    if (this.checking) return;
     this.checking = true;
     this.console.draw();
     try {

@@ -129,7 +129,6 @@ export function createTokens(console) {
   const list = new List({
     path: 'api/v1/tokens',
     member: 'tokens',
-    keyOf: (/** @type {Token} */ k) => k.participantId,
     draw: console.draw,
     onfilter: console.filterBy,
   });
