@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -21,6 +22,7 @@ const (
 	recallFor = 10 * time.Minute
 	// maxLate is how many revocations may wait for the database.
 	maxLate   = 1000
+	namedLate = 20 // how many of their participants an error has
 	lateEvery = time.Second
 	// endWithin limits each wait for the database before a session is ended without it. A request
 	// waits twice: for the principal and for the token. Both waits must end before the outage makes
@@ -198,6 +200,24 @@ func (o *Outage) StoreLate(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// Settle stores the queued revocations, and retries until ctx ends. Then its error has the
+// participants whose revocations are left. They stay queued. Settle is for a process that may be
+// stopped after the call. Such a process must not run StoreLate, too.
+func (o *Outage) Settle(ctx context.Context) error {
+	tick := time.NewTicker(lateEvery)
+	defer tick.Stop()
+	for o.storeLate(ctx) > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			left := slices.Sorted(maps.Keys(o.allLate()))
+			return fmt.Errorf("%d revocations not stored yet, of the participants %v: %w",
+				len(left), left[:min(len(left), namedLate)], ctx.Err())
+		}
+	}
+	return nil
 }
 
 func (o *Outage) storeLate(ctx context.Context) (left int) {

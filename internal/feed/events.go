@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/stagedoor/stagedoor/internal/access"
@@ -36,15 +38,20 @@ type events struct {
 	sender
 	now      func() time.Time
 	queue    chan stage.Event
-	settling chan chan<- struct{}           // requests of settle
+	hurry    chan struct{}                  // ends the pause of a retry
 	refusals bounded.Map[refusal, struct{}] // recent refusals; has a lock of its own
+
+	mu       sync.Mutex
+	queued   int           // guarded by mu: events that were ever queued
+	finished int           // guarded by mu: events that are stored or given up
+	progress chan struct{} // guarded by mu: closed when finished grows; nil if nothing waits
 }
 
 func newEvents(s sender, now func() time.Time) *events {
 	return &events{
 		sender: s, now: now,
 		queue:    make(chan stage.Event, queuedEvents),
-		settling: make(chan chan<- struct{}),
+		hurry:    make(chan struct{}, 1),
 		refusals: bounded.Map[refusal, struct{}]{Max: maxRefusals, Life: refusalPause},
 	}
 }
@@ -62,11 +69,21 @@ func (q *events) add(e stage.Event) {
 }
 
 func (q *events) enqueue(e stage.Event) {
-	select {
-	case q.queue <- e:
-	default:
+	if !q.tryEnqueue(e) {
 		q.log.Error("an event is lost: the database is too slow",
 			"kind", e.Kind, "participant", e.Participant)
+	}
+}
+
+func (q *events) tryEnqueue(e stage.Event) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	select {
+	case q.queue <- e:
+		q.queued++
+		return true
+	default:
+		return false
 	}
 }
 
@@ -90,9 +107,6 @@ func (q *events) run(ctx context.Context, record recorder) error {
 		select {
 		case e := <-q.queue:
 			q.store(ctx, record, e)
-		case stored := <-q.settling:
-			q.drain(ctx, record)
-			close(stored)
 		case <-ctx.Done():
 			q.drain(context.WithoutCancel(ctx), record)
 			return nil
@@ -100,20 +114,48 @@ func (q *events) run(ctx context.Context, record recorder) error {
 	}
 }
 
-// settle returns when all events that were queued before are stored. The method `run` must be
-// running.
+// settle returns when all events that were queued before are stored or given up, or with an error
+// when ctx ends. Events that are left stay queued. If `run` waits before a retry, it retries now.
 func (q *events) settle(ctx context.Context) error {
-	stored := make(chan struct{})
 	select {
-	case q.settling <- stored:
-	case <-ctx.Done():
-		return ctx.Err()
+	case q.hurry <- struct{}{}:
+	default: // the next retry does not wait anyway
 	}
-	select {
-	case <-stored:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	q.mu.Lock()
+	last := q.queued
+	q.mu.Unlock()
+	for {
+		left, progress := q.left(last)
+		if left <= 0 {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return fmt.Errorf("%d stage events not stored yet: %w", left, ctx.Err())
+		}
+	}
+}
+
+// left returns how many events are not finished, up to the event `last`, and a channel that is
+// closed when the next event is finished.
+func (q *events) left(last int) (n int, progress <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.progress == nil {
+		q.progress = make(chan struct{})
+	}
+	return last - q.finished, q.progress
+}
+
+// finish counts an event that is stored or given up.
+func (q *events) finish() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finished++
+	if q.progress != nil {
+		close(q.progress)
+		q.progress = nil
 	}
 }
 
@@ -134,13 +176,14 @@ func (q *events) drain(ctx context.Context, record recorder) {
 
 // store stores an event before it sends the event to its user. So every event that a page has
 // received is in the database when the page resumes. While the database is unavailable it retries,
-// with growing pauses, until ctx ends.
+// until ctx ends.
 func (q *events) store(ctx context.Context, record recorder, e stage.Event) {
-	stored, err := record(context.WithoutCancel(ctx), e)
-	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
+	defer q.finish()
+	var stored access.StoredEvent
+	err := q.retry(ctx, func() (err error) {
 		stored, err = record(context.WithoutCancel(ctx), e)
-		pause = min(2*pause, maxRetry)
-	}
+		return err
+	})
 	if err != nil {
 		q.log.WarnContext(ctx, "an event was not stored",
 			"kind", e.Kind, "participant", e.Participant, "err", err)
@@ -155,14 +198,30 @@ func (q *events) store(ctx context.Context, record recorder, e stage.Event) {
 // sendSurely sends a notice, and retries while the database does not answer. Otherwise an open page
 // would receive the event only when it opens its next event stream.
 func (q *events) sendSurely(ctx context.Context, n Notice) {
-	err := q.trySend(ctx, n)
-	for pause := minRetry; errors.Is(err, stage.ErrUnavailable) && sleep(ctx, pause); {
-		err = q.trySend(ctx, n)
-		pause = min(2*pause, maxRetry)
-	}
+	err := q.retry(ctx, func() error { return q.trySend(ctx, n) })
 	if err != nil {
 		q.log.WarnContext(ctx, "a notice was not sent to the other replicas", "kind", n.Kind,
 			"err", err)
+	}
+}
+
+// retry calls the function `do` until the database is available or ctx ends. The pauses grow, until
+// settle ends one.
+func (q *events) retry(ctx context.Context, do func() error) error {
+	for pause := minRetry; ; {
+		err := do()
+		if !errors.Is(err, stage.ErrUnavailable) {
+			return err
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+			pause = min(2*pause, maxRetry)
+		case <-q.hurry:
+			pause = minRetry
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 

@@ -101,8 +101,9 @@ func (f *Feed) StageEvent(e stage.Event) {
 	}
 }
 
-// Settle returns when all events that were queued before the call are stored. It is for a process
-// that may be stopped after the call. Run must be running.
+// Settle returns when all events that were queued before the call are stored, or with an error when
+// ctx ends. Events that are left stay queued. Settle is for a process that may be stopped after the
+// call. Run must be running.
 func (f *Feed) Settle(ctx context.Context) error { return f.events.settle(ctx) }
 
 // Announce sends an event that is already stored to the pages of its user.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -209,6 +210,46 @@ func TestEventsWaitForADatabaseThatIsAway(t *testing.T) {
 		h.fails(nil)
 		h.StageEvent(stage.Event{Kind: stage.EventConnected, UserID: "ana", Stage: mainStage})
 		wantNames(t, "after one that cannot be stored", ana, "stage")
+	})
+}
+
+// TestSettleKeepsWhatIsLeft: while the database is away, Settle waits until its context ends. Then
+// its error has the number of events that are left. The next Settle stores them in their order, and
+// does not wait for the pause of a retry.
+func TestSettleKeepsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, NewMemory(time.Now))
+		settle := func() (error, time.Duration) {
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			return h.Settle(ctx), time.Since(begin)
+		}
+		if err, took := settle(); err != nil || took > 0 {
+			t.Errorf("without an event: got %v after %v, want nil at once", err, took)
+		}
+		h.fails(stage.ErrUnavailable)
+		kinds := []stage.EventKind{stage.EventPublishing, stage.EventEnded}
+		for _, kind := range kinds {
+			h.StageEvent(stage.Event{Kind: kind, UserID: "ana", Stage: mainStage})
+		}
+		for range 3 {
+			err, took := settle()
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 ") ||
+				took > 4*time.Second {
+				t.Errorf("while the database is away: got %v after %v, want an error that names "+
+					"the 2 events after 4 s", err, took)
+			}
+		}
+		time.Sleep(time.Hour) // the pauses are as long as they get
+		h.fails(nil)
+		if err, took := settle(); err != nil || took > 0 {
+			t.Errorf("when the database is back: got %v after %v, want nil at once", err, took)
+		}
+		if len(h.events) != 2 || h.events[0].Kind != kinds[0] || h.events[1].Kind != kinds[1] {
+			t.Errorf("got %+v, want both events in their order", h.events)
+		}
 	})
 }
 

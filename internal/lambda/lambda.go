@@ -11,11 +11,20 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-lambda-go/lambdaurl"
+)
+
+const (
+	// settleLimit limits the time of Settle.
+	settleLimit = 5 * time.Second
+	// answerTime is the time between the end of Settle and the deadline of an invocation, at which
+	// AWS kills the process, with all that it has in memory.
+	answerTime = 2 * time.Second
 )
 
 // An Operation is invoked by its name in {"stagedoor": "name"}. Its result is returned as JSON.
@@ -29,7 +38,8 @@ type Function struct {
 	Event      func(ctx context.Context, event json.RawMessage) error // for EventBridge
 	Operations map[string]Operation
 	// Settle stores the data that an invocation left in memory, because Lambda freezes the process
-	// after the response.
+	// after the response. If its context ends before, it keeps the data for the next call, and its
+	// error says what is left, for the log.
 	Settle func(context.Context) error
 	Log    *slog.Logger
 }
@@ -58,8 +68,35 @@ func (f *Function) Invoke(ctx context.Context, payload json.RawMessage) (any, er
 	if i.RequestContext.HTTP != nil {
 		return f.request(ctx, payload)
 	}
-	answer, err := f.direct(ctx, i, payload)
-	return answer, errors.Join(err, f.Settle(ctx))
+	work, cancel := leave(ctx, settleLimit+answerTime)
+	defer cancel()
+	answer, err := f.direct(work, i, payload)
+	return answer, errors.Join(err, f.settle(ctx))
+}
+
+// settle calls Settle, within settleLimit and before the deadline of the invocation. What is left
+// is in the log, because it is lost if AWS ends this instance before the next invocation.
+func (f *Function) settle(ctx context.Context) error {
+	early, cancel := leave(ctx, answerTime)
+	defer cancel()
+	limited, cancel := context.WithTimeout(early, settleLimit)
+	defer cancel()
+	err := f.Settle(limited)
+	if err != nil {
+		f.Log.WarnContext(ctx, "an invocation ends before everything is stored; the next one tries "+
+			"again", "err", err)
+	}
+	return err
+}
+
+// leave returns a context that ends before ctx, so that the time d is left, or half of the time if
+// that is less.
+func leave(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(d, time.Until(deadline)/2)))
 }
 
 // direct handles an invocation that did not come from the Function URL.
@@ -113,7 +150,8 @@ func addCookies(r *events.LambdaFunctionURLRequest) {
 }
 
 // around recovers from a panic in a handler, as net/http does. With lambdaurl, the panic would end
-// the process. It also calls Settle before the response ends.
+// the process. It also ends the request's context before the invocation's deadline, and calls Settle
+// before the response ends.
 func (f *Function) around(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &streamed{ResponseWriter: w}
@@ -126,12 +164,12 @@ func (f *Function) around(handler http.Handler) http.Handler {
 			if fault != nil && !s.began {
 				http.Error(s, "internal error", http.StatusInternalServerError)
 			}
-			if err := f.Settle(r.Context()); err != nil {
-				f.Log.WarnContext(r.Context(), "part of a request was not stored", "err", err)
-			}
+			f.settle(r.Context())
 		}()
 		r.Host = r.URL.Host
-		handler.ServeHTTP(s, r)
+		work, cancel := leave(r.Context(), settleLimit+answerTime)
+		defer cancel()
+		handler.ServeHTTP(s, r.WithContext(work))
 	})
 }
 

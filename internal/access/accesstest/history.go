@@ -2,7 +2,9 @@ package accesstest
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,11 +150,50 @@ func (s *switched) unavailable() error {
 	return nil
 }
 
+func (s *switched) Issuance(
+	ctx context.Context, id stage.ParticipantID,
+) (access.Issuance, error) {
+	if err := s.unavailable(); err != nil {
+		return access.Issuance{}, err
+	}
+	return s.Store.Issuance(ctx, id)
+}
+
 func (s *switched) Stage(ctx context.Context, arn stage.ARN) (access.StageRecord, error) {
 	if err := s.unavailable(); err != nil {
 		return access.StageRecord{}, err
 	}
 	return s.Store.Stage(ctx, arn)
+}
+
+// Settle stores the revocations that an outage of the database left in memory. While the database is
+// away, it ends with its context, and names the participants whose revocations are left.
+func (on rules) TestSettleStoresTheRevocationsOfAnOutage(t *testing.T) {
+	on.each(t, func(t *testing.T, h *Harness) {
+		op, ana, arn := h.Scene()
+		database := &switched{Store: h.Config.Store}
+		h.Configure(func(c *access.Config) { c.Store = database })
+		ok(t, h.Outage.Settle(t.Context())) // nothing is queued
+		token := h.Issued(ana, arn).Participant
+		h.Fake.enter(token)
+		database.away = true
+		ok(t, h.Moderation.Kick(t.Context(), op, arn, token.ID, "Noise."))
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			err := h.Outage.Settle(ctx)
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) ||
+				!strings.Contains(err.Error(), string(token.ID)) {
+				t.Errorf("while the database is away: got %v, want an error with the participant %s",
+					err, token.ID)
+			}
+		}
+		database.away = false
+		ok(t, h.Outage.Settle(t.Context()))
+		if record := must(h.Token(t.Context(), op, token.ID))(t); record.RevokedAt.IsZero() {
+			t.Errorf("when the database is back: got %+v, want that the token is revoked", record)
+		}
+	})
 }
 
 // A kick while the database does not answer is stored later. The end of the session may be stored
