@@ -74,7 +74,7 @@ func (cmd *LambdaCommand) Run(ctx context.Context, k *kong.Context, p *process) 
 	defer f.close()
 	f.start(ctx)
 	function := lambda.Function{
-		HTTP: f.handler, Event: f.event, Settle: f.feed.Settle, Log: f.log,
+		HTTP: f.handler, Event: f.event, Settle: f.settle, Log: f.log,
 		Operations: map[string]lambda.Operation{"setup": f.setUp, "housekeeping": f.housekeeping},
 	}
 	function.Run(ctx)
@@ -197,7 +197,12 @@ func (f *function) start(ctx context.Context) {
 	})
 	part("docks", f.docks.Run)
 	part("stages", f.aws.Run)
-	part("late revocations", f.control.Outage.StoreLate)
+}
+
+// settle stores the revocations and the stage events that are in memory. Revocations are first,
+// because until they are stored, the other instances do not keep the participants out.
+func (f *function) settle(ctx context.Context) error {
+	return errors.Join(f.control.Outage.Settle(ctx), f.feed.Settle(ctx))
 }
 
 // handler returns the pages and the API for the host of a Function URL, or of the public URL.
