@@ -312,9 +312,7 @@ func (i *kmsIssuer) IssueToken(
 ) (stage.ParticipantToken, error) {
 	if i.key != "" && !req.Stage.Local() {
 		if err := i.prepare(ctx, req.Stage); err != nil {
-			i.log.WarnContext(ctx,
-				"the key in AWS KMS cannot be used; the AWS API creates the tokens",
-				"err", err)
+			i.log.WarnContext(ctx, "the key in AWS KMS is not ready", "err", err)
 		}
 	}
 	return i.registry.IssueToken(ctx, req)

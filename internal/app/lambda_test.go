@@ -270,6 +270,13 @@ func TestAFunctionOnLambda(t *testing.T) {
 	if by := tokens.Tokens[0].IssuedBy; !strings.HasPrefix(by, "own key arn:aws:ivs:us-west-2:") {
 		t.Errorf("the token was issued by %q, want the own key", by)
 	}
+	// The instances share the folder of the keys, as processes before and after a reset do.
+	for range 4 {
+		awsToken(t, olga, made)
+	}
+	if strings.Contains(front.out.String(), "the key in AWS KMS") {
+		t.Errorf("the log has %s, want that each instance uses the key", front.out)
+	}
 	published, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
 		rtcpeer.PublishOptions{})
 	if err != nil {

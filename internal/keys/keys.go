@@ -95,14 +95,23 @@ func (m *Manager) List(context.Context) ([]Key, error) {
 }
 
 // Add creates or imports the first own key of a region. From then on the key signs the region's
-// tokens.
+// tokens. If the source is a key in AWS KMS that signs already, Add returns this key.
 func (m *Manager) Add(ctx context.Context, region string, from Source) (Key, error) {
 	return m.exclusively(ctx, region, from, func() (Key, error) {
-		if k, err := m.current(ctx, region); err != nil || k.Name != "" {
-			return k, cmpErr(err, words.Error(stage.ErrConflict, "said.conflict.ownKey",
-				words.Values{"region": region, "key": k.Name}))
+		k, err := m.current(ctx, region)
+		switch {
+		case err != nil:
+			return Key{}, err
+		case k.Name == "":
+			return m.begin(ctx, region, from)
 		}
-		return m.begin(ctx, region, from)
+		if from.KMS != "" {
+			if same, err := m.isFrom(ctx, k, from); same || err != nil {
+				return k, err
+			}
+		}
+		return Key{}, words.Error(stage.ErrConflict, "said.conflict.ownKey",
+			words.Values{"region": region, "key": k.Name})
 	})
 }
 

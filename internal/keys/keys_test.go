@@ -383,6 +383,35 @@ func TestGivenKeysAreTakenInEveryForm(t *testing.T) {
 	}
 }
 
+// TestAKMSKeyThatSignsAlreadyIsReturned: a process that starts on a folder with the active key, as
+// after a reset of a Lambda function's environment, finds that the key signs. Another key is
+// refused, also if its alias was moved.
+func TestAKMSKeyThatSignsAlreadyIsReturned(t *testing.T) {
+	t.Parallel()
+	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t).start()
+	h.aws.kms = private
+	first := h.must(h.keys.Add(t.Context(), region, keys.Source{KMS: "alias/stagedoor"}))
+	h.start()
+	again := h.must(h.keys.Add(t.Context(), region, keys.Source{KMS: "alias/stagedoor"}))
+	if again.Name != first.Name || again.ARN != first.ARN || again.State != keys.StateActive {
+		t.Errorf("the same key again: got %+v, want %+v", again, first)
+	}
+	if list, _ := h.keys.List(t.Context()); len(list) != 1 || len(h.aws.names) != 1 {
+		t.Errorf("keys: got %+v, at AWS %v, want one", list, h.aws.names)
+	}
+	for name, other := range map[string]keys.Source{
+		"another key": {KMS: "alias/other"}, "a new key": {}, "a key in a file": {Private: private},
+	} {
+		if _, err := h.keys.Add(t.Context(), region, other); !errors.Is(err, stage.ErrConflict) {
+			t.Errorf("%s: got %v, want a conflict", name, err)
+		}
+	}
+}
+
 // TestAKeyThatAWSHasIsAdopted: the public half was imported in the AWS console before, with another
 // name and other line breaks.
 func TestAKeyThatAWSHasIsAdopted(t *testing.T) {
