@@ -62,6 +62,9 @@ func shape(pattern string) string {
 	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(pattern, "{}")
 }
 
+// atTheTerminal contains codes that occur only on the command line, and not over HTTP.
+var atTheTerminal = []string{"key_damaged", "key_gone", "port_taken"}
+
 // TestEveryCodeIsDocumented: docs/http.md lists every code of errors and events that the program
 // uses, and no other code.
 func TestEveryCodeIsDocumented(t *testing.T) {
@@ -72,8 +75,6 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 		t.Errorf("%d codes are given and %d documented: one of them is not read as it should be",
 			len(given), len(documented))
 	}
-	// These codes occur only on the command line, and not over HTTP.
-	atTheTerminal := []string{"key_damaged", "key_gone", "port_taken"}
 	for code, where := range given {
 		if !documented[code] && !slices.Contains(atTheTerminal, code) {
 			t.Errorf("%s gives the code %q, which is not in docs/http.md", where, code)
@@ -84,6 +85,55 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 			t.Errorf("the code %q is in docs/http.md and nothing gives it", code)
 		}
 	}
+}
+
+// TestEveryCodeIsListedUnderItsStatus: the table of statuses in docs/http.md lists a code under each
+// status with which the packages behind the API use it.
+func TestEveryCodeIsListedUnderItsStatus(t *testing.T) {
+	t.Parallel()
+	rows := map[string]string{} // by status
+	for line := range strings.SplitSeq(docs(t), "\n") {
+		if cells := strings.Split(line, "|"); len(cells) == 5 &&
+			regexp.MustCompile(`^ \d{3} $`).MatchString(cells[1]) {
+			rows[strings.TrimSpace(cells[1])] += cells[3]
+		}
+	}
+	found := 0
+	inspect(t, []string{"access", "web", "feed", "oidc", "passkey", "ivs", "keys", "stage"},
+		func(file string, n ast.Node) {
+			code, ok := codeOf(n)
+			status := statusOf(n)
+			if !ok || status == "" || slices.Contains(atTheTerminal, code) {
+				return
+			}
+			found++
+			if !strings.Contains(rows[status], "`"+code+"`") {
+				t.Errorf("%s uses the code %q with status %s, which docs/http.md does not list",
+					file, code, status)
+			}
+		})
+	if found < 50 {
+		t.Errorf("%d codes with a kind were found: they are not read as they should be", found)
+	}
+}
+
+// statusOf returns the status of the kind of error in a call of WithCode on a new error, or "".
+func statusOf(n ast.Node) (status string) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return ""
+	}
+	ast.Inspect(call.Fun, func(n ast.Node) bool {
+		if kind, ok := n.(*ast.SelectorExpr); ok && status == "" {
+			status = map[string]string{
+				"ErrInvalid": "400", "ErrUnauthorized": "401", "ErrDenied": "403",
+				"ErrNotFound": "404", "ErrConflict": "409", "ErrTooLarge": "413",
+				"ErrTooMany": "429", "ErrUnavailable": "503",
+			}[kind.Sel.Name]
+		}
+		return true
+	})
+	return status
 }
 
 // documentedCodes returns the codes in docs/http.md: in the last column of the tables of statuses,
@@ -115,8 +165,23 @@ func documentedCodes(text string) map[string]bool {
 func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 	t.Helper()
 	given, words = map[string]string{}, map[string]bool{}
-	for _, dir := range []string{"access", "token", "whip", "web", "feed", "oidc", "passkey", "ivs",
-		"keys", "sfu", "signal", "stage", "webhook", "obs/script"} {
+	inspect(t, []string{"access", "token", "whip", "web", "feed", "oidc", "passkey", "ivs",
+		"keys", "sfu", "signal", "stage", "webhook", "obs/script"},
+		func(file string, n ast.Node) {
+			if word, ok := literal(n); ok {
+				words[word] = true
+			}
+			if code, ok := codeOf(n); ok {
+				given[code] = file
+			}
+		})
+	return given, words
+}
+
+// inspect calls the function `do` with each node of the source of packages.
+func inspect(t *testing.T, dirs []string, do func(file string, n ast.Node)) {
+	t.Helper()
+	for _, dir := range dirs {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)
@@ -130,17 +195,11 @@ func readCodes(t *testing.T) (given map[string]string, words map[string]bool) {
 				t.Fatal(err)
 			}
 			ast.Inspect(tree, func(n ast.Node) bool {
-				if word, ok := literal(n); ok {
-					words[word] = true
-				}
-				if code, ok := codeOf(n); ok {
-					given[code] = file
-				}
+				do(file, n)
 				return true
 			})
 		}
 	}
-	return given, words
 }
 
 // codeOf returns the code in a call of WithCode("…"), refuse("…", …) or problem(status, "…", …).
