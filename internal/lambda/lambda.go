@@ -150,8 +150,8 @@ func addCookies(r *events.LambdaFunctionURLRequest) {
 }
 
 // around recovers from a panic in a handler, as net/http does. With lambdaurl, the panic would end
-// the process. It also ends the request's context before the invocation's deadline, and calls Settle
-// before the response ends.
+// the process. It also ends the request's context before the invocation's deadline, and calls
+// Settle before the response ends.
 func (f *Function) around(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &streamed{ResponseWriter: w}

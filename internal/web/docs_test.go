@@ -87,8 +87,8 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	}
 }
 
-// TestEveryCodeIsListedUnderItsStatus: the table of statuses in docs/http.md lists a code under each
-// status with which the packages behind the API use it.
+// TestEveryCodeIsListedUnderItsStatus: the table of statuses in docs/http.md lists a code under
+// each status with which the packages behind the API use it.
 func TestEveryCodeIsListedUnderItsStatus(t *testing.T) {
 	t.Parallel()
 	rows := map[string]string{} // by status

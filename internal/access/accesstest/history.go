@@ -166,8 +166,8 @@ func (s *switched) Stage(ctx context.Context, arn stage.ARN) (access.StageRecord
 	return s.Store.Stage(ctx, arn)
 }
 
-// Settle stores the revocations that an outage of the database left in memory. While the database is
-// away, it ends with its context, and names the participants whose revocations are left.
+// Settle stores the revocations that an outage of the database left in memory. While the database
+// is away, it ends with its context, and names the participants whose revocations are left.
 func (on rules) TestSettleStoresTheRevocationsOfAnOutage(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()
