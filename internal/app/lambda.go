@@ -22,6 +22,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/metrics"
 	"github.com/stagedoor/stagedoor/internal/stage"
 	"github.com/stagedoor/stagedoor/internal/web"
+	"github.com/stagedoor/stagedoor/internal/words"
 )
 
 const (
@@ -35,6 +36,8 @@ const (
 	// kmsAttempts is the number of attempts to import a key. If several instances import the same
 	// key at once, only one succeeds at the first attempt.
 	kmsAttempts = 3
+	// keySetting is the variable that names the key in AWS KMS.
+	keySetting = "STAGEDOOR_LAMBDA_KMS_KEY"
 )
 
 // LambdaCommand is `stagedoor lambda`. It has the settings of `serve`, except those in
@@ -167,7 +170,10 @@ func (f *function) wire(ctx context.Context) error {
 	if err := f.wireLeaves(); err != nil {
 		return err
 	}
-	issuer := &kmsIssuer{registry: f.registry, key: f.kmsKey, log: f.log}
+	issuer := &kmsIssuer{
+		registry: f.registry, key: f.kmsKey, log: f.log,
+		ready: map[string]bool{}, failed: map[string]error{},
+	}
 	err := f.wireRules(access.Config{
 		Issuer:        measured{issuer, f.metrics},
 		Verifier:      verifier(nil, localOnly(stage.Endpoints{})),
@@ -179,6 +185,7 @@ func (f *function) wire(ctx context.Context) error {
 	if err := f.wireAWS(ctx); err != nil {
 		return err
 	}
+	f.aws.router.None = issuer.none
 	f.bridge = f.aws.Bridge()
 	return nil
 }
@@ -246,7 +253,7 @@ func (f *function) site(public string) (http.Handler, error) {
 	cfg.WHIP, cfg.Signal = noMedia, noMedia
 	// With KeySetting, operators cannot change own keys on their page. Each instance has a list of
 	// keys of its own, so the other instances would go on signing with a retired key.
-	cfg.About.KeySetting = "STAGEDOOR_LAMBDA_KMS_KEY"
+	cfg.About.KeySetting = keySetting
 	cfg.Short = web.ShortStreams{Life: functionStream, Pause: functionPause}
 	site, err := web.New(cfg)
 	if err != nil {
@@ -302,8 +309,9 @@ type kmsIssuer struct {
 	key      string // in AWS KMS; empty if there is none
 	log      *slog.Logger
 
-	mu    sync.Mutex
-	ready map[string]bool // guarded by mu: by region
+	mu     sync.Mutex
+	ready  map[string]bool  // guarded by mu: by region
+	failed map[string]error // guarded by mu: of the last attempt, by region
 }
 
 // IssueToken implements stage.Issuer.
@@ -337,12 +345,23 @@ func (i *kmsIssuer) prepare(ctx context.Context, arn stage.ARN) error {
 			break
 		}
 	}
-	if err != nil {
-		return err
+	i.ready[region], i.failed[region] = err == nil, err
+	return err
+}
+
+// none says why no own key signs the tokens of a stage, for the operator.
+func (i *kmsIssuer) none(arn stage.ARN, where string) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	setting := words.Values{"setting": keySetting}
+	failed := i.failed[arn.Region()]
+	switch {
+	case i.key == "":
+		return words.English("said.issuer.unset", setting)
+	case failed != nil:
+		return words.English("said.issuer.unusable", words.Values{"key": i.key, "error": failed})
+	case i.ready[arn.Region()]:
+		return words.English("said.issuer.elsewhere", words.Values{"where": where})
 	}
-	if i.ready == nil {
-		i.ready = map[string]bool{}
-	}
-	i.ready[region] = true
-	return nil
+	return words.English("said.issuer.later", setting)
 }

@@ -219,10 +219,11 @@ func startFunction(
 	}))
 	t.Cleanup(rule.Close)
 	emulator := apptest.Emulate(t, "--events-url", rule.URL)
-	front = startLambda(t, instances, append(env,
-		"AWS_REGION=us-west-2", "AWS_ENDPOINT_URL_KMS="+fakekms.Serve(t, key),
-		"STAGEDOOR_DATABASE="+where, "STAGEDOOR_IVS_ENDPOINT="+emulator,
-		"STAGEDOOR_LAMBDA_KMS_KEY=alias/stagedoor")...)
+	front = startLambda(t, instances, append([]string{
+		"AWS_REGION=us-west-2", "AWS_ENDPOINT_URL_KMS=" + fakekms.Serve(t, key),
+		"STAGEDOOR_DATABASE=" + where, "STAGEDOOR_IVS_ENDPOINT=" + emulator,
+		"STAGEDOOR_LAMBDA_KMS_KEY=alias/stagedoor", "STAGEDOOR_DATA=" + t.TempDir(),
+	}, env...)...)
 	return front, database
 }
 
@@ -316,6 +317,48 @@ func TestAFunctionOnLambda(t *testing.T) {
 	if status, _, text := browser().Do("POST", "/whip", nil); status != http.StatusNotFound ||
 		!bytes.Contains(text, []byte("no local stages")) {
 		t.Errorf("/whip: got %d %s, want 404 and why", status, text)
+	}
+}
+
+// TestAFunctionSaysWhoIssuesTokens: the pages Stages and Keys are right with a key in AWS KMS,
+// without one, and with one that cannot be used.
+func TestAFunctionSaysWhoIssuesTokens(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ key, before, after string }{
+		{"alias/stagedoor", "From the next token on, signed with the key in AWS KMS that the " +
+			"variable STAGEDOOR_LAMBDA_KMS_KEY names.", "Signed here with the own key"},
+		{"", "By the AWS API: the variable STAGEDOOR_LAMBDA_KMS_KEY names no key in AWS KMS.",
+			"By the AWS API: the variable STAGEDOOR_LAMBDA_KMS_KEY names no key in AWS KMS."},
+		{"alias/missing", "From the next token on, signed with the key in AWS KMS that the " +
+			"variable STAGEDOOR_LAMBDA_KMS_KEY names.",
+			"By the AWS API: the own key alias/missing cannot be used (AWS KMS"},
+	} {
+		t.Run(c.key, func(t *testing.T) {
+			t.Parallel()
+			front, _ := startFunction(t, 1, "STAGEDOOR_LAMBDA_KMS_KEY="+c.key)
+			olga := front.operator()
+			var made web.Stage
+			olga.Must(http.StatusCreated, "POST", "/api/stages",
+				web.NewStage{Name: "studio", Region: "us-west-2"}, &made)
+			issuer := func() string {
+				var list web.Stages
+				olga.Must(http.StatusOK, "GET", "/api/stages", nil, &list)
+				return list.Stages[0].IssuedBy
+			}
+			if got := issuer(); got != c.before {
+				t.Errorf("before the first token: got %q, want %q", got, c.before)
+			}
+			awsToken(t, olga, made)
+			if got := issuer(); !strings.HasPrefix(got, c.after) {
+				t.Errorf("after a token: got %q, want %q", got, c.after)
+			}
+			p := olga.Refused(http.StatusBadRequest, "key_is_set", "POST",
+				"/api/v1/keys/us-west-2", nil)
+			if !strings.Contains(p.Detail, "otherwise the AWS API issues them") {
+				t.Errorf("a change of the key: got %q, want a sentence that is true without a key",
+					p.Detail)
+			}
+		})
 	}
 }
 

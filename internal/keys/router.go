@@ -22,6 +22,9 @@ type Router struct {
 	Endpoints    func(context.Context, stage.ARN) (stage.Endpoints, error)
 	WHIPEndpoint func(stage.Endpoints) string
 	Now          func() time.Time
+	// None says why a stage has no own key, where `where` names its account and region. By default,
+	// Why says that `stagedoor keys create` makes one.
+	None func(arn stage.ARN, where string) string
 }
 
 var _ stage.Issuer = (*Router)(nil)
@@ -61,6 +64,8 @@ func (r *Router) Why(ctx context.Context, arn stage.ARN) string {
 	switch {
 	case err != nil:
 		return words.English("said.issuer.unread", nil)
+	case !found && r.None != nil:
+		return r.None(arn, where)
 	case !found:
 		return words.English("said.issuer.none", words.Values{"where": where})
 	}

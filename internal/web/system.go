@@ -17,7 +17,7 @@ type About struct {
 	Settings   []Setting // secrets are masked already
 	OwnKeys    OwnKeys   // nil if no AWS region is served
 	OwnRegions []string
-	KeySetting string // the setting that names the own key; "" if operators change own keys
+	KeySetting string // the setting that may name an own key; "" if operators change own keys
 	// runs the checks of `stagedoor doctor`; nil if they are not offered
 	Examine func(context.Context) []V1Diagnosis
 }
@@ -76,7 +76,7 @@ type (
 		LocalKey string   `json:"localKey"` // its ID
 		Regions  []string `json:"regions"`  // AWS regions that are served
 		Keys     []OwnKey `json:"keys"`
-		// the setting that names the own key; absent if operators change own keys
+		// the setting that may name an own key; absent if operators change own keys
 		Setting string `json:"setting,omitempty"`
 	}
 	// A V1KeyChange creates or rotates the own key of a region.
@@ -157,8 +157,9 @@ func (s system) changeKey(
 			"This server serves no AWS region: start Stagedoor with --ivs-region.")
 	}
 	if s.about.KeySetting != "" {
-		return nil, stage.Errorf(stage.ErrInvalid, "The variable %s names the key in AWS KMS "+
-			"that signs here. Change that variable.", s.about.KeySetting).WithCode("key_is_set")
+		return nil, stage.Errorf(stage.ErrInvalid, "Own keys cannot be changed here. If the "+
+			"variable %s names a key in AWS KMS, that key signs the tokens; otherwise the AWS API "+
+			"issues them. Change that variable instead.", s.about.KeySetting).WithCode("key_is_set")
 	}
 	err = s.ownKeys.Change(r.Context(), who, action, region,
 		func(ctx context.Context) (string, error) {

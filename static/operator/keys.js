@@ -73,16 +73,16 @@ class KeysPage {
 
   localCard() {
     const { keys } = this;
+    const local = keys?.localKey !== ''; // a Lambda function has no local stages
     return h(
       'section',
       { className: 'card', key: 'local' },
       h('h1', null, t('op.tab.keys')),
       this.console.errorAt('keys'),
-      h('h2', null, t('op.localKey')),
-      h('p', { className: 'hint' }, t('op.localKeyLead')),
-      keys
-        ? h('p', { key: 'id' }, h('code', null, keys.localKey))
-        : h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
+      local && h('h2', { key: 'name' }, t('op.localKey')),
+      local && h('p', { className: 'hint', key: 'lead' }, t('op.localKeyLead')),
+      !keys && h('p', { className: 'hint', key: 'loading' }, t('app.loading')),
+      keys && local && h('p', { key: 'id' }, h('code', null, keys.localKey)),
       keys?.regions.length === 0 && h('p', { className: 'hint', key: 'none' }, t('op.awsNone')),
     );
   }
@@ -96,7 +96,8 @@ class KeysPage {
       'section',
       { className: 'card', key: region },
       h('h2', null, region),
-      h('p', { className: 'hint' }, t(signs ? 'op.keySigns' : 'op.keyNone')),
+      !setting &&
+        h('p', { className: 'hint', key: 'who' }, t(signs ? 'op.keySigns' : 'op.keyNone')),
       keys.length > 0 && h('ul', { className: 'lines', key: 'list' }, ...keys.map(row)),
       errorAt(region),
       setting && h('p', { className: 'hint', key: 'setting' }, t('op.keySetting', { setting })),
