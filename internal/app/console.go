@@ -65,8 +65,12 @@ func (s *server) about() web.About {
 }
 
 // examine runs the checks of `stagedoor doctor` with the settings in force.
-func (s *server) examine(ctx context.Context) (list []web.V1Diagnosis) {
-	for _, f := range (&doctor{settings: s.settings}).examine(ctx) {
+func (s *server) examine(ctx context.Context) []web.V1Diagnosis {
+	return diagnoses(ctx, &doctor{settings: s.settings})
+}
+
+func diagnoses(ctx context.Context, d *doctor) (list []web.V1Diagnosis) {
+	for _, f := range d.examine(ctx) {
 		list = append(list, web.V1Diagnosis(f))
 	}
 	return list

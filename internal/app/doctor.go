@@ -91,6 +91,7 @@ func printFindings(p *process, findings []finding, asJSON bool) error {
 // A doctor checks the settings and the services that they name.
 type doctor struct {
 	settings ServeSettings
+	function bool // a Lambda function: it has no ports and no local stages
 	roots    string
 	running  *published // nil if no server runs on the data folder
 	public   *url.URL
@@ -99,17 +100,25 @@ type doctor struct {
 }
 
 func (d *doctor) examine(ctx context.Context) (list []finding) {
+	const port = true // the check is for a server with ports and local stages
 	for _, check := range []struct {
 		name string
 		run  func(context.Context) finding
+		port bool
 	}{
-		{"settings", d.checkSettings}, {"data folder", d.checkData}, {"database", d.checkDatabase},
-		{"local key", d.checkKey}, {"server", d.checkServer}, {"media", d.checkMedia},
-		{"public URL", d.checkPublic}, {"certificate", d.checkCertificate}, {"clock", d.checkClock},
-		{"WebSocket", d.checkWebSocket}, {"proxy", d.checkProxy}, {"streaming", d.checkStreaming},
-		{"NAT", d.checkNAT}, {"AWS", d.checkAWS}, {"AWS policy", d.checkPolicy},
-		{"sign-in", d.checkProvider}, {"webhooks", d.checkWebhooks},
+		{"settings", d.checkSettings, false}, {"data folder", d.checkData, false},
+		{"database", d.checkDatabase, false}, {"local key", d.checkKey, port},
+		{"server", d.checkServer, port}, {"media", d.checkMedia, port},
+		{"public URL", d.checkPublic, port}, {"certificate", d.checkCertificate, port},
+		{"clock", d.checkClock, false}, {"WebSocket", d.checkWebSocket, port},
+		{"proxy", d.checkProxy, port}, {"streaming", d.checkStreaming, port},
+		{"NAT", d.checkNAT, port}, {"AWS", d.checkAWS, false},
+		{"AWS policy", d.checkPolicy, false}, {"sign-in", d.checkProvider, false},
+		{"webhooks", d.checkWebhooks, false},
 	} {
+		if check.port && d.function {
+			continue
+		}
 		limited, cancel := context.WithTimeout(ctx, checkLimit)
 		f := check.run(limited)
 		cancel()

@@ -254,12 +254,18 @@ func (f *function) site(public string) (http.Handler, error) {
 	// With KeySetting, operators cannot change own keys on their page. Each instance has a list of
 	// keys of its own, so the other instances would go on signing with a retired key.
 	cfg.About.KeySetting = keySetting
+	cfg.About.Examine = f.examine
 	cfg.Short = web.ShortStreams{Life: functionStream, Pause: functionPause}
 	site, err := web.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return httpkit.NameRequests(site, lambda.RequestID), nil
+}
+
+// examine runs the checks of `stagedoor doctor` that apply to a Lambda function.
+func (f *function) examine(ctx context.Context) []web.V1Diagnosis {
+	return diagnoses(ctx, &doctor{settings: f.settings, function: true})
 }
 
 // noMedia refuses requests to the WHIP, WHEP and events endpoints of local stages.

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -359,6 +360,25 @@ func TestAFunctionSaysWhoIssuesTokens(t *testing.T) {
 					p.Detail)
 			}
 		})
+	}
+}
+
+// TestAFunctionIsExamined: the checks of the page System are those that apply to a function.
+func TestAFunctionIsExamined(t *testing.T) {
+	t.Parallel()
+	front, _ := startFunction(t, 1)
+	var found web.V1Doctor
+	front.operator().Must(http.StatusOK, "GET", "/api/v1/doctor", nil, &found)
+	var names []string
+	for _, f := range found.Checks {
+		names = append(names, f.Check)
+		if f.Level != "ok" {
+			t.Errorf("got %+v, want that the check finds nothing", f)
+		}
+	}
+	want := []string{"settings", "data folder", "database", "clock", "AWS", "AWS policy"}
+	if !slices.Equal(names, want) {
+		t.Errorf("the checks: got %q, want %q", names, want)
 	}
 }
 
