@@ -40,11 +40,12 @@ func TestMessagesAreAsTheDocumentHasThem(t *testing.T) {
 	ana := a.Broadcaster(olga, "ana", "publish", "subscribe")
 	token := ana.Token("")
 	id := `"participantId":"` + string(token.ParticipantID) + `"`
+	page := ana.Events()
 	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, token.Token),
 		rtcpeer.PublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	page := ana.Events()
+	apptest.Await(page, "stage", func(e web.StageEvent) bool { return e.Kind == "publishing" })
 	forged := token.Token[:len(token.Token)-20] + "AAAAAAAAAAAAAAAAAAAA"
 	if _, err := rtcpeer.Publish(t, rtcpeer.HTTP(token.Endpoint, forged),
 		rtcpeer.PublishOptions{}); err == nil {
