@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"crypto/rand"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,9 +150,18 @@ func checkBill(t *testing.T, text []byte) {
 	}
 }
 
-// checkBinary runs the binary, and checks that it prints its version, its commit and its date.
+// checkBinary runs the binary, and checks that it prints its version, its commit and its date. It
+// also checks that the binary is static: it names no program that would load shared libraries.
 func checkBinary(t *testing.T, text []byte) {
 	t.Helper()
+	program, err := elf.NewFile(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads := func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }
+	if slices.ContainsFunc(program.Progs, loads) {
+		t.Error("the binary needs shared libraries, want a static one")
+	}
 	path := filepath.Join(t.TempDir(), "stagedoor")
 	if err := os.WriteFile(path, text, 0o700); err != nil {
 		t.Fatal(err)
