@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -173,6 +174,29 @@ func TestSetUpFromFresh(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTwoClientsGoBack: two clients select the person's profile at the same time. The second one
+// finds it selected, and does not wait for a switch that does not come.
+func TestTwoClientsGoBack(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	o := fakeobs.Start(t, fakeobs.Options{})
+	clients := []*obs.Client{connect(t, o.URL(), ""), connect(t, o.URL(), "")}
+	setUp(t, clients[0], target())
+	release := o.Hold("GetPersistentData") // the last request before the switch
+	var going sync.WaitGroup
+	for _, c := range clients {
+		going.Go(func() {
+			if profile, err := obs.Back(ctx, c); err != nil || profile != "Untitled" {
+				t.Errorf("got %q, %v, want the person's profile", profile, err)
+			}
+		})
+	}
+	time.Sleep(500 * time.Millisecond) // a client that does not wait would read meanwhile
+	release()
+	going.Wait()
 }
 
 // TestSetUpIsUndone: no matter at which step SetUp fails, it leaves OBS unchanged. Before the last

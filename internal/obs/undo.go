@@ -133,6 +133,13 @@ func remember(ctx context.Context, c *Client, profile string) error {
 
 // Back selects the profile that was current before SetUp, and returns its name.
 func Back(ctx context.Context, c *Client) (string, error) {
+	// take the turn before the first reading, because another client may select another profile
+	// while this one waits
+	turn, err := c.takeTurn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer turn.end(context.WithoutCancel(ctx))
 	r, err := readActive(ctx, c)
 	if err != nil {
 		return "", err
@@ -149,11 +156,6 @@ func Back(ctx context.Context, c *Client) (string, error) {
 		return "", words.Error(stage.ErrNotFound, "setup.noOther", nil).
 			WithCode("obs_no_profile")
 	}
-	turn, err := c.takeTurn(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer turn.end(context.WithoutCancel(ctx))
 	return previous, changeProfile(ctx, c, "SetCurrentProfile", previous)
 }
 

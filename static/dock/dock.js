@@ -14,7 +14,7 @@ import { createMeter } from '../lib/numbers.js';
 import { check, isReady, PROFILE } from '../lib/obs-check.js';
 import { readCounters, readObs } from '../lib/obs-read.js';
 import { createScript, isPaired } from '../lib/obs-script.js';
-import { backToMyProfile, previousProfile, removeToken, setUpObs } from '../lib/obs-setup.js';
+import { backToMyProfile, blankToken, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { Obs, obsAddress, whyUnreachable } from '../lib/obs.js';
 import { errorLine, errorText, header, page, prepare, say, whoAmI } from '../lib/page.js';
 import { createWays, enrol } from '../lib/signin.js';
@@ -346,18 +346,16 @@ function signedOut() {
 /** Called before the login ends. */
 async function leave() {
   if (rehearsal.running) await rehearsal.cancel();
-  if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await blankToken();
+  if (obs.status.phase === 'ready' && broadcast.state.phase === 'idle') await dropToken();
   picture.stop();
   tokens.forget();
   await report.end();
 }
 
 /** Removes this user's token from OBS, so that the next user does not go live with it. */
-async function blankToken() {
+async function dropToken() {
   try {
-    const now = await obs.call('GetStreamServiceSettings');
-    if (now.streamServiceType !== 'whip_custom' || !tokens.inObs(now.streamServiceSettings)) return;
-    await removeToken(obs);
+    await blankToken(obs, (settings) => tokens.inObs(settings));
   } catch {
     // OBS is streaming or was closed. The token expires by itself.
   }

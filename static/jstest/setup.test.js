@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { check, isReady, PROFILE } from '../lib/obs-check.js';
 import { readObs } from '../lib/obs-read.js';
-import { backToMyProfile, previousProfile, setUpObs } from '../lib/obs-setup.js';
+import { backToMyProfile, blankToken, previousProfile, setUpObs } from '../lib/obs-setup.js';
 import { fakeObs } from './fake.js';
 import './words.js';
 
@@ -334,6 +334,25 @@ describe('Back to my profile', () => {
     );
   });
 
+  it('changes nothing if another client has selected the person’s profile meanwhile', async () => {
+    for (const options of [{ blank: true }, { remove: true }, {}]) {
+      const obs = fakeObs();
+      await setUpObs(obs, { limits, endpoint });
+      const service = { type: 'whip_custom', settings: { service: 'WHIP', bearer_token: 'mine' } };
+      obs.profiles.Untitled.service = structuredClone(service);
+      obs.calls.length = 0;
+      let turns = 0;
+      obs.takeTurn = async () => {
+        obs.activate('Untitled'); // what the other client did in its turn
+        turns++;
+        return { renew: async () => {}, end: async () => void turns-- };
+      };
+      await assert.rejects(backToMyProfile(obs, options), (err) => err.text === 'setup.left');
+      assert.deepEqual([changes(obs), turns], [[], 0]);
+      assert.deepEqual(obs.profiles.Untitled.service, service);
+    }
+  });
+
   it('waits until nothing is active', async () => {
     const obs = fakeObs();
     await setUpObs(obs, options);
@@ -341,5 +360,30 @@ describe('Back to my profile', () => {
     await assert.rejects(backToMyProfile(obs, { remove: true }));
     await assert.rejects(backToMyProfile(obs), (err) => err.text === 'find.busy.record');
     assert.equal(obs.current, PROFILE);
+  });
+});
+
+describe('Remove the token at the sign-out', () => {
+  const isOurs = ({ bearer_token: token }) => token === 'secret';
+
+  it('removes only our token', async () => {
+    const obs = fakeObs();
+    await setUpObs(obs, options);
+    await blankToken(obs, () => false);
+    assert.equal(obs.now.service.settings.bearer_token, 'secret');
+    await blankToken(obs, isOurs);
+    assert.equal(obs.now.service.settings.bearer_token, '');
+  });
+
+  it('leaves a profile that another client has selected meanwhile', async () => {
+    const obs = fakeObs();
+    await setUpObs(obs, options);
+    const { takeTurn } = obs;
+    obs.takeTurn = async () => {
+      obs.activate('Untitled'); // what the other client did in its turn
+      return takeTurn();
+    };
+    await blankToken(obs, isOurs);
+    assert.deepEqual(obs.profiles.Untitled.service, { type: 'rtmp_common', settings: {} });
   });
 });

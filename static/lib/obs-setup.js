@@ -63,9 +63,7 @@ export async function setUpObs(obs, options) {
   onProgress('check');
   // Take the turn before the first reading, because the set-up of another client would change what
   // is read.
-  const turn = await obs.takeTurn().catch((err) => {
-    throw explain(err);
-  });
+  const turn = await takeTurn(obs);
   try {
     const before = await readObs(obs, options.script);
     const found = check(before, limits);
@@ -360,6 +358,12 @@ async function changeProfile(obs, request, profileName) {
   }
 }
 
+/** @param {ObsCaller} obs */
+const takeTurn = (obs) =>
+  obs.takeTurn().catch((err) => {
+    throw explain(err);
+  });
+
 /** @param {unknown} err @returns {SetupError} */
 function explain(err) {
   if (err instanceof SetupError) return err;
@@ -508,15 +512,31 @@ export async function previousProfile(obs) {
 
 /**
  * Removes the token from the profile. It saves twice, because OBS keeps the previous version of the
- * file as a backup.
+ * file as a backup. The caller has the turn, so that no other client selects another profile
+ * meanwhile.
  * @param {ObsCaller} obs
  */
-export async function removeToken(obs) {
+async function removeToken(obs) {
   for (let saves = 0; saves < 2; saves++) {
     await obs.call('SetStreamServiceSettings', {
       streamServiceType: 'whip_custom',
       streamServiceSettings: { bearer_token: '' },
     });
+  }
+}
+
+/**
+ * Removes the token from OBS's current profile, if it is ours.
+ * @param {ObsCaller} obs
+ * @param {(settings: Record<string, any>) => unknown} isOurs
+ */
+export async function blankToken(obs, isOurs) {
+  const turn = await obs.takeTurn();
+  try {
+    const { type, settings } = await readService(obs);
+    if (type === 'whip_custom' && isOurs(settings)) await removeToken(obs);
+  } finally {
+    await turn.end();
   }
 }
 
@@ -529,20 +549,22 @@ export async function removeToken(obs) {
  * @returns {Promise<string>} the profile that is current now
  */
 export async function backToMyProfile(obs, { remove = false, blank = false } = {}) {
-  mustBeIdle(await readActive(obs));
-  const profile = await previousProfile(obs);
-  if (!profile) throw new SetupError('setup.noOther');
-  const turn = await obs.takeTurn().catch((err) => {
-    throw explain(err);
-  });
+  // Take the turn before the first reading, because another client may select another profile while
+  // this one waits.
+  const turn = await takeTurn(obs);
   try {
+    mustBeIdle(await readActive(obs));
+    const { currentProfileName } = await obs.call('GetProfileList');
+    if (currentProfileName !== PROFILE) throw new SetupError('setup.left');
+    const profile = await previousProfile(obs);
+    if (!profile) throw new SetupError('setup.noOther');
     if (blank && (await readService(obs)).type === 'whip_custom') await removeToken(obs);
     await changeProfile(obs, 'SetCurrentProfile', profile);
     if (remove) await obs.call('RemoveProfile', { profileName: PROFILE });
+    return profile;
   } catch (err) {
     throw explain(err);
   } finally {
     await turn.end();
   }
-  return profile;
 }
