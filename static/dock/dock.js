@@ -531,7 +531,7 @@ const isSettled = () =>
   Boolean(model.stage) && model.broadcast.phase === 'idle' && !moveOf(model.me?.publicUrl);
 
 /** @type {() => Promise<typeof import('./gone.js')>} */
-const loadGone = late((query) => import(`./gone.js${query}`));
+const loadGone = late(new URL('./gone.js', import.meta.url));
 
 /**
  * Asks once whether the script that paired this dock is in OBS. The question is stored in a

@@ -78,7 +78,7 @@ const failedView = (again) =>
   );
 
 /** @type {() => Promise<typeof import('../stage/onstage.js')>} */
-const part = late((query) => import(`../stage/onstage.js${query}`));
+const part = late(new URL('../stage/onstage.js', import.meta.url));
 
 /** @param {string} path @returns {Promise<void>} */
 function style(path) {

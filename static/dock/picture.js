@@ -131,11 +131,11 @@ export class PicturePart {
 }
 
 /** @type {() => Promise<typeof import('../lib/test-picture.js')>} */
-const loadPicture = late((query) => import(`../lib/test-picture.js${query}`));
+const loadPicture = late(new URL('../lib/test-picture.js', import.meta.url));
 /** @type {() => Promise<typeof import('../lib/stage/publishing.js')>} */
-const loadPublishing = late((query) => import(`../lib/stage/publishing.js${query}`));
+const loadPublishing = late(new URL('../lib/stage/publishing.js', import.meta.url));
 /** @type {() => Promise<typeof import('../lib/stage/send.js')>} */
-const loadSend = late((query) => import(`../lib/stage/send.js${query}`));
+const loadSend = late(new URL('../lib/stage/send.js', import.meta.url));
 
 /** @param {import('../lib/stage/publishing.js').Why} why */
 function whyText({ code, detail, byRole }) {

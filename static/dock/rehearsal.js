@@ -92,11 +92,11 @@ const mendLate = async (obs, earlier) => {
 };
 
 /** @type {() => Promise<typeof import('../lib/rehearsing.js')>} */
-const loadMend = late((query) => import(`../lib/rehearsing.js${query}`));
+const loadMend = late(new URL('../lib/rehearsing.js', import.meta.url));
 /** @type {() => Promise<typeof import('../lib/rehearsal.js')>} */
-const loadRehearsal = late((query) => import(`../lib/rehearsal.js${query}`));
+const loadRehearsal = late(new URL('../lib/rehearsal.js', import.meta.url));
 /** @type {() => Promise<typeof import('./rehearsal-views.js')>} */
-const loadViews = late((query) => import(`./rehearsal-views.js${query}`));
+const loadViews = late(new URL('./rehearsal-views.js', import.meta.url));
 
 const load = () => Promise.all([loadRehearsal(), loadViews()]);
 

@@ -61,7 +61,7 @@ export async function enrol(memory) {
 const failure = (code) => t(has(`ways.failed.${code}`) ? `ways.failed.${code}` : 'ways.failed');
 
 /** Docks do not need passkeys. @type {() => Promise<typeof import('./passkeys.js')>} */
-const loadPasskeys = late((query) => import(`./passkeys.js${query}`));
+const loadPasskeys = late(new URL('./passkeys.js', import.meta.url));
 
 /**
  * The ways to sign in apart from name and password. `here` is the page that offers them. `arrived`

@@ -72,8 +72,9 @@ func TestATestPictureWithoutOBS(t *testing.T) {
 }
 
 // TestATestPictureIsSentWhenTheServerAnswersAgain: the dock loads the code of the test picture when
-// the person first sends one. If the server does not answer then, the dock says so, and sends the
-// test picture at the next click, although old browsers remember what they could not load.
+// the person first sends one. If the server does not answer then, or no more after the dock has
+// asked whether it has the code, the dock says so. It sends the test picture at the next click,
+// although old browsers remember what they could not load.
 func TestATestPictureIsSentWhenTheServerAnswersAgain(t *testing.T) {
 	t.Parallel()
 	app := replicas.App(t)
@@ -86,7 +87,8 @@ func TestATestPictureIsSentWhenTheServerAnswersAgain(t *testing.T) {
 			var away atomic.Bool
 			away.Store(true)
 			origin := proxyOf(t, app.URL, func(r *http.Request) bool {
-				return away.Load() && r.URL.Path == "/static/lib/test-picture.js"
+				return away.Load() && r.Method == http.MethodGet &&
+					r.URL.Path == "/static/lib/test-picture.js"
 			})
 			d := &dock{Page: browser.Open(t, engine, browser.Options{Width: 320}), t: t}
 			d.Allow("net::ERR_EMPTY_RESPONSE")

@@ -3,7 +3,9 @@ package docktest
 import (
 	"context"
 	"encoding/base64"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
@@ -134,6 +136,45 @@ func TestTryIt(t *testing.T) {
 		d.asLive(token)
 		d.Click("button.danger")
 		d.state("ready")
+	})
+}
+
+// TestTryItWhenTheServerAnswersAgain: each dock loads the code that cleans up after a rehearsal
+// when it connects to OBS, and "Try it" needs that code, too. If the server does not answer at the
+// first time, "Try it" works as soon as the server answers, although old browsers remember what
+// they could not load.
+func TestTryItWhenTheServerAnswersAgain(t *testing.T) {
+	t.Parallel()
+	app := apptest.Start(t)
+	app.Broadcaster(app.Operator(), "ana", "publish", "subscribe")
+	everyEngine(t, func(t *testing.T, engine browser.Engine) {
+		var away atomic.Bool
+		var missed atomic.Int32
+		away.Store(true)
+		origin := proxyOf(t, app.URL, func(r *http.Request) bool {
+			if !away.Load() || r.URL.Path != "/static/lib/rehearsing.js" {
+				return false
+			}
+			missed.Add(1)
+			return true
+		})
+		d := &dock{t: t, obs: fakeobs.Start(t, fakeobs.Options{
+			Password: obsPassword, Version: fakeobs.OBS31,
+			Output: playing(t, rtcpeer.ClipOptions{}),
+		})}
+		d.Page = browser.Open(t, engine, browser.Options{})
+		d.Allow("net::ERR_EMPTY_RESPONSE")
+		d.Goto(origin + "/dock")
+		d.signInAs("ana", apptest.Password)
+		d.connect(obsPassword)
+		d.state("not-set-up")
+		if missed.Load() == 0 {
+			t.Fatal("the dock did not load the code when it connected to OBS")
+		}
+		d.ClickText("Set up OBS")
+		d.state("ready")
+		away.Store(false)
+		d.rehearses()
 	})
 }
 

@@ -264,7 +264,7 @@ function sessionEvents({ streams, current, on, overlapped, ended }) {
 }
 
 /** @type {() => Promise<typeof import('./ivs.js')>} */
-const loadIvs = late((query) => import(`./ivs.js${query}`));
+const loadIvs = late(new URL('./ivs.js', import.meta.url));
 
 /** @type {Open} */
 function openSession(about) {
