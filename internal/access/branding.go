@@ -183,12 +183,17 @@ func contrastWithWhite(rgb uint32) float64 {
 	return 1.05 / (luminance + 0.05)
 }
 
+// LogoTooLarge returns the error for a logo with too many bytes.
+func LogoTooLarge() error {
+	return stage.Errorf(stage.ErrTooLarge, "A logo must have at most %d KiB.", maxLogo>>10).
+		WithCode("logo_too_large")
+}
+
 // CheckLogo detects the type of a picture from its content. It refuses SVG, which can contain
 // scripts.
 func CheckLogo(data []byte) (Logo, error) {
 	if len(data) > maxLogo {
-		return Logo{}, stage.Errorf(stage.ErrTooLarge,
-			"A logo must have at most %d KiB.", maxLogo>>10)
+		return Logo{}, LogoTooLarge()
 	}
 	kind := "image/png"
 	size, err := png.DecodeConfig(bytes.NewReader(data))

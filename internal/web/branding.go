@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -95,7 +96,10 @@ func (b branding) own(r *http.Request, who access.Principal) (any, error) {
 
 func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 	in, err := decodeUpTo[V1Branding](r, maxBranding)
-	if err != nil {
+	switch {
+	case errors.Is(err, stage.ErrTooLarge):
+		return nil, access.LogoTooLarge() // no other member is that long
+	case err != nil:
 		return nil, err
 	}
 	var logo *access.Logo
@@ -115,6 +119,5 @@ func (b branding) put(r *http.Request, who access.Principal) (any, error) {
 	return b.own(r, who)
 }
 
-// maxBranding limits a body with a logo. It is larger than the largest permitted logo, so that a
-// logo that is slightly too large reaches package access, which refuses it with a reason.
+// maxBranding limits a body with a logo. The base64 of the largest permitted logo is shorter.
 const maxBranding = 128 << 10

@@ -45,8 +45,13 @@ func TestBranding(t *testing.T) {
 			t.Errorf("%q does not say %q", refused.Detail, name)
 		}
 	}
-	olga.Refused(http.StatusRequestEntityTooLarge, "too_large", "PUT", "/api/v1/branding",
-		web.V1Branding{Logo: encoded(make([]byte, 50_000))})
+	for _, size := range []int{50_000, 500_000} { // the second one also exceeds the limit of a body
+		refused := olga.Refused(http.StatusRequestEntityTooLarge, "logo_too_large", "PUT",
+			"/api/v1/branding", web.V1Branding{Logo: encoded(make([]byte, size))})
+		if !strings.Contains(refused.Detail, "48 KiB") {
+			t.Errorf("%q does not say how large a logo may be", refused.Detail)
+		}
+	}
 
 	t.Log("the console overrides the settings; a change without a logo keeps the old logo")
 	logo := picture(t, 64, 64)

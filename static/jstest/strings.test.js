@@ -465,6 +465,8 @@ it('a language has its own words for a refusal, with the wait and the operator�
     serverSaid('barred', `You may not enter this stage at present: ${reason}`);
   assert.equal(barred('Noise.'), 'Du darfst diese Bühne zurzeit nicht betreten. Grund: Noise.');
   assert.equal(barred('Removed by a moderator.'), 'Du darfst diese Bühne zurzeit nicht betreten.');
+  assert.equal(serverSaid('too_large', 'A body must be shorter.'), 'Das ist zu groß.');
+  assert.match(serverSaid('logo_too_large', 'A logo must be smaller.'), /Logo .* 48 KiB/);
   assert.equal(serverSaid('something_new', 'A sentence.'), 'A sentence.');
   speak('es');
   assert.match(serverSaid('too_many_attempts', '', { wait: 30 }), /Espera 30 segundos/);
