@@ -135,6 +135,7 @@ let looking = false;
 /** Settles when an interrupted rehearsal has restored OBS's settings. */
 let freed = Promise.resolve();
 let scriptAsked = false; // whether the script was asked since it was loaded
+let askings = 0; // how often it was asked
 /** Whether the server has refused the code with which the script would have signed in this dock. */
 let codeRefused = false;
 /** @type {ReturnType<typeof import('./gone.js').createGonePart> | null} */
@@ -500,11 +501,13 @@ obs.on('StreamStateChanged', ({ outputState }) =>
 async function look() {
   if (looking || model.settingUp || rehearsal.running || obs.status.phase !== 'ready') return;
   looking = true;
+  const wasBack = gone?.isBack(); // before the reading, which may be of the time before that
   /** @type {import('../lib/obs-read.js').Reading | null} */
   let read = null;
   try {
     read = await readObs(obs, script);
     judge(read);
+    if (wasBack && model.profile === PROFILE) gone?.forget();
     model.previous = await previousProfile(obs);
     model.readError = undefined;
     void missScript();
@@ -540,12 +543,15 @@ const loadGone = late(new URL('./gone.js', import.meta.url));
 async function missScript() {
   if (scriptAsked) return;
   const asks = (scriptAsked = model.profile === PROFILE);
-  const isGone = asks && (await script.isGone(obs).catch(() => false));
-  if (asks && !isGone) localStorage.removeItem(KEYS.gone);
+  const mine = ++askings;
+  const isGone = asks && (await script.isGone(obs).catch(() => null));
+  if (mine !== askings) return; // asked again meanwhile, because another collection was chosen
+  if (asks && isGone === false) localStorage.removeItem(KEYS.gone);
   if (isGone === Boolean(model.scriptGone)) return;
-  const part = await loadGone().catch(() => null);
+  const part = isGone !== null && (await loadGone().catch(() => null));
+  if (mine !== askings) return;
   if (!part) {
-    scriptAsked = false; // the server is not reachable; the next look asks again
+    scriptAsked = false; // OBS or the server does not answer; the next look asks again
     return;
   }
   gone = isGone ? part.createGonePart({ obs, changed: draw }) : null;

@@ -24,7 +24,7 @@ export const goneText = () => t('gone', { command: command() });
  * @param {() => void} about.changed
  */
 export function createGonePart({ obs, changed }) {
-  // back: the profile that is selected since the person pressed the button
+  // back: the profile that is selected since the person pressed the button, or ''
   const seen = localStorage.getItem(KEYS.gone) !== null;
   const state = { seen, busy: false, error: '', back: '' };
   /** @param {Partial<typeof state>} change */
@@ -51,6 +51,9 @@ export function createGonePart({ obs, changed }) {
 
   return {
     isBusy: () => state.busy,
+    isBack: () => state.back !== '',
+    /** Called when Stagedoor's profile is selected again. */
+    forget: () => void (state.back = ''),
     /** @param {string | undefined} previous the profile to which the button leads */
     view: (previous) => (state.seen ? null : goneView({ ...state, previous, takeBack, dismiss })),
   };

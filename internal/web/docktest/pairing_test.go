@@ -6,7 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stagedoor/stagedoor/internal/apptest"
 	"github.com/stagedoor/stagedoor/internal/apptest/browser"
@@ -140,7 +142,11 @@ type pairing struct {
 
 func newPairing(t *testing.T, obs fakeobs.Options) *pairing {
 	t.Helper()
-	app := apptest.Start(t)
+	return pairingAt(t, apptest.Start(t), obs)
+}
+
+func pairingAt(t *testing.T, app *apptest.App, obs fakeobs.Options) *pairing {
+	t.Helper()
 	olga := app.Operator()
 	obs.Version, obs.Password = fakeobs.OBS31, obsPassword
 	far := fakeobs.Start(t, obs)
@@ -467,6 +473,73 @@ func TestADockUndoesWhatItCanWithoutItsScript(t *testing.T) {
 	if got, _ := last.(map[string]any); len(got) != 1 || got["bearer_token"] != "" {
 		t.Errorf("the service was last given %v, want no token", last)
 	}
+}
+
+// TestTheNoticeAboutTheScriptFollowsTheProfile: the person has removed the token by the notice, and
+// later uses the profile Stagedoor again. The notice no longer says that OBS is back and has no
+// token, and offers to remove the token again.
+func TestTheNoticeAboutTheScriptFollowsTheProfile(t *testing.T) {
+	t.Parallel()
+	p := newPairing(t, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
+	p.starts("shared", obsPassword, p.code())
+	p.state("ready")
+	p.ClickText("OK")
+	p.obs.ChooseSceneCollection("Second", false)
+	p.WaitText("or you chose another collection")
+	for range 2 {
+		p.ClickText("Remove the token, back to “Untitled”")
+		p.WaitText("OBS is back on your profile “Untitled”")
+		p.state("not-set-up")
+		p.ClickText("Set up OBS")
+		p.state("ready")
+		p.WaitText("or you chose another collection")
+		p.WaitNoText("OBS is back on your profile “Untitled”, and")
+	}
+}
+
+// TestTheNoticeAboutTheScriptIsNotLate: while the dock loads the notice that the script is gone,
+// the person chooses the collection with the script again. The notice does not appear.
+func TestTheNoticeAboutTheScriptIsNotLate(t *testing.T) {
+	t.Parallel()
+	loads, loaded := make(chan bool, 9), make(chan bool)
+	app := apptest.Start(t)
+	app.URL = proxyOf(t, app.URL, func(r *http.Request) bool {
+		if r.URL.Path == "/static/dock/gone.js" {
+			loads <- true
+			<-loaded
+		}
+		return false
+	})
+	answer := sync.OnceFunc(func() { close(loaded) })
+	t.Cleanup(answer)
+	p := pairingAt(t, app, fakeobs.Options{Script: fakeobs.Script{Secret: "shared"}})
+	p.starts("shared", obsPassword, p.code())
+	p.state("ready")
+	p.ClickText("OK")
+	p.obs.ChooseSceneCollection("Second", false)
+	select {
+	case <-loads:
+	case <-time.After(time.Minute):
+		t.Fatal("the dock did not load the notice")
+	}
+	before := p.asked()
+	p.obs.ChooseSceneCollection("Untitled", true)
+	p.poll("another question to the script", func() bool { return p.asked() > before })
+	time.Sleep(500 * time.Millisecond) // the script answers
+	answer()
+	p.WaitFor(`import('./static/dock/gone.js').then(() => true)`)
+	time.Sleep(500 * time.Millisecond)
+	p.WaitGone(".notice.warning")
+}
+
+// asked returns how often the dock has asked the script.
+func (p *pairing) asked() (n int) {
+	for _, r := range p.obs.Requests() {
+		if r.Type == "SetProfileParameter" && r.Data["parameterName"] == "Ask" {
+			n++
+		}
+	}
+	return n
 }
 
 // A move is a paired dock in OBS, with a server whose public URL has changed after the pairing.
