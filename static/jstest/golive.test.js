@@ -32,6 +32,7 @@ async function begin({ waits = {} } = {}) {
     states: [],
     events: 0,
     refuse: null,
+    minting: () => {},
   };
   await setUpObs(obs, {
     limits,
@@ -45,6 +46,7 @@ async function begin({ waits = {} } = {}) {
 function load(waits = {}) {
   const mint = async (stage) => {
     if (fakes.refuse) throw fakes.refuse;
+    fakes.minting();
     const n = fakes.minted.push(stage);
     return {
       participantId: `p${n}`,
@@ -690,6 +692,16 @@ describe('Renewal of the token while not live', () => {
     obs.now.service.settings.bearer_token = 'another dock’s';
     await broadcast.keepFresh(arn);
     assert.equal(fakes.minted.length, 1);
+  });
+
+  it('is not written into a profile that is selected during the renewal', async () => {
+    const own = { type: 'rtmp_custom', settings: { server: 'rtmp://example', key: 'mine' } };
+    obs.profiles.Church = structuredClone(obs.now);
+    obs.profiles.Church.service = structuredClone(own);
+    fakes.minting = () => obs.activate('Church');
+    await broadcast.keepFresh(arn);
+    assert.deepEqual(obs.profiles.Church.service, own);
+    assert.equal(phase(), 'idle');
   });
 
   it('does not lose a click during the renewal', async () => {

@@ -224,6 +224,10 @@ class Deeds {
     if (this.#has.bearer_token && !mine) return { kind: 'refreshed' };
     if ((await readStatus(this.#obs)).active) return { kind: 'refreshed' };
     const wanted = await this.#fresh(stage);
+    // Another profile may have been selected meanwhile. Its service must not be replaced.
+    const now = await this.#readService();
+    if (now.type !== 'whip_custom' || !points(now.settings, this.#has))
+      return { kind: 'refreshed' };
     await this.#give(wanted);
     return { kind: 'refreshed', about: about(wanted) };
   }
@@ -287,7 +291,8 @@ class Deeds {
 
 /**
  * Whether OBS's service has these settings.
- * @param {Record<string, any>} settings @param {Ready} wanted
+ * @param {Record<string, any>} settings
+ * @param {{server?: string, bearer_token?: string}} wanted
  */
 const points = (settings, { server, bearer_token }) =>
   settings.server === server && settings.bearer_token === bearer_token;
