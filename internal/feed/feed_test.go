@@ -220,13 +220,14 @@ func TestSettleKeepsWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, NewMemory(time.Now))
-		settle := func() (error, time.Duration) {
+		settle := func() (took time.Duration, err error) {
 			begin := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 			defer cancel()
-			return h.Settle(ctx), time.Since(begin)
+			err = h.Settle(ctx)
+			return time.Since(begin), err
 		}
-		if err, took := settle(); err != nil || took > 0 {
+		if took, err := settle(); err != nil || took > 0 {
 			t.Errorf("without an event: got %v after %v, want nil at once", err, took)
 		}
 		h.fails(stage.ErrUnavailable)
@@ -235,7 +236,7 @@ func TestSettleKeepsWhatIsLeft(t *testing.T) {
 			h.StageEvent(stage.Event{Kind: kind, UserID: "ana", Stage: mainStage})
 		}
 		for range 3 {
-			err, took := settle()
+			took, err := settle()
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 ") ||
 				took > 4*time.Second {
 				t.Errorf("while the database is away: got %v after %v, want an error that names "+
@@ -244,7 +245,7 @@ func TestSettleKeepsWhatIsLeft(t *testing.T) {
 		}
 		time.Sleep(time.Hour) // the pauses are as long as they get
 		h.fails(nil)
-		if err, took := settle(); err != nil || took > 0 {
+		if took, err := settle(); err != nil || took > 0 {
 			t.Errorf("when the database is back: got %v after %v, want nil at once", err, took)
 		}
 		if len(h.events) != 2 || h.events[0].Kind != kinds[0] || h.events[1].Kind != kinds[1] {
