@@ -39,8 +39,8 @@ type Logins struct {
 	caches   *caches
 }
 
-// List lists the logins of a user, the latest used first: of the caller, or of any user for an
-// operator.
+// List lists the logins of a user, the latest used first. Callers may list their own, and operators
+// those of any user.
 func (l *Logins) List(ctx context.Context, by Principal, id UserID) ([]Login, error) {
 	if err := mayEndLogins(by, id); err != nil {
 		return nil, err

@@ -187,8 +187,7 @@ func TestKeysSayOnceWhatWentWrong(t *testing.T) {
 	}
 }
 
-// TestARuleMakesStagesAtAWS: a rule creates an AWS stage for each user, with tags by which the
-// server finds the stage again.
+// TestARuleMakesStagesAtAWS: a rule creates an AWS stage for each user, who gets tokens for it.
 func TestARuleMakesStagesAtAWS(t *testing.T) {
 	t.Parallel()
 	emulator := apptest.Emulate(t)

@@ -44,9 +44,8 @@ func BenchmarkStreams(b *testing.B) {
 		stages := in.stages
 		b.Run(fmt.Sprintf("%s/stages=%d", in.engine, stages), func(b *testing.B) {
 			data, metrics := b.TempDir(), replicas.FreeAddress(b)
-			// 127.0.0.1 counts as a proxy, since any other address may have at most 2,048
-			// connections.
 			where := filepath.Join(data, "stagedoor.db")
+			// An address that is no proxy may have at most 2,048 connections.
 			flags := []string{"--metrics-listen", metrics, "--trusted-proxies", "127.0.0.1"}
 			if in.engine == "PostgreSQL" {
 				database := &pg.Server{}

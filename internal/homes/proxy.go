@@ -45,7 +45,8 @@ type ProxyConfig struct {
 	Stage func(*http.Request) stage.ARN
 	// Address returns the address of the client.
 	Address func(*http.Request) netip.Addr
-	// Refuse responds to a request whose home cannot be found.
+	// Refuse responds to a request that cannot be served: its body did not arrive in full, its home
+	// cannot be found, or its home does not answer.
 	Refuse func(http.ResponseWriter, *http.Request, error)
 	// Order carries out an order of another replica.
 	Order func(context.Context, Order) error

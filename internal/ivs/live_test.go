@@ -25,7 +25,7 @@ import (
 	"github.com/stagedoor/stagedoor/internal/stage"
 )
 
-// A harness is a Service and an emulated AWS, which has a real stage.
+// A harness is a Service and an emulated AWS with one stage, whose media a real SFU serves.
 type harness struct {
 	*ivs.Service
 	t     *testing.T

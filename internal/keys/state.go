@@ -19,7 +19,7 @@ import (
 
 // The states of a key.
 const (
-	// not imported and confirmed yet; resumed after an interruption
+	// The import or its check is not finished. After an interruption, the Manager finishes it.
 	StateNew     = "new"
 	StateActive  = "active"   // signs tokens
 	StateGivenUp = "given up" // never signed; only returned, never stored

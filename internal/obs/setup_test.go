@@ -504,8 +504,8 @@ func do(t *testing.T, c *obs.Client, request, profile string) {
 }
 
 // written returns the requests and their arguments. Consecutive readings of parameters count as
-// one. It omits the claims of OBS, and the request for the name of the previous profile, which only
-// the terminal sends.
+// one. It omits the custom events by which a client claims OBS (see turns.go), and the request for
+// the name of the previous profile, which only the terminal sends.
 func written(requests []fakeobs.Request) (lines []string) {
 	for _, r := range requests {
 		line := r.Type

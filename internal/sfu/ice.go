@@ -168,8 +168,9 @@ func (p *peer) setAddress(to path, now time.Time) {
 
 // nominate stores the path that the controlling side wants to use from now on, for example because
 // the client changed networks. An attacker can record a check and repeat it from another address.
-// So media moves to the new path at once only if the current path is dead. Otherwise media moves
-// after the new path delivers an authenticated packet that is not a repetition.
+// So, once the session has keys, media moves to the new path at once only if the current path is
+// dead. Otherwise media moves after the new path delivers an authenticated packet that is not a
+// repetition.
 func (p *peer) nominate(to path, now time.Time) {
 	dead := now.Sub(p.destHeard) > goneAfter
 	if dest := p.address(); dest.tcp != nil && dest.tcp.closed() {

@@ -120,8 +120,9 @@ func (s *stream) start(now time.Time) bool {
 	return true
 }
 
-// betterAsk reports whether to wait briefly for a new keyframe. If the publisher makes keyframes on
-// request, this is better than seconds of fast motion.
+// betterAsk reports whether to wait for a new keyframe, for answerWithin at most. If the publisher
+// makes keyframes on request and the last one is old, this is better than to begin with that one
+// and to catch up in fast motion (see catchUp).
 func (s *stream) betterAsk(now time.Time) bool {
 	if !s.track.keyframesOnRequest() || now.Sub(s.track.keyAt) < 2*time.Second {
 		return false

@@ -74,7 +74,7 @@ func seconds(t time.Time) *float64 {
 	return &s
 }
 
-// maxSeconds is a time in the year 9999. Later times could cause an overflow of time.Duration.
+// maxSeconds is the end of the year 9999, the last year that RFC 3339, and so JSON, can express.
 const maxSeconds = 253402300799
 
 // timeOf converts a NumericDate (RFC 7519, 2). It returns false if the date is absent or out of

@@ -237,7 +237,7 @@ func (h *harness) from(t testing.TB, address, bearer string) reply {
 }
 
 // TestGoodTokenAlwaysOpens: a valid token is accepted, even if many wrong tokens come from the same
-// address.
+// network.
 func TestGoodTokenAlwaysOpens(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

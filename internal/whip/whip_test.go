@@ -29,7 +29,7 @@ const studio = stage.ARN("arn:aws:ivs:local:000000000000:stage/studio")
 type harness struct {
 	*whip.Handler
 	URL    string
-	log    bytes.Buffer // read it only after the server is closed
+	log    bytes.Buffer // read it only while no request runs
 	media  *plane
 	client http.Transport
 

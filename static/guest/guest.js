@@ -89,7 +89,10 @@ const client = createClient({
   },
 });
 
-/** Codes after which a guest cannot join again. */
+/**
+ * Codes after which the page does not join again by itself. It asks the server whether the guest
+ * was removed or has another role.
+ */
 const DONE = Object.freeze([
   'PARTICIPANT_DISCONNECTED',
   'TOKEN_REVOKED',

@@ -2,12 +2,12 @@
 import { ApiError } from './api.js';
 
 /**
- * A function that imports a module, and fails with an ApiError if the server does not answer.
- * Chromium 127 and older remember that a module could not be imported, also for other modules that
- * import it. So the function first asks whether the server has the module. If it disappears just
- * then, the next try gets a query for the address of the module; the modules that this one imports
- * stay lost until a reload. The page does not reload by itself, since after a reload it would ask
- * for OBS's password.
+ * Returns a function that imports a module, and fails with an ApiError if the server does not
+ * answer. Chromium 127 and older remember a failed import until a reload, for every module that
+ * imports the same address. So the function first asks whether the server answers for the module.
+ * If the import fails nevertheless, the next try adds a query to the address. That does not help
+ * the modules that this module imports. The page does not reload by itself, since after a reload it
+ * would ask for OBS's password.
  * @param {URL} url
  * @returns {() => Promise<any>}
  */

@@ -399,7 +399,8 @@ func TestAuthenticationVector(t *testing.T) {
 	}
 }
 
-// A wire is a connection without a client library.
+// A wire is a WebSocket connection whose messages the test writes and reads itself, without
+// obs.Client.
 type wire struct {
 	t    *testing.T
 	conn *websocket.Conn

@@ -1,6 +1,6 @@
-// Package encoders contains the table of OBS's H.264 encoders, with the settings that make each fit
-// for WHIP. The table itself is in static/lib/encoders.js, which the dock, the commands and the
-// script in OBS share.
+// Package encoders reads the table of OBS's H.264 encoders from static/lib/encoders.js, with the
+// settings that make each fit for WHIP. The dock, the commands and the script in OBS share that
+// file.
 package encoders
 
 import (

@@ -69,7 +69,8 @@ func (r *real) ini(key string) string {
 }
 
 // TestTheScriptOnARealOBS adds the script and restarts OBS. OBS has the dock with the right
-// password, and the script writes the encoder's file. Undo restores everything.
+// password, and the script writes the encoder's file. Undo restores OBS's files, except what a
+// set-up has written, and says in the log what it has left.
 func TestTheScriptOnARealOBS(t *testing.T) {
 	t.Parallel()
 	r := newReal(t, "newer.lua")

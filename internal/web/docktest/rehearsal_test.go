@@ -123,8 +123,8 @@ func TestTryIt(t *testing.T) {
 		d.state("rehearsed")
 		d.marked("picture", "small") // the clip has 360 lines
 		d.marked("sound", "soundMono")
-		// The result depends on the machine: packets may wait for, or get lost before, a busy
-		// processor.
+		// Which of these marks appears depends on the machine: if its processor is busy, packets
+		// arrive late or get lost.
 		d.WaitVisible(`[data-topic="network"] :is([data-mark="networkRoom"], ` +
 			`[data-mark="roundTrip"], [data-mark="headRoom"], [data-mark="loss"], ` +
 			`[data-mark="stuck"])`)
