@@ -47,8 +47,12 @@ type aws struct {
 	router  *keys.Router
 }
 
-// openAWS returns the part that serves AWS stages. It sends no request to AWS yet.
-func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Config) (*aws, error) {
+// openAWS returns the part that serves AWS stages. It sends no request to AWS yet. The function
+// noKey is None of the Router; it may be nil.
+func openAWS(
+	ctx context.Context, settings AWSSettings, data string, cfg ivs.Config,
+	noKey func(arn stage.ARN, where string) string,
+) (*aws, error) {
 	loaded, err := ivs.Load(ctx)
 	if err != nil {
 		return nil, err
@@ -64,7 +68,7 @@ func openAWS(ctx context.Context, settings AWSSettings, data string, cfg ivs.Con
 	})
 	return &aws{Service: service, regions: settings.IVSRegion, keys: manager, router: &keys.Router{
 		Keys: manager, API: service, Endpoints: service.Endpoints,
-		WHIPEndpoint: ivs.WHIPEndpoint, Now: time.Now,
+		WHIPEndpoint: ivs.WHIPEndpoint, Now: time.Now, None: noKey,
 	}}, nil
 }
 

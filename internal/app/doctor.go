@@ -414,7 +414,7 @@ func (d *doctor) checkAWS(ctx context.Context) finding {
 	if len(d.settings.IVSRegion) == 0 || d.settings.AWSSettings.check() != nil {
 		return finding{}
 	}
-	side, err := openAWS(ctx, d.settings.AWSSettings, d.settings.Data, ivs.Config{})
+	side, err := openAWS(ctx, d.settings.AWSSettings, d.settings.Data, ivs.Config{}, nil)
 	if err != nil {
 		return failed("seeIvs", forPerson(err))
 	}

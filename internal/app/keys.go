@@ -43,7 +43,7 @@ func (s KeySettings) manager(ctx context.Context, log *slog.Logger) (*keys.Manag
 		return nil, err
 	}
 	// without a log, because the caller prints the errors
-	side, err := openAWS(ctx, settings, s.Data, ivs.Config{})
+	side, err := openAWS(ctx, settings, s.Data, ivs.Config{}, nil)
 	if err != nil {
 		return nil, err
 	}

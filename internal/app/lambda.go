@@ -182,10 +182,9 @@ func (f *function) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := f.wireAWS(ctx); err != nil {
+	if err := f.wireAWS(ctx, issuer.none); err != nil {
 		return err
 	}
-	f.aws.router.None = issuer.none
 	f.bridge = f.aws.Bridge()
 	return nil
 }

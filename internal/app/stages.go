@@ -78,7 +78,8 @@ func (cmd *StagesAddCommand) addAWS(
 	if err := settings.check(); err != nil {
 		return err
 	}
-	side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{stages}})
+	side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{stages}},
+		nil)
 	if err != nil {
 		return err
 	}

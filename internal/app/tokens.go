@@ -69,7 +69,8 @@ func (cmd *TokensCreateCommand) issuer(
 		if err := settings.check(); err != nil {
 			return nil, err
 		}
-		side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{c.Stages}})
+		side, err := openAWS(ctx, settings, cmd.Data, ivs.Config{Cache: endpointCache{c.Stages}},
+			nil)
 		if err != nil {
 			return nil, err
 		}

@@ -57,7 +57,7 @@ func (s *server) wire(ctx context.Context, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	if err := s.wireAWS(ctx); err != nil {
+	if err := s.wireAWS(ctx, nil); err != nil {
 		return err
 	}
 	s.wireMetrics()
@@ -176,8 +176,11 @@ func (s *server) iceServers() func(stage.Participant) []whip.ICEServer {
 	return func(p stage.Participant) []whip.ICEServer { return servers.For(p, time.Now()) }
 }
 
-// wireAWS builds and connects the parts that serve AWS stages, if a region is set.
-func (s *server) wireAWS(ctx context.Context) (err error) {
+// wireAWS builds and connects the parts that serve AWS stages, if a region is set. The function
+// noKey is None of the Router; it may be nil.
+func (s *server) wireAWS(
+	ctx context.Context, noKey func(arn stage.ARN, where string) string,
+) (err error) {
 	if len(s.settings.IVSRegion) == 0 {
 		return nil
 	}
@@ -192,7 +195,7 @@ func (s *server) wireAWS(ctx context.Context) (err error) {
 	if s.lead.Elected() {
 		cfg.Pass = passTo(s.feed)
 	}
-	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, cfg)
+	s.aws, err = openAWS(ctx, s.settings.AWSSettings, s.settings.Data, cfg, noKey)
 	if err != nil {
 		return err
 	}
