@@ -47,6 +47,7 @@ type fakeServer struct {
 	refuse   object        // the error that POST /api/tokens returns instead of a token
 	docks    []object      // all reports of docks
 	pages    map[chan string]bool
+	opened   int // how many event streams were ever opened
 	lastID   int
 	joins    int    // how often the tab People joined the stage
 	missing  string // files of /static with this prefix are missing; "" means none
@@ -272,6 +273,7 @@ func (s *fakeServer) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	page := make(chan string, 100)
 	s.pages[page] = true
+	s.opened++
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -383,9 +385,15 @@ func (s *fakeServer) awaitPage() {
 }
 
 func (s *fakeServer) listeners() int {
+	open, _ := s.streams()
+	return open
+}
+
+// streams returns how many event streams are open, and how many were ever opened.
+func (s *fakeServer) streams() (open, opened int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.pages)
+	return len(s.pages), s.opened
 }
 
 func poll(t testing.TB, what string, ok func() bool) {

@@ -13,25 +13,35 @@ func TestAPageThatWasLeftHoldsNoConnection(t *testing.T) {
 	s := newFakeServer(t)
 	s.become(func() { s.signedIn, s.me["role"] = true, "operator" })
 	page := browser.Open(t, browser.Desktop, browser.Options{Width: 1280, Height: 900})
+	// listens shows a page, and waits until this page alone has an event stream.
+	listens := func(show func()) {
+		t.Helper()
+		_, before := s.streams()
+		show()
+		poll(t, "the page that is shown, and no other, to listen", func() bool {
+			open, opened := s.streams()
+			return opened > before && open == 1
+		})
+	}
 	for range 4 {
 		for _, name := range []string{"stages", "live"} {
-			page.Goto(s.URL + "/operator/" + name)
-			page.WaitVisible(`.places [href$="/` + name + `"][aria-current="page"]`)
 			// If six such pages kept their event streams, the seventh page would wait for a minute.
-			poll(t, "the page that is shown, and no other, to listen", func() bool {
-				return s.listeners() == 1
+			listens(func() {
+				page.Goto(s.URL + "/operator/" + name)
+				page.WaitVisible(`.places [href$="/` + name + `"][aria-current="page"]`)
 			})
 		}
 	}
 
 	t.Log("after “Back” the page is as it was, and its event stream is open again")
 	page.Eval(`window.kept = true`, nil)
-	page.Goto(s.URL + "/operator/stages")
-	page.WaitVisible(`.places [href$="/stages"][aria-current="page"]`)
-	page.Back()
-	page.WaitFor(`window.kept`)
-	poll(t, "the page that is shown again, and no other, to listen", func() bool {
-		return s.listeners() == 1
+	listens(func() {
+		page.Goto(s.URL + "/operator/stages")
+		page.WaitVisible(`.places [href$="/stages"][aria-current="page"]`)
+	})
+	listens(func() {
+		page.Back()
+		page.WaitFor(`window.kept`)
 	})
 	s.tell("presences", hundredLive(0))
 	page.WaitText("Person 2 of 6")
