@@ -15,8 +15,8 @@ import (
 // Keep goes live, reports each broadcast that has started, and runs until the broadcast ends. It
 // follows the same state machine as the dock, but needs no person to click. It restarts the
 // broadcast after a restart of the server, and also after an unexpected stop or an expired token:
-// once, and again only after the broadcast was live for longLive. If somebody stops the stream in
-// OBS, Keep returns. When ctx ends, it stops the stream.
+// once, and again only after the broadcast was live for longLive. If the stream is stopped in OBS,
+// Keep returns. When ctx ends, it stops the stream.
 func Keep(ctx context.Context, c *Client, b Broadcast, report func(Live) error) error {
 	return newKeeper(c, b, report).run(ctx)
 }

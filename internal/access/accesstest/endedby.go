@@ -32,7 +32,7 @@ func (h *Harness) ended(
 
 // A kick, a bar, or the removal of access disconnects a participant. After a kick or a bar, the
 // event and its message name the user who did it, and say whether it was a bar. After the removal
-// of access they name nobody.
+// of access, they contain no user.
 func (on rules) TestAnEndSaysWhoEndedIt(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, ana, arn := h.Scene()

@@ -187,9 +187,9 @@ func (on rules) TestOperatorsAreNotLockedOut(t *testing.T) {
 	})
 }
 
-// Where passwords are switched off, an invite stores a password that signs nobody in. So the invite
-// does not make the user independent of the provider: logins end after LoginLife, and then the
-// provider must admit the user again.
+// Where passwords are switched off, the password that an invite stores is not accepted. So the
+// invite does not make the user independent of the provider: logins end after LoginLife, and then
+// the provider must admit the user again.
 func (on rules) TestAnInviteWithoutPasswordsRestsOnTheProvider(t *testing.T) {
 	on.each(t, func(t *testing.T, h *Harness) {
 		op, _, _ := h.Scene()
